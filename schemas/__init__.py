@@ -1,0 +1,1 @@
+"""The contracts: what travels over HTTP and Kafka, and nothing else."""

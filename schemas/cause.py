@@ -1,0 +1,27 @@
+"""What a decision answers to, beside the request itself: when it came and who it is."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The only clock and the only source of ids that rules have; both survive redelivery.
+
+    Attributes:
+        at: the record's own timestamp (the broker's clock), aware, UTC.
+        origin: `topic-partition-offset` of the record that began the conversation; it
+            names one attempt of a client and rides along to whatever follows from it.
+        key: the client's idempotency key, which all attempts at one request share.
+        purchase: the request id of the purchase that this conversation carries out.
+    """
+
+    at: datetime
+    origin: str
+    key: str | None = None
+    purchase: str | None = None
+
+    @property
+    def request_id(self) -> str:
+        """What stands for the request: the client's key, or else the record itself."""
+        return f"key:{self.key}" if self.key is not None else self.origin

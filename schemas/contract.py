@@ -1,0 +1,106 @@
+"""What every message of the shop has in common.
+
+Numbers are JSON numbers within the ranges below, never strings, floats or booleans
+(spec: Types). One class is HTTP body, Kafka value and documented schema at once.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+UserId = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63, description="int64")]
+OrderId = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63, description="int64")]
+WarehouseId = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63, description="int64")]
+Sku = Annotated[int, Field(strict=True, ge=0, lt=2**32, description="uint32")]
+Price = Annotated[int, Field(strict=True, ge=0, lt=2**32, description="uint32")]
+Count = Annotated[
+    int, Field(strict=True, ge=1, lt=2**16, description="uint16, at least one")
+]
+Goods = Annotated[
+    int, Field(strict=True, ge=1, lt=2**64, description="uint64, at least one")
+]
+
+SHARDS = 4096
+MAX_COUNT = 2**16 - 1
+MAX_PRICE = 2**32 - 1
+MAX_GOODS = 2**64 - 1
+MAX_LINES = 1000
+
+
+class Contract(BaseModel):
+    """An immutable message that refuses fields it does not know."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+    )
+
+
+class OfUser(Contract):
+    """A message about one user; lies in that user's partition."""
+
+    user: UserId
+
+    @property
+    def shard(self) -> int:
+        """The user's shard, 0…4095: a floor modulo, also of negative users."""
+        return self.user % SHARDS
+
+
+class OfOrder(Contract):
+    """A message about one order; the id's low 12 bits are its user's shard."""
+
+    order_id: OrderId = Field(alias="orderID")
+
+    @property
+    def shard(self) -> int:
+        """The shard of the order's user, 0…4095."""
+        return self.order_id % SHARDS
+
+
+class OfSku(Contract):
+    """A message about one sku's stock; lies in that sku's partition."""
+
+    sku: Sku
+
+
+class Item(Contract):
+    """So many pieces of one sku: a line of a cart or an order."""
+
+    sku: Sku
+    count: Count
+
+
+class Code(StrEnum):
+    """Why a request was refused (spec: Errors over HTTP)."""
+
+    BAD_REQUEST = "bad-request"
+    UNKNOWN_ORDER = "unknown-order"
+    INSUFFICIENT_STOCK = "insufficient-stock"
+    CART_EMPTY = "cart-empty"
+    CART_FULL = "cart-full"
+    WRONG_STATUS = "wrong-status"
+    COUNT_TOO_LARGE = "count-too-large"
+    TOTAL_TOO_LARGE = "total-too-large"
+    KEY_REUSED = "key-reused"
+    UNKNOWN_PRODUCT = "unknown-product"
+    PRODUCT_SERVICE = "product-service"
+    UNAVAILABLE = "unavailable"
+
+
+class Done(Contract):
+    """The reply `{}`: it is done, and there is nothing to tell."""
+
+    type: Literal["done"] = "done"
+
+
+class Refused(Contract):
+    """The reply to a request that was not carried out; nothing changed."""
+
+    type: Literal["refused"] = "refused"
+    code: Code
+    text: str

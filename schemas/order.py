@@ -1,0 +1,131 @@
+"""Contracts of orders: what is asked and answered, and what becomes of them."""
+
+from datetime import datetime
+from enum import StrEnum
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from schemas.contract import (
+    MAX_COUNT,
+    MAX_LINES,
+    Contract,
+    Item,
+    OfOrder,
+    OfUser,
+    Sku,
+    UserId,
+)
+
+
+class Status(StrEnum):
+    """Where an order stands; the last three are final."""
+
+    NEW = "new"
+    AWAITING_PAYMENT = "awaiting payment"
+    FAILED = "failed"
+    PAID = "paid"
+    CANCELLED = "cancelled"
+
+
+def one_line_a_sku(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """Add up lines of the same sku, and sort by sku.
+
+    Raises:
+        ValueError: a sum passes 65535.
+    """
+    if all(a.sku < b.sku for a, b in pairwise(items)):
+        return items
+    counts: dict[int, int] = {}
+    for item in items:
+        counts[item.sku] = counts.get(item.sku, 0) + item.count
+        if counts[item.sku] > MAX_COUNT:
+            raise ValueError(f"the lines of sku {item.sku} add up to over {MAX_COUNT}")
+    return tuple(Item(sku=sku, count=count) for sku, count in sorted(counts.items()))
+
+
+Items = Annotated[
+    tuple[Item, ...],
+    Field(min_length=1, max_length=MAX_LINES),
+    AfterValidator(one_line_a_sku),
+]
+
+# Requests
+
+
+class CreateOrder(OfUser):
+    """Reserve all lines or none; the same sku twice is one line with the sum."""
+
+    type: Literal["createOrder"] = "createOrder"
+    items: Items
+
+
+class ListOrder(OfOrder):
+    """Show an order."""
+
+    type: Literal["listOrder"] = "listOrder"
+
+
+class PayOrder(OfOrder):
+    """Mark an order as paid; its reserved goods are written off."""
+
+    type: Literal["orderPayed"] = "orderPayed"
+
+
+class CancelOrder(OfOrder):
+    """Cancel an order that is not paid; its reservations are given back."""
+
+    type: Literal["cancelOrder"] = "cancelOrder"
+
+
+class ExpireOrder(OfOrder):
+    """What LOMS' own timer asks when the ten minutes are over; the order decides."""
+
+    type: Literal["expireOrder"] = "expireOrder"
+
+
+class StockReserved(OfOrder):
+    """Stock's answer to a reserve: all of the line, or nothing of it."""
+
+    type: Literal["stockReserved"] = "stockReserved"
+    sku: Sku
+    reserved: bool = Field(strict=True)
+
+
+OrderRequest = Annotated[
+    CreateOrder | ListOrder | PayOrder | CancelOrder | ExpireOrder | StockReserved,
+    Field(discriminator="type"),
+]
+
+# Replies and facts
+
+
+class OrderPlaced(OfOrder):
+    """The reply to createOrder and purchase, once the order has settled."""
+
+    type: Literal["orderPlaced"] = "orderPlaced"
+
+
+class OrderView(Contract):
+    """The reply to listOrder: one line a sku, ascending."""
+
+    type: Literal["order"] = "order"
+    status: Status
+    user: UserId
+    items: tuple[Item, ...]
+
+
+class OrderStatusChanged(OfOrder):
+    """A fact: the status an order took, and when (RFC 3339, UTC)."""
+
+    type: Literal["orderStatusChanged"] = "orderStatusChanged"
+    user: UserId
+    status: Status
+    items: tuple[Item, ...]
+    at: datetime
+
+    @property
+    def event_id(self) -> str:
+        """What tells a repeat, since events come at least once."""
+        return f"{self.order_id}:{self.status}"

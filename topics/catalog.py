@@ -1,0 +1,135 @@
+"""Every topic of the shop, declared once; nothing else names a topic.
+
+Broker topics, Faust topics and the AsyncAPI document are derived from this file. A
+message's type is its address (`HOME`), so whoever sends one names no topic.
+"""
+
+import os
+from datetime import timedelta
+
+from schemas.cart import CartRequest
+from schemas.contract import Contract
+from schemas.order import OrderRequest, OrderStatusChanged
+from schemas.product import ProductRequest
+from schemas.reply import Reply
+from schemas.stock import StockRequest
+from topics.topic import FOREVER, Kind, Topic
+
+_RETENTION = os.environ.get("REQUEST_RETENTION_HOURS")
+_REQUESTS_STAY = timedelta(hours=float(_RETENTION)) if _RETENTION else FOREVER
+_REPLIES_STAY = timedelta(hours=1)
+_EVENTS_STAY = timedelta(days=30)
+
+GATEWAY_REPLY_PARTITIONS = 16
+
+CART_REQUESTS = Topic(
+    "cart.requests",
+    Kind.REQUESTS,
+    "What is asked of a user's cart, and what stock and orders answer to it.",
+    carries=CartRequest,
+    key="user",
+    keep=_REQUESTS_STAY,
+)
+ORDER_REQUESTS = Topic(
+    "order.requests",
+    Kind.REQUESTS,
+    "What is asked of an order, and what stock answers to it.",
+    carries=OrderRequest,
+    key="shard",
+    keep=_REQUESTS_STAY,
+)
+STOCK_REQUESTS = Topic(
+    "stock.requests",
+    Kind.REQUESTS,
+    "What is asked of a sku's stock, by people, carts and orders.",
+    carries=StockRequest,
+    key="sku",
+    keep=_REQUESTS_STAY,
+)
+PRODUCT_REQUESTS = Topic(
+    "product.requests",
+    Kind.REQUESTS,
+    "Carts that wait for names and prices.",
+    carries=ProductRequest,
+    key="user",
+    keep=_REQUESTS_STAY,
+)
+ORDER_EVENTS = Topic(
+    "order.events",
+    Kind.EVENTS,
+    "Each status that an order took; Notifications listens, and so may anyone.",
+    carries=OrderStatusChanged,
+    key="shard",
+    keep=_EVENTS_STAY,
+)
+
+
+def _replies(name: str, whose: str, partitions: int | None = None) -> Topic:
+    return Topic(
+        name,
+        Kind.REPLIES,
+        f"Replies to {whose}.",
+        carries=Reply,
+        keep=_REPLIES_STAY,
+        partitions=partitions,
+    )
+
+
+GATEWAY_REPLIES = _replies("gateway.replies", "HTTP callers", GATEWAY_REPLY_PARTITIONS)
+CART_REPLIES = _replies("cart.replies", "cart requests that name no reply topic")
+ORDER_REPLIES = _replies("order.replies", "order requests that name no reply topic")
+STOCK_REPLIES = _replies("stock.replies", "stock requests that name no reply topic")
+
+
+def _dead_letters(name: str, source: Topic) -> Topic:
+    doc = f"Records of {source.name} that could not be served, with the reason in headers."
+    return Topic(name, Kind.DEAD_LETTERS, doc)
+
+
+DEAD_LETTERS: dict[Topic, Topic] = {
+    CART_REQUESTS: _dead_letters("cart.dlq", CART_REQUESTS),
+    ORDER_REQUESTS: _dead_letters("order.dlq", ORDER_REQUESTS),
+    STOCK_REQUESTS: _dead_letters("stock.dlq", STOCK_REQUESTS),
+    PRODUCT_REQUESTS: _dead_letters("product.dlq", PRODUCT_REQUESTS),
+    ORDER_EVENTS: _dead_letters("notifications.dlq", ORDER_EVENTS),
+}
+
+DEFAULT_REPLIES: dict[Topic, Topic] = {
+    CART_REQUESTS: CART_REPLIES,
+    ORDER_REQUESTS: ORDER_REPLIES,
+    STOCK_REQUESTS: STOCK_REPLIES,
+    PRODUCT_REQUESTS: CART_REPLIES,
+}
+
+
+def _changelog(name: str, doc: str) -> Topic:
+    return Topic(name, Kind.CHANGELOG, doc, keep=None)
+
+
+CARTS = _changelog("checkout-carts-changelog", "The table of carts, by user.")
+ORDERS = _changelog("loms-orders-changelog", "The table of orders, by orderID.")
+STOCK = _changelog("loms-stock-changelog", "The table of stock: sku, and sku/orderID.")
+SENT = _changelog("notifications-sent-changelog", "Notices sent, by orderID:status.")
+
+TOPICS: tuple[Topic, ...] = (
+    CART_REQUESTS,
+    ORDER_REQUESTS,
+    STOCK_REQUESTS,
+    PRODUCT_REQUESTS,
+    ORDER_EVENTS,
+    GATEWAY_REPLIES,
+    CART_REPLIES,
+    ORDER_REPLIES,
+    STOCK_REPLIES,
+    *DEAD_LETTERS.values(),
+    CARTS,
+    ORDERS,
+    STOCK,
+    SENT,
+)
+
+HOME: dict[type[Contract], Topic] = {
+    contract: topic
+    for topic in (*DEFAULT_REPLIES, ORDER_EVENTS)
+    for contract in topic.contracts
+}

@@ -1,0 +1,83 @@
+"""What a topic is."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, get_args
+
+from schemas.contract import Contract
+
+
+class Kind(StrEnum):
+    """What role a topic plays, from which its broker settings follow."""
+
+    REQUESTS = "requests"
+    EVENTS = "events"
+    REPLIES = "replies"
+    DEAD_LETTERS = "dead letters"
+    CHANGELOG = "changelog"
+
+
+FOREVER = timedelta(milliseconds=-1)
+
+_SETTINGS: dict[Kind, dict[str, str]] = {
+    # The broker's clock stamps requests: deadlines need no trust in anybody else's.
+    Kind.REQUESTS: {"message.timestamp.type": "LogAppendTime"},
+    Kind.EVENTS: {},
+    Kind.REPLIES: {"segment.bytes": str(16 * 2**20)},
+    # Twice the broker's default: a record of any size that a request topic takes must
+    # fit in here together with its reason.
+    Kind.DEAD_LETTERS: {"max.message.bytes": str(2 * 2**20)},
+    # No compaction within an hour: longer than a frozen worker can sleep (design: R4).
+    Kind.CHANGELOG: {
+        "cleanup.policy": "compact",
+        "segment.bytes": str(16 * 2**20),
+        "min.compaction.lag.ms": str(3_600_000),
+        "min.cleanable.dirty.ratio": "0.2",
+    },
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Topic:
+    """One Kafka topic and all there is to know about it.
+
+    Attributes:
+        name: as the broker knows it.
+        kind: its role.
+        doc: one sentence for documents and for people at a Kafka UI.
+        carries: the union of contracts that a record's value may be; None for bytes.
+        key: the attribute of a contract whose decimal text keys its records.
+        keep: how long records stay; None leaves it to compaction.
+        partitions: how many; None is the shop's own number (`PARTITIONS`).
+    """
+
+    name: str
+    kind: Kind
+    doc: str
+    carries: Any = None
+    key: str = ""
+    keep: timedelta | None = FOREVER
+    partitions: int | None = None
+
+    @property
+    def contracts(self) -> tuple[type[Contract], ...]:
+        """The classes that a record's value may be."""
+        if self.carries is None:
+            return ()
+        union, *_ = get_args(self.carries) or (self.carries,)
+        return get_args(union) or (union,)
+
+    @property
+    def config(self) -> dict[str, str]:
+        """The broker's own settings, as its admin API wants them."""
+        kept = {} if self.keep is None else {"retention.ms": str(_milliseconds(self.keep))}
+        return _SETTINGS[self.kind] | kept
+
+    def key_of(self, message: Contract) -> bytes:
+        """Return the record key of a message: decimal text."""
+        return str(getattr(message, self.key)).encode()
+
+
+def _milliseconds(time: timedelta) -> int:
+    return time // timedelta(milliseconds=1)
