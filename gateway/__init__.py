@@ -1,0 +1,1 @@
+"""The HTTP door: requests in, replies out, Kafka in between."""

@@ -1,0 +1,1 @@
+"""Logistics and Order Management: orders, and the stock they reserve."""

@@ -1,0 +1,1 @@
+"""Names and prices, from a ProductService that is not ours."""
