@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from schemas.contract import Contract
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -24,4 +26,19 @@ class Cause:
     @property
     def request_id(self) -> str:
         """What stands for the request: the client's key, or else the record itself."""
+        if self.purchase is not None:
+            return purchase_id(self.purchase)
         return f"key:{self.key}" if self.key is not None else self.origin
+
+
+def purchase_id(request_id: str) -> str:
+    """Name the createOrder of a purchase, apart from any createOrder of a client."""
+    return f"purchase:{request_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ForPurchase:
+    """A request that carries out a purchase; all that follows from it says so."""
+
+    request: Contract
+    purchase: str

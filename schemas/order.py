@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from hashlib import blake2b
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, Field
 from schemas.contract import (
     MAX_COUNT,
     MAX_LINES,
+    SHARDS,
     Contract,
     Item,
     OfOrder,
@@ -51,6 +53,17 @@ Items = Annotated[
     AfterValidator(one_line_a_sku),
 ]
 
+
+def order_id(user: int, request_id: str) -> int:
+    """Name the order of a request: the same however often the request comes.
+
+    Returns:
+        0 … 2^53-1, so exact in JavaScript too; the low 12 bits are the user's shard.
+    """
+    digest = blake2b(f"{user}/{request_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % 2**41 * SHARDS + user % SHARDS
+
+
 # Requests
 
 
@@ -80,9 +93,10 @@ class CancelOrder(OfOrder):
 
 
 class ExpireOrder(OfOrder):
-    """What LOMS' own timer asks when the ten minutes are over; the order decides."""
+    """What LOMS' own timer asks of an order unpaid for so long; the order decides."""
 
     type: Literal["expireOrder"] = "expireOrder"
+    unpaid_seconds: int = Field(alias="unpaidSeconds", strict=True, ge=0)
 
 
 class StockReserved(OfOrder):

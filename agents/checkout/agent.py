@@ -1,0 +1,17 @@
+"""Carts on Kafka."""
+
+from agents.aggregate import Aggregate, one_row
+from agents.checkout import cart
+from schemas.cart import CartRequest
+from topics.catalog import CART_REQUESTS, CARTS
+
+CART: Aggregate[cart.Cart | None, CartRequest, cart.CartEvent] = Aggregate(
+    requests=CART_REQUESTS,
+    changelog=CARTS,
+    rows=(cart.Cart,),
+    state=one_row,
+    identify=cart.identify,
+    decide=cart.decide,
+    evolve=cart.evolve,
+    follow_up=cart.follow_up,
+)

@@ -1,0 +1,269 @@
+"""One user's cart, as pure functions.
+
+    addToCart ──▶ checkStock … stockChecked ──▶ a line grows, or the request is declined
+    purchase  ──▶ the lines leave ──▶ createOrder … orderSettled ──▶ gone for good,
+                                                                     or back if it failed
+
+No pending state for addToCart: the question carries all that its answer needs. A purchase
+under way is kept until its order has settled, so that it can be said again.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from agents.refusal import Refusal
+from schemas.cart import (
+    AddToCart,
+    CartRequest,
+    CartView,
+    DeleteFromCart,
+    ListCart,
+    OrderSettled,
+    Purchase,
+    StockChecked,
+)
+from schemas.cause import Cause, ForPurchase, purchase_id
+from schemas.contract import MAX_COUNT, MAX_LINES, Code, Contract, Done, Item, Refused
+from schemas.order import CreateOrder, OrderPlaced, Status, order_id
+from schemas.product import PriceCart
+from schemas.stock import CheckStock
+
+REMEMBERED = 256
+REMEMBERED_REFUSALS = 32
+MAX_CHECKOUTS = 16
+
+T = TypeVar("T")
+Lines = Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class No:
+    """A refusal, kept so that the same attempt hears it again."""
+
+    code: Code
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cart:
+    """State of a cart.
+
+    Attributes:
+        lines: pieces by sku.
+        done: what was carried out, by request id, newest last; at most 256.
+        refused: what was not, by origin, newest last; at most 32. An attempt that comes
+            twice is refused twice; another attempt at the same request is judged afresh.
+        checkouts: lines of the purchases under way, by request id.
+    """
+
+    lines: Lines = field(default_factory=dict)
+    done: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, No] = field(default_factory=dict)
+    checkouts: Mapping[str, Lines] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LineSet:
+    """A line has a new total; zero takes it away."""
+
+    sku: int
+    count: int
+    request_id: str
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedOut:
+    """All lines left the cart, for an order."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutEnded:
+    """The order has settled; `restored` lines come back, a `refused` one never was."""
+
+    request_id: str
+    restored: bool
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """An attempt was refused."""
+
+    origin: str
+    no: No
+
+
+CartEvent = LineSet | CheckedOut | CheckoutEnded | Declined
+
+
+def identify(request: CartRequest, _: Cause) -> tuple[str, ...]:
+    """Name the cart: its user."""
+    return (str(request.user),)
+
+
+def decide(cart: Cart | None, request: CartRequest, cause: Cause) -> list[CartEvent]:
+    """Say what happens; nothing when there is nothing left to do."""
+    cart = cart or Cart()
+    if isinstance(request, OrderSettled):
+        return _end_checkout(cart, request)
+    if cause.origin in cart.refused:
+        return []
+    try:
+        return _carry_out(cart, request, cause)
+    except Refusal as no:
+        return [Declined(cause.origin, No(no.code, str(no)))]
+
+
+def evolve(cart: Cart | None, event: CartEvent) -> Cart:
+    """Apply one event; trusts `decide`, checks nothing."""
+    cart = cart or Cart()
+    match event:
+        case LineSet(sku, count, request_id, request):
+            others = {s: n for s, n in cart.lines.items() if s != sku}
+            lines = others | {sku: count} if count > 0 else others
+            return replace(cart, lines=lines, done=_noted(cart, request_id, request))
+        case CheckedOut(request_id):
+            checkouts = {**cart.checkouts, request_id: cart.lines}
+            done = _noted(cart, request_id, "purchase")
+            return replace(cart, lines={}, done=done, checkouts=checkouts)
+        case CheckoutEnded():
+            return _after_checkout(cart, event)
+        case Declined(origin, no):
+            refused = _newest({**cart.refused, origin: no}, REMEMBERED_REFUSALS)
+            return replace(cart, refused=refused)
+
+
+def follow_up(
+    cart: Cart | None, request: CartRequest, cause: Cause
+) -> Iterator[Contract | ForPurchase]:
+    """Say all that must be said now: the next question, or the reply."""
+    cart = cart or Cart()
+    if isinstance(request, OrderSettled):
+        yield _how_it_ended(request)
+    elif no := cart.refused.get(cause.origin):
+        yield Refused(code=no.code, text=no.text)
+    elif lines := cart.checkouts.get(cause.request_id):
+        order = CreateOrder(user=request.user, items=_items(lines))
+        yield ForPurchase(order, cause.request_id)
+    else:
+        yield _answer(cart, request, cause)
+
+
+def _carry_out(cart: Cart, request: CartRequest, cause: Cause) -> list[CartEvent]:
+    known = cart.done.get(cause.request_id)
+    if known is not None and known != _name(request):
+        raise Refusal(Code.KEY_REUSED, f"this idempotency key was used for: {known}")
+    if known is not None:
+        return []
+    match request:
+        case AddToCart():
+            _check_room(cart, request)
+            return []
+        case StockChecked():
+            return [_add(cart, request, cause)]
+        case DeleteFromCart(sku=sku):
+            left = cart.lines.get(sku, 0) - request.count
+            return [LineSet(sku, max(left, 0), cause.request_id, _name(request))]
+        case Purchase():
+            _check_purchase(cart)
+            return [CheckedOut(cause.request_id)]
+        case _:
+            return []
+
+
+def _name(request: CartRequest) -> str:
+    """The request in words, to tell whether a key comes again with the same one."""
+    match request:
+        case AddToCart() | StockChecked():
+            return f"addToCart {request.sku} {request.count}"
+        case DeleteFromCart():
+            return f"deleteFromCart {request.sku} {request.count}"
+        case Purchase():
+            return "purchase"
+        case _:
+            return request.type
+
+
+def _check_room(cart: Cart, request: AddToCart | StockChecked) -> int:
+    """Return the line's new total, if a cart may have it."""
+    total = cart.lines.get(request.sku, 0) + request.count
+    if total > MAX_COUNT:
+        raise Refusal(Code.COUNT_TOO_LARGE, f"a line can't pass {MAX_COUNT}, not {total}")
+    if request.sku not in cart.lines and len(cart.lines) >= MAX_LINES:
+        raise Refusal(Code.CART_FULL, f"a cart has at most {MAX_LINES} different skus")
+    return total
+
+
+def _add(cart: Cart, checked: StockChecked, cause: Cause) -> LineSet:
+    total = _check_room(cart, checked)
+    if total > checked.available:
+        text = f"of sku {checked.sku}, {checked.available} can be bought, not {total}"
+        raise Refusal(Code.INSUFFICIENT_STOCK, text)
+    return LineSet(checked.sku, total, cause.request_id, _name(checked))
+
+
+def _check_purchase(cart: Cart) -> None:
+    if not cart.lines:
+        raise Refusal(Code.CART_EMPTY, "the cart is empty")
+    if len(cart.checkouts) >= MAX_CHECKOUTS:
+        raise Refusal(Code.UNAVAILABLE, "too many purchases of this cart are under way")
+
+
+def _end_checkout(cart: Cart, settled: OrderSettled) -> list[CartEvent]:
+    if settled.purchase not in cart.checkouts:
+        return []
+    refused = settled.order_id is None
+    restored = refused or settled.status is Status.FAILED
+    return [CheckoutEnded(settled.purchase, restored=restored, refused=refused)]
+
+
+def _after_checkout(cart: Cart, ended: CheckoutEnded) -> Cart:
+    checkouts = dict(cart.checkouts)
+    bought = checkouts.pop(ended.request_id)
+    lines = dict(cart.lines)
+    for sku, count in bought.items() if ended.restored else ():
+        lines[sku] = min(lines.get(sku, 0) + count, MAX_COUNT)
+    done = dict(cart.done)
+    if ended.refused:
+        done.pop(ended.request_id, None)
+    return replace(cart, lines=lines, checkouts=checkouts, done=done)
+
+
+def _answer(cart: Cart, request: CartRequest, cause: Cause) -> Contract:
+    match request:
+        case AddToCart(user=user, sku=sku, count=count):
+            asks = CheckStock(sku=sku, user=user, count=count)
+            return Done() if cause.request_id in cart.done else asks
+        case Purchase(user=user):
+            order = order_id(user, purchase_id(cause.request_id))
+            return OrderPlaced(order_id=order)
+        case ListCart(user=user) if cart.lines:
+            return PriceCart(user=user, items=_items(cart.lines))
+        case ListCart():
+            return CartView(items=(), total_price=0)
+        case _:
+            return Done()
+
+
+def _how_it_ended(settled: OrderSettled) -> Contract:
+    if settled.order_id is None:
+        return Refused(code=Code.UNAVAILABLE, text="the order was not taken; ask again")
+    return OrderPlaced(order_id=settled.order_id)
+
+
+def _items(lines: Lines) -> tuple[Item, ...]:
+    return tuple(Item(sku=sku, count=count) for sku, count in sorted(lines.items()))
+
+
+def _noted(cart: Cart, request_id: str, request: str) -> Mapping[str, str]:
+    return _newest({**cart.done, request_id: request}, REMEMBERED)
+
+
+def _newest(entries: dict[str, T], most: int) -> dict[str, T]:
+    for _ in range(len(entries) - most):
+        del entries[next(iter(entries))]
+    return entries
