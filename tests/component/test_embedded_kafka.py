@@ -1,0 +1,109 @@
+"""The embedded broker: refuses what can't work, and survives a kill."""
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from topics.broker import jars
+from topics.broker.embedded import EmbeddedKafka, answers, free_place
+from topics.broker.java import CannotRunError
+from topics.broker.launch import require_free
+
+
+async def test_the_broker_of_the_tests_answers(kafka: str):
+    assert await answers(kafka)
+
+
+async def test_nobody_answers_on_a_free_port(tmp_path: Path):
+    place = free_place(tmp_path)
+    assert not await answers(f"127.0.0.1:{place.port}")
+
+
+async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path):
+    broker = EmbeddedKafka(free_place(tmp_path / "a broker"))
+    try:
+        broker.start()
+        await broker.ready()
+        await _send(broker.bootstrap, b"kept")
+        broker.kill()
+        broker.start()
+        await broker.ready()
+        assert await _first(broker.bootstrap) == b"kept"
+    finally:
+        broker.stop()
+
+
+def test_the_process_that_was_started_is_the_broker(tmp_path: Path):
+    broker = EmbeddedKafka(free_place(tmp_path))
+    try:
+        broker.start_and_wait()
+        command = Path(f"/proc/{broker.process.pid}/cmdline").read_bytes()
+        assert b"kafka.Kafka" in command
+    finally:
+        broker.stop()
+
+
+def test_a_port_that_is_taken_is_named_in_one_line(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", free_place(tmp_path).port)) as other:
+        port = other.getsockname()[1]
+        words = [sys.executable, "-m", "topics.broker", "run", "--dir", str(tmp_path)]
+        ran = _run(*words, "--port", str(port))
+    assert ran.returncode == 1
+    assert ran.stderr == f"kafka: port {port} is taken by another program\n"
+
+
+def test_a_port_of_the_kernels_own_range_is_refused():
+    with pytest.raises(CannotRunError, match="must be below 32768"):
+        require_free(40_000)
+
+
+def test_without_java_and_network_the_reason_is_one_line(tmp_path: Path):
+    words = [sys.executable, "-m", "topics.broker", "fetch"]
+    bare = {"PATH": str(tmp_path), "SHOP_CACHE": str(tmp_path), "PIP_NO_INDEX": "1"}
+    bare |= {"PIP_CONFIG_FILE": os.devnull, "HOME": str(tmp_path)}
+    ran = _run(*words, env=bare)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("kafka: no Java 17+ with Maven here")
+    assert ran.stderr.count("\n") == 1
+
+
+def test_a_jar_that_was_tampered_with_is_not_run(tmp_path: Path, monkeypatch):
+    good = tmp_path / "good.jar"
+    good.write_bytes(b"good")
+    listed = {"good.jar": hashlib.sha256(b"good").hexdigest()}
+    loggers = dict.fromkeys((jars.MAVEN_LOGGER, jars.JGO_LOGGER), "none")
+    monkeypatch.setattr(jars, "_listed", lambda: listed | loggers)
+    (tmp_path / jars.MAVEN_LOGGER).write_bytes(b"")
+    loggers[jars.MAVEN_LOGGER] = hashlib.sha256(b"").hexdigest()
+    jars.verify(tmp_path)
+    good.write_bytes(b"evil")
+    with pytest.raises(CannotRunError, match=r"good\.jar"):
+        jars.verify(tmp_path)
+
+
+def _run(*words: str, env=None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+
+
+async def _send(bootstrap: str, value: bytes) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic("t", 1, 1)])
+    await admin.close()
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all") as producer:
+        await producer.send_and_wait("t", value)
+
+
+async def _first(bootstrap: str) -> bytes | None:
+    consumer = AIOKafkaConsumer(
+        "t", bootstrap_servers=bootstrap, auto_offset_reset="earliest"
+    )
+    async with consumer:
+        return (await consumer.getone()).value

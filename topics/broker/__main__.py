@@ -1,0 +1,43 @@
+"""Run the embedded Kafka.
+
+python -m topics.broker run --dir DIR [--port 9092] [--controller-port 9093]
+python -m topics.broker fetch
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from topics.broker.jars import fetch
+from topics.broker.java import CannotRunError, java
+from topics.broker.launch import Place, run
+
+
+def main() -> int:
+    """Do what the command line says; 1 and one line on standard error when it can't."""
+    asked = _parser().parse_args()
+    try:
+        if asked.command == "fetch":
+            print(f"{java()}\n{fetch()}")  # noqa: T201
+        else:
+            controller = asked.controller_port or asked.port + 1
+            run(Place(asked.dir, asked.port, controller))
+    except CannotRunError as reason:
+        print(f"kafka: {reason}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m topics.broker")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("fetch", help="fetch and check Java and the jars")
+    broker = commands.add_parser("run", help="run a broker in the foreground")
+    broker.add_argument("--dir", type=Path, required=True)
+    broker.add_argument("--port", type=int, default=9092)
+    broker.add_argument("--controller-port", type=int)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

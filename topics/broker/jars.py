@@ -1,0 +1,105 @@
+"""Kafka's jars: fetched once into the cache, and checked against a list each time."""
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from topics.broker.java import CannotRunError, cache_directory, system_java, tools
+
+_HERE = Path(__file__).resolve().parent
+_POM = _HERE / "pom.xml"
+_LIST = _HERE / "jars.sha256"
+
+# jgo resolves wrong versions beneath log4j-slf4j-impl, so it brings another logger.
+MAVEN_LOGGER = "log4j-slf4j-impl-2.25.5.jar"
+JGO_LOGGER = "slf4j-simple-1.7.36.jar"
+_JGO_ENDPOINT = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
+
+
+def fetch() -> Path:
+    """Return the directory of verified jars, fetching them first when they are missing.
+
+    Raises:
+        CannotRunError: neither Maven nor jgo can fetch them, or a checksum differs.
+    """
+    cache = cache_directory()
+    cache.mkdir(parents=True, exist_ok=True)
+    libs = cache / "libs"
+    with _alone(cache / "lock"):
+        if not libs.exists():
+            _fetch_into(libs)
+    verify(libs)
+    return libs
+
+
+def verify(libs: Path) -> None:
+    """Compare each jar with the list.
+
+    Raises:
+        CannotRunError: one is missing, unknown or different.
+    """
+    found = {jar.name: _sha256(jar) for jar in libs.glob("*.jar")}
+    wanted = _listed()
+    wanted.pop(JGO_LOGGER if MAVEN_LOGGER in found else MAVEN_LOGGER)
+    wrong = sorted({name for name, _ in found.items() ^ wanted.items()})
+    if wrong:
+        raise CannotRunError(
+            f"jars in {libs} differ from jars.sha256 ({', '.join(wrong[:3])}):"
+            " remove that directory and try again"
+        )
+
+
+def _listed() -> dict[str, str]:
+    lines = _LIST.read_text().splitlines()
+    return {name: checksum for checksum, name in (line.split() for line in lines)}
+
+
+def _sha256(jar: Path) -> str:
+    with jar.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _fetch_into(libs: Path) -> None:
+    # Renamed when complete: a fetch that was broken off leaves nothing to be trusted.
+    with tempfile.TemporaryDirectory(dir=libs.parent) as scratch:
+        fetched = Path(scratch) / "libs"
+        fetched.mkdir()
+        if shutil.which("mvn") and system_java():
+            _by_maven(fetched)
+        else:
+            _by_jgo(fetched, Path(scratch) / "jgo")
+        verify(fetched)
+        fetched.rename(libs)
+
+
+def _by_maven(into: Path) -> None:
+    goal = ("dependency:copy-dependencies", f"-DoutputDirectory={into}")
+    _run("Maven", "mvn", "-q", "-B", "-f", str(_POM), *goal)
+
+
+def _by_jgo(into: Path, scratch: Path) -> None:
+    jgo = (str(tools() / "python"), "-m", "jgo", "--resolver", "python")
+    places = ("--repo-cache", f"{scratch}/repo", "--cache-dir", f"{scratch}/cache")
+    _run("jgo", *jgo, *places, "info", "jars", _JGO_ENDPOINT)
+    for jar in (scratch / "cache" / "envs").rglob("*.jar"):
+        shutil.copyfile(jar, into / jar.name)
+
+
+def _run(what: str, *words: str) -> None:
+    ran = subprocess.run(words, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        said = (ran.stdout + ran.stderr).strip().splitlines()
+        why = next((line for line in said if "ERROR" in line), said[-1] if said else "")
+        raise CannotRunError(f"{what} can't fetch Kafka's jars: {why.strip()}")

