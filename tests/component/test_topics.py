@@ -1,0 +1,100 @@
+"""Creation and drift check of topics on a real broker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from topics.admin import TopicsError, check, create
+from topics.cluster import Cluster
+from topics.topic import Kind, Topic
+
+
+@pytest.fixture
+def cluster(kafka: str) -> Cluster:
+    return Cluster(kafka=kafka, partitions=2)
+
+
+def topic(name: str, **different) -> Topic:
+    return replace(Topic(name, Kind.REQUESTS, "A topic of tests."), **different)
+
+
+async def test_the_whole_catalogue_is_created_and_then_as_declared(cluster: Cluster):
+    assert any(line.startswith("cart.requests") for line in await create(cluster))
+    assert await check(cluster) == []
+    assert await create(cluster) == []
+
+
+async def test_two_that_create_at_the_same_time_both_succeed(cluster: Cluster):
+    mine = [topic("raced")]
+    await asyncio.gather(create(cluster, mine), create(cluster, mine))
+    assert await check(cluster, mine) == []
+
+
+async def test_a_missing_topic_is_a_difference(cluster: Cluster):
+    assert await check(cluster, [topic("absent")]) == ["absent: missing"]
+
+
+async def test_changed_retention_is_told_and_applied(cluster: Cluster):
+    await create(cluster, [topic("kept")])
+    shorter = [topic("kept", keep=timedelta(hours=1))]
+    assert await check(cluster, shorter) == ["kept: retention.ms is -1, not 3600000"]
+    assert await create(cluster, shorter) == ["kept: settings changed"]
+    assert await check(cluster, shorter) == []
+
+
+async def test_another_number_of_partitions_is_refused_and_nothing_changes(
+    cluster: Cluster,
+):
+    await create(cluster, [topic("grown")])
+    more = [topic("grown", partitions=3), topic("never-made")]
+    with pytest.raises(TopicsError, match="grown: 2 partitions, not 3"):
+        await create(cluster, more)
+    assert await check(cluster, more) == [
+        "grown: 2 partitions, not 3",
+        "never-made: missing",
+    ]
+
+
+async def test_partitions_added_behind_our_back_are_told(cluster: Cluster):
+    await create(cluster, [topic("widened")])
+    async with admin_of(cluster) as admin:
+        await admin.create_partitions({"widened": NewPartitions(3)})
+    assert await check(cluster, [topic("widened")]) == ["widened: 3 partitions, not 2"]
+
+
+async def test_what_operators_set_is_told_unless_it_is_theirs_and_survives(
+    cluster: Cluster,
+):
+    await create(cluster, [topic("theirs")])
+    await override(cluster, "theirs", {"min.insync.replicas": "1", "flush.ms": "1000"})
+    strange = "theirs: flush.ms is set, but not declared"
+    assert strange in await check(cluster, [topic("theirs")])
+    await create(cluster, [topic("theirs")])
+    assert await check(cluster, [topic("theirs")]) == [strange]
+
+
+async def test_a_cluster_that_is_not_there_is_said_in_one_line():
+    nowhere = Cluster(kafka="127.0.0.1:1")
+    with pytest.raises(TopicsError, match=r"Kafka at 127\.0\.0\.1:1"):
+        await check(nowhere)
+
+
+@asynccontextmanager
+async def admin_of(cluster: Cluster) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=cluster.kafka)
+    await admin.start()
+    yield admin
+    await admin.close()
+
+
+async def override(cluster: Cluster, name: str, settings: dict[str, str]) -> None:
+    async with admin_of(cluster) as admin:
+        await admin.alter_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, name, settings)]
+        )

@@ -1,0 +1,38 @@
+"""Bring a cluster's topics into line, or tell where they differ.
+
+    python -m topics create
+    python -m topics check
+
+The cluster is that of the environment (`KAFKA`, …), as are `PARTITIONS` and
+`REQUEST_RETENTION_HOURS`.
+"""
+
+import argparse
+import asyncio
+import sys
+
+from topics.admin import TopicsError, check, create
+from topics.catalog import TOPICS
+from topics.cluster import Cluster
+
+
+def main() -> int:
+    """Do what the command line says; 1 when topics differ or can't be created."""
+    parser = argparse.ArgumentParser(prog="python -m topics")
+    parser.add_argument("command", choices=["create", "check"])
+    command = parser.parse_args().command
+    try:
+        if command == "create":
+            lines = asyncio.run(create(Cluster()))
+        else:
+            lines = asyncio.run(check(Cluster()))
+    except TopicsError as reason:
+        print(f"topics: {reason}", file=sys.stderr)  # noqa: T201
+        return 1
+    for line in lines or [f"{len(TOPICS)} topics are as declared"]:
+        print(line)  # noqa: T201
+    return 1 if command == "check" and lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""Bringing a cluster's topics into line with the catalogue, and telling the drift."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from topics.catalog import TOPICS
+from topics.cluster import Cluster
+from topics.topic import Topic
+
+LEADERS_SECONDS = 30.0
+_POLL_SECONDS = 0.1
+
+# Kafka's own number for "set on this very topic", among the sources of a setting.
+_SET_ON_TOPIC = 1
+
+# What the shop doesn't depend on, and operators may want to set as they see fit.
+_LEFT_TO_OPERATORS = {
+    "compression.type",
+    "follower.replication.throttled.replicas",
+    "leader.replication.throttled.replicas",
+    "min.insync.replicas",
+    "unclean.leader.election.enable",
+}
+
+
+class TopicsError(Exception):
+    """The topics can't be brought into line; the message says why, in one line."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A topic as the cluster has it.
+
+    Attributes:
+        partitions: how many.
+        leaderless: how many of them have no leader now.
+        config: every setting in force.
+        overrides: those that were set on this very topic.
+    """
+
+    partitions: int
+    leaderless: int
+    config: dict[str, str]
+    overrides: frozenset[str]
+
+
+async def create(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str]:
+    """Create what is missing, apply settings that changed, and await the leaders.
+
+    Returns:
+        What was done, a line each; nothing when all was as it should be.
+
+    Raises:
+        TopicsError: an existing topic has another number of partitions, the cluster
+            says no, or partitions stay without a leader.
+    """
+    declared = {topic.name: topic for topic in topics}
+    async with _admin(cluster) as admin:
+        found = await _observe(admin, declared)
+        _require_partitions(declared, found, cluster)
+        missing = [topic for name, topic in declared.items() if name not in found]
+        changed = [t for n, t in declared.items() if n in found and _misset(t, found[n])]
+        await _add(admin, missing, cluster)
+        await _configure(admin, changed, found)
+        await _await_leaders(admin, declared)
+    return [
+        *(f"{topic.name}: created" for topic in missing),
+        *(f"{topic.name}: settings changed" for topic in changed),
+    ]
+
+
+async def check(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str]:
+    """Compare the cluster with what is declared.
+
+    Returns:
+        A line for each difference.
+
+    Raises:
+        TopicsError: the cluster can't be asked.
+    """
+    declared = {topic.name: topic for topic in topics}
+    async with _admin(cluster) as admin:
+        found = await _observe(admin, declared)
+    return [
+        line
+        for topic in declared.values()
+        for line in drift(topic, found.get(topic.name), cluster)
+    ]
+
+
+def drift(topic: Topic, found: Found | None, cluster: Cluster) -> list[str]:
+    """Say how a topic differs from its declaration."""
+    if found is None:
+        return [f"{topic.name}: missing"]
+    strange = found.overrides - topic.config.keys() - _LEFT_TO_OPERATORS
+    return [
+        *_misparted(topic, found, cluster),
+        *_misset(topic, found),
+        *(f"{topic.name}: {name} is set, but not declared" for name in sorted(strange)),
+    ]
+
+
+def _misparted(topic: Topic, found: Found, cluster: Cluster) -> list[str]:
+    wanted = topic.partitions or cluster.partitions
+    if found.partitions == wanted:
+        return []
+    return [f"{topic.name}: {found.partitions} partitions, not {wanted}"]
+
+
+def _misset(topic: Topic, found: Found) -> list[str]:
+    return [
+        f"{topic.name}: {name} is {found.config.get(name)}, not {value}"
+        for name, value in topic.config.items()
+        if found.config.get(name) != value
+    ]
+
+
+def _require_partitions(
+    declared: dict[str, Topic], found: dict[str, Found], cluster: Cluster
+) -> None:
+    wrong = [
+        line
+        for name, there in found.items()
+        for line in _misparted(declared[name], there, cluster)
+    ]
+    # Keys would move to other partitions, and their state would stay behind.
+    if wrong:
+        raise TopicsError(f"partitions of a topic can't change: {'; '.join(wrong)}")
+
+
+@asynccontextmanager
+async def _admin(cluster: Cluster) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**cluster.client_options())
+    try:
+        await admin.start()
+        yield admin
+    except (KafkaError, OSError) as error:
+        raise TopicsError(f"Kafka at {cluster.kafka}: {error}") from error
+    finally:
+        await admin.close()
+
+
+async def _observe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, Found]:
+    there = {topic["topic"]: topic for topic in await admin.describe_topics()}
+    wanted = [ConfigResource(ConfigResourceType.TOPIC, n) for n in names if n in there]
+    answers = await admin.describe_configs(wanted) if wanted else []
+    found = {}
+    for code, text, _, name, settings in (r for a in answers for r in a.resources):
+        _require_success(name, code, text)
+        partitions = there[name]["partitions"]
+        found[name] = Found(
+            partitions=len(partitions),
+            leaderless=sum(p["leader"] < 0 for p in partitions),
+            config={setting[0]: setting[1] for setting in settings},
+            overrides=frozenset(s[0] for s in settings if s[3] == _SET_ON_TOPIC),
+        )
+    return found
+
+
+async def _add(admin: AIOKafkaAdminClient, topics: list[Topic], cluster: Cluster) -> None:
+    if not topics:
+        return
+    wanted = [
+        NewTopic(
+            topic.name,
+            topic.partitions or cluster.partitions,
+            cluster.kafka_replication,
+            topic_configs=topic.config,
+        )
+        for topic in topics
+    ]
+    answer = await admin.create_topics(wanted)
+    for name, code, text in answer.topic_errors:
+        # Somebody else who starts at the same time has made it: as good.
+        if code != TopicAlreadyExistsError.errno:
+            _require_success(name, code, text)
+
+
+async def _configure(
+    admin: AIOKafkaAdminClient, topics: list[Topic], found: dict[str, Found]
+) -> None:
+    # The request replaces all that is set on a topic, so what operators set is repeated.
+    wanted = []
+    for topic in topics:
+        there = found[topic.name]
+        kept = {name: there.config[name] for name in there.overrides}
+        wanted.append(
+            ConfigResource(ConfigResourceType.TOPIC, topic.name, kept | topic.config)
+        )
+    for answer in await admin.alter_configs(wanted) if wanted else []:
+        for code, text, _, name in answer.resources:
+            _require_success(name, code, text)
+
+
+async def _await_leaders(admin: AIOKafkaAdminClient, names: Iterable[str]) -> None:
+    deadline = time.monotonic() + LEADERS_SECONDS
+    while headless := await _headless(admin, names):
+        if time.monotonic() > deadline:
+            raise TopicsError(f"no leader for partitions of {', '.join(headless)}")
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _headless(admin: AIOKafkaAdminClient, names: Iterable[str]) -> list[str]:
+    found = await _observe(admin, names)
+    return [name for name in names if name not in found or found[name].leaderless]
+
+
+def _require_success(name: str, code: int, text: str | None) -> None:
+    if code:
+        raise TopicsError(f"{name}: {text or for_code(code).__name__}")
