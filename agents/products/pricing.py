@@ -1,0 +1,53 @@
+"""What a cart costs: pure arithmetic over the names and prices of this moment."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from agents.refusal import Refusal
+from schemas.cart import CartView, PricedItem
+from schemas.contract import MAX_PRICE, Code, Item
+from schemas.product import PriceCart
+
+# A reply must fit into one Kafka record, whatever a service that is not ours calls its
+# products: the broker takes 1 MiB.
+_LARGEST_VIEW_BYTES = 900_000
+
+
+class Product(NamedTuple):
+    """What ProductService says of a sku; the price in the currency's smallest unit."""
+
+    name: str
+    price: int
+
+
+def skus(request: PriceCart) -> tuple[int, ...]:
+    """Name each sku of a cart once, ascending."""
+    return tuple(sorted({item.sku for item in request.items}))
+
+
+def view(request: PriceCart, products: Mapping[int, Product]) -> CartView:
+    """Show the cart with names, prices and their sum; every sku must be in `products`.
+
+    Raises:
+        Refusal: TOTAL_TOO_LARGE; PRODUCT_SERVICE when the names would fill a record.
+    """
+    items = tuple(
+        _priced(item, products[item.sku])
+        for item in sorted(request.items, key=lambda item: item.sku)
+    )
+    total = sum(item.price * item.count for item in items)
+    if total > MAX_PRICE:
+        raise Refusal(Code.TOTAL_TOO_LARGE, f"the sum {total} is over {MAX_PRICE}")
+    return _of_sendable_size(CartView(items=items, total_price=total))
+
+
+def _priced(item: Item, product: Product) -> PricedItem:
+    return PricedItem(
+        sku=item.sku, count=item.count, name=product.name, price=product.price
+    )
+
+
+def _of_sendable_size(cart: CartView) -> CartView:
+    if len(cart.model_dump_json().encode()) > _LARGEST_VIEW_BYTES:
+        raise Refusal(Code.PRODUCT_SERVICE, "ProductService's names are too long to show")
+    return cart
