@@ -154,7 +154,8 @@ def follow_up(
 
 
 def _carry_out(cart: Cart, request: CartRequest, cause: Cause) -> list[CartEvent]:
-    known = cart.done.get(cause.request_id)
+    under_way = cause.request_id in cart.checkouts  # though forgotten by `done`
+    known = "purchase" if under_way else cart.done.get(cause.request_id)
     if known is not None and known != _name(request):
         raise Refusal(Code.KEY_REUSED, f"this idempotency key was used for: {known}")
     if known is not None:
