@@ -1,0 +1,137 @@
+"""given(aggregate, what happened before).when(a request).then(what happens): a sentence.
+
+What happened before is told in events, or in requests that take their turn; `by` says who
+sent one and when. Rows go through JSON before each turn, as they do in production.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from agents.aggregate import Aggregate, Message
+from agents.refusal import Refusal
+from schemas.cause import Cause
+from schemas.contract import Code, Contract, Refused
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+_ORIGINS = count()
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A request and what came with it."""
+
+    request: Any
+    cause: Cause
+
+
+def by(
+    request: Contract,
+    origin: str | None = None,
+    *,
+    key: str | None = None,
+    purchase: str | None = None,
+    at: datetime | timedelta = NOON,
+) -> Attempt:
+    """Send a request: as a new attempt unless `origin` names one; at noon, or so long after."""
+    moment = NOON + at if isinstance(at, timedelta) else at
+    name = origin or f"somewhere-0-{next(_ORIGINS)}"
+    return Attempt(request, Cause(at=moment, origin=name, key=key, purchase=purchase))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one turn came to; `said` all that must be said."""
+
+    before: "Given"
+    after: Any
+    events: Sequence[Any] | None
+    said: list[Message]
+
+    def then(self, *events: Any) -> "Outcome":
+        assert list(events) == self.events
+        return self
+
+    def then_nothing(self) -> "Outcome":
+        """Nothing happens that has not happened yet; there may well be something to say."""
+        assert self.events == []
+        assert self.after == self.before.state
+        return self
+
+    def then_refused(self, code: Code) -> "Outcome":
+        assert [code] == [a.code for a in self.said if isinstance(a, Refused)]
+        assert [Refused] == [type(a) for a in self.said]
+        assert _same(self.before.state, self.after)
+        return self
+
+    def saying(self, *messages: Message) -> "Outcome":
+        assert list(messages) == self.said
+        return self
+
+    def saying_nothing(self) -> "Outcome":
+        return self.saying()
+
+    def and_then(self, *more: Any) -> "Given":
+        """Go on from here."""
+        return given(self.before.aggregate, *more, state=self.after)
+
+
+@dataclass(frozen=True)
+class Given:
+    """An aggregate with a past."""
+
+    aggregate: Aggregate[Any, Any, Any]
+    state: Any
+
+    def when(
+        self, request: Contract | Attempt, *, seen: bool = False, **who: Any
+    ) -> Outcome:
+        """Let a request take its turn; `seen` means that it comes again after a crash."""
+        sent = request if isinstance(request, Attempt) else by(request, **who)
+        after, said = self.aggregate.turn(self.state, sent.request, sent.cause, seen=seen)
+        return Outcome(self, after, self._events(sent), said)
+
+    def _events(self, sent: Attempt) -> Sequence[Any] | None:
+        try:
+            return self.aggregate.decide(self.state, sent.request, sent.cause)
+        except Refusal:
+            return None
+
+
+def given(aggregate: Aggregate[Any, Any, Any], *past: Any, state: Any = None) -> Given:
+    """Tell what happened before."""
+    state = aggregate.state() if state is None and len(aggregate.rows) > 1 else state
+    for item in past:
+        state = through_json(aggregate, _happened(aggregate, state, item))
+    return Given(aggregate, state)
+
+
+def _happened(aggregate: Aggregate[Any, Any, Any], state: Any, item: Any) -> Any:
+    if isinstance(item, Attempt | Contract):
+        return Given(aggregate, state).when(item).after
+    return aggregate.evolve(state, item)
+
+
+def rows_of(aggregate: Aggregate[Any, Any, Any], state: Any) -> tuple[Any, ...]:
+    """Take a state apart into its rows."""
+    return tuple(state) if len(aggregate.rows) > 1 else (state,)
+
+
+def through_json(aggregate: Aggregate[Any, Any, Any], state: Any) -> Any:
+    """Write a state's rows, and read them."""
+    pairs = zip(aggregate.adapters, rows_of(aggregate, state), strict=True)
+    read = [
+        None if row is None else adapter.validate_json(adapter.dump_json(row))
+        for adapter, row in pairs
+    ]
+    return aggregate.state(*read)
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Compare states but for their memory of refusals, which is no effect."""
+    if hasattr(after, "refused"):
+        after = replace(after, refused={})
+        before = replace(before, refused={}) if before else type(after)()
+    return bool(before == after)

@@ -1,0 +1,252 @@
+"""What a cart takes, gives back and answers; purchases are in `test_purchase`."""
+
+import pytest
+
+from agents.checkout.agent import CART
+from agents.checkout.cart import REMEMBERED, REMEMBERED_REFUSALS, LineSet
+from schemas.cart import AddToCart, CartView, DeleteFromCart, ListCart, StockChecked
+from schemas.contract import Code, Done, Item
+from schemas.product import PriceCart
+from schemas.stock import CheckStock
+
+from .given import by, given
+
+USER, LAMP, SOFA = 42, 1, 2
+FULL_LINE, FULL_CART = 65535, 1000
+
+
+def line(count, sku=LAMP):
+    return LineSet(sku, count, f"filled-{sku}", "addToCart")
+
+
+def add(count=1, sku=LAMP):
+    return AddToCart(user=USER, sku=sku, count=count)
+
+
+def checked(available, count=1, sku=LAMP):
+    return StockChecked(user=USER, sku=sku, count=count, available=available)
+
+
+def delete(count=1, sku=LAMP):
+    return DeleteFromCart(user=USER, sku=sku, count=count)
+
+
+def lines(outcome):
+    return dict(outcome.after.lines)
+
+
+# addToCart
+
+
+def test_adding_asks_stock_first_with_all_that_the_answer_needs():
+    given(CART).when(add(3)).then_nothing().saying(CheckStock(sku=LAMP, user=USER, count=3))
+
+
+def test_what_can_be_bought_goes_into_the_cart():
+    outcome = given(CART).when(checked(available=3, count=3)).saying(Done())
+
+    assert {LAMP: 3} == lines(outcome)
+
+
+def test_more_pieces_add_to_the_line_and_leave_the_others_alone():
+    outcome = given(CART, line(3), line(5, SOFA)).when(checked(available=4, count=1))
+
+    assert {LAMP: 4, SOFA: 5} == lines(outcome)
+
+
+@pytest.mark.parametrize(("there", "more", "available"), [(0, 1, 0), (3, 2, 4), (7, 1, 7)])
+def test_a_line_cannot_pass_what_can_be_bought(there, more, available):
+    given(CART, line(there)).when(checked(available, more)).then_refused(
+        Code.INSUFFICIENT_STOCK
+    )
+
+
+def test_a_line_may_be_all_that_can_be_bought():
+    given(CART, line(3)).when(checked(available=5, count=2)).saying(Done())
+
+
+@pytest.mark.parametrize(
+    ("there", "more"), [(FULL_LINE, 1), (1, FULL_LINE), (40000, 40000)]
+)
+def test_a_line_past_a_uint16_is_refused_before_stock_is_asked(there, more):
+    given(CART, line(there)).when(add(more)).then_refused(Code.COUNT_TOO_LARGE)
+
+
+def test_a_line_that_grew_while_stock_was_asked_cannot_pass_a_uint16_either():
+    given(CART, line(FULL_LINE)).when(checked(available=FULL_LINE)).then_refused(
+        Code.COUNT_TOO_LARGE
+    )
+
+
+def test_a_line_may_be_a_full_uint16():
+    given(CART, line(FULL_LINE - 1)).when(add()).saying(
+        CheckStock(sku=LAMP, user=USER, count=1)
+    )
+    outcome = given(CART, line(FULL_LINE - 1)).when(checked(available=FULL_LINE))
+
+    assert {LAMP: FULL_LINE} == lines(outcome)
+
+
+def full_cart():
+    return given(CART, *(line(1, sku) for sku in range(FULL_CART)))
+
+
+def test_a_thousandth_sku_fits_into_a_cart():
+    outcome = given(CART, *(line(1, sku) for sku in range(FULL_CART - 1))).when(
+        checked(available=1, sku=FULL_CART)
+    )
+
+    assert FULL_CART == len(lines(outcome))
+
+
+def test_one_more_sku_than_a_thousand_is_refused_before_stock_is_asked():
+    full_cart().when(add(sku=FULL_CART)).then_refused(Code.CART_FULL)
+
+
+def test_a_cart_that_filled_up_while_stock_was_asked_takes_no_other_sku_either():
+    full_cart().when(checked(available=9, sku=FULL_CART)).then_refused(Code.CART_FULL)
+
+
+def test_a_full_cart_takes_more_of_what_it_has():
+    outcome = full_cart().when(checked(available=2, sku=0))
+
+    assert 2 == lines(outcome)[0]
+
+
+# deleteFromCart and listCart
+
+
+@pytest.mark.parametrize(
+    ("there", "off", "left"), [(5, 2, {LAMP: 3}), (5, 5, {}), (5, 9, {})]
+)
+def test_pieces_come_off_a_line_and_at_zero_or_below_it_is_gone(there, off, left):
+    outcome = given(CART, line(there)).when(delete(off)).saying(Done())
+
+    assert left == lines(outcome)
+
+
+def test_taking_off_what_is_not_there_changes_no_line():
+    outcome = given(CART, line(5)).when(delete(1, SOFA)).saying(Done())
+
+    assert {LAMP: 5} == lines(outcome)
+
+
+def test_taking_off_an_unknown_cart_is_done_at_once():
+    outcome = given(CART).when(delete()).saying(Done())
+
+    assert {} == lines(outcome)
+
+
+def test_an_empty_cart_is_shown_without_asking_for_prices():
+    given(CART).when(ListCart(user=USER)).then_nothing().saying(
+        CartView(items=(), total_price=0)
+    )
+
+
+def test_a_cart_is_priced_in_ascending_sku():
+    given(CART, line(1, 9), line(2, 3), line(3, 5)).when(
+        ListCart(user=USER)
+    ).then_nothing().saying(
+        PriceCart(
+            user=USER,
+            items=(Item(sku=3, count=2), Item(sku=5, count=3), Item(sku=9, count=1)),
+        )
+    )
+
+
+# One request, one effect
+
+
+@pytest.mark.parametrize("request_", [checked(available=9), delete()])
+@pytest.mark.parametrize("who", [{"origin": "it"}, {"key": "k"}])
+def test_the_same_request_again_has_no_second_effect_and_the_same_answer(request_, who):
+    given(CART, line(5), by(request_, **who)).when(request_, **who).then_nothing().saying(
+        Done()
+    )
+
+
+def test_a_retry_of_an_add_that_is_done_asks_nobody():
+    given(CART, by(checked(available=9), key="k")).when(
+        add(), key="k"
+    ).then_nothing().saying(Done())
+
+
+def test_two_retries_under_way_at_once_add_once():
+    outcome = given(CART, by(checked(available=9), key="k")).when(
+        by(checked(available=8), key="k")
+    )
+
+    assert {LAMP: 1} == lines(outcome.saying(Done()))
+
+
+def test_requests_without_a_key_stand_for_themselves():
+    outcome = given(CART, checked(available=9)).when(checked(available=9))
+
+    assert {LAMP: 2} == lines(outcome)
+
+
+@pytest.mark.parametrize(
+    "other", [add(2), add(sku=SOFA), checked(9, 2), delete(), ListCart(user=USER)]
+)
+def test_a_key_with_another_request_is_refused(other):
+    given(CART, by(checked(available=9), key="k")).when(other, key="k").then_refused(
+        Code.KEY_REUSED
+    )
+
+
+def test_a_request_that_took_off_more_than_there_was_is_still_the_same_request():
+    given(CART, line(1), by(delete(9), key="k")).when(delete(9), key="k").saying(Done())
+    given(CART, line(1), by(delete(9), key="k")).when(delete(1), key="k").then_refused(
+        Code.KEY_REUSED
+    )
+
+
+def test_what_was_refused_is_decided_afresh_for_a_new_attempt():
+    outcome = given(CART, by(checked(available=0), key="k")).when(
+        checked(available=1), key="k"
+    )
+
+    assert {LAMP: 1} == lines(outcome.saying(Done()))
+
+
+def test_what_was_refused_is_refused_again_for_the_same_attempt():
+    refused = given(CART, by(checked(available=0), origin="it", key="k"))
+    first = given(CART).when(checked(available=0), origin="it", key="k")
+
+    refused.when(checked(available=1), origin="it", key="k").then_refused(
+        Code.INSUFFICIENT_STOCK
+    ).saying(*first.said)
+
+
+def test_a_refusal_stands_even_when_a_later_attempt_was_served():
+    given(
+        CART,
+        by(checked(available=0), origin="first", key="k"),
+        by(checked(available=1), origin="second", key="k"),
+    ).when(checked(available=1), origin="first", key="k").then_refused(
+        Code.INSUFFICIENT_STOCK
+    )
+
+
+def others(count):
+    return (by(delete(), key=f"other-{n}") for n in range(count))
+
+
+def test_the_newest_256_requests_are_remembered():
+    cart = given(CART, by(checked(available=9), key="k"), *others(REMEMBERED - 1))
+
+    cart.when(checked(available=9), key="k").then_nothing().saying(Done())
+    assert 256 == REMEMBERED
+
+
+def test_older_requests_are_forgotten_so_that_a_cart_stays_small():
+    cart = given(CART, by(checked(available=9), key="k"), *others(REMEMBERED))
+
+    assert REMEMBERED == len(cart.state.done)
+    assert "key:k" not in cart.state.done
+
+
+def test_old_refusals_are_forgotten_so_that_a_cart_stays_small():
+    refused = (checked(available=0) for _ in range(REMEMBERED_REFUSALS + 1))
+
+    assert REMEMBERED_REFUSALS == len(given(CART, *refused).state.refused)

@@ -1,0 +1,172 @@
+"""What a cart does while it becomes an order, and when it has."""
+
+import pytest
+
+from agents.checkout.agent import CART
+from agents.checkout.cart import MAX_CHECKOUTS, REMEMBERED, CheckedOut
+from schemas.cart import AddToCart, DeleteFromCart, OrderSettled, Purchase
+from schemas.cause import ForPurchase
+from schemas.contract import Code, Item, Refused
+from schemas.order import CreateOrder, OrderPlaced, Status, order_id
+
+from .given import by, given
+from .test_cart import FULL_LINE, LAMP, SOFA, USER, line, lines
+
+PURCHASE = Purchase(user=USER)
+ORDER_ID = order_id(USER, "purchase:key:k")
+PLACED = OrderPlaced(order_id=ORDER_ID)
+BEGUN = CheckedOut("key:k")
+ENDINGS = [Status.AWAITING_PAYMENT, Status.CANCELLED, Status.PAID]
+
+
+def settled(status, purchase="key:k"):
+    order = None if status is None else ORDER_ID
+    return OrderSettled(user=USER, purchase=purchase, order_id=order, status=status)
+
+
+def create(*items):
+    order = CreateOrder(user=USER, items=tuple(Item(sku=s, count=n) for s, n in items))
+    return ForPurchase(order, "key:k")
+
+
+def bought():
+    return given(CART, line(3), line(5, SOFA), BEGUN)
+
+
+def test_the_whole_cart_leaves_at_once_for_one_order():
+    outcome = (
+        given(CART, line(5, SOFA), line(3))
+        .when(PURCHASE, key="k")
+        .then(BEGUN)
+        .saying(create((LAMP, 3), (SOFA, 5)))
+    )
+
+    assert {} == lines(outcome)
+
+
+def test_an_empty_cart_cannot_be_purchased():
+    given(CART).when(PURCHASE).then_refused(Code.CART_EMPTY)
+
+
+def test_what_is_being_purchased_cannot_be_purchased_twice():
+    bought().when(PURCHASE, key="other").then_refused(Code.CART_EMPTY)
+
+
+def test_what_is_put_in_meanwhile_can_be_another_purchase():
+    outcome = bought().state
+    more = given(CART, line(7), state=outcome).when(PURCHASE, key="other")
+
+    assert {LAMP: 7} == more.after.checkouts["key:other"]
+    assert {LAMP: 3, SOFA: 5} == more.after.checkouts["key:k"]
+
+
+def test_a_retry_of_a_purchase_under_way_asks_for_the_same_order_again():
+    bought().when(PURCHASE, key="k").then_nothing().saying(create((LAMP, 3), (SOFA, 5)))
+
+
+def test_a_retry_does_not_take_what_was_put_in_meanwhile():
+    given(CART, line(9), state=bought().state).when(
+        PURCHASE, key="k"
+    ).then_nothing().saying(create((LAMP, 3), (SOFA, 5)))
+
+
+def test_purchases_is_another_name_of_the_same_request():
+    bought().when(Purchase(user=USER, type="purchases"), key="k").saying(
+        create((LAMP, 3), (SOFA, 5))
+    )
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_bought_lines_are_gone_when_the_order_stands(ending):
+    outcome = bought().when(settled(ending)).saying(PLACED)
+
+    assert {} == lines(outcome) == outcome.after.checkouts
+
+
+def test_a_failed_order_answers_its_id_and_its_lines_return():
+    outcome = bought().when(settled(Status.FAILED)).saying(PLACED)
+
+    assert {LAMP: 3, SOFA: 5} == lines(outcome)
+    assert {} == outcome.after.checkouts
+
+
+def test_lines_return_to_what_was_put_in_meanwhile():
+    outcome = given(CART, line(4), state=bought().state).when(settled(Status.FAILED))
+
+    assert {LAMP: 7, SOFA: 5} == lines(outcome)
+
+
+def test_a_line_that_returns_is_capped_at_a_uint16():
+    cart = given(CART, line(FULL_LINE), BEGUN, line(2))
+
+    assert {LAMP: FULL_LINE} == lines(cart.when(settled(Status.FAILED)))
+
+
+@pytest.mark.parametrize("ending", [*ENDINGS, Status.FAILED])
+def test_an_order_that_settles_twice_ends_one_purchase(ending):
+    given(CART, settled(ending), state=bought().state).when(
+        settled(ending)
+    ).then_nothing().saying(PLACED)
+
+
+def test_lines_that_returned_do_not_return_again_when_the_order_changes_later():
+    given(CART, settled(Status.AWAITING_PAYMENT), state=bought().state).when(
+        settled(Status.FAILED)
+    ).then_nothing()
+
+
+def test_the_end_of_one_purchase_leaves_another_one_under_way():
+    cart = given(CART, line(7), CheckedOut("key:other"), state=bought().state)
+
+    outcome = cart.when(settled(Status.FAILED))
+
+    assert {"key:other": {LAMP: 7}} == outcome.after.checkouts
+
+
+@pytest.mark.parametrize("ending", [*ENDINGS, Status.FAILED])
+def test_a_retry_of_a_purchase_that_ended_hears_the_same_order(ending):
+    given(CART, line(1), settled(ending), state=bought().state).when(
+        PURCHASE, key="k"
+    ).then_nothing().saying(PLACED)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [AddToCart(user=USER, sku=LAMP, count=1), DeleteFromCart(user=USER, sku=LAMP, count=1)],
+)
+def test_the_key_of_a_purchase_serves_no_other_request(other):
+    bought().when(other, key="k").then_refused(Code.KEY_REUSED)
+
+
+def test_lines_return_when_the_order_id_belongs_to_another_request():
+    outcome = bought().when(settled(None))
+
+    assert [Refused] == [type(answer) for answer in outcome.said]
+    assert Code.UNAVAILABLE is outcome.said[0].code
+    assert {LAMP: 3, SOFA: 5} == lines(outcome)
+
+
+def test_a_purchase_whose_order_was_not_taken_can_be_tried_again():
+    given(CART, settled(None), state=bought().state).when(PURCHASE, key="k").then(BEGUN)
+
+
+def test_a_purchase_that_was_refused_is_refused_again_for_the_same_attempt():
+    given(CART, by(PURCHASE, "it", key="k"), line(1)).when(
+        PURCHASE, origin="it", key="k"
+    ).then_refused(Code.CART_EMPTY)
+    given(CART, by(PURCHASE, "it", key="k"), line(1)).when(PURCHASE, key="k").then(BEGUN)
+
+
+def test_a_cart_has_a_bounded_number_of_purchases_under_way():
+    under_way = [e for n in range(MAX_CHECKOUTS) for e in (line(1), CheckedOut(f"{n}"))]
+
+    given(CART, *under_way, line(1)).when(PURCHASE).then_refused(Code.UNAVAILABLE)
+
+
+def test_a_purchase_under_way_is_remembered_however_much_is_asked_meanwhile():
+    off = DeleteFromCart(user=USER, sku=SOFA, count=1)
+    busy = (by(off, key=f"{n}") for n in range(REMEMBERED))
+
+    given(CART, line(1), *busy, line(7), state=bought().state).when(
+        PURCHASE, key="k"
+    ).then_nothing().saying(create((LAMP, 3), (SOFA, 5)))
