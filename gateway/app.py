@@ -1,0 +1,108 @@
+"""HTTP in, Kafka through, HTTP out."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from gateway.body import Intake, parse
+from gateway.bus import Bus
+from gateway.correlator import Overloaded
+from gateway.headers import passed_on
+from gateway.outbox import NotTaken
+from gateway.page import START_PAGE
+from gateway.problems import Problem, Trouble
+from gateway.routes import ROUTES, Route
+from schemas.contract import Code, Refused
+
+JSON = "application/json"
+
+Answer = Callable[[web.BaseRequest], Awaitable[web.Response]]
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """Answers every HTTP request, with an answer or with a problem."""
+
+    def __init__(self, bus: Bus, intake: Intake) -> None:
+        self._bus = bus
+        self._intake = intake
+        self._looks: dict[str, Answer] = {
+            "/": _start_page,
+            "/livez": _alive,
+            "/readyz": self._ready,
+        }
+        self._calls = {route.path: route for route in ROUTES}
+
+    async def __call__(self, request: web.BaseRequest) -> web.Response:
+        """Answer one request."""
+        try:
+            return await self._dispatch(request)
+        except Problem as problem:
+            return problem.response()
+
+    async def _dispatch(self, request: web.BaseRequest) -> web.Response:
+        path = request.rel_url.raw_path
+        if route := self._calls.get(path):
+            _must_be(request, "POST")
+            return await self._call(route, request)
+        if look := self._looks.get(path):
+            _must_be(request, "GET", "HEAD")
+            return await look(request)
+        raise Problem(Trouble.NOT_FOUND, f"there is no {path[:100]}; / lists what there is")
+
+    async def _call(self, route: Route, request: web.BaseRequest) -> web.Response:
+        asked = parse(route, await self._intake.read(request))
+        headers = passed_on(request)
+        try:
+            reply = await self._bus.ask(asked, headers)
+        except NotTaken as error:
+            raise Problem(Code.UNAVAILABLE, str(error)) from error
+        except Overloaded:
+            raise Problem(Trouble.OVERLOADED, "too many calls wait for replies") from None
+        except TimeoutError as error:
+            log.warning("event=timeout path=%s correlation=%s", route.path, error)
+            raise _timeout() from None
+        return _respond(route, reply)
+
+    async def _ready(self, _request: web.BaseRequest) -> web.Response:
+        if not self._bus.ready:
+            raise Problem(Code.UNAVAILABLE, "Kafka can't be reached")
+        return web.Response(body=b'{"status":"ready"}', content_type=JSON)
+
+
+async def _alive(_request: web.BaseRequest) -> web.Response:
+    return web.Response(body=b'{"status":"alive"}', content_type=JSON)
+
+
+async def _start_page(_request: web.BaseRequest) -> web.Response:
+    return web.Response(text=START_PAGE)
+
+
+def _must_be(request: web.BaseRequest, *methods: str) -> None:
+    if request.method not in methods:
+        allowed = ", ".join(methods)
+        detail = f"{request.method[:20]} is not for this path; it takes {allowed}"
+        raise Problem(Trouble.METHOD_NOT_ALLOWED, detail, {"Allow": allowed})
+
+
+def _timeout() -> Problem:
+    detail = (
+        "no reply came in time; the request may still be carried out:"
+        " ask again with the same Idempotency-Key"
+    )
+    return Problem(Trouble.TIMEOUT, detail)
+
+
+def _respond(route: Route, value: bytes) -> web.Response:
+    try:
+        reply = route.reply.validate_json(value)
+    except ValidationError as wrong:
+        log.error("event=bad-reply path=%s error=%r", route.path, wrong)  # noqa: TRY400
+        raise Problem(Trouble.INTERNAL, "the reply makes no sense") from None
+    if isinstance(reply, Refused):
+        raise Problem(reply.code, reply.text)
+    body = reply.model_dump_json(exclude={"type"}).encode()
+    return web.Response(body=body, content_type=JSON)

@@ -1,0 +1,115 @@
+"""From the bytes of an HTTP body to a contract, or to the reason why not."""
+
+import asyncio
+from datetime import timedelta
+
+from aiohttp import web
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from gateway.problems import Problem, Trouble
+from gateway.routes import Route
+from schemas.contract import Code, Contract
+
+MAX_BODY_BYTES = 2**20
+
+_MAX_LISTED = 1000
+_MAX_NAMED = 10
+_MAX_NAME_CHARS = 100
+_REASONS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a field of this call",
+    "model_type": "must be a JSON object",
+}
+
+
+class Intake:
+    """Takes bodies off the wire, so many slow ones at a time and no more.
+
+    Args:
+        limit: bodies that may still be arriving at the same time.
+        patience: how long each of them may take.
+    """
+
+    def __init__(self, limit: int, patience: timedelta) -> None:
+        self._limit = limit
+        self._patience = patience.total_seconds()
+        self._arriving = 0
+
+    async def read(self, request: web.BaseRequest) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            Problem: TOO_LARGE, TOO_SLOW, OVERLOADED, or BAD_REQUEST for broken chunks.
+        """
+        if (request.content_length or 0) > MAX_BODY_BYTES:
+            raise _too_large()
+        if request.content.is_eof():
+            return await _read(request)
+        if self._arriving >= self._limit:
+            raise Problem(Trouble.OVERLOADED, "too many bodies are still arriving")
+        self._arriving += 1
+        try:
+            async with asyncio.timeout(self._patience):
+                await _invite(request)
+                return await _read(request)
+        except TimeoutError:
+            detail = f"the body did not arrive within {self._patience:g} s"
+            raise Problem(Trouble.TOO_SLOW, detail) from None
+        finally:
+            self._arriving -= 1
+
+
+async def _read(request: web.BaseRequest) -> bytes:
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise _too_large() from None
+    except web.RequestPayloadError as broken:
+        raise Problem(Code.BAD_REQUEST, f"the body is broken: {broken}") from None
+
+
+async def _invite(request: web.BaseRequest) -> None:
+    """Tell a client that waits for it (curl with a large body) to send the body."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # it is no part of the response
+
+
+def _too_large() -> Problem:
+    return Problem(Trouble.TOO_LARGE, f"a body has at most {MAX_BODY_BYTES} bytes")
+
+
+def parse(route: Route, body: bytes) -> Contract:
+    """Make a body the contract of its route.
+
+    Raises:
+        Problem: BAD_REQUEST, naming each wrong field as it is named on the wire.
+    """
+    try:
+        asked = route.request.validate_json(body, by_alias=True, by_name=False)
+    except ValidationError as wrong:
+        raise Problem(Code.BAD_REQUEST, _explain(wrong)) from None
+    if "type" in asked.model_fields_set:
+        # Over Kafka it tells requests apart; here the path does.
+        raise Problem(Code.BAD_REQUEST, f"type {_REASONS['extra_forbidden']}")
+    return asked
+
+
+def _explain(wrong: ValidationError) -> str:
+    if wrong.error_count() > _MAX_LISTED:  # listing them would keep everybody waiting
+        return f"{wrong.error_count()} fields are wrong"
+    errors = wrong.errors(include_url=False, include_context=False, include_input=False)
+    reasons = [_reason(error) for error in errors[:_MAX_NAMED]]
+    if len(errors) > _MAX_NAMED:
+        reasons.append(f"and {len(errors) - _MAX_NAMED} more")
+    return "; ".join(reasons)
+
+
+def _reason(error: ErrorDetails) -> str:
+    name = ".".join(str(part) for part in error["loc"])[:_MAX_NAME_CHARS] or "the body"
+    kind = "extra_forbidden" if error["loc"] == ("type",) else error["type"]
+    if kind in _REASONS:
+        return f"{name} {_REASONS[kind]}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{name}: {message[:1].lower()}{message[1:]}"

@@ -1,0 +1,77 @@
+"""Kafka as the gateway sees it: ask, and be answered."""
+
+import asyncio
+import struct
+from functools import partial
+from typing import Any
+
+from gateway.correlator import Correlator
+from gateway.inbox import Inbox
+from gateway.outbox import Delivery, Headers, NotTaken, Outbox
+from gateway.pulse import Pulse
+from schemas.contract import Contract
+from topics.catalog import GATEWAY_REPLIES
+from topics.conversation import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC
+
+
+class Bus:
+    """Sends requests and brings their replies, through outages and broken clients.
+
+    Args:
+        options: how to connect, as every aiokafka client takes them.
+        index: which partition of the reply topic is ours.
+        correlator: knows who waits for what.
+    """
+
+    def __init__(self, options: dict[str, Any], index: int, correlator: Correlator) -> None:
+        self._correlator = correlator
+        self._pulse = Pulse(options)
+        self._outbox = Outbox(options)
+        self._inbox = Inbox(options, index, correlator.settle)
+        self._return_address = [
+            (REPLY_TOPIC, GATEWAY_REPLIES.name.encode()),
+            (REPLY_PARTITION, struct.pack(">i", self._inbox.partition)),
+        ]
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._pulse.run())
+            group.create_task(self._outbox.run())
+            group.create_task(self._inbox.run())
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request sent now can be carried out, and its reply seen."""
+        return self._pulse.beats and self._outbox.open and self._inbox.positioned
+
+    async def ask(self, message: Contract, headers: Headers) -> bytes:
+        """Send a request and return the reply to it.
+
+        Raises:
+            NotTaken: Kafka did not take the request; nothing will come of it.
+            Overloaded: nothing was sent.
+            TimeoutError: no reply in time; the request may still be carried out.
+        """
+        if not self.ready:
+            raise NotTaken("Kafka can't be reached")
+        delivery: Delivery | None = None
+
+        async def send(correlation_id: bytes) -> None:
+            nonlocal delivery
+            conversation = [(CORRELATION_ID, correlation_id), *self._return_address]
+            delivery = await self._outbox.send(message, conversation + headers)
+            delivery.add_done_callback(partial(self._check, correlation_id))
+
+        try:
+            return await self._correlator.ask(send)
+        except TimeoutError:
+            if delivery and not delivery.done() and self._pulse.beats:
+                self._outbox.give_up("a record lies undelivered, though Kafka is there")
+            raise
+
+    def _check(self, correlation_id: bytes, delivery: Delivery) -> None:
+        error = delivery.exception()
+        if error is not None:
+            self._outbox.give_up(repr(error))
+            self._correlator.fail(correlation_id, NotTaken("Kafka refused the record"))

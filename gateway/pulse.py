@@ -1,0 +1,61 @@
+"""Whether Kafka can be reached, known before anything is sent there."""
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Any
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
+
+INTERVAL = timedelta(milliseconds=200)
+PATIENCE = timedelta(milliseconds=1500)
+
+log = logging.getLogger(__name__)
+
+
+class Pulse:
+    """Asks a broker for a sign of life, over and over.
+
+    A connection of its own, since on those of producers and consumers requests queue up
+    behind each other. When it fails, any other broker may answer instead.
+
+    Attributes:
+        beats: whether the last question was answered.
+    """
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options | {
+            "client_id": "gateway-pulse",
+            "request_timeout_ms": PATIENCE // timedelta(milliseconds=1),
+        }
+        self.beats = False
+
+    async def run(self) -> None:
+        """Keep asking until cancelled."""
+        while True:
+            client = AIOKafkaClient(**self._options)
+            try:
+                await client.bootstrap()
+                self._tell(beats=True)
+                await _ask_until_it_fails(client)
+            except (KafkaError, TimeoutError):
+                self._tell(beats=False)
+                await asyncio.sleep(INTERVAL.total_seconds())
+            finally:
+                await client.close()
+
+    def _tell(self, *, beats: bool) -> None:
+        if beats != self.beats:
+            log.warning("event=%s", "kafka-reachable" if beats else "kafka-unreachable")
+        self.beats = beats
+
+
+async def _ask_until_it_fails(client: AIOKafkaClient) -> None:
+    while True:
+        await asyncio.sleep(INTERVAL.total_seconds())
+        try:
+            await client.send(client.get_random_node(), MetadataRequest([]))
+        except (KafkaError, TimeoutError):
+            return
