@@ -35,7 +35,7 @@ def by(
     purchase: str | None = None,
     at: datetime | timedelta = NOON,
 ) -> Attempt:
-    """Send a request: as a new attempt unless `origin` names one; at noon, or so long after."""
+    """Send a request: a new attempt unless `origin` names one; at noon or so much later."""
     moment = NOON + at if isinstance(at, timedelta) else at
     name = origin or f"somewhere-0-{next(_ORIGINS)}"
     return Attempt(request, Cause(at=moment, origin=name, key=key, purchase=purchase))

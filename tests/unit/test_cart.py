@@ -125,16 +125,12 @@ def test_pieces_come_off_a_line_and_at_zero_or_below_it_is_gone(there, off, left
     assert left == lines(outcome)
 
 
-def test_taking_off_what_is_not_there_changes_no_line():
-    outcome = given(CART, line(5)).when(delete(1, SOFA)).saying(Done())
+@pytest.mark.parametrize("there", [(), (line(5),)])
+def test_taking_off_what_is_not_there_changes_no_line(there):
+    outcome = given(CART, *there).when(delete(1, SOFA)).saying(Done())
 
-    assert {LAMP: 5} == lines(outcome)
-
-
-def test_taking_off_an_unknown_cart_is_done_at_once():
-    outcome = given(CART).when(delete()).saying(Done())
-
-    assert {} == lines(outcome)
+    assert SOFA not in lines(outcome)
+    assert len(there) == len(lines(outcome))
 
 
 def test_an_empty_cart_is_shown_without_asking_for_prices():

@@ -1,0 +1,195 @@
+"""How an order ends: paid, cancelled, or out of time."""
+
+from datetime import timedelta
+
+import pytest
+
+from agents.loms.agent import ORDER
+from schemas.contract import Code, Done
+from schemas.order import CancelOrder, ExpireOrder, PayOrder, Status, StockReserved
+from schemas.stock import Release, Sell
+
+from .given import NOON, by, given
+from .test_order import (
+    AWAITING,
+    CREATE,
+    FAILED,
+    ID,
+    LAMP,
+    LAMP_NO,
+    LAMP_YES,
+    NEW,
+    PLACED,
+    SOFA,
+    SOFA_YES,
+    answer,
+    fact,
+    status,
+)
+
+PAY, CANCEL = PayOrder(order_id=ID), CancelOrder(order_id=ID)
+EXPIRE = ExpireOrder(order_id=ID, unpaid_seconds=600)
+IN_TIME, TOO_LATE = timedelta(seconds=599.999), timedelta(seconds=600)
+SELLS = (Sell(sku=LAMP, order_id=ID), Sell(sku=SOFA, order_id=ID))
+RELEASES = (Release(sku=LAMP, order_id=ID), Release(sku=SOFA, order_id=ID))
+PAID = (*AWAITING, by(PAY, "payer"))
+CANCELLED = (*AWAITING, by(CANCEL, "canceller"))
+EXPIRED = (*AWAITING, by(EXPIRE, "timer", at=TOO_LATE))
+CANCELLED_WHILE_NEW = (*NEW, LAMP_YES, by(CANCEL, "canceller"))
+
+
+# orderPayed
+
+
+def test_paying_writes_the_reserved_goods_off():
+    outcome = given(ORDER, *AWAITING).when(PAY).saying(*SELLS, fact(Status.PAID), Done())
+
+    assert Status.PAID is status(outcome)
+
+
+def test_paying_again_is_done_and_nothing_happens_twice():
+    given(ORDER, *PAID).when(PAY).then_nothing().saying(Done())
+
+
+@pytest.mark.parametrize("past", [NEW, FAILED, CANCELLED, EXPIRED, CANCELLED_WHILE_NEW])
+def test_only_an_order_that_awaits_payment_can_be_paid(past):
+    given(ORDER, *past).when(PAY).then_refused(Code.WRONG_STATUS)
+
+
+# cancelOrder
+
+
+def test_cancelling_gives_every_reservation_back():
+    outcome = (
+        given(ORDER, *AWAITING)
+        .when(CANCEL)
+        .saying(*RELEASES, fact(Status.CANCELLED), Done())
+    )
+
+    assert Status.CANCELLED is status(outcome)
+
+
+def test_a_new_order_can_be_cancelled_whatever_stock_has_answered_yet():
+    outcome = (
+        given(ORDER, *NEW, LAMP_YES)
+        .when(CANCEL)
+        .saying(*RELEASES, fact(Status.CANCELLED), Done())
+    )
+
+    assert Status.CANCELLED is status(outcome)
+
+
+@pytest.mark.parametrize("past", [CANCELLED, CANCELLED_WHILE_NEW, EXPIRED])
+def test_cancelling_again_is_done_and_nothing_happens_twice(past):
+    given(ORDER, *past).when(CANCEL).then_nothing().saying(Done())
+
+
+@pytest.mark.parametrize("past", [PAID, FAILED])
+def test_a_paid_or_failed_order_cannot_be_cancelled(past):
+    given(ORDER, *past).when(CANCEL).then_refused(Code.WRONG_STATUS)
+
+
+@pytest.mark.parametrize("last", [SOFA_YES, answer(SOFA, yes=False)])
+def test_answers_that_come_after_the_cancellation_settle_it_for_who_waits(last):
+    outcome = given(ORDER, *CANCELLED_WHILE_NEW).when(last).saying(PLACED)
+
+    assert Status.CANCELLED is status(outcome)
+
+
+def test_a_late_answer_of_stock_does_not_revive_a_cancelled_order():
+    outcome = given(ORDER, *NEW, by(CANCEL)).when(LAMP_NO).saying_nothing()
+
+    assert Status.CANCELLED is status(outcome)
+
+
+# The ten minutes
+
+
+def test_an_order_unpaid_for_ten_minutes_is_cancelled():
+    at = NOON + TOO_LATE
+
+    outcome = (
+        given(ORDER, *AWAITING)
+        .when(EXPIRE, at=TOO_LATE)
+        .saying(*RELEASES, fact(Status.CANCELLED, at))
+    )
+
+    assert Status.CANCELLED is status(outcome)
+
+
+def test_an_order_cannot_expire_before_its_time():
+    given(ORDER, *AWAITING).when(EXPIRE, at=IN_TIME).then_nothing().saying_nothing()
+
+
+def test_the_ten_minutes_run_from_when_it_began_to_await_payment():
+    a_minute = timedelta(minutes=1)
+    last = by(StockReserved(order_id=ID, sku=SOFA, reserved=True), "it", at=a_minute)
+    order = given(ORDER, *NEW, LAMP_YES, last)
+
+    order.when(EXPIRE, at=a_minute + IN_TIME).then_nothing()
+    assert Status.CANCELLED is status(order.when(EXPIRE, at=a_minute + TOO_LATE))
+
+
+def test_the_timeout_is_what_the_timer_says_it_is():
+    soon = ExpireOrder(order_id=ID, unpaid_seconds=3)
+
+    outcome = given(ORDER, *AWAITING).when(soon, at=timedelta(seconds=3))
+
+    assert Status.CANCELLED is status(outcome)
+
+
+@pytest.mark.parametrize("past", [NEW, FAILED, PAID, CANCELLED])
+def test_only_an_order_that_awaits_payment_can_expire(past):
+    given(ORDER, *past).when(EXPIRE, at=TOO_LATE).then_nothing().saying_nothing()
+
+
+def test_expiring_again_changes_nothing_and_says_nothing():
+    given(ORDER, *EXPIRED).when(EXPIRE, at=TOO_LATE * 2).then_nothing().saying_nothing()
+
+
+@pytest.mark.parametrize("request_", [PAY, CANCEL, EXPIRE])
+def test_nobody_can_end_an_order_that_never_was(request_):
+    given(ORDER).when(request_, at=TOO_LATE).then_refused(Code.UNKNOWN_ORDER)
+
+
+# One request, one effect
+
+
+@pytest.mark.parametrize(
+    ("request_", "commands", "end"),
+    [(PAY, SELLS, Status.PAID), (CANCEL, RELEASES, Status.CANCELLED)],
+)
+def test_a_record_that_comes_again_says_again_what_it_said(request_, commands, end):
+    order = given(ORDER, *AWAITING, by(request_, "it again"))
+
+    order.when(request_, seen=True, origin="it again").then_nothing().saying(
+        *commands, fact(end), Done()
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_", "other"), [(PAY, CANCEL), (CANCEL, PAY)], ids=["paid", "cancelled"]
+)
+def test_a_key_with_another_request_about_the_order_is_refused(request_, other):
+    order = given(ORDER, *AWAITING, by(request_, key="k"))
+
+    order.when(request_, key="k").then_nothing().saying(Done())
+    order.when(other, key="k").then_refused(Code.KEY_REUSED)
+
+
+def test_what_was_refused_is_decided_afresh_for_a_new_attempt():
+    order = given(ORDER, *NEW, by(PAY, key="k"), LAMP_YES, SOFA_YES)
+
+    assert Status.PAID is status(order.when(PAY, key="k"))
+
+
+def test_what_was_refused_is_not_done_when_the_record_comes_again():
+    order = given(ORDER, *NEW, by(PAY, "it"), LAMP_YES, SOFA_YES)
+
+    order.when(PAY, seen=True, origin="it").then_refused(Code.UNAVAILABLE)
+
+
+def test_the_creation_that_comes_again_after_the_end_hears_its_id_and_reserves_nothing():
+    given(ORDER, *CANCELLED_WHILE_NEW).when(CREATE, seen=True).then_nothing().saying(
+        fact(Status.NEW), PLACED
+    )

@@ -1,0 +1,214 @@
+"""What a sku's stock sets aside, gives back and writes off, and where."""
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as any_
+
+from agents.loms.agent import GOODS
+from agents.loms.stock import Fate, Shelf
+from schemas.cart import StockChecked
+from schemas.order import StockReserved
+from schemas.stock import (
+    CheckStock,
+    ListStocks,
+    ReceiveStock,
+    Release,
+    Reserve,
+    Sell,
+    Stock,
+    StocksView,
+)
+
+from .given import by, given
+
+SKU, ORDER_ID = 1076963, 4097
+FULL = 2**64 - 1
+RELEASE, SELL = Release(sku=SKU, order_id=ORDER_ID), Sell(sku=SKU, order_id=ORDER_ID)
+YES = StockReserved(order_id=ORDER_ID, sku=SKU, reserved=True)
+NO = StockReserved(order_id=ORDER_ID, sku=SKU, reserved=False)
+
+
+def receive(count, warehouse=7):
+    return ReceiveStock(sku=SKU, warehouse_id=warehouse, count=count)
+
+
+def reserve(count):
+    return Reserve(sku=SKU, order_id=ORDER_ID, count=count)
+
+
+def stocked(places, *past):
+    """Goods by warehouse, each receipt with a memory of its own."""
+    goods = given(GOODS)
+    for warehouse, count in places.items():
+        goods = about_another(given(GOODS, receive(count, warehouse), state=goods.state))
+    return given(GOODS, *past, state=goods.state)
+
+
+def about_another(goods):
+    """The same shelf as a request sees it that is about another entry."""
+    return given(GOODS, state=goods.state._replace(entry=None))
+
+
+def available(outcome):
+    return dict((outcome.after.shelf or Shelf()).available)
+
+
+def reserved(outcome):
+    return dict((outcome.after.shelf or Shelf()).reserved)
+
+
+# stocks
+
+
+def test_an_unknown_sku_has_no_stocks():
+    given(GOODS).when(ListStocks(sku=SKU)).then_nothing().saying(StocksView(stocks=()))
+
+
+def test_stocks_are_shown_by_ascending_warehouse_and_empty_ones_are_omitted():
+    goods = stocked({10: 70, -3: 5, 7: 100}, reserve(100))
+
+    goods.when(ListStocks(sku=SKU)).then_nothing().saying(
+        StocksView(
+            stocks=(Stock(warehouse_id=-3, count=5), Stock(warehouse_id=10, count=70))
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("places", "most"),
+    [({}, 0), ({7: 45, 10: 70}, 115), ({7: 65535}, 65535), ({7: 2**40}, 65535)],
+)
+def test_a_cart_is_told_what_can_be_bought_over_all_warehouses_up_to_a_full_line(
+    places, most
+):
+    checked = StockChecked(user=42, sku=SKU, count=3, available=most)
+
+    stocked(places).when(CheckStock(sku=SKU, user=42, count=3)).then_nothing().saying(
+        checked
+    )
+
+
+def test_a_cart_is_not_told_of_what_is_reserved():
+    checked = StockChecked(user=42, sku=SKU, count=1, available=2)
+
+    stocked({7: 5}, reserve(3)).when(CheckStock(sku=SKU, user=42, count=1)).saying(checked)
+
+
+# reserve
+
+
+@pytest.mark.parametrize(
+    ("places", "count", "parcels"),
+    [
+        ({7: 45, 10: 70}, 70, {10: 70}),
+        ({7: 45, 10: 70}, 71, {10: 70, 7: 1}),
+        ({7: 45, 10: 70}, 115, {10: 70, 7: 45}),
+        ({9: 5, 3: 5, 6: 5}, 1, {3: 1}),
+        ({9: 5, 3: 5, 6: 5}, 11, {3: 5, 6: 5, 9: 1}),
+        ({-1: 2, -2: 2}, 3, {-2: 2, -1: 1}),
+        ({7: FULL, 8: FULL}, 65535, {7: 65535}),
+    ],
+)
+def test_a_reservation_takes_from_the_fullest_and_of_equals_from_the_lowest(
+    places, count, parcels
+):
+    outcome = stocked(places).when(reserve(count)).saying(YES)
+
+    assert parcels == reserved(outcome) == dict(outcome.after.entry.parcels)
+    for warehouse, there in places.items():
+        left = there - parcels.get(warehouse, 0)
+        assert left == available(outcome).get(warehouse, 0)
+
+
+@pytest.mark.parametrize("places", [{}, {7: 2}, {7: 1, 8: 1}])
+def test_a_line_is_reserved_as_a_whole_or_not_at_all(places):
+    outcome = stocked(places).when(reserve(3)).saying(NO)
+
+    assert Fate.REFUSED is outcome.after.entry.fate
+    assert places == available(outcome)
+    assert {} == reserved(outcome)
+
+
+@pytest.mark.parametrize(("count", "answer"), [(3, YES), (6, NO)])
+def test_an_answer_once_given_stays_even_when_there_are_other_goods_now(count, answer):
+    more = about_another(stocked({7: 5}, reserve(count)))
+    entry = stocked({7: 5}, reserve(count)).state.entry
+    richer = given(GOODS, receive(100, 8), state=more.state)
+
+    given(GOODS, state=richer.state._replace(entry=entry)).when(
+        reserve(count)
+    ).then_nothing().saying(answer)
+
+
+@pytest.mark.parametrize(("last", "answer"), [(RELEASE, YES), (SELL, YES)])
+def test_a_settled_reservation_is_answered_as_it_was_and_takes_nothing_again(last, answer):
+    stocked({7: 5}, reserve(3), last).when(reserve(3)).then_nothing().saying(answer)
+
+
+def test_a_release_that_comes_first_makes_the_reservation_come_to_nothing():
+    outcome = stocked({7: 5}, RELEASE).when(reserve(3)).then_nothing().saying(NO)
+
+    assert {7: 5} == available(outcome)
+    assert {} == reserved(outcome)
+
+
+# release and sell
+
+
+@pytest.mark.parametrize("count", [1, 70, 71, 115])
+def test_what_goes_back_goes_back_to_the_warehouses_it_came_from(count):
+    outcome = stocked({7: 45, 10: 70}, reserve(count)).when(RELEASE).saying_nothing()
+
+    assert {7: 45, 10: 70} == available(outcome)
+    assert {} == reserved(outcome)
+
+
+def test_goods_go_back_there_although_another_warehouse_is_the_fullest_now():
+    held = stocked({7: 45, 10: 70}, reserve(70)).state
+    moved = given(GOODS, receive(500, 3), state=held._replace(entry=None)).state
+
+    outcome = given(GOODS, state=moved._replace(entry=held.entry)).when(RELEASE)
+
+    assert {3: 500, 7: 45, 10: 70} == available(outcome)
+
+
+@pytest.mark.parametrize("count", [70, 71])
+def test_what_is_sold_is_gone_for_good(count):
+    outcome = stocked({7: 45, 10: 70}, reserve(count)).when(SELL).saying_nothing()
+
+    assert 115 - count == sum(available(outcome).values())
+    assert {} == reserved(outcome)
+    assert Fate.SOLD is outcome.after.entry.fate
+
+
+@pytest.mark.parametrize("again", [RELEASE, SELL])
+@pytest.mark.parametrize("past", [(reserve(3), RELEASE), (reserve(3), SELL), (reserve(9),)])
+def test_a_reservation_is_settled_once(past, again):
+    stocked({7: 5}, *past).when(again).then_nothing().saying_nothing()
+
+
+def test_selling_what_was_never_reserved_means_nothing():
+    stocked({7: 5}).when(SELL).then_nothing().saying_nothing()
+
+
+def test_each_order_has_an_entry_of_its_own_beside_the_shelf():
+    cause = by(SELL).cause
+
+    assert ("1076963", "1076963/4097") == GOODS.identify(SELL, cause)
+    assert GOODS.identify(reserve(1), cause) == GOODS.identify(RELEASE, cause)
+    assert ("1076963",) == GOODS.identify(ListStocks(sku=SKU), cause)
+
+
+@for_all(
+    places=any_.dictionaries(any_.integers(-5, 5), any_.integers(1, 9), min_size=1),
+    count=any_.integers(1, 50),
+)
+def test_a_reservation_has_the_fewest_parcels_and_goes_back_as_if_it_never_was(
+    places, count
+):
+    outcome = stocked(places).when(reserve(count))
+    fullest = sorted(places.values(), reverse=True)
+    enough = (n for n in range(1, len(fullest) + 1) if sum(fullest[:n]) >= count)
+
+    assert next(enough, 0) == len(reserved(outcome))
+    assert places == available(outcome.and_then().when(RELEASE))
