@@ -8,6 +8,7 @@ import sys
 import uvloop
 from pydantic import ValidationError
 
+from gateway import logs
 from gateway.app import Gateway
 from gateway.body import Intake
 from gateway.bus import Bus
@@ -15,6 +16,8 @@ from gateway.correlator import Correlator
 from gateway.server import serving
 from gateway.settings import Settings
 from topics.cluster import Cluster
+
+log = logging.getLogger("gateway")
 
 
 async def run(settings: Settings, cluster: Cluster) -> None:
@@ -28,25 +31,29 @@ async def run(settings: Settings, cluster: Cluster) -> None:
     gateway = Gateway(bus, Intake(settings.max_in_flight, patience))
     async with asyncio.TaskGroup() as group:
         connected = group.create_task(bus.run())
-        async with serving(gateway, settings.gateway_host, settings.gateway_port, patience):
+        async with serving(gateway, settings):
             await stop.wait()
         connected.cancel()
+    log.info("event=stopped")
 
 
 def main() -> int:
-    """Read the settings and run."""
-    logging.basicConfig(
-        level=logging.INFO,
-        format="time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
-    )
+    """Read the settings and run; what can't be is said in one line."""
+    logs.configure()
     try:
         settings, cluster = Settings(), Cluster()
     except ValidationError as wrong:
-        logging.getLogger(__name__).error("event=bad-settings error=%s", wrong)  # noqa: TRY400
+        for error in wrong.errors():
+            log.critical("event=bad-setting name=%s why=%r", error["loc"][0], error["msg"])
         return 2
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(settings, cluster))
-    return 0
+    status = 0
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(settings, cluster))
+    except* OSError as errors:
+        log.critical("event=cannot-serve error=%r", str(errors.exceptions[0]))
+        status = 1
+    return status
 
 
 if __name__ == "__main__":

@@ -24,9 +24,14 @@ log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """Answers every HTTP request, with an answer or with a problem."""
+    """Answers every HTTP request, with an answer or with a problem.
+
+    Attributes:
+        draining: set at the end, so that clients take their next call elsewhere.
+    """
 
     def __init__(self, bus: Bus, intake: Intake) -> None:
+        self.draining = False
         self._bus = bus
         self._intake = intake
         self._looks: dict[str, Answer] = {
@@ -39,9 +44,12 @@ class Gateway:
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """Answer one request."""
         try:
-            return await self._dispatch(request)
+            response = await self._dispatch(request)
         except Problem as problem:
-            return problem.response()
+            response = problem.response()
+        if self.draining:
+            response.force_close()
+        return response
 
     async def _dispatch(self, request: web.BaseRequest) -> web.Response:
         path = request.rel_url.raw_path

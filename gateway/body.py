@@ -67,6 +67,10 @@ async def _read(request: web.BaseRequest) -> bytes:
         raise _too_large() from None
     except web.RequestPayloadError as broken:
         raise Problem(Code.BAD_REQUEST, f"the body is broken: {broken}") from None
+    except ConnectionError:
+        raise Problem(
+            Code.BAD_REQUEST, "the client left before its body was here"
+        ) from None
 
 
 async def _invite(request: web.BaseRequest) -> None:

@@ -12,6 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from gateway.app import Gateway
 from gateway.problems import Problem, Trouble
+from gateway.settings import Settings
 from schemas.contract import Code
 
 KEEP_ALIVE = timedelta(seconds=75)
@@ -22,6 +23,9 @@ _OPTIONS: dict[str, Any] = {
     "auto_decompress": False,
     "keepalive_timeout": KEEP_ALIVE.total_seconds(),
 }
+
+BACKLOG = 1024
+MAX_REASON_CHARS = 200
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +46,8 @@ class _Connection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the response is under way already")
         if status == HTTPStatus.BAD_REQUEST:
-            problem = Problem(Code.BAD_REQUEST, f"this is not HTTP: {message}"[:300])
+            reason = " ".join((message or "").split())[:MAX_REASON_CHARS]
+            problem = Problem(Code.BAD_REQUEST, f"this is not HTTP: {reason}")
         else:
             log.error("event=unexpected path=%s", request.path, exc_info=exc)
             problem = Problem(Trouble.INTERNAL, "this is our fault and has been logged")
@@ -57,19 +62,18 @@ class _Server(web.Server):
 
 
 @asynccontextmanager
-async def serving(
-    gateway: Gateway, host: str, port: int, patience: timedelta
-) -> AsyncIterator[int]:
-    """Serve HTTP, and yield the port; at the end let those who wait have their answer."""
-    runner = web.ServerRunner(
-        _Server(gateway), shutdown_timeout=(patience + GRACE).total_seconds()
-    )
+async def serving(gateway: Gateway, settings: Settings) -> AsyncIterator[int]:
+    """Serve HTTP, yield the port; at the end take nothing new, answer those who wait."""
+    grace = (settings.patience + GRACE).total_seconds()
+    runner = web.ServerRunner(_Server(gateway), shutdown_timeout=grace)
     await runner.setup()
+    host, port = settings.gateway_host, settings.gateway_port
     try:
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-        _, bound, *_ = runner.addresses[0]
-        log.info("event=listening host=%s port=%d", host, bound)
-        yield bound
+        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        host, port = runner.addresses[0][:2]
+        log.info("event=listening host=%s port=%d", host, port)
+        yield port
         log.info("event=draining")
+        gateway.draining = True
     finally:
         await runner.cleanup()
