@@ -1,0 +1,198 @@
+"""The ways by which a notice reaches people: a log line, a mail, a webhook.
+
+A transport tries once. What failed for a passing reason is `Transient`, what will fail
+however often it is tried is `Permanent`. One connection a notice: none is found dead.
+"""
+
+import logging
+import socket
+from contextlib import suppress
+from email.message import EmailMessage
+from email.utils import format_datetime, parseaddr
+from http import HTTPStatus
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+import aiosmtplib
+
+from agents.notifications.notice import Notice
+from agents.notifications.settings import NotificationSettings
+
+_FIRST_PERMANENT_REPLY = 500  # SMTP: 4yz is "not now", 5yz is "no"
+
+_PASSING = (
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_EARLY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Transient(Exception):  # noqa: N818 -- an answer, not an error
+    """Not now. The receiver may have said how many seconds to wait."""
+
+    def __init__(self, reason: str, wait_seconds: float = 0) -> None:
+        super().__init__(reason)
+        self.wait_seconds = wait_seconds
+
+
+class Permanent(Exception):  # noqa: N818 -- an answer, not an error
+    """Never."""
+
+
+class Transport(Protocol):
+    """A way for notices."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in logs and dead letters."""
+
+    async def deliver(self, notice: Notice) -> None:
+        """Try once.
+
+        Raises:
+            Transient: it may be tried again.
+            Permanent: it makes no sense to try again.
+        """
+
+
+class LogLine:
+    """One structured line."""
+
+    name = "log"
+
+    async def deliver(self, notice: Notice) -> None:
+        """Write it; this can't fail."""
+        event = notice.event
+        _log.info(
+            'notice event="%s" order=%d user=%d status="%s"',
+            notice.event_id,
+            event.order_id,
+            event.user,
+            event.status,
+        )
+
+
+class Mail:
+    """SMTP. A refused session (password, TLS) passes, since the notice can't help it."""
+
+    name = "smtp"
+
+    def __init__(self, url: str, settings: NotificationSettings) -> None:
+        self._url = urlsplit(url)
+        self._settings = settings
+
+    async def deliver(self, notice: Notice) -> None:
+        """Hand a mail over to the server."""
+        session = self._session()
+        try:
+            await session.connect()
+        except (aiosmtplib.SMTPException, OSError) as why:
+            raise Transient(f"no session: {_said(why)}") from why
+        try:
+            await session.send_message(self.compose(notice))
+        except (aiosmtplib.SMTPException, OSError) as why:
+            raise _verdict(why) from why
+        else:
+            with suppress(aiosmtplib.SMTPException, OSError):  # it has the mail
+                await session.quit()
+        finally:
+            session.close()
+
+    def compose(self, notice: Notice) -> EmailMessage:
+        """Write the mail: a repeat is the same to the byte, and has the same Message-ID."""
+        event, sender = notice.event, self._settings.notify_from
+        status = event.status.replace(" ", "-")
+        domain = parseaddr(sender)[1].rpartition("@")[2]
+        mail = EmailMessage()
+        mail["From"] = sender
+        mail["To"] = self._settings.notify_to.replace("{user}", str(event.user))
+        mail["Subject"] = notice.subject
+        mail["Date"] = format_datetime(event.at)
+        mail["Message-ID"] = f"<order-{event.order_id}.{status}@{domain}>"
+        mail["Auto-Submitted"] = "auto-generated"
+        mail.set_content(notice.text)
+        return mail
+
+    def _session(self) -> aiosmtplib.SMTP:
+        url = self._url
+        starttls = {"starttls=always": True, "starttls=never": False}.get(url.query)
+        tls = url.scheme == "smtps"
+        return aiosmtplib.SMTP(
+            hostname=url.hostname,
+            port=url.port,
+            username=unquote(url.username) if url.username else None,
+            password=unquote(url.password) if url.password else None,
+            # Not the full name of this host: to look it up may take longer than the mail.
+            local_hostname=socket.gethostname(),
+            timeout=self._settings.notify_timeout_seconds,
+            use_tls=tls,
+            start_tls=False if tls else starttls,
+        )
+
+
+class Webhook:
+    """A POST of the event as JSON; `Idempotency-Key` is the event's id."""
+
+    name = "webhook"
+
+    def __init__(self, url: str, settings: NotificationSettings) -> None:
+        self._url = url
+        self._timeout = aiohttp.ClientTimeout(total=settings.notify_timeout_seconds)
+
+    async def deliver(self, notice: Notice) -> None:
+        """Post it; any 2xx is a yes."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": notice.event_id}
+        body = notice.event.to_json()
+        try:
+            async with aiohttp.ClientSession(timeout=self._timeout) as session:
+                # Not redirected: that would make an empty GET of it.
+                post = session.post(
+                    self._url, data=body, headers=headers, allow_redirects=False
+                )
+                async with post as answer:
+                    _judge(answer)
+        except (aiohttp.ClientError, TimeoutError, OSError) as why:
+            # Its text may hold the URL, and that a secret.
+            raise Transient(type(why).__name__) from why
+
+
+def configured(settings: NotificationSettings) -> tuple[Transport, ...]:
+    """Make the transports that there are; the log is always one of them."""
+    transports: list[Transport] = [LogLine()]
+    if settings.smtp_url:
+        transports.append(Mail(settings.smtp_url.get_secret_value(), settings))
+    if settings.webhook_url:
+        transports.append(Webhook(settings.webhook_url.get_secret_value(), settings))
+    return tuple(transports)
+
+
+def _verdict(why: Exception) -> Transient | Permanent:
+    if isinstance(why, aiosmtplib.SMTPRecipientsRefused):
+        why = why.recipients[0]  # there is only one
+    match why:
+        case aiosmtplib.SMTPResponseException(code=code) if code >= _FIRST_PERMANENT_REPLY:
+            return Permanent(_said(why))
+        case aiosmtplib.SMTPNotSupported():
+            return Permanent(_said(why))
+        case _:
+            return Transient(_said(why))
+
+
+def _said(why: Exception) -> str:
+    what: int | str = type(why).__name__
+    if isinstance(why, aiosmtplib.SMTPResponseException):
+        what, why = why.code, Exception(why.message)
+    # One line of ASCII, whatever the server said: it goes into logs and record headers.
+    return " ".join(f"{what} {why}".encode("ascii", "replace").decode().split())
+
+
+def _judge(answer: aiohttp.ClientResponse) -> None:
+    status = answer.status
+    if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        wait = answer.headers.get("Retry-After", "")
+        raise Transient(f"HTTP {status}", float(wait) if wait.isdecimal() else 0)
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
+        raise Permanent(f"HTTP {status}")
