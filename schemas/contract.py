@@ -39,6 +39,10 @@ class Contract(BaseModel):
         serialize_by_alias=True,
     )
 
+    def to_json(self) -> bytes:
+        """Write it as it travels: plain JSON under the names of the wire."""
+        return self.__pydantic_serializer__.to_json(self)
+
 
 class OfUser(Contract):
     """A message about one user; lies in that user's partition."""

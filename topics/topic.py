@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, get_args
+
+from pydantic import TypeAdapter
 
 from schemas.contract import Contract
 
@@ -73,6 +76,18 @@ class Topic:
         """The broker's own settings, as its admin API wants them."""
         kept = {} if self.keep is None else {"retention.ms": str(_milliseconds(self.keep))}
         return _SETTINGS[self.kind] | kept
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[Contract]:
+        return TypeAdapter(self.carries)
+
+    def decode(self, value: bytes) -> Contract:
+        """Read a record's value.
+
+        Raises:
+            pydantic.ValidationError: the value breaks the contract.
+        """
+        return self._adapter.validate_json(value, by_alias=True, by_name=False)
 
     def key_of(self, message: Contract) -> bytes:
         """Return the record key of a message: decimal text."""

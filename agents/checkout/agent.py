@@ -2,6 +2,8 @@
 
 from agents.aggregate import Aggregate, one_row
 from agents.checkout import cart
+from agents.service import Service
+from agents.worker.settings import WorkerSettings
 from schemas.cart import CartRequest
 from topics.catalog import CART_REQUESTS, CARTS
 
@@ -15,3 +17,10 @@ CART: Aggregate[cart.Cart | None, CartRequest, cart.CartEvent] = Aggregate(
     evolve=cart.evolve,
     follow_up=cart.follow_up,
 )
+
+
+def build(settings: WorkerSettings) -> Service:
+    """Make the service."""
+    service = Service("checkout", settings)
+    service.serve(CART)
+    return service

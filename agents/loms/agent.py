@@ -1,15 +1,25 @@
-"""Orders and stock on Kafka."""
+"""LOMS on Kafka: orders, stock, and the deadlines of orders."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 from agents.aggregate import Aggregate, one_row
 from agents.loms import order, saga, stock
-from schemas.order import OrderRequest
+from agents.loms.deadlines import Deadlines
+from agents.loms.order import Order
+from agents.runtime.outbox import Letter, Outbox
+from agents.service import Service
+from agents.worker.settings import WorkerSettings
+from schemas.order import OrderRequest, Status
 from schemas.stock import StockRequest
 from topics.catalog import ORDER_REQUESTS, ORDERS, STOCK, STOCK_REQUESTS
 
-ORDER: Aggregate[order.Order | None, OrderRequest, order.OrderEvent] = Aggregate(
+TICK_SECONDS = 0.25
+
+ORDER: Aggregate[Order | None, OrderRequest, order.OrderEvent] = Aggregate(
     requests=ORDER_REQUESTS,
     changelog=ORDERS,
-    rows=(order.Order,),
+    rows=(Order,),
     state=one_row,
     identify=order.identify,
     decide=order.decide,
@@ -26,3 +36,55 @@ GOODS: Aggregate[stock.Goods, StockRequest, stock.Moved] = Aggregate(
     evolve=stock.evolve,
     follow_up=stock.follow_up,
 )
+
+_STATUS = b'"status":"'
+_AWAITING = f'{Status.AWAITING_PAYMENT}"'.encode()
+
+
+class Loms:
+    """The service of orders and stock.
+
+    Args:
+        settings: of this worker.
+    """
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.service = Service("loms", settings)
+        self.service.serve(GOODS)
+        self._orders = self.service.serve(ORDER, self._watch, self._refill)
+        self._outbox = Outbox(self.service.app)
+        time_to_pay = timedelta(seconds=settings.payment_timeout_seconds)
+        self._deadlines = Deadlines(time_to_pay, self._find)
+        self.service.every(TICK_SECONDS, self._ask)
+
+    def _watch(self, partition: int, touched: Sequence[tuple[str, Order]]) -> None:
+        for key, row in touched:
+            self._deadlines.watch(partition, key, row)
+
+    def _refill(self) -> None:
+        """Take in all that await payment, after the partitions have changed."""
+        self._deadlines.forget_all()
+        store = self._orders.store
+        for partition in store.progress:
+            for key, value in store.rows(partition):
+                # Only the last step counts, and only few rows are worth parsing.
+                if value.startswith(_AWAITING, value.rfind(_STATUS) + len(_STATUS)):
+                    row: Order = ORDER.adapters[0].validate_json(value)
+                    self._deadlines.watch(partition, key.decode(), row)
+
+    def _find(self, partition: int, key: str) -> Order | None:
+        value = self._orders.store.get(partition, key.encode())
+        return None if value is None else ORDER.adapters[0].validate_json(value)
+
+    async def _ask(self) -> None:
+        """Ask what is due; an order that is not asked now is asked a second later."""
+        questions = self._deadlines.overdue(datetime.now(UTC))
+        await self._outbox.send(
+            Letter(ORDER_REQUESTS.name, ORDER_REQUESTS.key_of(q), q.to_json(), ())
+            for q in questions
+        )
+
+
+def build(settings: WorkerSettings) -> Service:
+    """Make the service."""
+    return Loms(settings).service

@@ -119,6 +119,8 @@ def decide(goods: Goods, request: StockRequest, cause: Cause) -> list[Moved]:
 
 def evolve(goods: Goods, event: Moved) -> Goods:
     """Apply one event; trusts `decide`, checks nothing."""
+    if not (event.available or event.reserved):
+        return Goods(goods.shelf, event.entry)
     shelf = goods.shelf or Shelf()
     moved = replace(
         shelf,

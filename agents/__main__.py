@@ -1,0 +1,31 @@
+"""Run one worker of a service: `python -m agents checkout|loms|products|notifications`."""
+
+import argparse
+import logging
+from collections.abc import Callable
+from importlib import import_module
+
+import uvloop
+
+from agents.service import Service
+from agents.worker.settings import WorkerSettings
+
+SERVICES = ("checkout", "loms", "products", "notifications")
+LOG_FORMAT = "time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
+
+
+def main() -> None:
+    """Run until SIGTERM (exit 0), or until nothing is sure any more (exit 70)."""
+    parser = argparse.ArgumentParser(prog="python -m agents", description=__doc__)
+    parser.add_argument("service", choices=SERVICES)
+    service = parser.parse_args().service
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    uvloop.install()
+    build: Callable[[WorkerSettings], Service] = import_module(
+        f"agents.{service}.agent"
+    ).build
+    build(WorkerSettings()).run()
+
+
+if __name__ == "__main__":
+    main()

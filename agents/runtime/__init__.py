@@ -1,0 +1,1 @@
+"""The one place where rules meet Kafka: records → rules → rows → messages."""

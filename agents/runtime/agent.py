@@ -1,0 +1,152 @@
+"""An aggregate on Kafka: batches of its request topic in, rows and messages out."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from aiokafka.structs import ConsumerRecord
+from faust.types import TP
+
+from agents.aggregate import Aggregate
+from agents.runtime.changelog import Changelog
+from agents.runtime.desk import Desk
+from agents.runtime.fold import Fold
+from agents.runtime.outbox import Acked, Outbox, Said
+from agents.store import Store
+from agents.worker.batches import Batch
+from agents.worker.failstop import Heart, die
+
+OPEN_BATCHES = 64
+"""Batches that may wait for acknowledgements; then no more is read (R10)."""
+
+Watcher = Callable[[int, Sequence[tuple[str, Any]]], None]
+
+
+class AggregateAgent:
+    """Serves the records of an aggregate's request topic.
+
+    Args:
+        app: the Faust app that it runs in.
+        aggregate: whose rules decide.
+        table: the Faust table that owns the rows.
+        heart: stops a worker that was frozen, before it says anything.
+        watch: is told the rows that each run of records touched, with the partition.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        aggregate: Aggregate[Any, Any, Any],
+        table: Any,
+        heart: Heart,
+        watch: Watcher | None = None,
+    ) -> None:
+        self._aggregate = aggregate
+        self._app = app
+        self._table = table
+        self._heart = heart
+        self._watch = watch
+        self._desk = Desk(aggregate.requests, app.conf.cluster.partitions)
+        self._outbox = Outbox(app)
+        self._room = asyncio.Semaphore(OPEN_BATCHES)
+        self._last_said: dict[TP, asyncio.Task[list[Acked]]] = {}
+        self._settling: set[asyncio.Task[None]] = set()
+
+    async def run(self, stream: Any) -> None:
+        """Serve for ever."""
+        async for event in stream.noack().events():
+            await self._room.acquire()
+            self._heart.check()
+            await self._serve(event)
+
+    @property
+    def store(self) -> Store:
+        """The rows."""
+        store: Store = self._table.data.rows
+        return store
+
+    async def _serve(self, event: Any) -> None:
+        """Fold a batch, write its rows, and send what follows in the order of R9."""
+        batch: Batch = event.message.value
+        said = Said(self._aggregate.requests)
+        written = await self._fold(batch, said)
+        self._heart.check()
+        commands = await self._outbox.send(said.commands)
+        before = self._last_said.get(batch.tp)
+        saying = asyncio.create_task(self._say(said, commands, before))
+        self._last_said[batch.tp] = saying
+        settling = asyncio.create_task(self._settle(event, [*written, *commands], saying))
+        self._settling.add(settling)
+        settling.add_done_callback(self._settled)
+
+    async def _fold(self, batch: Batch, said: Said) -> list[Acked]:
+        partition = batch.tp.partition
+        folded = self.store.progress[partition].version
+        written: list[Acked] = []
+        fold = Fold(self._aggregate, self.store, partition)
+        for record in batch.records:
+            self._turn(fold, said, record, seen=record.offset < folded)
+            if fold.weigh(len(record.value or b"")):
+                written += await self._write(fold, partition, record.offset + 1)
+                fold = Fold(self._aggregate, self.store, partition)
+        return written + await self._write(fold, partition, batch.end)
+
+    def _turn(self, fold: Fold, said: Said, record: ConsumerRecord, *, seen: bool) -> None:
+        received = self._desk.take(record, said)
+        if received is None:
+            return
+        request, cause = received.request, received.cause
+        keys = self._aggregate.identify(request, cause)
+        state = fold.state(keys)
+        after, messages = self._aggregate.turn(state, request, cause, seen=seen)
+        if after is not state:
+            fold.put(keys, after)
+        for message in messages:
+            said.say(message, received)
+
+    async def _write(self, fold: Fold, partition: int, version: int) -> list[Acked]:
+        rows = fold.written()
+        if not rows:
+            return []
+        if self._watch is not None:
+            self._watch(partition, fold.touched())
+        return [await self._changelog.write(partition, rows, version)]
+
+    async def _say(
+        self, said: Said, commands: list[Acked], before: asyncio.Task[list[Acked]] | None
+    ) -> list[Acked]:
+        """Send replies and facts: behind the commands of this batch and those before."""
+        if commands:
+            await asyncio.wait(commands)
+        if before is not None and not before.done():
+            await before
+        return await self._outbox.send(said.rest)
+
+    async def _settle(
+        self,
+        event: Any,
+        sent: list[Acked],
+        saying: asyncio.Task[list[Acked]],
+    ) -> None:
+        """Let the batch be committed once all that it caused is acknowledged (R2)."""
+        sent += await saying
+        if sent:
+            await asyncio.wait(sent)
+        event.message.value.settled = True
+        event.ack()
+
+    def _settled(self, settling: asyncio.Task[None]) -> None:
+        self._settling.discard(settling)
+        self._room.release()
+        if not settling.cancelled() and settling.exception() is not None:
+            die("a batch could not be settled: %r", settling.exception())
+
+    @cached_property
+    def _changelog(self) -> Changelog:
+        return Changelog(self._app, self._aggregate.changelog, self.store)
+
+    async def repair(self) -> None:
+        """Put right what a frozen worker's last words have covered."""
+        for partition in list(self.store.progress):
+            await self._changelog.write_again(partition)

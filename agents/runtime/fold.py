@@ -1,0 +1,70 @@
+"""The rows that a run of records touches: each read once and written once."""
+
+from typing import Any
+
+from agents.aggregate import Aggregate
+from agents.store import Store
+
+MAX_WEIGHT = 256 * 2**10
+_RECORD_WEIGHT = 300
+
+
+class Fold:
+    """A run of one partition's records, folded in memory until it is written.
+
+    Args:
+        aggregate: whose rows they are.
+        store: where they lie.
+        partition: which partition of it.
+    """
+
+    def __init__(
+        self, aggregate: Aggregate[Any, Any, Any], store: Store, partition: int
+    ) -> None:
+        self._aggregate = aggregate
+        self._store = store
+        self._partition = partition
+        self._rows: dict[str, Any] = {}
+        self._touched: dict[str, int] = {}
+        self._weight = 0
+
+    def state(self, keys: tuple[str, ...]) -> Any:
+        """Return the state that lies under these keys."""
+        return self._aggregate.state(*map(self._row, keys, range(len(keys))))
+
+    def put(self, keys: tuple[str, ...], after: Any) -> None:
+        """Keep the state as it is after a record."""
+        rows = after if len(keys) > 1 else (after,)
+        for place, (key, row) in enumerate(zip(keys, rows, strict=True)):
+            if row is not self._rows[key]:
+                self._rows[key] = row
+                self._touched[key] = place
+
+    def weigh(self, record_bytes: int) -> bool:
+        """Count a record in; say whether it is time to write.
+
+        What is written at once must fit into one record batch of the changelog.
+        """
+        self._weight += 2 * record_bytes + _RECORD_WEIGHT
+        return self._weight > MAX_WEIGHT
+
+    def written(self) -> dict[bytes, bytes]:
+        """Return the touched rows' JSON by key: entries before the shelf they are on."""
+        adapters = self._aggregate.adapters
+        return {
+            key.encode(): adapters[place].dump_json(self._rows[key])
+            for key, place in self._touched.items()
+        }
+
+    def touched(self) -> list[tuple[str, Any]]:
+        """Return the touched rows by key."""
+        return [(key, self._rows[key]) for key in self._touched]
+
+    def _row(self, key: str, place: int) -> Any:
+        if key not in self._rows:
+            stored = self._store.get(self._partition, key.encode())
+            if stored is not None:
+                self._weight += len(stored)
+                stored = self._aggregate.adapters[place].validate_json(stored)
+            self._rows[key] = stored
+        return self._rows[key]

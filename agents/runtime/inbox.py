@@ -1,0 +1,174 @@
+"""A record as the rules see it: a request, its cause and its conversation."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from aiokafka.partitioner import murmur2
+from aiokafka.structs import ConsumerRecord
+from pydantic import ValidationError
+
+from schemas.cause import Cause
+from schemas.contract import Contract
+from topics import conversation as names
+from topics.topic import Topic
+
+Headers = tuple[tuple[str, bytes], ...]
+
+REPLY_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,241}\.replies")
+IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
+MAX_HEADERS = 64 * 2**10
+MAX_VALUE = 256 * 2**10
+"""No valid request comes near; what is smaller can be passed on and answered whole."""
+
+MAX_REASON = 300
+INTERNAL = re.compile(r"[!-~]{1,256}")
+
+
+class Poison(Exception):  # noqa: N818 -- a verdict on a record
+    """A record that can't be understood; it goes to the dead letters with this reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Who asked and where the answer goes; rides from cause to effect.
+
+    Attributes:
+        correlation_id: the caller's own, returned unchanged.
+        reply_topic: where the caller listens; None: nobody in particular.
+        reply_partition: which partition of it; None: by the request's key.
+        trace: the caller's trace headers, if any.
+        refused_topic: a reply topic that the shop won't write to.
+        fault: what is wrong with the headers, if anything.
+    """
+
+    correlation_id: bytes | None = None
+    reply_topic: str | None = None
+    reply_partition: int | None = None
+    trace: Headers = ()
+    refused_topic: str | None = None
+    fault: str | None = None
+
+    @property
+    def headers(self) -> Headers:
+        """What a reply carries."""
+        if self.correlation_id is None:
+            return self.trace
+        return ((names.CORRELATION_ID, self.correlation_id), *self.trace)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request as it arrived."""
+
+    request: Contract
+    cause: Cause
+    conversation: Conversation
+    key: bytes
+
+    def riding(self, purchase: str | None) -> Headers:
+        """Return the headers of whatever follows from this request."""
+        said = self.conversation
+        headers = [(names.ORIGIN, self.cause.origin.encode()), *said.headers]
+        if said.reply_topic is not None:
+            headers.append((names.REPLY_TOPIC, said.reply_topic.encode()))
+        if said.reply_partition is not None:
+            partition = said.reply_partition.to_bytes(4, "big", signed=True)
+            headers.append((names.REPLY_PARTITION, partition))
+        if self.cause.key is not None:
+            headers.append((names.IDEMPOTENCY_KEY, self.cause.key.encode()))
+        if purchase is not None:
+            headers.append((names.PURCHASE, purchase.encode()))
+        return tuple(headers)
+
+
+def converse(record: ConsumerRecord) -> Conversation:
+    """Read who asked; what is wrong with it is told, so that he can be told."""
+    if not record.headers:
+        return Conversation()
+    given = dict(record.headers)
+    if sum(len(name) + len(value or b"") for name, value in record.headers) > MAX_HEADERS:
+        return Conversation(fault=f"headers: more than {MAX_HEADERS} bytes")
+    topic = (given.get(names.REPLY_TOPIC) or b"").decode("utf-8", "replace")
+    sound = REPLY_TOPIC.fullmatch(topic) is not None
+    partition, fault = _partition(given.get(names.REPLY_PARTITION))
+    return Conversation(
+        correlation_id=given.get(names.CORRELATION_ID),
+        reply_topic=topic if sound else None,
+        reply_partition=partition,
+        trace=tuple((name, given[name]) for name in names.TRACE if given.get(name)),
+        refused_topic=topic if topic and not sound else None,
+        fault=fault,
+    )
+
+
+def receive(topic: Topic, record: ConsumerRecord, conversation: Conversation) -> Received:
+    """Read a record.
+
+    Raises:
+        Poison: it breaks the topic's contract; the text says where.
+    """
+    if len(record.value or b"") > MAX_VALUE:
+        raise Poison(f"value: more than {MAX_VALUE} bytes")
+    if conversation.fault is not None:
+        raise Poison(conversation.fault)
+    try:
+        request = topic.decode(record.value or b"")
+    except ValidationError as error:
+        raise Poison(_reason(error)) from None
+    given = dict(record.headers)
+    cause = Cause(
+        at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        origin=_text(given, names.ORIGIN, INTERNAL)
+        or f"{record.topic}-{record.partition}-{record.offset}",
+        key=_idempotency_key(given),
+        purchase=_text(given, names.PURCHASE, INTERNAL),
+    )
+    return Received(request, cause, conversation, topic.key_of(request))
+
+
+@lru_cache(maxsize=100_000)
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition of a key, as Java's and aiokafka's clients choose it."""
+    return int(murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def _partition(value: bytes | None) -> tuple[int | None, str | None]:
+    """Return the partition that a header names, or what is wrong with it."""
+    if value is None:
+        return None, None
+    number = int.from_bytes(value, "big", signed=True)
+    if len(value) != 4 or number < 0:  # noqa: PLR2004 -- an int32
+        return None, f"{names.REPLY_PARTITION}: not a partition as int32, big endian"
+    return number, None
+
+
+def _idempotency_key(given: dict[str, bytes]) -> str | None:
+    value = given.get(names.IDEMPOTENCY_KEY)
+    if value is None:
+        return None
+    quoted = len(value) > 1 and value[:1] == value[-1:] == b'"'
+    key = (value[1:-1] if quoted else value).decode("latin-1")
+    if IDEMPOTENCY_KEY.fullmatch(key) is None:
+        raise Poison(f"{names.IDEMPOTENCY_KEY}: not 1 to 128 visible ASCII characters")
+    return key
+
+
+def _text(given: dict[str, bytes], name: str, form: re.Pattern[str]) -> str | None:
+    value = given.get(name)
+    if value is None:
+        return None
+    text = value.decode("latin-1")
+    if form.fullmatch(text) is None:
+        raise Poison(f"{name}: not up to 256 visible ASCII characters")
+    return text
+
+
+def _reason(error: ValidationError) -> str:
+    first, *more = error.errors(
+        include_url=False, include_input=False, include_context=False
+    )
+    where = ".".join(map(str, first["loc"])) or "value"
+    reason = f"{where[:MAX_REASON]}: {first['msg'][:MAX_REASON]}"
+    return f"{reason} (and {len(more)} more)" if more else reason

@@ -1,0 +1,143 @@
+"""What follows from records: commands first, and replies when those have arrived."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka.structs import ConsumerRecord, RecordMetadata
+
+from agents.aggregate import Message
+from agents.runtime.foreign import ForeignReplies
+from agents.runtime.inbox import Conversation, Headers, Received
+from agents.worker.failstop import die
+from schemas.cause import ForPurchase
+from schemas.contract import Contract
+from schemas.order import OrderStatusChanged
+from topics import conversation as names
+from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES, HOME, TOPICS
+from topics.topic import Kind, Topic
+
+Acked = asyncio.Future[RecordMetadata]
+OURS = frozenset(topic.name for topic in TOPICS)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A record to be sent."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    partition: int | None = None
+
+
+@dataclass(slots=True)
+class Said:
+    """What a batch of records has to say.
+
+    Attributes:
+        source: the topic of the batch.
+        commands: requests to other aggregates, forwarded records, dead letters.
+        rest: replies and facts; whoever sees them finds the commands behind him (R9).
+    """
+
+    source: Topic
+    commands: list[Letter] = field(default_factory=list)
+    rest: list[Letter] = field(default_factory=list)
+
+    def say(self, message: Message, received: Received) -> None:
+        """Address a message: its type is its topic, or the caller's if it is a reply."""
+        purchase = received.cause.purchase
+        if isinstance(message, ForPurchase):
+            message, purchase = message.request, message.purchase
+        home = HOME.get(type(message))
+        if home is None:
+            self.reply(message, received.conversation, received.key)
+        elif home.kind is Kind.REQUESTS:
+            headers = received.riding(purchase)
+            self.commands.append(
+                Letter(home.name, home.key_of(message), message.to_json(), headers)
+            )
+        elif isinstance(message, OrderStatusChanged):
+            event_id = (names.EVENT_ID, message.event_id.encode())
+            headers = (event_id, *received.conversation.trace)
+            self.rest.append(
+                Letter(home.name, home.key_of(message), message.to_json(), headers)
+            )
+
+    def reply(self, reply: Contract, to: Conversation, key: bytes | None) -> None:
+        """Answer the caller, or whoever looks on if he named no topic of his own."""
+        topic = to.reply_topic or DEFAULT_REPLIES[self.source].name
+        self.rest.append(
+            Letter(topic, key, reply.to_json(), to.headers, to.reply_partition)
+        )
+
+    def forward(self, record: ConsumerRecord, received: Received) -> None:
+        """Pass a record on to its owner, as it is; its first place stays its name."""
+        headers = tuple(h for h in record.headers if h[0] != names.ORIGIN)
+        headers = (*headers, (names.ORIGIN, received.cause.origin.encode()))
+        self.commands.append(Letter(self.source.name, received.key, record.value, headers))
+
+    def bury(self, record: ConsumerRecord, reason: str) -> None:
+        """Send a record to the dead letters, byte for byte, with the reason."""
+        why = {
+            "dlq.reason": reason,
+            "dlq.topic": record.topic,
+            "dlq.partition": str(record.partition),
+            "dlq.offset": str(record.offset),
+        }
+        headers = (*record.headers, *((name, text.encode()) for name, text in why.items()))
+        topic = DEAD_LETTERS[self.source].name
+        self.commands.append(Letter(topic, record.key, record.value, headers))
+
+
+class Outbox:
+    """Hands letters to the producer; one that can't be sent ends the worker (T5).
+
+    Args:
+        app: the Faust app whose producer is used.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._foreign = ForeignReplies(app.conf.cluster)
+
+    async def send(self, letters: Iterable[Letter]) -> list[Acked]:
+        """Send letters in order; return what tells that the brokers have them.
+
+        Letters to topics that are not ours are posted on their own: such a topic may be
+        slow, or not be there, and must hold nobody up.
+        """
+        producer = self._app.producer._producer
+        acked: list[Acked] = []
+        for letter in letters:
+            if letter.topic not in OURS:
+                acked.append(self._foreign.post(letter))
+                continue
+            future = await producer.send(
+                letter.topic,
+                letter.value,
+                key=letter.key,
+                partition=await self._there(producer, letter),
+                headers=list(letter.headers),
+            )
+            future.add_done_callback(_certain)
+            acked.append(future)
+        return acked
+
+    async def _there(self, producer: Any, letter: Letter) -> int | None:
+        """Return the partition that the caller named, if the topic has it."""
+        if letter.partition is None:
+            return None
+        there = await producer.partitions_for(letter.topic)
+        return letter.partition if letter.partition in there else None
+
+
+def _certain(sent: Acked) -> None:
+    if sent.cancelled() or sent.exception() is not None:
+        die(
+            "a message could not be sent: %r",
+            None if sent.cancelled() else sent.exception(),
+        )

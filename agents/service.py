@@ -1,0 +1,95 @@
+"""A service: a Faust app, the agents and tables in it, and the process that runs it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import faust
+
+from agents.aggregate import Aggregate
+from agents.runtime.agent import AggregateAgent, Watcher
+from agents.worker.app import App, build
+from agents.worker.batches import BatchSchema
+from agents.worker.failstop import Heart, die
+from agents.worker.settings import WorkerSettings
+from topics.topic import Topic
+
+
+class Service:
+    """A service under construction.
+
+    Args:
+        name: of the service and of its consumer group.
+        settings: of this worker.
+    """
+
+    def __init__(self, name: str, settings: WorkerSettings) -> None:
+        self.settings = settings
+        self.app: App = build(name, settings)
+        self.heart = Heart(settings.session_timeout / 2)
+        self._forever(self.heart.beat)
+
+    def serve(
+        self,
+        aggregate: Aggregate[Any, Any, Any],
+        watch: Watcher | None = None,
+        recovered: Callable[[], None] | None = None,
+    ) -> AggregateAgent:
+        """Add an aggregate: a table, and the agent that serves its requests.
+
+        Args:
+            aggregate: whose rules decide.
+            watch: is told the rows that records touched, with their partition.
+            recovered: is told that the table has been recovered.
+        """
+        table = self.table(aggregate.changelog)
+        agent = AggregateAgent(self.app, aggregate, table, self.heart, watch)
+
+        async def on_recover() -> None:
+            await agent.repair()
+            if recovered is not None:
+                recovered()
+
+        table.on_recover(on_recover)
+        self.agent(aggregate.requests, agent.run)
+        return agent
+
+    def agent(self, topic: Topic, run: Callable[[Any], Any]) -> None:
+        """Add a Faust agent that takes a topic's batches, as they were fetched."""
+        schema = BatchSchema(key_type=bytes, value_type=bytes)
+        source = self.app.topic(topic.name, schema=schema)
+        self.app.agent(source, name=topic.name)(run)
+
+    def table(self, changelog: Topic) -> Any:
+        """Add the Faust table that is recovered from a changelog."""
+        name = changelog.name.removeprefix(f"{self.app.conf.id}-")
+        return self.app.Table(
+            name.removesuffix("-changelog"), key_type=bytes, value_type=bytes
+        )
+
+    def every(self, seconds: float, do: Callable[[], Any]) -> None:
+        """Do something again and again, once the tables are complete."""
+
+        async def tick() -> None:
+            if self.app.tables.actives_ready and not self.app.rebalancing:
+                await do()
+
+        self.app.timer(seconds, name=getattr(do, "__name__", None))(tick)
+
+    def _forever(self, coroutine: Callable[[], Any]) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled():
+                die("%s ended: %r", coroutine.__qualname__, task.exception())
+
+        @self.app.task()
+        async def run() -> None:
+            task = asyncio.create_task(coroutine())
+            task.add_done_callback(ended)
+            await task
+
+    def run(self) -> NoReturn:
+        """Run until SIGTERM; exit 0 when all that was begun is acknowledged."""
+        logging.getLogger("faust").setLevel(logging.WARNING)
+        worker = faust.Worker(self.app, loglevel="INFO", override_logging=False)
+        worker.execute_from_commandline()

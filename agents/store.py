@@ -1,0 +1,169 @@
+"""What lies under a Faust table: RocksDB rows that know which record wrote them.
+
+A row's version is the offset after the source record that it includes. All rows that a
+fold of records wrote go into the changelog as one record batch, which Kafka appends whole
+or not at all, so a recovered partition is exactly the fold of a prefix of its log: that
+prefix ends at the partition's version, the highest of its rows' (design: R4).
+
+The local files are never trusted beyond the changelog (R5): they are used only if the last
+worker marked them as complete when it stopped; else they are thrown away and rebuilt.
+"""
+
+import json
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rocksdict import Options, Rdict, ReadOptions, WriteBatch, WriteOptions
+
+MARKER = "complete.json"
+_PARTITION_BYTES = 4
+_VERSION_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A changelog record: a row's JSON as it was at a version; None if it was deleted."""
+
+    key: bytes
+    value: bytes | None
+    version: int
+
+
+@dataclass
+class Progress:
+    """How far a partition's rows go.
+
+    Attributes:
+        version: the offset after the last source record that is folded in.
+        next_offset: of the changelog, after the last record that is in here.
+        overtaken: rows whose newest changelog record is not their highest version: a
+            frozen worker's last words. They are to be written again.
+    """
+
+    version: int = 0
+    next_offset: int = 0
+    overtaken: dict[bytes, Row] = field(default_factory=dict)
+
+
+class Store:
+    """The rows of one table, of all partitions that this worker has.
+
+    Args:
+        path: a directory of its own; created, and emptied if it can't be trusted.
+
+    Attributes:
+        progress: how far the rows go, by partition.
+        unacknowledged: changelog writes that the brokers have not confirmed yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.progress: defaultdict[int, Progress] = defaultdict(Progress)
+        self.unacknowledged = 0
+        self._unlogged = WriteOptions()
+        self._unlogged.disable_wal = True  # the changelog is the log
+        self._db = self._open()
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        """Return a row's JSON."""
+        stored = self._db.get(_stored_key(partition, key))
+        return None if stored is None else stored[_VERSION_BYTES:]
+
+    def put(self, partition: int, rows: Mapping[bytes, bytes], version: int) -> None:
+        """Write what a fold of records came to."""
+        writes = WriteBatch(raw_mode=True)
+        stamp = version.to_bytes(_VERSION_BYTES, "big")
+        for key, value in rows.items():
+            writes.put(_stored_key(partition, key), stamp + value)
+        self._db.write(writes, self._unlogged)
+        self.progress[partition].version = version
+
+    def recover(self, partition: int, rows: Iterable[Row], next_offset: int) -> None:
+        """Apply changelog records in log order; of each row the highest version stays."""
+        progress, newest = self.progress[partition], dict[bytes, Row]()
+        for row in rows:
+            known = newest.get(row.key) or progress.overtaken.get(row.key)
+            version = known.version if known else self._version(partition, row.key)
+            if row.version >= version:
+                newest[row.key] = row
+                progress.overtaken.pop(row.key, None)
+            else:
+                progress.overtaken[row.key] = known or self._row(partition, row.key)
+            progress.version = max(progress.version, row.version)
+        self._write(partition, newest.values())
+        progress.next_offset = next_offset
+
+    def rows(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over a partition's keys and JSON, in key order."""
+        start, end = _stored_key(partition, b""), _stored_key(partition + 1, b"")
+        reading = ReadOptions()
+        reading.set_iterate_upper_bound(end)
+        for key, stored in self._db.items(from_key=start, read_opt=reading):
+            yield key[_PARTITION_BYTES:], stored[_VERSION_BYTES:]
+
+    def forget(self, partition: int) -> None:
+        """Drop a partition's rows; another worker has them now, or they are wrong."""
+        self._db.delete_range(
+            _stored_key(partition, b""),
+            _stored_key(partition + 1, b""),
+            write_opt=self._unlogged,
+        )
+        self.progress.pop(partition, None)
+
+    def close(self) -> None:
+        """Close, and mark the files as complete if the changelog has all of it."""
+        self._db.flush()
+        self._db.close()
+        if self.unacknowledged:
+            return
+        marker = {
+            str(partition): [progress.version, progress.next_offset]
+            for partition, progress in self.progress.items()
+        }
+        (self._path / MARKER).write_text(json.dumps(marker))
+
+    def _open(self) -> Rdict:
+        marker = self._path / MARKER
+        try:
+            complete = json.loads(marker.read_text())
+            marker.unlink()  # from here on the files are ahead of nothing but a crash
+            database = Rdict(str(self._path / "rows"), _options())
+        except Exception:  # noqa: BLE001 -- torn, alien or missing: the changelog has it all
+            shutil.rmtree(self._path, ignore_errors=True)
+            self._path.mkdir(parents=True)
+            return Rdict(str(self._path / "rows"), _options())
+        for partition, (version, next_offset) in complete.items():
+            self.progress[int(partition)] = Progress(version, next_offset)
+        return database
+
+    def _version(self, partition: int, key: bytes) -> int:
+        stored = self._db.get(_stored_key(partition, key))
+        return int.from_bytes(stored[:_VERSION_BYTES], "big") if stored else 0
+
+    def _row(self, partition: int, key: bytes) -> Row:
+        stored = self._db[_stored_key(partition, key)]
+        version = int.from_bytes(stored[:_VERSION_BYTES], "big")
+        return Row(key, stored[_VERSION_BYTES:], version)
+
+    def _write(self, partition: int, rows: Iterable[Row]) -> None:
+        writes = WriteBatch(raw_mode=True)
+        for row in rows:
+            key = _stored_key(partition, row.key)
+            if row.value is None:
+                writes.delete(key)
+            else:
+                writes.put(key, row.version.to_bytes(_VERSION_BYTES, "big") + row.value)
+        self._db.write(writes, self._unlogged)
+
+
+def _stored_key(partition: int, key: bytes) -> bytes:
+    return partition.to_bytes(_PARTITION_BYTES, "big") + key
+
+
+def _options() -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    return options

@@ -1,0 +1,133 @@
+"""The Faust app of a service."""
+
+import logging
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+import faust
+from faust import SASLCredentials, SSLCredentials, stores, tables
+from faust.stores import base
+from faust.transport.drivers import aiokafka as driver
+from yarl import URL
+
+from agents.store import Store
+from agents.worker.batches import Consumer
+from agents.worker.failstop import die
+from agents.worker.recovery import Recovery
+from agents.worker.settings import WorkerSettings
+
+MAX_BATCH_BYTES = 512 * 2**10
+MAX_REQUEST_BYTES = 3 * 2**20
+POLL_RECORDS = 500
+"""At 50 µs a record a batch takes at most 25 ms: heartbeats share its loop."""
+
+QUEUED_BATCHES = 8
+COMMIT_SECONDS = 0.25
+FETCH_MAX_WAIT_MS = 50
+METADATA_MAX_AGE_MS = 5000
+"""A moved leader is found soon; stale metadata costs minutes (T16, T17)."""
+
+log = logging.getLogger(__name__)
+
+
+class Producer(driver.Producer):
+    """Idempotent and acknowledged by all replicas (T7)."""
+
+    def _settings_extra(self) -> dict[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+    async def flush(self) -> None:
+        """Do nothing: a batch is committed when all it caused is acknowledged."""
+
+
+class TableRows(base.Store):
+    """Lets a Faust table own a `Store`; agents read and write the store itself."""
+
+    rows: Store
+
+    async def on_start(self) -> None:
+        """Open the rows."""
+        self.rows = Store(Path(self.app.conf.state_dir) / self.table.name)
+
+    async def on_stop(self) -> None:
+        """Close them."""
+        self.rows.close()
+
+    def _not_ours(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse what only faust's own recovery and backups would call."""
+        raise TypeError("rows are recovered by agents.worker.recovery")
+
+    apply_changelog_batch = reset_state = _not_ours
+    backup_partition = restore_backup = _not_ours
+
+
+class App(faust.App):
+    """A Faust app that would rather die than lose a record."""
+
+    def _crash(self, reason: BaseException) -> NoReturn:
+        """Stop at once, whichever part it was that crashed (R3)."""
+        die("crashed: %r", reason)
+
+    async def _on_agent_error(self, agent: Any, exc: BaseException) -> NoReturn:
+        """Stop before anything is committed (T6)."""
+        text = "".join(traceback.format_exception(exc))
+        die("agent %s raised %r\n%s", agent.name, exc, text)
+
+
+def build(service: str, settings: WorkerSettings) -> App:
+    """Make the app of a service; its consumer group is named after it."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    stores.STORES.aliases["rows"] = f"{TableRows.__module__}:{TableRows.__name__}"
+    tables.manager.Recovery = Recovery
+    driver.Transport.Consumer = Consumer
+    driver.Transport.Producer = Producer
+    session = settings.session_timeout.total_seconds()
+    app = App(
+        service,
+        broker=[URL(f"kafka://{address}") for address in settings.kafka.split(",")],
+        broker_credentials=_credentials(settings),
+        store="rows://",
+        datadir=settings.state_dir,
+        processing_guarantee="at_least_once",
+        topic_partitions=settings.partitions,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=settings.worker,
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
+        producer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
+        producer_max_batch_size=MAX_BATCH_BYTES,
+        producer_max_request_size=MAX_REQUEST_BYTES,
+        producer_linger=0,
+        broker_session_timeout=session,
+        broker_heartbeat_interval=session / 6,
+        broker_rebalance_timeout=session * 2,
+        broker_request_timeout=30.0,
+        broker_max_poll_records=POLL_RECORDS,
+        broker_commit_interval=COMMIT_SECONDS,
+        stream_buffer_maxsize=QUEUED_BATCHES,
+        stream_wait_empty=True,
+        key_serializer="raw",
+        value_serializer="raw",
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+    )
+    app.conf.cluster = settings
+    app.conf.state_dir = settings.state_dir
+    app.conf.fetch_max_wait_ms = FETCH_MAX_WAIT_MS
+    return app
+
+
+def _credentials(settings: WorkerSettings) -> SSLCredentials | SASLCredentials | None:
+    options = settings.client_options()
+    context = options.get("ssl_context")
+    if "sasl_mechanism" in options:
+        return SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return SSLCredentials(context) if context else None

@@ -1,0 +1,196 @@
+"""One Faust event for each fetched batch of a partition, and honest commits.
+
+Faust spends half a millisecond on an event: on a batch it spends that once. Beside speed
+this consumer cures (numbers as in shared/faust.md):
+
+- T2: records fetched before a seek were delivered after it. The drain loop is parked
+  before any seek, and what was fetched in an older epoch is dropped.
+- T3, T4, T6: offsets were committed over records that were not carried out. A batch is
+  committed when all it caused is acknowledged, and never over an open one before it.
+- T15: a partition without a commit was not sought at all. It is sought to its beginning.
+"""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import faust
+from aiokafka.structs import ConsumerRecord
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from mode.utils.futures import notify
+
+POLL_SECONDS = 0.5
+
+
+@dataclass(eq=False)
+class Batch:
+    """Records of one partition, in log order; `settled` when all they caused is acked."""
+
+    tp: TP
+    records: list[ConsumerRecord] = field(repr=False)
+    settled: bool = False
+
+    @property
+    def end(self) -> int:
+        """The offset after the last record."""
+        return int(self.records[-1].offset) + 1
+
+
+class BatchSchema(faust.Schema):
+    """Hands a batch to its agent as it is: we decode records ourselves (T12)."""
+
+    def compile(self, app: Any, **_: Any) -> Callable[..., Any]:
+        """Return the decoder of a topic's messages."""
+
+        async def decode(message: Any, *, propagate: bool = False) -> Any:  # noqa: ARG001
+            return app.create_event(None, message.value, (), message)
+
+        return decode
+
+
+class Consumer(driver.Consumer):
+    """Faust's consumer of a worker, with its drain loop and its commits replaced."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._epoch = 0
+        self._parked = asyncio.Event()
+        self._parked.set()
+        self._delivered: defaultdict[TP, deque[Batch]] = defaultdict(deque)
+        super().__init__(*args, **kwargs)
+
+    def stop_flow(self) -> None:
+        """Stop delivering; what is being fetched now will be dropped."""
+        self._epoch += 1
+        super().stop_flow()
+
+    async def wait_for_stopped_flow(self) -> None:
+        """Wait until the drain loop stands still."""
+        await self._parked.wait()
+
+    async def perform_seek(self) -> None:
+        """Go to the committed offsets, or to the beginning where there is none."""
+        await super().perform_seek()
+        self._delivered.clear()
+        fresh = [
+            driver.ensure_aiokafka_TP(tp)
+            for tp in self.assignment()
+            if not self._is_changelog_tp(tp) and not self._committed_offset.get(tp)
+        ]
+        if fresh:
+            await self._thread.seek_to_beginning(*fresh)
+
+    def ack(self, message: Any) -> bool:
+        """Note that faust is done with a batch; whether it is settled is another matter."""
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        notify(self._waiting_for_ack)
+        return True
+
+    async def force_commit(self, *_: Any, **__: Any) -> bool:
+        """Commit each partition up to its first batch that is not settled."""
+        offsets = {
+            tp: end for tp in list(self._delivered) if (end := self._settled_end(tp))
+        }
+        return bool(offsets) and await self._commit_offsets(offsets)
+
+    def _settled_end(self, tp: TP) -> int | None:
+        end, open_batches = None, self._delivered[tp]
+        while open_batches and open_batches[0].settled:
+            end = open_batches.popleft().end
+        return end
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                await self._drain_once()
+        except (asyncio.CancelledError, *self.consumer_stopped_errors):
+            if not self.transport.app.should_stop:
+                raise
+        finally:
+            self._parked.set()
+
+    async def _drain_once(self) -> None:
+        if not self.flow_active:
+            self._parked.set()
+            await self.wait(self.can_resume_flow)
+            return
+        self._parked.clear()
+        epoch = self._epoch
+        active = set(self._get_active_partitions())
+        if not active:
+            await self.sleep(0.05)
+            return
+        fetched = await self._getmany(active_partitions=active, timeout=POLL_SECONDS)
+        await self._deliver(epoch, fetched)
+        await asyncio.sleep(0)
+
+    async def _deliver(
+        self, epoch: int, fetched: Mapping[TP, list[ConsumerRecord]]
+    ) -> None:
+        for tp, records in fetched.items():
+            if epoch != self._epoch:
+                return
+            start = self._read_offset[tp] or 0
+            fresh = [record for record in records if record.offset >= start]
+            if fresh:
+                batch = Batch(tp, fresh)
+                self._delivered[tp].append(batch)
+                await self._hand_over(batch)
+                self._read_offset[tp] = batch.end
+
+    async def _hand_over(self, batch: Batch) -> None:
+        message = self._to_message(batch.tp, batch.records[-1])
+        message.value = batch
+        channels = self.app.topics._tp_index.get(batch.tp, ())
+        if any(channel.queue.full() for channel in channels):
+            await self.wait_first(self.callback(message), self.suspend_flow.wait())
+        else:
+            await self.callback(message)
+
+    def _new_consumer_thread(self) -> "InLoop":
+        loop = asyncio.get_running_loop()
+        return InLoop(self, loop=loop, thread_loop=loop, beacon=self.beacon)
+
+
+class InLoop(driver.AIOKafkaConsumerThread):
+    """aiokafka's consumer in the agents' own loop instead of a thread of its own.
+
+    With a thread every fetch is handed over twice through the interpreter's lock, which
+    halves what a worker carries under load (shared/faust.md: Speed).
+    """
+
+    wait_for_thread = True
+
+    async def start(self) -> None:
+        """Start in this loop."""
+        self._thread_started.set()
+        self._thread_running = self.parent_loop.create_future()
+        self._serving = asyncio.ensure_future(self._serve())
+        await self._thread_running
+        self._thread_running = None
+
+    async def stop(self) -> None:
+        """Stop; there is no thread to join."""
+        if self._started.is_set():
+            await faust.Service.stop(self)
+
+    async def _gather_remaining_tasks(self) -> None:
+        """Leave the loop's other tasks alone: they are not this service's."""
+
+    async def call_thread(self, fun: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call at once: it is the same loop."""
+        result = fun(*args, **kwargs)
+        return await result if hasattr(result, "__await__") else result
+
+    cast_thread = call_thread
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust's 1500 ms are hard-coded: an idle partition would delay its neighbours.
+        consumer._fetch_max_wait_ms = self.app.conf.fetch_max_wait_ms
+        return consumer

@@ -1,0 +1,52 @@
+"""Dying at once: what a worker does that can't be sure of itself (design: R3, R4)."""
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from datetime import timedelta
+from typing import NoReturn
+
+EXIT_CODE = 70
+BEAT = timedelta(seconds=0.1)
+
+log = logging.getLogger(__name__)
+
+
+def die(reason: str, *args: object) -> NoReturn:
+    """End the process now, without cleaning up; the supervisor starts the next one.
+
+    Nothing that is not acknowledged yet is committed, and the local state is not marked
+    as clean, so the next worker begins from what the brokers have.
+    """
+    log.critical("fail-stop: %s", reason % args)
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(EXIT_CODE)
+
+
+class Heart:
+    """Notices that the process was frozen: it may have been replaced meanwhile.
+
+    Args:
+        limit: the longest pause after which the worker may still be a group's member;
+            half of its session timeout.
+    """
+
+    def __init__(self, limit: timedelta) -> None:
+        self._limit = limit.total_seconds()
+        self._last = time.monotonic()
+
+    def check(self) -> None:
+        """Die if the last beat is too long ago; to be called before anything is said."""
+        asleep = time.monotonic() - self._last
+        if asleep > self._limit:
+            die("frozen for %.1f s, and maybe replaced meanwhile", asleep)
+
+    async def beat(self) -> None:
+        """Beat for ever."""
+        while True:
+            self.check()
+            self._last = time.monotonic()
+            await asyncio.sleep(BEAT.total_seconds())
