@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import faust
 
@@ -88,7 +88,7 @@ class Service:
             task.add_done_callback(ended)
             await task
 
-    def run(self) -> NoReturn:
+    def run(self) -> None:
         """Run until SIGTERM; exit 0 when all that was begun is acknowledged."""
         logging.getLogger("faust").setLevel(logging.WARNING)
         worker = faust.Worker(self.app, loglevel="INFO", override_logging=False)

@@ -64,7 +64,8 @@ class Store:
         self.progress: defaultdict[int, Progress] = defaultdict(Progress)
         self.unacknowledged = 0
         self._unlogged = WriteOptions()
-        self._unlogged.disable_wal = True  # the changelog is the log
+        # The changelog is the log. (A property, whatever rocksdict's stubs say.)
+        self._unlogged.disable_wal = True  # type: ignore[assignment,method-assign]
         self._db = self._open()
 
     def get(self, partition: int, key: bytes) -> bytes | None:
@@ -101,7 +102,9 @@ class Store:
         start, end = _stored_key(partition, b""), _stored_key(partition + 1, b"")
         reading = ReadOptions()
         reading.set_iterate_upper_bound(end)
-        for key, stored in self._db.items(from_key=start, read_opt=reading):
+        items: Iterator[tuple[bytes, bytes]]
+        items = self._db.items(from_key=start, read_opt=reading)  # type: ignore[assignment]
+        for key, stored in items:
             yield key[_PARTITION_BYTES:], stored[_VERSION_BYTES:]
 
     def forget(self, partition: int) -> None:
@@ -144,7 +147,7 @@ class Store:
         return int.from_bytes(stored[:_VERSION_BYTES], "big") if stored else 0
 
     def _row(self, partition: int, key: bytes) -> Row:
-        stored = self._db[_stored_key(partition, key)]
+        stored = self._db.get(_stored_key(partition, key)) or b""
         version = int.from_bytes(stored[:_VERSION_BYTES], "big")
         return Row(key, stored[_VERSION_BYTES:], version)
 

@@ -12,13 +12,11 @@ from agents.aggregate import Aggregate
 from agents.runtime.changelog import Changelog
 from agents.runtime.desk import Desk
 from agents.runtime.fold import Fold
+from agents.runtime.open_batches import OpenBatches
 from agents.runtime.outbox import Acked, Outbox, Said
 from agents.store import Store
 from agents.worker.batches import Batch
-from agents.worker.failstop import Heart, die
-
-OPEN_BATCHES = 64
-"""Batches that may wait for acknowledgements; then no more is read (R10)."""
+from agents.worker.failstop import Heart
 
 Watcher = Callable[[int, Sequence[tuple[str, Any]]], None]
 
@@ -49,14 +47,13 @@ class AggregateAgent:
         self._watch = watch
         self._desk = Desk(aggregate.requests, app.conf.cluster.partitions)
         self._outbox = Outbox(app)
-        self._room = asyncio.Semaphore(OPEN_BATCHES)
+        self._open = OpenBatches()
         self._last_said: dict[TP, asyncio.Task[list[Acked]]] = {}
-        self._settling: set[asyncio.Task[None]] = set()
 
     async def run(self, stream: Any) -> None:
         """Serve for ever."""
         async for event in stream.noack().events():
-            await self._room.acquire()
+            await self._open.room()
             self._heart.check()
             await self._serve(event)
 
@@ -76,9 +73,7 @@ class AggregateAgent:
         before = self._last_said.get(batch.tp)
         saying = asyncio.create_task(self._say(said, commands, before))
         self._last_said[batch.tp] = saying
-        settling = asyncio.create_task(self._settle(event, [*written, *commands], saying))
-        self._settling.add(settling)
-        settling.add_done_callback(self._settled)
+        self._open.settle(event, self._rest([*written, *commands], saying))
 
     async def _fold(self, batch: Batch, said: Said) -> list[Acked]:
         partition = batch.tp.partition
@@ -123,24 +118,11 @@ class AggregateAgent:
             await before
         return await self._outbox.send(said.rest)
 
-    async def _settle(
-        self,
-        event: Any,
-        sent: list[Acked],
-        saying: asyncio.Task[list[Acked]],
-    ) -> None:
-        """Let the batch be committed once all that it caused is acknowledged (R2)."""
+    async def _rest(self, sent: list[Acked], saying: asyncio.Task[list[Acked]]) -> None:
+        """Wait until all that a batch caused is acknowledged."""
         sent += await saying
         if sent:
             await asyncio.wait(sent)
-        event.message.value.settled = True
-        event.ack()
-
-    def _settled(self, settling: asyncio.Task[None]) -> None:
-        self._settling.discard(settling)
-        self._room.release()
-        if not settling.cancelled() and settling.exception() is not None:
-            die("a batch could not be settled: %r", settling.exception())
 
     @cached_property
     def _changelog(self) -> Changelog:
@@ -148,5 +130,4 @@ class AggregateAgent:
 
     async def repair(self) -> None:
         """Put right what a frozen worker's last words have covered."""
-        for partition in list(self.store.progress):
-            await self._changelog.write_again(partition)
+        await self._changelog.repair()

@@ -37,12 +37,12 @@ class Changelog:
         self._store.put(partition, rows, version)
         return await self._append(partition, rows, version)
 
-    async def write_again(self, partition: int) -> None:
-        """Put the true rows behind a frozen worker's last words (T8)."""
-        overtaken = self._store.progress[partition].overtaken
-        for row in overtaken.values():
-            await self._append(partition, {row.key: row.value}, row.version)
-        overtaken.clear()
+    async def repair(self) -> None:
+        """Put the true rows behind what a frozen worker wrote last (T8)."""
+        for partition, progress in list(self._store.progress.items()):
+            for row in progress.overtaken.values():
+                await self._append(partition, {row.key: row.value}, row.version)
+            progress.overtaken.clear()
 
     async def _append(
         self, partition: int, rows: Mapping[bytes, bytes | None], version: int
@@ -64,7 +64,9 @@ class Changelog:
             progress.next_offset + len(rows),
         )
         self._store.unacknowledged += 1
-        sent = await producer.send_batch(batch, self._topic.name, partition=partition)
+        sent: asyncio.Future[RecordMetadata] = await producer.send_batch(
+            batch, self._topic.name, partition=partition
+        )
         sent.add_done_callback(lambda done: self._check(done, expected))
         return sent
 

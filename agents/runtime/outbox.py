@@ -51,7 +51,8 @@ class Said:
         """Address a message: its type is its topic, or the caller's if it is a reply."""
         purchase = received.cause.purchase
         if isinstance(message, ForPurchase):
-            message, purchase = message.request, message.purchase
+            purchase = message.purchase
+            message = message.request
         home = HOME.get(type(message))
         if home is None:
             self.reply(message, received.conversation, received.key)
@@ -69,10 +70,11 @@ class Said:
 
     def reply(self, reply: Contract, to: Conversation, key: bytes | None) -> None:
         """Answer the caller, or whoever looks on if he named no topic of his own."""
-        topic = to.reply_topic or DEFAULT_REPLIES[self.source].name
-        self.rest.append(
-            Letter(topic, key, reply.to_json(), to.headers, to.reply_partition)
-        )
+        default = DEFAULT_REPLIES.get(self.source)
+        topic = to.reply_topic or (default.name if default else None)
+        if topic is not None:
+            value = reply.to_json()
+            self.rest.append(Letter(topic, key, value, to.headers, to.reply_partition))
 
     def forward(self, record: ConsumerRecord, received: Received) -> None:
         """Pass a record on to its owner, as it is; its first place stays its name."""

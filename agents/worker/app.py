@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -64,6 +65,24 @@ class TableRows(base.Store):
 
 class App(faust.App):
     """A Faust app that would rather die than lose a record."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._when_partitions_go: list[Callable[[], None]] = []
+        super().__init__(*args, **kwargs)
+
+    def when_partitions_go(self, do: Callable[[], None]) -> None:
+        """Have something done before partitions are given back."""
+        self._when_partitions_go.append(do)
+
+    def let_partitions_go(self) -> None:
+        """Do it."""
+        for do in self._when_partitions_go:
+            do()
+
+    async def on_stop(self) -> None:
+        """Stop when all that was begun is acknowledged."""
+        self.let_partitions_go()
+        await super().on_stop()
 
     def _crash(self, reason: BaseException) -> NoReturn:
         """Stop at once, whichever part it was that crashed (R3)."""

@@ -61,6 +61,11 @@ class Consumer(driver.Consumer):
         self._delivered: defaultdict[TP, deque[Batch]] = defaultdict(deque)
         super().__init__(*args, **kwargs)
 
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Give partitions back when all that was begun of them is acknowledged."""
+        self.app.let_partitions_go()
+        await super().on_partitions_revoked(revoked)
+
     def stop_flow(self) -> None:
         """Stop delivering; what is being fetched now will be dropped."""
         self._epoch += 1

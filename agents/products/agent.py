@@ -1,0 +1,49 @@
+"""Pricing on Kafka: the only agent that waits for anybody."""
+
+from functools import cached_property
+
+from aiokafka.structs import ConsumerRecord
+
+from agents.products.client import ProductClient
+from agents.products.settings import ProductSettings
+from agents.refusal import Refusal
+from agents.runtime.errands import ErrandAgent, Send
+from agents.runtime.inbox import Received
+from agents.runtime.outbox import Said
+from agents.service import Service
+from agents.worker.settings import WorkerSettings
+from schemas.cart import CartView
+from schemas.contract import Refused
+from schemas.product import PriceCart
+from topics.catalog import PRODUCT_REQUESTS
+
+
+class Pricing:
+    """Answers carts that wait for names and prices."""
+
+    async def answer(self, received: Received, _: ConsumerRecord, send: Send) -> None:
+        """Reply to whoever asked for the cart."""
+        said = Said(PRODUCT_REQUESTS)
+        said.say(await self._priced(received), received)
+        await send(said)
+
+    async def _priced(self, received: Received) -> CartView | Refused:
+        request = received.request
+        if not isinstance(request, PriceCart):
+            raise TypeError(f"not a request of {PRODUCT_REQUESTS.name}: {request!r}")
+        try:
+            return await self._client.price(request)
+        except Refusal as no:
+            return Refused(code=no.code, text=str(no))
+
+    @cached_property
+    def _client(self) -> ProductClient:
+        return ProductClient(ProductSettings())  # its channel belongs to the running loop
+
+
+def build(settings: WorkerSettings) -> Service:
+    """Make the service."""
+    service = Service("products", settings)
+    agent = ErrandAgent(service.app, PRODUCT_REQUESTS, service.heart, Pricing().answer)
+    service.agent(PRODUCT_REQUESTS, agent.run)
+    return service

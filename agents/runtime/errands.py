@@ -1,0 +1,109 @@
+"""Records that take their time: each is an errand of its own, run side by side.
+
+Only what talks to the world outside of Kafka works like this. A batch is committed when all
+its errands are done; errands about one thing are run one after the other. When partitions
+go, errands are given up: whoever gets the partitions begins them anew.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Any
+
+from aiokafka.structs import ConsumerRecord
+
+from agents.runtime.desk import Desk
+from agents.runtime.inbox import Received
+from agents.runtime.open_batches import OpenBatches
+from agents.runtime.outbox import Outbox, Said
+from agents.worker.failstop import Heart
+from topics.topic import Topic
+
+MOST = 512
+"""Errands under way at once (R10)."""
+
+Send = Callable[[Said], Awaitable[None]]
+Errand = Callable[[Received, ConsumerRecord, Send], Awaitable[None]]
+
+
+class ErrandAgent:
+    """Serves the records of a topic, each at its own pace.
+
+    Args:
+        app: the Faust app that it runs in.
+        topic: whose records.
+        heart: stops a worker that was frozen.
+        errand: carries out one record; what it sends has arrived when it returns.
+        about: names what an errand is about; None: it may be run beside all others.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        topic: Topic,
+        heart: Heart,
+        errand: Errand,
+        about: Callable[[Received], Hashable] = lambda _: None,
+    ) -> None:
+        self._topic = topic
+        self._heart = heart
+        self._errand = errand
+        self._about = about
+        self._desk = Desk(topic, app.conf.cluster.partitions)
+        self._outbox = Outbox(app)
+        self._open = OpenBatches()
+        self._room = asyncio.Semaphore(MOST)
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._last: dict[Hashable, asyncio.Task[None]] = {}
+        app.when_partitions_go(self._give_up)
+
+    async def run(self, stream: Any) -> None:
+        """Serve for ever."""
+        async for event in stream.noack().events():
+            await self._open.room()
+            self._heart.check()
+            tasks = [await self._begin(record) for record in event.message.value.records]
+            self._open.settle(event, self._all(tasks))
+
+    async def _begin(self, record: ConsumerRecord) -> asyncio.Task[None]:
+        await self._room.acquire()
+        said = Said(self._topic)
+        received = self._desk.take(record, said)
+        if received is None:
+            about, work = None, self._send(said)
+        else:
+            about = self._about(received)
+            work = self._carry_out(received, record, self._last.get(about))
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._done)
+        if about is not None:
+            self._last[about] = task
+            task.add_done_callback(lambda done: self._forget(about, done))
+        return task
+
+    async def _carry_out(
+        self, received: Received, record: ConsumerRecord, before: asyncio.Task[None] | None
+    ) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        await self._errand(received, record, self._send)
+
+    async def _send(self, said: Said) -> None:
+        self._heart.check()
+        if sent := await self._outbox.send([*said.commands, *said.rest]):
+            await asyncio.wait(sent)
+
+    async def _all(self, tasks: list[asyncio.Task[None]]) -> None:
+        await asyncio.gather(*tasks)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._room.release()
+
+    def _give_up(self) -> None:
+        for task in self._under_way:
+            task.cancel()
+
+    def _forget(self, about: Hashable, done: asyncio.Task[None]) -> None:
+        if self._last.get(about) is done:
+            del self._last[about]
