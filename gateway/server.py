@@ -16,12 +16,15 @@ from gateway.settings import Settings
 from schemas.contract import Code
 
 KEEP_ALIVE = timedelta(seconds=75)
+# A client that still sends what is refused would not see why if we hung up at once.
+LINGERING = timedelta(seconds=2)
 GRACE = timedelta(seconds=2)  # beyond the reply timeout, to write the last responses
 
 _OPTIONS: dict[str, Any] = {
     "access_log": None,
     "auto_decompress": False,
     "keepalive_timeout": KEEP_ALIVE.total_seconds(),
+    "lingering_time": LINGERING.total_seconds(),
 }
 
 BACKLOG = 1024

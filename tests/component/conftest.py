@@ -1,0 +1,46 @@
+"""A gateway on a real broker, with the tests' own shop behind it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tests.component.door import Door, open_door
+from tests.standins.shop import Shop, open_shop
+from topics.admin import create
+from topics.cluster import Cluster
+
+OpenDoor = Callable[..., "asyncio.Future[Door]"]
+
+
+@pytest.fixture(scope="session")
+def cluster(kafka: str) -> Cluster:
+    """A cluster with all the topics of the shop."""
+    there = Cluster(kafka=kafka, partitions=2)
+    asyncio.run(create(there))
+    return there
+
+
+@pytest.fixture
+async def shop(cluster: Cluster) -> AsyncIterator[Shop]:
+    """Who answers, or doesn't, to what the gateway asks."""
+    async with open_shop(cluster.kafka) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def open_gateway(cluster: Cluster) -> AsyncIterator[Callable]:
+    """Make a gateway with settings of its own; it is closed after the test."""
+    async with AsyncExitStack() as stack:
+
+        async def open_one(**settings) -> Door:
+            return await stack.enter_async_context(open_door(cluster, **settings))
+
+        yield open_one
+
+
+@pytest.fixture
+async def gateway(open_gateway: Callable) -> Door:
+    """A gateway, ready to be called."""
+    return await open_gateway()

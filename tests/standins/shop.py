@@ -1,0 +1,87 @@
+"""What stands behind the gateway in its own tests: one who answers as he is told."""
+
+import asyncio
+import json
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from topics.catalog import CART_REQUESTS, GATEWAY_REPLIES, ORDER_REQUESTS, STOCK_REQUESTS
+from topics.conversation import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC
+
+PATIENCE_SECONDS = 20.0
+
+_LISTENS_TO = (CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS)
+
+
+@dataclass
+class Shop:
+    """Reads the request topics on a real broker, and replies to what it is given."""
+
+    consumer: AIOKafkaConsumer
+    producer: AIOKafkaProducer
+    partitions: list[TopicPartition]
+    came: asyncio.Queue[ConsumerRecord] = field(default_factory=asyncio.Queue)
+
+    async def request(self) -> ConsumerRecord:
+        """Wait for the next request."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await self.came.get()
+
+    async def requests(self, number: int) -> list[ConsumerRecord]:
+        """Wait for so many requests."""
+        return [await self.request() for _ in range(number)]
+
+    async def reply(self, request: ConsumerRecord, reply: dict | bytes) -> None:
+        """Reply where the request wants it."""
+        headers = dict(request.headers)
+        await self.producer.send_and_wait(
+            headers[REPLY_TOPIC].decode(),
+            json.dumps(reply).encode() if isinstance(reply, dict) else reply,
+            partition=struct.unpack(">i", headers[REPLY_PARTITION])[0],
+            headers=[(CORRELATION_ID, headers[CORRELATION_ID])],
+        )
+
+    async def tell(self, partition: int, headers: list[tuple[str, bytes]]) -> None:
+        """Write something to the gateway's reply topic that nobody asked for."""
+        await self.producer.send_and_wait(
+            GATEWAY_REPLIES.name, b'{"type":"done"}', partition=partition, headers=headers
+        )
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        """Return how many requests there ever were, by partition."""
+        return await self.consumer.end_offsets(self.partitions)
+
+    async def read(self) -> None:
+        """Keep reading: aiokafka leaves a partition out of its fetches, and what comes
+        there lies for half a second, while something of it has not been taken.
+        """
+        async for request in self.consumer:
+            self.came.put_nowait(request)
+
+
+@asynccontextmanager
+async def open_shop(bootstrap: str) -> AsyncIterator[Shop]:
+    """Open a shop that sees every request from now on."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=20)
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    await consumer.start()
+    await producer.start()
+    try:
+        partitions = [
+            TopicPartition(topic.name, number)
+            for topic in _LISTENS_TO
+            for number in await producer.partitions_for(topic.name)
+        ]
+        consumer.assign(partitions)
+        await consumer.seek_to_end(*partitions)
+        shop = Shop(consumer, producer, partitions)
+        reading = asyncio.create_task(shop.read())
+        yield shop
+        reading.cancel()
+    finally:
+        await consumer.stop()
+        await producer.stop()
