@@ -27,9 +27,6 @@ class Correlator:
         self._patience = patience.total_seconds()
         self._waiting: dict[bytes, asyncio.Future[bytes | None]] = {}
 
-    def __len__(self) -> int:
-        return len(self._waiting)
-
     async def ask(self, send: Send) -> bytes:
         """Send a request under a fresh correlation id, and wait for its reply.
 

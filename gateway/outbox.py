@@ -90,7 +90,7 @@ class Outbox:
         try:
             delivery: Delivery = await self._producer.send(
                 topic.name,
-                message.model_dump_json().encode(),
+                message.to_json(),
                 key=topic.key_of(message),
                 headers=headers,
             )

@@ -1,7 +1,7 @@
 """A gateway on a real broker, with the tests' own shop behind it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import pytest
@@ -11,7 +11,7 @@ from tests.standins.shop import Shop, open_shop
 from topics.admin import create
 from topics.cluster import Cluster
 
-OpenDoor = Callable[..., "asyncio.Future[Door]"]
+OpenGateway = Callable[..., Awaitable[Door]]
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ async def shop(cluster: Cluster) -> AsyncIterator[Shop]:
 
 
 @pytest.fixture
-async def open_gateway(cluster: Cluster) -> AsyncIterator[Callable]:
+async def open_gateway(cluster: Cluster) -> AsyncIterator[OpenGateway]:
     """Make a gateway with settings of its own; it is closed after the test."""
     async with AsyncExitStack() as stack:
 
@@ -41,6 +41,14 @@ async def open_gateway(cluster: Cluster) -> AsyncIterator[Callable]:
 
 
 @pytest.fixture
-async def gateway(open_gateway: Callable) -> Door:
+async def gateway(open_gateway: OpenGateway) -> Door:
     """A gateway, ready to be called."""
     return await open_gateway()
+
+
+@pytest.fixture
+async def untouched(gateway: Door, shop: Shop) -> AsyncIterator[Door]:
+    """A gateway that must not send any request in this test."""
+    before = await shop.ends()
+    yield gateway
+    assert await shop.ends() == before
