@@ -1,0 +1,185 @@
+"""Bugs to plant into the rules, one at a time."""
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import NamedTuple
+
+from agents import aggregate
+from agents.checkout import cart
+from agents.loms import order, saga, stock
+
+from . import test_cart, test_order, test_stock
+
+
+class Bug(NamedTuple):
+    """What a rule would do and how it comes to; a World catches it unless a spec does."""
+
+    name: str
+    module: ModuleType
+    right: str
+    wrong: str
+    spec: Callable[..., None] | None = None
+
+
+BUGS = (
+    Bug(
+        "a cart forgets which requests it carried out",
+        cart,
+        "lines=lines, done=_noted(cart, request_id, request)",
+        "lines=lines",
+    ),
+    Bug(
+        "a cart forgets whom it refused",
+        cart,
+        "if cause.origin in cart.refused:",
+        "if False:",
+    ),
+    Bug(
+        "a cart takes no notice of another request under the same key",
+        cart,
+        "if known is not None and known != _name(request):",
+        "if False:",
+    ),
+    Bug(
+        "bought lines stay in the cart",
+        cart,
+        "replace(cart, lines={}, done",
+        "replace(cart, done",
+    ),
+    Bug(
+        "lines of an order that stands return",
+        cart,
+        "refused or settled.status is Status.FAILED",
+        "True",
+    ),
+    Bug(
+        "lines of a failed order are lost",
+        cart,
+        "refused or settled.status is Status.FAILED",
+        "refused",
+    ),
+    Bug(
+        "a line wraps at 65536",
+        cart,
+        "    if total > MAX_COUNT:",
+        "    total &= MAX_COUNT\n    if total > MAX_COUNT:",
+    ),
+    Bug(
+        "a cart takes more than can be bought",
+        cart,
+        "if total > checked.available:",
+        "if checked.count > checked.available:",
+        test_cart.test_a_line_cannot_pass_what_can_be_bought,
+    ),
+    Bug(
+        "a record that was refused is carried out when it comes again",
+        aggregate,
+        "if seen and events:",
+        "if False:",
+    ),
+    Bug(
+        "a cancelled order can be paid",
+        order,
+        "open_to_all = order.status is Status.AWAITING_PAYMENT",
+        "open_to_all = order.status in (Status.AWAITING_PAYMENT, Status.CANCELLED)",
+    ),
+    Bug("an order expires too early", order, " or cause.at < due:", ":"),
+    Bug(
+        "a paid order expires",
+        order,
+        "order.status is not Status.AWAITING_PAYMENT or cause.at < due",
+        "cause.at < due",
+    ),
+    Bug(
+        "an answer of stock is forgotten",
+        order,
+        "reserved = answer.reserved and all(order.answers.values())",
+        "reserved = answer.reserved",
+    ),
+    Bug(
+        "an answer of stock counts twice",
+        order,
+        "answer.sku in order.answers or answer.sku not in order.lines",
+        "answer.sku not in order.lines",
+    ),
+    Bug(
+        "a late answer of stock revives a cancelled order",
+        order,
+        "if not last or order.status is not Status.NEW:",
+        "if not last:",
+    ),
+    Bug(
+        "a failed order keeps what it had reserved",
+        saga,
+        "(sku for sku, yes in order.answers.items() if yes)",
+        "()",
+    ),
+    Bug(
+        "who waits for an order that is cancelled meanwhile hears nothing",
+        saga,
+        "yield from _facts(order, cause, Status.AWAITING_PAYMENT, Status.FAILED)\n    ",
+        "if order.status is Status.CANCELLED:\n        return\n    ",
+    ),
+    Bug(
+        "an order that is cancelled while it is new keeps what is reserved later",
+        saga,
+        "_release(order, order.lines)",
+        "_release(order, order.answers)",
+    ),
+    Bug(
+        "a retry says the facts of another attempt again",
+        saga,
+        "if step.status in statuses and step.by == cause.origin:",
+        "if step.status in statuses:",
+        test_order.test_a_retry_while_it_is_new_asks_stock_again_and_tells_nobody_again,
+    ),
+    Bug(
+        "goods are sold twice",
+        stock,
+        "entry.fate is not Fate.RESERVED",
+        "entry.fate is Fate.RELEASED",
+    ),
+    Bug(
+        "a reservation that is asked for twice is made twice",
+        stock,
+        "case Reserve() if goods.entry is None:",
+        "case Reserve() if True:",
+    ),
+    Bug(
+        "a refusal of stock is decided afresh",
+        stock,
+        "case Reserve() if goods.entry is None:",
+        "case Reserve() if not getattr(goods.entry, 'parcels', None):",
+    ),
+    Bug(
+        "a release that comes first is forgotten",
+        stock,
+        "return [Moved({}, {}, Reservation(Fate.RELEASED, {}, cause.at))]",
+        "return []",
+    ),
+    Bug(
+        "more is reserved than there is",
+        stock,
+        "if sum(shelf.available.values()) < count:",
+        "if not shelf.available:",
+    ),
+    Bug(
+        "goods go back to another warehouse",
+        stock,
+        "(Fate.RELEASED, entry.parcels)",
+        "(Fate.RELEASED, {min(entry.parcels): sum(entry.parcels.values())})",
+    ),
+    Bug(
+        "goods are received twice",
+        stock,
+        "if isinstance(goods.entry, Receipt):",
+        "if False:",
+    ),
+    Bug(
+        "a reservation takes from the emptiest warehouse first",
+        stock,
+        "(-w[1], w[0])",
+        "(w[1], w[0])",
+        test_stock.test_a_reservation_takes_from_the_fullest_and_of_equals_from_the_lowest,
+    ),
+)

@@ -1,0 +1,179 @@
+"""What is true of a World at every quiet moment, whatever the order of delivery."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+
+from agents.loms.stock import Fate
+from schemas.cart import AddToCart, DeleteFromCart, ListCart, Purchase, StockChecked
+from schemas.contract import MAX_COUNT, Code, Contract, Done, Refused
+from schemas.order import CancelOrder, CreateOrder, ListOrder, PayOrder, Status, order_id
+from schemas.stock import ListStocks, ReceiveStock
+
+from .books import Books, Change, Wish, parcels
+from .shoppers import UNPAID_SECONDS
+
+READS = (ListCart, ListOrder, ListStocks)
+STANDING = {Status.AWAITING_PAYMENT: Fate.RESERVED, Status.PAID: Fate.SOLD}
+LIVES = {
+    (Status.NEW, Status.FAILED),
+    (Status.NEW, Status.CANCELLED),
+    (Status.NEW, Status.AWAITING_PAYMENT),
+    (Status.NEW, Status.AWAITING_PAYMENT, Status.PAID),
+    (Status.NEW, Status.AWAITING_PAYMENT, Status.CANCELLED),
+}
+
+
+def nothing_is_under_way(books: Books) -> None:
+    assert Status.NEW not in {order.status for order in books.orders.values()}
+    assert not any(cart.checkouts for cart in books.carts.values())
+
+
+def goods_are_conserved(books: Books) -> None:
+    """Received = available + reserved + written off, in each warehouse; none below zero."""
+    received: Counter[tuple[int, int]] = Counter()
+    for wish, _ in books.done(ReceiveStock):
+        received[wish.request.sku, wish.request.warehouse_id] += wish.request.count
+    for sku, shelf in books.shelves.items():
+        held = {k: e for k, e in books.entries.items() if e.fate is Fate.RESERVED}
+        sold = {k: e for k, e in books.entries.items() if e.fate is Fate.SOLD}
+        assert parcels(held, sku) == shelf.reserved
+        there = Counter(shelf.available) + parcels(held, sku) + parcels(sold, sku)
+        assert there == {place: n for (of, place), n in received.items() if of == sku}
+        assert min((*shelf.available.values(), *shelf.reserved.values()), default=1) > 0
+
+
+def stock_agrees_with_orders(books: Books) -> None:
+    """Whole lines of those that stand are set aside or written off, and nothing else."""
+    assert {o for _, o in books.entries} <= set(books.orders)
+    for name, order in books.orders.items():
+        for sku, count in order.lines.items():
+            entry = books.entries[sku, name]
+            stands = STANDING.get(order.status)
+            assert entry.fate in ([stands] if stands else [Fate.RELEASED, Fate.REFUSED])
+            assert not stands or count == sum(entry.parcels.values())
+
+
+def every_life_is_legal(books: Books) -> None:
+    for order in books.orders.values():
+        assert tuple(step.status for step in order.steps) in LIVES
+        assert [step.at for step in order.steps] == sorted(step.at for step in order.steps)
+
+
+def facts_tell_each_life_in_order(books: Books) -> None:
+    assert set(books.world.facts) == set(books.orders)
+    for name, facts in books.world.facts.items():
+        order = books.orders[name]
+        told = list(dict.fromkeys((fact.status, fact.at) for fact in facts))
+        assert told == [(step.status, step.at) for step in order.steps]
+        for fact in facts:
+            assert {item.sku: item.count for item in fact.items} == order.lines
+
+
+def every_attempt_has_one_answer(books: Books) -> None:
+    """Answers are equal; a refusal that comes again may be told as `unavailable`."""
+    for origin, asked in books.world.asked.items():
+        answers = books.world.replies[origin]
+        assert answers
+        if isinstance(asked.request, PayOrder) and Done() in answers:
+            # An order keeps no refusals: refused while it was new, it may be paid later.
+            answers = answers[answers.index(Done()) :]
+        if not isinstance(asked.request, READS):
+            codes = {a.code for a in answers if isinstance(a, Refused)}
+            assert len(codes - {Code.UNAVAILABLE}) <= 1
+            assert (
+                len({a for a in answers if not isinstance(a, Refused)}) + bool(codes) == 1
+            )
+
+
+def every_wish_that_came_true_has_one_answer(books: Books) -> None:
+    for wish, attempts in books.wishes.items():
+        if not isinstance(wish.request, READS):
+            answers = {a for told in attempts for a in told if not isinstance(a, Refused)}
+            assert len(answers) <= 1
+
+
+def who_ended_an_order_was_told_so(books: Books) -> None:
+    """And nobody else."""
+    for kind, status in ((PayOrder, Status.PAID), (CancelOrder, Status.CANCELLED)):
+        for wish, answer in books.done(kind):
+            assert answer == Done()
+            assert books.orders[wish.request.order_id].status is status
+    for order in books.orders.values():
+        *_, before, last = order.steps
+        ended_by = books.world.asked.get(last.by)
+        if last.status is Status.PAID:
+            assert ended_by
+            assert isinstance(ended_by.request, PayOrder)
+        if last.status in (Status.PAID, Status.CANCELLED) and ended_by:
+            assert Done() in books.world.replies[last.by]
+        elif last.status is Status.CANCELLED:
+            assert last.at - before.at >= timedelta(seconds=UNPAID_SECONDS)
+
+
+def each_order_was_wished_for_once(books: Books) -> None:
+    wished = {}
+    for wish, answer in books.done(CreateOrder):
+        name = order_id(wish.request.user, wish.request_id)
+        assert name == answer.order_id
+        wished[name] = {item.sku: item.count for item in wish.request.items}
+    for wish, answer in books.done(Purchase):
+        name = order_id(wish.request.user, f"purchase:{wish.request_id}")
+        assert name == answer.order_id
+        (change,) = books.changes[wish.request.user, wish.request_id]
+        wished[name] = change.before
+    assert wished == {name: order.lines for name, order in books.orders.items()}
+
+
+def each_wish_changes_a_cart_once(books: Books) -> None:
+    done = {wish for wish, _ in books.done(Contract)}
+    for (_, request_id), changes in books.changes.items():
+        (change,) = changes
+        wish, delta = _wished(change)
+        assert Wish(wish, request_id) in done
+        assert delta == change.delta
+    for wish, _ in books.done(AddToCart):
+        assert books.changes[wish.request.user, wish.request_id]
+
+
+def _wished(change: Change) -> tuple[Contract, dict[int, int]]:
+    """The client's request behind a change, and what it may do."""
+    request = change.request
+    match request:
+        case StockChecked(user=user, sku=sku, count=count):
+            return AddToCart(user=user, sku=sku, count=count), {sku: count}
+        case DeleteFromCart(sku=sku, count=count):
+            return request, {sku: -min(count, change.before[sku])}
+        case _:
+            assert isinstance(request, Purchase)
+            return request, {sku: -count for sku, count in change.before.items()}
+
+
+def lines_return_from_failed_orders_only(books: Books) -> None:
+    for wish, answer in books.done(Purchase):
+        order = books.orders[answer.order_id]
+        (change,) = books.returns[wish.request.user, wish.request_id]
+        for sku, count in order.lines.items():
+            there = change.before.get(sku, 0)
+            back = min(count, MAX_COUNT - there) if order.status is Status.FAILED else 0
+            assert there + back == change.after.get(sku, 0)
+
+
+def a_replay_comes_to_the_same_rows(books: Books) -> None:
+    assert books.live == books.replayed
+
+
+LAWS: tuple[Callable[[Books], None], ...] = (
+    nothing_is_under_way,
+    goods_are_conserved,
+    stock_agrees_with_orders,
+    every_life_is_legal,
+    facts_tell_each_life_in_order,
+    every_attempt_has_one_answer,
+    every_wish_that_came_true_has_one_answer,
+    who_ended_an_order_was_told_so,
+    each_order_was_wished_for_once,
+    each_wish_changes_a_cart_once,
+    lines_return_from_failed_orders_only,
+    a_replay_comes_to_the_same_rows,
+)

@@ -1,0 +1,98 @@
+"""The shop as a whole, under shuffled, doubled and repeated delivery and crashes."""
+
+from collections import Counter
+
+import pytest
+
+from agents.checkout import cart
+from agents.loms import order
+from schemas import order as contracts
+from schemas.contract import SHARDS, Code, Item, Refused
+from schemas.order import CreateOrder, OrderPlaced, Status
+from schemas.stock import ReceiveStock
+
+from . import laws
+from .books import Books
+from .shoppers import Shoppers
+from .world import World
+
+SEEDS = range(200)
+REQUESTS = 40
+
+
+def a_day(seed):
+    """Let people shop until all is quiet."""
+    world = World(seed)
+    people = Shoppers(world)
+    people.open_the_shop()
+    people.shop(REQUESTS)
+    world.settle()
+    return Books(world)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_law_holds_whatever_the_order_of_delivery(seed):
+    books = a_day(seed)
+
+    for law in laws.LAWS:
+        law(books)
+
+
+def test_the_days_are_eventful_enough_to_mean_something():
+    seen = Counter()
+    for seed in SEEDS[:40]:
+        books = a_day(seed)
+        seen.update(order.status for order in books.orders.values())
+        told = (answer for answers in books.world.replies.values() for answer in answers)
+        seen.update(answer.code for answer in told if isinstance(answer, Refused))
+        seen.update("returned" for changes in books.returns.values() if changes[0].delta)
+        seen.update("again" for answers in books.world.replies.values() if answers[1:])
+
+    assert {*Status, "returned", "again"} - {Status.NEW} <= seen.keys()
+    assert {
+        Code.CART_EMPTY,
+        Code.COUNT_TOO_LARGE,
+        Code.INSUFFICIENT_STOCK,
+        Code.KEY_REUSED,
+        Code.UNKNOWN_ORDER,
+        Code.WRONG_STATUS,
+    } <= seen.keys()
+
+
+@pytest.mark.parametrize("seed", SEEDS[:30])
+def test_purchases_whose_order_id_is_taken_get_their_lines_back(seed, monkeypatch):
+    def one_of_two(user, request_id):
+        digest = contracts.order_id(user, request_id) // SHARDS
+        return digest % 2 * SHARDS + user % SHARDS
+
+    monkeypatch.setattr(cart, "order_id", one_of_two)
+    monkeypatch.setattr(order, "order_id", one_of_two)
+    books = a_day(seed)
+
+    laws.nothing_is_under_way(books)
+    laws.goods_are_conserved(books)
+    laws.stock_agrees_with_orders(books)
+    laws.a_replay_comes_to_the_same_rows(books)
+    taken = {order.request_id for order in books.orders.values()}
+    for (_, purchase), returns in books.returns.items():
+        if f"purchase:{purchase}" not in taken:
+            assert all(change.delta for change in returns)
+
+
+@pytest.mark.parametrize("seed", SEEDS[:30])
+def test_who_hears_of_a_failed_order_finds_its_goods_free(seed):
+    world = World(seed, delays=0)
+    world.ask(ReceiveStock(sku=1, warehouse_id=7, count=1))
+    world.settle()
+    both = CreateOrder(user=1, items=(Item(sku=1, count=1), Item(sku=2, count=1)))
+    origin = world.ask(both)
+    while not world.replies[origin]:
+        world.step()
+
+    again = world.ask(CreateOrder(user=2, items=(Item(sku=1, count=1),)))
+    world.settle()
+
+    books = Books(world)
+    (placed,) = set(world.replies[again])
+    assert isinstance(placed, OrderPlaced)
+    assert Status.AWAITING_PAYMENT is books.orders[placed.order_id].status

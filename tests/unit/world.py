@@ -1,0 +1,255 @@
+"""The shop in one process: the aggregates over dicts, and a list for each partition's log.
+
+What the runtime promises is modelled, and nothing beyond it:
+
+- a partition's records take their turns in log order, in runs of a few; the rows that a
+  run wrote are written all at once, with the offset up to which they go (the version);
+- a run's commands are sent before its replies and facts, in any order among themselves;
+- a partition may crash at any moment of a run: with its rows written or not, and some of
+  its messages sent. It goes on from its last commit, which may be many runs ago; a record
+  below the version was folded in before, and is told so (`seen`);
+- any message may arrive twice, the second time much later.
+
+One thing is worse than in production: a message may be overtaken by later ones, even on its
+way from one partition to another. Nothing but R9 leans on that order (`delays=0` keeps it).
+
+Which partition comes next, and all the rest, is drawn from a seed.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, NamedTuple
+
+from agents.aggregate import Aggregate, Message
+from agents.checkout.agent import CART
+from agents.loms.agent import GOODS, ORDER
+from schemas.cause import Cause, ForPurchase
+from schemas.contract import Contract
+from schemas.order import OrderStatusChanged
+from topics.catalog import HOME
+
+from .given import NOON, rows_of
+
+SHOP = (CART, ORDER, GOODS)
+PARTITIONS = 3
+MOST_STEPS = 20_000
+A_MILLISECOND = timedelta(milliseconds=1)
+
+Rows = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A message in a log, with the conversation in its headers."""
+
+    value: bytes
+    origin: str | None = None
+    key: str | None = None
+    purchase: str | None = None
+    at: datetime = NOON
+
+
+class Turn(NamedTuple):
+    """One record's turn: what it was, what it did and what it said."""
+
+    request: Any
+    cause: Cause
+    names: tuple[str, ...]
+    before: Any
+    after: Any
+    said: list[Message]
+
+
+@dataclass
+class Partition:
+    """A partition of a request topic, and of the table that is folded from it."""
+
+    aggregate: Aggregate[Any, Any, Any]
+    name: str
+    log: list[Record] = field(default_factory=list)
+    rows: Rows = field(default_factory=dict)
+    version: int = 0
+    position: int = 0
+    committed: int = 0
+
+    def fold(self, start: int, end: int, rows: Rows) -> Iterator[Turn]:
+        """Let records take their turns on top of rows, which change."""
+        for offset in range(start, end):
+            turn = self._turn(offset, rows)
+            if turn.after is not turn.before:
+                rows |= self._encode(turn.names, turn.after)
+            yield turn
+
+    def state(self, names: Sequence[str], rows: Rows) -> Any:
+        """Read a state's rows."""
+        adapters = self.aggregate.adapters
+        return self.aggregate.state(
+            *(
+                adapter.validate_json(rows[name]) if name in rows else None
+                for name, adapter in zip(names, adapters, strict=False)
+            )
+        )
+
+    def _turn(self, offset: int, rows: Rows) -> Turn:
+        record = self.log[offset]
+        request = self.aggregate.requests.decode(record.value)
+        origin = record.origin or f"{self.name}-{offset}"
+        cause = Cause(record.at, origin, record.key, record.purchase)
+        names = self.aggregate.identify(request, cause)
+        before = self.state(names, rows)
+        seen = offset < self.version
+        return Turn(
+            request,
+            cause,
+            names,
+            before,
+            *self.aggregate.turn(before, request, cause, seen=seen),
+        )
+
+    def _encode(self, names: Sequence[str], state: Any) -> Rows:
+        parts = zip(
+            names, self.aggregate.adapters, rows_of(self.aggregate, state), strict=False
+        )
+        return {
+            name: adapter.dump_json(row) for name, adapter, row in parts if row is not None
+        }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An attempt of a client's."""
+
+    request: Any
+    key: str | None
+
+
+class World:
+    """Delivers messages until all is quiet.
+
+    Args:
+        seed: decides everything.
+        crashes: how many times a partition crashes, at most.
+        echoes: how likely a message is to arrive twice.
+        delays: how likely it is to be overtaken.
+    """
+
+    def __init__(
+        self, seed: int, crashes: int = 16, echoes: float = 0.08, delays: float = 0.08
+    ) -> None:
+        self.random = Random(seed)
+        self.now = NOON
+        self.asked: dict[str, Asked] = {}
+        self.replies: defaultdict[str, list[Contract]] = defaultdict(list)
+        self.facts: defaultdict[int, list[OrderStatusChanged]] = defaultdict(list)
+        self.partitions = {
+            aggregate.requests: [
+                Partition(aggregate, f"{aggregate.requests.name}-{n}")
+                for n in range(PARTITIONS)
+            ]
+            for aggregate in SHOP
+        }
+        self._crashes = crashes
+        self._echoes = echoes
+        self._delays = delays
+        self._late: list[tuple[Partition, Record]] = []
+
+    def ask(self, request: Contract, key: str | None = None) -> str:
+        """Send a client's request; return the attempt's name.
+
+        Some come from a partition that is not theirs: then they bring their name along.
+        """
+        partition = self._home(request)
+        name = f"{partition.name}-{len(partition.log)}"
+        stray = self.random.random() < 0.2
+        if stray:
+            name = f"stray-{name}"
+        self._append(partition, Record(request.to_json(), name if stray else None, key))
+        self.asked[name] = Asked(request, key)
+        return name
+
+    def remind(self, request: Contract) -> None:
+        """Send what nobody waits for, as a timer does."""
+        self._append(self._home(request), Record(request.to_json()))
+
+    def settle(self) -> None:
+        """Deliver until all is quiet."""
+        for _ in range(MOST_STEPS):
+            if not self.step():
+                return
+        raise AssertionError("the shop never comes to rest")
+
+    def step(self) -> bool:
+        """Serve a run of some partition; False when all is quiet."""
+        busy = [p for p in self.all() if p.position < len(p.log)]
+        if self._late and (not busy or self.random.random() < 0.1):
+            self._append(*self._late.pop(self.random.randrange(len(self._late))))
+            return True
+        if busy:
+            self._serve(self.random.choice(busy))
+        return bool(busy)
+
+    def all(self) -> list[Partition]:
+        return [partition for topic in self.partitions.values() for partition in topic]
+
+    def _serve(self, partition: Partition) -> None:
+        end = min(partition.position + self.random.randint(1, 4), len(partition.log))
+        rows = dict(partition.rows)
+        turns = list(partition.fold(partition.position, end, rows))
+        letters = self._letters(turns)
+        crashes = self._crashes > 0 and self.random.random() < 0.15
+        sent = self.random.randint(0, len(letters)) if crashes else len(letters)
+        if rows != partition.rows and not (crashes and self.random.random() < 0.5):
+            partition.rows, partition.version = rows, max(partition.version, end)
+        for cause, message in letters[:sent]:
+            self._send(message, cause)
+        if crashes:
+            self._crashes -= 1
+            partition.position = partition.committed
+            return
+        partition.position = end
+        if self.random.random() < 0.3:
+            partition.committed = end
+
+    def _letters(self, turns: Sequence[Turn]) -> list[tuple[Cause, Message]]:
+        """Commands in any order first, and then the rest."""
+        said = [(turn.cause, message) for turn in turns for message in turn.said]
+        commands = [
+            (cause, message) for cause, message in said if self._is_command(message)
+        ]
+        self.random.shuffle(commands)
+        return commands + [one for one in said if not self._is_command(one[1])]
+
+    def _is_command(self, message: Message) -> bool:
+        request = message.request if isinstance(message, ForPurchase) else message
+        return HOME.get(type(request)) in self.partitions
+
+    def _send(self, message: Message, cause: Cause) -> None:
+        purchase = cause.purchase
+        if isinstance(message, ForPurchase):
+            message, purchase = message.request, message.purchase
+        if self._is_command(message):
+            record = Record(message.to_json(), cause.origin, cause.key, purchase)
+            self._post(self._home(message), record)
+        elif isinstance(message, OrderStatusChanged):
+            self.facts[message.order_id].append(message)
+        else:
+            self.replies[cause.origin].append(message)
+
+    def _post(self, partition: Partition, record: Record) -> None:
+        if self.random.random() < self._delays:
+            self._late.append((partition, record))
+        else:
+            self._append(partition, record)
+
+    def _append(self, partition: Partition, record: Record) -> None:
+        self.now += A_MILLISECOND
+        partition.log.append(replace(record, at=self.now))
+        if record.origin and self.random.random() < self._echoes:
+            self._late.append((partition, record))
+
+    def _home(self, request: Contract) -> Partition:
+        topic = HOME[type(request)]
+        return self.partitions[topic][int(topic.key_of(request)) % PARTITIONS]
