@@ -1,6 +1,5 @@
 """A service: a Faust app, the agents and tables in it, and the process that runs it."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,6 @@ from agents.aggregate import Aggregate
 from agents.runtime.agent import AggregateAgent, Watcher
 from agents.worker.app import App, build
 from agents.worker.batches import BatchSchema
-from agents.worker.failstop import Heart, die
 from agents.worker.settings import WorkerSettings
 from topics.topic import Topic
 
@@ -27,8 +25,7 @@ class Service:
     def __init__(self, name: str, settings: WorkerSettings) -> None:
         self.settings = settings
         self.app: App = build(name, settings)
-        self.heart = Heart(settings.session_timeout / 2)
-        self._forever(self.heart.beat)
+        self.heart = self.app.heart
 
     def serve(
         self,
@@ -47,7 +44,7 @@ class Service:
         agent = AggregateAgent(self.app, aggregate, table, self.heart, watch)
 
         async def on_recover() -> None:
-            await agent.repair()
+            agent.repair()
             if recovered is not None:
                 recovered()
 
@@ -76,17 +73,6 @@ class Service:
                 await do()
 
         self.app.timer(seconds, name=getattr(do, "__name__", None))(tick)
-
-    def _forever(self, coroutine: Callable[[], Any]) -> None:
-        def ended(task: asyncio.Task[None]) -> None:
-            if not task.cancelled():
-                die("%s ended: %r", coroutine.__qualname__, task.exception())
-
-        @self.app.task()
-        async def run() -> None:
-            task = asyncio.create_task(coroutine())
-            task.add_done_callback(ended)
-            await task
 
     def run(self) -> None:
         """Run until SIGTERM; exit 0 when all that was begun is acknowledged."""

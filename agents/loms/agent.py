@@ -80,7 +80,7 @@ class Loms:
         """Ask what is due; an order that is not asked now is asked a second later."""
         questions = self._deadlines.overdue(datetime.now(UTC))
         await self._outbox.send(
-            Letter(ORDER_REQUESTS.name, ORDER_REQUESTS.key_of(q), q.to_json(), ())
+            Letter(ORDER_REQUESTS.name, ORDER_REQUESTS.key_of(q), q.to_json(), [])
             for q in questions
         )
 

@@ -4,6 +4,7 @@ Between a notice's delivery and the row that remembers it lies an instant in whi
 makes it come again; mails and webhooks carry the event's id, so that it can be recognised.
 """
 
+import asyncio
 import json
 from functools import cached_property
 
@@ -18,6 +19,7 @@ from agents.runtime.errands import ErrandAgent, Send
 from agents.runtime.inbox import Received
 from agents.runtime.outbox import Said
 from agents.service import Service
+from agents.worker.press import Press
 from agents.worker.settings import WorkerSettings
 from schemas.order import OrderStatusChanged
 from topics.catalog import ORDER_EVENTS, SENT
@@ -50,14 +52,14 @@ class Notices:
             said.bury(record, str(refusal))
             await send(said)
         row = {key: json.dumps(outcome).encode()}
-        await (await self._sent.write(record.partition, row, record.offset + 1))
+        await asyncio.wait([self._sent.write(record.partition, row, record.offset + 1)])
 
     async def _repair(self) -> None:
-        await self._sent.repair()
+        self._sent.repair()
 
     @cached_property
     def _sent(self) -> Changelog:
-        return Changelog(self._app, SENT, self._table.data.rows)
+        return Changelog(Press(self._app), SENT, self._table.data.rows)
 
     @cached_property
     def _delivery(self) -> Delivery:

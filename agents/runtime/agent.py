@@ -13,10 +13,11 @@ from agents.runtime.changelog import Changelog
 from agents.runtime.desk import Desk
 from agents.runtime.fold import Fold
 from agents.runtime.open_batches import OpenBatches
-from agents.runtime.outbox import Acked, Outbox, Said
+from agents.runtime.outbox import Outbox, Said
 from agents.store import Store
 from agents.worker.batches import Batch
 from agents.worker.failstop import Heart
+from agents.worker.press import Acked, Press
 
 Watcher = Callable[[int, Sequence[tuple[str, Any]]], None]
 
@@ -41,14 +42,14 @@ class AggregateAgent:
         watch: Watcher | None = None,
     ) -> None:
         self._aggregate = aggregate
-        self._app = app
+        self._press = Press(app)
         self._table = table
         self._heart = heart
         self._watch = watch
         self._desk = Desk(aggregate.requests, app.conf.cluster.partitions)
         self._outbox = Outbox(app)
         self._open = OpenBatches()
-        self._last_said: dict[TP, asyncio.Task[list[Acked]]] = {}
+        self._last_said: dict[TP, asyncio.Task[set[Acked]]] = {}
 
     async def run(self, stream: Any) -> None:
         """Serve for ever."""
@@ -67,15 +68,15 @@ class AggregateAgent:
         """Fold a batch, write its rows, and send what follows in the order of R9."""
         batch: Batch = event.message.value
         said = Said(self._aggregate.requests)
-        written = await self._fold(batch, said)
+        written = self._fold(batch, said)
         self._heart.check()
         commands = await self._outbox.send(said.commands)
         before = self._last_said.get(batch.tp)
         saying = asyncio.create_task(self._say(said, commands, before))
         self._last_said[batch.tp] = saying
-        self._open.settle(event, self._rest([*written, *commands], saying))
+        self._open.settle(event, self._rest(commands.union(written), saying))
 
-    async def _fold(self, batch: Batch, said: Said) -> list[Acked]:
+    def _fold(self, batch: Batch, said: Said) -> list[Acked]:
         partition = batch.tp.partition
         folded = self.store.progress[partition].version
         written: list[Acked] = []
@@ -83,9 +84,9 @@ class AggregateAgent:
         for record in batch.records:
             self._turn(fold, said, record, seen=record.offset < folded)
             if fold.weigh(len(record.value or b"")):
-                written += await self._write(fold, partition, record.offset + 1)
+                written += self._write(fold, partition, record.offset + 1)
                 fold = Fold(self._aggregate, self.store, partition)
-        return written + await self._write(fold, partition, batch.end)
+        return written + self._write(fold, partition, batch.end)
 
     def _turn(self, fold: Fold, said: Said, record: ConsumerRecord, *, seen: bool) -> None:
         received = self._desk.take(record, said)
@@ -100,17 +101,17 @@ class AggregateAgent:
         for message in messages:
             said.say(message, received)
 
-    async def _write(self, fold: Fold, partition: int, version: int) -> list[Acked]:
+    def _write(self, fold: Fold, partition: int, version: int) -> list[Acked]:
         rows = fold.written()
         if not rows:
             return []
         if self._watch is not None:
             self._watch(partition, fold.touched())
-        return [await self._changelog.write(partition, rows, version)]
+        return [self._changelog.write(partition, rows, version)]
 
     async def _say(
-        self, said: Said, commands: list[Acked], before: asyncio.Task[list[Acked]] | None
-    ) -> list[Acked]:
+        self, said: Said, commands: set[Acked], before: asyncio.Task[set[Acked]] | None
+    ) -> set[Acked]:
         """Send replies and facts: behind the commands of this batch and those before."""
         if commands:
             await asyncio.wait(commands)
@@ -118,16 +119,15 @@ class AggregateAgent:
             await before
         return await self._outbox.send(said.rest)
 
-    async def _rest(self, sent: list[Acked], saying: asyncio.Task[list[Acked]]) -> None:
+    async def _rest(self, sent: set[Acked], saying: asyncio.Task[set[Acked]]) -> None:
         """Wait until all that a batch caused is acknowledged."""
-        sent += await saying
-        if sent:
+        if sent := sent | await saying:
             await asyncio.wait(sent)
 
     @cached_property
     def _changelog(self) -> Changelog:
-        return Changelog(self._app, self._aggregate.changelog, self.store)
+        return Changelog(self._press, self._aggregate.changelog, self.store)
 
-    async def repair(self) -> None:
+    def repair(self) -> None:
         """Put right what a frozen worker's last words have covered."""
-        await self._changelog.repair()
+        self._changelog.repair()

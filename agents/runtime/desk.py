@@ -2,8 +2,9 @@
 
 from aiokafka.structs import ConsumerRecord
 
-from agents.runtime.inbox import Poison, Received, converse, partition_of, receive
+from agents.runtime.inbox import Poison, Received, converse, receive
 from agents.runtime.outbox import Said
+from agents.worker.press import partition_of
 from schemas.contract import Code, Refused
 from topics.topic import Topic
 

@@ -70,7 +70,7 @@ class ForeignReplies:
                     letter.value,
                     key=letter.key,
                     partition=wanted if wanted in range(partitions) else None,
-                    headers=list(letter.headers),
+                    headers=letter.headers,
                 )
         except (KafkaError, TimeoutError) as error:
             log.warning("reply dropped topic=%s reason=%r", letter.topic, error)

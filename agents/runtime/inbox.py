@@ -3,18 +3,15 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
 
-from aiokafka.partitioner import murmur2
 from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
+from agents.worker.press import Headers
 from schemas.cause import Cause
 from schemas.contract import Contract
 from topics import conversation as names
 from topics.topic import Topic
-
-Headers = tuple[tuple[str, bytes], ...]
 
 REPLY_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,241}\.replies")
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
@@ -46,7 +43,7 @@ class Conversation:
     correlation_id: bytes | None = None
     reply_topic: str | None = None
     reply_partition: int | None = None
-    trace: Headers = ()
+    trace: tuple[tuple[str, bytes], ...] = ()
     refused_topic: str | None = None
     fault: str | None = None
 
@@ -54,8 +51,8 @@ class Conversation:
     def headers(self) -> Headers:
         """What a reply carries."""
         if self.correlation_id is None:
-            return self.trace
-        return ((names.CORRELATION_ID, self.correlation_id), *self.trace)
+            return [*self.trace]
+        return [(names.CORRELATION_ID, self.correlation_id), *self.trace]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +77,7 @@ class Received:
             headers.append((names.IDEMPOTENCY_KEY, self.cause.key.encode()))
         if purchase is not None:
             headers.append((names.PURCHASE, purchase.encode()))
-        return tuple(headers)
+        return headers
 
 
 def converse(record: ConsumerRecord) -> Conversation:
@@ -126,12 +123,6 @@ def receive(topic: Topic, record: ConsumerRecord, conversation: Conversation) ->
         purchase=_text(given, names.PURCHASE, INTERNAL),
     )
     return Received(request, cause, conversation, topic.key_of(request))
-
-
-@lru_cache(maxsize=100_000)
-def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition of a key, as Java's and aiokafka's clients choose it."""
-    return int(murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 def _partition(value: bytes | None) -> tuple[int | None, str | None]:

@@ -1,16 +1,15 @@
 """What follows from records: commands first, and replies when those have arrived."""
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka.structs import ConsumerRecord, RecordMetadata
+from aiokafka.structs import ConsumerRecord
 
 from agents.aggregate import Message
 from agents.runtime.foreign import ForeignReplies
-from agents.runtime.inbox import Conversation, Headers, Received
-from agents.worker.failstop import die
+from agents.runtime.inbox import Conversation, Received
+from agents.worker.press import Acked, Headers, Press
 from schemas.cause import ForPurchase
 from schemas.contract import Contract
 from schemas.order import OrderStatusChanged
@@ -18,7 +17,6 @@ from topics import conversation as names
 from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES, HOME, TOPICS
 from topics.topic import Kind, Topic
 
-Acked = asyncio.Future[RecordMetadata]
 OURS = frozenset(topic.name for topic in TOPICS)
 
 
@@ -63,7 +61,7 @@ class Said:
             )
         elif isinstance(message, OrderStatusChanged):
             event_id = (names.EVENT_ID, message.event_id.encode())
-            headers = (event_id, *received.conversation.trace)
+            headers = [event_id, *received.conversation.trace]
             self.rest.append(
                 Letter(home.name, home.key_of(message), message.to_json(), headers)
             )
@@ -78,8 +76,8 @@ class Said:
 
     def forward(self, record: ConsumerRecord, received: Received) -> None:
         """Pass a record on to its owner, as it is; its first place stays its name."""
-        headers = tuple(h for h in record.headers if h[0] != names.ORIGIN)
-        headers = (*headers, (names.ORIGIN, received.cause.origin.encode()))
+        headers = [header for header in record.headers if header[0] != names.ORIGIN]
+        headers.append((names.ORIGIN, received.cause.origin.encode()))
         self.commands.append(Letter(self.source.name, received.key, record.value, headers))
 
     def bury(self, record: ConsumerRecord, reason: str) -> None:
@@ -90,56 +88,33 @@ class Said:
             "dlq.partition": str(record.partition),
             "dlq.offset": str(record.offset),
         }
-        headers = (*record.headers, *((name, text.encode()) for name, text in why.items()))
+        headers = [*record.headers, *((name, text.encode()) for name, text in why.items())]
         topic = DEAD_LETTERS[self.source].name
         self.commands.append(Letter(topic, record.key, record.value, headers))
 
 
 class Outbox:
-    """Hands letters to the producer; one that can't be sent ends the worker (T5).
+    """Sends letters, each to its topic.
 
     Args:
         app: the Faust app whose producer is used.
     """
 
     def __init__(self, app: Any) -> None:
-        self._app = app
+        self._press = Press(app)
         self._foreign = ForeignReplies(app.conf.cluster)
 
-    async def send(self, letters: Iterable[Letter]) -> list[Acked]:
+    async def send(self, letters: Iterable[Letter]) -> set[Acked]:
         """Send letters in order; return what tells that the brokers have them.
 
         Letters to topics that are not ours are posted on their own: such a topic may be
         slow, or not be there, and must hold nobody up.
         """
-        producer = self._app.producer._producer
-        acked: list[Acked] = []
-        for letter in letters:
-            if letter.topic not in OURS:
-                acked.append(self._foreign.post(letter))
-                continue
-            future = await producer.send(
-                letter.topic,
-                letter.value,
-                key=letter.key,
-                partition=await self._there(producer, letter),
-                headers=list(letter.headers),
+        return {
+            await self._press.send(
+                letter.topic, letter.key, letter.value, letter.headers, letter.partition
             )
-            future.add_done_callback(_certain)
-            acked.append(future)
-        return acked
-
-    async def _there(self, producer: Any, letter: Letter) -> int | None:
-        """Return the partition that the caller named, if the topic has it."""
-        if letter.partition is None:
-            return None
-        there = await producer.partitions_for(letter.topic)
-        return letter.partition if letter.partition in there else None
-
-
-def _certain(sent: Acked) -> None:
-    if sent.cancelled() or sent.exception() is not None:
-        die(
-            "a message could not be sent: %r",
-            None if sent.cancelled() else sent.exception(),
-        )
+            if letter.topic in OURS
+            else self._foreign.post(letter)
+            for letter in letters
+        }

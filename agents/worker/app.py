@@ -14,11 +14,11 @@ from yarl import URL
 
 from agents.store import Store
 from agents.worker.batches import Consumer
-from agents.worker.failstop import die
+from agents.worker.failstop import Heart, die
 from agents.worker.recovery import Recovery
 from agents.worker.settings import WorkerSettings
 
-MAX_BATCH_BYTES = 512 * 2**10
+MAX_BATCH_BYTES = 900 * 2**10
 MAX_REQUEST_BYTES = 3 * 2**20
 POLL_RECORDS = 500
 """At 50 µs a record a batch takes at most 25 ms: heartbeats share its loop."""
@@ -64,7 +64,13 @@ class TableRows(base.Store):
 
 
 class App(faust.App):
-    """A Faust app that would rather die than lose a record."""
+    """A Faust app that would rather die than lose a record.
+
+    Attributes:
+        heart: beats from the start on, also through a long recovery.
+    """
+
+    heart: Heart
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._when_partitions_go: list[Callable[[], None]] = []
@@ -78,6 +84,11 @@ class App(faust.App):
         """Do it."""
         for do in self._when_partitions_go:
             do()
+
+    @faust.Service.task
+    async def _beat(self) -> None:
+        # An app.task() would begin when the tables are recovered, and find that too late.
+        await self.heart.beat()
 
     async def on_stop(self) -> None:
         """Stop when all that was begun is acknowledged."""
@@ -133,6 +144,7 @@ def build(service: str, settings: WorkerSettings) -> App:
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
+    app.heart = Heart(settings.session_timeout / 2)
     app.conf.cluster = settings
     app.conf.state_dir = settings.state_dir
     app.conf.fetch_max_wait_ms = FETCH_MAX_WAIT_MS

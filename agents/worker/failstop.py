@@ -45,7 +45,8 @@ class Heart:
             die("frozen for %.1f s, and maybe replaced meanwhile", asleep)
 
     async def beat(self) -> None:
-        """Beat for ever."""
+        """Beat for ever, from now on."""
+        self._last = time.monotonic()
         while True:
             self.check()
             self._last = time.monotonic()

@@ -142,6 +142,7 @@ async def _read_to(
         for tp, records in fetched.items():
             store.recover(tp.partition, map(_row, records), records[-1].offset + 1)
             read += len(records)
+            await asyncio.sleep(0)  # what is fetched already comes without a pause
         left = {tp for tp in left if await reader.position(tp) < ends[tp]}
     for tp, end in ends.items():
         store.progress[tp.partition].next_offset = end
