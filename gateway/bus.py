@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,8 @@ from gateway.pulse import Pulse
 from schemas.contract import Contract
 from topics.catalog import GATEWAY_REPLIES
 from topics.conversation import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC
+
+LONG_ENOUGH = timedelta(seconds=10)  # for a producer to find its way back to Kafka
 
 
 class Bus:
@@ -66,7 +69,7 @@ class Bus:
         try:
             return await self._correlator.ask(send)
         except TimeoutError:
-            if delivery and not delivery.done() and self._pulse.beats:
+            if delivery and not delivery.done() and self._pulse.steady(LONG_ENOUGH):
                 self._outbox.give_up("a record lies undelivered, though Kafka is there")
             raise
 

@@ -111,6 +111,7 @@ async def _stop(producer: AIOKafkaProducer) -> None:
             await producer.stop()
     except TimeoutError:
         log.warning("event=producer-not-flushed")
+        await producer.client.close()
 
 
 def _milliseconds(time: timedelta) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient
@@ -31,6 +32,11 @@ class Pulse:
             "request_timeout_ms": PATIENCE // timedelta(milliseconds=1),
         }
         self.beats = False
+        self._since = 0.0
+
+    def steady(self, time: timedelta) -> bool:
+        """Say whether it has been beating for all that time."""
+        return self.beats and monotonic() - self._since > time.total_seconds()
 
     async def run(self) -> None:
         """Keep asking until cancelled."""
@@ -49,6 +55,7 @@ class Pulse:
     def _tell(self, *, beats: bool) -> None:
         if beats != self.beats:
             log.warning("event=%s", "kafka-reachable" if beats else "kafka-unreachable")
+            self._since = monotonic()
         self.beats = beats
 
 

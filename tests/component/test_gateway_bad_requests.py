@@ -157,4 +157,4 @@ async def test_a_megabyte_of_wrong_lines_keeps_nobody_waiting(untouched: Door):
     answer = await untouched.post("/createOrder", body)
     assert answer.code == "bad-request"
     assert "items.0" in answer.json["detail"]
-    assert loop.time() - began < 1
+    assert loop.time() - began < 2
