@@ -132,7 +132,7 @@ def _require_partitions(
     ]
     # Keys would move to other partitions, and their state would stay behind.
     if wrong:
-        raise TopicsError(f"partitions of a topic can't change: {'; '.join(wrong)}")
+        raise TopicsError(f"PARTITIONS of existing topics can't change: {wrong[0]}")
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -123,9 +124,16 @@ def _await_end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-async def answers(bootstrap: str) -> bool:
-    """Tell whether a cluster answers a request for its brokers."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=3000)
+async def answers(bootstrap_servers: str | list[str], **security: Any) -> bool:  # noqa: ANN401
+    """Tell whether a cluster answers a request for its brokers.
+
+    Args:
+        bootstrap_servers: host:port, one or several.
+        security: what else an aiokafka client takes to connect.
+    """
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap_servers, request_timeout_ms=3000, **security
+    )
     try:
         await admin.start()
         return bool((await admin.describe_cluster())["brokers"])

@@ -1,0 +1,46 @@
+# The shop's commands; `make help` tells what each does. All of them work in a fresh clone
+# on a machine with Python 3.11 and nothing else prepared.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+LOCAL := $(PYTHON) -m agents.local
+VENV := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help run-all demo ps scale logs down clean test check environment
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
+
+run-all: ## start the whole shop, in containers or as processes; again is harmless
+	@$(LOCAL) up
+
+demo: ## walk through the whole story against the running shop
+	@$(LOCAL) demo
+
+ps: ## show the processes: NAME PID STATE
+	@$(LOCAL) ps
+
+scale: ## change how many there are: make scale LOMS_WORKERS=3 (CHECKOUT_WORKERS, GATEWAYS)
+	@$(LOCAL) scale
+
+logs: ## follow what all processes say
+	@$(LOCAL) logs
+
+down: ## stop everything; state is kept
+	@$(LOCAL) down
+
+clean: ## stop everything and forget all state
+	@$(LOCAL) clean
+
+test: ## run all tests, on a broker of their own
+	@$(PYTHON) -m agents.local.environment dev
+	$(VENV) -m pytest -q
+
+check: ## what CI runs: format, lint, types, compose file, Dockerfile, and all tests
+	@$(PYTHON) -m agents.local.environment dev,check
+	$(VENV) -m ruff format --check .
+	$(VENV) -m ruff check .
+	$(VENV) -m mypy --strict agents gateway schemas topics
+	.venv/bin/docker-compose config -q
+	.venv/bin/hadolint agents/local/Dockerfile
+	$(VENV) -m pytest -q

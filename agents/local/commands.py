@@ -1,0 +1,84 @@
+"""The commands for a shop of processes, in the virtual environment."""
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from agents.local import native
+from agents.local.demo import walk_through
+from agents.local.progress import complain, tell
+from agents.local.shop import ShopError, from_environment
+from agents.local.supervision import Supervisor
+
+# All that a shop ever writes into its directory; RUN_DIR may be shared with other things.
+_OURS = ("kafka", "state", "logs", "marks", "lock", "supervisord.*", "shop.json")
+
+
+def up(_directory: Path) -> None:
+    """Start the shop, or make sure that it runs."""
+    native.up()
+
+
+def scale(directory: Path) -> None:
+    """Change the numbers of processes, and show what runs now."""
+    native.scale()
+    ps(directory)
+
+
+def down(directory: Path) -> None:
+    """Stop everything; state is kept."""
+    tell("stopped" if native.down(directory) else "nothing runs")
+
+
+def clean(directory: Path) -> None:
+    """Stop everything and forget all state."""
+    native.down(directory)
+    for one in (found for pattern in _OURS for found in directory.glob(pattern)):
+        shutil.rmtree(one) if one.is_dir() else one.unlink()
+    if directory.exists() and not any(directory.iterdir()):
+        directory.rmdir()
+
+
+def ps(directory: Path) -> None:
+    """Show each process: name, id, state."""
+    native.require_running(directory)
+    for status in Supervisor(directory).statuses():
+        tell(f"{status.name} {status.pid or '-'} {status.state}")
+
+
+def logs(directory: Path) -> None:
+    """Follow what all processes say."""
+    files = sorted(str(file) for file in (directory / "logs").glob("*.log"))
+    if not files:
+        raise ShopError("there are no logs: make run-all")
+    os.execvp("tail", ["tail", "-n", "20", "-F", *files])  # noqa: S606, S607
+
+
+def demo(directory: Path) -> None:
+    """Walk through the whole story."""
+    shop, _ = native.require_running(directory)
+    asyncio.run(walk_through(shop))
+
+
+def main() -> int:
+    """Do what the command line says; 1 and the reason when that can't be."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
+    # A client's complaints about a Kafka that is still starting are no news to anybody.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    command = {one.__name__: one for one in (up, scale, down, clean, ps, logs, demo)}
+    try:
+        command[sys.argv[1]](from_environment().directory)
+    except ShopError as reason:
+        complain(f"shop: {reason}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

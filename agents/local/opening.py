@@ -1,0 +1,171 @@
+"""The opening of a shop: wait until every part of it serves, then stock its shelves.
+
+    python -m agents.local.opening --marks DIR URL...
+
+The URLs are its gateways'; `KAFKA` and `PARTITIONS` come from the environment. The
+sample stock goes in once for each Kafka cluster; a file in DIR says that it did, since
+the idempotency keys of receipts are remembered only for a day.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.partitioner import murmur2
+
+from tests.standins.catalogue import SAMPLE_STOCKS, SampleStock
+from topics.cluster import Cluster
+
+READY_SECONDS = 90.0
+_CALL_SECONDS = 5.0
+_RETRY_SECONDS = 0.2
+_CALLS_AT_ONCE = 16
+_SHARDS = 4096
+
+# Answers that only the owner of a partition can give; nothing changes by asking.
+_PROBES = {"/stocks": "sku", "/listOrder": "orderID", "/listCart": "user"}
+_ANSWERED = {HTTPStatus.OK, HTTPStatus.NOT_FOUND}  # there is no such order, says its owner
+
+
+class NotOpenError(Exception):
+    """A part of the shop does not serve; the message says which."""
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One HTTP request: a GET without a body, a POST with one."""
+
+    url: str
+    body: dict[str, int] | None = None
+    key: str = ""
+
+    def __str__(self) -> str:
+        """Say what is asked of whom."""
+        return f"{self.url} {self.body or ''}".strip()
+
+
+class Shopfront:
+    """A shop as its customers see it.
+
+    Attributes:
+        waiting: what has not been answered yet.
+    """
+
+    def __init__(self, session: ClientSession, gateways: Sequence[str]) -> None:
+        self._session = session
+        self._gateways = gateways
+        self._turn = asyncio.Semaphore(_CALLS_AT_ONCE)
+        self.waiting: dict[Call, None] = {}
+
+    async def serves(self, partitions: int) -> None:
+        """Wait until each gateway is ready, and the owners of each partition answer."""
+        await self._all(Call(f"{gateway}/readyz") for gateway in self._gateways)
+        await self._all(
+            Call(self._gateways[0] + path, {name: number})
+            for path, name in _PROBES.items()
+            for number in one_for_each(partitions)
+        )
+
+    async def receive(self, stocks: Iterable[SampleStock]) -> None:
+        """Put goods into warehouses; again does no harm, for a day."""
+        await self._all(
+            Call(
+                f"{self._gateways[0]}/receiveStock",
+                {"sku": sku, "warehouseID": warehouse, "count": count},
+                f"sample-{sku}-{warehouse}",
+            )
+            for sku, warehouse, count in stocks
+        )
+
+    async def _all(self, calls: Iterable[Call]) -> None:
+        tasks = {call: self._until_answered(call) for call in calls}
+        self.waiting = dict.fromkeys(tasks)
+        await asyncio.gather(*tasks.values())
+
+    async def _until_answered(self, call: Call) -> None:
+        while await self._status(call) not in _ANSWERED:  # noqa: ASYNC110
+            await asyncio.sleep(_RETRY_SECONDS)
+        del self.waiting[call]
+
+    async def _status(self, call: Call) -> int:
+        method = "GET" if call.body is None else "POST"
+        headers = {"Idempotency-Key": call.key} if call.key else {}
+        request = self._session.request(method, call.url, json=call.body, headers=headers)
+        try:
+            async with self._turn, request as response:
+                return response.status
+        except (ClientError, TimeoutError):
+            return 0
+
+
+async def open_shop(gateways: Sequence[str], cluster: Cluster, marks: Path) -> None:
+    """Wait until a shop serves, and load the sample stock if it never was.
+
+    Raises:
+        NotOpenError: that took longer than `READY_SECONDS`.
+    """
+    async with ClientSession(timeout=ClientTimeout(_CALL_SECONDS)) as session:
+        shop = Shopfront(session, gateways)
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await shop.serves(cluster.partitions)
+                await _stock_once(shop, marks / f"stocked-{await _cluster_id(cluster)}")
+        except TimeoutError:
+            first, *others = map(str, shop.waiting or ["Kafka"])
+            more = f" (and {len(others)} more)" if others else ""
+            raise NotOpenError(f"no answer to {first}{more}") from None
+
+
+def one_for_each(partitions: int) -> list[int]:
+    """Return numbers whose decimal texts, as keys, lie one in each partition.
+
+    They are good as sku, user and orderID, since each is its own shard.
+    """
+    found: dict[int, int] = {}
+    for number in range(1, _SHARDS):
+        found.setdefault((murmur2(str(number).encode()) & 0x7FFFFFFF) % partitions, number)
+    return list(found.values())
+
+
+async def _stock_once(shop: Shopfront, mark: Path) -> None:
+    if not await asyncio.to_thread(mark.exists):
+        await shop.receive(SAMPLE_STOCKS)
+        await asyncio.to_thread(_set, mark)
+
+
+def _set(mark: Path) -> None:
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+
+
+async def _cluster_id(cluster: Cluster) -> str:
+    admin = AIOKafkaAdminClient(**cluster.client_options())
+    await admin.start()
+    try:
+        return str((await admin.describe_cluster())["cluster_id"])
+    finally:
+        await admin.close()
+
+
+def main() -> int:
+    """Open the shop of the command line; 1 and one line when it does not open."""
+    parser = argparse.ArgumentParser(prog="python -m agents.local.opening")
+    parser.add_argument("--marks", type=Path, required=True)
+    parser.add_argument("gateways", nargs="+")
+    asked = parser.parse_args()
+    try:
+        asyncio.run(open_shop(asked.gateways, Cluster(), asked.marks))
+    except NotOpenError as reason:
+        print(f"the shop does not open: {reason}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""What one shop is made of: where it lives, its ports, how many of each process."""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import count
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+MOST_WORKERS = 64
+_KAFKA_UI_PORT = 8088
+_FIRST_EPHEMERAL_PORT = 32768
+
+# The counts that `make scale` changes while everything else stays as it was.
+COUNTS = {
+    "gateways": "GATEWAYS",
+    "checkout_workers": "CHECKOUT_WORKERS",
+    "loms_workers": "LOMS_WORKERS",
+}
+
+# With another value of one of these it is another shop, whose processes start anew.
+_SETTING = re.compile(
+    r"(KAFKA|NOTIFY|OTEL|PAYMENT|PRODUCT|REPLY|REQUEST|SESSION|SMTP|WEBHOOK)(_\w+)?"
+    r"|GATEWAY_PORT|MAX_IN_FLIGHT|PARTITIONS"
+)
+
+
+class ShopError(Exception):
+    """A command can't do what it was asked; the message says why, for people."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """One shop. A second one beside it needs a directory and ports of its own.
+
+    Attributes:
+        directory: all its state, logs and sockets (`RUN_DIR`).
+        kafka: an existing cluster (`KAFKA`); empty, there is an embedded broker.
+        kafka_port: the embedded broker's; its controller takes the next one.
+        gateway_port: the first gateway's; the others take what follows.
+        product_service: host:port (`PRODUCT_SERVICE`); empty, there is the stand-in.
+        product_port: the stand-in's.
+        partitions: of each request topic.
+    """
+
+    directory: Path = REPOSITORY / ".run"
+    kafka: str = ""
+    kafka_port: int = 9092
+    gateway_port: int = 8080
+    product_service: str = ""
+    product_port: int = 8082
+    partitions: int = 8
+    gateways: int = 1
+    checkout_workers: int = 1
+    loms_workers: int = 1
+
+    @property
+    def bootstrap(self) -> str:
+        """The address of Kafka, for clients."""
+        return self.kafka or f"127.0.0.1:{self.kafka_port}"
+
+    @property
+    def gateway_ports(self) -> list[int]:
+        """A port for each gateway."""
+        taken = {self.kafka_port, self.kafka_port + 1, self.product_port, _KAFKA_UI_PORT}
+        free = (port for port in count(self.gateway_port) if port not in taken)
+        return [next(free) for _ in range(self.gateways)]
+
+    @property
+    def ports(self) -> dict[int, str]:
+        """Each port that the shop listens on, and the variable that moves it."""
+        ports = dict.fromkeys(self.gateway_ports, "GATEWAY_PORT")
+        if not self.kafka:
+            ports |= dict.fromkeys((self.kafka_port, self.kafka_port + 1), "KAFKA_PORT")
+        if not self.product_service:
+            ports[self.product_port] = "PRODUCT_PORT"
+        return ports
+
+    def scaled(self, environment: Mapping[str, str]) -> "Shop":
+        """Return the shop with the counts that the environment names."""
+        counts = dict(_numbers(COUNTS, environment, MOST_WORKERS))
+        return replace(
+            self,
+            gateways=counts.get("gateways", self.gateways),
+            checkout_workers=counts.get("checkout_workers", self.checkout_workers),
+            loms_workers=counts.get("loms_workers", self.loms_workers),
+        )
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> Shop:
+    """Read the shop that the environment describes; empty variables don't count.
+
+    Raises:
+        ShopError: a number is none, or out of range.
+    """
+    ports = {name: name.upper() for name in ("kafka_port", "gateway_port", "product_port")}
+    numbers = dict(_numbers(ports, environment, _FIRST_EPHEMERAL_PORT - 1))
+    numbers |= _numbers({"partitions": "PARTITIONS"}, environment, 1024)
+    directory = environment.get("RUN_DIR")
+    return Shop(
+        directory=Path(directory).resolve() if directory else Shop.directory,
+        kafka=environment.get("KAFKA", ""),
+        product_service=environment.get("PRODUCT_SERVICE", ""),
+        **numbers,
+    ).scaled(environment)
+
+
+def settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return those variables that say what a shop is; the others do not concern it."""
+    pairs = environment.items()
+    return {name: value for name, value in pairs if value and _SETTING.fullmatch(name)}
+
+
+def save(shop: Shop, given: Mapping[str, str]) -> None:
+    """Write down a running shop and its settings, for its owner's eyes only."""
+    text = json.dumps({"shop": asdict(shop), "given": dict(given)}, default=str, indent=1)
+    shop.directory.mkdir(parents=True, exist_ok=True)
+    note = _note(shop.directory)
+    note.touch(mode=0o600)
+    note.write_text(text)
+
+
+def load(directory: Path) -> tuple[Shop, dict[str, str]] | None:
+    """Read what `save` wrote; None when there is no such shop."""
+    note = _note(directory)
+    if not note.exists():
+        return None
+    saved = json.loads(note.read_text())
+    return Shop(**saved["shop"] | {"directory": directory}), saved["given"]
+
+
+def forget(directory: Path) -> None:
+    """Remove what `save` wrote: the shop runs no longer."""
+    _note(directory).unlink(missing_ok=True)
+
+
+def _note(directory: Path) -> Path:
+    return directory / "shop.json"
+
+
+def _numbers(
+    names: Mapping[str, str], environment: Mapping[str, str], most: int
+) -> Iterator[tuple[str, int]]:
+    for name, variable in names.items():
+        text = environment.get(variable)
+        if not text:
+            continue
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+            raise ShopError(f"{variable} must be a number from 1 to {most}, not {text!r}")
+        yield name, int(text)
