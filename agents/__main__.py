@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import sys
 from collections.abc import Callable
 from importlib import import_module
 
@@ -24,7 +25,13 @@ def main() -> None:
     build: Callable[[WorkerSettings], Service] = import_module(
         f"agents.{service}.agent"
     ).build
-    build(WorkerSettings()).run()
+    settings = WorkerSettings()
+    try:
+        lock = settings.own_state_dir()
+    except BlockingIOError:
+        sys.exit(f"another worker runs in {settings.state_dir}")
+    with lock:
+        build(settings).run()
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class Service:
         agent = AggregateAgent(self.app, aggregate, table, self.heart, watch)
 
         async def on_recover() -> None:
-            agent.repair()
+            await agent.open()
             if recovered is not None:
                 recovered()
 

@@ -35,7 +35,7 @@ class Notices:
     def __init__(self, service: Service) -> None:
         self._app = service.app
         self._table = service.table(SENT)
-        self._table.on_recover(self._repair)
+        self._table.on_recover(self._open)
 
     async def tell(self, received: Received, record: ConsumerRecord, send: Send) -> None:
         """Deliver a notice, unless it was; what nobody will ever take is a dead letter."""
@@ -54,8 +54,8 @@ class Notices:
         row = {key: json.dumps(outcome).encode()}
         await asyncio.wait([self._sent.write(record.partition, row, record.offset + 1)])
 
-    async def _repair(self) -> None:
-        self._sent.repair()
+    async def _open(self) -> None:
+        await self._sent.open()
 
     @cached_property
     def _sent(self) -> Changelog:

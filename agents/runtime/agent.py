@@ -128,6 +128,6 @@ class AggregateAgent:
     def _changelog(self) -> Changelog:
         return Changelog(self._press, self._aggregate.changelog, self.store)
 
-    def repair(self) -> None:
-        """Put right what a frozen worker's last words have covered."""
-        self._changelog.repair()
+    async def open(self) -> None:
+        """Get ready to write, once the rows are recovered."""
+        await self._changelog.open()

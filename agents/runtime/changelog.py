@@ -34,8 +34,9 @@ class Changelog:
         self._store.put(partition, rows, version)
         return self._append(partition, rows, version)
 
-    def repair(self) -> None:
-        """Put the true rows behind what a frozen worker wrote last (T8)."""
+    async def open(self) -> None:
+        """Get ready to write, and put the true rows behind a frozen worker's last (T8)."""
+        await self._press.partitions(self._topic.name)
         for partition, progress in self._store.progress.items():
             for row in progress.overtaken.values():
                 self._append(partition, {row.key: row.value}, row.version)

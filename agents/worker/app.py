@@ -107,7 +107,6 @@ class App(faust.App):
 
 def build(service: str, settings: WorkerSettings) -> App:
     """Make the app of a service; its consumer group is named after it."""
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
     stores.STORES.aliases["rows"] = f"{TableRows.__module__}:{TableRows.__name__}"
     tables.manager.Recovery = Recovery
     driver.Transport.Consumer = Consumer

@@ -39,7 +39,7 @@ class Press:
         self._partitions: dict[str, int] = {}
 
     async def partitions(self, topic: str) -> int:
-        """Return how many partitions a topic of the shop has."""
+        """Return how many partitions a topic has; from now on the producer knows it."""
         if topic not in self._partitions:
             there = await self._producer.partitions_for(topic)
             self._partitions[topic] = len(there)
@@ -71,7 +71,10 @@ class Press:
         records: Iterable[tuple[bytes, bytes | None]],
         headers: Headers,
     ) -> Acked:
-        """Send records that arrive together or not at all: as a batch of their own."""
+        """Send records that arrive together or not at all: as a batch of their own.
+
+        The producer must know the topic: `partitions` was asked before.
+        """
         builder = self._producer.create_batch()
         for key, value in records:
             if not _append(builder, key, value, headers):

@@ -1,7 +1,9 @@
 """What a worker is told by its environment."""
 
+import fcntl
 from datetime import timedelta
 from pathlib import Path
+from typing import TextIO
 
 from pydantic import Field
 
@@ -24,6 +26,20 @@ class WorkerSettings(Cluster):
     state_dir: Path = Path(".run/state")
     session_timeout_seconds: float = Field(default=6.0, gt=0)
     payment_timeout_seconds: int = Field(default=600, ge=0)
+
+    def own_state_dir(self) -> TextIO:
+        """Take the state directory for this process alone; create it if need be.
+
+        Returns:
+            The lock, to be kept; it ends with the process, however that ends.
+
+        Raises:
+            BlockingIOError: another worker has it.
+        """
+        self.state_dir.mkdir(parents=True, exist_ok=True)
+        lock = (self.state_dir / "lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock
 
     @property
     def session_timeout(self) -> timedelta:
