@@ -11,7 +11,7 @@ from pathlib import Path
 from agents.local import native
 from agents.local.demo import walk_through
 from agents.local.progress import complain, tell
-from agents.local.shop import ShopError, from_environment
+from agents.local.shop import ShopError, from_environment, load
 from agents.local.supervision import Supervisor
 
 # All that a shop ever writes into its directory; RUN_DIR may be shared with other things.
@@ -60,8 +60,8 @@ def logs(directory: Path) -> None:
 
 def demo(directory: Path) -> None:
     """Walk through the whole story."""
-    shop, _ = native.require_running(directory)
-    asyncio.run(walk_through(shop))
+    running = load(directory) or load(directory / "compose")
+    asyncio.run(walk_through(running[0] if running else from_environment()))
 
 
 def main() -> int:

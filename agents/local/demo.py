@@ -1,8 +1,148 @@
 """The whole way of buying goods, walked against a running shop, with what Kafka saw."""
 
-from agents.local.shop import Shop
+import json
+import secrets
+from typing import Any
+
+from aiohttp import ClientError, ClientSession
+from aiokafka.errors import KafkaError
+
+from agents.local.progress import tell
+from agents.local.shop import Shop, ShopError
+from agents.local.witness import TRACEPARENT, Witness, new_trace, witness
+from topics.catalog import STOCK_REQUESTS
+from topics.cluster import Cluster
+
+# Products of which there are no sample goods: what the demo brings it sells again.
+_RECORD, _CARDS = 2958025, 2618151
+_WIDEST = 140
+
+
+class Walk:
+    """One visitor of the shop; each step is a call, its reply, and its records."""
+
+    def __init__(self, session: ClientSession, url: str, seen: Witness) -> None:
+        self._session = session
+        self._url = url
+        self._seen = seen
+
+    async def call(
+        self, why: str, path: str, body: dict[str, Any], expect: int = 200
+    ) -> Any:  # noqa: ANN401
+        """Make a call and show what came of it.
+
+        Raises:
+            ShopError: the shop's answer is not the one that the story goes on with.
+        """
+        trace = new_trace()
+        tell(f"\n■ {why}\n  POST {path} {_json(body)}")
+        headers = {TRACEPARENT: trace}
+        answer = await self._session.post(self._url + path, json=body, headers=headers)
+        said = await answer.json(content_type=None)
+        tell(f"  → {answer.status} {_json(said)}")
+        await self._show(trace)
+        if answer.status != expect:
+            raise ShopError(f"the story ends here: {path} should have answered {expect}")
+        return said
+
+    async def send(self, why: str, value: dict[str, Any]) -> None:
+        """Ask stock something straight over Kafka, and show what came of it."""
+        trace = new_trace()
+        tell(f"\n■ {why}\n  {STOCK_REQUESTS.name} ← {_json(value)}")
+        await self._seen.send(STOCK_REQUESTS, _json(value).encode(), trace)
+        await self._show(trace)
+
+    async def _show(self, trace: str) -> None:
+        for record in await self._seen.trail(trace):
+            value = record.value.decode()
+            short = value if len(value) <= _WIDEST else value[: _WIDEST - 1] + "…"
+            key = (record.key or b"no key").decode()
+            tell(f"    {record.topic:<17}{key:<12}{short}")
 
 
 async def walk_through(shop: Shop) -> None:
-    """Make each call of the story and show its reply and its records."""
-    raise NotImplementedError(shop)
+    """Make each call of the story.
+
+    Raises:
+        ShopError: the shop does not answer, or not as it should.
+    """
+    url = f"http://127.0.0.1:{shop.gateway_port}"
+    tell(f"The story of buying goods at {url}; indented are the records on Kafka:")
+    tell("topic, key, value. (Each step waits a moment until no more of them come.)")
+    try:
+        async with (
+            ClientSession() as session,
+            witness(Cluster(kafka=shop.bootstrap)) as seen,
+        ):
+            await _story(Walk(session, url, seen))
+    except (ClientError, KafkaError) as error:
+        raise ShopError(f"the shop does not answer (make run-all?): {error}") from error
+
+
+async def _story(walk: Walk) -> None:
+    user = secrets.randbelow(2**31)
+    await _fill_a_cart(walk, user)
+    first = await walk.call(
+        "The cart becomes an order; its goods are reserved in the warehouses they lie in.",
+        "/purchase",
+        {"user": user},
+    )
+    await walk.call("It awaits payment, for ten minutes.", "/listOrder", first)
+    await walk.call("No: cancel it. Everything can be bought again.", "/cancelOrder", first)
+    await walk.call("See:", "/stocks", {"sku": _RECORD})
+    await _buy_after_all(walk, user)
+    await _meet_the_edges(walk, user)
+
+
+async def _fill_a_cart(walk: Walk, user: int) -> None:
+    for sku, warehouse in ((_RECORD, 3), (_CARDS, 1)):
+        goods = {"sku": sku, "warehouseID": warehouse, "count": 2}
+        await walk.call("Goods arrive at a warehouse.", "/receiveStock", goods)
+    for sku in (_RECORD, _CARDS):
+        line = {"user": user, "sku": sku, "count": 2}
+        await walk.call("Into the cart; stock is asked over Kafka.", "/addToCart", line)
+    less = {"user": user, "sku": _CARDS, "count": 1}
+    await walk.call("One of these is enough.", "/deleteFromCart", less)
+    await walk.call(
+        "Names and prices come from ProductService, by gRPC, at this moment.",
+        "/listCart",
+        {"user": user},
+    )
+    await walk.call(
+        "More than there is can't be put in; nothing changes.",
+        "/addToCart",
+        {"user": user, "sku": _RECORD, "count": 60000},
+        expect=409,
+    )
+
+
+async def _buy_after_all(walk: Walk, user: int) -> None:
+    items = [{"sku": _RECORD, "count": 2}, {"sku": _CARDS, "count": 2}]
+    second = await walk.call(
+        "The same goods again, without a cart.",
+        "/createOrder",
+        {"user": user, "items": items},
+    )
+    await walk.call("Pay: the reserved goods are written off.", "/orderPayed", second)
+    await walk.call("It is paid.", "/listOrder", second)
+    await walk.call("What is paid can't be cancelled.", "/cancelOrder", second, expect=409)
+
+
+async def _meet_the_edges(walk: Walk, user: int) -> None:
+    items = [{"sku": _RECORD, "count": 60000}, {"sku": _CARDS, "count": 1}]
+    third = await walk.call(
+        "An order that can't be reserved as a whole fails as a whole.",
+        "/createOrder",
+        {"user": user, "items": items},
+    )
+    await walk.call("See:", "/listOrder", third)
+    await walk.send(
+        "The other door: a record on Kafka, by any client, with no key and no reply"
+        " topic.\n  The shop finds its owner, and answers where everybody can see it.",
+        {"type": "stocks", "sku": 1076963},
+    )
+    tell("\nThat was all of it. Look around: make logs, and the topics above with kcat.")
+
+
+def _json(value: Any) -> str:  # noqa: ANN401
+    return json.dumps(value, ensure_ascii=False)
