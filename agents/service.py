@@ -25,7 +25,6 @@ class Service:
     def __init__(self, name: str, settings: WorkerSettings) -> None:
         self.settings = settings
         self.app: App = build(name, settings)
-        self.heart = self.app.heart
 
     def serve(
         self,
@@ -41,7 +40,7 @@ class Service:
             recovered: is told that the table has been recovered.
         """
         table = self.table(aggregate.changelog)
-        agent = AggregateAgent(self.app, aggregate, table, self.heart, watch)
+        agent = AggregateAgent(self.app, aggregate, table, watch)
 
         async def on_recover() -> None:
             await agent.open()

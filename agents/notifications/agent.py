@@ -80,6 +80,6 @@ def build(settings: WorkerSettings) -> Service:
     """Make the service."""
     service = Service("notifications", settings)
     notices = Notices(service)
-    agent = ErrandAgent(service.app, ORDER_EVENTS, service.heart, notices.tell, _order)
+    agent = ErrandAgent(service.app, ORDER_EVENTS, notices.tell, _order)
     service.agent(ORDER_EVENTS, agent.run)
     return service

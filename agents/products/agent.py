@@ -44,6 +44,6 @@ class Pricing:
 def build(settings: WorkerSettings) -> Service:
     """Make the service."""
     service = Service("products", settings)
-    agent = ErrandAgent(service.app, PRODUCT_REQUESTS, service.heart, Pricing().answer)
+    agent = ErrandAgent(service.app, PRODUCT_REQUESTS, Pricing().answer)
     service.agent(PRODUCT_REQUESTS, agent.run)
     return service

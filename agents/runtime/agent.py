@@ -16,7 +16,7 @@ from agents.runtime.open_batches import OpenBatches
 from agents.runtime.outbox import Outbox, Said
 from agents.store import Store
 from agents.worker.batches import Batch
-from agents.worker.failstop import Heart
+from agents.worker.failstop import Heart, die
 from agents.worker.press import Acked, Press
 
 Watcher = Callable[[int, Sequence[tuple[str, Any]]], None]
@@ -29,7 +29,6 @@ class AggregateAgent:
         app: the Faust app that it runs in.
         aggregate: whose rules decide.
         table: the Faust table that owns the rows.
-        heart: stops a worker that was frozen, before it says anything.
         watch: is told the rows that each run of records touched, with the partition.
     """
 
@@ -38,13 +37,12 @@ class AggregateAgent:
         app: Any,
         aggregate: Aggregate[Any, Any, Any],
         table: Any,
-        heart: Heart,
         watch: Watcher | None = None,
     ) -> None:
         self._aggregate = aggregate
         self._press = Press(app)
         self._table = table
-        self._heart = heart
+        self._heart: Heart = app.heart
         self._watch = watch
         self._desk = Desk(aggregate.requests, app.conf.cluster.partitions)
         self._outbox = Outbox(app)
@@ -78,6 +76,8 @@ class AggregateAgent:
 
     def _fold(self, batch: Batch, said: Said) -> list[Acked]:
         partition = batch.tp.partition
+        if partition not in self.store.progress:
+            die("%s came before its rows were recovered", batch.tp)
         folded = self.store.progress[partition].version
         written: list[Acked] = []
         fold = Fold(self._aggregate, self.store, partition)

@@ -31,7 +31,6 @@ class ErrandAgent:
     Args:
         app: the Faust app that it runs in.
         topic: whose records.
-        heart: stops a worker that was frozen.
         errand: carries out one record; what it sends has arrived when it returns.
         about: names what an errand is about; None: it may be run beside all others.
     """
@@ -40,12 +39,11 @@ class ErrandAgent:
         self,
         app: Any,
         topic: Topic,
-        heart: Heart,
         errand: Errand,
         about: Callable[[Received], Hashable] = lambda _: None,
     ) -> None:
         self._topic = topic
-        self._heart = heart
+        self._heart: Heart = app.heart
         self._errand = errand
         self._about = about
         self._desk = Desk(topic, app.conf.cluster.partitions)

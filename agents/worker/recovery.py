@@ -40,6 +40,7 @@ class Recovery(faust.Service):
         self.tables = tables
         self.completed = asyncio.Event()
         self._due = asyncio.Event()
+        self._rebalance = 0
 
     def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Keep the rows: the same partitions mostly come back."""
@@ -47,6 +48,7 @@ class Recovery(faust.Service):
     async def on_rebalance(self, *_: Any, **__: Any) -> None:
         """Begin anew with the partitions that the group has just assigned."""
         self.app.in_recovery = True
+        self._rebalance = self.app.rebalancing_count
         self._due.set()
 
     @faust.Service.task
@@ -54,19 +56,19 @@ class Recovery(faust.Service):
         while not await self.wait_for_stopped(self._due):
             self._due.clear()
             try:
-                await self._recover(self.app.consumer_generation_id)
+                await self._recover(self._rebalance)
             except Exception as error:  # noqa: BLE001 -- half a table serves nobody
                 die("recovery failed: %r", error)
 
-    async def _recover(self, generation: int) -> None:
+    async def _recover(self, rebalance: int) -> None:
         await self.app.consumer.wait_for_stopped_flow()
         began = time.monotonic()
         rows = 0
         for table in self.tables.values():
             rows += await self._recover_table(table)
         log.info("recovered rows=%d seconds=%.2f", rows, time.monotonic() - began)
-        if not self._due.is_set() and generation == self.app.consumer_generation_id:
-            await self._resume()
+        if rebalance == self.app.rebalancing_count:
+            await self._resume(rebalance)
 
     async def _recover_table(self, table: Any) -> int:
         topic = table.changelog_topic.get_topic_name()
@@ -84,16 +86,21 @@ class Recovery(faust.Service):
         await table.call_recover_callbacks()
         return rows
 
-    async def _resume(self) -> None:
-        """Let records flow, as faust's own recovery does at its end."""
+    async def _resume(self, rebalance: int) -> None:
+        """Let records flow, as faust's own recovery does at its end.
+
+        Unless the next rebalance has begun meanwhile: its partitions are not recovered.
+        """
         app, consumer = self.app, self.app.consumer
         await app.on_rebalance_complete.send()
         app.in_recovery = False
         assignment = consumer.assignment()
+        await consumer.perform_seek()
+        if rebalance != app.rebalancing_count:
+            return
         consumer.resume_partitions(
             {tp for tp in assignment if not consumer._is_changelog_tp(tp)}
         )
-        await consumer.perform_seek()
         self.completed.set()
         app.flow_control.resume()
         consumer.resume_flow()
