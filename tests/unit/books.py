@@ -13,7 +13,8 @@ from schemas.cause import Cause
 from schemas.contract import Contract, Refused
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 
-from .world import Rows, Turn, World
+from .partition import Rows, Turn
+from .world import World
 
 
 @dataclass(frozen=True)

@@ -117,8 +117,9 @@ BUGS = (
     Bug(
         "who waits for an order that is cancelled meanwhile hears nothing",
         saga,
-        "yield from _facts(order, cause, Status.AWAITING_PAYMENT, Status.FAILED)\n    ",
-        "if order.status is Status.CANCELLED:\n        return\n    ",
+        "    yield _placed(order, cause)\n\n\n",
+        "    if order.status is not Status.CANCELLED:\n"
+        "        yield _placed(order, cause)\n\n\n",
     ),
     Bug(
         "an order that is cancelled while it is new keeps what is reserved later",
@@ -156,6 +157,7 @@ BUGS = (
         stock,
         "return [Moved({}, {}, Reservation(Fate.RELEASED, {}, cause.at))]",
         "return []",
+        test_stock.test_a_release_that_comes_first_makes_the_reservation_come_to_nothing,
     ),
     Bug(
         "more is reserved than there is",

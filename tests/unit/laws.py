@@ -75,15 +75,23 @@ def every_attempt_has_one_answer(books: Books) -> None:
     for origin, asked in books.world.asked.items():
         answers = books.world.replies[origin]
         assert answers
-        if isinstance(asked.request, PayOrder) and Done() in answers:
-            # An order keeps no refusals: refused while it was new, it may be paid later.
-            answers = answers[answers.index(Done()) :]
+        if isinstance(asked.request, PayOrder):
+            answers = _after_second_thoughts(answers)
         if not isinstance(asked.request, READS):
             codes = {a.code for a in answers if isinstance(a, Refused)}
             assert len(codes - {Code.UNAVAILABLE}) <= 1
             assert (
                 len({a for a in answers if not isinstance(a, Refused)}) + bool(codes) == 1
             )
+
+
+def _after_second_thoughts(answers: list[Contract]) -> list[Contract]:
+    """Leave out what was refused and judged anew when the record came again.
+
+    An order keeps no refusals, as a cart does; who was not let pay while the order was new
+    may hear later that it is paid (`test_order_ends`: the test that is expected to fail).
+    """
+    return answers[answers.index(Done()) :] if Done() in answers else answers[-1:]
 
 
 def every_wish_that_came_true_has_one_answer(books: Books) -> None:

@@ -31,7 +31,7 @@ class Shoppers:
             self._delete: 2,
             self._purchase: 4,
             self._create: 3,
-            self._pay: 3,
+            self._pay: 5,
             self._cancel: 3,
             self._receive: 1,
             self._look: 1,
@@ -57,9 +57,10 @@ class Shoppers:
         if chance < 0.2 and keyed:
             again = self._random.choice(keyed)
             self._world.ask(again.request, again.key)
-        elif chance < 0.24 and keyed:
-            self._world.ask(self._something(), self._random.choice(keyed).key)
-        elif chance < 0.3:
+        elif chance < 0.26 and keyed:
+            misused = self._random.choice(keyed)
+            self._world.ask(self._another(misused.request), misused.key)
+        elif chance < 0.32:
             self._let_time_pass()
         else:
             self._ask(self._something())
@@ -72,6 +73,23 @@ class Shoppers:
     def _something(self) -> Contract:
         doings, weights = list(self._doings), list(self._doings.values())
         return self._random.choices(doings, weights)[0]()
+
+    def _another(self, request: Contract) -> Contract:
+        """Ask something else of the same owner."""
+        match request:
+            case AddToCart(user=user) | DeleteFromCart(user=user) | Purchase(user=user):
+                kind = self._random.choice((AddToCart, DeleteFromCart))
+                return kind(user=user, **self._line())
+            case CreateOrder(user=user):
+                return CreateOrder(user=user, items=self._items())
+            case PayOrder(order_id=order_id):
+                return CancelOrder(order_id=order_id)
+            case CancelOrder(order_id=order_id):
+                return PayOrder(order_id=order_id)
+            case ReceiveStock(sku=sku, warehouse_id=warehouse):
+                return ReceiveStock(sku=sku, warehouse_id=warehouse, count=9)
+            case _:
+                return request
 
     def _let_time_pass(self) -> None:
         """Let the timer ask about an order, sometimes too early."""
@@ -90,9 +108,7 @@ class Shoppers:
         return Purchase(user=self._user())
 
     def _create(self) -> Contract:
-        lines = self._random.randint(1, 3)
-        items = {item.sku: item for item in (Item(**self._line()) for _ in range(lines))}
-        return CreateOrder(user=self._user(), items=tuple(items.values()))
+        return CreateOrder(user=self._user(), items=self._items())
 
     def _pay(self) -> Contract:
         return PayOrder(order_id=self._order())
@@ -116,9 +132,13 @@ class Shoppers:
         return self._random.choice(USERS)
 
     def _line(self) -> dict[str, int]:
-        if self._random.random() < 0.1:
+        if self._random.random() < 0.15:
             return {"sku": BULK, "count": self._random.choice((20_000, 40_000, 65_535))}
         return {"sku": self._random.choice(SKUS), "count": self._random.randint(1, 3)}
+
+    def _items(self) -> tuple[Item, ...]:
+        lines = (Item(**self._line()) for _ in range(self._random.randint(1, 3)))
+        return tuple({item.sku: item for item in lines}.values())
 
     def _order(self) -> int:
         """Mostly the newest, which may still be in the making."""

@@ -17,13 +17,13 @@ Which partition comes next, and all the rest, is drawn from a seed.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
-from agents.aggregate import Aggregate, Message
+from agents.aggregate import Message
 from agents.checkout.agent import CART
 from agents.loms.agent import GOODS, ORDER
 from schemas.cause import Cause, ForPurchase
@@ -31,91 +31,13 @@ from schemas.contract import Contract
 from schemas.order import OrderStatusChanged
 from topics.catalog import HOME
 
-from .given import NOON, rows_of
+from .given import NOON
+from .partition import Partition, Record, Turn
 
 SHOP = (CART, ORDER, GOODS)
 PARTITIONS = 3
 MOST_STEPS = 20_000
 A_MILLISECOND = timedelta(milliseconds=1)
-
-Rows = dict[str, bytes]
-
-
-@dataclass(frozen=True)
-class Record:
-    """A message in a log, with the conversation in its headers."""
-
-    value: bytes
-    origin: str | None = None
-    key: str | None = None
-    purchase: str | None = None
-    at: datetime = NOON
-
-
-class Turn(NamedTuple):
-    """One record's turn: what it was, what it did and what it said."""
-
-    request: Any
-    cause: Cause
-    names: tuple[str, ...]
-    before: Any
-    after: Any
-    said: list[Message]
-
-
-@dataclass
-class Partition:
-    """A partition of a request topic, and of the table that is folded from it."""
-
-    aggregate: Aggregate[Any, Any, Any]
-    name: str
-    log: list[Record] = field(default_factory=list)
-    rows: Rows = field(default_factory=dict)
-    version: int = 0
-    position: int = 0
-    committed: int = 0
-
-    def fold(self, start: int, end: int, rows: Rows) -> Iterator[Turn]:
-        """Let records take their turns on top of rows, which change."""
-        for offset in range(start, end):
-            turn = self._turn(offset, rows)
-            if turn.after is not turn.before:
-                rows |= self._encode(turn.names, turn.after)
-            yield turn
-
-    def state(self, names: Sequence[str], rows: Rows) -> Any:
-        """Read a state's rows."""
-        adapters = self.aggregate.adapters
-        return self.aggregate.state(
-            *(
-                adapter.validate_json(rows[name]) if name in rows else None
-                for name, adapter in zip(names, adapters, strict=False)
-            )
-        )
-
-    def _turn(self, offset: int, rows: Rows) -> Turn:
-        record = self.log[offset]
-        request = self.aggregate.requests.decode(record.value)
-        origin = record.origin or f"{self.name}-{offset}"
-        cause = Cause(record.at, origin, record.key, record.purchase)
-        names = self.aggregate.identify(request, cause)
-        before = self.state(names, rows)
-        seen = offset < self.version
-        return Turn(
-            request,
-            cause,
-            names,
-            before,
-            *self.aggregate.turn(before, request, cause, seen=seen),
-        )
-
-    def _encode(self, names: Sequence[str], state: Any) -> Rows:
-        parts = zip(
-            names, self.aggregate.adapters, rows_of(self.aggregate, state), strict=False
-        )
-        return {
-            name: adapter.dump_json(row) for name, adapter, row in parts if row is not None
-        }
 
 
 @dataclass(frozen=True)
@@ -137,7 +59,7 @@ class World:
     """
 
     def __init__(
-        self, seed: int, crashes: int = 16, echoes: float = 0.08, delays: float = 0.08
+        self, seed: int, crashes: int = 30, echoes: float = 0.08, delays: float = 0.12
     ) -> None:
         self.random = Random(seed)
         self.now = NOON
@@ -210,7 +132,7 @@ class World:
             partition.position = partition.committed
             return
         partition.position = end
-        if self.random.random() < 0.3:
+        if self.random.random() < 0.15:
             partition.committed = end
 
     def _letters(self, turns: Sequence[Turn]) -> list[tuple[Cause, Message]]:

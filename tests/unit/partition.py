@@ -1,0 +1,79 @@
+"""A partition: a log, and the table that is folded from it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from agents.aggregate import Aggregate, Message
+from schemas.cause import Cause
+
+from .given import NOON, rows_of
+
+Rows = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A message in a log, with the conversation in its headers."""
+
+    value: bytes
+    origin: str | None = None
+    key: str | None = None
+    purchase: str | None = None
+    at: datetime = NOON
+
+
+class Turn(NamedTuple):
+    """One record's turn: what it was, what it did and what it said."""
+
+    request: Any
+    cause: Cause
+    names: tuple[str, ...]
+    before: Any
+    after: Any
+    said: list[Message]
+
+
+@dataclass
+class Partition:
+    """A partition of a request topic, and of the table that is folded from it."""
+
+    aggregate: Aggregate[Any, Any, Any]
+    name: str
+    log: list[Record] = field(default_factory=list)
+    rows: Rows = field(default_factory=dict)
+    version: int = 0
+    position: int = 0
+    committed: int = 0
+
+    def fold(self, start: int, end: int, rows: Rows) -> Iterator[Turn]:
+        """Let records take their turns on top of rows, which change."""
+        for offset in range(start, end):
+            turn = self._turn(offset, rows)
+            if turn.after is not turn.before:
+                rows |= self._encode(turn.names, turn.after)
+            yield turn
+
+    def _turn(self, offset: int, rows: Rows) -> Turn:
+        record = self.log[offset]
+        request = self.aggregate.requests.decode(record.value)
+        origin = record.origin or f"{self.name}-{offset}"
+        cause = Cause(record.at, origin, record.key, record.purchase)
+        names = self.aggregate.identify(request, cause)
+        before = self._decode(names, rows)
+        seen = offset < self.version
+        after, said = self.aggregate.turn(before, request, cause, seen=seen)
+        return Turn(request, cause, names, before, after, said)
+
+    def _decode(self, names: Sequence[str], rows: Rows) -> Any:
+        parts = zip(names, self.aggregate.adapters, strict=False)
+        return self.aggregate.state(
+            *(a.validate_json(rows[name]) if name in rows else None for name, a in parts)
+        )
+
+    def _encode(self, names: Sequence[str], state: Any) -> Rows:
+        parts = zip(
+            names, self.aggregate.adapters, rows_of(self.aggregate, state), strict=False
+        )
+        return {name: a.dump_json(row) for name, a, row in parts if row is not None}
