@@ -19,7 +19,6 @@ from agents.runtime.errands import ErrandAgent, Send
 from agents.runtime.inbox import Received
 from agents.runtime.outbox import Said
 from agents.service import Service
-from agents.worker.press import Press
 from agents.worker.settings import WorkerSettings
 from schemas.order import OrderStatusChanged
 from topics.catalog import ORDER_EVENTS, SENT
@@ -59,7 +58,7 @@ class Notices:
 
     @cached_property
     def _sent(self) -> Changelog:
-        return Changelog(Press(self._app), SENT, self._table.data.rows)
+        return Changelog(self._app.press, SENT, self._table.data.rows)
 
     @cached_property
     def _delivery(self) -> Delivery:

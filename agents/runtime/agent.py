@@ -13,7 +13,7 @@ from agents.runtime.changelog import Changelog
 from agents.runtime.desk import Desk
 from agents.runtime.fold import Fold
 from agents.runtime.open_batches import OpenBatches
-from agents.runtime.outbox import Outbox, Said
+from agents.runtime.outbox import Outbox, Said, Sent
 from agents.store import Store
 from agents.worker.batches import Batch
 from agents.worker.failstop import Heart, die
@@ -40,14 +40,14 @@ class AggregateAgent:
         watch: Watcher | None = None,
     ) -> None:
         self._aggregate = aggregate
-        self._press = Press(app)
+        self._press: Press = app.press
         self._table = table
         self._heart: Heart = app.heart
         self._watch = watch
         self._desk = Desk(aggregate.requests, app.conf.cluster.partitions)
         self._outbox = Outbox(app)
         self._open = OpenBatches()
-        self._last_said: dict[TP, asyncio.Task[set[Acked]]] = {}
+        self._last_said: dict[TP, asyncio.Task[Sent]] = {}
 
     async def run(self, stream: Any) -> None:
         """Serve for ever."""
@@ -110,8 +110,11 @@ class AggregateAgent:
         return [self._changelog.write(partition, rows, version)]
 
     async def _say(
-        self, said: Said, commands: set[Acked], before: asyncio.Task[set[Acked]] | None
-    ) -> set[Acked]:
+        self,
+        said: Said,
+        commands: Sent,
+        before: asyncio.Task[Sent] | None,
+    ) -> Sent:
         """Send replies and facts: behind the commands of this batch and those before."""
         if commands:
             await asyncio.wait(commands)
@@ -119,7 +122,7 @@ class AggregateAgent:
             await before
         return await self._outbox.send(said.rest)
 
-    async def _rest(self, sent: set[Acked], saying: asyncio.Task[set[Acked]]) -> None:
+    async def _rest(self, sent: Sent, saying: asyncio.Task[Sent]) -> None:
         """Wait until all that a batch caused is acknowledged."""
         if sent := sent | await saying:
             await asyncio.wait(sent)

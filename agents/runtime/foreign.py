@@ -5,26 +5,27 @@ They have a producer of their own, so that a topic that is missing delays nobody
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from aiokafka.structs import RecordMetadata
 from cachetools import TTLCache
 
+from agents.worker.press import Acked, Press
 from topics.cluster import Cluster
 
 if TYPE_CHECKING:
     from agents.runtime.outbox import Letter
 
 PATIENCE = timedelta(seconds=2)
-"""How long a commit waits for such a reply before it is given up."""
+"""How long such a reply may keep its cause from being committed."""
 
-REMEMBERED = timedelta(seconds=5)
+KNOWN_FOR = timedelta(seconds=5)
 MAX_TOPICS = 10_000
-MAX_POSTING = 10_000
+MAX_WAITING = 10_000
 
 log = logging.getLogger(__name__)
 
@@ -38,69 +39,78 @@ class ForeignReplies:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._partitions: TTLCache[str, int] = TTLCache(MAX_TOPICS, REMEMBERED.seconds)
-        self._posting: set[asyncio.Task[RecordMetadata | None]] = set()
-        self._clients: asyncio.Task[tuple[AIOKafkaProducer, AIOKafkaAdminClient]] | None = (
-            None
-        )
+        self._there: TTLCache[str, bool] = TTLCache(MAX_TOPICS, KNOWN_FOR.total_seconds())
+        self._looking_up: dict[str, asyncio.Task[bool]] = {}
+        self._waiting = 0
+        self._clients: asyncio.Task[tuple[Press, AIOKafkaAdminClient]] | None = None
 
-    def post(self, letter: "Letter") -> "asyncio.Future[RecordMetadata | None]":
-        """Send a letter; the future is done when it has arrived or was given up."""
-        if len(self._posting) >= MAX_POSTING:
-            log.warning("reply dropped topic=%s reason=too-many-waiting", letter.topic)
-            dropped: asyncio.Future[RecordMetadata | None] = asyncio.Future()
-            dropped.set_result(None)
-            return dropped
-        task = asyncio.create_task(self._post(letter))
-        self._posting.add(task)
-        task.add_done_callback(self._posting.discard)
-        return task
-
-    async def _post(self, letter: "Letter") -> RecordMetadata | None:
+    async def post(self, letters: "list[Letter]") -> None:
+        """Send letters; return when they have arrived, or were given up."""
+        if self._waiting + len(letters) > MAX_WAITING:
+            log.warning("replies dropped number=%d reason=too-many-waiting", len(letters))
+            return
+        self._waiting += len(letters)
         try:
             async with asyncio.timeout(PATIENCE.total_seconds()):
-                producer, _ = await self._connected()
-                partitions = await self._partitions_of(letter.topic)
-                if not partitions:
-                    log.warning("reply dropped topic=%s reason=no-such-topic", letter.topic)
-                    return None
-                wanted = letter.partition
-                return await producer.send_and_wait(
-                    letter.topic,
-                    letter.value,
-                    key=letter.key,
-                    partition=wanted if wanted in range(partitions) else None,
-                    headers=letter.headers,
-                )
+                await asyncio.gather(*map(self._send, _by_topic(letters)))
         except (KafkaError, TimeoutError) as error:
-            log.warning("reply dropped topic=%s reason=%r", letter.topic, error)
-            return None
+            log.warning("replies dropped number=%d reason=%r", len(letters), error)
+        finally:
+            self._waiting -= len(letters)
 
-    async def _partitions_of(self, topic: str) -> int:
-        """Return how many partitions a topic has; 0: it is not there."""
-        known = self._partitions.get(topic)
-        if known is None:
-            _, admin = await self._connected()
-            (told,) = await admin.describe_topics([topic])
-            known = self._partitions[topic] = len(told["partitions"])
-        return known
+    async def _send(self, letters: "list[Letter]") -> None:
+        """Send letters to one topic."""
+        topic = letters[0].topic
+        there = self._there.get(topic)
+        if there is None:
+            there = await self._look_up(topic)
+        if not there:
+            log.warning("replies dropped topic=%s reason=no-such-topic", topic)
+            return
+        press, _ = await self._connected()
+        sent = {
+            await press.send(topic, each.key, each.value, each.headers, each.partition)
+            for each in letters
+        }
+        await asyncio.wait(sent)
 
-    async def _connected(self) -> tuple[AIOKafkaProducer, AIOKafkaAdminClient]:
-        if self._clients is None or (self._clients.done() and self._clients.exception()):
+    async def _look_up(self, topic: str) -> bool:
+        """Find out whether a topic is there; once for all that wait for it."""
+        if topic not in self._looking_up:
+            self._looking_up[topic] = asyncio.create_task(self._is_there(topic))
+            self._looking_up[topic].add_done_callback(
+                lambda _: self._looking_up.pop(topic, None)
+            )
+        return await asyncio.shield(self._looking_up[topic])
+
+    async def _is_there(self, topic: str) -> bool:
+        _, admin = await self._connected()
+        (told,) = await admin.describe_topics([topic])
+        self._there[topic] = bool(told["partitions"])
+        return self._there[topic]
+
+    async def _connected(self) -> tuple[Press, AIOKafkaAdminClient]:
+        failed = self._clients and self._clients.done() and self._clients.exception()
+        if self._clients is None or failed:
             self._clients = asyncio.create_task(self._connect())
         return await asyncio.shield(self._clients)
 
-    async def _connect(self) -> tuple[AIOKafkaProducer, AIOKafkaAdminClient]:
+    async def _connect(self) -> tuple[Press, AIOKafkaAdminClient]:
         options = self._cluster.client_options()
         producer = AIOKafkaProducer(**options, acks="all", enable_idempotence=True)
         admin = AIOKafkaAdminClient(**options)
         await producer.start()
         await admin.start()
-        return producer, admin
+        return Press(lambda: producer, _note), admin
 
-    async def stop(self) -> None:
-        """Close the connections, if there are any."""
-        if self._clients is not None:
-            producer, admin = await self._clients
-            await producer.stop()
-            await admin.close()
+
+def _note(sent: Acked) -> None:
+    if not sent.cancelled() and (error := sent.exception()):
+        log.warning("replies dropped reason=%r", error)
+
+
+def _by_topic(letters: "list[Letter]") -> "Iterable[list[Letter]]":
+    topics: dict[str, list[Letter]] = {}
+    for letter in letters:
+        topics.setdefault(letter.topic, []).append(letter)
+    return topics.values()

@@ -1,5 +1,6 @@
 """What follows from records: commands first, and replies when those have arrived."""
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,13 +10,15 @@ from aiokafka.structs import ConsumerRecord
 from agents.aggregate import Message
 from agents.runtime.foreign import ForeignReplies
 from agents.runtime.inbox import Conversation, Received
-from agents.worker.press import Acked, Headers, Press
+from agents.worker.press import Headers, Press
 from schemas.cause import ForPurchase
 from schemas.contract import Contract
 from schemas.order import OrderStatusChanged
 from topics import conversation as names
 from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES, HOME, TOPICS
 from topics.topic import Kind, Topic
+
+Sent = set[asyncio.Future[Any]]
 
 OURS = frozenset(topic.name for topic in TOPICS)
 
@@ -101,20 +104,30 @@ class Outbox:
     """
 
     def __init__(self, app: Any) -> None:
-        self._press = Press(app)
+        self._press: Press = app.press
         self._foreign = ForeignReplies(app.conf.cluster)
 
-    async def send(self, letters: Iterable[Letter]) -> set[Acked]:
+    async def send(self, letters: Iterable[Letter]) -> Sent:
         """Send letters in order; return what tells that the brokers have them.
 
         Letters to topics that are not ours are posted on their own: such a topic may be
         slow, or not be there, and must hold nobody up.
         """
-        return {
-            await self._press.send(
-                letter.topic, letter.key, letter.value, letter.headers, letter.partition
-            )
-            if letter.topic in OURS
-            else self._foreign.post(letter)
-            for letter in letters
-        }
+        acked: Sent = set()
+        foreign: list[Letter] = []
+        for letter in letters:
+            if letter.topic in OURS:
+                acked.add(
+                    await self._press.send(
+                        letter.topic,
+                        letter.key,
+                        letter.value,
+                        letter.headers,
+                        letter.partition,
+                    )
+                )
+            else:
+                foreign.append(letter)
+        if foreign:
+            acked.add(asyncio.create_task(self._foreign.post(foreign)))
+        return acked

@@ -15,6 +15,7 @@ from yarl import URL
 from agents.store import Store
 from agents.worker.batches import Consumer
 from agents.worker.failstop import Heart, die
+from agents.worker.press import Acked, Press
 from agents.worker.recovery import Recovery
 from agents.worker.settings import WorkerSettings
 
@@ -68,12 +69,14 @@ class App(faust.App):
 
     Attributes:
         heart: beats from the start on, also through a long recovery.
+        press: sends the worker's records; one that can't be sent ends the worker (T5).
     """
 
     heart: Heart
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._when_partitions_go: list[Callable[[], None]] = []
+        self.press = Press(lambda: self.producer._producer, _certain)
         super().__init__(*args, **kwargs)
 
     def when_partitions_go(self, do: Callable[[], None]) -> None:
@@ -103,6 +106,11 @@ class App(faust.App):
         """Stop before anything is committed (T6)."""
         text = "".join(traceback.format_exception(exc))
         die("agent %s raised %r\n%s", agent.name, exc, text)
+
+
+def _certain(sent: Acked) -> None:
+    if sent.cancelled() or sent.exception() is not None:
+        die("not sent: %r", "cancelled" if sent.cancelled() else sent.exception())
 
 
 def build(service: str, settings: WorkerSettings) -> App:

@@ -8,14 +8,12 @@ partition, or opens one; all records of a batch share its future.
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiokafka.partitioner import murmur2
 from aiokafka.structs import RecordMetadata, TopicPartition
 from cachetools import LRUCache, cached
-
-from agents.worker.failstop import die
 
 Acked = asyncio.Future[RecordMetadata]
 Headers = list[tuple[str, bytes]]
@@ -28,20 +26,22 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 
 class Press:
-    """Sends records of a worker; one that can't be sent ends the worker (T5).
+    """Sends records through an aiokafka producer.
 
     Args:
-        app: the Faust app whose producer is used.
+        producer: returns the producer, once it is started.
+        sent: is told of each batch that was sent, or could not be.
     """
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
+    def __init__(self, producer: Callable[[], Any], sent: Callable[[Acked], None]) -> None:
+        self._producer = producer
+        self._sent = sent
         self._partitions: dict[str, int] = {}
 
     async def partitions(self, topic: str) -> int:
         """Return how many partitions a topic has; from now on the producer knows it."""
         if topic not in self._partitions:
-            there = await self._producer.partitions_for(topic)
+            there = await self._producer().partitions_for(topic)
             self._partitions[topic] = len(there)
         return self._partitions[topic]
 
@@ -58,10 +58,11 @@ class Press:
         if partition is None or partition >= partitions:
             partition = _any(partitions) if key is None else partition_of(key, partitions)
         tp = TopicPartition(topic, partition)
-        waiting = self._accumulator._batches.get(tp)
+        producer = self._producer()
+        waiting = producer._message_accumulator._batches.get(tp)
         if waiting and _append(waiting[-1]._builder, key, value, headers):
             return waiting[-1].future
-        builder = self._producer.create_batch()
+        builder = producer.create_batch()
         _append(builder, key, value, headers)
         return self._open(tp, builder)
 
@@ -74,26 +75,21 @@ class Press:
         """Send records that arrive together or not at all: as a batch of their own.
 
         The producer must know the topic: `partitions` was asked before.
+
+        Raises:
+            ValueError: they don't fit into one batch.
         """
-        builder = self._producer.create_batch()
+        builder = self._producer().create_batch()
         for key, value in records:
             if not _append(builder, key, value, headers):
-                die("rows don't fit into one record batch of %s", tp)
+                raise ValueError(f"more than one record batch for {tp}")
         builder.close()
         return self._open(tp, builder)
 
     def _open(self, tp: TopicPartition, builder: Any) -> Acked:
-        batch = self._accumulator._append_batch(builder, tp)
-        batch.future.add_done_callback(_certain)
+        batch = self._producer()._message_accumulator._append_batch(builder, tp)
+        batch.future.add_done_callback(self._sent)
         return batch.future
-
-    @property
-    def _producer(self) -> Any:
-        return self._app.producer._producer
-
-    @property
-    def _accumulator(self) -> Any:
-        return self._producer._message_accumulator
 
 
 def _any(partitions: int) -> int:
@@ -104,8 +100,3 @@ def _append(builder: Any, key: bytes | None, value: bytes | None, headers: Heade
     """Add a record, unless the batch is full or has left."""
     added = builder.append(key=key, value=value, timestamp=None, headers=headers)
     return added is not None
-
-
-def _certain(sent: Acked) -> None:
-    if sent.cancelled() or sent.exception() is not None:
-        die("not sent: %r", "cancelled" if sent.cancelled() else sent.exception())
