@@ -119,7 +119,7 @@ def _gateways(shop: Shop) -> list[str]:
 
 def _profiles(shop: Shop) -> str:
     """What docker-compose.yml runs beside that which is always there."""
-    wanted = ["ui", *_gateways(shop)[1:]]
+    wanted = _gateways(shop)[1:]
     wanted += [] if shop.kafka else ["kafka"]
     wanted += [] if shop.product_service else ["product-service"]
     return ",".join(wanted)
