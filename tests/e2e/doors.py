@@ -1,0 +1,180 @@
+"""The two doors of the shop behind one interface, so that scenarios pass through both."""
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from aiokafka.errors import KafkaError
+
+from tests.e2e.kafka import Kafka, Letter
+from tests.e2e.waiting import until
+
+PROBLEM = "application/problem+json"
+
+# The spec, once more: the code of an error, and its status over HTTP.
+STATUS = {
+    "bad-request": 400,
+    "unknown-order": 404,
+    "not-found": 404,
+    "method-not-allowed": 405,
+    "too-large": 413,
+    "insufficient-stock": 409,
+    "cart-empty": 409,
+    "cart-full": 409,
+    "wrong-status": 409,
+    "count-too-large": 409,
+    "total-too-large": 409,
+    "key-reused": 422,
+    "unknown-product": 502,
+    "product-service": 502,
+    "unavailable": 503,
+    "overloaded": 503,
+    "timeout": 504,
+}
+TRY_AGAIN = ("unavailable", "overloaded", "timeout")
+
+_ORDER_CALLS = ("listOrder", "orderPayed", "cancelOrder")
+_STOCK_CALLS = ("stocks", "receiveStock")
+_SHARDS = 4096
+
+
+class NoAnswer(Exception):  # noqa: N818 -- an outcome
+    """Nobody knows whether the request was carried out: ask again with the same key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The reply to a call, or the code of its refusal."""
+
+    reply: dict[str, Any]
+    code: str | None = None
+    text: str = ""
+
+
+def letter(call: str, body: dict[str, Any], key: str | None = None) -> Letter:
+    """Return the record that a call is over Kafka."""
+    topic, owner = _address(call, body)
+    headers = () if key is None else (("idempotency-key", key.encode()),)
+    value = json.dumps({"type": call, **body}).encode()
+    return Letter(topic, value, str(owner).encode(), headers)
+
+
+def _address(call: str, body: dict[str, Any]) -> tuple[str, int]:
+    if call in _STOCK_CALLS:
+        return "stock.requests", body["sku"]
+    if call in _ORDER_CALLS:
+        return "order.requests", body["orderID"] % _SHARDS
+    if call == "createOrder":
+        return "order.requests", body["user"] % _SHARDS
+    return "cart.requests", body["user"]
+
+
+class Door(ABC):
+    """A way into the shop."""
+
+    @abstractmethod
+    async def ask(self, call: str, body: dict[str, Any], key: str | None = None) -> Answer:
+        """Make a call once.
+
+        Raises:
+            NoAnswer: none came, or one that says to try again.
+        """
+
+    async def do(self, call: str, key: str | None = None, **body: Any) -> dict[str, Any]:
+        """Make a call that must be carried out; return its reply."""
+        answer = await self.ask(call, body, key)
+        assert answer.code is None, f"{call} {body}: {answer.code} ({answer.text})"
+        return answer.reply
+
+    async def refusal(self, call: str, key: str | None = None, **body: Any) -> str:
+        """Make a call that must be refused; return the code."""
+        answer = await self.ask(call, body, key)
+        assert answer.code is not None, f"{call} {body} was carried out: {answer.reply}"
+        return answer.code
+
+    async def insist(self, call: str, key: str, **body: Any) -> Answer:
+        """Make a call again and again, with the same key, until there is an answer."""
+
+        async def answer() -> Answer | None:
+            try:
+                return await self.ask(call, body, key)
+            except NoAnswer:
+                return None
+
+        return await until(answer, f"an answer to {call} {body}", within=60)
+
+
+class HttpDoor(Door):
+    """The gateway."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        timeout = aiohttp.ClientTimeout(total=20)
+        connector = aiohttp.TCPConnector(limit=0)
+        self.session = aiohttp.ClientSession(connector=connector, timeout=timeout)
+
+    async def ask(self, call: str, body: dict[str, Any], key: str | None = None) -> Answer:
+        """POST the call."""
+        return await self.post(call, json.dumps(body).encode(), key)
+
+    async def post(self, call: str, body: bytes, key: str | None = None) -> Answer:
+        """POST bytes, whatever they are."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        url = f"{self.url}/{call}"
+        try:
+            async with self.session.post(url, data=body, headers=headers) as response:
+                said = await response.json(content_type=None)
+                return _answer(response, said)
+        except (aiohttp.ClientConnectionError, TimeoutError) as error:
+            raise NoAnswer(repr(error)) from error
+
+    async def close(self) -> None:
+        """Leave."""
+        await self.session.close()
+
+
+def _answer(response: aiohttp.ClientResponse, said: dict[str, Any]) -> Answer:
+    if response.status == 200:
+        assert response.content_type == "application/json"
+        return Answer(said)
+    assert response.content_type == PROBLEM, said
+    assert said.keys() == {"type", "title", "status", "detail", "code"}
+    assert response.status == said["status"] == STATUS[said["code"]], said
+    if said["code"] in TRY_AGAIN:
+        raise NoAnswer(said["code"])
+    return Answer({}, said["code"], said["detail"])
+
+
+class KafkaDoor(Door):
+    """The request topics."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self.kafka = kafka
+
+    async def ask(self, call: str, body: dict[str, Any], key: str | None = None) -> Answer:
+        """Send one record and wait for its reply."""
+        try:
+            reply = await self.kafka.ask(letter(call, body, key))
+        except (KafkaError, TimeoutError) as error:
+            raise NoAnswer(repr(error)) from error
+        return answer_of(reply.value)
+
+
+def answer_of(value: bytes) -> Answer:
+    """Read a reply as it lies in a topic.
+
+    Raises:
+        NoAnswer: it says to try again.
+    """
+    said = json.loads(value)
+    kind = said.pop("type")
+    if kind != "refused":
+        assert (kind == "done") == (not said), (kind, said)
+        return Answer(said)
+    assert said.keys() == {"code", "text"}
+    assert said["code"] in STATUS
+    if said["code"] in TRY_AGAIN:
+        raise NoAnswer(said["code"])
+    return Answer({}, **said)

@@ -1,0 +1,185 @@
+"""Kafka as any client has it: send a record, see what comes back, look into topics."""
+
+import asyncio
+import struct
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import count
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.structs import RecordMetadata
+
+from topics.catalog import TOPICS
+from topics.cluster import Cluster
+
+CORRELATION_ID = "kafka_correlationId"
+REPLY_TOPIC = "kafka_replyTopic"
+REPLY_PARTITION = "kafka_replyPartition"
+
+WITHIN_SECONDS = 15.0
+_FETCH_WAIT_MS = 100
+
+Header = tuple[str, bytes | None]
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A record to be sent; without a partition, aiokafka chooses as Java does."""
+
+    topic: str
+    value: bytes | None
+    key: bytes | None = None
+    headers: tuple[Header, ...] = ()
+    partition: int | None = None
+
+    def with_headers(self, *more: Header) -> "Letter":
+        """The same with headers before its own."""
+        return replace(self, headers=(*more, *self.headers))
+
+
+def int32(number: int) -> bytes:
+    """A number as it stands in `kafka_replyPartition`."""
+    return struct.pack(">i", number)
+
+
+class Kafka:
+    """A client of its own: a producer, a reply topic, and a look at every topic.
+
+    Attributes:
+        replies: the name of its reply topic.
+        seen: every record of every topic of the shop, by topic.
+    """
+
+    def __init__(self, cluster: Cluster, replies: str = "e2e.replies") -> None:
+        self.replies = replies
+        self.seen: defaultdict[str, list[ConsumerRecord]] = defaultdict(list)
+        self._cluster = cluster
+        self._waiting: dict[bytes, asyncio.Future[ConsumerRecord]] = {}
+        self._numbers = count(1)
+        self._news = asyncio.Condition()
+
+    async def start(self) -> None:
+        """Connect, make the reply topic, and begin to look."""
+        where = self._cluster.client_options()
+        await self.create(self.replies)
+        self.producer = AIOKafkaProducer(**where, acks="all", enable_idempotence=True)
+        self._consumer = AIOKafkaConsumer(
+            **where,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            metadata_max_age_ms=5000,
+        )
+        await self.producer.start()
+        await self._consumer.start()
+        topics = [*(topic.name for topic in TOPICS), self.replies]
+        self._consumer.assign(
+            [
+                TopicPartition(topic, partition)
+                for topic in topics
+                for partition in await self.producer.partitions_for(topic)
+            ]
+        )
+        self._reading = asyncio.create_task(self._read())
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        self._reading.cancel()
+        await self._consumer.stop()
+        await self.producer.stop()
+
+    async def create(self, topic: str, partitions: int = 2) -> None:
+        """Create a topic of ours."""
+        admin = AIOKafkaAdminClient(**self._cluster.client_options())
+        await admin.start()
+        await admin.create_topics([NewTopic(topic, partitions, 1)])
+        await admin.close()
+
+    async def send(self, letter: Letter) -> RecordMetadata:
+        """Send a record; return when the broker has it."""
+        return await self.producer.send_and_wait(
+            letter.topic,
+            letter.value,
+            key=letter.key,
+            partition=letter.partition,
+            headers=list(letter.headers),
+        )
+
+    def correlation_id(self) -> bytes:
+        """A new one."""
+        return f"e2e-{next(self._numbers)}".encode()
+
+    async def ask(
+        self, letter: Letter, correlation_id: bytes | None = None
+    ) -> ConsumerRecord:
+        """Send a record and return the reply to it.
+
+        Raises:
+            TimeoutError: there was none.
+        """
+        if correlation_id is None:
+            correlation_id = self.correlation_id()
+        asked = letter.with_headers(
+            (CORRELATION_ID, correlation_id), (REPLY_TOPIC, self.replies.encode())
+        )
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting[correlation_id] = waiting
+        try:
+            async with asyncio.timeout(WITHIN_SECONDS):
+                await self.send(asked)
+                return await waiting
+        finally:
+            del self._waiting[correlation_id]
+
+    async def find(
+        self,
+        topic: str,
+        match: Callable[[ConsumerRecord], bool],
+        number: int = 1,
+        within: float = WITHIN_SECONDS,
+    ) -> list[ConsumerRecord]:
+        """Wait until so many records of a topic match; return all that do."""
+        records, found, looked_at = self.seen[topic], [], 0
+        deadline = time.monotonic() + within
+        while True:
+            found += filter(match, records[looked_at:])
+            looked_at = len(records)
+            if len(found) >= number:
+                return found
+            left = deadline - time.monotonic()
+            assert left > 0, f"{len(found)} of {number} records in {topic}: {found}"
+            await self._more(left)
+
+    async def caught_up(self) -> None:
+        """Wait until everything that the topics hold now has been seen."""
+        ends = await self._consumer.end_offsets(self._consumer.assignment())
+        deadline = time.monotonic() + WITHIN_SECONDS
+        for tp, end in ends.items():
+            while await self._consumer.position(tp) < end:
+                assert time.monotonic() < deadline, f"{tp} has not been read to {end}"
+                await self._more(WITHIN_SECONDS)
+
+    async def _more(self, within: float) -> None:
+        """Wait until something has been read, but no longer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within), self._news:
+                await self._news.wait()
+
+    async def _read(self) -> None:
+        while True:
+            for records in (await self._consumer.getmany(timeout_ms=500)).values():
+                for record in records:
+                    self._take(record)
+            async with self._news:
+                self._news.notify_all()
+
+    def _take(self, record: ConsumerRecord) -> None:
+        self.seen[record.topic].append(record)
+        if record.topic == self.replies:
+            waiting = self._waiting.get(dict(record.headers).get(CORRELATION_ID))
+            if waiting is not None and not waiting.done():
+                waiting.set_result(record)

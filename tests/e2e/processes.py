@@ -1,0 +1,130 @@
+"""Processes that are kept alive as production keeps them: what ends is started again."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+from agents.local.processes import Process
+from agents.local.shop import REPOSITORY, settings
+from tests.e2e.waiting import until
+
+STOP_SECONDS = 20.0
+_PAUSE_SECONDS = 0.5
+_LAST_LINES = 12
+
+# What the environment of whoever runs the tests says about a shop is not about this one.
+_NEUTRAL = {
+    name: value for name, value in os.environ.items() if name not in settings(os.environ)
+}
+
+
+class Unit:
+    """One process of the shop, and whoever starts it again.
+
+    Args:
+        what: the process.
+        log: where it writes what it says.
+
+    Attributes:
+        starts: how often it was started.
+        expected: how often of those because a test wanted it.
+    """
+
+    def __init__(self, what: Process, log: Path) -> None:
+        self.what = what
+        self.name = what.name
+        self.log = log
+        self.starts = 0
+        self.expected = 0
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._different: dict[str, str] = {}
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is a process now."""
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def state_dir(self) -> Path:
+        """Where a worker keeps its local rows."""
+        return Path(self.what.environment["STATE_DIR"])
+
+    def start(self, **different: str) -> None:
+        """Start the process, with what is different in its environment this time."""
+        assert self._keeper is None, f"{self.name} runs already"
+        self._different = different
+        self.expected += 1
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        """Stop it as an operator would; it stays down."""
+        self._dismiss_keeper()
+        if self.runs:
+            self._process.terminate()
+            try:
+                await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+
+    async def restart(self, **different: str) -> None:
+        """Stop it and start it, with a changed environment perhaps."""
+        await self.stop()
+        self.start(**different)
+
+    async def crash(self, *, for_good: bool = False) -> None:
+        """Kill it without warning (kill -9) and see it dead; it is started again."""
+        victim = self._process
+        if for_good:
+            self._dismiss_keeper()
+        else:
+            self.expected += 1
+        victim.send_signal(signal.SIGKILL)
+        await victim.wait()
+
+    def freeze(self) -> None:
+        """Stop its time (SIGSTOP); it stays a process."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let its time go on (SIGCONT)."""
+        self._process.send_signal(signal.SIGCONT)
+
+    async def started_again(self, starts: int) -> None:
+        """Wait until it was started more often than so many times; that was to be."""
+        await until(lambda: self.starts > starts and self.runs, f"{self.name} is back")
+        self.expected = self.starts
+
+    def last_words(self) -> str:
+        """What it said last, above all why it gave up."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        reasons = [line for line in lines if "fail-stop" in line]
+        return "\n".join([*reasons[-3:], "...", *lines[-_LAST_LINES:]])
+
+    async def _keep(self) -> None:
+        while True:
+            began = time.monotonic()
+            await self._run()
+            if time.monotonic() - began < _PAUSE_SECONDS:
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _run(self) -> None:
+        environment = {**_NEUTRAL, **self.what.environment, **self._different}
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self.what.command,
+                cwd=REPOSITORY,
+                env=environment,
+                stdout=log,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+        self.starts += 1
+        await self._process.wait()
+
+    def _dismiss_keeper(self) -> None:
+        if self._keeper is not None:
+            self._keeper.cancel()
+            self._keeper = None

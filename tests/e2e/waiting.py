@@ -1,0 +1,31 @@
+"""Waiting for what must come about, and not a moment longer."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+WITHIN_SECONDS = 20.0
+_LOOK_SECONDS = 0.02
+
+T = TypeVar("T")
+
+
+async def until(
+    look: Callable[[], Awaitable[T] | T], what: str, within: float = WITHIN_SECONDS
+) -> T:
+    """Look again and again until there is something to be seen; return it.
+
+    Args:
+        look: returns what was found, or something false.
+        what: is awaited, for the message.
+        within: seconds.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        found = look()
+        seen = await found if isinstance(found, Awaitable) else found
+        if seen:
+            return seen
+        assert time.monotonic() < deadline, f"not within {within:g} s: {what}"
+        await asyncio.sleep(_LOOK_SECONDS)
