@@ -99,6 +99,7 @@ async def test_a_gateway_ends_well_also_without_kafka(broker: EmbeddedKafka):
 async def test_a_record_that_kafka_refuses_spoils_none_of_the_next(broker: EmbeddedKafka):
     cluster = Cluster(kafka=broker.bootstrap)
     async with open_door(cluster) as door, open_shop(cluster.kafka) as shop:
+        assert await served(door, shop)
         await limit_records(cluster, "10")
         answer = await door.post("/stocks", {"sku": 1})
         assert (answer.status, answer.code) == (503, "unavailable")
