@@ -6,7 +6,7 @@ LOCAL := $(PYTHON) -m agents.local
 VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run-all demo ps scale logs down clean test check environment
+.PHONY: help run-all demo ps scale logs down clean test bench compose-test check
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,13 @@ clean: ## stop everything and forget all state
 test: ## run all tests, on a broker of their own
 	@$(PYTHON) -m agents.local.environment dev
 	$(VENV) -m pytest -q
+
+bench: ## measure commands through one worker, beside a bare aiokafka echo
+	@$(PYTHON) -m agents.local.environment dev
+	$(VENV) -m tests.bench
+
+compose-test: ## bring docker-compose.yml up for real, with an engine of its own (or say why not)
+	@tests/compose/run.sh
 
 check: ## what CI runs: format, lint, types, compose file, Dockerfile, and all tests
 	@$(PYTHON) -m agents.local.environment dev,check
