@@ -4,8 +4,8 @@ import asyncio
 import struct
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -109,6 +109,11 @@ class Kafka:
             headers=list(letter.headers),
         )
 
+    @property
+    def bootstrap(self) -> str:
+        """The broker's address."""
+        return self._cluster.kafka
+
     def correlation_id(self) -> bytes:
         """A new one."""
         return f"e2e-{next(self._numbers)}".encode()
@@ -134,6 +139,28 @@ class Kafka:
                 return await waiting
         finally:
             del self._waiting[correlation_id]
+
+    @asynccontextmanager
+    async def reading(self, topic: str) -> AsyncIterator[list[ConsumerRecord]]:
+        """Collect what a topic holds that is not the shop's."""
+        records: list[ConsumerRecord] = []
+        consumer = AIOKafkaConsumer(
+            **self._cluster.client_options(),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+        )
+        await consumer.start()
+        there = await self.producer.partitions_for(topic)
+        consumer.assign([TopicPartition(topic, partition) for partition in there])
+
+        async def read() -> None:
+            while True:
+                records.append(await consumer.getone())
+
+        reading = asyncio.create_task(read())
+        yield records
+        reading.cancel()
+        await consumer.stop()
 
     async def find(
         self,

@@ -1,0 +1,187 @@
+"""What can't be understood: a dead letter byte for byte, and the next one is served."""
+
+import json
+import time
+from dataclasses import replace
+
+import pytest
+from aiokafka import ConsumerRecord
+
+from tests.e2e.doors import HttpDoor, answer_of, letter
+from tests.e2e.kafka import CORRELATION_ID, REPLY_TOPIC, Header, Kafka, Letter
+from tests.e2e.people import Fresh
+from tests.e2e.scenes import receive, received, stocks
+
+AT_ONCE_SECONDS = 2.0
+
+VALUES: dict[str, bytes | None] = {
+    "no value": None,
+    "an empty value": b"",
+    "no JSON": b"hello",
+    "half of JSON": b'{"type": "stocks", "sku": 1',
+    "not UTF-8": b'{"type": "stocks\xff"}',
+    "UTF-16": json.dumps({"type": "listCart", "user": 1}).encode("utf-16"),
+    "with a BOM": b'\xef\xbb\xbf{"type": "listCart", "user": 1}',
+    "NULs": bytes(1000),
+    "a number": b"17",
+    "null": b"null",
+    "a list": b'[{"type": "stocks", "sku": 1}]',
+    "no type": b'{"user": 1, "sku": 1}',
+    "a type of nobody's": b'{"type": "drop table", "user": 1}',
+    "a type that is a number": b'{"type": 5, "user": 1}',
+    "a reply": b'{"type": "done"}',
+    "a fact": b'{"type": "orderStatusChanged", "orderID": 1, "user": 1}',
+    "nested deep": b'{"type": "listCart", "user": ' + b"[" * 50_000,
+    "nested deep and closed": b'{"type": "listCart", "user": %s}'
+    % (b"[" * 9_000 + b"]" * 9_000),
+    "a huge number": b'{"type": "listCart", "user": %s}' % (b"9" * 100_000),
+    "a huge exponent": b'{"type": "listCart", "user": 1e999999999}',
+    "infinity": b'{"type": "listCart", "user": Infinity}',
+    "300 KB of spaces": b" " * 300_000,
+    "300 KB of spaces around a request": b'{"type": "listCart",%s"user": 1}'
+    % (b" " * 300_000),
+    "a megabyte": b"x" * 1_040_000,
+    "a lone surrogate": rb'{"type": "\ud800", "user": 1}',
+    "many wrong fields": json.dumps(
+        {"type": "listCart"} | dict.fromkeys(map(str, range(9000)))
+    ).encode(),
+}
+HEADERS: dict[str, tuple[Header, ...]] = {
+    "a key of letters that are not ASCII": (("idempotency-key", "ключ".encode()),),
+    "a key that is not UTF-8": (("idempotency-key", b"\xff\xfe"),),
+    "a key of 129 characters": (("idempotency-key", b"k" * 129),),
+    "an empty key": (("idempotency-key", b""),),
+    "a key with a space": (("idempotency-key", b"a b"),),
+    "a key with a line end": (("idempotency-key", b"a\r\n"),),
+    "100 KB of headers": (("x-much", b"x" * 100_000),),
+    "a bad reply partition": (("kafka_replyPartition", b"one"),),
+}
+HARMLESS: dict[str, tuple[Header, ...]] = {
+    "null values": (("x-null", None), ("traceparent", None), ("idempotency-key", None)),
+    "values that are not UTF-8": (("x", b"\xff\x00"), ("traceparent", b"\xff\xfe")),
+    "an empty name": (("", b"x"),),
+    "the same name twice": (("x", b"1"), ("x", b"2")),
+    "a name that is not ASCII": (("имя", b"1"),),
+    "a thousand headers": tuple((f"x-{n}", b"1") for n in range(1000)),
+    "a null reply partition": (("kafka_replyPartition", None),),
+}
+TOPICS = {"cart.requests": "cart.dlq", "order.requests": "order.dlq"} | {
+    "stock.requests": "stock.dlq"
+}
+
+
+def _owner(fresh: Fresh, topic: str) -> Letter:
+    """Return a request of that topic that has an answer and no effect."""
+    match topic:
+        case "cart.requests":
+            return letter("listCart", {"user": fresh.user()})
+        case "order.requests":
+            items = [{"sku": fresh.sku(), "count": 1}]
+            return letter("createOrder", {"user": fresh.user(), "items": items})
+        case _:
+            return letter("stocks", {"sku": fresh.sku()})
+
+
+async def _buried(kafka: Kafka, topic: str, sent: Letter, at) -> ConsumerRecord:
+    """Return the dead letter of what was sent, after a look at all of it."""
+    offset = ("dlq.offset", str(at.offset).encode())
+    partition = ("dlq.partition", str(at.partition).encode())
+    [dead] = await kafka.find(
+        TOPICS[topic], lambda r: offset in r.headers and partition in r.headers
+    )
+    assert (dead.key, dead.value) == (sent.key, sent.value)
+    assert dead.headers[: len(sent.headers)] == sent.headers
+    why = dict(dead.headers[len(sent.headers) :])
+    assert why.keys() == {"dlq.reason", "dlq.topic", "dlq.partition", "dlq.offset"}
+    assert why["dlq.topic"] == topic.encode()
+    assert 0 < len(why["dlq.reason"]) < 1000
+    return dead
+
+
+async def _next_one_is_served(kafka: Kafka, proper: Letter, partition: int) -> None:
+    began = time.monotonic()
+    reply = await kafka.ask(replace(proper, partition=partition))
+    assert answer_of(reply.value).code is None
+    assert time.monotonic() - began < AT_ONCE_SECONDS
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
+async def test_a_value_that_is_none_is_a_dead_letter_and_the_next_one_is_served(
+    kafka: Kafka, fresh: Fresh, topic: str, value: bytes | None
+):
+    if topic != "cart.requests" and value and b"listCart" in value:
+        value = value.replace(b"listCart", b"addToCart")
+    proper = _owner(fresh, topic)
+    sent = replace(proper, value=value, headers=(("x", b"\xff"), ("y", None)))
+    at = await kafka.send(sent)
+    await _next_one_is_served(kafka, proper, at.partition)
+    await _buried(kafka, topic, sent, at)
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+@pytest.mark.parametrize("headers", HEADERS.values(), ids=HEADERS.keys())
+async def test_headers_that_make_no_sense_are_a_dead_letter_too(
+    kafka: Kafka, fresh: Fresh, topic: str, headers: tuple[Header, ...]
+):
+    proper = _owner(fresh, topic)
+    sent = replace(proper, headers=headers)
+    at = await kafka.send(sent)
+    await _next_one_is_served(kafka, proper, at.partition)
+    await _buried(kafka, topic, sent, at)
+
+
+@pytest.mark.parametrize("headers", HARMLESS.values(), ids=HARMLESS.keys())
+async def test_headers_of_other_people_do_no_harm(
+    kafka: Kafka, http: HttpDoor, fresh: Fresh, headers: tuple[Header, ...]
+):
+    sku = await received(http, fresh, 2)
+    sent = replace(letter("stocks", {"sku": sku}), headers=headers)
+    for partition in (None, 0, 1):  # at home, and where it must be passed on
+        reply = await kafka.ask(replace(sent, partition=partition))
+        assert json.loads(reply.value)["stocks"] == [{"warehouseID": 1, "count": 2}]
+
+
+async def test_whoever_wants_a_reply_hears_that_it_was_a_bad_request(
+    kafka: Kafka, fresh: Fresh
+):
+    for topic in TOPICS:
+        for value in (b"", b"hello", b"{}"):
+            sent = replace(_owner(fresh, topic), value=value)
+            answer = answer_of((await kafka.ask(sent)).value)
+            assert answer.code == "bad-request"
+            assert answer.text
+
+
+async def test_poison_with_a_bad_reply_topic_stops_nobody(
+    kafka: Kafka, http: HttpDoor, fresh: Fresh
+):
+    for topic in TOPICS:
+        proper, correlation_id = _owner(fresh, topic), kafka.correlation_id()
+        sent = replace(proper, value=b"\xff").with_headers(
+            (CORRELATION_ID, correlation_id), (REPLY_TOPIC, b"cart.requests")
+        )
+        at = await kafka.send(sent)
+        await _next_one_is_served(kafka, proper, at.partition)
+
+
+async def test_poison_under_the_owners_key_changes_nothing_of_his(
+    kafka: Kafka, http: HttpDoor, fresh: Fresh
+):
+    sku = fresh.sku()
+    await receive(http, sku, 4)
+    proper = letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 1})
+    for value in VALUES.values():
+        await kafka.send(replace(proper, value=value))
+    await kafka.ask(proper)
+    assert await stocks(http, sku) == {1: 5}
+
+
+async def test_order_events_that_make_no_sense_are_dead_letters_of_notifications(
+    kafka: Kafka, fresh: Fresh
+):
+    for value in (b"", None, b"hello", b'{"type": "stocks", "sku": 1}'):
+        mark = ("mark", fresh.key().encode())
+        await kafka.send(Letter("order.events", value, b"1", (mark,)))
+        [dead] = await kafka.find("notifications.dlq", lambda r, m=mark: m in r.headers)
+        assert dead.value == value
