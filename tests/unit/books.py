@@ -13,7 +13,7 @@ from schemas.cause import Cause
 from schemas.contract import Contract, Refused
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 
-from .partition import Rows, Turn
+from .partition import Partition, Rows, Turn
 from .world import World
 
 
@@ -61,8 +61,8 @@ class Books:
         self._read_answers()
         for partition in world.all():
             rows = self.replayed[partition.name] = Rows()
-            partition.version = 0
-            for turn in partition.fold(0, len(partition.log), rows):
+            anew = Partition(partition.aggregate, partition.name, partition.log)
+            for turn in anew.fold(0, len(anew.log), rows):
                 self._note(turn)
 
     def done(self, kind: type[Contract]) -> list[tuple[Wish, Contract]]:

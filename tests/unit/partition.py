@@ -37,15 +37,48 @@ class Turn(NamedTuple):
 
 @dataclass
 class Partition:
-    """A partition of a request topic, and of the table that is folded from it."""
+    """A partition of a request topic, and of the table that is folded from it.
+
+    Attributes:
+        writes: the rows with their versions, as each write since the last commit or crash
+            left them; a crash may take any number of the newest, but not the first.
+        position: of the next record.
+        committed: where it goes on after a crash.
+    """
 
     aggregate: Aggregate[Any, Any, Any]
     name: str
     log: list[Record] = field(default_factory=list)
-    rows: Rows = field(default_factory=dict)
-    version: int = 0
+    writes: list[tuple[Rows, int]] = field(default_factory=lambda: [({}, 0)])
     position: int = 0
     committed: int = 0
+
+    @property
+    def rows(self) -> Rows:
+        rows, _ = self.writes[-1]
+        return rows
+
+    @property
+    def version(self) -> int:
+        """The offset after the last record that is folded into the rows."""
+        _, version = self.writes[-1]
+        return version
+
+    def write(self, rows: Rows, version: int) -> None:
+        if rows != self.rows:
+            self.writes.append((rows, max(version, self.version)))
+
+    def crash(self, lost: int) -> None:
+        """Go back to the last commit, without so many of the newest writes.
+
+        Those that are left have been read from the changelog: they stay for good.
+        """
+        self.writes = [self.writes[len(self.writes) - 1 - lost]]
+        self.position = self.committed
+
+    def commit(self) -> None:
+        del self.writes[:-1]
+        self.committed = self.position
 
     def fold(self, start: int, end: int, rows: Rows) -> Iterator[Turn]:
         """Let records take their turns on top of rows, which change."""

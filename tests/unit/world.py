@@ -5,9 +5,10 @@ What the runtime promises is modelled, and nothing beyond it:
 - a partition's records take their turns in log order, in runs of a few; the rows that a
   run wrote are written all at once, with the offset up to which they go (the version);
 - a run's commands are sent before its replies and facts, in any order among themselves;
-- a partition may crash at any moment of a run: with its rows written or not, and some of
-  its messages sent. It goes on from its last commit, which may be many runs ago; a record
-  below the version was folded in before, and is told so (`seen`);
+- a partition may crash at any moment of a run, with some of its messages sent. It goes on
+  from its last commit, which may be many runs ago. What was written since then may be lost
+  from some run on, although its messages were sent; a record below the version that is left
+  was folded in before, and is told so (`seen`);
 - any message may arrive twice, the second time much later.
 
 One thing is worse than in production: a message may be overtaken by later ones, even on its
@@ -121,19 +122,18 @@ class World:
         rows = dict(partition.rows)
         turns = list(partition.fold(partition.position, end, rows))
         letters = self._letters(turns)
+        partition.write(rows, end)
+        partition.position = end
         crashes = self._crashes > 0 and self.random.random() < 0.15
         sent = self.random.randint(0, len(letters)) if crashes else len(letters)
-        if rows != partition.rows and not (crashes and self.random.random() < 0.5):
-            partition.rows, partition.version = rows, max(partition.version, end)
         for cause, message in letters[:sent]:
             self._send(message, cause)
         if crashes:
             self._crashes -= 1
-            partition.position = partition.committed
-            return
-        partition.position = end
-        if self.random.random() < 0.15:
-            partition.committed = end
+            newest = self.random.randint(0, len(partition.writes) - 1)
+            partition.crash(lost=self.random.choice((0, newest)))
+        elif self.random.random() < 0.15:
+            partition.commit()
 
     def _letters(self, turns: Sequence[Turn]) -> list[tuple[Cause, Message]]:
         """Commands in any order first, and then the rest."""
