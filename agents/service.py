@@ -1,7 +1,7 @@
 """A service: a Faust app, the agents and tables in it, and the process that runs it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
@@ -30,7 +30,7 @@ class Service:
         self,
         aggregate: Aggregate[Any, Any, Any],
         watch: Watcher | None = None,
-        recovered: Callable[[], None] | None = None,
+        recovered: Callable[[], Awaitable[None]] | None = None,
     ) -> AggregateAgent:
         """Add an aggregate: a table, and the agent that serves its requests.
 
@@ -45,7 +45,7 @@ class Service:
         async def on_recover() -> None:
             await agent.open()
             if recovered is not None:
-                recovered()
+                await recovered()
 
         table.on_recover(on_recover)
         self.agent(aggregate.requests, agent.run)

@@ -1,5 +1,6 @@
 """LOMS on Kafka: orders, stock, and the deadlines of orders."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,7 @@ from schemas.stock import StockRequest
 from topics.catalog import ORDER_REQUESTS, ORDERS, STOCK, STOCK_REQUESTS
 
 TICK_SECONDS = 0.25
+ROWS_AT_ONCE = 10_000
 
 ORDER: Aggregate[Order | None, OrderRequest, order.OrderEvent] = Aggregate(
     requests=ORDER_REQUESTS,
@@ -61,12 +63,14 @@ class Loms:
         for key, row in touched:
             self._deadlines.watch(partition, key, row)
 
-    def _refill(self) -> None:
+    async def _refill(self) -> None:
         """Take in all that await payment, after the partitions have changed."""
         self._deadlines.forget_all()
         store = self._orders.store
         for partition in store.progress:
-            for key, value in store.rows(partition):
+            for number, (key, value) in enumerate(store.rows(partition)):
+                if not number % ROWS_AT_ONCE:
+                    await asyncio.sleep(0)  # a million rows take seconds
                 # Only the last step counts, and only few rows are worth parsing.
                 if value.startswith(_AWAITING, value.rfind(_STATUS) + len(_STATUS)):
                     row: Order = ORDER.adapters[0].validate_json(value)

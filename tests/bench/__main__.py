@@ -7,7 +7,6 @@ preloaded is read from the first reply on: start-up is not part of it.
 import asyncio
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -27,6 +26,7 @@ from topics.topic import Kind, Topic
 ROUNDS = 3
 COMMANDS = 60_000
 SKUS = 20_000
+FLOOR = "bare aiokafka echo"
 
 
 def receive_stock(number: int) -> tuple[str, dict[str, Any]]:
@@ -64,21 +64,29 @@ async def broker(directory: Path) -> AsyncIterator[str]:
         kafka.stop()
 
 
-@asynccontextmanager
-async def process(*words: str, **environment: str) -> AsyncIterator[None]:
-    """A Python process, for as long as it is measured."""
-    running = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *words,
-        env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield
-    finally:
+async def rate_of(replies: Replies, *words: str, **environment: str) -> float:
+    """Return the rate at which a Python process answers what was preloaded.
+
+    Raises:
+        RuntimeError: it ended before it had answered all.
+    """
+    with tempfile.TemporaryFile() as log:
+        running = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *words,
+            env={**os.environ, **environment},
+            stdout=log,
+            stderr=log,
+        )
+        counting = asyncio.create_task(replies.rate(COMMANDS))
+        ended = asyncio.create_task(running.wait())
+        await asyncio.wait({counting, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not counting.done():
+            log.seek(0)
+            raise RuntimeError(f"{words} ended: {log.read()[-1000:].decode()}")
         running.terminate()
-        await running.wait()
+        await ended
+        return counting.result()
 
 
 async def measure(bootstrap: str, directory: Path) -> dict[str, list[float]]:
@@ -93,19 +101,19 @@ async def measure(bootstrap: str, directory: Path) -> dict[str, list[float]]:
     }
     for _ in range(ROUNDS):
         await preload(bootstrap, REQUESTS, receive_stock, COMMANDS)
-        async with process("-m", "tests.bench.echo", bootstrap):
-            rates.setdefault("bare aiokafka echo", []).append(await replies.rate(COMMANDS))
+        rate = await rate_of(replies, "-m", "tests.bench.echo", bootstrap)
+        rates.setdefault(FLOOR, []).append(rate)
         for name, command in commands.items():
             await preload(bootstrap, "stock.requests", command, COMMANDS)
-            async with process("-m", "agents", "loms", **worker):
-                rates.setdefault(name, []).append(await replies.rate(COMMANDS))
+            rate = await rate_of(replies, "-m", "agents", "loms", **worker)
+            rates.setdefault(name, []).append(rate)
     await replies.consumer.stop()
     return rates
 
 
 def report(rates: dict[str, list[float]]) -> None:
     """Print a table, and a JSON line for each result."""
-    floor = median(rates["bare aiokafka echo"])
+    floor = median(rates[FLOOR])
     print(f"{'preloaded, one worker':<28}{'median/s':>10}{'x floor':>9}  rounds")
     for name, rounds in rates.items():
         middle = median(rounds)

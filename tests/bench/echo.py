@@ -31,7 +31,7 @@ async def echo(bootstrap: str) -> None:
             fetched = await consumer.getmany(timeout_ms=500, max_records=500)
             sent = [
                 await producer.send(
-                    REPLIES, record.value, key=record.key, headers=record.headers
+                    REPLIES, record.value, key=record.key, headers=list(record.headers)
                 )
                 for records in fetched.values()
                 for record in records
