@@ -40,7 +40,7 @@ def test_every_law_holds_whatever_the_order_of_delivery(seed):
 
 def test_the_days_are_eventful_enough_to_mean_something():
     seen = Counter()
-    for seed in SEEDS[:40]:
+    for seed in SEEDS[:25]:
         books = a_day(seed)
         seen.update(order.status for order in books.orders.values())
         told = (answer for answers in books.world.replies.values() for answer in answers)
@@ -81,7 +81,8 @@ def test_purchases_whose_order_id_is_taken_get_their_lines_back(seed, monkeypatc
 
 @pytest.mark.parametrize("seed", SEEDS[:30])
 def test_who_hears_of_a_failed_order_finds_its_goods_free(seed):
-    world = World(seed, delays=0)
+    # Not after a crash: see the expected failure in `test_order_ends`.
+    world = World(seed, crashes=0, delays=0)
     world.ask(ReceiveStock(sku=1, warehouse_id=7, count=1))
     world.settle()
     both = CreateOrder(user=1, items=(Item(sku=1, count=1), Item(sku=2, count=1)))
