@@ -1,0 +1,64 @@
+"""A real mail server, to which the shop's notices go for a while."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from tests.e2e.shop import Shop
+from tests.e2e.waiting import until
+from tests.standins.mail_sink import Mail, MailSink
+
+_MESSAGE_ID = re.compile(r"<order-(\d+)\.([a-z-]+)@example\.test>")
+
+
+class Notice(NamedTuple):
+    """A mail about an order's status."""
+
+    order_id: int
+    status: str
+    receivers: tuple[str, ...]
+    subject: str
+    text: str
+
+
+class Post:
+    """What has arrived."""
+
+    def __init__(self, sink: MailSink) -> None:
+        self.sink = sink
+
+    @property
+    def notices(self) -> list[Notice]:
+        """All of it, in order."""
+        return [_notice(mail) for mail in self.sink.mails]
+
+    async def about(self, order_id: int, number: int) -> list[Notice]:
+        """Wait for so many notices about an order; return all there are."""
+
+        def look() -> list[Notice]:
+            found = [one for one in self.notices if one.order_id == order_id]
+            return found if len(found) >= number else []
+
+        return await until(look, f"{number} mails about order {order_id}")
+
+
+@asynccontextmanager
+async def post(shop: Shop) -> AsyncIterator[Post]:
+    """Have notices sent to a mail server of ours, and no longer when this ends."""
+    sink = MailSink()
+    await sink.start()
+    notifications = shop["notifications-1"]
+    await notifications.restart(SMTP_URL=f"smtp://127.0.0.1:{sink.port}")
+    yield Post(sink)
+    await notifications.restart()
+    await sink.stop()
+
+
+def _notice(mail: Mail) -> Notice:
+    message = mail.message
+    found = _MESSAGE_ID.fullmatch(message["Message-ID"])
+    assert found, message["Message-ID"]
+    return Notice(
+        int(found[1]), found[2], mail.receivers, message["Subject"], message.get_content()
+    )
