@@ -68,10 +68,8 @@ class Aggregate(Generic[S, R, E]):
         """
         try:
             events = self.decide(state, request, cause)
-            if seen and events:
-                # It could happen now, and would have happened then: it was refused.
-                return state, [_refused(Code.UNAVAILABLE, "not done; ask again")]
-            after = reduce(self.evolve, events, state)
+            # What could happen now and did not happen then was refused then.
+            after = state if seen else reduce(self.evolve, events, state)
             return after, list(self.follow_up(after, request, cause))
         except Refusal as no:
             return state, [_refused(no.code, str(no))]

@@ -56,7 +56,7 @@ class Store:
 
     Attributes:
         progress: how far the rows go, by partition.
-        unacknowledged: changelog writes that the brokers have not confirmed yet.
+        unacknowledged: what was put in here and is not in the changelog for sure.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,6 +79,7 @@ class Store:
         stamp = version.to_bytes(_VERSION_BYTES, "big")
         for key, value in rows.items():
             writes.put(_stored_key(partition, key), stamp + value)
+        self.unacknowledged += 1
         self._db.write(writes, self._unlogged)
         self.progress[partition].version = version
 

@@ -235,17 +235,19 @@ def _after_checkout(cart: Cart, ended: CheckoutEnded) -> Cart:
 
 
 def _answer(cart: Cart, request: CartRequest, cause: Cause) -> Contract:
+    done = cart.done.get(cause.request_id)
     match request:
-        case AddToCart(user=user, sku=sku, count=count):
-            asks = CheckStock(sku=sku, user=user, count=count)
-            return Done() if cause.request_id in cart.done else asks
-        case Purchase(user=user):
-            order = order_id(user, purchase_id(cause.request_id))
-            return OrderPlaced(order_id=order)
         case ListCart(user=user) if cart.lines:
             return PriceCart(user=user, items=_items(cart.lines))
         case ListCart():
             return CartView(items=(), total_price=0)
+        case AddToCart(user=user, sku=sku, count=count) if done is None:
+            return CheckStock(sku=sku, user=user, count=count)
+        case _ if done != _name(request):
+            return Refused(code=Code.UNAVAILABLE, text="not done; ask again")
+        case Purchase(user=user):
+            order = order_id(user, purchase_id(cause.request_id))
+            return OrderPlaced(order_id=order)
         case _:
             return Done()
 

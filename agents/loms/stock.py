@@ -17,7 +17,7 @@ from typing import NamedTuple
 from agents.refusal import Refusal
 from schemas.cart import StockChecked
 from schemas.cause import Cause
-from schemas.contract import MAX_COUNT, MAX_GOODS, Code, Contract, Done
+from schemas.contract import MAX_COUNT, MAX_GOODS, Code, Contract, Done, Refused
 from schemas.order import StockReserved
 from schemas.stock import (
     CheckStock,
@@ -139,8 +139,10 @@ def follow_up(goods: Goods, request: StockRequest, _: Cause) -> Iterator[Contrac
         case CheckStock(user=user, sku=sku, count=count):
             most = min(sum(available.values()), MAX_COUNT)
             yield StockChecked(user=user, sku=sku, count=count, available=most)
-        case ReceiveStock():
+        case ReceiveStock() if isinstance(goods.entry, Receipt):
             yield Done()
+        case ReceiveStock():
+            yield Refused(code=Code.UNAVAILABLE, text="not done; ask again")
         case Reserve(order_id=order_id, sku=sku):
             given = isinstance(goods.entry, Reservation) and bool(goods.entry.parcels)
             yield StockReserved(order_id=order_id, sku=sku, reserved=given)

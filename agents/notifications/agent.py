@@ -50,8 +50,9 @@ class Notices:
             said = Said(ORDER_EVENTS)
             said.bury(record, str(refusal))
             await send(said)
-        row = {key: json.dumps(outcome).encode()}
-        await asyncio.wait([self._sent.write(record.partition, row, record.offset + 1)])
+        row, version = {key: json.dumps(outcome).encode()}, record.offset + 1
+        rows.put(record.partition, row, version)
+        await asyncio.wait([self._sent.append(record.partition, row, version)])
 
     async def _open(self) -> None:
         await self._sent.open()

@@ -13,12 +13,13 @@ from agents.runtime.changelog import Changelog
 from agents.runtime.desk import Desk
 from agents.runtime.fold import Fold
 from agents.runtime.open_batches import OpenBatches
-from agents.runtime.outbox import Outbox, Said, Sent
+from agents.runtime.outbox import Letter, Outbox, Said, Sent
 from agents.store import Store
 from agents.worker.batches import Batch
 from agents.worker.failstop import Heart, die
-from agents.worker.press import Acked, Press
+from agents.worker.press import Press
 
+Write = tuple[dict[bytes, bytes], int]
 Watcher = Callable[[int, Sequence[tuple[str, Any]]], None]
 
 
@@ -63,30 +64,33 @@ class AggregateAgent:
         return store
 
     async def _serve(self, event: Any) -> None:
-        """Fold a batch, write its rows, and send what follows in the order of R9."""
+        """Fold a batch and send its commands; the rest follows behind them."""
         batch: Batch = event.message.value
         said = Said(self._aggregate.requests)
-        written = self._fold(batch, said)
+        writes = self._fold(batch, said)
         self._heart.check()
         commands = await self._outbox.send(said.commands)
         before = self._last_said.get(batch.tp)
-        saying = asyncio.create_task(self._say(said, commands, before))
+        saying = asyncio.create_task(
+            self._say(batch.tp.partition, said.rest, writes, commands, before)
+        )
         self._last_said[batch.tp] = saying
-        self._open.settle(event, self._rest(commands.union(written), saying))
+        self._open.settle(event, self._rest(commands, saying))
 
-    def _fold(self, batch: Batch, said: Said) -> list[Acked]:
+    def _fold(self, batch: Batch, said: Said) -> list[Write]:
+        """Take each record's turn; return the rows to be written, with their versions."""
         partition = batch.tp.partition
         if partition not in self.store.progress:
             die("%s came before its rows were recovered", batch.tp)
         folded = self.store.progress[partition].version
-        written: list[Acked] = []
+        writes: list[Write] = []
         fold = Fold(self._aggregate, self.store, partition)
         for record in batch.records:
             self._turn(fold, said, record, seen=record.offset < folded)
             if fold.weigh(len(record.value or b"")):
-                written += self._write(fold, partition, record.offset + 1)
+                writes += self._put(fold, partition, record.offset + 1)
                 fold = Fold(self._aggregate, self.store, partition)
-        return written + self._write(fold, partition, batch.end)
+        return writes + self._put(fold, partition, batch.end)
 
     def _turn(self, fold: Fold, said: Said, record: ConsumerRecord, *, seen: bool) -> None:
         received = self._desk.take(record, said)
@@ -101,26 +105,34 @@ class AggregateAgent:
         for message in messages:
             said.say(message, received)
 
-    def _write(self, fold: Fold, partition: int, version: int) -> list[Acked]:
+    def _put(self, fold: Fold, partition: int, version: int) -> list[Write]:
         rows = fold.written()
         if not rows:
             return []
+        self.store.put(partition, rows, version)
         if self._watch is not None:
             self._watch(partition, fold.touched())
-        return [self._changelog.write(partition, rows, version)]
+        return [(rows, version)]
 
     async def _say(
         self,
-        said: Said,
+        partition: int,
+        rest: list[Letter],
+        writes: list[Write],
         commands: Sent,
         before: asyncio.Task[Sent] | None,
     ) -> Sent:
-        """Send replies and facts: behind the commands of this batch and those before."""
+        """Write rows, send replies and facts: behind all commands up to here (R9).
+
+        Rows too: what lies in the changelog has been said, so that a record that comes
+        again after a crash can be answered without anything being said late.
+        """
         if commands:
             await asyncio.wait(commands)
         if before is not None and not before.done():
             await before
-        return await self._outbox.send(said.rest)
+        written: Sent = {self._changelog.append(partition, *write) for write in writes}
+        return written | await self._outbox.send(rest)
 
     async def _rest(self, sent: Sent, saying: asyncio.Task[Sent]) -> None:
         """Wait until all that a batch caused is acknowledged."""

@@ -1,4 +1,4 @@
-"""Writing a table's rows: to disk at once, to the changelog as one record batch."""
+"""Writing a table's rows to its changelog: each time as one record batch."""
 
 from collections.abc import Mapping
 
@@ -25,30 +25,26 @@ class Changelog:
         self._topic = topic
         self._store = store
 
-    def write(self, partition: int, rows: Mapping[bytes, bytes], version: int) -> Acked:
-        """Write what a run of records came to.
-
-        The local rows go first: they may be ahead of the changelog, since they are not
-        trusted after a crash. The other way round, they could lack what others can see.
-        """
-        self._store.put(partition, rows, version)
-        return self._append(partition, rows, version)
-
     async def open(self) -> None:
         """Get ready to write, and put the true rows behind a frozen worker's last (T8)."""
         await self._press.partitions(self._topic.name)
         for partition, progress in self._store.progress.items():
             for row in progress.overtaken.values():
-                self._append(partition, {row.key: row.value}, row.version)
+                self._store.unacknowledged += 1
+                self.append(partition, {row.key: row.value}, row.version)
             progress.overtaken.clear()
 
-    def _append(
+    def append(
         self, partition: int, rows: Mapping[bytes, bytes | None], version: int
     ) -> Acked:
+        """Write rows that were put into the store, all of them or none.
+
+        The store goes first: its files may be ahead of the changelog, since they are not
+        trusted after a crash. The other way round they could lack what others have seen.
+        """
         progress = self._store.progress[partition]
         expected = progress.next_offset
         progress.next_offset += len(rows)
-        self._store.unacknowledged += 1
         tp = TopicPartition(self._topic.name, partition)
         headers = [(VERSION_HEADER, str(version).encode())]
         sent = self._press.send_together(tp, rows.items(), headers)

@@ -20,12 +20,11 @@ from topics.cluster import Cluster
 if TYPE_CHECKING:
     from agents.runtime.outbox import Letter
 
-PATIENCE = timedelta(seconds=2)
-"""How long such a reply may keep its cause from being committed."""
+GIVEN_UP_AFTER = timedelta(seconds=10)
+"""When a topic that was there takes nothing any more, since it was deleted just now."""
 
 KNOWN_FOR = timedelta(seconds=5)
 MAX_TOPICS = 10_000
-MAX_WAITING = 10_000
 
 log = logging.getLogger(__name__)
 
@@ -39,55 +38,42 @@ class ForeignReplies:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._there: TTLCache[str, bool] = TTLCache(MAX_TOPICS, KNOWN_FOR.total_seconds())
-        self._looking_up: dict[str, asyncio.Task[bool]] = {}
-        self._waiting = 0
+        self._there: TTLCache[str, asyncio.Task[bool]] = TTLCache(
+            MAX_TOPICS, KNOWN_FOR.total_seconds()
+        )
         self._clients: asyncio.Task[tuple[Press, AIOKafkaAdminClient]] | None = None
 
     async def post(self, letters: "list[Letter]") -> None:
-        """Send letters; return when they have arrived, or were given up."""
-        if self._waiting + len(letters) > MAX_WAITING:
-            log.warning("replies dropped number=%d reason=too-many-waiting", len(letters))
-            return
-        self._waiting += len(letters)
-        try:
-            async with asyncio.timeout(PATIENCE.total_seconds()):
-                await asyncio.gather(*map(self._send, _by_topic(letters)))
-        except (KafkaError, TimeoutError) as error:
-            log.warning("replies dropped number=%d reason=%r", len(letters), error)
-        finally:
-            self._waiting -= len(letters)
+        """Send letters; return when they have arrived, or can't."""
+        await asyncio.gather(*map(self._send, _by_topic(letters)))
 
     async def _send(self, letters: "list[Letter]") -> None:
         """Send letters to one topic."""
         topic = letters[0].topic
-        there = self._there.get(topic)
-        if there is None:
-            there = await self._look_up(topic)
-        if not there:
-            log.warning("replies dropped topic=%s reason=no-such-topic", topic)
-            return
-        press, _ = await self._connected()
-        sent = {
-            await press.send(topic, each.key, each.value, each.headers, each.partition)
-            for each in letters
-        }
-        await asyncio.wait(sent)
-
-    async def _look_up(self, topic: str) -> bool:
-        """Find out whether a topic is there; once for all that wait for it."""
-        if topic not in self._looking_up:
-            self._looking_up[topic] = asyncio.create_task(self._is_there(topic))
-            self._looking_up[topic].add_done_callback(
-                lambda _: self._looking_up.pop(topic, None)
-            )
-        return await asyncio.shield(self._looking_up[topic])
+        try:
+            if not await self._is_there(topic):
+                log.warning("replies dropped topic=%s reason=no-such-topic", topic)
+                return
+            press, _ = await self._connected()
+            sent = {
+                await press.send(topic, each.key, each.value, each.headers, each.partition)
+                for each in letters
+            }
+            await asyncio.wait(sent)
+        except KafkaError as error:
+            log.warning("replies dropped topic=%s reason=%r", topic, error)
 
     async def _is_there(self, topic: str) -> bool:
+        """Tell whether a topic exists; looked up once for all that wait for it."""
+        there = self._there.get(topic)
+        if there is None:
+            there = self._there[topic] = asyncio.create_task(self._look_up(topic))
+        return await asyncio.shield(there)
+
+    async def _look_up(self, topic: str) -> bool:
         _, admin = await self._connected()
         (told,) = await admin.describe_topics([topic])
-        self._there[topic] = bool(told["partitions"])
-        return self._there[topic]
+        return bool(told["partitions"])
 
     async def _connected(self) -> tuple[Press, AIOKafkaAdminClient]:
         failed = self._clients and self._clients.done() and self._clients.exception()
@@ -97,7 +83,11 @@ class ForeignReplies:
 
     async def _connect(self) -> tuple[Press, AIOKafkaAdminClient]:
         options = self._cluster.client_options()
-        producer = AIOKafkaProducer(**options, acks="all", enable_idempotence=True)
+        producer = AIOKafkaProducer(
+            **options,
+            acks="all",  # and not idempotent: a record given up would leave a hole
+            request_timeout_ms=GIVEN_UP_AFTER // timedelta(milliseconds=1),
+        )
         admin = AIOKafkaAdminClient(**options)
         await producer.start()
         await admin.start()

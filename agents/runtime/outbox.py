@@ -11,6 +11,7 @@ from agents.aggregate import Message
 from agents.runtime.foreign import ForeignReplies
 from agents.runtime.inbox import Conversation, Received
 from agents.worker.press import Headers, Press
+from schemas.cart import OrderSettled
 from schemas.cause import ForPurchase
 from schemas.contract import Contract
 from schemas.order import OrderStatusChanged
@@ -59,8 +60,10 @@ class Said:
             self.reply(message, received.conversation, received.key)
         elif home.kind is Kind.REQUESTS:
             headers = received.riding(purchase)
-            self.commands.append(
-                Letter(home.name, home.key_of(message), message.to_json(), headers)
+            letter = Letter(home.name, home.key_of(message), message.to_json(), headers)
+            # How an order ended is the reply to a purchase, by way of its cart.
+            (self.rest if isinstance(message, OrderSettled) else self.commands).append(
+                letter
             )
         elif isinstance(message, OrderStatusChanged):
             event_id = (names.EVENT_ID, message.event_id.encode())

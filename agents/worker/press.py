@@ -87,7 +87,10 @@ class Press:
         return self._open(tp, builder)
 
     def _open(self, tp: TopicPartition, builder: Any) -> Acked:
-        batch = self._producer()._message_accumulator._append_batch(builder, tp)
+        accumulator = self._producer()._message_accumulator
+        if accumulator._exception is not None:
+            raise accumulator._exception  # its sender has ended: nothing would leave
+        batch = accumulator._append_batch(builder, tp)
         batch.future.add_done_callback(self._sent)
         return batch.future
 

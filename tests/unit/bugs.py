@@ -74,8 +74,8 @@ BUGS = (
     Bug(
         "a record that was refused is carried out when it comes again",
         aggregate,
-        "if seen and events:",
-        "if False:",
+        "state if seen else reduce(",
+        "reduce(",
     ),
     Bug(
         "a cancelled order can be paid",
@@ -174,8 +174,8 @@ BUGS = (
     Bug(
         "goods are received twice",
         stock,
-        "if isinstance(goods.entry, Receipt):",
-        "if False:",
+        "    if isinstance(goods.entry, Receipt):\n",
+        "    if False:\n",
     ),
     Bug(
         "a reservation takes from the emptiest warehouse first",

@@ -89,7 +89,7 @@ def _after_second_thoughts(answers: list[Contract]) -> list[Contract]:
     """Leave out what was refused and judged anew when the record came again.
 
     An order keeps no refusals, as a cart does; who was not let pay while the order was new
-    may hear later that it is paid (`test_order_ends`: the test that is expected to fail).
+    may hear later that it is paid (README: Limits).
     """
     return answers[answers.index(Done()) :] if Done() in answers else answers[-1:]
 

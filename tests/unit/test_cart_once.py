@@ -107,7 +107,6 @@ def test_old_refusals_are_forgotten_so_that_a_cart_stays_small():
     assert REMEMBERED_REFUSALS == len(given(CART, *refused).state.refused)
 
 
-@pytest.mark.xfail(reason="told `unavailable`, and maybe done all the same", strict=True)
 def test_an_add_that_comes_again_asks_stock_again_though_the_line_has_filled_up():
     full = given(CART, line(FULL_LINE))
 

@@ -186,26 +186,10 @@ def test_what_was_refused_is_decided_afresh_for_a_new_attempt():
 def test_what_was_refused_is_not_done_when_the_record_comes_again():
     order = given(ORDER, *NEW, by(PAY, "it"), LAMP_YES, SOFA_YES)
 
-    order.when(PAY, seen=True, origin="it").then_refused(Code.UNAVAILABLE)
+    order.when(PAY, seen=True, origin="it").then_refused(Code.WRONG_STATUS)
 
 
 def test_the_creation_that_comes_again_after_the_end_hears_its_id_and_reserves_nothing():
     given(ORDER, *CANCELLED_WHILE_NEW).when(CREATE, seen=True).then_nothing().saying(
         fact(Status.NEW), PLACED
     )
-
-
-@pytest.mark.xfail(reason="an order keeps no refusals, as a cart does", strict=True)
-def test_what_was_refused_is_refused_again_for_the_same_attempt():
-    order = given(ORDER, *NEW, by(PAY, "it"), LAMP_YES, SOFA_YES)
-
-    order.when(PAY, origin="it").then_refused(Code.WRONG_STATUS)
-
-
-@pytest.mark.xfail(
-    reason="R9: it answers before the last answer of stock comes again", strict=True
-)
-def test_a_creation_that_comes_again_frees_the_goods_before_it_tells_of_the_failure():
-    outcome = given(ORDER, *FAILED).when(CREATE, seen=True)
-
-    assert Release(sku=LAMP, order_id=ID) in outcome.said

@@ -74,12 +74,3 @@ def test_what_is_sold_makes_room_and_another_warehouse_has_its_own():
     sold.when(receive(5)).saying(Done())
     sold.when(receive(6)).then_refused(Code.COUNT_TOO_LARGE)
     sold.when(receive(FULL, 8)).saying(Done())
-
-
-@pytest.mark.xfail(reason="stock keeps no refusals of receipts", strict=True)
-def test_a_receipt_that_was_refused_is_refused_again_for_the_same_attempt():
-    full = about_another(stocked({7: FULL}, reserve(5)))
-    full.when(receive(5), origin="it").then_refused(Code.COUNT_TOO_LARGE)
-
-    emptier = about_another(stocked({7: FULL}, reserve(5), SELL))
-    emptier.when(receive(5), origin="it").then_refused(Code.COUNT_TOO_LARGE)

@@ -81,8 +81,7 @@ def test_purchases_whose_order_id_is_taken_get_their_lines_back(seed, monkeypatc
 
 @pytest.mark.parametrize("seed", SEEDS[:30])
 def test_who_hears_of_a_failed_order_finds_its_goods_free(seed):
-    # Not after a crash: see the expected failure in `test_order_ends`.
-    world = World(seed, crashes=0, delays=0)
+    world = World(seed, delays=0)
     world.ask(ReceiveStock(sku=1, warehouse_id=7, count=1))
     world.settle()
     both = CreateOrder(user=1, items=(Item(sku=1, count=1), Item(sku=2, count=1)))

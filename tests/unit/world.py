@@ -4,7 +4,8 @@ What the runtime promises is modelled, and nothing beyond it:
 
 - a partition's records take their turns in log order, in runs of a few; the rows that a
   run wrote are written all at once, with the offset up to which they go (the version);
-- a run's commands are sent before its replies and facts, in any order among themselves;
+- a run's commands are sent first, in any order among themselves, then its rows are written,
+  then its replies and facts are sent; how an order ended counts as a reply to its cart;
 - a partition may crash at any moment of a run, with some of its messages sent. It goes on
   from its last commit, which may be many runs ago. What was written since then may be lost
   from some run on, although its messages were sent; a record below the version that is left
@@ -27,6 +28,7 @@ from typing import Any
 from agents.aggregate import Message
 from agents.checkout.agent import CART
 from agents.loms.agent import GOODS, ORDER
+from schemas.cart import OrderSettled
 from schemas.cause import Cause, ForPurchase
 from schemas.contract import Contract
 from schemas.order import OrderStatusChanged
@@ -38,6 +40,8 @@ from .partition import Partition, Record, Turn
 SHOP = (CART, ORDER, GOODS)
 PARTITIONS = 3
 MOST_STEPS = 20_000
+Letter = tuple[Cause, Message]
+
 A_MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -121,13 +125,15 @@ class World:
         end = min(partition.position + self.random.randint(1, 4), len(partition.log))
         rows = dict(partition.rows)
         turns = list(partition.fold(partition.position, end, rows))
-        letters = self._letters(turns)
-        partition.write(rows, end)
-        partition.position = end
+        commands, rest = self._letters(turns)
+        letters = [*commands, *rest]
         crashes = self._crashes > 0 and self.random.random() < 0.15
         sent = self.random.randint(0, len(letters)) if crashes else len(letters)
         for cause, message in letters[:sent]:
             self._send(message, cause)
+        if sent >= len(commands):
+            partition.write(rows, end)
+        partition.position = end
         if crashes:
             self._crashes -= 1
             newest = self.random.randint(0, len(partition.writes) - 1)
@@ -135,14 +141,15 @@ class World:
         elif self.random.random() < 0.15:
             partition.commit()
 
-    def _letters(self, turns: Sequence[Turn]) -> list[tuple[Cause, Message]]:
-        """Commands in any order first, and then the rest."""
+    def _letters(self, turns: Sequence[Turn]) -> tuple[list[Letter], list[Letter]]:
+        """Commands in any order, and the rest."""
         said = [(turn.cause, message) for turn in turns for message in turn.said]
-        commands = [
-            (cause, message) for cause, message in said if self._is_command(message)
-        ]
+        commands = [letter for letter in said if self._goes_first(letter[1])]
         self.random.shuffle(commands)
-        return commands + [one for one in said if not self._is_command(one[1])]
+        return commands, [letter for letter in said if not self._goes_first(letter[1])]
+
+    def _goes_first(self, message: Message) -> bool:
+        return self._is_command(message) and not isinstance(message, OrderSettled)
 
     def _is_command(self, message: Message) -> bool:
         request = message.request if isinstance(message, ForPurchase) else message
