@@ -66,6 +66,18 @@ class Consumer(driver.Consumer):
         self.app.let_partitions_go()
         await super().on_partitions_revoked(revoked)
 
+    async def on_partitions_assigned(
+        self, assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Take partitions over; changelogs are not for this consumer to read.
+
+        What it fetched of them nobody would take, and each such fetch holds up all others
+        of its broker for 100 ms.
+        """
+        changelogs = [tp for tp in assigned if self._is_changelog_tp(tp)]
+        self._thread._ensure_consumer().pause(*map(driver.ensure_aiokafka_TP, changelogs))
+        await super().on_partitions_assigned(assigned, generation_id)
+
     def stop_flow(self) -> None:
         """Stop delivering; what is being fetched now will be dropped."""
         self._epoch += 1
