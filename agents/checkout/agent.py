@@ -1,7 +1,7 @@
 """Carts on Kafka."""
 
 from agents.aggregate import Aggregate, one_row
-from agents.checkout import cart
+from agents.checkout import cart, saga
 from agents.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.cart import CartRequest
@@ -15,7 +15,7 @@ CART: Aggregate[cart.Cart | None, CartRequest, cart.CartEvent] = Aggregate(
     identify=cart.identify,
     decide=cart.decide,
     evolve=cart.evolve,
-    follow_up=cart.follow_up,
+    follow_up=saga.follow_up,
 )
 
 

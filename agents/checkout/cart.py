@@ -5,10 +5,11 @@
                                                                      or back if it failed
 
 No pending state for addToCart: the question carries all that its answer needs. A purchase
-under way is kept until its order has settled, so that it can be said again.
+under way is kept until its order has settled, so that it can be said again. What the cart
+has to say is in `saga`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -16,18 +17,14 @@ from agents.refusal import Refusal
 from schemas.cart import (
     AddToCart,
     CartRequest,
-    CartView,
     DeleteFromCart,
-    ListCart,
     OrderSettled,
     Purchase,
     StockChecked,
 )
-from schemas.cause import Cause, ForPurchase, purchase_id
-from schemas.contract import MAX_COUNT, MAX_LINES, Code, Contract, Done, Item, Refused
-from schemas.order import CreateOrder, OrderPlaced, Status, order_id
-from schemas.product import PriceCart
-from schemas.stock import CheckStock
+from schemas.cause import Cause
+from schemas.contract import MAX_COUNT, MAX_LINES, Code
+from schemas.order import Status
 
 REMEMBERED = 256
 REMEMBERED_REFUSALS = 32
@@ -137,26 +134,10 @@ def evolve(cart: Cart | None, event: CartEvent) -> Cart:
             return replace(cart, refused=refused)
 
 
-def follow_up(
-    cart: Cart | None, request: CartRequest, cause: Cause
-) -> Iterator[Contract | ForPurchase]:
-    """Say all that must be said now: the next question, or the reply."""
-    cart = cart or Cart()
-    if isinstance(request, OrderSettled):
-        yield _how_it_ended(request)
-    elif no := cart.refused.get(cause.origin):
-        yield Refused(code=no.code, text=no.text)
-    elif lines := cart.checkouts.get(cause.request_id):
-        order = CreateOrder(user=request.user, items=_items(lines))
-        yield ForPurchase(order, cause.request_id)
-    else:
-        yield _answer(cart, request, cause)
-
-
 def _carry_out(cart: Cart, request: CartRequest, cause: Cause) -> list[CartEvent]:
     under_way = cause.request_id in cart.checkouts  # though forgotten by `done`
     known = "purchase" if under_way else cart.done.get(cause.request_id)
-    if known is not None and known != _name(request):
+    if known is not None and known != name_of(request):
         raise Refusal(Code.KEY_REUSED, f"this idempotency key was used for: {known}")
     if known is not None:
         return []
@@ -168,7 +149,7 @@ def _carry_out(cart: Cart, request: CartRequest, cause: Cause) -> list[CartEvent
             return [_add(cart, request, cause)]
         case DeleteFromCart(sku=sku):
             left = cart.lines.get(sku, 0) - request.count
-            return [LineSet(sku, max(left, 0), cause.request_id, _name(request))]
+            return [LineSet(sku, max(left, 0), cause.request_id, name_of(request))]
         case Purchase():
             _check_purchase(cart)
             return [CheckedOut(cause.request_id)]
@@ -176,8 +157,8 @@ def _carry_out(cart: Cart, request: CartRequest, cause: Cause) -> list[CartEvent
             return []
 
 
-def _name(request: CartRequest) -> str:
-    """The request in words, to tell whether a key comes again with the same one."""
+def name_of(request: CartRequest) -> str:
+    """Return the request in words: a key may come again with the same one only."""
     match request:
         case AddToCart() | StockChecked():
             return f"addToCart {request.sku} {request.count}"
@@ -204,7 +185,7 @@ def _add(cart: Cart, checked: StockChecked, cause: Cause) -> LineSet:
     if total > checked.available:
         text = f"of sku {checked.sku}, {checked.available} can be bought, not {total}"
         raise Refusal(Code.INSUFFICIENT_STOCK, text)
-    return LineSet(checked.sku, total, cause.request_id, _name(checked))
+    return LineSet(checked.sku, total, cause.request_id, name_of(checked))
 
 
 def _check_purchase(cart: Cart) -> None:
@@ -232,34 +213,6 @@ def _after_checkout(cart: Cart, ended: CheckoutEnded) -> Cart:
     if ended.refused:
         done.pop(ended.request_id, None)
     return replace(cart, lines=lines, checkouts=checkouts, done=done)
-
-
-def _answer(cart: Cart, request: CartRequest, cause: Cause) -> Contract:
-    done = cart.done.get(cause.request_id)
-    match request:
-        case ListCart(user=user) if cart.lines:
-            return PriceCart(user=user, items=_items(cart.lines))
-        case ListCart():
-            return CartView(items=(), total_price=0)
-        case AddToCart(user=user, sku=sku, count=count) if done is None:
-            return CheckStock(sku=sku, user=user, count=count)
-        case _ if done != _name(request):
-            return Refused(code=Code.UNAVAILABLE, text="not done; ask again")
-        case Purchase(user=user):
-            order = order_id(user, purchase_id(cause.request_id))
-            return OrderPlaced(order_id=order)
-        case _:
-            return Done()
-
-
-def _how_it_ended(settled: OrderSettled) -> Contract:
-    if settled.order_id is None:
-        return Refused(code=Code.UNAVAILABLE, text="the order was not taken; ask again")
-    return OrderPlaced(order_id=settled.order_id)
-
-
-def _items(lines: Lines) -> tuple[Item, ...]:
-    return tuple(Item(sku=sku, count=count) for sku, count in sorted(lines.items()))
 
 
 def _noted(cart: Cart, request_id: str, request: str) -> Mapping[str, str]:

@@ -37,7 +37,7 @@ BUGS = (
     Bug(
         "a cart takes no notice of another request under the same key",
         cart,
-        "if known is not None and known != _name(request):",
+        "if known is not None and known != name_of(request):",
         "if False:",
     ),
     Bug(

@@ -16,6 +16,7 @@ MAY_IMPORT = {
 }
 PURE = {
     "agents/checkout/cart.py": {"schemas", "agents.refusal"},
+    "agents/checkout/saga.py": {"schemas", "agents.checkout.cart"},
     "agents/loms/order.py": {"schemas", "agents.refusal"},
     "agents/loms/saga.py": {"schemas", "agents.loms.order"},
     "agents/loms/stock.py": {"schemas", "agents.refusal"},
