@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from agents.checkout import cart
+from agents.checkout import saga
 from agents.loms import order
 from schemas import order as contracts
 from schemas.contract import SHARDS, Code, Item, Refused
@@ -65,7 +65,7 @@ def test_purchases_whose_order_id_is_taken_get_their_lines_back(seed, monkeypatc
         digest = contracts.order_id(user, request_id) // SHARDS
         return digest % 2 * SHARDS + user % SHARDS
 
-    monkeypatch.setattr(cart, "order_id", one_of_two)
+    monkeypatch.setattr(saga, "order_id", one_of_two)
     monkeypatch.setattr(order, "order_id", one_of_two)
     books = a_day(seed)
 
