@@ -45,7 +45,7 @@ def up(shop: Shop) -> None:
     saved = load(_noted(shop).directory)
     given = settings(os.environ) | (saved[1] if saved else {})
     try:
-        _bring_up(saved[0].scaled(os.environ) if saved else shop, given, "--build")
+        _bring_up(saved[0].scaled(os.environ) if saved else shop, given)
     except BaseException:
         if not saved:
             down(shop)
@@ -62,7 +62,7 @@ Try: make demo · make ps · make logs · make scale LOMS_WORKERS=2 · make down
 def scale(shop: Shop) -> None:
     """Change the numbers of containers; what the environment doesn't name stays."""
     if saved := load(_noted(shop).directory):
-        _bring_up(saved[0].scaled(os.environ), saved[1])
+        _bring_up(saved[0].scaled(os.environ), saved[1], "--no-build")
     ps(shop)
 
 
@@ -101,8 +101,8 @@ def _bring_up(shop: Shop, given: dict[str, str], *options: str) -> None:
     save(_noted(shop), given)
     scales = [f"checkout={shop.checkout_workers}", f"loms={shop.loms_workers}"]
     options += tuple(word for scale in scales for word in ("--scale", scale))
-    with step("images and containers"):
-        _compose(shop, given, "up", "-d", "--wait", "--remove-orphans", *options)
+    tell("  images and containers:")
+    _compose(shop, given, "up", "-d", "--wait", "--remove-orphans", *options)
     with step("until the owner of each partition answers"):
         opening = ("python", "-m", "agents.local.opening", "--marks", "/var/lib/shop")
         urls = (f"http://{name}:8080" for name in _gateways(shop))

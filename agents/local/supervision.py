@@ -27,10 +27,11 @@ _LONGEST_SOCKET_PATH = 90  # the kernel's limit is 108, and supervisord adds to 
 
 # A process that ran for `startsecs` is restarted whenever it dies. One that doesn't get
 # so far is tried again after 1, 2, 3, … seconds, and given up after `startretries`.
+# Logs have relative paths, since supervisord expands these twice.
 _DAEMON = """\
 ; Made by agents/local/supervision.py.
 [supervisord]
-directory={root}
+directory={run}
 logfile={run}/logs/supervisord.log
 pidfile={run}/supervisord.pid
 childlogdir={run}/logs
@@ -43,6 +44,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 _PROGRAM = """
 [program:{name}]
 command={command}
+directory={root}
 environment={environment}
 priority={priority}
 autostart=false
@@ -53,7 +55,7 @@ stopsignal=TERM
 stopwaitsecs={stop_seconds}
 killasgroup=true
 redirect_stderr=true
-stdout_logfile={run}/logs/{name}.log
+stdout_logfile=logs/{name}.log
 stdout_logfile_maxbytes=20MB
 stdout_logfile_backups=2
 """
@@ -110,7 +112,12 @@ class Supervisor:
         self.configure(processes)
         words = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)]
         ran = subprocess.run(
-            words, env=environment, capture_output=True, text=True, check=False
+            words,
+            cwd=self.directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         deadline = time.monotonic() + _START_SECONDS
         while not self.is_running:
@@ -123,9 +130,8 @@ class Supervisor:
         for name in ("logs", "state"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         places = {"run": _escaped(self.directory), "socket": _escaped(self.socket)}
-        text = _DAEMON.format(root=_escaped(REPOSITORY), **places)
-        text += "".join(_program(process, places["run"]) for process in processes)
-        self._config.write_text(text)
+        programs = (_program(process) for process in processes)
+        self._config.write_text(_DAEMON.format(**places) + "".join(programs))
 
     def run(self, names: Iterable[str]) -> None:
         """Start processes that don't run, without waiting until they are up."""
@@ -198,7 +204,7 @@ def _socket_path(directory: Path) -> Path:
     return short / f"{zlib.crc32(str(directory).encode()):08x}.sock"
 
 
-def _program(process: Process, run: str) -> str:
+def _program(process: Process) -> str:
     pairs = process.environment.items()
     return _PROGRAM.format(
         name=process.name,
@@ -206,7 +212,7 @@ def _program(process: Process, run: str) -> str:
         environment=",".join(f'{name}="{_escaped(value)}"' for name, value in pairs),
         priority=int(process.tier),
         stop_seconds=STOP_SECONDS,
-        run=run,
+        root=_escaped(REPOSITORY),
     )
 
 

@@ -1,0 +1,92 @@
+"""What `make` reads from the environment, and the processes that follow from it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agents.local.processes import Tier, processes
+from agents.local.shop import (
+    Shop,
+    ShopError,
+    forget,
+    from_environment,
+    load,
+    save,
+    settings,
+)
+
+
+def test_without_an_environment_there_is_one_of_each():
+    shop = from_environment({})
+    assert [one.name for one in processes(shop)] == [
+        "kafka",
+        "product-service",
+        "products-1",
+        "notifications-1",
+        "loms-1",
+        "checkout-1",
+        "gateway-1",
+    ]
+    assert shop.gateway_ports == [8080]
+
+
+def test_gateways_step_around_the_ports_of_others():
+    shop = from_environment({"GATEWAYS": "8"})
+    assert shop.gateway_ports == [8080, 8081, 8083, 8084, 8085, 8086, 8087, 8089]
+
+
+def test_a_cluster_and_a_product_service_that_are_given_are_not_started():
+    shop = from_environment({"KAFKA": "k:1", "PRODUCT_SERVICE": "p:2", "PARTITIONS": "3"})
+    names = {one.name: one for one in processes(shop)}
+    assert not {"kafka", "product-service"} & set(names)
+    assert names["products-1"].environment["PRODUCT_SERVICE"] == "p:2"
+    assert names["loms-1"].environment["KAFKA"] == "k:1"
+    assert names["gateway-1"].environment["PARTITIONS"] == "3"
+
+
+def test_each_worker_has_a_name_and_a_directory_of_its_own():
+    shop = from_environment({"LOMS_WORKERS": "3", "CHECKOUT_WORKERS": "2"})
+    own = [one.environment for one in processes(shop) if "WORKER" in one.environment]
+    assert len({one["WORKER"] for one in own}) == len(own) == 7
+    assert len({one["STATE_DIR"] for one in own}) == len(own)
+
+
+def test_each_gateway_has_an_index_and_a_port_of_its_own():
+    gateways = [one for one in processes(Shop(gateways=3)) if one.tier == Tier.GATEWAY]
+    indexes = [one.environment["GATEWAY_INDEX"] for one in gateways]
+    ports = [one.environment["GATEWAY_PORT"] for one in gateways]
+    assert (indexes, ports) == (["0", "1", "2"], ["8080", "8081", "8083"])
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x", "1.0", "65", "²"])
+def test_a_number_that_is_none_is_named(number: str):
+    with pytest.raises(ShopError, match="LOMS_WORKERS must be a number from 1 to 64"):
+        from_environment({"LOMS_WORKERS": number})
+
+
+def test_an_empty_variable_is_as_good_as_none():
+    assert from_environment({"KAFKA": "", "LOMS_WORKERS": ""}) == Shop()
+
+
+def test_scaling_changes_what_is_named_and_nothing_else():
+    shop = Shop(loms_workers=2, checkout_workers=3)
+    scaled = shop.scaled({"LOMS_WORKERS": "5", "PARTITIONS": "1"})
+    assert scaled == Shop(loms_workers=5, checkout_workers=3)
+
+
+def test_only_what_makes_another_shop_of_it_is_a_setting():
+    environment = {"PAYMENT_TIMEOUT_SECONDS": "3", "KAFKA": "k", "LOMS_WORKERS": "2"}
+    environment |= {"HOME": "/", "SMTP_URL": ""}
+    assert settings(environment) == {"PAYMENT_TIMEOUT_SECONDS": "3", "KAFKA": "k"}
+
+
+def test_a_running_shop_is_remembered_for_its_owner_alone(tmp_path: Path):
+    shop = Shop(tmp_path / "there", loms_workers=2)
+    save(shop, {"KAFKA": "digest"})
+    assert load(shop.directory) == (shop, {"KAFKA": "digest"})
+    (note,) = shop.directory.iterdir()
+    assert note.stat().st_mode & 0o777 == 0o600
+    assert json.loads(note.read_text())["shop"]["loms_workers"] == 2
+    forget(shop.directory)
+    assert load(shop.directory) is None

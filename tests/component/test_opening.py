@@ -1,0 +1,80 @@
+"""A shop is open when all of it serves, and its shelves are filled once."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from aiokafka.partitioner import DefaultPartitioner
+
+from agents.local import opening
+from agents.local.opening import NotOpenError, one_for_each, open_shop
+from tests.standins.catalogue import SAMPLE_STOCKS
+from topics.cluster import Cluster
+
+
+class Gateway:
+    """Answers anything, but says for how many calls it does not yet."""
+
+    def __init__(self) -> None:
+        self.not_yet = Counter[str]()
+        self.calls = Counter[str]()
+        self.keys: set[str] = set()
+        self.url = ""
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.calls[request.path] += 1
+        self.keys.add(request.headers.get("Idempotency-Key", ""))
+        if self.not_yet[request.path] > 0:
+            self.not_yet[request.path] -= 1
+            return web.json_response({}, status=503)
+        return web.json_response({}, status=404 if "Order" in request.path else 200)
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    one, app = Gateway(), web.Application()
+    app.router.add_route("*", "/{path:.*}", one.answer)
+    server = TestServer(app)
+    await server.start_server()
+    one.url = str(server.make_url("")).rstrip("/")
+    yield one
+    await server.close()
+
+
+@pytest.mark.parametrize("partitions", [1, 8, 50])
+def test_there_is_a_key_for_each_partition(partitions: int):
+    places = list(range(partitions))
+    keys = [str(number).encode() for number in one_for_each(partitions)]
+    found = {DefaultPartitioner()(key, places, places) for key in keys}
+    assert found == set(places)
+
+
+async def test_the_owner_of_each_partition_is_asked(
+    gateway: Gateway, kafka: str, tmp_path: Path
+):
+    gateway.not_yet.update({"/readyz": 2, "/stocks": 3, "/listCart": 1})
+    await open_shop([gateway.url], Cluster(kafka=kafka, partitions=8), tmp_path)
+    assert gateway.calls["/readyz"] == 3
+    assert gateway.calls["/stocks"] == 8 + 3
+    assert gateway.calls["/listOrder"] == 8
+    assert gateway.calls["/listCart"] == 8 + 1
+
+
+async def test_the_sample_stock_goes_in_once(gateway: Gateway, kafka: str, tmp_path: Path):
+    for _ in range(2):
+        await open_shop([gateway.url], Cluster(kafka=kafka), tmp_path / "marks")
+    assert gateway.calls["/receiveStock"] == len(SAMPLE_STOCKS)
+    assert len(gateway.keys - {""}) == len(SAMPLE_STOCKS)
+
+
+async def test_what_does_not_answer_is_named(
+    gateway: Gateway, kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(opening, "READY_SECONDS", 0.5)
+    gateway.not_yet["/stocks"] = 10**6
+    with pytest.raises(NotOpenError, match=r"no answer to http.*/stocks .*sku"):
+        await open_shop([gateway.url], Cluster(kafka=kafka), tmp_path)
+    assert not gateway.calls["/receiveStock"]

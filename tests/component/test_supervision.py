@@ -1,0 +1,118 @@
+"""Processes under a real supervisord."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agents.local.leftovers import MARK, end_leftovers
+from agents.local.processes import Process
+from agents.local.shop import ShopError
+from agents.local.supervision import Supervisor
+from agents.local.watch import Watch
+
+SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
+TELL = (sys.executable, "-c", "import os, time; print(os.environ['SAID'], flush=True);")
+WITHIN_SECONDS = 20.0
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    # A path that would be split, expanded or too long, if it were not taken care of.
+    one = Supervisor(tmp_path / "100% our own" / ("long" * 20))
+    yield one
+    if one.is_running:
+        one.shut_down()
+    end_leftovers(one.directory)
+
+
+def start(supervisor: Supervisor, *processes: Process) -> None:
+    environment = {**os.environ, MARK: str(supervisor.directory)}
+    supervisor.start(processes, environment)
+    supervisor.run(one.name for one in processes)
+
+
+def pid_of(supervisor: Supervisor, name: str) -> int:
+    return {one.name: one.pid for one in supervisor.statuses()}.get(name, 0)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    command = Path(f"/proc/{pid}/cmdline")
+    return command.exists() and command.read_bytes() != b""  # or nobody buried it yet
+
+
+def test_the_id_that_is_told_is_the_processes_own(supervisor: Supervisor):
+    start(supervisor, Process("a", SLEEP))
+    command = Path(f"/proc/{pid_of(supervisor, 'a')}/cmdline").read_bytes()
+    assert command.split(b"\0")[:3] == [word.encode() for word in SLEEP]
+
+
+def test_what_dies_is_started_again(supervisor: Supervisor):
+    start(supervisor, Process("a", SLEEP))
+    until(lambda: supervisor.statuses()[0].state == "RUNNING")
+    first = pid_of(supervisor, "a")
+    os.kill(first, signal.SIGKILL)
+    until(lambda: pid_of(supervisor, "a") not in (0, first))
+
+
+def test_a_process_gets_its_environment_to_the_letter(supervisor: Supervisor):
+    said = "100% of it, with spaces"
+    start(supervisor, Process("a", TELL, {"SAID": said}))
+    log = supervisor.log("a")
+    until(lambda: log.exists() and said in log.read_text())
+
+
+def test_another_list_stops_starts_and_leaves_alone(supervisor: Supervisor):
+    stays, goes, comes = (Process(name, SLEEP) for name in ("stays", "goes", "comes"))
+    start(supervisor, stays, goes)
+    before, gone = pid_of(supervisor, "stays"), pid_of(supervisor, "goes")
+    supervisor.run(supervisor.update([stays, comes]))
+    assert pid_of(supervisor, "stays") == before
+    assert pid_of(supervisor, "comes")
+    assert not is_alive(gone)
+    assert {one.name for one in supervisor.statuses()} == {"stays", "comes"}
+
+
+def test_stopping_waits_for_the_end(supervisor: Supervisor):
+    start(supervisor, Process("a", SLEEP), Process("b", SLEEP))
+    pid = pid_of(supervisor, "a")
+    supervisor.stop(["a", "b"])
+    assert not is_alive(pid)
+    supervisor.run(["a"])
+    assert pid_of(supervisor, "a")
+
+
+def test_who_waits_for_a_process_that_keeps_dying_is_told_why(supervisor: Supervisor):
+    dies = (sys.executable, "-c", "import sys; sys.exit('out of luck')")
+    start(supervisor, Process("unlucky", dies))
+    forever = Watch(supervisor).over(asyncio.sleep(600))
+    with pytest.raises(ShopError, match=r"unlucky does not come up: [\s\S]*out of luck"):
+        asyncio.run(forever)
+
+
+def test_what_a_killed_supervisor_leaves_behind_is_ended(supervisor: Supervisor):
+    start(supervisor, Process("a", SLEEP))
+    pid = pid_of(supervisor, "a")
+    os.kill(int((supervisor.directory / "supervisord.pid").read_text()), signal.SIGKILL)
+    until(lambda: not supervisor.is_running)
+    assert is_alive(pid)
+    assert end_leftovers(supervisor.directory) == 1
+    assert not is_alive(pid)
+
+
+def test_a_shop_in_another_directory_is_left_alone(supervisor: Supervisor, tmp_path: Path):
+    start(supervisor, Process("a", SLEEP))
+    assert end_leftovers(tmp_path / "elsewhere") == 0
+    assert is_alive(pid_of(supervisor, "a"))
