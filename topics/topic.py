@@ -1,5 +1,6 @@
 """What a topic is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -78,8 +79,11 @@ class Topic:
         return _SETTINGS[self.kind] | kept
 
     @cached_property
-    def _adapter(self) -> TypeAdapter[Contract]:
-        return TypeAdapter(self.carries)
+    def _validate(self) -> Callable[..., Contract]:
+        validate: Callable[..., Contract] = TypeAdapter(
+            self.carries
+        ).validator.validate_json
+        return validate
 
     def decode(self, value: bytes) -> Contract:
         """Read a record's value.
@@ -87,7 +91,7 @@ class Topic:
         Raises:
             pydantic.ValidationError: the value breaks the contract.
         """
-        return self._adapter.validate_json(value, by_alias=True, by_name=False)
+        return self._validate(value, by_alias=True, by_name=False)
 
     def key_of(self, message: Contract) -> bytes:
         """Return the record key of a message: decimal text."""

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
@@ -85,19 +86,25 @@ def converse(record: ConsumerRecord) -> Conversation:
     if not record.headers:
         return Conversation()
     given = dict(record.headers)
-    if sum(len(name) + len(value or b"") for name, value in record.headers) > MAX_HEADERS:
+    if sum([len(name) + len(value or b"") for name, value in record.headers]) > MAX_HEADERS:
         return Conversation(fault=f"headers: more than {MAX_HEADERS} bytes")
-    topic = (given.get(names.REPLY_TOPIC) or b"").decode("utf-8", "replace")
-    sound = REPLY_TOPIC.fullmatch(topic) is not None
+    topic, sound = _reply_topic(given.get(names.REPLY_TOPIC) or b"")
     partition, fault = _partition(given.get(names.REPLY_PARTITION))
     return Conversation(
         correlation_id=given.get(names.CORRELATION_ID),
         reply_topic=topic if sound else None,
         reply_partition=partition,
-        trace=tuple((name, given[name]) for name in names.TRACE if given.get(name)),
+        trace=tuple([(name, given[name]) for name in names.TRACE if given.get(name)]),
         refused_topic=topic if topic and not sound else None,
         fault=fault,
     )
+
+
+@lru_cache(maxsize=10_000)
+def _reply_topic(value: bytes) -> tuple[str, bool]:
+    """Return the topic that a header names, and whether it can be one of replies."""
+    topic = value.decode("utf-8", "replace")
+    return topic, REPLY_TOPIC.fullmatch(topic) is not None
 
 
 def receive(topic: Topic, record: ConsumerRecord, conversation: Conversation) -> Received:

@@ -9,17 +9,17 @@ partition, or opens one; all records of a batch share its future.
 import asyncio
 import random
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 from aiokafka.partitioner import murmur2
 from aiokafka.structs import RecordMetadata, TopicPartition
-from cachetools import LRUCache, cached
 
 Acked = asyncio.Future[RecordMetadata]
 Headers = list[tuple[str, bytes]]
 
 
-@cached(LRUCache(maxsize=100_000))
+@lru_cache(maxsize=100_000)
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the partition of a key, as Java's and aiokafka's clients choose it."""
     return int(murmur2(key) & 0x7FFFFFFF) % partitions
