@@ -1,0 +1,152 @@
+"""The commands that people type, against a shop of their own."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from agents.local.shop import REPOSITORY, settings
+from topics.broker.launch import is_free
+
+WITHIN_SECONDS = 60.0
+NAMES = {
+    "kafka",
+    "product-service",
+    "products-1",
+    "notifications-1",
+    "loms-1",
+    "checkout-1",
+    "gateway-1",
+}
+
+
+class Make:
+    """`make` with an environment."""
+
+    def __init__(self, directory: Path) -> None:
+        port = _free_ports()
+        neutral = settings(os.environ)
+        self.environment = {n: v for n, v in os.environ.items() if n not in neutral}
+        self.environment |= {
+            "RUN_DIR": str(directory),
+            "SHOP_WAY": "native",
+            "KAFKA_PORT": str(port),
+            "PRODUCT_PORT": str(port + 2),
+            "GATEWAY_PORT": str(port + 3),
+        }
+        self.gateway_port = port + 3
+
+    def __call__(self, *words: str, **different: str) -> str:
+        ran = self.attempt(*words, **different)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    def attempt(self, *words: str, **different: str) -> subprocess.CompletedProcess[str]:
+        environment = self.environment | different
+        command = ["make", "-s", "-C", str(REPOSITORY), *words]
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False
+        )
+
+    def stocks(self, sku: int) -> dict[int, int]:
+        url = f"http://127.0.0.1:{self.gateway_port}/stocks"
+        with urlopen(url, json.dumps({"sku": sku}).encode()) as answer:
+            stocks = json.load(answer)["stocks"]
+        return {stock["warehouseID"]: stock["count"] for stock in stocks}
+
+    def processes(self) -> dict[str, tuple[int, str]]:
+        rows = [line.split(" ") for line in self("ps").splitlines()]
+        return {name: (int(pid), state) for name, pid, state in rows}
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
+    """A running shop."""
+    one = Make(tmp_path_factory.mktemp("a shop"))
+    try:
+        one("run-all")
+        yield one
+    finally:
+        one("clean")
+
+
+def test_each_process_is_shown_by_its_own_id(make: Make):
+    shown = make.processes()
+    assert shown.keys() == NAMES
+    assert {state for _, state in shown.values()} == {"RUNNING"}
+    command = Path(f"/proc/{shown['kafka'][0]}/cmdline").read_bytes()
+    assert b"kafka.Kafka" in command
+
+
+def test_running_it_again_changes_nothing(make: Make):
+    before = make.processes()
+    assert "The shop is open" in make("run-all")
+    assert make.processes() == before
+
+
+def test_the_demo_walks_through_the_whole_story(make: Make):
+    story = make("demo")
+    for topic in ("cart.requests", "order.requests", "stock.requests", "order.events"):
+        assert topic in story
+    assert "That was all of it" in story
+
+
+def test_what_dies_comes_back(make: Make):
+    pid, _ = make.processes()["loms-1"]
+    os.kill(pid, signal.SIGKILL)
+    _until(lambda: make.processes()["loms-1"][0] not in (0, pid))
+    make("run-all")
+
+
+def test_scaling_adds_and_takes_away_and_remembers(make: Make):
+    before = make.processes()
+    make("scale", "LOMS_WORKERS=2", "GATEWAYS=2")
+    assert make.processes().keys() == NAMES | {"loms-2", "gateway-2"}
+    make("scale", "LOMS_WORKERS=1")
+    after = make.processes()
+    assert after.keys() == NAMES | {"gateway-2"}
+    assert {name: after[name] for name in NAMES} == before
+    make("scale", "GATEWAYS=1")
+
+
+def test_other_settings_start_it_anew_with_what_it_had(make: Make):
+    make("run-all", PAYMENT_TIMEOUT_SECONDS="1234")
+    pid, _ = make.processes()["loms-1"]
+    environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    assert b"PAYMENT_TIMEOUT_SECONDS=1234" in environment
+    assert make.stocks(1076963) == {7: 45, 10: 70}
+
+
+def test_a_port_that_is_taken_is_named_and_nothing_starts(make: Make, tmp_path: Path):
+    ran = make.attempt("run-all", RUN_DIR=str(tmp_path))
+    assert ran.returncode
+    assert f"port {make.gateway_port} is taken" in ran.stderr
+    assert make.attempt("ps", RUN_DIR=str(tmp_path)).returncode
+
+
+def test_what_is_stopped_runs_no_more(make: Make):
+    shown = make.processes()
+    make("down")
+    assert "does not run" in make.attempt("ps").stderr
+    assert not any(Path(f"/proc/{pid}/cwd").exists() for pid, _ in shown.values())
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def _free_ports() -> int:
+    while True:
+        first = random.randrange(20_000, 32_000, 8)
+        if all(map(is_free, range(first, first + 6))):
+            return first
