@@ -80,10 +80,8 @@ class Topic:
 
     @cached_property
     def _validate(self) -> Callable[..., Contract]:
-        validate: Callable[..., Contract] = TypeAdapter(
-            self.carries
-        ).validator.validate_json
-        return validate
+        adapter: TypeAdapter[Contract] = TypeAdapter(self.carries)
+        return adapter.validator.validate_json
 
     def decode(self, value: bytes) -> Contract:
         """Read a record's value.
