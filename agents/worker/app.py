@@ -13,6 +13,7 @@ from faust.transport.drivers import aiokafka as driver
 from yarl import URL
 
 from agents.store import Store
+from agents.worker.assignor import Assignor, RoundRobin
 from agents.worker.batches import Consumer
 from agents.worker.failstop import Heart, die
 from agents.worker.press import Acked, Press
@@ -119,11 +120,13 @@ def build(service: str, settings: WorkerSettings) -> App:
     tables.manager.Recovery = Recovery
     driver.Transport.Consumer = Consumer
     driver.Transport.Producer = Producer
+    driver.RoundRobinPartitionAssignor = RoundRobin
     session = settings.session_timeout.total_seconds()
     app = App(
         service,
         broker=[URL(f"kafka://{address}") for address in settings.kafka.split(",")],
         broker_credentials=_credentials(settings),
+        PartitionAssignor=Assignor,
         store="rows://",
         datadir=settings.state_dir,
         processing_guarantee="at_least_once",

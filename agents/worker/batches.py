@@ -89,7 +89,8 @@ class Consumer(driver.Consumer):
 
     async def perform_seek(self) -> None:
         """Go to the committed offsets, or to the beginning where there is none."""
-        await super().perform_seek()
+        if self.assignment():  # a spare worker has no partitions, and faust can't do that
+            await super().perform_seek()
         self._delivered.clear()
         fresh = [
             driver.ensure_aiokafka_TP(tp)
