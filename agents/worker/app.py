@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import faust
+from aiokafka.consumer import fetcher
 from faust import SASLCredentials, SSLCredentials, stores, tables
 from faust.stores import base
 from faust.transport.drivers import aiokafka as driver
@@ -16,6 +17,7 @@ from agents.store import Store
 from agents.worker.assignor import Assignor, RoundRobin
 from agents.worker.batches import Consumer
 from agents.worker.failstop import Heart, die
+from agents.worker.lenient import LenientRecords
 from agents.worker.press import Acked, Press
 from agents.worker.recovery import Recovery
 from agents.worker.settings import WorkerSettings
@@ -121,6 +123,7 @@ def build(service: str, settings: WorkerSettings) -> App:
     driver.Transport.Consumer = Consumer
     driver.Transport.Producer = Producer
     driver.RoundRobinPartitionAssignor = RoundRobin
+    fetcher.MemoryRecords = LenientRecords
     session = settings.session_timeout.total_seconds()
     app = App(
         service,
