@@ -2,7 +2,7 @@
 
 from aiokafka.structs import ConsumerRecord
 
-from agents.runtime.inbox import Poison, Received, converse, receive
+from agents.runtime.inbox import MAX_KEY, Poison, Received, converse, receive
 from agents.runtime.outbox import Said
 from agents.worker.press import partition_of
 from schemas.contract import Code, Refused
@@ -29,9 +29,10 @@ class Desk:
             about the record has been said, and the next one can be served (R6, R7).
         """
         conversation = converse(record)
+        key = record.key if len(record.key or b"") <= MAX_KEY else None
         if conversation.refused_topic is not None:
             text = f"no reply topic of callers: {conversation.refused_topic[:300]}"
-            said.reply(Refused(code=Code.BAD_REQUEST, text=text), conversation, record.key)
+            said.reply(Refused(code=Code.BAD_REQUEST, text=text), conversation, key)
             return None
         try:
             received = receive(self._topic, record, conversation)
@@ -39,7 +40,7 @@ class Desk:
             said.bury(record, str(poison))
             if conversation.reply_topic is not None:
                 no = Refused(code=Code.BAD_REQUEST, text=str(poison))
-                said.reply(no, conversation, record.key)
+                said.reply(no, conversation, key)
             return None
         if partition_of(received.key, self._partitions) != record.partition:
             said.forward(record, received)

@@ -20,6 +20,9 @@ MAX_HEADERS = 64 * 2**10
 MAX_VALUE = 256 * 2**10
 """No valid request comes near; what is smaller can be passed on and answered whole."""
 
+MAX_KEY = 2**10
+"""A key of ours is decimal text; what is longer is repeated in no reply."""
+
 MAX_REASON = 300
 INTERNAL = re.compile(r"[!-~]{1,256}")
 

@@ -9,7 +9,7 @@ from aiokafka.structs import ConsumerRecord
 
 from agents.aggregate import Message
 from agents.runtime.foreign import ForeignReplies
-from agents.runtime.inbox import Conversation, Received
+from agents.runtime.inbox import MAX_HEADERS, MAX_KEY, Conversation, Received
 from agents.worker.press import Headers, Press
 from schemas.cart import OrderSettled
 from schemas.cause import ForPurchase
@@ -20,6 +20,9 @@ from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES, HOME, TOPICS
 from topics.topic import Kind, Topic
 
 Sent = set[asyncio.Future[Any]]
+
+MAX_DEAD_LETTER = 2**20 + 2**18
+"""More than a request topic takes uncompressed, and less than a topic of these takes."""
 
 OURS = frozenset(topic.name for topic in TOPICS)
 
@@ -87,16 +90,28 @@ class Said:
         self.commands.append(Letter(self.source.name, received.key, record.value, headers))
 
     def bury(self, record: ConsumerRecord, reason: str) -> None:
-        """Send a record to the dead letters, byte for byte, with the reason."""
+        """Send a record to the dead letters, byte for byte, with the reason.
+
+        Only what its sender compressed can be larger than a dead letter: that is cut.
+        """
+        key, value, headers = record.key, record.value, list(record.headers)
+        if _size(headers) + len(key or b"") + len(value or b"") > MAX_DEAD_LETTER:
+            reason += "; cut, since it is too large to be kept whole"
+            headers = headers if _size(headers) <= MAX_HEADERS else []
+            key, value = key and key[:MAX_KEY], value and value[: MAX_DEAD_LETTER // 2]
         why = {
             "dlq.reason": reason,
             "dlq.topic": record.topic,
             "dlq.partition": str(record.partition),
             "dlq.offset": str(record.offset),
         }
-        headers = [*record.headers, *((name, text.encode()) for name, text in why.items())]
+        headers += [(name, text.encode()) for name, text in why.items()]
         topic = DEAD_LETTERS[self.source].name
-        self.commands.append(Letter(topic, record.key, record.value, headers))
+        self.commands.append(Letter(topic, key, value, headers))
+
+
+def _size(headers: Headers) -> int:
+    return sum(len(name) + len(value or b"") + 8 for name, value in headers)
 
 
 class Outbox:
