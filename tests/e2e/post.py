@@ -1,6 +1,7 @@
 """A real mail server, to which the shop's notices go for a while."""
 
 import re
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -27,18 +28,19 @@ class Post:
 
     def __init__(self, sink: MailSink) -> None:
         self.sink = sink
-
-    @property
-    def notices(self) -> list[Notice]:
-        """All of it, in order."""
-        return [_notice(mail) for mail in self.sink.mails]
+        self._read = 0
+        self._notices: defaultdict[int, list[Notice]] = defaultdict(list)
 
     async def about(self, order_id: int, number: int) -> list[Notice]:
-        """Wait for so many notices about an order; return all there are."""
+        """Wait for so many different notices about an order; return all, in order."""
 
         def look() -> list[Notice]:
-            found = [one for one in self.notices if one.order_id == order_id]
-            return found if len(found) >= number else []
+            for mail in self.sink.mails[self._read :]:
+                notice = _notice(mail)
+                self._notices[notice.order_id].append(notice)
+                self._read += 1
+            found = self._notices[order_id]
+            return found if len({one.status for one in found}) >= number else []
 
         return await until(look, f"{number} mails about order {order_id}")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from agents.local.processes import Process
 from agents.local.shop import REPOSITORY, settings
-from tests.e2e.waiting import until
 
 STOP_SECONDS = 20.0
 _PAUSE_SECONDS = 0.5
@@ -92,11 +91,6 @@ class Unit:
     def thaw(self) -> None:
         """Let its time go on (SIGCONT)."""
         self._process.send_signal(signal.SIGCONT)
-
-    async def started_again(self, starts: int) -> None:
-        """Wait until it was started more often than so many times; that was to be."""
-        await until(lambda: self.starts > starts and self.runs, f"{self.name} is back")
-        self.expected = self.starts
 
     def last_words(self) -> str:
         """What it said last, above all why it gave up."""

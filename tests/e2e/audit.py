@@ -1,0 +1,91 @@
+"""After the storm: every acknowledged call had exactly one effect, and nothing else had."""
+
+import asyncio
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from tests.e2e.doors import Door
+from tests.e2e.kafka import Kafka
+from tests.e2e.ledger import ledger
+from tests.e2e.post import Post
+from tests.e2e.traffic import CANCELLED, FAILED, OPEN, PAID, Shopper
+
+_PATHS = {
+    OPEN: ["new", OPEN],
+    PAID: ["new", OPEN, PAID],
+    CANCELLED: ["new", OPEN, CANCELLED],
+    FAILED: ["new", FAILED],
+}
+_FATES = {
+    OPEN: {"reserved"},
+    PAID: {"sold"},
+    CANCELLED: {"released"},
+    FAILED: {"released", "refused"},
+}
+
+
+async def audit(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
+    """Compare carts, orders, facts and stock with what the shoppers know."""
+    for shopper in shoppers:
+        await _carts_and_orders(shopper, door)
+    await kafka.caught_up()
+    _facts(shoppers, kafka)
+    await _stock(shoppers, kafka, door)
+
+
+async def _carts_and_orders(shopper: Shopper, door: Door) -> None:
+    answer = await door.insist("listCart", f"{shopper.user}", user=shopper.user)
+    shown = {item["sku"]: item["count"] for item in answer.reply["items"]}
+    assert shown == shopper.lines, shopper.user
+    found = await asyncio.gather(
+        *(door.do("listOrder", orderID=order) for order in shopper.orders)
+    )
+    for view, (order, (status, lines)) in zip(found, shopper.orders.items(), strict=True):
+        items = [{"sku": sku, "count": lines[sku]} for sku in sorted(lines)]
+        wanted = {"status": status, "user": shopper.user, "items": items}
+        assert view == wanted, order
+
+
+def _facts(shoppers: Sequence[Shopper], kafka: Kafka) -> None:
+    """No order but those that were acknowledged; each took its statuses in order."""
+    told: defaultdict[int, dict[int, list[str]]] = defaultdict(dict)
+    for record in kafka.seen["order.events"]:
+        fact = json.loads(record.value or b"{}")
+        if "orderID" in fact:
+            path = told[fact["user"]].setdefault(fact["orderID"], [])
+            if fact["status"] not in path:
+                path.append(fact["status"])
+    for shopper in shoppers:
+        wanted = {order: _PATHS[status] for order, (status, _) in shopper.orders.items()}
+        assert told[shopper.user] == wanted, shopper.user
+
+
+async def _stock(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
+    goods = shoppers[0].goods
+    for sku in goods.plenty:
+        kept = await ledger(kafka, door, sku)
+        assert kept.received == goods.received[sku], sku
+        mine = {
+            order: (status, lines[sku])
+            for shopper in shoppers
+            for order, (status, lines) in shopper.orders.items()
+            if sku in lines
+        }
+        assert kept.fates.keys() == mine.keys()
+        for order, (status, _) in mine.items():
+            assert kept.fates[order] in _FATES[status], (order, status)
+        pieces = Counter[str]()
+        for status, count in mine.values():
+            pieces[status] += count
+        assert kept.reserved.total() == pieces[OPEN]
+        assert kept.sold.total() == pieces[PAID]
+
+
+async def audit_notices(shoppers: Sequence[Shopper], mails: Post, *, once: bool) -> None:
+    """Compare the mails: one for each status, in order; once, or the first time."""
+    for shopper in shoppers:
+        for order, (status, _) in shopper.orders.items():
+            wanted = [step.replace(" ", "-") for step in _PATHS[status]]
+            got = [mail.status for mail in await mails.about(order, len(wanted))]
+            assert (got if once else list(dict.fromkeys(got))) == wanted, order

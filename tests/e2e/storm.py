@@ -1,0 +1,54 @@
+"""A crowd of shoppers in a shop to which bad things happen."""
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from tests.e2e.audit import audit
+from tests.e2e.doors import Door
+from tests.e2e.kafka import Kafka
+from tests.e2e.people import Fresh
+from tests.e2e.shop import Shop
+from tests.e2e.traffic import Crowd, Shopper, stocked
+
+SHOPPERS = 10
+STEPS = 2  # of each shopper, before, between and after
+
+
+@dataclass
+class Storm:
+    """Whoever is in it."""
+
+    shop: Shop
+    kafka: Kafka
+    doors: list[Door]
+    crowd: Crowd
+
+    @property
+    def shoppers(self) -> list[Shopper]:
+        """Those who know what must have become of all they asked for."""
+        return self.crowd.shoppers
+
+    async def over(self, *blows: Callable[[], Awaitable[None]]) -> None:
+        """Strike while they shop; then look what has become of all that was asked."""
+        await self.crowd.makes(STEPS)
+        for blow in blows:
+            await blow()
+            await self.crowd.makes(STEPS)
+        await self.crowd.goes_home()
+        await self.shop.serves()
+        await audit(self.shoppers, self.kafka, self.doors[0])
+
+
+@asynccontextmanager
+async def storm(
+    shop: Shop, kafka: Kafka, doors: list[Door], fresh: Fresh
+) -> AsyncIterator[Storm]:
+    """Let a crowd in; each shopper takes each door by chance."""
+    goods = await stocked(doors[0], fresh, 4)
+    crowd = Crowd(
+        [Shopper(fresh.user(), doors, goods, random.Random(n)) for n in range(SHOPPERS)]
+    )
+    yield Storm(shop, kafka, doors, crowd)
+    await crowd.goes_home()

@@ -1,0 +1,90 @@
+"""kill -9 of each process in turn, while a crowd goes on shopping through both doors."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.audit import audit_notices
+from tests.e2e.doors import HttpDoor, KafkaDoor
+from tests.e2e.people import Fresh
+from tests.e2e.post import Post, post
+from tests.e2e.shop import Shop
+from tests.e2e.storm import Storm, storm
+
+pytestmark = pytest.mark.slow
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def mails(running: Shop) -> AsyncIterator[Post]:
+    """A mail server to which the shop's notices go in these tests."""
+    async with post(running) as there:
+        yield there
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def crowded(
+    shop: Shop, gateways: list[HttpDoor], topics: KafkaDoor, fresh: Fresh, mails: Post
+) -> AsyncIterator[Storm]:
+    """A crowd, half of it at the gateways and half at Kafka."""
+    doors = [*gateways, topics, topics]
+    async with storm(shop, topics.kafka, doors, fresh) as there:
+        yield there
+
+
+@pytest.mark.parametrize(
+    ("victim", "times"),
+    [
+        ("gateway-1", 2),
+        ("checkout-1", 2),
+        ("loms-1", 2),
+        ("products-1", 1),
+        ("product-service", 1),
+    ],
+)
+async def test_every_acknowledged_call_has_one_effect_whoever_is_killed(
+    crowded: Storm, mails: Post, victim: str, times: int
+):
+    await crowded.over(*[crowded.shop[victim].crash] * times)
+    await audit_notices(crowded.shoppers, mails, once=True)
+
+
+async def test_no_notice_is_lost_when_their_sender_is_killed(crowded: Storm, mails: Post):
+    await crowded.over(*[crowded.shop["notifications-1"].crash] * 2)
+    await audit_notices(crowded.shoppers, mails, once=False)
+
+
+async def test_every_acknowledged_call_has_one_effect_when_all_workers_are_killed(
+    crowded: Storm, mails: Post
+):
+    async def crash_all() -> None:
+        names = ("checkout-1", "loms-1", "products-1", "notifications-1", "gateway-2")
+        await asyncio.gather(*(crowded.shop[name].crash() for name in names))
+
+    await crowded.over(crash_all)
+    await audit_notices(crowded.shoppers, mails, once=False)
+
+
+async def test_every_acknowledged_call_has_one_effect_when_the_broker_is_killed(
+    crowded: Storm, mails: Post
+):
+    shop = crowded.shop
+    await crowded.over(shop["kafka"].crash)
+    # Workers that could not be sure of anything without it have ended, as they must.
+    shop.forgive()
+    await audit_notices(crowded.shoppers, mails, once=False)
+
+
+async def test_workers_that_start_together_with_their_broker_get_all_their_partitions(
+    crowded: Storm, mails: Post
+):
+    shop = crowded.shop
+
+    async def power_cut() -> None:
+        units = [unit for unit in shop.units.values() if unit.runs]
+        await asyncio.gather(*(unit.crash() for unit in units))
+
+    await crowded.over(power_cut)
+    shop.forgive()
+    await audit_notices(crowded.shoppers, mails, once=False)
