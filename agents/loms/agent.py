@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from agents.aggregate import Aggregate, one_row
 from agents.loms import order, saga, stock
@@ -16,6 +17,9 @@ from schemas.stock import StockRequest
 from topics.catalog import ORDER_REQUESTS, ORDERS, STOCK, STOCK_REQUESTS
 
 TICK_SECONDS = 0.25
+ASK_AT_ONCE = 2_500
+"""10,000 a second: more would hold up the loop, of which the worker would die."""
+
 ROWS_AT_ONCE = 10_000
 
 ORDER: Aggregate[Order | None, OrderRequest, order.OrderEvent] = Aggregate(
@@ -81,8 +85,8 @@ class Loms:
         return None if value is None else ORDER.adapters[0].validate_json(value)
 
     async def _ask(self) -> None:
-        """Ask what is due; an order that is not asked now is asked a second later."""
-        questions = self._deadlines.overdue(datetime.now(UTC))
+        """Ask what is due; what is too much for one tick is asked at the next ones."""
+        questions = list(islice(self._deadlines.overdue(datetime.now(UTC)), ASK_AT_ONCE))
         await self._outbox.send(
             Letter(ORDER_REQUESTS.name, ORDER_REQUESTS.key_of(q), q.to_json(), [])
             for q in questions

@@ -31,6 +31,9 @@ from schemas.stock import (
     StocksView,
 )
 
+MAX_WAREHOUSES = 1000
+"""Of one sku: its shelf is one row, and its stocks are one reply."""
+
 Parcels = Mapping[int, int]
 
 
@@ -159,6 +162,10 @@ def _receive(goods: Goods, request: ReceiveStock, cause: Cause) -> list[Moved]:
             raise Refusal(Code.KEY_REUSED, text)
         return []
     shelf = goods.shelf or Shelf()
+    places = shelf.available.keys() | shelf.reserved.keys()
+    if warehouse not in places and len(places) >= MAX_WAREHOUSES:
+        text = f"a sku lies in at most {MAX_WAREHOUSES} warehouses"
+        raise Refusal(Code.COUNT_TOO_LARGE, text)
     there = shelf.available.get(warehouse, 0) + shelf.reserved.get(warehouse, 0)
     if there + count > MAX_GOODS:
         text = f"warehouse {warehouse} holds {there}; it can't pass {MAX_GOODS}"

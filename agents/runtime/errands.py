@@ -15,7 +15,7 @@ from agents.runtime.desk import Desk
 from agents.runtime.inbox import Received
 from agents.runtime.open_batches import OpenBatches
 from agents.runtime.outbox import Outbox, Said
-from agents.worker.failstop import Heart
+from agents.worker.failstop import Heart, die
 from topics.topic import Topic
 
 MOST = 512
@@ -50,6 +50,7 @@ class ErrandAgent:
         self._outbox = Outbox(app)
         self._open = OpenBatches()
         self._room = asyncio.Semaphore(MOST)
+        self._epoch = 0
         self._under_way: set[asyncio.Task[None]] = set()
         self._last: dict[Hashable, asyncio.Task[None]] = {}
         app.when_partitions_go(self._give_up)
@@ -57,13 +58,27 @@ class ErrandAgent:
     async def run(self, stream: Any) -> None:
         """Serve for ever."""
         async for event in stream.noack().events():
+            epoch = self._epoch
             await self._open.room()
             self._heart.check()
-            tasks = [await self._begin(record) for record in event.message.value.records]
-            self._open.settle(event, self._all(tasks))
+            tasks = [
+                self._begin(record)
+                for record in event.message.value.records
+                if await self._may_begin(epoch)
+            ]
+            self._open.settle(event, self._all(tasks, epoch))
 
-    async def _begin(self, record: ConsumerRecord) -> asyncio.Task[None]:
+    async def _may_begin(self, epoch: int) -> bool:
+        """Wait for room for one more errand; False if its partition has gone meanwhile."""
+        if epoch != self._epoch:
+            return False
         await self._room.acquire()
+        if epoch == self._epoch:
+            return True
+        self._room.release()
+        return False
+
+    def _begin(self, record: ConsumerRecord) -> asyncio.Task[None]:
         said = Said(self._topic)
         received = self._desk.take(record, said)
         if received is None:
@@ -91,14 +106,21 @@ class ErrandAgent:
         if sent := await self._outbox.send([*said.commands, *said.rest]):
             await asyncio.wait(sent)
 
-    async def _all(self, tasks: list[asyncio.Task[None]]) -> None:
-        await asyncio.gather(*tasks)
+    async def _all(self, tasks: list[asyncio.Task[None]], epoch: int) -> None:
+        """Wait for the end of a batch's errands; what was given up is not settled."""
+        if tasks:
+            await asyncio.wait(tasks)
+        if epoch != self._epoch:
+            raise asyncio.CancelledError
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         self._room.release()
+        if not task.cancelled() and task.exception() is not None:
+            die("an errand failed: %r", task.exception())
 
     def _give_up(self) -> None:
+        self._epoch += 1
         for task in self._under_way:
             task.cancel()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 from cachetools import TTLCache
 
 from agents.worker.press import Acked, Press
@@ -25,6 +25,8 @@ GIVEN_UP_AFTER = timedelta(seconds=10)
 
 KNOWN_FOR = timedelta(seconds=5)
 MAX_TOPICS = 10_000
+PAUSE = timedelta(seconds=1)
+AWAY = (KafkaConnectionError, NodeNotReadyError)
 
 log = logging.getLogger(__name__)
 
@@ -48,20 +50,30 @@ class ForeignReplies:
         await asyncio.gather(*map(self._send, _by_topic(letters)))
 
     async def _send(self, letters: "list[Letter]") -> None:
-        """Send letters to one topic."""
+        """Send letters to one topic, as long as there is hope."""
         topic = letters[0].topic
-        try:
-            if not await self._is_there(topic):
-                log.warning("replies dropped topic=%s reason=no-such-topic", topic)
+        while True:
+            try:
+                await self._try_to_send(topic, letters)
+            except KafkaError as error:
+                if not isinstance(error, AWAY) and not error.retriable:
+                    log.warning("replies dropped topic=%s reason=%r", topic, error)
+                    return
+            else:
                 return
-            press, _ = await self._connected()
-            sent = {
-                await press.send(topic, each.key, each.value, each.headers, each.partition)
-                for each in letters
-            }
-            await asyncio.wait(sent)
-        except KafkaError as error:
-            log.warning("replies dropped topic=%s reason=%r", topic, error)
+            self._there.pop(topic, None)  # it may have gone with its broker
+            await asyncio.sleep(PAUSE.total_seconds())
+
+    async def _try_to_send(self, topic: str, letters: "list[Letter]") -> None:
+        if not await self._is_there(topic):
+            log.warning("replies dropped topic=%s reason=no-such-topic", topic)
+            return
+        press, _ = await self._connected()
+        sent = {
+            await press.send(topic, each.key, each.value, each.headers, each.partition)
+            for each in letters
+        }
+        await asyncio.gather(*map(asyncio.shield, sent))
 
     async def _is_there(self, topic: str) -> bool:
         """Tell whether a topic exists; looked up once for all that wait for it."""

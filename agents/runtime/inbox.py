@@ -17,6 +17,9 @@ from topics.topic import Topic
 REPLY_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,241}\.replies")
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
 MAX_HEADERS = 64 * 2**10
+MAX_RIDING = 4 * 2**10
+"""What rides from cause to effect: an order of a thousand lines repeats it as often."""
+
 MAX_VALUE = 256 * 2**10
 """No valid request comes near; what is smaller can be passed on and answered whole."""
 
@@ -91,6 +94,9 @@ def converse(record: ConsumerRecord) -> Conversation:
     given = dict(record.headers)
     if sum([len(name) + len(value or b"") for name, value in record.headers]) > MAX_HEADERS:
         return Conversation(fault=f"headers: more than {MAX_HEADERS} bytes")
+    riding = [given.get(name) or b"" for name in (names.CORRELATION_ID, *names.TRACE)]
+    if sum(map(len, riding)) > MAX_RIDING:
+        return Conversation(fault=f"correlation id and trace: more than {MAX_RIDING} bytes")
     topic, sound = _reply_topic(given.get(names.REPLY_TOPIC) or b"")
     partition, fault = _partition(given.get(names.REPLY_PARTITION))
     return Conversation(
@@ -126,13 +132,20 @@ def receive(topic: Topic, record: ConsumerRecord, conversation: Conversation) ->
         raise Poison(_reason(error)) from None
     given = dict(record.headers)
     cause = Cause(
-        at=datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        at=_time(record.timestamp),
         origin=_text(given, names.ORIGIN, INTERNAL)
         or f"{record.topic}-{record.partition}-{record.offset}",
         key=_idempotency_key(given),
         purchase=_text(given, names.PURCHASE, INTERNAL),
     )
     return Received(request, cause, conversation, topic.key_of(request))
+
+
+def _time(milliseconds: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise Poison("timestamp: out of range") from None
 
 
 def _partition(value: bytes | None) -> tuple[int | None, str | None]:

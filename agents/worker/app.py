@@ -27,6 +27,11 @@ MAX_REQUEST_BYTES = 3 * 2**20
 POLL_RECORDS = 500
 """At 50 µs a record a batch takes at most 25 ms: heartbeats share its loop."""
 
+MAX_POLL_SECONDS = 2_000_000.0
+"""In effect never: a worker that has nothing to fetch, or waits for room, stays a member.
+
+Its heartbeats come from the same loop, so they tell whether it lives."""
+
 QUEUED_BATCHES = 8
 COMMIT_SECONDS = 0.25
 FETCH_MAX_WAIT_MS = 50
@@ -149,6 +154,7 @@ def build(service: str, settings: WorkerSettings) -> App:
         broker_rebalance_timeout=session * 2,
         broker_request_timeout=30.0,
         broker_max_poll_records=POLL_RECORDS,
+        broker_max_poll_interval=MAX_POLL_SECONDS,
         broker_commit_interval=COMMIT_SECONDS,
         stream_buffer_maxsize=QUEUED_BATCHES,
         stream_wait_empty=True,

@@ -12,7 +12,7 @@ this consumer cures (numbers as in shared/faust.md):
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from faust.types import TP
 from mode.utils.futures import notify
 
 POLL_SECONDS = 0.5
+BATCH_BYTES = 128 * 2**10
 
 
 @dataclass(eq=False)
@@ -155,8 +156,10 @@ class Consumer(driver.Consumer):
                 return
             start = self._read_offset[tp] or 0
             fresh = [record for record in records if record.offset >= start]
-            if fresh:
-                batch = Batch(tp, fresh)
+            for piece in _pieces(fresh):
+                if epoch != self._epoch:
+                    return
+                batch = Batch(tp, piece)
                 self._delivered[tp].append(batch)
                 await self._hand_over(batch)
                 self._read_offset[tp] = batch.end
@@ -173,6 +176,20 @@ class Consumer(driver.Consumer):
     def _new_consumer_thread(self) -> "InLoop":
         loop = asyncio.get_running_loop()
         return InLoop(self, loop=loop, thread_loop=loop, beacon=self.beacon)
+
+
+def _pieces(records: list[ConsumerRecord]) -> Iterator[list[ConsumerRecord]]:
+    """Cut what was fetched into batches of bounded size: work goes by bytes, too."""
+    piece: list[ConsumerRecord] = []
+    size = 0
+    for record in records:
+        piece.append(record)
+        size += len(record.value or b"")
+        if size > BATCH_BYTES:
+            yield piece
+            piece, size = [], 0
+    if piece:
+        yield piece
 
 
 class InLoop(driver.AIOKafkaConsumerThread):

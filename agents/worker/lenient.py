@@ -5,6 +5,7 @@ the fetch, for ever at the same offset: one such record would stop its partition
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from aiokafka.record.default_records import _DefaultRecordBatchPy
@@ -32,16 +33,19 @@ class _LenientBatch:
         return getattr(self._batch, name)
 
     def __iter__(self) -> Iterator[Any]:
+        read = 0
         try:
-            return iter(list(self._batch))
+            for record in self._batch:
+                read += 1
+                yield record
         except UnicodeDecodeError:
-            return iter(self._slowly())
+            yield from islice(self._slowly(), read, None)
 
-    def _slowly(self) -> list[Any]:
+    def _slowly(self) -> Iterator[Any]:
         batch = _DefaultRecordBatchPy(self._piece)
         batch._maybe_uncompress()
         batch._buffer = _LenientBytes(batch._buffer)
-        return list(batch)
+        return iter(batch)
 
 
 class _LenientBytes(bytearray):

@@ -25,6 +25,7 @@ from topics.cluster import Cluster
 VERSION_HEADER = "version"
 _AT_ONCE = 5000
 _POLL_MS = 200
+PATIENCE_SECONDS = 60
 
 log = logging.getLogger(__name__)
 
@@ -66,9 +67,12 @@ class Recovery(faust.Service):
         rows = 0
         for table in self.tables.values():
             rows += await self._recover_table(table)
+        if rebalance != self.app.rebalancing_count:
+            return
+        for table in self.tables.values():
+            await table.call_recover_callbacks()
         log.info("recovered rows=%d seconds=%.2f", rows, time.monotonic() - began)
-        if rebalance == self.app.rebalancing_count:
-            await self._resume(rebalance)
+        await self._resume(rebalance)
 
     async def _recover_table(self, table: Any) -> int:
         topic = table.changelog_topic.get_topic_name()
@@ -78,13 +82,9 @@ class Recovery(faust.Service):
         store: Store = table.data.rows
         for partition in set(store.progress) - assigned:
             store.forget(partition)
-        rows = (
-            await read_changelog(topic, store, assigned, self.app.conf.cluster)
-            if assigned
-            else 0
-        )
-        await table.call_recover_callbacks()
-        return rows
+        if not assigned:
+            return 0
+        return await read_changelog(topic, store, assigned, self.app.conf.cluster)
 
     async def _resume(self, rebalance: int) -> None:
         """Let records flow, as faust's own recovery does at its end.
@@ -105,6 +105,8 @@ class Recovery(faust.Service):
         app.flow_control.resume()
         consumer.resume_flow()
         await app._fetcher.maybe_start()
+        if rebalance != app.rebalancing_count:
+            return
         self.tables.on_actives_ready()
         self.tables.on_standbys_ready()
         app.on_rebalance_end()
@@ -142,7 +144,7 @@ async def _seek(
 async def _read_to(
     reader: AIOKafkaConsumer, store: Store, ends: Mapping[TopicPartition, int]
 ) -> int:
-    read = 0
+    read, last_progress = 0, time.monotonic()
     left = {tp for tp, end in ends.items() if await reader.position(tp) < end}
     while left:
         fetched = await reader.getmany(*left, timeout_ms=_POLL_MS, max_records=_AT_ONCE)
@@ -151,6 +153,10 @@ async def _read_to(
             read += len(records)
             await asyncio.sleep(0)  # what is fetched already comes without a pause
         left = {tp for tp in left if await reader.position(tp) < ends[tp]}
+        if fetched:
+            last_progress = time.monotonic()
+        elif time.monotonic() - last_progress > PATIENCE_SECONDS:
+            raise TimeoutError(f"nothing more comes of {left}")
     for tp, end in ends.items():
         store.progress[tp.partition].next_offset = end
     return read
