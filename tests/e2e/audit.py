@@ -1,12 +1,11 @@
 """After the storm: every acknowledged call had exactly one effect, and nothing else had."""
 
 import asyncio
-import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from tests.e2e.doors import Door
-from tests.e2e.kafka import Kafka
+from tests.e2e.kafka import Kafka, said
 from tests.e2e.ledger import ledger
 from tests.e2e.post import Post
 from tests.e2e.traffic import CANCELLED, FAILED, OPEN, PAID, Shopper
@@ -51,7 +50,7 @@ def _facts(shoppers: Sequence[Shopper], kafka: Kafka) -> None:
     """No order but those that were acknowledged; each took its statuses in order."""
     told: defaultdict[int, dict[int, list[str]]] = defaultdict(dict)
     for record in kafka.seen["order.events"]:
-        fact = json.loads(record.value or b"{}")
+        fact = said(record)
         if "orderID" in fact:
             path = told[fact["user"]].setdefault(fact["orderID"], [])
             if fact["status"] not in path:

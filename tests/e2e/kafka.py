@@ -1,6 +1,7 @@
 """Kafka as any client has it: send a record, see what comes back, look into topics."""
 
 import asyncio
+import json
 import struct
 import time
 from collections import defaultdict
@@ -8,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import count
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -41,6 +43,15 @@ class Letter:
     def with_headers(self, *more: Header) -> "Letter":
         """The same with headers before its own."""
         return replace(self, headers=(*more, *self.headers))
+
+
+def said(record: ConsumerRecord) -> dict[str, Any]:
+    """What a record says; nothing, if it is one of our own tests' poison."""
+    try:
+        value = json.loads(record.value or b"")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def int32(number: int) -> bytes:

@@ -35,6 +35,7 @@ class Unit:
         self.what = what
         self.name = what.name
         self.log = log
+        log.touch()
         self.starts = 0
         self.expected = 0
         self._process: asyncio.subprocess.Process | None = None

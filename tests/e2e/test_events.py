@@ -1,7 +1,6 @@
 """What the world is told of an order: facts in a topic, and notices by mail."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
@@ -9,7 +8,7 @@ import pytest_asyncio
 from aiokafka import ConsumerRecord
 
 from tests.e2e.doors import Door, HttpDoor, KafkaDoor
-from tests.e2e.kafka import Kafka
+from tests.e2e.kafka import Kafka, said
 from tests.e2e.people import Fresh
 from tests.e2e.post import Post, post
 from tests.e2e.scenes import bought, order, received
@@ -20,7 +19,7 @@ async def _facts(kafka: Kafka, made: int, *statuses: str) -> list[ConsumerRecord
     """Wait for these facts of an order; there are no others and in no other order."""
 
     def of_it(record: ConsumerRecord) -> bool:
-        return json.loads(record.value or b"{}").get("orderID") == made
+        return said(record).get("orderID") == made
 
     wanted = len(statuses)
     await kafka.find("order.events", of_it, wanted)
@@ -29,7 +28,7 @@ async def _facts(kafka: Kafka, made: int, *statuses: str) -> list[ConsumerRecord
     newest: dict[bytes, ConsumerRecord] = {}
     for record in found:
         newest.setdefault(dict(record.headers)["event-id"], record)
-    assert [json.loads(r.value)["status"] for r in newest.values()] == list(statuses)
+    assert [said(r)["status"] for r in newest.values()] == list(statuses)
     return list(newest.values())
 
 
@@ -42,7 +41,7 @@ async def test_each_status_of_an_order_is_a_fact_under_its_shard(
     await door.do("orderPayed", orderID=made)
     facts = await _facts(kafka, made, "new", "awaiting payment", "paid")
     for record in facts:
-        fact = json.loads(record.value)
+        fact = said(record)
         assert fact.keys() == {"type", "orderID", "user", "status", "items", "at"}
         assert fact["type"] == "orderStatusChanged"
         assert (fact["orderID"], fact["user"]) == (made, user)
@@ -51,7 +50,7 @@ async def test_each_status_of_an_order_is_a_fact_under_its_shard(
         assert ("event-id", f"{made}:{fact['status']}".encode()) in record.headers
         at = datetime.fromisoformat(fact["at"])
         assert at.utcoffset() == timedelta(0)
-    times = [json.loads(record.value)["at"] for record in facts]
+    times = [said(record)["at"] for record in facts]
     assert times == sorted(times)
     assert len({record.partition for record in facts}) == 1
 
@@ -133,7 +132,7 @@ async def test_a_mail_that_nobody_takes_is_a_dead_letter_and_the_next_is_sent(
         "notifications.dlq", lambda record: ("event-id", event) in record.headers
     )
     assert b"550" in dict(dead.headers)["dlq.reason"]
-    assert json.loads(dead.value)["orderID"] == made
+    assert said(dead)["orderID"] == made
     mails.sink.unknown.clear()
     await http.do("orderPayed", orderID=made)
     assert [mail.status for mail in await mails.about(made, 1)] == ["paid"]

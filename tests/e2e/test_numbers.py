@@ -1,13 +1,12 @@
 """Numbers at the ends of their ranges: exact in every reply, every key and every topic."""
 
 import asyncio
-import json
 
 import pytest
 from aiokafka import ConsumerRecord
 
 from tests.e2e.doors import Door, HttpDoor, KafkaDoor
-from tests.e2e.kafka import Kafka
+from tests.e2e.kafka import Kafka, said
 from tests.e2e.people import Fresh
 from tests.e2e.scenes import cart, lines, order, receive, received, status, stocks
 
@@ -19,7 +18,7 @@ def _says(name: str, number: int, key: int):
     """Match records that carry a number under a name, and have the key that they must."""
 
     def matches(record: ConsumerRecord) -> bool:
-        if json.loads(record.value or b"null").get(name) != number:
+        if said(record).get(name) != number:
             return False
         assert record.key == str(key).encode(), record
         return True

@@ -1,0 +1,68 @@
+"""Workers as processes on a real broker: more of them than there is work."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from topics.cluster import Cluster
+
+READY = re.compile(r"ready partitions=(\d+)")
+WITHIN_SECONDS = 60.0
+_LOOK_SECONDS = 0.1
+
+
+class _Worker:
+    """A worker of checkout, and what it says."""
+
+    def __init__(self, cluster: Cluster, name: str, directory: Path) -> None:
+        self.log = directory / f"{name}.log"
+        own = {"KAFKA": cluster.kafka, "PARTITIONS": str(cluster.partitions)}
+        own |= {"WORKER": name, "STATE_DIR": str(directory / name)}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "agents", "checkout"],
+                env={**os.environ, **own},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def partitions(self) -> int | None:
+        """How many it got the last time; None before the first."""
+        assert self.process.poll() is None, self.log.read_text()[-2000:]
+        said = READY.findall(self.log.read_text())
+        return int(said[-1]) if said else None
+
+
+@pytest.fixture
+async def workers(cluster: Cluster, tmp_path: Path) -> AsyncIterator[list[_Worker]]:
+    """One worker more than there are partitions."""
+    names = [f"checkout-{n}" for n in range(cluster.partitions + 1)]
+    started = [_Worker(cluster, name, tmp_path) for name in names]
+    yield started
+    for worker in started:
+        worker.process.terminate()
+    for worker in started:
+        worker.process.wait(20)
+
+
+async def test_a_worker_without_partitions_lives_and_waits(
+    workers: list[_Worker], cluster: Cluster
+):
+    of_each = 2  # one of the requests, and the same one of the changelog
+    busy = [of_each] * cluster.partitions
+    async with asyncio.timeout(WITHIN_SECONDS):
+        while sorted(_partitions(workers)) != [0, *busy]:  # noqa: ASYNC110 -- a log file
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _partitions(workers: list[_Worker]) -> list[int]:
+    """What each has; -1 for one that has not been told yet."""
+    told = (worker.partitions for worker in workers)
+    return [-1 if number is None else number for number in told]

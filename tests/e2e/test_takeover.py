@@ -1,0 +1,171 @@
+"""Two workers of LOMS: frozen, killed, restarted; and local state that can't be trusted."""
+
+import asyncio
+import re
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.doors import HttpDoor, KafkaDoor
+from tests.e2e.people import Fresh
+from tests.e2e.processes import Unit
+from tests.e2e.shop import Shop
+from tests.e2e.storm import Storm, storm
+from tests.e2e.waiting import until
+
+READY = re.compile(r"ready partitions=(\d+)")
+WORKERS = ("loms-1", "loms-2")
+
+pytestmark = pytest.mark.slow
+
+
+def _partitions(unit: Unit) -> int:
+    """Return how many partitions a worker said it has, the last time."""
+    said = READY.findall(unit.log.read_text(errors="replace"))
+    return int(said[-1]) if said else 0
+
+
+async def _share(shop: Shop) -> None:
+    """Wait until both workers have some."""
+    for name in WORKERS:
+        await until(lambda name=name: _partitions(shop[name]), f"{name} has partitions")
+    await shop.serves()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
+async def _two_workers(running: Shop) -> AsyncIterator[None]:
+    running["loms-2"].start()
+    await _share(running)
+    yield
+    await running["loms-2"].stop()
+    await running.serves()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def crowded(
+    shop: Shop, gateways: list[HttpDoor], topics: KafkaDoor, fresh: Fresh
+) -> AsyncIterator[Storm]:
+    """A crowd, half of it at the gateways and half at Kafka."""
+    doors = [*gateways, topics, topics]
+    async with storm(shop, topics.kafka, doors, fresh) as there:
+        yield there
+
+
+async def test_a_worker_that_was_frozen_and_replaced_does_no_harm_when_it_wakes_up(
+    crowded: Storm,
+):
+    shop = crowded.shop
+    unit = shop["loms-1"]
+
+    async def freeze() -> None:
+        unit.freeze()
+        # The other one has all partitions when all of them serve again.
+        await shop.serves()
+
+    async def thaw() -> None:
+        starts = unit.starts
+        unit.thaw()
+        await until(lambda: unit.starts > starts, "it gives up and starts anew")
+        unit.expected = unit.starts
+
+    await crowded.over(freeze, thaw)
+    shop.forgive()  # both writers stop where they have met
+    await _share(shop)
+
+
+async def test_a_worker_that_was_killed_for_good_is_replaced_by_the_other(
+    crowded: Storm,
+):
+    shop = crowded.shop
+
+    async def kill() -> None:
+        await shop["loms-2"].crash(for_good=True)
+        await shop.serves()
+
+    async def revive() -> None:
+        shop["loms-2"].start()
+
+    await crowded.over(kill, revive)
+    await _share(shop)
+
+
+async def test_workers_are_restarted_one_after_the_other_and_nobody_notices(
+    crowded: Storm,
+):
+    shop = crowded.shop
+    names = ("checkout-1", "loms-1", "gateway-2")
+    await crowded.over(*(shop[name].restart for name in names))
+
+
+async def _replace(units: list[Unit], change: Callable[[Unit], None]) -> None:
+    """Stop workers, change something about each while it is down, and start them."""
+    await asyncio.gather(*(unit.stop() for unit in units))
+    for unit in units:
+        change(unit)
+        unit.start()
+
+
+def _put(state: Path, unit: Unit) -> None:
+    shutil.rmtree(unit.state_dir)
+    shutil.copytree(state, unit.state_dir)
+
+
+@pytest.fixture
+def workers(shop: Shop) -> list[Unit]:
+    """All that have local state and answer."""
+    return [shop[name] for name in (*WORKERS, "checkout-1")]
+
+
+async def test_local_state_that_was_deleted_is_rebuilt(crowded: Storm, workers: list[Unit]):
+    async def forget() -> None:
+        await _replace(workers, lambda unit: shutil.rmtree(unit.state_dir))
+
+    await crowded.over(forget)
+
+
+async def test_local_state_of_long_ago_is_brought_up_to_date(
+    crowded: Storm, workers: list[Unit], tmp_path: Path
+):
+    async def keep() -> None:
+        def copy(unit: Unit) -> None:
+            shutil.copytree(unit.state_dir, tmp_path / unit.name)
+
+        await _replace(workers, copy)
+
+    async def put_back() -> None:
+        await _replace(workers, lambda unit: _put(tmp_path / unit.name, unit))
+
+    await crowded.over(keep, put_back)
+
+
+async def test_local_state_of_a_running_worker_is_not_trusted(
+    crowded: Storm, tmp_path: Path
+):
+    unit = crowded.shop["checkout-1"]
+
+    async def keep() -> None:
+        shutil.copytree(unit.state_dir, tmp_path / "torn")
+
+    async def put_back() -> None:
+        await _replace([unit], lambda unit: _put(tmp_path / "torn", unit))
+
+    await crowded.over(keep, put_back)
+
+
+async def test_workers_whose_local_states_were_mixed_up_do_not_mix_up_the_goods(
+    crowded: Storm, tmp_path: Path
+):
+    one, two = (crowded.shop[name] for name in WORKERS)
+
+    async def mix_up() -> None:
+        await asyncio.gather(one.stop(), two.stop())
+        one.state_dir.rename(tmp_path / "one")
+        two.state_dir.rename(one.state_dir)
+        (tmp_path / "one").rename(two.state_dir)
+        one.start()
+        two.start()
+
+    await crowded.over(mix_up)

@@ -1,0 +1,57 @@
+"""Partitions are given out only by those who know all the topics."""
+
+import pytest
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+from aiokafka.structs import TopicPartition
+
+from agents.worker import assignor
+from agents.worker.assignor import RoundRobin
+
+TOPICS = ["a.requests", "b.requests"]
+
+
+class _Cluster:
+    """What a broker told of its topics."""
+
+    def __init__(self, **partitions: int) -> None:
+        self._there = {f"{name}.requests": n for name, n in partitions.items()}
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        number = self._there.get(topic)
+        return None if number is None else set(range(number))
+
+
+class _DiedError(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture(autouse=True)
+def _mortal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(reason: str, *args: object) -> None:
+        raise _DiedError(reason % args)
+
+    monkeypatch.setattr(assignor, "die", die)
+
+
+def _assigned(cluster: _Cluster) -> dict[str, list[TopicPartition]]:
+    members = {
+        name: ConsumerProtocolMemberMetadata(0, TOPICS, b"") for name in ("one", "two")
+    }
+    given = RoundRobin.assign(cluster, members)
+    return {name: each.partitions() for name, each in given.items()}
+
+
+def test_all_partitions_are_given_to_somebody():
+    given = _assigned(_Cluster(a=2, b=1))
+    assert sum(map(len, given.values())) == 3
+    assert all(given.values())
+
+
+def test_a_broker_that_does_not_know_a_topic_yet_is_not_believed():
+    with pytest.raises(_DiedError, match=r"b\.requests"):
+        _assigned(_Cluster(a=2))
+
+
+def test_a_broker_that_knows_nothing_is_not_believed():
+    with pytest.raises(_DiedError, match=r"a\.requests, b\.requests"):
+        _assigned(_Cluster())
