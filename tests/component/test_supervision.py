@@ -55,8 +55,8 @@ def is_alive(pid: int) -> bool:
 
 def test_the_id_that_is_told_is_the_processes_own(supervisor: Supervisor):
     start(supervisor, Process("a", SLEEP))
-    command = Path(f"/proc/{pid_of(supervisor, 'a')}/cmdline").read_bytes()
-    assert command.split(b"\0")[:3] == [word.encode() for word in SLEEP]
+    command = Path(f"/proc/{pid_of(supervisor, 'a')}/cmdline")
+    until(lambda: command.read_bytes().split(b"\0")[:3] == [w.encode() for w in SLEEP])
 
 
 def test_what_dies_is_started_again(supervisor: Supervisor):

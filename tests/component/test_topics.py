@@ -25,7 +25,7 @@ def topic(name: str, **different) -> Topic:
 
 
 async def test_the_whole_catalogue_is_created_and_then_as_declared(cluster: Cluster):
-    assert any(line.startswith("cart.requests") for line in await create(cluster))
+    await create(cluster)  # some are there already: the broker serves other tests, too
     assert await check(cluster) == []
     assert await create(cluster) == []
 
