@@ -4,11 +4,12 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from tests.e2e.doors import Door
+from tests.e2e.doors import Answer, Door
 from tests.e2e.kafka import Kafka, said
 from tests.e2e.ledger import ledger
 from tests.e2e.post import Post
 from tests.e2e.traffic import CANCELLED, FAILED, OPEN, PAID, Shopper
+from tests.e2e.waiting import until
 
 _PATHS = {
     OPEN: ["new", OPEN],
@@ -24,6 +25,15 @@ _FATES = {
 }
 
 
+_READERS = (
+    ("checkout", "cart.requests"),
+    ("loms", "order.requests"),
+    ("loms", "stock.requests"),
+    ("products", "product.requests"),
+    ("notifications", "order.events"),
+)
+
+
 async def audit(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
     """Compare carts, orders, facts and stock with what the shoppers know."""
     for shopper in shoppers:
@@ -33,8 +43,22 @@ async def audit(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
     await _stock(shoppers, kafka, door)
 
 
+async def nothing_is_left_undone(kafka: Kafka) -> None:
+    """Wait until the workers have committed all that there is; no batch hangs."""
+    for group, topic in _READERS:
+
+        async def is_done(group: str = group, topic: str = topic) -> bool:
+            return await kafka.lag(group, topic) == 0
+
+        await until(is_done, f"{group} has committed all of {topic}")
+
+
 async def _carts_and_orders(shopper: Shopper, door: Door) -> None:
-    answer = await door.insist("listCart", f"{shopper.user}", user=shopper.user)
+    async def priced() -> Answer | None:
+        answer = await door.insist("listCart", f"{shopper.user}", user=shopper.user)
+        return None if answer.code == "product-service" else answer
+
+    answer = await until(priced, "a ProductService that is back")
     shown = {item["sku"]: item["count"] for item in answer.reply["items"]}
     assert shown == shopper.lines, shopper.user
     found = await asyncio.gather(

@@ -181,6 +181,17 @@ class Kafka:
         reading.cancel()
         await consumer.stop()
 
+    async def lag(self, group: str, topic: str) -> int:
+        """How many records of a topic a group has not committed yet."""
+        admin = AIOKafkaAdminClient(**self._cluster.client_options())
+        await admin.start()
+        committed = await admin.list_consumer_group_offsets(group)
+        await admin.close()
+        there = [tp for tp in self._consumer.assignment() if tp.topic == topic]
+        ends = await self._consumer.end_offsets(there)
+        done = {tp: committed[tp].offset for tp in there if tp in committed}
+        return sum(end - done.get(tp, 0) for tp, end in ends.items())
+
     async def find(
         self,
         topic: str,

@@ -10,7 +10,9 @@ from agents.local.processes import Process
 from agents.local.shop import REPOSITORY, settings
 
 STOP_SECONDS = 20.0
-_PAUSE_SECONDS = 0.5
+_JAVA_TERMINATED = 143
+_UP_SECONDS = 3.0
+_LONGEST_PAUSE_SECONDS = 4.0
 _LAST_LINES = 12
 
 # What the environment of whoever runs the tests says about a shop is not about this one.
@@ -60,15 +62,19 @@ class Unit:
         self._keeper = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
-        """Stop it as an operator would; it stays down."""
+        """Stop it as an operator would; it stays down, and has ended well and in time."""
         self._dismiss_keeper()
-        if self.runs:
-            self._process.terminate()
-            try:
-                await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
-            except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
+        if not self.runs:
+            return
+        self._process.terminate()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                status = await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+            raise
+        assert status in (0, _JAVA_TERMINATED), f"{self.name} ended with {status}"
 
     async def restart(self, **different: str) -> None:
         """Stop it and start it, with a changed environment perhaps."""
@@ -100,11 +106,14 @@ class Unit:
         return "\n".join([*reasons[-3:], "...", *lines[-_LAST_LINES:]])
 
     async def _keep(self) -> None:
+        pause = 0.0
         while True:
             began = time.monotonic()
             await self._run()
-            if time.monotonic() - began < _PAUSE_SECONDS:
-                await asyncio.sleep(_PAUSE_SECONDS)
+            # As supervisord does it: whoever does not come up is tried ever less often.
+            came_up = time.monotonic() - began > _UP_SECONDS
+            pause = 0.0 if came_up else min(pause + 1, _LONGEST_PAUSE_SECONDS)
+            await asyncio.sleep(pause)
 
     async def _run(self) -> None:
         environment = {**_NEUTRAL, **self.what.environment, **self._different}

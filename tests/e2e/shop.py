@@ -107,8 +107,9 @@ class Shop:
     async def stop(self) -> None:
         """Stop everything, the broker last."""
         others = [unit for unit in self.units.values() if unit.name != "kafka"]
-        await asyncio.gather(*(unit.stop() for unit in others))
+        ends = await asyncio.gather(*(u.stop() for u in others), return_exceptions=True)
         await self["kafka"].stop()
+        assert not any(ends), f"not all ended well: {ends}"
 
     def _adapted(self, what: Process) -> Process:
         """Give the stand-in its control port."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from tests.e2e.audit import audit
+from tests.e2e.audit import audit, nothing_is_left_undone
 from tests.e2e.doors import Door
 from tests.e2e.kafka import Kafka
 from tests.e2e.people import Fresh
@@ -39,6 +39,7 @@ class Storm:
         await self.crowd.goes_home()
         await self.shop.serves()
         await audit(self.shoppers, self.kafka, self.doors[0])
+        await nothing_is_left_undone(self.kafka)
 
 
 @asynccontextmanager

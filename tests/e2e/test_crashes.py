@@ -10,6 +10,7 @@ from tests.e2e.audit import audit_notices
 from tests.e2e.doors import HttpDoor, KafkaDoor
 from tests.e2e.people import Fresh
 from tests.e2e.post import Post, post
+from tests.e2e.scenes import cart, stocks
 from tests.e2e.shop import Shop
 from tests.e2e.storm import Storm, storm
 
@@ -64,6 +65,33 @@ async def test_every_acknowledged_call_has_one_effect_when_all_workers_are_kille
 
     await crowded.over(crash_all)
     await audit_notices(crowded.shoppers, mails, once=False)
+
+
+async def test_what_was_answered_before_a_crash_is_answered_the_same_after_it(
+    shop: Shop, gateways: list[HttpDoor], topics: KafkaDoor, fresh: Fresh
+):
+    user, (sku, _) = fresh.user(), fresh.product()
+    line, order = {"user": user, "sku": sku}, {"user": user}
+    steps = [
+        ("receiveStock", {"sku": sku, "warehouseID": 1, "count": 9}),
+        ("addToCart", {**line, "count": 5}),
+        ("deleteFromCart", {**line, "count": 2}),
+        ("purchase", order),
+        ("createOrder", {**order, "items": [{"sku": sku, "count": 1}]}),
+        ("createOrder", {**order, "items": [{"sku": sku, "count": 999}]}),
+    ]
+    calls = [(call, fresh.key(), body) for call, body in steps]
+    first = [await topics.do(call, key, **body) for call, key, body in calls]
+    for made, call in zip(first[3:5], ("orderPayed", "cancelOrder"), strict=True):
+        calls.append((call, fresh.key(), {"orderID": made["orderID"]}))
+        first.append(await topics.do(call, calls[-1][1], **calls[-1][2]))
+    names = ("checkout-1", "loms-1", "gateway-1")
+    await asyncio.gather(*(shop[name].crash() for name in names))
+    for door in (topics, *gateways):
+        again = [await door.insist(call, key, **body) for call, key, body in calls]
+        assert [answer.reply for answer in again] == first
+    assert await stocks(topics, sku) == {1: 6}
+    assert await cart(topics, user) == {}
 
 
 async def test_every_acknowledged_call_has_one_effect_when_the_broker_is_killed(
