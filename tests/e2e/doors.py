@@ -103,7 +103,7 @@ class Door(ABC):
             except NoAnswer:
                 return None
 
-        return await until(answer, f"an answer to {call} {body}", within=60)
+        return await until(answer, f"an answer to {call} {body}", within=120)
 
 
 class HttpDoor(Door):
