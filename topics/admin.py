@@ -172,7 +172,7 @@ async def _add(admin: AIOKafkaAdminClient, topics: list[Topic], cluster: Cluster
             topic.name,
             topic.partitions or cluster.partitions,
             cluster.kafka_replication,
-            topic_configs=topic.config,
+            topic_configs=cluster.durability | topic.config,
         )
         for topic in topics
     ]

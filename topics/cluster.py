@@ -6,6 +6,8 @@ from aiokafka.helpers import create_ssl_context
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
+_COPIES_THAT_OUTLIVE_ONE = 3
+
 
 class Cluster(BaseSettings):
     """Where the brokers are and how they want to be spoken to (from the environment).
@@ -13,6 +15,8 @@ class Cluster(BaseSettings):
     Attributes:
         kafka: host:port, several separated by commas.
         kafka_replication: copies of each topic's records when topics are created.
+        kafka_min_insync_replicas: how many of them must have a record before it is
+            acknowledged; unset, it is two of three copies or more.
     """
 
     kafka: str = "127.0.0.1:9092"
@@ -28,7 +32,20 @@ class Cluster(BaseSettings):
     kafka_ssl_certfile: str | None = None
     kafka_ssl_keyfile: str | None = None
     kafka_replication: int = 1
+    kafka_min_insync_replicas: int | None = None
     partitions: int = Field(default=8, ge=1)
+
+    @property
+    def durability(self) -> dict[str, str]:
+        """Return what makes acknowledged records outlive a broker, for new topics.
+
+        Without it `acks=all` asks for as many copies as there happen to be: one, if it
+        must be, and that broker may be the next to go.
+        """
+        wanted = self.kafka_min_insync_replicas
+        if wanted is None and self.kafka_replication >= _COPIES_THAT_OUTLIVE_ONE:
+            wanted = 2
+        return {} if wanted is None else {"min.insync.replicas": str(wanted)}
 
     def client_options(self) -> dict[str, Any]:
         """Return what every aiokafka client takes to connect."""

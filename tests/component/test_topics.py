@@ -79,6 +79,28 @@ async def test_what_operators_set_is_told_unless_it_is_theirs_and_survives(
     assert await check(cluster, [topic("theirs")]) == [strange]
 
 
+async def test_what_is_acknowledged_is_in_as_many_copies_as_the_operator_wants(
+    cluster: Cluster,
+):
+    sure = cluster.model_copy(update={"kafka_min_insync_replicas": 2})
+    await create(sure, [topic("sure")])
+    name = ConfigResource(ConfigResourceType.TOPIC, "sure")
+    async with admin_of(cluster) as admin:
+        (answer,) = await admin.describe_configs([name])
+    ((*_, settings),) = answer.resources
+    assert {each[0]: each[1] for each in settings}["min.insync.replicas"] == "2"
+    assert await check(sure, [topic("sure")]) == []
+
+
+@pytest.mark.parametrize(
+    ("copies", "wanted"), [(1, {}), (2, {}), (3, {"min.insync.replicas": "2"})]
+)
+def test_of_three_copies_two_are_there_before_anything_is_acknowledged(
+    copies: int, wanted: dict[str, str]
+):
+    assert Cluster(kafka_replication=copies).durability == wanted
+
+
 async def test_a_cluster_that_is_not_there_is_said_in_one_line():
     nowhere = Cluster(kafka="127.0.0.1:1")
     with pytest.raises(TopicsError, match=r"Kafka at 127\.0\.0\.1:1"):

@@ -110,7 +110,10 @@ class Kafka:
         """Create a topic of ours."""
         admin = AIOKafkaAdminClient(**self._cluster.client_options())
         await admin.start()
-        await admin.create_topics([NewTopic(topic, partitions, 1)])
+        copies = self._cluster.kafka_replication
+        durability = self._cluster.durability
+        wanted = NewTopic(topic, partitions, copies, topic_configs=durability)
+        await admin.create_topics([wanted])
         await admin.close()
 
     async def send(self, letter: Letter) -> RecordMetadata:

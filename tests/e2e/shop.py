@@ -10,7 +10,8 @@ import aiohttp
 
 from agents.local import shop as local
 from agents.local.opening import Shopfront
-from agents.local.processes import Process, processes
+from agents.local.processes import Process, Tier, processes
+from tests.e2e.nodes import PORTS, broker, nodes
 from tests.e2e.processes import Unit
 from tests.e2e.waiting import until
 from topics.admin import create
@@ -22,20 +23,28 @@ BROKER_SECONDS = 90.0  # the first start of all may have to fetch the jars
 SERVES_SECONDS = 60.0
 _CALL_SECONDS = 5.0
 
-_PORTS = 8
+_PORTS = 8 + 3 * PORTS
 _PORTS_FROM, _PORTS_TO = 20_000, 32_000
 
-_EARLY = ("kafka", "product-service", "gateway-1", "gateway-2")
+_EARLY = ("product-service", "gateway-1", "gateway-2")
 _LATER = ("loms-2",)  # by the tests that need it
 
 
 class Shop:
-    """All processes of a shop, by the names that `make ps` shows."""
+    """All processes of a shop, by the names that `make ps` shows.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: all that it writes.
+        brokers: how many nodes of one cluster, `kafka-1` and so on, with side doors;
+            none: the one broker that a shop comes with, `kafka`.
+    """
+
+    def __init__(self, directory: Path, brokers: int = 0) -> None:
         port = _free_ports()
+        self.nodes = nodes(brokers, port + 8)
         self.local = local.Shop(
             directory=directory,
+            kafka=",".join(node.address for node in self.nodes),
             kafka_port=port,
             product_port=port + 2,
             gateway_port=port + 4,
@@ -44,12 +53,19 @@ class Shop:
         )
         self._control_port = port + 3
         self.gateways = [f"http://127.0.0.1:{p}" for p in self.local.gateway_ports]
-        self.cluster = Cluster(kafka=self.local.bootstrap, partitions=self.local.partitions)
+        self.cluster = Cluster(
+            kafka=self.local.bootstrap,
+            partitions=self.local.partitions,
+            kafka_replication=min(3, brokers) or 1,
+        )
         logs = directory / "logs"
         logs.mkdir(parents=True)
         self.units = {
             what.name: Unit(self._adapted(what), logs / f"{what.name}.log")
-            for what in processes(self.local)
+            for what in (
+                *(broker(node, self.nodes, directory) for node in self.nodes),
+                *processes(self.local),
+            )
         }
 
     def __getitem__(self, name: str) -> Unit:
@@ -57,8 +73,13 @@ class Shop:
 
     @property
     def kafka(self) -> str:
-        """The broker's address."""
+        """The brokers' addresses."""
         return self.local.bootstrap
+
+    @property
+    def brokers(self) -> list[Unit]:
+        """The broker, or all nodes of the cluster."""
+        return [unit for unit in self.units.values() if unit.what.tier is Tier.KAFKA]
 
     @property
     def partitions(self) -> int:
@@ -72,23 +93,26 @@ class Shop:
 
     async def start(self) -> None:
         """Start everything side by side; the workers as soon as there are topics."""
-        for name in _EARLY:
-            self[name].start()
+        early = [*self.brokers, *map(self.__getitem__, _EARLY)]
+        for unit in early:
+            unit.start()
         await self.broker_answers()
         await create(self.cluster)
-        for name in self.units.keys() - {*_EARLY, *_LATER}:
-            self[name].start()
+        for unit in self.units.values():
+            if unit not in early and unit.name not in _LATER:
+                unit.start()
         await self.serves()
 
     async def broker_answers(self) -> None:
-        """Wait until the broker serves."""
+        """Wait until the broker serves, or all of them."""
         await until(self._broker_answers, "the broker answers", BROKER_SECONDS)
 
     async def _broker_answers(self) -> bool:
         # Spares the output a complaint of aiokafka's for each look at a closed port.
-        with socket.socket() as probe:
-            listens = probe.connect_ex(("127.0.0.1", self.local.kafka_port)) == 0
-        return listens and await answers(self.kafka)
+        addresses = self.kafka.split(",")
+        if not all(map(_listens, addresses)):
+            return False
+        return await answers(addresses, brokers=len(addresses))
 
     async def serves(self) -> None:
         """Wait until each gateway is ready, and the owner of each partition answers."""
@@ -106,9 +130,13 @@ class Shop:
 
     async def stop(self) -> None:
         """Stop everything, the broker last."""
-        others = [unit for unit in self.units.values() if unit.name != "kafka"]
+        others = [unit for unit in self.units.values() if unit not in self.brokers]
         ends = await asyncio.gather(*(u.stop() for u in others), return_exceptions=True)
-        await self["kafka"].stop()
+        if self.nodes:
+            # Only a quorum can let a node go: the last ones would wait for it for ever.
+            await asyncio.gather(*(u.crash(for_good=True) for u in self.brokers))
+        else:
+            await self["kafka"].stop()
         assert not any(ends), f"not all ended well: {ends}"
 
     def _adapted(self, what: Process) -> Process:
@@ -117,6 +145,12 @@ class Shop:
             return what
         port = str(self._control_port)
         return replace(what, command=(*what.command, "--control-port", port))
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
 
 
 def _free_ports() -> int:

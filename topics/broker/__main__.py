@@ -1,6 +1,7 @@
 """Run the embedded Kafka.
 
 python -m topics.broker run --dir DIR [--port 9092] [--controller-port 9093]
+    [--set NAME=VALUE …]
 python -m topics.broker fetch
 """
 
@@ -21,7 +22,7 @@ def main() -> int:
             print(f"{java()}\n{fetch()}")  # noqa: T201
         else:
             controller = asked.controller_port or asked.port + 1
-            run(Place(asked.dir, asked.port, controller))
+            run(Place(asked.dir, asked.port, controller, tuple(asked.set)))
     except CannotRunError as reason:
         print(f"kafka: {reason}", file=sys.stderr)  # noqa: T201
         return 1
@@ -36,6 +37,8 @@ def _parser() -> argparse.ArgumentParser:
     broker.add_argument("--dir", type=Path, required=True)
     broker.add_argument("--port", type=int, default=9092)
     broker.add_argument("--controller-port", type=int)
+    different = "a setting of Kafka's that is different for this broker"
+    broker.add_argument("--set", action="append", default=[], help=different)
     return parser
 
 

@@ -124,11 +124,16 @@ def _await_end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-async def answers(bootstrap_servers: str | list[str], **security: Any) -> bool:  # noqa: ANN401
+async def answers(
+    bootstrap_servers: str | list[str],
+    brokers: int = 1,
+    **security: Any,  # noqa: ANN401
+) -> bool:
     """Tell whether a cluster answers a request for its brokers.
 
     Args:
         bootstrap_servers: host:port, one or several.
+        brokers: of which it must know so many.
         security: what else an aiokafka client takes to connect.
     """
     admin = AIOKafkaAdminClient(
@@ -136,7 +141,7 @@ async def answers(bootstrap_servers: str | list[str], **security: Any) -> bool: 
     )
     try:
         await admin.start()
-        return bool((await admin.describe_cluster())["brokers"])
+        return len((await admin.describe_cluster())["brokers"]) >= brokers
     except (KafkaError, OSError):
         return False
     finally:

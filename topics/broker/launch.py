@@ -29,11 +29,14 @@ class Place:
         directory: its own, with settings, log and data.
         port: for clients, on 127.0.0.1.
         controller_port: for itself.
+        different: settings, as "name=value", in which it is not like server.properties:
+            a node of several, or one with more doors.
     """
 
     directory: Path
     port: int
     controller_port: int
+    different: tuple[str, ...] = ()
 
 
 def run(place: Place) -> None:
@@ -96,7 +99,9 @@ def _jvm_options() -> list[str]:
 def _write_settings(place: Place) -> None:
     template = (_HERE / "server.properties").read_text()
     ports = {"port": place.port, "controller_port": place.controller_port}
-    Path("server.properties").write_text(template.format(**ports))
+    # Of two lines about the same setting the later one counts.
+    settings = [template.format(**ports), *place.different]
+    Path("server.properties").write_text("\n".join(settings))
 
 
 def _format_once(command: list[str]) -> None:
