@@ -6,7 +6,7 @@ LOCAL := $(PYTHON) -m agents.local
 VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run-all demo ps scale logs down clean test bench compose-test check
+.PHONY: help run-all demo ps scale logs down clean test chaos bench compose-test check ready-to-test
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -32,19 +32,25 @@ down: ## stop everything; state is kept
 clean: ## stop everything and forget all state
 	@$(LOCAL) clean
 
-test: ## run all tests, on a broker of their own
-	@$(PYTHON) -m agents.local.environment dev
+test: ready-to-test ## run all tests, on a broker of their own
 	$(VENV) -m pytest -q
 
-bench: ## measure commands through one worker, beside a bare aiokafka echo
-	@$(PYTHON) -m agents.local.environment dev
+chaos: ready-to-test ## play a campaign of faults against a shop of its own: CHAOS="--rounds 10 --seed 1"
+	$(VENV) -m tests.chaos $(CHAOS)
+
+bench: ready-to-test ## measure commands through one worker, beside a bare aiokafka echo
 	$(VENV) -m tests.bench
+
+ready-to-test:
+	@$(PYTHON) -m agents.local.environment dev
+	@$(VENV) -m topics.broker fetch > /dev/null
 
 compose-test: ## bring docker-compose.yml up for real, with an engine of its own (or say why not)
 	@tests/compose/run.sh
 
 check: ## what CI runs: format, lint, types, compose file, Dockerfile, and all tests
 	@$(PYTHON) -m agents.local.environment dev,check
+	@$(VENV) -m topics.broker fetch > /dev/null
 	$(VENV) -m ruff format --check .
 	$(VENV) -m ruff check .
 	$(VENV) -m mypy --strict agents gateway schemas topics

@@ -22,7 +22,7 @@ from aiokafka.partitioner import murmur2
 from tests.standins.catalogue import SAMPLE_STOCKS, SampleStock
 from topics.cluster import Cluster
 
-READY_SECONDS = 90.0
+READY_SECONDS = 240.0
 _CALL_SECONDS = 5.0
 _RETRY_SECONDS = 0.2
 _CALLS_AT_ONCE = 16

@@ -21,7 +21,7 @@ from agents.local.processes import Process
 from agents.local.shop import REPOSITORY, ShopError
 
 STOP_SECONDS = 20
-_START_SECONDS = 10.0
+_START_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 _LONGEST_SOCKET_PATH = 90  # the kernel's limit is 108, and supervisord adds to it
 
