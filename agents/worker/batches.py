@@ -75,6 +75,7 @@ class Consumer(driver.Consumer):
         What it fetched of them nobody would take, and each such fetch holds up all others
         of its broker for 100 ms.
         """
+        self.app.heart.join()
         changelogs = [tp for tp in assigned if self._is_changelog_tp(tp)]
         self._thread._ensure_consumer().pause(*map(driver.ensure_aiokafka_TP, changelogs))
         await super().on_partitions_assigned(assigned, generation_id)
