@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from agents.audit.course import Audit
 from agents.audit.logs import CannotAuditError, Logs
+from agents.audit.moment import at, parse
 from agents.audit.options import Options
 from agents.audit.report import Report
 from topics.cluster import Cluster
@@ -36,6 +37,8 @@ def main() -> int:
     )
     uvloop.install()
     try:
+        if asked.at:
+            return asyncio.run(_show(asked.at, asked.key))
         report = asyncio.run(_audit(options))
     except (CannotAuditError, KafkaError, OSError, TimeoutError) as reason:
         sys.stderr.write(f"audit: {reason}\n")
@@ -52,6 +55,14 @@ async def _audit(options: Options) -> Report:
         return await Audit(logs, cluster, options).run()
 
 
+async def _show(places: list[str], keys: list[str]) -> int:
+    async with Logs(Cluster()) as logs:
+        for tp, offset in map(parse, places):
+            for line in await at(logs, tp, offset, keys):
+                sys.stdout.write(f"{line}\n")
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m agents.audit",
@@ -65,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--patience", type=float, default=20, metavar="SECONDS", help="for an answer")
     add("--stores", type=Path, metavar="DIR", help="holds the workers' state directories")
     add("--quiet", action="store_true", help="only totals, and what is wrong")
+    place = "TOPIC-PARTITION=OFFSET"
+    add("--at", action="append", metavar=place, help="only show what was so then")
+    add("--key", action="append", default=[], help="of a row that --at is to show")
     return parser
 
 

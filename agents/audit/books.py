@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agents.audit.replay import Turn
 from agents.loms.order import Order
 from agents.loms.stock import Fate, Receipt, Reservation, Shelf
 from schemas.order import Status
+from schemas.stock import ReceiveStock
 
 _STANDING = {Status.AWAITING_PAYMENT: Fate.RESERVED, Status.PAID: Fate.SOLD}
 _GIVEN_BACK = (Fate.RELEASED, Fate.REFUSED)
@@ -73,6 +75,21 @@ def ledger(rows: Mapping[str, Any], received: Mapping[Place, int] | None = None)
     for (sku, warehouse), count in (received or {}).items():
         add(sku, {warehouse: count}, "received")
     return lines
+
+
+def put_in(turn: Turn) -> dict[Place, int]:
+    """Return the pieces that a record put into a warehouse, if it did."""
+    request = turn.received.request if turn.received else None
+    if turn.changed and isinstance(request, ReceiveStock):
+        return {(request.sku, request.warehouse_id): request.count}
+    return {}
+
+
+def faults(lines: Ledger) -> Iterator[str]:
+    """Say what is wrong in a ledger."""
+    for (sku, warehouse), line in lines.items():
+        for fault in line.faults():
+            yield f"sku {sku}, warehouse {warehouse}: {fault}"
 
 
 def total(lines: Ledger) -> Line:

@@ -7,7 +7,7 @@ from functools import partial
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from agents.audit.books import Place
+from agents.audit.books import Place, put_in
 from agents.audit.compare import Copy, beyond, compare
 from agents.audit.copies import Copies
 from agents.audit.logs import Spans
@@ -17,7 +17,6 @@ from agents.audit.replay import AnyAggregate, Replay, Turn
 from agents.audit.report import Report
 from agents.audit.scope import AGGREGATES, GROUPS
 from schemas.order import OrderStatusChanged
-from schemas.stock import ReceiveStock
 from topics.catalog import SENT
 from topics.topic import Topic
 
@@ -119,14 +118,10 @@ class Folding:
             return
         if replay.aggregate is not None:
             self._answers.take(turn, replay.aggregate)
-        match turn.received.request:
-            case ReceiveStock(sku=sku, warehouse_id=warehouse, count=count):
-                if turn.changed:
-                    self.received[replay.partition][sku, warehouse] += count
-            case OrderStatusChanged(event_id=event_id):
-                self._check_notice(turn, event_id)
-            case _:
-                return
+        if pieces := put_in(turn):
+            self.received[replay.partition].update(pieces)
+        if isinstance(turn.received.request, OrderStatusChanged):
+            self._check_notice(turn, turn.received.request.event_id)
 
     def _check_notice(self, turn: Turn, event_id: str) -> None:
         at = TopicPartition(turn.record.topic, turn.record.partition)

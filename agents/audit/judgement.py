@@ -5,6 +5,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
+from agents.audit.books import faults
 from agents.audit.compare import decoded
 from agents.audit.copies import Copies
 from agents.audit.folding import Folding
@@ -54,11 +55,7 @@ class Judgement:
     def _books(self) -> None:
         for lines in conservation(self._tables, self._folding.received):
             self._report.ledger |= lines
-            self._report.violations += [
-                f"sku {sku}, warehouse {warehouse}: {fault}"
-                for (sku, warehouse), line in lines.items()
-                for fault in line.faults()
-            ]
+            self._report.violations += faults(lines)
 
     def _rows(self, topic: Topic) -> list[Mapping[str, Any]]:
         aggregate = AGGREGATES[topic]

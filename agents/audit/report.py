@@ -39,7 +39,7 @@ class Report:
 
     def lines(self, *, quiet: bool) -> Iterator[str]:
         """Yield what people are to read."""
-        yield from _table(self.ledger, most=0 if quiet else _MOST)
+        yield from table(self.ledger, most=0 if quiet else _MOST)
         for note in self.notes:
             yield f"note: {note}"
         yield from _some("difference", self.differences)
@@ -71,7 +71,8 @@ def _some(what: str, found: Iterable[object]) -> Iterator[str]:
         yield f"… and {len(everything) - _MOST} {what}s more"
 
 
-def _table(lines: Ledger, most: int) -> Iterator[str]:
+def table(lines: Ledger, most: int = _MOST) -> Iterator[str]:
+    """Yield a ledger's lines for people, so many of them, and what they add up to."""
     yield _row(*_COLUMNS)
     for (sku, warehouse), line in sorted(lines.items())[:most]:
         yield _row(sku, warehouse, *_cells(line))

@@ -13,9 +13,7 @@ from .partition import Partition, Record
 from .world import World
 
 
-def record(
-    partition: Partition, offset: int, said: Record
-) -> ConsumerRecord:
+def record(partition: Partition, offset: int, said: Record) -> ConsumerRecord:
     """Return a record as a consumer gets it; its name is World's, whatever its place."""
     topic = partition.aggregate.requests
     headers = [(names.ORIGIN, (said.origin or f"{partition.name}-{offset}").encode())]
