@@ -154,7 +154,7 @@ async def _read_to(
     while left:
         fetched = await reader.getmany(*left, timeout_ms=_POLL_MS, max_records=_AT_ONCE)
         for tp, records in fetched.items():
-            store.recover(tp.partition, map(_row, records), records[-1].offset + 1)
+            store.recover(tp.partition, map(row_of, records), records[-1].offset + 1)
             read += len(records)
             await asyncio.sleep(0)  # what is fetched already comes without a pause
         left = {tp for tp in left if await reader.position(tp) < ends[tp]}
@@ -171,6 +171,7 @@ def _listed(numbers: Iterable[int]) -> str:
     return ",".join(map(str, numbers))
 
 
-def _row(record: ConsumerRecord) -> Row:
+def row_of(record: ConsumerRecord) -> Row:
+    """Read a changelog record."""
     version = next((v for k, v in record.headers if k == VERSION_HEADER), b"0")
     return Row(record.key, record.value, int(version))
