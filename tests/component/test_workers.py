@@ -1,4 +1,4 @@
-"""Workers as processes on a real broker: more of them than there is work."""
+"""Workers as processes on a real broker: more than there is work, and misinformed ones."""
 
 import asyncio
 import os
@@ -60,6 +60,23 @@ async def test_a_worker_without_partitions_lives_and_waits(
     async with asyncio.timeout(WITHIN_SECONDS):
         while sorted(_partitions(workers)) != [0, *busy]:  # noqa: ASYNC110 -- a log file
             await asyncio.sleep(_LOOK_SECONDS)
+
+
+@pytest.mark.parametrize("service", ["checkout", "loms", "products", "notifications"])
+async def test_a_worker_that_was_told_another_number_of_partitions_refuses_to_work(
+    cluster: Cluster, service: str, tmp_path: Path
+):
+    told = {"PARTITIONS": str(cluster.partitions * 2), "STATE_DIR": str(tmp_path)}
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agents", service),
+        env={**os.environ, "KAFKA": cluster.kafka, **told},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(WITHIN_SECONDS):
+        _, said = await worker.communicate()
+    assert worker.returncode == 1
+    why = rb"PARTITIONS is wrong here: [a-z.-]+: 2 partitions, not 4"
+    assert re.search(rb"%s: %s" % (service.encode(), why), said), said
 
 
 def _partitions(workers: list[_Worker]) -> list[int]:
