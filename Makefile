@@ -6,7 +6,8 @@ LOCAL := $(PYTHON) -m agents.local
 VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run-all demo ps scale logs down clean test chaos bench compose-test check ready-to-test
+.PHONY: help run-all demo audit ps scale logs down clean test chaos recovery bench \
+	compose-test check ready-to-test
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -16,6 +17,9 @@ run-all: ## start the whole shop, in containers or as processes; again is harmle
 
 demo: ## walk through the whole story against the running shop
 	@$(LOCAL) demo
+
+audit: ## fold all logs anew and compare with what is kept: AUDIT="--questions 1000 --quiet"
+	@$(LOCAL) audit
 
 ps: ## show the processes: NAME PID STATE
 	@$(LOCAL) ps

@@ -58,12 +58,17 @@ class Place:
                 )
         return started
 
+    def run(self, *options: str, **different: str) -> subprocess.CompletedProcess[str]:
+        """Run the audit, with what is different in its environment."""
+        command = [sys.executable, "-m", "agents.audit", *options]
+        environment = self.environment | different
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False
+        )
+
     def audit(self, *options: str) -> tuple[int, str, dict]:
         """Run the audit; return its exit code, what it said, and its last line."""
-        command = [sys.executable, "-m", "agents.audit", "--questions", "9", *options]
-        ran = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, check=False
-        )
+        ran = self.run("--questions", "9", *options)
         assert not ran.stderr, ran.stderr
         return ran.returncode, ran.stdout, json.loads(ran.stdout.splitlines()[-1])
 
@@ -215,22 +220,14 @@ async def test_what_the_table_was_at_a_named_offset_is_shown(place: Place):
             ).values()
             if str(SKU).encode() in copy.rows
         )
-    command = [sys.executable, "-m", "agents.audit"]
-    command += ["--at", f"stock.requests-{copy.partition}=2", "--key", str(SKU)]
-    ran = subprocess.run(
-        command, env=place.environment, capture_output=True, text=True, check=False
-    )
+    ran = place.run("--at", f"stock.requests-{copy.partition}=2", "--key", str(SKU))
 
     assert ran.returncode == 0, ran.stderr
     assert f"{SKU}: " in ran.stdout
 
 
-async def test_without_kafka_it_says_so_in_one_line(place: Place):
-    command = [sys.executable, "-m", "agents.audit"]
-    environment = place.environment | {"KAFKA": "127.0.0.1:1"}
-    ran = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False
-    )
+def test_without_kafka_it_says_so_in_one_line(place: Place):
+    ran = place.run(KAFKA="127.0.0.1:1")
 
     assert ran.returncode == 2
     assert ran.stderr.startswith("audit: ")

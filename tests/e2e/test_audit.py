@@ -1,4 +1,4 @@
-"""The audit of the running shop, after and during all that the tests here have done to it."""
+"""The audit of the running shop, during and after all that tests here have done to it."""
 
 import asyncio
 import json
@@ -47,7 +47,6 @@ async def test_the_running_shop_is_what_its_logs_say(crowded: Storm):
 
     async def audit() -> None:
         code, told = await audited(crowded.shop, "--quiet")
-        print(told)
         assert code == 0, told
         counts = json.loads(told.splitlines()[-1])
         assert counts["records"] > 0

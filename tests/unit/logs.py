@@ -1,4 +1,4 @@
-"""A World's logs, as Kafka would have them: each of its partitions is a topic's only one."""
+"""A World's logs, as Kafka would have them: each partition is a topic's only one."""
 
 from collections.abc import Iterator
 

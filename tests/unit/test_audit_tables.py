@@ -1,4 +1,4 @@
-"""Copies of tables against the fold of their logs: what is right passes, and nothing else."""
+"""Copies of tables against the fold of their logs: only what is right passes."""
 
 import re
 from dataclasses import replace
