@@ -45,6 +45,9 @@ chaos: ready-to-test ## play a campaign of faults against a shop of its own: CHA
 bench: ready-to-test ## measure commands through one worker, beside a bare aiokafka echo
 	$(VENV) -m tests.bench
 
+recovery: ready-to-test ## kill workers 20 times each way: seconds without an answer, nothing lost
+	$(VENV) -m tests.bench.recovery
+
 ready-to-test:
 	@$(PYTHON) -m agents.local.environment dev
 	@$(VENV) -m topics.broker fetch > /dev/null

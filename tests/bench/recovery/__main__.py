@@ -1,6 +1,6 @@
 """`make recovery`: kills and restarts in a shop of its own, measured.
 
-    python -m tests.bench.recovery [--kills 20] [KIND ...]
+    python -m tests.bench.recovery [KIND ...] [--kills 20]
 
 What lies in the log while nobody serves a key is answered as soon as somebody does; a new
 question is asked every 50 ms all the same.
@@ -13,11 +13,15 @@ import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
+from tests.bench.recovery.busy import busy
+from tests.bench.recovery.counter import count
 from tests.bench.recovery.kills import Kills, kills
 from tests.bench.recovery.outage import Outage
+from tests.bench.recovery.rebuild import rebuild
 
 KILLS = 20
 
@@ -78,13 +82,38 @@ def _phases(outages: list[Outage]) -> str:
     )
 
 
+def _json(name: str, result: object) -> None:
+    print(json.dumps({"recovery": name, **asdict(result)}), flush=True)
+
+
+async def others(names: set[str], asked: argparse.Namespace) -> None:
+    """Count, rebuild and keep busy, each in a shop of its own."""
+    with tempfile.TemporaryDirectory() as directory:
+        where = Path(directory)
+        if "counter" in names:
+            done = await count(where / "counter", asked.records, asked.kills, asked.seed)
+            _json("counter", done)
+        if "rebuild" in names:
+            _json("rebuild", await rebuild(where / "rebuild", asked.rows))
+        if "busy" in names:
+            _json("busy", await busy(where / "busy", asked.seconds))
+
+
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.recovery")
+    everything = [*KINDS, "counter", "rebuild", "busy"]
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(everything))
     parser.add_argument("--kills", type=int, default=KILLS)
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(KINDS))
+    parser.add_argument("--seed", type=int, default=1, help="of the counter's kills")
+    parser.add_argument("--records", type=int, default=300_000, help="to be counted")
+    parser.add_argument("--rows", type=int, default=200_000, help="to be rebuilt")
+    parser.add_argument("--seconds", type=float, default=60.0, help="to be busy")
     asked = parser.parse_args()
-    report(asyncio.run(strike(asked.kinds or list(KINDS), asked.kills)))
+    kinds = asked.kinds or everything
+    if wanted := [kind for kind in kinds if kind in KINDS]:
+        report(asyncio.run(strike(wanted, asked.kills)))
+    asyncio.run(others(set(kinds), asked))
 
 
 if __name__ == "__main__":
