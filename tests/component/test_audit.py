@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from agents.audit.compare import Copy
 from agents.audit.copies import read_changelogs
 from agents.audit.logs import Logs
 from agents.audit.scope import CHANGELOGS, GROUPS
@@ -23,7 +25,7 @@ from schemas.order import CancelOrder, CreateOrder, PayOrder, order_id
 from schemas.stock import ReceiveStock
 from topics.admin import create
 from topics.broker.embedded import EmbeddedKafka, free_place
-from topics.catalog import HOME, STOCK
+from topics.catalog import HOME, STOCK, STOCK_REQUESTS
 from topics.cluster import Cluster
 
 SERVICES = ("loms", "checkout")
@@ -84,12 +86,21 @@ class Place:
                     headers=[("idempotency-key", key.encode())],
                 )
 
-    async def forge(self, key: bytes, value: bytes, ahead: int) -> str:
-        """Write a row over the newest one; return where it lies now."""
+    async def copy_with(self, key: bytes) -> Copy:
+        """Find the partition of the table that has a row."""
         async with Logs(self.cluster) as logs:
             partitions = await logs.partitions(CHANGELOGS)
             copies = await read_changelogs(logs, partitions)
         (kept,) = (copy for copy in copies.values() if key in copy.rows)
+        return kept
+
+    async def partition_of(self, key: bytes) -> int:
+        """Return its number."""
+        return (await self.copy_with(key)).partition
+
+    async def forge(self, key: bytes, value: bytes, ahead: int) -> str:
+        """Write a row over the newest one; return where it lies now."""
+        kept = await self.copy_with(key)
         version = str(kept.rows[key].row.version + ahead).encode()
         async with AIOKafkaProducer(bootstrap_servers=self.cluster.kafka) as producer:
             sent = await producer.send_and_wait(
@@ -212,15 +223,8 @@ async def test_a_row_that_is_forged_into_a_changelog_is_found(place: Place):
 
 
 async def test_what_the_table_was_at_a_named_offset_is_shown(place: Place):
-    async with Logs(place.cluster) as logs:
-        (copy,) = (
-            copy
-            for copy in (
-                await read_changelogs(logs, await logs.partitions(CHANGELOGS))
-            ).values()
-            if str(SKU).encode() in copy.rows
-        )
-    ran = place.run("--at", f"stock.requests-{copy.partition}=2", "--key", str(SKU))
+    partition = await place.partition_of(str(SKU).encode())
+    ran = place.run("--at", f"stock.requests-{partition}=2", "--key", str(SKU))
 
     assert ran.returncode == 0, ran.stderr
     assert f"{SKU}: " in ran.stdout
@@ -233,3 +237,21 @@ def test_without_kafka_it_says_so_in_one_line(place: Place):
     assert ran.stderr.startswith("audit: ")
     assert ran.stderr.count("\n") == 1
     assert not ran.stdout
+
+
+async def test_where_a_log_has_lost_its_beginning_the_tables_are_judged(place: Place):
+    """By their receipts: what was forged above has made two pieces vanish."""
+    partition = await place.partition_of(str(SKU).encode())
+    tp = TopicPartition(STOCK_REQUESTS.name, partition)
+    admin = AIOKafkaAdminClient(bootstrap_servers=place.cluster.kafka)
+    await admin.start()
+    await admin.delete_records({tp: RecordsToDelete(2)})
+    await admin.close()
+
+    code, told, counts = place.audit("--no-questions")
+
+    assert code == 1
+    assert counts["received"] == 10
+    assert f"{tp.topic}-{tp.partition} has lost its first 2 records" in told
+    assert "received 5, but available" in told
+    assert f"order {_order(PAID)} is paid" in told
