@@ -28,7 +28,7 @@ class Count:
 
 async def count(directory: Path, records: int, kills: int, seed: int) -> Count:
     """Have records counted by a worker that is killed at random moments."""
-    async with one_worker(directory) as (shop, door):
+    async with one_gateway(directory) as (shop, door):
         await preload(shop.cluster, SKUS, records)
         began = time.monotonic()
         worker = shop["loms-1"]
@@ -40,8 +40,8 @@ async def count(directory: Path, records: int, kills: int, seed: int) -> Count:
 
 
 @asynccontextmanager
-async def one_worker(directory: Path) -> AsyncIterator[tuple[Shop, HttpDoor]]:
-    """A broker with topics, and a gateway; the worker `loms-1` is yet to be started."""
+async def one_gateway(directory: Path) -> AsyncIterator[tuple[Shop, HttpDoor]]:
+    """A broker with topics, and a gateway; no worker runs yet."""
     shop = Shop(directory)
     door = HttpDoor(shop.gateways[0])
     try:
