@@ -95,6 +95,16 @@ async def check(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str]
     ]
 
 
+async def cluster_id(cluster: Cluster) -> str:
+    """Return what tells a cluster from all others.
+
+    Raises:
+        TopicsError: it can't be asked.
+    """
+    async with _admin(cluster) as admin:
+        return str((await admin.describe_cluster())["cluster_id"])
+
+
 def drift(topic: Topic, found: Found | None, cluster: Cluster) -> list[str]:
     """Say how a topic differs from its declaration."""
     if found is None:
