@@ -26,6 +26,8 @@ MAX_COUNT = 2**16 - 1
 MAX_PRICE = 2**32 - 1
 MAX_GOODS = 2**64 - 1
 MAX_LINES = 1000
+MAX_TIMEOUT_SECONDS = 2**31 - 1
+"""68 years: a moment of ours so much later is still one that a clock can show."""
 
 
 class Contract(BaseModel):

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from schemas.contract import (
     MAX_COUNT,
     MAX_LINES,
+    MAX_TIMEOUT_SECONDS,
     SHARDS,
     Contract,
     Item,
@@ -97,7 +98,9 @@ class ExpireOrder(OfOrder):
     """What LOMS' own timer asks of an order unpaid for so long; the order decides."""
 
     type: Literal["expireOrder"] = "expireOrder"
-    unpaid_seconds: int = Field(alias="unpaidSeconds", strict=True, ge=0)
+    unpaid_seconds: int = Field(
+        alias="unpaidSeconds", strict=True, ge=0, le=MAX_TIMEOUT_SECONDS
+    )
 
 
 class StockReserved(OfOrder):

@@ -99,21 +99,33 @@ async def check(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str]
     ]
 
 
-async def require_partitions(cluster: Cluster) -> None:
-    """Refuse a number of partitions that is not that of the topics there are.
+async def misparted(cluster: Cluster) -> list[str]:
+    """Say which topics have another number of partitions than `PARTITIONS` says.
 
     A worker computes with it whose a record is: with a wrong one it would pass records on
     to others than their owners (R6). A topic that is missing is no matter of this.
 
     Raises:
-        TopicsError: it is another one, or the cluster can't be asked.
+        TopicsError: the cluster can't be asked.
     """
     async with _admin(cluster) as admin:
         there = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics()}
-    for topic in TOPICS:
-        if topic.kind in _OWNED and topic.name in there:
-            for line in _misparted(topic, there[topic.name], cluster):
-                raise TopicsError(f"PARTITIONS is wrong here: {line}")
+    return [
+        line
+        for topic in TOPICS
+        if topic.kind in _OWNED and topic.name in there
+        for line in _misparted(topic, there[topic.name], cluster)
+    ]
+
+
+async def cluster_id(cluster: Cluster) -> str:
+    """Return what tells a cluster from all others.
+
+    Raises:
+        TopicsError: it can't be asked.
+    """
+    async with _admin(cluster) as admin:
+        return str((await admin.describe_cluster())["cluster_id"])
 
 
 def drift(topic: Topic, found: Found | None, cluster: Cluster) -> list[str]:

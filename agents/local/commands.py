@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from agents.local import audit as local_audit
 from agents.local import native
 from agents.local.demo import walk_through
 from agents.local.progress import complain, tell
@@ -64,12 +65,20 @@ def demo(directory: Path) -> None:
     asyncio.run(walk_through(running[0] if running else from_environment()))
 
 
+def audit(directory: Path) -> None:
+    """Fold the logs anew and compare with all that was kept; exit as the audit does."""
+    sys.exit(local_audit.audit(directory))
+
+
+_COMMANDS = (up, scale, down, clean, ps, logs, demo, audit)
+
+
 def main() -> int:
     """Do what the command line says; 1 and the reason when that can't be."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
     # A client's complaints about a Kafka that is still starting are no news to anybody.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    command = {one.__name__: one for one in (up, scale, down, clean, ps, logs, demo)}
+    command = {one.__name__: one for one in _COMMANDS}
     try:
         command[sys.argv[1]](from_environment().directory)
     except ShopError as reason:

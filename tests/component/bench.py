@@ -111,7 +111,9 @@ class Bench:
 
     def open(self, table: Any) -> Store:
         """Open the rows of a table."""
-        store = table.data.rows = Store(self.service.settings.state_dir / table.name)
+        store = table.data.rows = Store(
+            self.service.settings.state_dir / table.name, "here"
+        )
         for partition in range(PARTITIONS):
             store.progress[partition].version = 0
         return store

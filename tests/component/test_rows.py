@@ -16,7 +16,7 @@ OLD, NEW = b'"old"', b'"new"'
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+    return Store(tmp_path / "store", "here")
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ async def test_files_are_used_again_after_a_clean_stop(
     changelog.append(0, {b"a": NEW}, 7)
     await bench.arrive()
     store.close()
-    again = Store(copy(tmp_path))
+    again = Store(copy(tmp_path), "here")
     assert again.get(0, b"a") == NEW
     assert (again.progress[0].version, again.progress[0].next_offset) == (7, 1)
 
@@ -117,13 +117,13 @@ async def test_files_that_are_ahead_of_the_changelog_are_not_used_again(
     store.put(0, {b"a": NEW}, 7)
     changelog.append(0, {b"a": NEW}, 7)  # and it never arrives
     store.close()
-    assert Store(copy(tmp_path)).get(0, b"a") is None
+    assert Store(copy(tmp_path), "here").get(0, b"a") is None
 
 
 def test_files_of_a_crash_are_not_used_again(store: Store, tmp_path: Path):
     store.recover(0, [Row(b"a", OLD, 5)], 1)
     store._db.flush()  # noqa: SLF001 -- the crash comes after it
-    again = Store(copy(tmp_path))
+    again = Store(copy(tmp_path), "here")
     assert again.get(0, b"a") is None
     assert not again.progress
 
@@ -132,10 +132,10 @@ def test_files_of_a_crash_after_a_clean_stop_are_not_used_again(
     store: Store, tmp_path: Path
 ):
     store.close()
-    second = Store(tmp_path / "store")
+    second = Store(tmp_path / "store", "here")
     second.recover(0, [Row(b"a", OLD, 5)], 1)
     second._db.flush()  # noqa: SLF001 -- the crash comes after it
-    assert Store(copy(tmp_path)).get(0, b"a") is None
+    assert Store(copy(tmp_path), "here").get(0, b"a") is None
 
 
 def test_torn_files_are_rebuilt(store: Store, tmp_path: Path):
@@ -143,6 +143,6 @@ def test_torn_files_are_rebuilt(store: Store, tmp_path: Path):
     store.close()
     there = copy(tmp_path)
     (there / "rows" / "CURRENT").write_bytes(b"torn")
-    again = Store(there)
+    again = Store(there, "here")
     assert again.get(0, b"a") is None
     assert not again.progress

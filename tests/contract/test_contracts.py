@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from math import inf
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ RANGES = {
     "totalPrice": UINT32,
     "count": (1, 65535),
     "available": (0, 65535),
-    "unpaidSeconds": (0, inf),
+    "unpaidSeconds": (0, 2**31 - 1),
 }
 GOODS = (1, 2**64 - 1)
 IN_WAREHOUSES = (ReceiveStock, StocksView)

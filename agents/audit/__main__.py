@@ -1,0 +1,87 @@
+"""Audit a shop: `python -m agents.audit`, on the cluster of the environment (`KAFKA`, …).
+
+Folds the request topics anew through the pure rules and compares with the changelogs, the
+answers of the running shop, and the workers' local stores. It reads what is there and asks
+questions; nothing else is written.
+
+Exit code: 0 all is as the logs say; 1 it is not; 2 it can't be told.
+"""
+
+import argparse
+import asyncio
+import logging
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import uvloop
+from aiokafka.errors import KafkaError
+
+from agents.audit.course import Audit
+from agents.audit.logs import CannotAuditError, Logs
+from agents.audit.moment import at, parse
+from agents.audit.options import Options
+from agents.audit.report import Report
+from topics.admin import TopicsError
+from topics.cluster import Cluster
+
+
+def main() -> int:
+    """Do what the command line says."""
+    logging.basicConfig(level=logging.CRITICAL)
+    asked = _parser().parse_args()
+    options = Options(
+        questions=0 if asked.no_questions else asked.questions,
+        seed=asked.seed,
+        patience=timedelta(seconds=asked.patience),
+        stores=asked.stores,
+    )
+    uvloop.install()
+    try:
+        if asked.at:
+            return asyncio.run(_show(asked.at, asked.key))
+        report = asyncio.run(_audit(options))
+    except (CannotAuditError, TopicsError, KafkaError, OSError, TimeoutError) as reason:
+        sys.stderr.write(f"audit: {reason}\n")
+        return 2
+    for line in report.lines(quiet=asked.quiet):
+        sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{report.json()}\n")
+    return 0 if report.clean else 1
+
+
+async def _audit(options: Options) -> Report:
+    cluster = Cluster()
+    async with Logs(cluster) as logs:
+        return await Audit(logs, cluster, options).run()
+
+
+async def _show(places: list[str], keys: list[str]) -> int:
+    async with Logs(Cluster()) as logs:
+        for tp, offset in map(parse, places):
+            for line in await at(logs, tp, offset, keys):
+                sys.stdout.write(f"{line}\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m agents.audit",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--questions", type=int, default=200, metavar="N", help="of each kind, at most")
+    add("--no-questions", action="store_true", help="ask the running shop nothing")
+    add("--seed", type=int, default=0, help="chooses whom the questions are about")
+    add("--patience", type=float, default=20, metavar="SECONDS", help="for an answer")
+    add("--stores", type=Path, metavar="DIR", help="holds the workers' state directories")
+    add("--quiet", action="store_true", help="only totals, and what is wrong")
+    place = "TOPIC-PARTITION=OFFSET"
+    add("--at", action="append", metavar=place, help="only show what was so then")
+    add("--key", action="append", default=[], help="of a row that --at is to show")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""The books: no piece is lost or made, and stock and orders tell the same story."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agents.audit.replay import Turn
+from agents.loms.order import Order
+from agents.loms.stock import Fate, Receipt, Reservation, Shelf
+from schemas.order import Status
+from schemas.stock import ReceiveStock
+
+_STANDING = {Status.AWAITING_PAYMENT: Fate.RESERVED, Status.PAID: Fate.SOLD}
+_GIVEN_BACK = (Fate.RELEASED, Fate.REFUSED)
+
+Place = tuple[int, int]
+"""A sku and a warehouse."""
+
+
+@dataclass(slots=True)
+class Line:
+    """What became of a sku's pieces in one warehouse.
+
+    Attributes:
+        received: all that was ever put in.
+        available: on the shelf, to be bought.
+        reserved: on the shelf, set aside.
+        held: what orders' entries say is set aside for them.
+        written_off: what orders' entries say was sold.
+    """
+
+    received: int = 0
+    available: int = 0
+    reserved: int = 0
+    held: int = 0
+    written_off: int = 0
+
+    def faults(self) -> Iterator[str]:
+        """Say what is wrong."""
+        if min(self.available, self.reserved, self.held, self.written_off) < 0:
+            yield f"less than nothing: {self}"
+        if self.reserved != self.held:
+            yield f"reserved {self.reserved}, but orders' entries hold {self.held}"
+        there = self.available + self.reserved + self.written_off
+        if self.received != there:
+            yield (
+                f"received {self.received}, but available {self.available} + reserved"
+                f" {self.reserved} + written off {self.written_off} = {there}"
+            )
+
+
+Ledger = dict[Place, Line]
+
+
+def ledger(rows: Mapping[str, Any], received: Mapping[Place, int] | None = None) -> Ledger:
+    """Add up a stock table.
+
+    Args:
+        rows: the table, or partitions of it.
+        received: what the log says was put in; None: what the receipts say.
+    """
+    lines: dict[Place, Line] = {}
+
+    def add(sku: int, parcels: Mapping[int, int], what: str) -> None:
+        for warehouse, count in parcels.items():
+            line = lines.setdefault((sku, warehouse), Line())
+            setattr(line, what, getattr(line, what) + count)
+
+    for key, row in rows.items():
+        sku = int(key.partition("/")[0])
+        for what, parcels in _tallies(row):
+            if received is None or what != "received":
+                add(sku, parcels, what)
+    for (sku, warehouse), count in (received or {}).items():
+        add(sku, {warehouse: count}, "received")
+    return lines
+
+
+def put_in(turn: Turn) -> dict[Place, int]:
+    """Return the pieces that a record put into a warehouse, if it did."""
+    request = turn.received.request if turn.received else None
+    if turn.changed and isinstance(request, ReceiveStock):
+        return {(request.sku, request.warehouse_id): request.count}
+    return {}
+
+
+def faults(lines: Ledger) -> Iterator[str]:
+    """Say what is wrong in a ledger."""
+    for (sku, warehouse), line in lines.items():
+        for fault in line.faults():
+            yield f"sku {sku}, warehouse {warehouse}: {fault}"
+
+
+def total(lines: Ledger) -> Line:
+    """Add all lines up."""
+    sums = Counter[str]()
+    for line in lines.values():
+        for name in Line.__slots__:
+            sums[name] += getattr(line, name)
+    return Line(**sums)
+
+
+def _tallies(row: Shelf | Reservation | Receipt) -> Iterator[tuple[str, Mapping[int, int]]]:
+    match row:
+        case Shelf(available, reserved):
+            yield "available", available
+            yield "reserved", reserved
+        case Reservation(Fate.RESERVED, parcels):
+            yield "held", parcels
+        case Reservation(Fate.SOLD, parcels):
+            yield "written_off", parcels
+        case Receipt(request):
+            _, warehouse, count = request.split()
+            yield "received", {int(warehouse): int(count)}
+        case _:  # refused or given back: nowhere
+            return
+
+
+Find = Callable[[int, int], Reservation | None]
+"""Returns what stock has of a sku for an order."""
+
+
+def order_faults(order: Order, find: Find) -> Iterator[str]:
+    """Say where stock tells another story than an order of which nothing is under way."""
+    if order.status is Status.NEW:
+        yield f"order {order.order_id} is new, and nothing that it waits for is under way"
+        return
+    stands = _STANDING.get(order.status)
+    for sku, count in order.lines.items():
+        entry = find(sku, order.order_id)
+        fate = entry.fate if entry else None
+        pieces = sum(entry.parcels.values()) if entry else 0
+        wanted = (stands,) if stands else _GIVEN_BACK
+        if fate not in wanted or (stands and pieces != count):
+            yield (
+                f"order {order.order_id} is {order.status}, {count} of sku {sku}, but"
+                f" stock says {fate or 'nothing'}, {pieces} pieces"
+            )
+
+
+def orphans(
+    stock: Mapping[str, Any], find: Callable[[int], Order | None]
+) -> Iterator[tuple[int, str]]:
+    """Yield orders, and what stock set aside or sold for them that they don't know of."""
+    for key, row in stock.items():
+        if not isinstance(row, Reservation) or row.fate in _GIVEN_BACK:
+            continue
+        sku, _, name = key.partition("/")
+        order = find(int(name))
+        if order is None or int(sku) not in order.lines:
+            yield (
+                int(name),
+                f"sku {sku} is {row.fate} for order {name}, which knows nothing of it",
+            )

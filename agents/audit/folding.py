@@ -1,0 +1,137 @@
+"""All partitions folded side by side, and each record held against what else is known."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from aiokafka import TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+from agents.audit.books import Place, put_in
+from agents.audit.compare import Copy, beyond, compare
+from agents.audit.copies import Copies
+from agents.audit.logs import Spans
+from agents.audit.promises import Promises
+from agents.audit.questions import Answers
+from agents.audit.replay import AnyAggregate, Replay, Turn
+from agents.audit.report import Report
+from agents.audit.scope import AGGREGATES, GROUPS
+from schemas.order import OrderStatusChanged
+from topics.catalog import SENT
+from topics.topic import Topic
+
+_FOLDED = frozenset(topic.name for topic in AGGREGATES)
+
+
+class Folding:
+    """The fold of all logs.
+
+    Args:
+        spans: what they hold; one that has lost its beginning is not folded.
+        partitions: how many each topic has.
+        promises: what records had to say.
+        answers: what was asked of the running shop.
+        report: is told what is wrong.
+
+    Attributes:
+        replays: the fold of each partition.
+        received: pieces that the log says were put in, by partition.
+        partitions: how many each topic has.
+        promises: what records had to say.
+    """
+
+    def __init__(
+        self,
+        spans: Spans,
+        partitions: Mapping[Topic, int],
+        promises: Promises,
+        answers: Answers,
+        report: Report,
+    ) -> None:
+        self.replays = {
+            tp: Replay(topic, number, there, AGGREGATES.get(topic))
+            for topic, there in partitions.items()
+            for number in range(there)
+            if topic in GROUPS
+            and spans[tp := TopicPartition(topic.name, number)].begin == 0
+        }
+        self.received: defaultdict[int, Counter[Place]] = defaultdict(Counter)
+        self.partitions = partitions
+        self.promises = promises
+        self._spans = spans
+        self._answers = answers
+        self._report = report
+        self._notices: Copies = {}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all tables were folded from their logs' first records."""
+        return all(
+            TopicPartition(topic.name, number) in self.replays
+            for topic in AGGREGATES
+            for number in range(self.partitions[topic])
+        )
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether all that the logs hold was done when the audit began."""
+        committed = self.promises.committed
+        return all(
+            committed.get(tp, 0) >= span.end
+            for tp, span in self._spans.items()
+            if tp.topic in _FOLDED
+        )
+
+    def expect(self, aggregate: AnyAggregate, copy: Copy) -> None:
+        """Compare a copy of a table when exactly what it says it holds is folded in."""
+        tp = TopicPartition(aggregate.requests.name, copy.partition)
+        replay = self.replays.get(tp)
+        if replay is None:
+            return
+        if copy.version > self._spans[tp].end:
+            found = beyond(replay, copy, self._spans[tp].end)
+            self._report.differences.append(found)
+        replay.stop_at(copy.version, partial(self._compare, replay, copy))
+
+    def expect_notices(self, copies: Copies) -> None:
+        """Hold each fact whose reader is done with it against the notices sent."""
+        self._notices = copies
+
+    def take(self, tp: TopicPartition, records: Iterable[ConsumerRecord]) -> None:
+        """Fold records of a partition in."""
+        replay = self.replays.get(tp)
+        for record in records:
+            if replay is None:
+                self.promises.hear(record, None)
+            else:
+                self._take(replay, record)
+
+    def finish(self) -> None:
+        """Note that all logs were read to their ends."""
+        for tp, replay in self.replays.items():
+            replay.reach(max(self._spans[tp].end, replay.furthest_stop))
+
+    def _take(self, replay: Replay, record: ConsumerRecord) -> None:
+        turn = replay.take(record)
+        self.promises.take(turn)
+        if turn.received is None:
+            return
+        if replay.aggregate is not None:
+            self._answers.take(turn, replay.aggregate)
+        if pieces := put_in(turn):
+            self.received[replay.partition].update(pieces)
+        if isinstance(turn.received.request, OrderStatusChanged):
+            self._check_notice(turn, turn.received.request.event_id)
+
+    def _check_notice(self, turn: Turn, event_id: str) -> None:
+        at = TopicPartition(turn.record.topic, turn.record.partition)
+        done = turn.record.offset < self.promises.committed.get(at, 0)
+        sent = self._notices.get((SENT, at.partition))
+        if done and (sent is None or event_id.encode() not in sent.rows):
+            where = f"{at.topic}-{at.partition}@{turn.record.offset}"
+            self._report.violations.append(
+                f"{where} is committed, and {SENT.name} has no notice of {event_id}"
+            )
+
+    def _compare(self, replay: Replay, copy: Copy) -> None:
+        self._report.differences += compare(replay, copy)

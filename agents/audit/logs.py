@@ -1,0 +1,138 @@
+"""Reading logs on a running shop: up to offsets that were taken once, and no further."""
+
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.consumer import fetcher
+from aiokafka.structs import ConsumerRecord
+
+from agents.worker.lenient import LenientRecords
+from topics.cluster import Cluster
+from topics.topic import Topic
+
+_AT_ONCE = 2000
+_POLL_MS = 200
+_FETCH_BYTES = 4 * 2**20
+_SILENCE = timedelta(seconds=60)
+_EMPTY_GROUPS = ("Empty", "Dead")
+
+
+class CannotAuditError(Exception):
+    """There is nothing to audit, or no way to it; the message says why, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What a partition holds: offsets from `begin` on, and none from `end` on."""
+
+    begin: int
+    end: int
+
+
+Spans = Mapping[TopicPartition, Span]
+
+
+class Logs:
+    """The shop's topics, for reading; commits nothing and joins no group.
+
+    Args:
+        cluster: how to reach the brokers.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        fetcher.MemoryRecords = LenientRecords  # as the workers do: the same bytes count
+        options = cluster.client_options()
+        self._admin = AIOKafkaAdminClient(**options)
+        self._consumer = AIOKafkaConsumer(
+            **options,
+            enable_auto_commit=False,
+            # What is not there any more is an error, and not to be passed over.
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=_FETCH_BYTES,
+            fetch_max_wait_ms=_POLL_MS,
+        )
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._consumer.start()
+            await self._admin.start()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+        await self._admin.close()
+
+    async def partitions(self, topics: Iterable[Topic]) -> dict[Topic, int]:
+        """Return how many partitions each topic has.
+
+        Raises:
+            CannotAuditError: one is missing.
+        """
+        there = await self._admin.describe_topics([topic.name for topic in topics])
+        found = {topic["topic"]: len(topic["partitions"]) for topic in there}
+        if missing := [topic.name for topic in topics if not found.get(topic.name)]:
+            raise CannotAuditError(f"there are no topics {', '.join(missing)}")
+        return {topic: found[topic.name] for topic in topics}
+
+    async def committed(self, groups: Mapping[Topic, str]) -> dict[TopicPartition, int]:
+        """Return up to where the readers of topics are done with them."""
+        return {
+            tp: offset.offset
+            for group in set(groups.values())
+            for tp, offset in (await self._admin.list_consumer_group_offsets(group)).items()
+            if offset.offset >= 0
+        }
+
+    async def has_members(self, group: str) -> bool:
+        """Tell whether anybody reads for a group."""
+        (answer,) = await self._admin.describe_consumer_groups([group])
+        ((_, _, state, *_),) = answer.groups
+        return state not in _EMPTY_GROUPS
+
+    async def spans(self, partitions: Mapping[Topic, int]) -> dict[TopicPartition, Span]:
+        """Return what each partition holds now."""
+        tps = [
+            TopicPartition(topic.name, number)
+            for topic, there in partitions.items()
+            for number in range(there)
+        ]
+        begins = await self._consumer.beginning_offsets(tps)
+        ends = await self._consumer.end_offsets(tps)
+        return {tp: Span(begins[tp], ends[tp]) for tp in tps}
+
+    async def read(
+        self, spans: Spans
+    ) -> AsyncIterator[tuple[TopicPartition, list[ConsumerRecord]]]:
+        """Yield what partitions hold, each in log order.
+
+        Raises:
+            TimeoutError: nothing more comes, though there should be more.
+        """
+        left = {tp for tp, span in spans.items() if span.begin < span.end}
+        self._consumer.assign(list(left))
+        for tp in left:
+            self._consumer.seek(tp, spans[tp].begin)
+        heard = time.monotonic()
+        while left:
+            fetched = await self._fetch(left)
+            for tp, records in fetched.items():
+                yield tp, [record for record in records if record.offset < spans[tp].end]
+            if fetched:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > _SILENCE.total_seconds():
+                raise TimeoutError(f"nothing more comes of {sorted(left)}")
+            left = {tp for tp in left if await self._consumer.position(tp) < spans[tp].end}
+
+    async def _fetch(self, left: Iterable[TopicPartition]) -> dict[Any, Any]:
+        fetched: dict[Any, Any] = await self._consumer.getmany(
+            *left, timeout_ms=_POLL_MS, max_records=_AT_ONCE
+        )
+        return fetched

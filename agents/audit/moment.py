@@ -1,0 +1,59 @@
+"""What a partition's table was at a named offset of its log."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from aiokafka import TopicPartition
+
+from agents.audit.books import Place, faults, ledger, put_in
+from agents.audit.logs import CannotAuditError, Logs, Span
+from agents.audit.replay import Replay, adapter_of
+from agents.audit.report import table
+from agents.audit.scope import AGGREGATES
+
+_FORM = "TOPIC-PARTITION=OFFSET"
+_TOPICS = {topic.name: topic for topic in AGGREGATES}
+
+
+def parse(text: str) -> tuple[TopicPartition, int]:
+    """Read a named offset.
+
+    Raises:
+        CannotAuditError: it isn't one, or not of a topic that a table is folded from.
+    """
+    place, _, offset = text.partition("=")
+    topic, _, partition = place.rpartition("-")
+    if topic not in _TOPICS or not (partition.isdecimal() and offset.isdecimal()):
+        raise CannotAuditError(f"{text!r} is not {_FORM} of {', '.join(_TOPICS)}")
+    return TopicPartition(topic, int(partition)), int(offset)
+
+
+async def at(logs: Logs, tp: TopicPartition, offset: int, keys: Sequence[str]) -> list[str]:
+    """Fold a partition up to an offset; show these rows, or all that there is in stock.
+
+    Raises:
+        CannotAuditError: the log does not hold it, from its beginning.
+    """
+    topic = _TOPICS[tp.topic]
+    partitions = await logs.partitions([topic])
+    span = (await logs.spans(partitions)).get(tp, Span(0, 0))
+    if span.begin or offset > span.end:
+        raise CannotAuditError(f"{tp.topic}-{tp.partition} holds {span.begin}…{span.end}")
+    replay = Replay(topic, tp.partition, partitions[topic], AGGREGATES[topic])
+    received: Counter[Place] = Counter()
+    async for _, records in logs.read({tp: Span(0, offset)}):
+        for turn in map(replay.take, records):
+            received.update(put_in(turn))
+    shown = [f"{tp.topic}-{tp.partition}@{offset}: {len(replay.rows)} rows"]
+    if keys:
+        return shown + [_row(replay, key) for key in keys]
+    lines = ledger(replay.rows, received)
+    return [*shown, *(table(lines) if lines else ()), *faults(lines)]
+
+
+def _row(replay: Replay, key: str) -> str:
+    row = replay.rows.get(key)
+    if row is None or replay.aggregate is None:
+        return f"{key}: no row"
+    value = adapter_of(replay.aggregate, key).dump_json(row).decode()
+    return f"{key}: {value}, last changed at {replay.touched[key]}"

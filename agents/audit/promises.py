@@ -1,0 +1,130 @@
+"""What committed records had to say, and whether it was said (promise R2).
+
+A record that is committed has caused all that follows from it: each command and fact that
+its replay says must stand in the log that it goes to, at least once. What records said that
+are not committed yet, and what is not there yet, is under way.
+
+Replies are left out: they stay for an hour, or went to topics of other people's. How an
+order ended may be told late, when the order has been paid or cancelled meanwhile; only
+whether it failed is the same each time.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from aiokafka import TopicPartition
+from aiokafka.structs import ConsumerRecord
+from pydantic import ValidationError
+
+from agents.audit.replay import Turn
+from agents.runtime.outbox import Letter
+from schemas.cart import OrderSettled
+from schemas.contract import Contract
+from schemas.order import Status
+from topics import conversation as names
+from topics.catalog import TOPICS
+from topics.topic import Kind
+
+_TOPICS = {
+    topic.name: topic
+    for topic in TOPICS
+    if topic.kind in (Kind.REQUESTS, Kind.EVENTS, Kind.DEAD_LETTERS)
+}
+_ORIGINAL = ("dlq.topic", "dlq.partition", "dlq.offset")
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What a committed record had to say."""
+
+    source: str
+    topic: str
+    key: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source} is committed, and what follows from it was never said"
+            f" in {self.topic}, key {self.key}"
+        )
+
+
+@dataclass
+class Promises:
+    """What had to be said, against what was.
+
+    Attributes:
+        committed: up to where the readers of each partition are done.
+        whole: the topics whose logs still have their beginning: others can't be judged.
+        under_way: what was not said, of records that are not committed.
+    """
+
+    committed: Mapping[TopicPartition, int]
+    whole: frozenset[str]
+    under_way: dict[int, Contract | None] = field(default_factory=dict)
+    _owed: dict[int, Owed] = field(default_factory=dict)
+    _heard: set[int] = field(default_factory=set)
+
+    def take(self, turn: Turn) -> None:
+        """Note what a record had to say, and that it was said itself."""
+        self._hear(turn)
+        for letter in turn.letters:
+            if letter.topic in self.whole and letter.topic in _TOPICS:
+                self._owe(turn.record, letter)
+
+    def broken(self) -> Iterator[Owed]:
+        """Yield what was never said."""
+        yield from self._owed.values()
+
+    def hear(self, record: ConsumerRecord, message: Contract | None) -> None:
+        """Note that something was said."""
+        if not record.headers:
+            return
+        mark = _mark(record.topic, record.key, record.value, dict(record.headers), message)
+        if mark is not None:
+            self._heard.add(mark)
+            self._owed.pop(mark, None)
+            self.under_way.pop(mark, None)
+
+    def _hear(self, turn: Turn) -> None:
+        self.hear(turn.record, turn.received.request if turn.received else None)
+
+    def _owe(self, record: ConsumerRecord, letter: Letter) -> None:
+        given = dict(letter.headers)
+        mark = _mark(letter.topic, letter.key, letter.value, given, None)
+        if mark is None or mark in self._heard:
+            return
+        done = self.committed.get(TopicPartition(record.topic, record.partition), 0)
+        if record.offset < done:
+            source = f"{record.topic}-{record.partition}@{record.offset}"
+            key = (letter.key or b"").decode(errors="backslashreplace")
+            self._owed[mark] = Owed(source, letter.topic, key)
+        else:
+            self.under_way[mark] = _read(letter.topic, letter.value)
+
+
+def _mark(
+    topic: str,
+    key: bytes | None,
+    value: bytes | None,
+    given: Mapping[str, bytes],
+    message: Contract | None,
+) -> int | None:
+    """Return what tells a message from others, however often it is said."""
+    if _TOPICS[topic].kind is Kind.DEAD_LETTERS:
+        return hash((topic, key, value, *(given.get(name) for name in _ORIGINAL)))
+    about = names.ORIGIN if _TOPICS[topic].kind is Kind.REQUESTS else names.EVENT_ID
+    if about not in given:
+        return None  # somebody else's
+    message = message or _read(topic, value)
+    if isinstance(message, OrderSettled):
+        end = message.status if message.status is Status.FAILED else None
+        message = message.model_copy(update={"status": end})
+    # Read and written anew, so that what an older version of the shop wrote is the same.
+    return hash((topic, key, given[about], message.to_json() if message else value))
+
+
+def _read(topic: str, value: bytes | None) -> Contract | None:
+    try:
+        return _TOPICS[topic].decode(value or b"")
+    except ValidationError:
+        return None

@@ -1,0 +1,33 @@
+"""What is audited: which topics, who reads them, and which tables are folded from them."""
+
+from agents.audit.replay import AnyAggregate
+from agents.checkout.agent import CART
+from agents.loms.agent import GOODS, ORDER
+from topics.catalog import (
+    CART_REQUESTS,
+    DEAD_LETTERS,
+    ORDER_EVENTS,
+    ORDER_REQUESTS,
+    PRODUCT_REQUESTS,
+    SENT,
+    STOCK_REQUESTS,
+)
+from topics.topic import Topic
+
+GROUPS = {
+    CART_REQUESTS: "checkout",
+    ORDER_REQUESTS: "loms",
+    STOCK_REQUESTS: "loms",
+    PRODUCT_REQUESTS: "products",
+    ORDER_EVENTS: "notifications",
+}
+"""The topics that are read, and by whom."""
+
+AGGREGATES: dict[Topic, AnyAggregate] = {a.requests: a for a in (CART, ORDER, GOODS)}
+"""Those that a table is folded from."""
+
+SOURCES = {aggregate.changelog: aggregate for aggregate in AGGREGATES.values()}
+"""Tables by their changelog."""
+
+CHANGELOGS = (*SOURCES, SENT)
+LOGS = (*GROUPS, *DEAD_LETTERS.values())

@@ -1,0 +1,66 @@
+"""The audit of the shop that is here: running, or stopped with its state kept."""
+
+import asyncio
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agents.local.environment import alone
+from agents.local.progress import step
+from agents.local.shop import REPOSITORY, Shop, ShopError, from_environment, load
+from agents.local.supervision import Supervisor
+from topics.broker.embedded import EmbeddedKafka
+from topics.broker.java import CannotRunError
+from topics.broker.launch import Place
+
+
+def audit(directory: Path) -> int:
+    """Audit it; `AUDIT` in the environment holds further options.
+
+    Returns:
+        The exit code of `agents.audit`.
+
+    Raises:
+        ShopError: there is no shop.
+    """
+    saved = load(directory) if Supervisor(directory).is_running else None
+    running = saved or load(directory / "compose")
+    if running:
+        return _run(running[0], directory)
+    shop = from_environment()
+    if shop.kafka:
+        return _run(shop, directory)
+    with alone(directory / "lock"), _kafka_alone(shop):
+        return _run(shop, directory)
+
+
+@contextmanager
+def _kafka_alone(shop: Shop) -> Iterator[None]:
+    """Run the broker of a shop that was stopped, and nothing else of it."""
+    home = shop.directory / "kafka"
+    if not (home / "formatted").exists():
+        raise ShopError(f"there is no shop in {shop.directory}: make run-all")
+    broker = EmbeddedKafka(Place(home, shop.kafka_port, shop.kafka_port + 1))
+    try:
+        with step("the shop is stopped: Kafka alone"):
+            broker.start()
+            asyncio.run(broker.ready())
+        yield
+    except CannotRunError as error:
+        raise ShopError(str(error)) from error
+    finally:
+        broker.stop()
+
+
+def _run(shop: Shop, directory: Path) -> int:
+    words = [sys.executable, "-m", "agents.audit"]
+    state = directory / "state"
+    words += ["--stores", str(state)] if state.is_dir() else []
+    words += shlex.split(os.environ.get("AUDIT", ""))
+    own = {"KAFKA": shop.bootstrap, "PARTITIONS": str(shop.partitions)}
+    environment = {**os.environ, **own}
+    return subprocess.run(words, cwd=REPOSITORY, env=environment, check=False).returncode

@@ -1,0 +1,55 @@
+"""The audit of the running shop, during and after all that tests here have done to it."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from agents.local.shop import REPOSITORY
+from tests.e2e.doors import HttpDoor, KafkaDoor
+from tests.e2e.people import Fresh
+from tests.e2e.shop import Shop
+from tests.e2e.storm import Storm, storm
+
+pytestmark = pytest.mark.slow
+
+
+async def audited(shop: Shop, *options: str) -> tuple[int, str]:
+    """Run the audit; return its exit code and what it said."""
+    environment = {**os.environ, "KAFKA": shop.kafka, "PARTITIONS": str(shop.partitions)}
+    ran = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agents.audit", *options),
+        cwd=REPOSITORY,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await ran.communicate()
+    return ran.returncode, out.decode()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def crowded(
+    shop: Shop, gateways: list[HttpDoor], topics: KafkaDoor, fresh: Fresh
+) -> AsyncIterator[Storm]:
+    """A crowd, half of it at the gateways and half at Kafka."""
+    doors = [*gateways, topics, topics]
+    async with storm(shop, topics.kafka, doors, fresh) as there:
+        yield there
+
+
+async def test_the_running_shop_is_what_its_logs_say(crowded: Storm):
+    """While a crowd goes on shopping."""
+
+    async def audit() -> None:
+        code, told = await audited(crowded.shop, "--quiet")
+        assert code == 0, told
+        counts = json.loads(told.splitlines()[-1])
+        assert counts["records"] > 0
+        assert counts["questions"] > 0
+
+    await crowded.over(audit)
