@@ -50,7 +50,7 @@ async def _nobody(_: object) -> None:
 
 
 @pytest.fixture
-def consumer(bench: Bench) -> _Delivered:
+async def consumer(bench: Bench) -> _Delivered:
     app = bench.app
     made = _Delivered(
         app.transport,

@@ -61,7 +61,7 @@ def _one_partition(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def errands(bench: Bench, _one_partition: None) -> _Errands:
+async def errands(bench: Bench, _one_partition: None) -> _Errands:
     return _Errands(bench)
 
 

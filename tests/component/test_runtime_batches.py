@@ -129,6 +129,18 @@ async def test_a_record_that_comes_again_counts_once_and_is_answered_again(
     assert first.value == second.value
 
 
+async def test_what_a_newer_worker_put_into_a_row_is_handed_on_by_an_older_one(
+    bench: Bench, goods: Serving
+):
+    newer = b'{"available":{"1":5},"reserved":{},"picked":{"1":2}}'
+    goods.store.put(record(ListStocks(sku=1)).partition, {b"1": newer}, 0)
+    await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=1))
+    await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=1))
+    await bench.all_arrives()
+    shelves = [row.value for row in bench.sent(STOCK_ROWS) if row.key == b"1"]
+    assert shelves[-1] == newer.replace(b'"1":5', b'"1":7')
+
+
 async def test_a_record_that_kafka_does_not_take_is_the_end(
     bench: Bench, goods: Serving, deaths: list[str]
 ):
