@@ -6,7 +6,7 @@ LOCAL := $(PYTHON) -m agents.local
 VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run-all demo audit ps scale logs down clean test chaos recovery bench \
+.PHONY: help run-all demo audit ps scale logs down clean test chaos planted recovery bench \
 	compose-test check ready-to-test
 
 help: ## say what there is
@@ -41,6 +41,9 @@ test: ready-to-test ## run all tests, on a broker of their own
 
 chaos: ready-to-test ## play a campaign of faults against a shop of its own: CHAOS="--rounds 10 --seed 1"
 	$(VENV) -m tests.chaos $(CHAOS)
+
+planted: ready-to-test ## plant bugs, one by one, into a copy of the shop: its tests must notice each
+	$(VENV) -m tests.planted
 
 bench: ready-to-test ## measure commands through one worker, beside a bare aiokafka echo
 	$(VENV) -m tests.bench

@@ -1,9 +1,10 @@
-"""Waiting for Kafka before anything else: a worker may well be there first."""
+"""Waiting for Kafka before anything else, and seeing that it is the one that is meant."""
 
 import asyncio
 import logging
 
-from topics.admin import TopicsError, cluster_id
+from agents.worker.failstop import die
+from topics.admin import TopicsError, cluster_id, misparted
 from topics.cluster import Cluster
 
 _FIRST_PAUSE_SECONDS = 0.25
@@ -13,10 +14,16 @@ log = logging.getLogger(__name__)
 
 
 async def first_contact(cluster: Cluster) -> str:
-    """Return the cluster's id once it answers; that may take a night."""
+    """Return the cluster's id once it answers; that may take a night.
+
+    A worker that was told another number of partitions than the topics have is ended: it
+    would take others for the owners of its records than all its fellows do.
+    """
     pause = _FIRST_PAUSE_SECONDS
     while True:
         try:
+            for line in await misparted(cluster):
+                die("PARTITIONS is wrong here: %s", line)
             return await cluster_id(cluster)
         except TopicsError as error:
             log.warning("waiting, %s", error)

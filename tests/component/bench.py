@@ -34,6 +34,10 @@ _TURNS = 30
 Headers = Iterable[tuple[str, bytes]]
 
 
+class DiedError(Exception):
+    """Stands for the end of the process."""
+
+
 def settings(directory: Path) -> WorkerSettings:
     """Return those of a worker that nobody thinks frozen, however slow the tests are."""
     patient = {"state_dir": directory, "session_timeout_seconds": 3600}

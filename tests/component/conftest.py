@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agents.service import Service
-from tests.component.bench import Bench, settings
+from tests.component.bench import Bench, DiedError, settings
 from tests.component.door import Door, open_door
 from tests.standins.shop import Shop, open_shop
 from topics.admin import create
@@ -57,10 +57,6 @@ async def untouched(gateway: Door, shop: Shop) -> AsyncIterator[Door]:
     before = await shop.ends()
     yield gateway
     assert await shop.ends() == before
-
-
-class DiedError(Exception):
-    """Stands for the end of the process."""
 
 
 @pytest.fixture

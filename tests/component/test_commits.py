@@ -45,12 +45,16 @@ class _Thread:
         self.from_the_beginning += partitions
 
 
+async def _nobody(_: object) -> None:
+    """Take a message; none is handed over here."""
+
+
 @pytest.fixture
-def consumer(bench: Bench) -> _Delivered:
+async def consumer(bench: Bench) -> _Delivered:
     app = bench.app
     made = _Delivered(
         app.transport,
-        callback=None,
+        callback=_nobody,
         on_partitions_revoked=app.on_partitions_revoked,
         on_partitions_assigned=app.on_partitions_assigned,
     )

@@ -12,7 +12,7 @@ from agents.runtime.open_batches import MOST
 from schemas.contract import MAX_COUNT, MAX_GOODS, MAX_LINES, Item
 from schemas.order import CreateOrder, ListOrder, Status, StockReserved, order_id
 from schemas.stock import ListStocks, ReceiveStock, Release, Reserve, Sell
-from tests.component.bench import Bench, Serving, breathe, header, record
+from tests.component.bench import Bench, DiedError, Serving, breathe, header, record
 
 CREATE = CreateOrder(user=7, items=(Item(sku=1, count=2),))
 RESERVES, FACTS, ROWS = "stock.requests", "order.events", "loms-orders-changelog"
@@ -129,23 +129,44 @@ async def test_a_record_that_comes_again_counts_once_and_is_answered_again(
     assert first.value == second.value
 
 
+async def test_what_a_newer_worker_put_into_a_row_is_handed_on_by_an_older_one(
+    bench: Bench, goods: Serving
+):
+    newer = b'{"available":{"1":5},"reserved":{},"picked":{"1":2}}'
+    goods.store.put(record(ListStocks(sku=1)).partition, {b"1": newer}, 0)
+    await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=1))
+    await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=1))
+    await bench.all_arrives()
+    shelves = [row.value for row in bench.sent(STOCK_ROWS) if row.key == b"1"]
+    assert shelves[-1] == newer.replace(b'"1":5', b'"1":7')
+
+
 async def test_a_record_that_kafka_does_not_take_is_the_end(
     bench: Bench, goods: Serving, deaths: list[str]
 ):
-    batch = await goods.read(ListStocks(sku=1))
+    await goods.read(ListStocks(sku=1))
     await bench.fails("stock.replies", MessageSizeTooLargeError())
     assert deaths
     assert "not sent" in deaths[0]
-    assert not batch.value.settled or deaths  # nothing is committed by the dead
 
 
 async def test_a_worker_that_was_frozen_says_nothing_any_more(
     bench: Bench, goods: Serving, deaths: list[str]
 ):
+    bench.app.heart.join()
     bench.app.heart._last -= 3600  # noqa: SLF001 -- so long its last beat is ago
     await goods.read(Release(sku=1, order_id=7))
     assert "frozen" in deaths[0]
     assert not bench.lying
+
+
+async def test_a_worker_whose_agent_raised_has_ended(
+    bench: Bench, goods: Serving, deaths: list[str]
+):
+    agent = bench.app.agents[goods.aggregate.requests.name]
+    with pytest.raises(DiedError):
+        await bench.app._on_agent_error(agent, ValueError("why"))  # noqa: SLF001
+    assert "raised ValueError('why')" in deaths[0]
 
 
 async def test_a_batch_of_a_partition_without_rows_is_not_served(

@@ -82,9 +82,9 @@ async def test_a_worker_that_was_told_another_number_of_partitions_refuses_to_wo
     )
     async with asyncio.timeout(WITHIN_SECONDS):
         _, said = await worker.communicate()
-    assert worker.returncode == 1
-    why = rb"PARTITIONS is wrong here: [a-z.-]+: 2 partitions, not 4"
-    assert re.search(rb"%s: %s" % (service.encode(), why), said), said
+    assert worker.returncode == EXIT_CODE
+    why = rb"fail-stop: PARTITIONS is wrong here: [a-z.-]+: 2 partitions, not 4"
+    assert re.search(why, said), said
 
 
 def _partitions(workers: list[_Worker]) -> list[int]:
