@@ -106,7 +106,7 @@ class GuardedShop(Shop):
                 _OPERATIONS[acl.operation],
                 _ALLOW,
             )
-            answer = await admin._send_to_controller(request)
+            answer = await admin._send_to_controller(request)  # noqa: SLF001 -- no other
             assert not answer.creation_responses[0][0], answer
         await admin.close()
 
@@ -131,11 +131,7 @@ class GuardedShop(Shop):
             ("inter.broker.listener.name", "SASL_SSL"),
             ("sasl.enabled.mechanisms", "SCRAM-SHA-512"),
             ("sasl.mechanism.inter.broker.protocol", "SCRAM-SHA-512"),
-            (
-                f"{listener}.sasl_ssl.scram-sha-512.sasl.jaas.config",
-                "org.apache.kafka.common.security.scram.ScramLoginModule required"
-                f' username="{ADMIN}" password="{self.passwords[ADMIN]}";',
-            ),
+            (f"{listener}.sasl_ssl.scram-sha-512.sasl.jaas.config", self._jaas()),
             (f"{listener}.controller.ssl.client.auth", "required"),
             ("ssl.principal.mapping.rules", "RULE:.*CN=([^,]+).*/$1/"),
             *(("ssl.keystore.type", "PEM"), ("ssl.keystore.location", paper)),
@@ -147,6 +143,11 @@ class GuardedShop(Shop):
             ),
             ("super.users", f"User:{ADMIN};User:{_BROKER}"),
         ]
+
+    def _jaas(self) -> str:
+        module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+        password = self.passwords[ADMIN]
+        return f'{module} required username="{ADMIN}" password="{password}";'
 
 
 def _certify(authority: Path, certificate: Path) -> None:

@@ -160,7 +160,6 @@ def test_a_worker_with_a_wrong_password_says_so_and_ends(
         check=False,
     )
     assert ran.returncode not in (0, None)
-    print(ran.stderr)
     assert "a-wrong-password" not in ran.stdout + ran.stderr
 
 
