@@ -29,7 +29,7 @@ from topics.catalog import HOME, STOCK, STOCK_REQUESTS
 from topics.cluster import Cluster
 
 SERVICES = ("loms", "checkout")
-WITHIN_SECONDS = 120.0
+WITHIN_SECONDS = 240.0
 _LOOK_SECONDS = 0.2
 PAID, CANCELLED, OPEN, FAILED = range(4)
 SKU, OTHER = 11, 12
