@@ -6,7 +6,8 @@ LOCAL := $(PYTHON) -m agents.local
 VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run-all demo audit ps scale logs down clean test bench compose-test check
+.PHONY: help run-all demo audit ps scale logs down clean test chaos planted recovery bench \
+	compose-test check ready-to-test
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -35,19 +36,31 @@ down: ## stop everything; state is kept
 clean: ## stop everything and forget all state
 	@$(LOCAL) clean
 
-test: ## run all tests, on a broker of their own
-	@$(PYTHON) -m agents.local.environment dev
+test: ready-to-test ## run all tests, on a broker of their own
 	$(VENV) -m pytest -q
 
-bench: ## measure commands through one worker, beside a bare aiokafka echo
-	@$(PYTHON) -m agents.local.environment dev
+chaos: ready-to-test ## play a campaign of faults against a shop of its own: CHAOS="--rounds 10 --seed 1"
+	$(VENV) -m tests.chaos $(CHAOS)
+
+planted: ready-to-test ## plant bugs, one by one, into a copy of the shop: its tests must notice each
+	$(VENV) -m tests.planted
+
+bench: ready-to-test ## measure commands through one worker, beside a bare aiokafka echo
 	$(VENV) -m tests.bench
+
+recovery: ready-to-test ## kill workers 20 times each way: seconds without an answer, nothing lost
+	$(VENV) -m tests.bench.recovery
+
+ready-to-test:
+	@$(PYTHON) -m agents.local.environment dev
+	@$(VENV) -m topics.broker fetch > /dev/null
 
 compose-test: ## bring docker-compose.yml up for real, with an engine of its own (or say why not)
 	@tests/compose/run.sh
 
 check: ## what CI runs: format, lint, types, compose file, Dockerfile, and all tests
 	@$(PYTHON) -m agents.local.environment dev,check
+	@$(VENV) -m topics.broker fetch > /dev/null
 	$(VENV) -m ruff format --check .
 	$(VENV) -m ruff check .
 	$(VENV) -m mypy --strict agents gateway schemas topics

@@ -11,6 +11,8 @@ import uvloop
 from agents.service import Service
 from agents.worker.settings import WorkerSettings
 
+log = logging.getLogger("agents")
+
 SERVICES = ("checkout", "loms", "products", "notifications")
 LOG_FORMAT = "time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
 
@@ -25,6 +27,7 @@ def main() -> None:
     build: Callable[[WorkerSettings], Service] = import_module(
         f"agents.{service}.agent"
     ).build
+    log.info("begins service=%s", service)
     settings = WorkerSettings()
     try:
         lock = settings.own_state_dir()

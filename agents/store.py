@@ -6,7 +6,8 @@ or not at all, so a recovered partition is exactly the fold of a prefix of its l
 prefix ends at the partition's version, the highest of its rows' (design: R4).
 
 The local files are never trusted beyond the changelog (R5): they are used only if the last
-worker marked them as complete when it stopped; else they are thrown away and rebuilt.
+worker marked them as complete when it stopped, and if they are of the same Kafka cluster;
+else they are thrown away and rebuilt.
 """
 
 import json
@@ -53,14 +54,16 @@ class Store:
 
     Args:
         path: a directory of its own; created, and emptied if it can't be trusted.
+        cluster: the id of the Kafka cluster of which they are rows.
 
     Attributes:
         progress: how far the rows go, by partition.
         unacknowledged: what was put in here and is not in the changelog for sure.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, cluster: str) -> None:
         self._path = path
+        self._cluster = cluster
         self.progress: defaultdict[int, Progress] = defaultdict(Progress)
         self.unacknowledged = 0
         self._unlogged = WriteOptions()
@@ -123,16 +126,16 @@ class Store:
         self._db.close()
         if self.unacknowledged:
             return
-        marker = {
-            str(partition): [progress.version, progress.next_offset]
+        ends = {
+            partition: [progress.version, progress.next_offset]
             for partition, progress in self.progress.items()
         }
-        (self._path / MARKER).write_text(json.dumps(marker))
+        (self._path / MARKER).write_text(json.dumps({self._cluster: ends}))
 
     def _open(self) -> Rdict:
         marker = self._path / MARKER
         try:
-            complete = json.loads(marker.read_text())
+            complete = json.loads(marker.read_text())[self._cluster]
             marker.unlink()  # from here on the files are ahead of nothing but a crash
             database = Rdict(str(self._path / "rows"), _options())
         except Exception:  # noqa: BLE001 -- torn, alien or missing: the changelog has it all

@@ -41,7 +41,7 @@ class Purchase(OfUser):
 # What others answer to the cart
 
 
-class StockChecked(OfUser):
+class StockChecked(OfUser, extra="ignore"):
     """Stock's answer to an addToCart, which it repeats so that nothing need be kept."""
 
     type: Literal["stockChecked"] = "stockChecked"
@@ -50,7 +50,7 @@ class StockChecked(OfUser):
     available: int = Field(strict=True, ge=0, lt=2**16, description="capped at a full line")
 
 
-class OrderSettled(OfUser):
+class OrderSettled(OfUser, extra="ignore"):
     """How the order ended that a purchase of this cart became."""
 
     type: Literal["orderSettled"] = "orderSettled"
@@ -67,14 +67,14 @@ CartRequest = Annotated[
 # Replies
 
 
-class PricedItem(Item):
+class PricedItem(Item, extra="ignore"):
     """A line of a cart as its user sees it; price in the currency's smallest unit."""
 
     name: str
     price: Price
 
 
-class CartView(Contract):
+class CartView(Contract, extra="ignore"):
     """The reply to listCart: lines in ascending sku, and what they cost together."""
 
     type: Literal["cart"] = "cart"

@@ -2,6 +2,19 @@
 
 Numbers are JSON numbers within the ranges below, never strings, floats or booleans
 (spec: Types). One class is HTTP body, Kafka value and documented schema at once.
+
+How a contract may change, so that workers and clients of two releases understand each
+other (golden files in tests/contract hold everybody to it):
+
+- A field may be added if it has a default that means what was meant without it. What
+  clients ask refuses fields that it does not know (a typing error must not pass for a
+  request); what services say to each other, facts and replies (`extra="ignore"`) are read
+  without them, so that a newer worker's words are no dead letters to an older one.
+- A field of what clients ask too (createOrder, and `Item`), a type of message and a value
+  of an enumeration are added in two releases: all learn to read it before anybody says it.
+- Nothing else of a field changes, nor does it go.
+- A row of a table may grow likewise. An older worker hands the fields on that it does not
+  know; so a new one must stay true whatever an older worker does to the others.
 """
 
 from enum import StrEnum
@@ -26,6 +39,8 @@ MAX_COUNT = 2**16 - 1
 MAX_PRICE = 2**32 - 1
 MAX_GOODS = 2**64 - 1
 MAX_LINES = 1000
+MAX_TIMEOUT_SECONDS = 2**31 - 1
+"""68 years: a moment of ours so much later is still one that a clock can show."""
 
 
 class Contract(BaseModel):
@@ -96,13 +111,13 @@ class Code(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-class Done(Contract):
+class Done(Contract, extra="ignore"):
     """The reply `{}`: it is done, and there is nothing to tell."""
 
     type: Literal["done"] = "done"
 
 
-class Refused(Contract):
+class Refused(Contract, extra="ignore"):
     """The reply to a request that was not carried out; nothing changed."""
 
     type: Literal["refused"] = "refused"

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from schemas.contract import (
     MAX_COUNT,
     MAX_LINES,
+    MAX_TIMEOUT_SECONDS,
     SHARDS,
     Contract,
     Item,
@@ -93,14 +94,16 @@ class CancelOrder(OfOrder):
     type: Literal["cancelOrder"] = "cancelOrder"
 
 
-class ExpireOrder(OfOrder):
+class ExpireOrder(OfOrder, extra="ignore"):
     """What LOMS' own timer asks of an order unpaid for so long; the order decides."""
 
     type: Literal["expireOrder"] = "expireOrder"
-    unpaid_seconds: int = Field(alias="unpaidSeconds", strict=True, ge=0)
+    unpaid_seconds: int = Field(
+        alias="unpaidSeconds", strict=True, ge=0, le=MAX_TIMEOUT_SECONDS
+    )
 
 
-class StockReserved(OfOrder):
+class StockReserved(OfOrder, extra="ignore"):
     """Stock's answer to a reserve: all of the line, or nothing of it."""
 
     type: Literal["stockReserved"] = "stockReserved"
@@ -116,13 +119,13 @@ OrderRequest = Annotated[
 # Replies and facts
 
 
-class OrderPlaced(OfOrder):
+class OrderPlaced(OfOrder, extra="ignore"):
     """The reply to createOrder and purchase, once the order has settled."""
 
     type: Literal["orderPlaced"] = "orderPlaced"
 
 
-class OrderView(Contract):
+class OrderView(Contract, extra="ignore"):
     """The reply to listOrder: one line a sku, ascending."""
 
     type: Literal["order"] = "order"
@@ -131,7 +134,7 @@ class OrderView(Contract):
     items: tuple[Item, ...]
 
 
-class OrderStatusChanged(OfOrder):
+class OrderStatusChanged(OfOrder, extra="ignore"):
     """A fact: the status an order took, and when (RFC 3339, UTC)."""
 
     type: Literal["orderStatusChanged"] = "orderStatusChanged"

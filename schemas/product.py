@@ -7,7 +7,7 @@ from pydantic import Field
 from schemas.contract import Item, OfUser
 
 
-class PriceCart(OfUser):
+class PriceCart(OfUser, extra="ignore"):
     """A cart on its way to its user, who waits for names and prices."""
 
     type: Literal["priceCart"] = "priceCart"

@@ -23,7 +23,7 @@ class ReceiveStock(OfSku):
     count: Goods
 
 
-class CheckStock(OfSku):
+class CheckStock(OfSku, extra="ignore"):
     """A cart's question whether a line can be bought now."""
 
     type: Literal["checkStock"] = "checkStock"
@@ -31,7 +31,7 @@ class CheckStock(OfSku):
     count: Count
 
 
-class Reserve(OfSku):
+class Reserve(OfSku, extra="ignore"):
     """Set goods aside for an order's line; all of it or nothing."""
 
     type: Literal["reserve"] = "reserve"
@@ -39,14 +39,14 @@ class Reserve(OfSku):
     count: Count
 
 
-class Release(OfSku):
+class Release(OfSku, extra="ignore"):
     """Give an order's goods back to the warehouses they came from."""
 
     type: Literal["release"] = "release"
     order_id: OrderId = Field(alias="orderID")
 
 
-class Sell(OfSku):
+class Sell(OfSku, extra="ignore"):
     """Write an order's goods off: it is paid."""
 
     type: Literal["sell"] = "sell"
@@ -61,14 +61,14 @@ StockRequest = Annotated[
 # Replies
 
 
-class Stock(Contract):
+class Stock(Contract, extra="ignore"):
     """What can be bought now in one warehouse: goods minus reservations."""
 
     warehouse_id: WarehouseId = Field(alias="warehouseID")
     count: Goods
 
 
-class StocksView(Contract):
+class StocksView(Contract, extra="ignore"):
     """The reply to stocks: ascending warehouse; those with nothing left are omitted."""
 
     type: Literal["stocks"] = "stocks"

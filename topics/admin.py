@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from topics.catalog import TOPICS
 from topics.cluster import Cluster
-from topics.topic import Topic
+from topics.topic import Kind, Topic
 
 LEADERS_SECONDS = 30.0
 _POLL_SECONDS = 0.1
@@ -28,6 +28,10 @@ _LEFT_TO_OPERATORS = {
     "min.insync.replicas",
     "unclean.leader.election.enable",
 }
+
+
+# Whose records, or rows, belong to somebody: to whom, their partition tells.
+_OWNED = (Kind.REQUESTS, Kind.EVENTS, Kind.CHANGELOG)
 
 
 class TopicsError(Exception):
@@ -95,23 +99,52 @@ async def check(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str]
     ]
 
 
+async def misparted(cluster: Cluster) -> list[str]:
+    """Say which topics have another number of partitions than `PARTITIONS` says.
+
+    A worker computes with it whose a record is: with a wrong one it would pass records on
+    to others than their owners (R6). A topic that is missing is no matter of this.
+
+    Raises:
+        TopicsError: the cluster can't be asked.
+    """
+    async with _admin(cluster) as admin:
+        there = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics()}
+    return [
+        line
+        for topic in TOPICS
+        if topic.kind in _OWNED and topic.name in there
+        for line in _misparted(topic, there[topic.name], cluster)
+    ]
+
+
+async def cluster_id(cluster: Cluster) -> str:
+    """Return what tells a cluster from all others.
+
+    Raises:
+        TopicsError: it can't be asked.
+    """
+    async with _admin(cluster) as admin:
+        return str((await admin.describe_cluster())["cluster_id"])
+
+
 def drift(topic: Topic, found: Found | None, cluster: Cluster) -> list[str]:
     """Say how a topic differs from its declaration."""
     if found is None:
         return [f"{topic.name}: missing"]
     strange = found.overrides - topic.config.keys() - _LEFT_TO_OPERATORS
     return [
-        *_misparted(topic, found, cluster),
+        *_misparted(topic, found.partitions, cluster),
         *_misset(topic, found),
         *(f"{topic.name}: {name} is set, but not declared" for name in sorted(strange)),
     ]
 
 
-def _misparted(topic: Topic, found: Found, cluster: Cluster) -> list[str]:
+def _misparted(topic: Topic, partitions: int, cluster: Cluster) -> list[str]:
     wanted = topic.partitions or cluster.partitions
-    if found.partitions == wanted:
+    if partitions == wanted:
         return []
-    return [f"{topic.name}: {found.partitions} partitions, not {wanted}"]
+    return [f"{topic.name}: {partitions} partitions, not {wanted}"]
 
 
 def _misset(topic: Topic, found: Found) -> list[str]:
@@ -128,7 +161,7 @@ def _require_partitions(
     wrong = [
         line
         for name, there in found.items()
-        for line in _misparted(declared[name], there, cluster)
+        for line in _misparted(declared[name], there.partitions, cluster)
     ]
     # Keys would move to other partitions, and their state would stay behind.
     if wrong:

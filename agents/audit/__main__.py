@@ -22,6 +22,7 @@ from agents.audit.logs import CannotAuditError, Logs
 from agents.audit.moment import at, parse
 from agents.audit.options import Options
 from agents.audit.report import Report
+from topics.admin import TopicsError
 from topics.cluster import Cluster
 
 
@@ -40,7 +41,7 @@ def main() -> int:
         if asked.at:
             return asyncio.run(_show(asked.at, asked.key))
         report = asyncio.run(_audit(options))
-    except (CannotAuditError, KafkaError, OSError, TimeoutError) as reason:
+    except (CannotAuditError, TopicsError, KafkaError, OSError, TimeoutError) as reason:
         sys.stderr.write(f"audit: {reason}\n")
         return 2
     for line in report.lines(quiet=asked.quiet):

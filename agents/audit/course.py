@@ -6,7 +6,9 @@ them, and the questions are among what is folded.
 """
 
 import time
+from collections.abc import Iterator
 
+from agents.audit.compare import Copy
 from agents.audit.copies import Copies, read_changelogs
 from agents.audit.folding import Folding
 from agents.audit.interview import Interview
@@ -15,9 +17,11 @@ from agents.audit.logs import Logs, Spans
 from agents.audit.options import Options
 from agents.audit.promises import Promises
 from agents.audit.questions import Answers
+from agents.audit.replay import AnyAggregate
 from agents.audit.report import Report
 from agents.audit.scope import CHANGELOGS, GROUPS, LOGS, SOURCES
 from agents.audit.stores import look
+from topics.admin import cluster_id
 from topics.cluster import Cluster
 
 
@@ -41,9 +45,10 @@ class Audit:
 
         Raises:
             CannotAuditError: topics are missing.
-            KafkaError, TimeoutError, OSError: Kafka does not answer.
+            TopicsError, KafkaError, TimeoutError, OSError: Kafka does not answer.
         """
         began = time.monotonic()
+        self._cluster_id = await cluster_id(self._cluster)
         self._partitions = await self._logs.partitions((*LOGS, *CHANGELOGS))
         committed = await self._logs.committed(GROUPS)
         copies = await read_changelogs(self._logs, self._partitions)
@@ -88,11 +93,16 @@ class Audit:
             if topic in SOURCES:
                 folding.expect(SOURCES[topic], copies[topic, number])
         folding.expect_notices(copies)
-        if self._options.stores is not None:
-            for aggregate, copy in look(self._options.stores, self._report.notes):
-                folding.expect(aggregate, copy)
-                rows += len(copy.rows)
+        for aggregate, copy in self._stores():
+            folding.expect(aggregate, copy)
+            rows += len(copy.rows)
         self._report.counts["rows"] = rows
+
+    def _stores(self) -> Iterator[tuple[AnyAggregate, Copy]]:
+        directory = self._options.stores
+        if directory is None:
+            return iter(())
+        return look(directory, self._cluster_id, self._report.notes)
 
     async def _fold(self, folding: Folding, spans: Spans) -> None:
         read = 0

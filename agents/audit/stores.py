@@ -17,11 +17,14 @@ from agents.audit.scope import SOURCES
 from agents.store import Row, Store
 
 
-def look(directory: Path, notes: list[str]) -> Iterator[tuple[AnyAggregate, Copy]]:
+def look(
+    directory: Path, cluster: str, notes: list[str]
+) -> Iterator[tuple[AnyAggregate, Copy]]:
     """Yield what the stores hold that lie below a directory, one below it for each worker.
 
     Args:
         directory: of all workers.
+        cluster: the id of the Kafka cluster that they should belong to.
         notes: is told what could not be looked at.
     """
     for state_dir in sorted(path for path in directory.iterdir() if path.is_dir()):
@@ -30,7 +33,7 @@ def look(directory: Path, notes: list[str]) -> Iterator[tuple[AnyAggregate, Copy
                 notes.append(f"{state_dir} is in use: not looked at")
                 continue
             for store, aggregate in _tables(state_dir):
-                found = copies(store)
+                found = copies(store, cluster)
                 if not found:
                     notes.append(f"{store} is not complete: a worker would rebuild it")
                 yield from ((aggregate, copy) for copy in found)
@@ -59,12 +62,12 @@ def at_rest(state_dir: Path) -> Iterator[bool]:
             yield True
 
 
-def copies(store: Path) -> list[Copy]:
+def copies(store: Path, cluster: str) -> list[Copy]:
     """Read a table's store; nothing if a worker would not trust it."""
     with TemporaryDirectory() as directory:
         twin = Path(directory) / store.name
         shutil.copytree(store, twin)
-        opened = Store(twin)
+        opened = Store(twin, cluster)
         found = [
             _copy(opened, store, partition, progress.version)
             for partition, progress in opened.progress.items()

@@ -191,6 +191,9 @@ def _add(cart: Cart, checked: StockChecked, cause: Cause) -> LineSet:
 def _check_purchase(cart: Cart) -> None:
     if not cart.lines:
         raise Refusal(Code.CART_EMPTY, "the cart is empty")
+    if len(cart.lines) > MAX_LINES:  # a failed purchase's lines came back beside others
+        text = f"an order has at most {MAX_LINES} lines, and the cart {len(cart.lines)}"
+        raise Refusal(Code.CART_FULL, text)
     if len(cart.checkouts) >= MAX_CHECKOUTS:
         raise Refusal(Code.UNAVAILABLE, "too many purchases of this cart are under way")
 

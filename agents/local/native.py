@@ -30,7 +30,7 @@ from topics.broker.embedded import answers
 from topics.broker.launch import is_free
 from topics.cluster import Cluster
 
-_KAFKA_SECONDS = 60.0
+_KAFKA_SECONDS = 180.0
 _CLUSTER_SECONDS = 15.0  # of somebody else's, which should be there
 _POLL_SECONDS = 0.2
 

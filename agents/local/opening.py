@@ -16,13 +16,13 @@ from http import HTTPStatus
 from pathlib import Path
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.partitioner import murmur2
 
 from tests.standins.catalogue import SAMPLE_STOCKS, SampleStock
+from topics.admin import cluster_id
 from topics.cluster import Cluster
 
-READY_SECONDS = 90.0
+READY_SECONDS = 240.0
 _CALL_SECONDS = 5.0
 _RETRY_SECONDS = 0.2
 _CALLS_AT_ONCE = 16
@@ -115,7 +115,7 @@ async def open_shop(gateways: Sequence[str], cluster: Cluster, marks: Path) -> N
         try:
             async with asyncio.timeout(READY_SECONDS):
                 await shop.serves(cluster.partitions)
-                await _stock_once(shop, marks / f"stocked-{await _cluster_id(cluster)}")
+                await _stock_once(shop, marks / f"stocked-{await cluster_id(cluster)}")
         except TimeoutError:
             first, *others = map(str, shop.waiting or ["Kafka"])
             more = f" (and {len(others)} more)" if others else ""
@@ -142,15 +142,6 @@ async def _stock_once(shop: Shopfront, mark: Path) -> None:
 def _set(mark: Path) -> None:
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
-
-
-async def _cluster_id(cluster: Cluster) -> str:
-    admin = AIOKafkaAdminClient(**cluster.client_options())
-    await admin.start()
-    try:
-        return str((await admin.describe_cluster())["cluster_id"])
-    finally:
-        await admin.close()
 
 
 def main() -> int:

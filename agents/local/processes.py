@@ -64,6 +64,7 @@ def _workers(shop: Shop, service: str, number: int) -> Iterator[Process]:
     for name in (f"{service}-{index + 1}" for index in range(number)):
         own = {"WORKER": name, "STATE_DIR": str(shop.directory / "state" / name)}
         own |= {"PRODUCT_SERVICE": product_service}
+        own |= {"SESSION_TIMEOUT_SECONDS": shop.session_timeout_seconds}
         yield Process(name, _python("agents", service), _cluster(shop) | own)
 
 

@@ -44,6 +44,8 @@ class Shop:
         product_service: host:port (`PRODUCT_SERVICE`); empty, there is the stand-in.
         product_port: the stand-in's.
         partitions: of each request topic.
+        session_timeout: of the workers, seconds (`SESSION_TIMEOUT_SECONDS`); empty, as
+            short as the brokers surely allow.
     """
 
     directory: Path = REPOSITORY / ".run"
@@ -56,11 +58,20 @@ class Shop:
     gateways: int = 1
     checkout_workers: int = 1
     loms_workers: int = 1
+    session_timeout: str = ""
 
     @property
     def bootstrap(self) -> str:
         """The address of Kafka, for clients."""
         return self.kafka or f"127.0.0.1:{self.kafka_port}"
+
+    @property
+    def session_timeout_seconds(self) -> str:
+        """How long a worker that is silent keeps its partitions.
+
+        Our own broker allows 2 s, and then a busy machine costs workers; others mostly 6 s.
+        """
+        return self.session_timeout or ("6" if self.kafka else "3")
 
     @property
     def gateway_ports(self) -> list[int]:
@@ -104,6 +115,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Shop:
         directory=Path(directory).resolve() if directory else Shop.directory,
         kafka=environment.get("KAFKA", ""),
         product_service=environment.get("PRODUCT_SERVICE", ""),
+        session_timeout=environment.get("SESSION_TIMEOUT_SECONDS", ""),
         **numbers,
     ).scaled(environment)
 

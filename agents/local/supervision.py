@@ -21,12 +21,12 @@ from agents.local.processes import Process
 from agents.local.shop import REPOSITORY, ShopError
 
 STOP_SECONDS = 20
-_START_SECONDS = 10.0
+_START_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 _LONGEST_SOCKET_PATH = 90  # the kernel's limit is 108, and supervisord adds to it
 
 # A process that ran for `startsecs` is restarted whenever it dies. One that doesn't get
-# so far is tried again after 1, 2, 3, … seconds, and given up after `startretries`.
+# so far is tried again after 1, 2, 3, … seconds, and not given up in a lifetime.
 # Logs have relative paths, since supervisord expands these twice.
 _DAEMON = """\
 ; Made by agents/local/supervision.py.
@@ -50,7 +50,7 @@ priority={priority}
 autostart=false
 autorestart=true
 startsecs=2
-startretries=30
+startretries=1000000
 stopsignal=TERM
 stopwaitsecs={stop_seconds}
 killasgroup=true

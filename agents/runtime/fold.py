@@ -1,6 +1,10 @@
 """The rows that a run of records touches: each read once and written once."""
 
+from dataclasses import fields
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from agents.aggregate import Aggregate
 from agents.store import Store
@@ -26,6 +30,7 @@ class Fold:
         self._partition = partition
         self._rows: dict[str, Any] = {}
         self._touched: dict[str, int] = {}
+        self._unknown: dict[str, dict[str, Any]] = {}
         self._weight = 0
 
     def state(self, keys: tuple[str, ...]) -> Any:
@@ -50,11 +55,7 @@ class Fold:
 
     def written(self) -> dict[bytes, bytes]:
         """Return the touched rows' JSON by key: entries before the shelf they are on."""
-        adapters = self._aggregate.adapters
-        return {
-            key.encode(): adapters[place].dump_json(self._rows[key])
-            for key, place in self._touched.items()
-        }
+        return {key.encode(): self._json(key, at) for key, at in self._touched.items()}
 
     def touched(self) -> list[tuple[str, Any]]:
         """Return the touched rows by key."""
@@ -65,6 +66,26 @@ class Fold:
             stored = self._store.get(self._partition, key.encode())
             if stored is not None:
                 self._weight += len(stored)
-                stored = self._aggregate.adapters[place].validate_json(stored)
+                stored = self._read(key, place, stored)
             self._rows[key] = stored
         return self._rows[key]
+
+    def _read(self, key: str, place: int, stored: bytes) -> Any:
+        """Read a row; what a newer worker put into it is handed on as it is."""
+        row = self._aggregate.adapters[place].validate_json(stored)
+        known = _fields(type(row))
+        found = orjson.loads(stored)
+        if not found.keys() <= known:
+            self._unknown[key] = {n: v for n, v in found.items() if n not in known}
+        return row
+
+    def _json(self, key: str, place: int) -> bytes:
+        value = self._aggregate.adapters[place].dump_json(self._rows[key])
+        unknown = self._unknown.get(key)
+        # Both are objects, and of a row there is always something to say.
+        return value if unknown is None else value[:-1] + b"," + orjson.dumps(unknown)[1:]
+
+
+@lru_cache
+def _fields(row: type) -> frozenset[str]:
+    return frozenset(field.name for field in fields(row))

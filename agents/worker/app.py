@@ -3,24 +3,22 @@
 import logging
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 import faust
 from aiokafka.consumer import fetcher
-from faust import SASLCredentials, SSLCredentials, stores, tables
-from faust.stores import base
+from faust import SASLCredentials, SSLCredentials, stores
 from faust.transport.drivers import aiokafka as driver
 from yarl import URL
 
-from agents.store import Store
 from agents.worker.assignor import Assignor, RoundRobin
 from agents.worker.batches import Consumer
 from agents.worker.failstop import Heart, die
+from agents.worker.first_contact import first_contact
 from agents.worker.lenient import LenientRecords
 from agents.worker.press import Acked, Press
-from agents.worker.recovery import Recovery
 from agents.worker.settings import WorkerSettings
+from agents.worker.tables import TableRows, Tables
 
 MAX_BATCH_BYTES = 900 * 2**10
 MAX_REQUEST_BYTES = 3 * 2**20
@@ -35,6 +33,12 @@ Its heartbeats come from the same loop, so they tell whether it lives."""
 QUEUED_BATCHES = 8
 COMMIT_SECONDS = 0.25
 FETCH_MAX_WAIT_MS = 50
+
+HEARTBEATS = 1 / 10
+LONGEST_PAUSE = 2 / 3
+"""Of the session timeout. A pause, with the heartbeat that it held up, ends well within it;
+a shorter one would cost more workers on a busy machine than it saves doubts."""
+
 METADATA_MAX_AGE_MS = 5000
 """A moved leader is found soon; stale metadata costs minutes (T16, T17)."""
 
@@ -49,27 +53,6 @@ class Producer(driver.Producer):
 
     async def flush(self) -> None:
         """Do nothing: a batch is committed when all it caused is acknowledged."""
-
-
-class TableRows(base.Store):
-    """Lets a Faust table own a `Store`; agents read and write the store itself."""
-
-    rows: Store
-
-    async def on_start(self) -> None:
-        """Open the rows."""
-        self.rows = Store(Path(self.app.conf.state_dir) / self.table.name)
-
-    async def on_stop(self) -> None:
-        """Close them."""
-        self.rows.close()
-
-    def _not_ours(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse what only faust's own recovery and backups would call."""
-        raise TypeError("rows are recovered by agents.worker.recovery")
-
-    apply_changelog_batch = reset_state = _not_ours
-    backup_partition = restore_backup = _not_ours
 
 
 class App(faust.App):
@@ -101,6 +84,11 @@ class App(faust.App):
         # An app.task() would begin when the tables are recovered, and find that too late.
         await self.heart.beat()
 
+    async def on_first_start(self) -> None:
+        """Wait for Kafka: a worker that is there first is no reason to start again."""
+        self.conf.cluster_id = await first_contact(self.conf.cluster)
+        await super().on_first_start()
+
     async def on_stop(self) -> None:
         """Stop when all that was begun is acknowledged."""
         self.let_partitions_go()
@@ -124,7 +112,6 @@ def _certain(sent: Acked) -> None:
 def build(service: str, settings: WorkerSettings) -> App:
     """Make the app of a service; its consumer group is named after it."""
     stores.STORES.aliases["rows"] = f"{TableRows.__module__}:{TableRows.__name__}"
-    tables.manager.Recovery = Recovery
     driver.Transport.Consumer = Consumer
     driver.Transport.Producer = Producer
     driver.RoundRobinPartitionAssignor = RoundRobin
@@ -135,6 +122,7 @@ def build(service: str, settings: WorkerSettings) -> App:
         broker=[URL(f"kafka://{address}") for address in settings.kafka.split(",")],
         broker_credentials=_credentials(settings),
         PartitionAssignor=Assignor,
+        TableManager=Tables,
         store="rows://",
         datadir=settings.state_dir,
         processing_guarantee="at_least_once",
@@ -150,7 +138,7 @@ def build(service: str, settings: WorkerSettings) -> App:
         producer_max_request_size=MAX_REQUEST_BYTES,
         producer_linger=0,
         broker_session_timeout=session,
-        broker_heartbeat_interval=session / 6,
+        broker_heartbeat_interval=session * HEARTBEATS,
         broker_rebalance_timeout=session * 2,
         broker_request_timeout=30.0,
         broker_max_poll_records=POLL_RECORDS,
@@ -163,7 +151,7 @@ def build(service: str, settings: WorkerSettings) -> App:
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
-    app.heart = Heart(settings.session_timeout / 2)
+    app.heart = Heart(settings.session_timeout * LONGEST_PAUSE)
     app.conf.cluster = settings
     app.conf.state_dir = settings.state_dir
     app.conf.fetch_max_wait_ms = FETCH_MAX_WAIT_MS

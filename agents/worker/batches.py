@@ -22,7 +22,11 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.utils.futures import notify
 
-POLL_SECONDS = 0.5
+from agents.worker.inloop import InLoop
+
+POLL_SECONDS = 0.1
+"""So long a rebalance may have to wait for the drain loop to stand still."""
+
 BATCH_BYTES = 128 * 2**10
 
 
@@ -75,6 +79,7 @@ class Consumer(driver.Consumer):
         What it fetched of them nobody would take, and each such fetch holds up all others
         of its broker for 100 ms.
         """
+        self.app.heart.join()
         changelogs = [tp for tp in assigned if self._is_changelog_tp(tp)]
         self._thread._ensure_consumer().pause(*map(driver.ensure_aiokafka_TP, changelogs))
         await super().on_partitions_assigned(assigned, generation_id)
@@ -173,7 +178,7 @@ class Consumer(driver.Consumer):
         else:
             await self.callback(message)
 
-    def _new_consumer_thread(self) -> "InLoop":
+    def _new_consumer_thread(self) -> InLoop:
         loop = asyncio.get_running_loop()
         return InLoop(self, loop=loop, thread_loop=loop, beacon=self.beacon)
 
@@ -190,42 +195,3 @@ def _pieces(records: list[ConsumerRecord]) -> Iterator[list[ConsumerRecord]]:
             piece, size = [], 0
     if piece:
         yield piece
-
-
-class InLoop(driver.AIOKafkaConsumerThread):
-    """aiokafka's consumer in the agents' own loop instead of a thread of its own.
-
-    With a thread every fetch is handed over twice through the interpreter's lock, which
-    halves what a worker carries under load (shared/faust.md: Speed).
-    """
-
-    wait_for_thread = True
-
-    async def start(self) -> None:
-        """Start in this loop."""
-        self._thread_started.set()
-        self._thread_running = self.parent_loop.create_future()
-        self._serving = asyncio.ensure_future(self._serve())
-        await self._thread_running
-        self._thread_running = None
-
-    async def stop(self) -> None:
-        """Stop; there is no thread to join."""
-        if self._started.is_set():
-            await faust.Service.stop(self)
-
-    async def _gather_remaining_tasks(self) -> None:
-        """Leave the loop's other tasks alone: they are not this service's."""
-
-    async def call_thread(self, fun: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call at once: it is the same loop."""
-        result = fun(*args, **kwargs)
-        return await result if hasattr(result, "__await__") else result
-
-    cast_thread = call_thread
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        # Faust's 1500 ms are hard-coded: an idle partition would delay its neighbours.
-        consumer._fetch_max_wait_ms = self.app.conf.fetch_max_wait_ms
-        return consumer

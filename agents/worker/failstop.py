@@ -29,19 +29,28 @@ def die(reason: str, *args: object) -> NoReturn:
 class Heart:
     """Notices that the process was frozen: it may have been replaced meanwhile.
 
+    A worker that is in no group yet can't have been: a slow start is no reason to die, and
+    to start again on a machine that is slow already.
+
     Args:
-        limit: the longest pause after which the worker may still be a group's member;
-            half of its session timeout.
+        limit: the longest pause after which the worker may still be a group's member:
+            less than its session timeout, by a few heartbeats.
     """
 
     def __init__(self, limit: timedelta) -> None:
         self._limit = limit.total_seconds()
         self._last = time.monotonic()
+        self._member = False
+
+    def join(self) -> None:
+        """Begin to mind: from now on the worker has partitions that it can lose."""
+        self._last = time.monotonic()
+        self._member = True
 
     def check(self) -> None:
         """Die if the last beat is too long ago; to be called before anything is said."""
         asleep = time.monotonic() - self._last
-        if asleep > self._limit:
+        if self._member and asleep > self._limit:
             die("frozen for %.1f s, and maybe replaced meanwhile", asleep)
 
     async def beat(self) -> None:

@@ -10,7 +10,7 @@ had it in between.
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import faust
@@ -25,6 +25,8 @@ from topics.cluster import Cluster
 VERSION_HEADER = "version"
 _AT_ONCE = 5000
 _POLL_MS = 200
+_FETCH_WAIT_MS = 20  # a partition that has been read to its end holds up the others
+_FETCH_BYTES = 4 * 2**20
 PATIENCE_SECONDS = 60
 
 log = logging.getLogger(__name__)
@@ -64,9 +66,7 @@ class Recovery(faust.Service):
     async def _recover(self, rebalance: int) -> None:
         await self.app.consumer.wait_for_stopped_flow()
         began = time.monotonic()
-        rows = 0
-        for table in self.tables.values():
-            rows += await self._recover_table(table)
+        rows = sum(await asyncio.gather(*map(self._recover_table, self.tables.values())))
         if rebalance != self.app.rebalancing_count:
             return
         for table in self.tables.values():
@@ -110,7 +110,8 @@ class Recovery(faust.Service):
         self.tables.on_actives_ready()
         self.tables.on_standbys_ready()
         app.on_rebalance_end()
-        log.info("ready partitions=%d", len(assignment))
+        numbers = sorted({tp.partition for tp in assignment})
+        log.info("ready partitions=%d numbers=%s", len(assignment), _listed(numbers))
 
 
 async def read_changelog(
@@ -118,7 +119,11 @@ async def read_changelog(
 ) -> int:
     """Bring partitions up to the end of their changelog; return the records read."""
     reader = AIOKafkaConsumer(
-        **cluster.client_options(), enable_auto_commit=False, auto_offset_reset="earliest"
+        **cluster.client_options(),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=_FETCH_WAIT_MS,
+        max_partition_fetch_bytes=_FETCH_BYTES,
     )
     await reader.start()
     try:
@@ -160,6 +165,10 @@ async def _read_to(
     for tp, end in ends.items():
         store.progress[tp.partition].next_offset = end
     return read
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ",".join(map(str, numbers))
 
 
 def row_of(record: ConsumerRecord) -> Row:

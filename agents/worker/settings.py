@@ -7,6 +7,7 @@ from typing import TextIO
 
 from pydantic import Field
 
+from schemas.contract import MAX_TIMEOUT_SECONDS
 from topics.cluster import Cluster
 
 
@@ -25,7 +26,7 @@ class WorkerSettings(Cluster):
     worker: str | None = None
     state_dir: Path = Path(".run/state")
     session_timeout_seconds: float = Field(default=6.0, gt=0)
-    payment_timeout_seconds: int = Field(default=600, ge=0)
+    payment_timeout_seconds: int = Field(default=600, ge=0, le=MAX_TIMEOUT_SECONDS)
 
     def own_state_dir(self) -> TextIO:
         """Take the state directory for this process alone; create it if need be.

@@ -1,11 +1,16 @@
 """A gateway on a real broker, with the tests' own shop behind it."""
 
 import asyncio
+import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
+from agents.service import Service
+from tests.component.bench import Bench, DiedError, settings
 from tests.component.door import Door, open_door
 from tests.standins.shop import Shop, open_shop
 from topics.admin import create
@@ -52,3 +57,25 @@ async def untouched(gateway: Door, shop: Shop) -> AsyncIterator[Door]:
     before = await shop.ends()
     yield gateway
     assert await shop.ends() == before
+
+
+@pytest.fixture
+def deaths(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Why the worker has died: in these tests that does not end the process."""
+    reasons: list[str] = []
+
+    def end(_: int) -> None:
+        reasons.append(caplog.messages[-1])
+        raise DiedError(reasons[-1])
+
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr(logging, "shutdown", lambda: None)
+    return reasons
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, deaths: list[str]) -> AsyncIterator[Bench]:
+    """A worker's inside without a broker."""
+    there = Bench(Service("loms", settings(tmp_path)))
+    yield there
+    await there.close()

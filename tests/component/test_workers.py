@@ -1,4 +1,4 @@
-"""Workers as processes on a real broker: more of them than there is work."""
+"""Workers as processes: too many, there before Kafka, not let in by it, misinformed."""
 
 import asyncio
 import os
@@ -10,20 +10,23 @@ from pathlib import Path
 
 import pytest
 
+from agents.worker.failstop import EXIT_CODE
+from tests.e2e.waiting import until
+from topics.broker.embedded import free_place
 from topics.cluster import Cluster
 
 READY = re.compile(r"ready partitions=(\d+)")
-WITHIN_SECONDS = 60.0
+WITHIN_SECONDS = 240.0
 _LOOK_SECONDS = 0.1
 
 
 class _Worker:
     """A worker of checkout, and what it says."""
 
-    def __init__(self, cluster: Cluster, name: str, directory: Path) -> None:
+    def __init__(self, cluster: Cluster, name: str, directory: Path, **different: str):
         self.log = directory / f"{name}.log"
         own = {"KAFKA": cluster.kafka, "PARTITIONS": str(cluster.partitions)}
-        own |= {"WORKER": name, "STATE_DIR": str(directory / name)}
+        own |= {"WORKER": name, "STATE_DIR": str(directory / name), **different}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "agents", "checkout"],
@@ -33,10 +36,15 @@ class _Worker:
             )
 
     @property
+    def said(self) -> str:
+        """All of it."""
+        return self.log.read_text()
+
+    @property
     def partitions(self) -> int | None:
         """How many it got the last time; None before the first."""
-        assert self.process.poll() is None, self.log.read_text()[-2000:]
-        said = READY.findall(self.log.read_text())
+        assert self.process.poll() is None, self.said[-2000:]
+        said = READY.findall(self.said)
         return int(said[-1]) if said else None
 
 
@@ -49,7 +57,7 @@ async def workers(cluster: Cluster, tmp_path: Path) -> AsyncIterator[list[_Worke
     for worker in started:
         worker.process.terminate()
     for worker in started:
-        worker.process.wait(20)
+        worker.process.wait(90)
 
 
 async def test_a_worker_without_partitions_lives_and_waits(
@@ -62,7 +70,43 @@ async def test_a_worker_without_partitions_lives_and_waits(
             await asyncio.sleep(_LOOK_SECONDS)
 
 
+@pytest.mark.parametrize("service", ["checkout", "loms", "products", "notifications"])
+async def test_a_worker_that_was_told_another_number_of_partitions_refuses_to_work(
+    cluster: Cluster, service: str, tmp_path: Path
+):
+    told = {"PARTITIONS": str(cluster.partitions * 2), "STATE_DIR": str(tmp_path)}
+    worker = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agents", service),
+        env={**os.environ, "KAFKA": cluster.kafka, **told},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(WITHIN_SECONDS):
+        _, said = await worker.communicate()
+    assert worker.returncode == EXIT_CODE
+    why = rb"fail-stop: PARTITIONS is wrong here: [a-z.-]+: 2 partitions, not 4"
+    assert re.search(why, said), said
+
+
 def _partitions(workers: list[_Worker]) -> list[int]:
     """What each has; -1 for one that has not been told yet."""
     told = (worker.partitions for worker in workers)
     return [-1 if number is None else number for number in told]
+
+
+async def test_a_worker_that_is_there_before_kafka_waits_and_can_be_stopped(
+    tmp_path: Path,
+):
+    nowhere = Cluster(kafka=f"127.0.0.1:{free_place(tmp_path).port}")
+    worker = _Worker(nowhere, "checkout-1", tmp_path)
+    await until(lambda: worker.said.count("waiting, Kafka at") > 1, "it waits", 60)
+    worker.process.terminate()
+    assert worker.process.wait(90) == 0, worker.said
+
+
+async def test_a_worker_whose_session_timeout_kafka_does_not_allow_says_so_and_ends(
+    cluster: Cluster, tmp_path: Path
+):
+    worker = _Worker(cluster, "early-1", tmp_path, SESSION_TIMEOUT_SECONDS="1")
+    await until(lambda: worker.process.poll() is not None, "it ends", WITHIN_SECONDS)
+    assert worker.process.returncode == EXIT_CODE
+    assert "SESSION_TIMEOUT_SECONDS is less, or more" in worker.said

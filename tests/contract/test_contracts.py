@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from math import inf
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from gateway.routes import ROUTES
 from schemas.contract import Contract
 from schemas.order import CreateOrder, StockReserved
 from schemas.stock import ReceiveStock, StocksView
@@ -25,7 +25,7 @@ RANGES = {
     "totalPrice": UINT32,
     "count": (1, 65535),
     "available": (0, 65535),
-    "unpaidSeconds": (0, inf),
+    "unpaidSeconds": (0, 2**31 - 1),
 }
 GOODS = (1, 2**64 - 1)
 IN_WAREHOUSES = (ReceiveStock, StocksView)
@@ -137,11 +137,20 @@ def test_what_is_not_an_integer_is_refused(contract, path, value: str):
     assert refused.value.errors()[0]["loc"] in {path, ()}
 
 
+ASKED_BY_CLIENTS = {route.asks for route in ROUTES}
+
+
 @pytest.mark.parametrize("contract", GOLDENS, ids=named)
-def test_an_unknown_field_is_refused(contract: type[Contract]):
+def test_a_field_that_is_unknown_is_refused_in_what_clients_ask_alone(
+    contract: type[Contract],
+):
     golden = GOLDENS[contract].removesuffix("}")
-    with pytest.raises(ValidationError):
-        read(contract, f'{golden},"unknown":1}}'.encode())
+    newer = f'{golden},"unknown":1}}'.encode()
+    if contract in ASKED_BY_CLIENTS:
+        with pytest.raises(ValidationError):
+            read(contract, newer)
+    else:
+        assert read(contract, newer).to_json() == GOLDENS[contract].encode()
 
 
 @pytest.mark.parametrize("contract", GOLDENS, ids=named)

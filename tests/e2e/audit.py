@@ -37,10 +37,10 @@ _READERS = (
 async def audit(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
     """Compare carts, orders, facts and stock with what the shoppers know."""
     for shopper in shoppers:
-        await _carts_and_orders(shopper, door)
+        await carts_and_orders(shopper, door)
     await kafka.caught_up()
-    _facts(shoppers, kafka)
-    await _stock(shoppers, kafka, door)
+    facts(shoppers, kafka)
+    await stock(shoppers, kafka, door)
 
 
 async def nothing_is_left_undone(kafka: Kafka) -> None:
@@ -53,7 +53,9 @@ async def nothing_is_left_undone(kafka: Kafka) -> None:
         await until(is_done, f"{group} has committed all of {topic}")
 
 
-async def _carts_and_orders(shopper: Shopper, door: Door) -> None:
+async def carts_and_orders(shopper: Shopper, door: Door) -> None:
+    """His cart and his orders are as he knows them."""
+
     async def priced() -> Answer | None:
         answer = await door.insist("listCart", f"{shopper.user}", user=shopper.user)
         return None if answer.code == "product-service" else answer
@@ -70,7 +72,7 @@ async def _carts_and_orders(shopper: Shopper, door: Door) -> None:
         assert view == wanted, order
 
 
-def _facts(shoppers: Sequence[Shopper], kafka: Kafka) -> None:
+def facts(shoppers: Sequence[Shopper], kafka: Kafka) -> None:
     """No order but those that were acknowledged; each took its statuses in order."""
     told: defaultdict[int, dict[int, list[str]]] = defaultdict(dict)
     for record in kafka.seen["order.events"]:
@@ -84,9 +86,10 @@ def _facts(shoppers: Sequence[Shopper], kafka: Kafka) -> None:
         assert told[shopper.user] == wanted, shopper.user
 
 
-async def _stock(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
+async def stock(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
+    """Each piece of what these shoppers alone buy is where their orders say."""
     goods = shoppers[0].goods
-    for sku in goods.plenty:
+    for sku in goods.received:
         kept = await ledger(kafka, door, sku)
         assert kept.received == goods.received[sku], sku
         mine = {

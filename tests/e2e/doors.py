@@ -103,7 +103,7 @@ class Door(ABC):
             except NoAnswer:
                 return None
 
-        return await until(answer, f"an answer to {call} {body}", within=120)
+        return await until(answer, f"an answer to {call} {body}", within=300)
 
 
 class HttpDoor(Door):

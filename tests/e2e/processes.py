@@ -63,7 +63,7 @@ class Unit:
 
     async def stop(self) -> None:
         """Stop it as an operator would; it stays down, and has ended well and in time."""
-        self._dismiss_keeper()
+        self.dismiss_keeper()
         if not self.runs:
             return
         self._process.terminate()
@@ -85,7 +85,7 @@ class Unit:
         """Kill it without warning (kill -9) and see it dead; it is started again."""
         victim = self._process
         if for_good:
-            self._dismiss_keeper()
+            self.dismiss_keeper()
         else:
             self.expected += 1
         victim.send_signal(signal.SIGKILL)
@@ -128,7 +128,8 @@ class Unit:
         self.starts += 1
         await self._process.wait()
 
-    def _dismiss_keeper(self) -> None:
+    def dismiss_keeper(self) -> None:
+        """Let nobody start it again."""
         if self._keeper is not None:
             self._keeper.cancel()
             self._keeper = None

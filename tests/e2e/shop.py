@@ -19,15 +19,14 @@ from topics.broker.embedded import answers
 from topics.broker.launch import is_free
 from topics.cluster import Cluster
 
-BROKER_SECONDS = 90.0  # the first start of all may have to fetch the jars
-SERVES_SECONDS = 60.0
+BROKER_SECONDS = 240.0  # a machine that others use as well may be slow
+SERVES_SECONDS = 240.0
 _CALL_SECONDS = 5.0
 
 _PORTS = 8 + 3 * PORTS
 _PORTS_FROM, _PORTS_TO = 20_000, 32_000
 
 _EARLY = ("product-service", "gateway-1", "gateway-2")
-_LATER = ("loms-2",)  # by the tests that need it
 
 
 class Shop:
@@ -37,9 +36,15 @@ class Shop:
         directory: all that it writes.
         brokers: how many nodes of one cluster, `kafka-1` and so on, with side doors;
             none: the one broker that a shop comes with, `kafka`.
+        numbers: of workers, where they are not those that the end-to-end tests have.
+
+    Attributes:
+        later: processes that only those start who need them.
     """
 
-    def __init__(self, directory: Path, brokers: int = 0) -> None:
+    later: tuple[str, ...] = ("loms-2",)
+
+    def __init__(self, directory: Path, brokers: int = 0, **numbers: int) -> None:
         port = _free_ports()
         self.nodes = nodes(brokers, port + 8)
         self.local = local.Shop(
@@ -48,8 +53,7 @@ class Shop:
             kafka_port=port,
             product_port=port + 2,
             gateway_port=port + 4,
-            gateways=2,
-            loms_workers=2,
+            **({"gateways": 2, "loms_workers": 2} | numbers),
         )
         self._control_port = port + 3
         self.gateways = [f"http://127.0.0.1:{p}" for p in self.local.gateway_ports]
@@ -61,15 +65,22 @@ class Shop:
         logs = directory / "logs"
         logs.mkdir(parents=True)
         self.units = {
-            what.name: Unit(self._adapted(what), logs / f"{what.name}.log")
-            for what in (
-                *(broker(node, self.nodes, directory) for node in self.nodes),
-                *processes(self.local),
-            )
+            what.name: Unit(what, logs / f"{what.name}.log") for what in self.processes()
         }
 
     def __getitem__(self, name: str) -> Unit:
         return self.units[name]
+
+    def processes(self) -> list[Process]:
+        """What there is to run; the stand-in has a control port."""
+        control = ("--control-port", str(self._control_port))
+        return [
+            *(broker(node, self.nodes, self.local.directory) for node in self.nodes),
+            *(
+                replace(what, command=what.command + control * _is_stand_in(what))
+                for what in processes(self.local)
+            ),
+        ]
 
     @property
     def kafka(self) -> str:
@@ -99,7 +110,7 @@ class Shop:
         await self.broker_answers()
         await create(self.cluster)
         for unit in self.units.values():
-            if unit not in early and unit.name not in _LATER:
+            if unit not in early and unit.name not in self.later:
                 unit.start()
         await self.serves()
 
@@ -139,12 +150,9 @@ class Shop:
             await self["kafka"].stop()
         assert not any(ends), f"not all ended well: {ends}"
 
-    def _adapted(self, what: Process) -> Process:
-        """Give the stand-in its control port."""
-        if what.name != "product-service":
-            return what
-        port = str(self._control_port)
-        return replace(what, command=(*what.command, "--control-port", port))
+
+def _is_stand_in(what: Process) -> bool:
+    return what.name == "product-service"
 
 
 def _listens(address: str) -> bool:

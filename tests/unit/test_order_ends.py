@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from agents.loms.agent import ORDER
-from schemas.contract import Code, Done
+from schemas.contract import MAX_TIMEOUT_SECONDS, Code, Done
 from schemas.order import CancelOrder, ExpireOrder, PayOrder, Status, StockReserved
 from schemas.stock import Release, Sell
 
@@ -136,6 +136,12 @@ def test_the_timeout_is_what_the_timer_says_it_is():
     outcome = given(ORDER, *AWAITING).when(soon, at=timedelta(seconds=3))
 
     assert Status.CANCELLED is status(outcome)
+
+
+def test_no_timeout_is_too_long_to_be_decided_about():
+    longest = ExpireOrder(order_id=ID, unpaid_seconds=MAX_TIMEOUT_SECONDS)
+
+    given(ORDER, *AWAITING).when(longest, at=TOO_LATE).then_nothing().saying_nothing()
 
 
 @pytest.mark.parametrize("past", [NEW, FAILED, PAID, CANCELLED])

@@ -6,11 +6,11 @@ from agents.checkout.agent import CART
 from agents.checkout.cart import MAX_CHECKOUTS, REMEMBERED, CheckedOut
 from schemas.cart import AddToCart, DeleteFromCart, OrderSettled, Purchase
 from schemas.cause import ForPurchase
-from schemas.contract import Code, Item, Refused
+from schemas.contract import MAX_LINES, Code, Item, Refused
 from schemas.order import CreateOrder, OrderPlaced, Status, order_id
 
 from .given import by, given
-from .test_cart import FULL_LINE, LAMP, SOFA, USER, line, lines
+from .test_cart import FULL_LINE, LAMP, SOFA, USER, delete, line, lines
 
 PURCHASE = Purchase(user=USER)
 ORDER_ID = order_id(USER, "purchase:key:k")
@@ -136,6 +136,16 @@ def test_a_retry_of_a_purchase_that_ended_hears_the_same_order(ending):
 )
 def test_the_key_of_a_purchase_serves_no_other_request(other):
     bought().when(other, key="k").then_refused(Code.KEY_REUSED)
+
+
+def test_a_cart_that_grew_too_large_for_an_order_by_what_came_back_is_not_purchased():
+    full = [line(1, sku) for sku in range(10_000, 10_000 + MAX_LINES)]
+    too_large = given(CART, *full, BEGUN, line(1, SOFA), settled(Status.FAILED))
+
+    too_large.when(PURCHASE, key="other").then_refused(Code.CART_FULL)
+    given(CART, delete(sku=10_000), state=too_large.state).when(PURCHASE, key="other").then(
+        CheckedOut("key:other")
+    )
 
 
 def test_lines_return_when_the_order_id_belongs_to_another_request():

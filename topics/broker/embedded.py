@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 from topics.broker.java import CannotRunError
 from topics.broker.launch import Place, is_free
 
-START_SECONDS = 90.0
+START_SECONDS = 240.0
 STOP_SECONDS = 20.0
 _PROBE_SECONDS = 0.2
 _PORTS_FROM, _PORTS_TO = 20_000, 32_000

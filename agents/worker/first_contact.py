@@ -1,0 +1,31 @@
+"""Waiting for Kafka before anything else, and seeing that it is the one that is meant."""
+
+import asyncio
+import logging
+
+from agents.worker.failstop import die
+from topics.admin import TopicsError, cluster_id, misparted
+from topics.cluster import Cluster
+
+_FIRST_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 4.0
+
+log = logging.getLogger(__name__)
+
+
+async def first_contact(cluster: Cluster) -> str:
+    """Return the cluster's id once it answers; that may take a night.
+
+    A worker that was told another number of partitions than the topics have is ended: it
+    would take others for the owners of its records than all its fellows do.
+    """
+    pause = _FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            for line in await misparted(cluster):
+                die("PARTITIONS is wrong here: %s", line)
+            return await cluster_id(cluster)
+        except TopicsError as error:
+            log.warning("waiting, %s", error)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

@@ -1,0 +1,120 @@
+"""`make recovery`: kills and restarts in a shop of its own, measured.
+
+    python -m tests.bench.recovery [KIND ...] [--kills 20]
+
+What lies in the log while nobody serves a key is answered as soon as somebody does; a new
+question is asked every 50 ms all the same.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+from tests.bench.recovery.busy import busy
+from tests.bench.recovery.counter import count
+from tests.bench.recovery.kills import Kills, kills
+from tests.bench.recovery.outage import Outage
+from tests.bench.recovery.rebuild import rebuild
+
+KILLS = 20
+
+Strike = Callable[[Kills, int], Awaitable[Outage]]
+KINDS: dict[str, Strike] = {
+    "back": Kills.killed_and_back,
+    "taken-over": Kills.killed_for_good,
+    "stopped": Kills.stopped_and_back,
+    "checkout-back": Kills.checkout_killed_and_back,
+}
+
+
+async def strike(kinds: list[str], number: int) -> dict[str, list[Outage]]:
+    """Do each kind of harm so many times."""
+    costs: dict[str, list[Outage]] = {}
+    with tempfile.TemporaryDirectory() as directory:
+        async with kills(Path(directory) / "shop") as shop:
+            for kind in kinds:
+                for turn in range(number):
+                    cost = await KINDS[kind](shop, turn)
+                    costs.setdefault(kind, []).append(cost)
+                    _tell_one(kind, turn, cost)
+    return costs
+
+
+def _tell_one(kind: str, turn: int, cost: Outage) -> None:
+    phases = " ".join(f"{name}={seconds:.2f}" for name, seconds in cost.phases.items())
+    load = os.getloadavg()[0]
+    print(
+        f"{kind} {turn + 1}: {cost.seconds:.2f} s  {phases}  (load {load:.1f})",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def report(costs: dict[str, list[Outage]]) -> None:
+    """Print a table, and a JSON line for each kind."""
+    print(f"{'seconds without an answer':<28}{'min':>6}{'median':>8}{'p95':>6}{'max':>6}")
+    for kind, outages in costs.items():
+        seconds = sorted(each.seconds for each in outages)
+        shown = (seconds[0], median(seconds), _p95(seconds), seconds[-1])
+        print(f"{kind:<28}{shown[0]:>6.2f}{shown[1]:>8.2f}{shown[2]:>6.2f}{shown[3]:>6.2f}")
+        print("  of it, median: " + _phases(outages))
+    for kind, outages in costs.items():
+        rounded = [round(each.seconds, 2) for each in outages]
+        print(json.dumps({"recovery": kind, "seconds": rounded}))
+
+
+def _p95(ordered: list[float]) -> float:
+    return ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
+
+
+def _phases(outages: list[Outage]) -> str:
+    names = max((each.phases for each in outages), key=len)
+    return "  ".join(
+        f"{name} {median(each.phases.get(name, 0.0) for each in outages):.2f}"
+        for name in names
+    )
+
+
+def _json(name: str, result: object) -> None:
+    print(json.dumps({"recovery": name, **asdict(result)}), flush=True)
+
+
+async def others(names: set[str], asked: argparse.Namespace) -> None:
+    """Count, rebuild and keep busy, each in a shop of its own."""
+    with tempfile.TemporaryDirectory() as directory:
+        where = Path(directory)
+        if "counter" in names:
+            done = await count(where / "counter", asked.records, asked.kills, asked.seed)
+            _json("counter", done)
+        if "rebuild" in names:
+            _json("rebuild", await rebuild(where / "rebuild", asked.rows))
+        if "busy" in names:
+            _json("busy", await busy(where / "busy", asked.seconds))
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.recovery")
+    everything = [*KINDS, "counter", "rebuild", "busy"]
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(everything))
+    parser.add_argument("--kills", type=int, default=KILLS)
+    parser.add_argument("--seed", type=int, default=1, help="of the counter's kills")
+    parser.add_argument("--records", type=int, default=300_000, help="to be counted")
+    parser.add_argument("--rows", type=int, default=200_000, help="to be rebuilt")
+    parser.add_argument("--seconds", type=float, default=60.0, help="to be busy")
+    asked = parser.parse_args()
+    kinds = asked.kinds or everything
+    if wanted := [kind for kind in kinds if kind in KINDS]:
+        report(asyncio.run(strike(wanted, asked.kills)))
+    asyncio.run(others(set(kinds), asked))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Do workers die of a busy machine? Two loops that never rest beside a shop at work."""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.local.opening import one_for_each
+from tests.e2e.doors import HttpDoor, NoAnswer
+from tests.e2e.shop import Shop
+
+_LOOPS = 2
+_CUSTOMERS = 8
+
+
+@dataclass(frozen=True)
+class Busy:
+    """How a shop stood it: answers, questions without one, and workers that died."""
+
+    seconds: float
+    answers: int
+    unanswered: int
+    deaths: dict[str, int]
+
+
+async def busy(directory: Path, seconds: float) -> Busy:
+    """Ask for stock in a shop beside which the processor has no idle moment."""
+    shop = Shop(directory)
+    door = HttpDoor(shop.gateways[0])
+    try:
+        await shop.start()
+        async with _noise():
+            until = time.monotonic() + seconds
+            asked = [_customer(door, shop.partitions, until) for _ in range(_CUSTOMERS)]
+            outcomes = [each for some in await asyncio.gather(*asked) for each in some]
+        deaths = {u.name: u.starts - u.expected for u in shop.units.values()}
+        shop.forgive()
+        return Busy(seconds, sum(outcomes), outcomes.count(False), deaths)
+    finally:
+        await door.close()
+        await shop.stop()
+
+
+async def _customer(door: HttpDoor, partitions: int, until: float) -> list[bool]:
+    outcomes = []
+    while time.monotonic() < until:
+        for sku in one_for_each(partitions):
+            answered = False
+            with suppress(NoAnswer):
+                await door.ask("stocks", {"sku": sku})
+                answered = True
+            outcomes.append(answered)
+    return outcomes
+
+
+@asynccontextmanager
+async def _noise() -> AsyncIterator[None]:
+    words = (sys.executable, "-c", "while True: pass")
+    loops = [await asyncio.create_subprocess_exec(*words) for _ in range(_LOOPS)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            await loop.wait()

@@ -1,0 +1,55 @@
+"""Receipts of one piece each, preloaded; the worker that counts them is killed 20 times."""
+
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.e2e.counting import counted, kill_while_it_counts, preload
+from tests.e2e.doors import HttpDoor
+from tests.e2e.shop import Shop
+from topics.admin import create
+
+SKUS = range(5_000_000, 5_000_100)
+
+
+@dataclass(frozen=True)
+class Count:
+    """What came of it; `seconds` from the worker's first start to the last answer."""
+
+    records: int
+    kills: int
+    counted: int
+    seconds: float
+    seed: int
+
+
+async def count(directory: Path, records: int, kills: int, seed: int) -> Count:
+    """Have records counted by a worker that is killed at random moments."""
+    async with one_gateway(directory) as (shop, door):
+        await preload(shop.cluster, SKUS, records)
+        began = time.monotonic()
+        worker = shop["loms-1"]
+        worker.start()
+        chance = random.Random(seed)
+        await kill_while_it_counts(worker, shop.cluster, records, kills, chance)
+        seen = await counted(door, SKUS)
+        return Count(records, kills, seen, round(time.monotonic() - began, 1), seed)
+
+
+@asynccontextmanager
+async def one_gateway(directory: Path) -> AsyncIterator[tuple[Shop, HttpDoor]]:
+    """A broker with topics, and a gateway; no worker runs yet."""
+    shop = Shop(directory)
+    door = HttpDoor(shop.gateways[0])
+    try:
+        shop["kafka"].start()
+        shop["gateway-1"].start()
+        await shop.broker_answers()
+        await create(shop.cluster)
+        yield shop, door
+    finally:
+        await door.close()
+        await shop.stop()

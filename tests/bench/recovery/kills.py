@@ -1,0 +1,96 @@
+"""Twenty kills of each kind, in a shop of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from agents.local.opening import one_for_each
+from tests.bench.recovery.counter import one_gateway
+from tests.bench.recovery.outage import Outage, Question, outage, owned
+from tests.e2e.doors import HttpDoor
+from tests.e2e.processes import Unit
+from tests.e2e.shop import Shop
+from tests.e2e.waiting import until
+
+# Whoever dies younger is started again after a pause, by supervisord as by the tests.
+GROWN_UP_SECONDS = 3.2
+
+_SHARE_SECONDS = 120.0
+
+
+class Kills:
+    """What is done to a shop, and what it costs."""
+
+    def __init__(self, shop: Shop, door: HttpDoor) -> None:
+        self._shop = shop
+        self._door = door
+        self._stocks = Question("stocks", "sku", shop.partitions)
+        self._carts = Question("listCart", "user", shop.partitions)
+
+    async def killed_and_back(self, number: int) -> Outage:
+        """kill -9 of a worker of LOMS that its supervisor starts again."""
+        victim = self._shop["loms-1"]
+        return await self._of(victim.crash, self._stocks, victim, victim, number)
+
+    async def checkout_killed_and_back(self, number: int) -> Outage:
+        """kill -9 of the only worker of checkout."""
+        victim = self._shop["checkout-1"]
+        return await self._of(victim.crash, self._carts, victim, victim, number)
+
+    async def stopped_and_back(self, number: int) -> Outage:
+        """SIGTERM of a worker of LOMS, and a start as soon as it has ended."""
+        victim = self._shop["loms-1"]
+        return await self._of(victim.restart, self._stocks, victim, victim, number)
+
+    async def killed_for_good(self, number: int) -> Outage:
+        """kill -9 of a worker that stays dead until the other one serves all."""
+        victim, heir = self._shop["loms-1"], self._shop["loms-2"]
+
+        async def kill() -> None:
+            await victim.crash(for_good=True)
+
+        cost = await self._of(kill, self._stocks, victim, heir, number)
+        await self._serves()
+        victim.start()
+        return cost
+
+    async def _of(
+        self,
+        strike: Callable[[], Awaitable[None]],
+        question: Question,
+        victim: Unit,
+        heir: Unit,
+        number: int,
+    ) -> Outage:
+        await self._shared()
+        numbers = owned(victim)
+        body = question.body(numbers[number % len(numbers)])
+        await self._door.insist(question.call, "before", **body)
+        return await outage(strike, self._door, (question.call, body), heir)
+
+    async def _shared(self) -> None:
+        """Wait until both workers have their halves, and have lived a while."""
+        workers = [self._shop["loms-1"], self._shop["loms-2"]]
+        half = self._shop.partitions // 2
+
+        def shared() -> bool:
+            return all(len(owned(worker)) == half for worker in workers)
+
+        await asyncio.sleep(GROWN_UP_SECONDS)
+        await until(shared, "both workers have their halves", _SHARE_SECONDS)
+        await self._serves()
+
+    async def _serves(self) -> None:
+        """Wait until the owner of each partition of stock answers."""
+        for sku in one_for_each(self._shop.partitions):
+            await self._door.insist("stocks", f"serves-{sku}", sku=sku)
+
+
+@asynccontextmanager
+async def kills(directory: Path) -> AsyncIterator[Kills]:
+    """A shop with two workers of LOMS and one of checkout, to be treated badly."""
+    async with one_gateway(directory) as (shop, door):
+        for name in ("loms-1", "loms-2", "checkout-1"):
+            shop[name].start()
+        yield Kills(shop, door)

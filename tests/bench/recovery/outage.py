@@ -1,0 +1,131 @@
+"""One outage: from the kill to the first answer, and where the time went."""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from agents.local.opening import one_for_each
+from agents.worker.press import partition_of
+from tests.e2e.doors import Door, NoAnswer
+from tests.e2e.processes import Unit
+
+ASK_AGAIN_SECONDS = 0.05
+
+NUMBERS = re.compile(r"ready partitions=\d+ numbers=([\d,]*)")
+_WHEN = re.compile(r"^time=(\S+ \S+) ")
+
+# What a worker says on its way back, in this order; a phase ends with it.
+_STEPS = {
+    "begins": "begins service=",
+    "joins": "(Re-)joining group",
+    "joined": "Successfully synced group",
+    "recovered": "recovered rows=",
+    "ready": "ready partitions=",
+}
+
+
+@dataclass(frozen=True)
+class Outage:
+    """How long a key had no answer.
+
+    Attributes:
+        seconds: from the kill to the first answer to a question that was asked after it.
+        phases: seconds of them, by the step that ended each; `answer` is the last.
+    """
+
+    seconds: float
+    phases: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What can be asked of any partition's owner, and changes nothing."""
+
+    call: str
+    field: str
+    partitions: int
+
+    def body(self, partition: int) -> dict[str, int]:
+        """Return what to ask of the owner of a partition."""
+        keys = one_for_each(self.partitions)
+        found = (n for n in keys if _partition(n, self.partitions) == partition)
+        return {self.field: next(found)}
+
+
+def _partition(number: int, partitions: int) -> int:
+    return partition_of(str(number).encode(), partitions)
+
+
+def owned(unit: Unit) -> list[int]:
+    """Return the partitions that a worker said it has, the last time."""
+    said = NUMBERS.findall(unit.log.read_text(errors="replace"))
+    return [int(number) for number in said[-1].split(",") if number] if said else []
+
+
+async def outage(
+    strike: Callable[[], Awaitable[None]],
+    door: Door,
+    question: tuple[str, dict[str, int]],
+    heir: Unit,
+) -> Outage:
+    """Strike, and ask until there is an answer.
+
+    Args:
+        strike: what ends the owner of a key.
+        door: where to ask.
+        question: a call and its body, about that key.
+        heir: who will have the key next; it tells what it does in its log.
+    """
+    read = heir.log.stat().st_size
+    began, clock = time.time(), time.monotonic()
+    striking = asyncio.create_task(strike())
+    await _first_answer(door, *question)
+    seconds = time.monotonic() - clock
+    await striking
+    said = heir.log.read_bytes()[read:].decode(errors="replace")
+    return Outage(seconds, _phases(said, began, began + seconds))
+
+
+async def _first_answer(door: Door, call: str, body: dict[str, int]) -> None:
+    asked: set[asyncio.Task[bool]] = set()
+    await asyncio.sleep(0)  # the strike goes first
+    while not any(task.done() and task.result() for task in asked):
+        asked.add(asyncio.create_task(_answered(door, call, body)))
+        await asyncio.wait(asked, timeout=ASK_AGAIN_SECONDS, return_when="FIRST_COMPLETED")
+        failed = {task for task in asked if task.done() and not task.result()}
+        if failed:
+            asked -= failed
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+    await asyncio.gather(*asked)
+
+
+async def _answered(door: Door, call: str, body: dict[str, int]) -> bool:
+    try:
+        await door.ask(call, body)
+    except NoAnswer:
+        return False
+    return True
+
+
+def _phases(said: str, began: float, ended: float) -> dict[str, float]:
+    """Cut an outage where the heir took its last step of each kind."""
+    times = dict(sorted(_steps(said, ended).items(), key=lambda step: step[1]))
+    phases, last = {}, began
+    for step, at in {**times, "answer": ended}.items():
+        phases[step], last = at - last, at
+    return phases
+
+
+def _steps(said: str, ended: float) -> dict[str, float]:
+    times: dict[str, float] = {}
+    for line in said.splitlines():
+        when = _WHEN.match(line)
+        step = next((name for name, words in _STEPS.items() if words in line), None)
+        if when and step:
+            at = datetime.strptime(when[1], "%Y-%m-%d %H:%M:%S,%f").timestamp()  # noqa: DTZ007
+            if at <= ended:
+                times[step] = at
+    return times

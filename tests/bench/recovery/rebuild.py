@@ -1,0 +1,107 @@
+"""A worker whose table is large: how long after kill -9 until it has rebuilt its rows."""
+
+import re
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from agents.loms.agent import ORDER
+from agents.loms.order import Order, Step
+from agents.worker.press import partition_of
+from agents.worker.recovery import VERSION_HEADER
+from schemas.order import Status
+from tests.bench.recovery.counter import one_gateway
+from tests.bench.recovery.outage import Outage, outage
+from tests.e2e.shop import Shop
+from topics.catalog import ORDERS
+from topics.cluster import Cluster
+
+_RECOVERED = re.compile(r"recovered rows=(\d+) seconds=([\d.]+)")
+_SHARDS = 4096
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """What a large table costs.
+
+    Attributes:
+        outage: from kill -9 to the first answer.
+        rows_per_second: at which the worker rebuilt them.
+        floor: the same of a bare consumer that reads the changelog and does nothing.
+    """
+
+    rows: int
+    outage: Outage
+    rows_per_second: float
+    floor: float
+
+
+async def rebuild(directory: Path, rows: int) -> Rebuild:
+    """Fill the changelog of orders, kill the worker, and see it come back."""
+    async with one_gateway(directory) as (shop, door):
+        await _fill(shop.cluster, rows)
+        floor = rows / await _read(shop.cluster)
+        worker = shop["loms-1"]
+        worker.start()
+        await door.insist("stocks", "ready", sku=1)
+        cost = await outage(worker.crash, door, ("stocks", {"sku": 1}), worker)
+        read, seconds = _last_recovery(shop)
+        return Rebuild(read, cost, read / seconds, floor)
+
+
+async def _fill(cluster: Cluster, rows: int) -> None:
+    producer = AIOKafkaProducer(
+        **cluster.client_options(), linger_ms=5, max_batch_size=256 * 2**10
+    )
+    async with producer:
+        for count in range(rows):
+            # An order lies where its shard does, whatever its own key would say.
+            shard = partition_of(b"%d" % (count % _SHARDS), cluster.partitions)
+            await producer.send(
+                ORDERS.name,
+                _row(count),
+                key=b"%d" % (count + _SHARDS),
+                partition=shard,
+                headers=[(VERSION_HEADER, b"0")],
+            )
+
+
+def _row(count: int) -> bytes:
+    steps = [
+        Step(status, datetime.now(UTC), f"order.requests-1-{count}")
+        for status in (Status.NEW, Status.AWAITING_PAYMENT)
+    ]
+    order = Order(
+        order_id=count + _SHARDS,
+        user=count,
+        request_id=f"order.requests-1-{count}",
+        lines={1076963: 2, 1148162: 1},
+        steps=tuple(steps),
+        answers={1076963: True, 1148162: True},
+    )
+    return ORDER.adapters[0].dump_json(order)
+
+
+async def _read(cluster: Cluster) -> float:
+    """Return the seconds that a bare consumer takes for the changelog."""
+    consumer = AIOKafkaConsumer(
+        **cluster.client_options(), enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    async with consumer:
+        tps = [TopicPartition(ORDERS.name, number) for number in range(cluster.partitions)]
+        consumer.assign(tps)
+        await consumer.seek_to_beginning()
+        left = sum((await consumer.end_offsets(tps)).values())
+        began = time.monotonic()
+        while left > 0:
+            fetched = await consumer.getmany(timeout_ms=200, max_records=5000)
+            left -= sum(map(len, fetched.values()))
+        return time.monotonic() - began
+
+
+def _last_recovery(shop: Shop) -> tuple[int, float]:
+    said = _RECOVERED.findall(shop["loms-1"].log.read_text())
+    return int(said[-1][0]), float(said[-1][1])

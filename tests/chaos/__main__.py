@@ -1,0 +1,53 @@
+"""Play a campaign: `python -m tests.chaos [--rounds N] [--seed N] [--faults WORDS …]`.
+
+Each round is told as it ends, and all of them in a table at the end. The exit code is 1
+where anything was violated.
+"""
+
+import argparse
+import asyncio
+import logging
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.chaos import network, outside, processes, records
+from tests.chaos.campaign import Round, campaign
+from tests.chaos.fault import FAULTS, Fault
+from tests.chaos.report import json_lines, line, table
+
+KINDS = (processes, network, outside, records)
+"""Where faults are told; they are on the list once these are imported."""
+
+
+async def play(faults: list[Fault], rounds: int, seed: int, place: Path) -> list[Round]:
+    """Play, and tell each round."""
+    played = []
+    async for done in campaign(faults, rounds, seed, place):
+        print(line(done), *done.violations, sep="\n    ", flush=True)
+        played.append(done)
+    return played
+
+
+def main() -> int:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10, help="of each fault")
+    parser.add_argument("--seed", type=int, default=1, help="what happens by chance")
+    parser.add_argument("--faults", nargs="*", default=[""], help="parts of their names")
+    asked = parser.parse_args()
+    faults = [one for one in FAULTS if any(word in one.name for word in asked.faults)]
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    place = Path(tempfile.mkdtemp(prefix="chaos-"))
+    played = asyncio.run(play(faults, asked.rounds, asked.seed, place))
+    print("", *table(played), "", *json_lines(played, asked.seed), sep="\n")
+    if any(done.violations for done in played):
+        print(f"\nlogs and state are left in {place}")
+        return 1
+    shutil.rmtree(place)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""Every call that was made, as its caller saw it, and what must be true of them all."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.e2e.doors import Answer, Door, NoAnswer
+from tests.e2e.traffic import CANCELLED, FAILED, OPEN, PAID
+
+_READS = ("listCart", "listOrder", "stocks")
+_RANK = {"new": 0, OPEN: 1, FAILED: 2, PAID: 2, CANCELLED: 2}
+_FINAL = 2
+
+
+@dataclass(frozen=True)
+class Call:
+    """One attempt.
+
+    Attributes:
+        began: seconds, by a clock that never steps; `ended` likewise.
+        answer: None, if nobody knows what came of it.
+    """
+
+    call: str
+    key: str | None
+    body: dict[str, Any]
+    began: float
+    ended: float
+    answer: Answer | None
+
+    @property
+    def owner(self) -> tuple[str, int]:
+        """Whose request it is: the scope of its key."""
+        name = next(n for n in ("orderID", "user", "sku") if n in self.body)
+        return name, self.body[name]
+
+
+@dataclass
+class History:
+    """What was asked and answered, in the order of the answers."""
+
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def answered(self) -> int:
+        """How many calls had an answer."""
+        return sum(call.answer is not None for call in self.calls)
+
+    def violations(self) -> Iterator[str]:
+        """Tell what must not have been."""
+        yield from retries_answered_differently(self.calls)
+        yield from orders_that_went_back(self.calls)
+
+
+class Recorder(Door):
+    """A door that writes down what passes through it."""
+
+    def __init__(self, door: Door, history: History) -> None:
+        self._door = door
+        self._history = history
+
+    async def ask(self, call: str, body: dict[str, Any], key: str | None = None) -> Answer:
+        """Make a call."""
+        began = time.monotonic()
+        try:
+            answer = await self._door.ask(call, body, key)
+        except NoAnswer:
+            self._note(call, body, key, began, None)
+            raise
+        self._note(call, body, key, began, answer)
+        return answer
+
+    def _note(
+        self,
+        call: str,
+        body: dict[str, Any],
+        key: str | None,
+        began: float,
+        answer: Answer | None,
+    ) -> None:
+        one = Call(call, key, body, began, time.monotonic(), answer)
+        self._history.calls.append(one)
+
+
+def retries_answered_differently(calls: Sequence[Call]) -> Iterator[str]:
+    """A request that was carried out has one answer; what was refused is judged afresh."""
+    replies: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for one in calls:
+        if one.call in _READS or one.answer is None or one.answer.code is not None:
+            continue
+        request = (one.owner, one.call, one.key)
+        first = replies.setdefault(request, one.answer.reply)
+        if first != one.answer.reply:
+            yield f"{request} was answered {first}, and then {one.answer.reply}"
+
+
+def orders_that_went_back(calls: Sequence[Call]) -> Iterator[str]:
+    """Who looks at an order after another look ended sees the same or what comes later."""
+    looks: defaultdict[int, list[Call]] = defaultdict(list)
+    for one in calls:
+        if one.call == "listOrder" and one.answer and one.answer.code is None:
+            looks[one.body["orderID"]].append(one)
+    for order, seen in looks.items():
+        for later in seen:
+            earlier = [look for look in seen if look.ended < later.began]
+            for look in earlier[-1:]:
+                yield from _gone_back(order, look, later)
+
+
+def _gone_back(order: int, earlier: Call, later: Call) -> Iterator[str]:
+    was, now = (look.answer.reply["status"] for look in (earlier, later) if look.answer)
+    if _RANK[now] < _RANK[was] or (_RANK[was] == _FINAL and now != was):
+        yield f"order {order} was {was}, and then {now}"

@@ -1,0 +1,80 @@
+"""What the shop leans on: disks, clocks, ProductService, a mail server."""
+
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+from tests.chaos.arena import STEPPED, Arena
+from tests.chaos.clocks import step
+from tests.chaos.fault import NotPossibleError, fault
+from tests.chaos.processes import SCALED, any_worker
+
+DISK = "24m"
+SECONDS_SLOW = 1.5
+FAILURES = 30
+A_DAY = 86_400
+
+
+@fault("disk full under a worker", lasting=True)
+async def fill_the_disk(arena: Arena) -> AsyncIterator[None]:
+    """Killed, it can't come back; its twin takes over until there is room again."""
+    victim = any_worker(arena, arena.random.choice(SCALED))
+    await victim.crash(for_good=True)
+    _mount(victim.state_dir)
+    victim.start()
+    await arena.shop.serves()
+    filler = victim.state_dir / "filler"
+    _fill(filler)
+    await victim.crash()
+    yield
+    filler.unlink()
+    await arena.shop.serves()
+    await victim.crash(for_good=True)
+    _run("umount", str(victim.state_dir))
+    victim.start()
+
+
+def _mount(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    _run("mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(directory))
+
+
+def _run(*words: str) -> None:
+    ran = subprocess.run(words, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise NotPossibleError(ran.stderr.strip())
+
+
+def _fill(file: Path) -> None:
+    with suppress(OSError), file.open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
+
+
+@fault("clock of workers stepped by a day", lasting=True)
+async def step_clocks(arena: Arena) -> AsyncIterator[None]:
+    """Forwards or backwards; no order runs out of time by it."""
+    seconds = arena.random.choice((A_DAY, -A_DAY))
+    for name in STEPPED:
+        step(arena.shop.clock(name), seconds)
+    yield
+    for name in STEPPED:
+        step(arena.shop.clock(name), 0)
+
+
+@fault("ProductService slow and failing", lasting=True)
+async def fail_product_service(arena: Arena) -> AsyncIterator[None]:
+    """Carts wait or are refused; nothing else does."""
+    await arena.products.fail_next(FAILURES)
+    async with arena.products.slow(SECONDS_SLOW):
+        yield
+
+
+@fault("mail server failing, then away", lasting=True)
+async def fail_mail_server(arena: Arena) -> AsyncIterator[None]:
+    """Notices are late, and none is lost."""
+    arena.mails.answers.extend(["451 4.3.0 later"] * FAILURES)
+    await arena.mails.stop()
+    yield
+    await arena.mails.start(arena.mails.port)

@@ -1,0 +1,175 @@
+"""Processes that are killed, stopped, frozen, multiplied, and robbed of their state."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from pathlib import Path
+
+from tests.chaos.arena import Arena
+from tests.chaos.fault import fault
+from tests.e2e.processes import Unit
+from tests.e2e.waiting import until
+
+SERVICES = ("checkout", "loms", "products", "notifications")
+GATEWAYS = ("gateway-1", "gateway-2")
+SCALED = ("checkout", "loms")
+
+
+def any_worker(arena: Arena, service: str = "") -> Unit:
+    """Choose one of the workers that run."""
+    return arena.random.choice(arena.shop.workers(service))
+
+
+@fault("kill -9 of a worker")
+async def kill_a_worker(arena: Arena) -> AsyncIterator[None]:
+    """It is started again under the same name."""
+    await any_worker(arena).crash()
+    yield
+
+
+@fault("kill -9 of a worker that stays dead", lasting=True)
+async def lose_a_worker(arena: Arena) -> AsyncIterator[None]:
+    """Its twin takes over."""
+    victim = any_worker(arena, arena.random.choice(SERVICES))
+    await victim.crash(for_good=True)
+    yield
+    victim.start()
+
+
+@fault("kill -9 of all workers")
+async def kill_all_workers(arena: Arena) -> AsyncIterator[None]:
+    """At the same moment."""
+    await asyncio.gather(*(unit.crash() for unit in arena.shop.workers()))
+    yield
+
+
+@fault("kill -9 of a gateway")
+async def kill_a_gateway(arena: Arena) -> AsyncIterator[None]:
+    """Whoever waits for an answer hears nothing, and asks again."""
+    await arena.shop[arena.random.choice(GATEWAYS)].crash()
+    yield
+
+
+@fault("kill -9 of ProductService")
+async def kill_product_service(arena: Arena) -> AsyncIterator[None]:
+    """Carts are not priced until it is back."""
+    await arena.shop["product-service"].crash()
+    yield
+
+
+@fault("kill -9 of everything at once")
+async def power_cut(arena: Arena) -> AsyncIterator[None]:
+    """Brokers as well."""
+    units = [unit for unit in arena.shop.units.values() if unit.runs]
+    await asyncio.gather(*(unit.crash() for unit in units))
+    yield
+
+
+@fault("SIGTERM of a worker")
+async def restart_a_worker(arena: Arena) -> AsyncIterator[None]:
+    """It has to end well, and in time."""
+    await any_worker(arena).restart()
+    yield
+
+
+@fault("rolling restart")
+async def rolling_restart(arena: Arena) -> AsyncIterator[None]:
+    """Each worker and gateway, one after the other."""
+    for unit in (*arena.shop.workers(), *(arena.shop[name] for name in GATEWAYS)):
+        await unit.restart()
+        await arena.shop.serves()
+    yield
+
+
+@fault("SIGSTOP beyond the session timeout, SIGCONT", lasting=True)
+async def freeze_a_worker(arena: Arena) -> AsyncIterator[None]:
+    """Its twin takes over; when it wakes up it must not do any harm."""
+    victim = any_worker(arena, arena.random.choice(SERVICES))
+    starts = victim.starts
+    victim.freeze()
+    yield
+    victim.thaw()
+    await until(lambda: victim.starts > starts, f"{victim.name} gives up, starts anew")
+
+
+@fault("scale 1 → 3 → 1", lasting=True)
+async def scale(arena: Arena) -> AsyncIterator[None]:
+    """Workers of carts, orders and stock go and come."""
+    numbers = [f"{service}-{number}" for number in (2, 3) for service in SCALED]
+    await _stop([name for name in numbers if arena.shop[name].runs], arena)
+    await arena.shop.serves()
+    for name in numbers:
+        arena.shop[name].start()
+    await arena.shop.serves()
+    await _stop(numbers, arena)
+    yield
+    for name in numbers[:2]:
+        arena.shop[name].start()
+
+
+async def _stop(names: list[str], arena: Arena) -> None:
+    await asyncio.gather(*(arena.shop[name].stop() for name in names))
+
+
+@fault("state directories deleted")
+async def delete_state(arena: Arena) -> AsyncIterator[None]:
+    """Of workers that were stopped, or killed."""
+    await _between_lives(arena, lambda unit: shutil.rmtree(unit.state_dir))
+    yield
+
+
+@fault("a stale copy of the state put back")
+async def put_back_stale_state(arena: Arena) -> AsyncIterator[None]:
+    """As a backup would; it was complete when it was made."""
+    copies = arena.shop.local.directory / "copies"
+    shutil.rmtree(copies, ignore_errors=True)
+    await _between_lives(arena, lambda u: shutil.copytree(u.state_dir, copies / u.name))
+    await arena.shop.serves()
+    await _between_lives(arena, lambda unit: _replace(unit, copies))
+    yield
+
+
+@fault("a torn store")
+async def tear_state(arena: Arena) -> AsyncIterator[None]:
+    """Copied from under a worker at work; and files cut in the middle."""
+    copies = arena.shop.local.directory / "torn"
+    shutil.rmtree(copies, ignore_errors=True)
+    for unit in arena.shop.workers("loms"):
+        shutil.copytree(unit.state_dir, copies / unit.name, copy_function=_copy_if_there)
+    await _between_lives(arena, lambda unit: _tear(unit, arena))
+    yield
+
+
+def _copy_if_there(source: str, target: str) -> None:
+    """Copy a file, unless its owner has just removed it."""
+    with suppress(FileNotFoundError):
+        shutil.copy2(source, target)
+
+
+def _replace(unit: Unit, copies: Path) -> None:
+    copy = copies / unit.name
+    if copy.exists():
+        shutil.rmtree(unit.state_dir)
+        shutil.copytree(copy, unit.state_dir)
+
+
+def _tear(unit: Unit, arena: Arena) -> None:
+    """Put back what was copied at work, or cut a file of it."""
+    if arena.random.random() < 0.5:
+        _replace(unit, arena.shop.local.directory / "torn")
+        return
+    files = sorted(unit.state_dir.rglob("rows/*"))
+    victim = arena.random.choice([file for file in files if file.stat().st_size])
+    victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
+
+
+async def _between_lives(arena: Arena, change: Callable[[Unit], object]) -> None:
+    """Stop workers with tables or kill them, change something, start them again."""
+    units = [unit for s in (*SCALED, "notifications") for unit in arena.shop.workers(s)]
+    kills = arena.random.random() < 0.5
+    ends = (unit.crash(for_good=True) if kills else unit.stop() for unit in units)
+    await asyncio.gather(*ends)
+    for unit in units:
+        change(unit)
+        unit.start()

@@ -1,0 +1,54 @@
+"""Records that come twice, late and out of order, and records that mean nothing."""
+
+from collections.abc import AsyncIterator
+
+from tests.chaos.arena import Arena
+from tests.chaos.fault import fault
+from tests.e2e.kafka import Letter
+
+COPIES = 3
+POISONS = 60
+MARK = "poison"
+
+_TOPICS = ("cart.requests", "order.requests", "stock.requests", "product.requests")
+_MEANINGLESS = (
+    None,
+    b"",
+    b"\xff\xfe\x00 not JSON",
+    b"[]",
+    b'{"type":"stocks"',
+    b'{"type":"nothing of this topic","user":1}',
+    b'{"type":"addToCart","user":1,"sku":1,"count":65536}',
+    b'{"type":"addToCart","user":true,"sku":1,"count":1}',
+    b'{"type":"listOrder","orderID":9223372036854775808}',
+    b'{"type":"stocks","sku":"1"}',
+    b'{"type":"priceCart","user":1,"items":[]}',
+    b'{"type":"receiveStock","sku":1,"warehouseID":1,"count":1,"more":0}',
+    b"x" * 100_000,
+)
+
+
+@fault("duplicated and reordered requests", lasting=True)
+async def stutter(arena: Arena) -> AsyncIterator[None]:
+    """Each record comes several times, behind later ones of the same user, anywhere."""
+    arena.topics.copies = COPIES
+    yield
+    arena.topics.copies = 0
+    await arena.topics.silent()
+
+
+@fault("poison among healthy records", lasting=True)
+async def poison(arena: Arena) -> AsyncIterator[None]:
+    """In every request topic and partition."""
+    for _ in range(POISONS):
+        number = str(len(arena.poison)).encode()
+        one = Letter(
+            arena.random.choice(_TOPICS),
+            arena.random.choice(_MEANINGLESS),
+            arena.random.choice((None, b"7", b"\xff")),
+            ((MARK, number),),
+            arena.random.randrange(arena.shop.partitions),
+        )
+        arena.poison.append(one)
+        await arena.kafka.send(one)
+    yield

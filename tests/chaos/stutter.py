@@ -1,0 +1,43 @@
+"""Somebody between a client and Kafka who repeats what he was told."""
+
+import asyncio
+from random import Random
+from typing import Any
+
+from tests.e2e.doors import Answer, KafkaDoor, letter
+from tests.e2e.kafka import Kafka, Letter
+
+LATEST_SECONDS = 2.0
+
+
+class StutteringDoor(KafkaDoor):
+    """The request topics, by way of somebody who repeats what he was told, much later.
+
+    Attributes:
+        copies: of each record, beside itself.
+    """
+
+    def __init__(self, kafka: Kafka) -> None:
+        super().__init__(kafka)
+        self.copies = 0
+        self._random = Random(0)
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def ask(self, call: str, body: dict[str, Any], key: str | None = None) -> Answer:
+        """Send a record and wait for its reply; the copies come when they come."""
+        for _ in range(self.copies if key else 0):
+            task = asyncio.create_task(self._repeat(letter(call, body, key)))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+        return await super().ask(call, body, key)
+
+    async def silent(self) -> None:
+        """Wait until all copies have been sent."""
+        while self._under_way:
+            await asyncio.gather(*self._under_way)
+
+    async def _repeat(self, one: Letter) -> None:
+        """Send a copy late, and to any partition: by then others may have been served."""
+        await asyncio.sleep(self._random.uniform(0, LATEST_SECONDS))
+        partition = self._random.randrange(self.kafka.partitions)
+        await self.kafka.send(Letter(one.topic, one.value, one.key, one.headers, partition))

@@ -1,0 +1,34 @@
+"""A short campaign; the full one is `make chaos`."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import network, outside, processes, records
+from tests.chaos.campaign import campaign
+from tests.chaos.fault import FAULTS
+
+pytestmark = pytest.mark.slow
+
+SHORT = (
+    processes.kill_all_workers,
+    processes.lose_a_worker,
+    processes.freeze_a_worker,
+    processes.tear_state,
+    outside.step_clocks,
+    records.stutter,
+    records.poison,
+    network.kill_the_broker,
+    network.cut_the_network,
+)
+SEED = 4
+
+
+@pytest.mark.parametrize("brokers", [0, 3])
+async def test_nothing_is_violated_whatever_happens(brokers: int, tmp_path: Path):
+    faults = [one for one in FAULTS if one.strike in SHORT and one.brokers == brokers]
+    assert faults
+
+    async for done in campaign(faults, rounds=1, seed=SEED, directory=tmp_path):
+        assert not done.violations, (done.fault.name, done.violations)
+        assert done.operations, done.fault.name

@@ -1,0 +1,145 @@
+"""What the consumer delivers and what it commits, whatever faust does in between."""
+
+from collections.abc import Mapping
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.structs import ConsumerRecord
+from faust.types import TP
+
+from agents.worker.batches import Batch, Consumer
+from schemas.stock import ListStocks
+from tests.component.bench import Bench, record
+
+HERE = TP("stock.requests", 0)
+
+
+class _Delivered(Consumer):
+    """The consumer, but for those to whom it speaks."""
+
+    batches: list[Batch]
+    commits: list[Mapping[TP, int]]
+
+    async def _hand_over(self, batch: Batch) -> None:
+        self.batches.append(batch)
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], *_: object) -> bool:
+        self.commits.append(offsets)
+        return True
+
+
+class _Thread:
+    """The group's consumer, as far as seeking goes."""
+
+    def __init__(self, committed: Mapping[TopicPartition, int | None]) -> None:
+        self.committed = committed
+        self.from_the_beginning: list[TopicPartition] = []
+
+    def assignment(self) -> set[TopicPartition]:
+        return set(self.committed)
+
+    async def seek_to_committed(self) -> Mapping[TopicPartition, int | None]:
+        return self.committed
+
+    async def seek_to_beginning(self, *partitions: TopicPartition) -> None:
+        self.from_the_beginning += partitions
+
+
+async def _nobody(_: object) -> None:
+    """Take a message; none is handed over here."""
+
+
+@pytest.fixture
+async def consumer(bench: Bench) -> _Delivered:
+    app = bench.app
+    made = _Delivered(
+        app.transport,
+        callback=_nobody,
+        on_partitions_revoked=app.on_partitions_revoked,
+        on_partitions_assigned=app.on_partitions_assigned,
+    )
+    made.batches, made.commits = [], []
+    return made
+
+
+def records(*offsets: int) -> list[ConsumerRecord]:
+    return [record(ListStocks(sku=1), partition=0, offset=offset) for offset in offsets]
+
+
+async def deliver(consumer: _Delivered, *offsets: int) -> None:
+    epoch = consumer._epoch  # noqa: SLF001
+    await consumer._deliver(epoch, {HERE: records(*offsets)})  # noqa: SLF001
+
+
+async def test_a_batch_that_is_settled_is_committed_once(consumer: _Delivered):
+    await deliver(consumer, 5, 6)
+    await consumer.force_commit()
+    assert consumer.commits == []
+    consumer.batches[0].settled = True
+    await consumer.force_commit()
+    await consumer.force_commit()
+    assert consumer.commits == [{HERE: 7}]
+
+
+async def test_nothing_is_committed_over_a_batch_that_is_still_open(consumer: _Delivered):
+    for offset in (5, 6, 7):
+        await deliver(consumer, offset)
+    first, second, _ = consumer.batches
+    second.settled = True
+    await consumer.force_commit()
+    assert consumer.commits == []
+    first.settled = True
+    await consumer.force_commit()
+    assert consumer.commits == [{HERE: 7}]
+
+
+async def test_what_faust_calls_acked_is_not_committed_before_it_is_settled(
+    consumer: _Delivered,
+):
+    await deliver(consumer, 5)
+    message = consumer._to_message(HERE, consumer.batches[0].records[-1])  # noqa: SLF001
+    consumer.track_message(message)
+    assert consumer.ack(message)
+    await consumer.force_commit()
+    assert consumer.commits == []
+
+
+async def test_what_was_fetched_before_the_flow_stopped_is_not_delivered_after_it(
+    consumer: _Delivered,
+):
+    before = consumer._epoch  # noqa: SLF001
+    consumer.stop_flow()
+    consumer.resume_flow()
+    await consumer._deliver(before, {HERE: records(5)})  # noqa: SLF001
+    assert consumer.batches == []
+
+
+async def test_what_was_delivered_already_is_not_delivered_again(consumer: _Delivered):
+    await deliver(consumer, 5, 6)
+    await deliver(consumer, 5, 6, 7)
+    assert [batch.end for batch in consumer.batches] == [7, 8]
+    assert len(consumer.batches[1].records) == 1
+
+
+async def test_a_partition_without_a_commit_begins_at_its_beginning(consumer: _Delivered):
+    done, fresh = TopicPartition(*HERE), TopicPartition(HERE.topic, 1)
+    thread = consumer._thread = _Thread({done: 7, fresh: None})  # noqa: SLF001
+    await consumer.perform_seek()
+    assert thread.from_the_beginning == [fresh]
+
+
+async def test_what_was_delivered_before_a_seek_is_not_committed_after_it(
+    consumer: _Delivered,
+):
+    await deliver(consumer, 5)
+    consumer._thread = _Thread({TopicPartition(*HERE): 5})  # noqa: SLF001
+    await consumer.perform_seek()
+    consumer.batches[0].settled = True
+    await consumer.force_commit()
+    assert consumer.commits == []
+
+
+async def test_a_long_fetch_is_cut_into_batches_of_bounded_size(consumer: _Delivered):
+    large = [record(b"x" * 50_000, partition=0, offset=n) for n in range(10)]
+    await consumer._deliver(consumer._epoch, {HERE: large})  # noqa: SLF001
+    assert [len(batch.records) for batch in consumer.batches] == [3, 3, 3, 1]

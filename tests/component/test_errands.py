@@ -1,0 +1,163 @@
+"""Errands: one after the other about one thing, once each, and given up with dignity."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+from faust.types import TP
+
+from agents.loms.agent import ORDER, Loms
+from agents.loms.order import Order, Step
+from agents.notifications.agent import Notices
+from agents.runtime.errands import ErrandAgent
+from agents.worker.batches import Batch
+from schemas.contract import Item
+from schemas.order import OrderStatusChanged, Status
+from tests.component.bench import Bench, Event, Stream, breathe, header, record, settings
+from tests.standins.webhook_sink import WebhookSink
+from topics.catalog import ORDER_EVENTS
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ITEMS = (Item(sku=1, count=2),)
+
+
+def fact(order: int, status: Status) -> OrderStatusChanged:
+    return OrderStatusChanged(order_id=order, user=7, status=status, items=ITEMS, at=NOON)
+
+
+def batch(*facts: OrderStatusChanged) -> Event:
+    records = [record(f, partition=0, offset=n) for n, f in enumerate(facts)]
+    return Event(Batch(TP(ORDER_EVENTS.name, 0), records))
+
+
+class _Errands:
+    """Errands that end when a test says so."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.begun: list[str] = []
+        self.may_end = asyncio.Event()
+        self.stream = Stream()
+        self.agent = ErrandAgent(
+            bench.app, ORDER_EVENTS, self.carry_out, lambda it: it.request.order_id
+        )
+        bench.run(self.agent.run(self.stream))
+
+    async def carry_out(self, received, _record, _send) -> None:
+        self.begun.append(received.request.event_id)
+        await self.may_end.wait()
+
+    async def read(self, *facts: OrderStatusChanged) -> Event:
+        event = batch(*facts)
+        self.stream.queue.put_nowait(event)
+        await breathe()
+        return event
+
+
+@pytest.fixture
+def _one_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all records be at their owner's."""
+    monkeypatch.setattr("agents.runtime.desk.partition_of", lambda *_: 0)
+
+
+@pytest.fixture
+async def errands(bench: Bench, _one_partition: None) -> _Errands:
+    return _Errands(bench)
+
+
+async def test_errands_about_one_thing_wait_for_each_other_and_others_do_not(
+    errands: _Errands,
+):
+    await errands.read(fact(1, Status.NEW), fact(1, Status.PAID), fact(2, Status.NEW))
+    assert errands.begun == ["1:new", "2:new"]
+    errands.may_end.set()
+    await breathe()
+    assert errands.begun == ["1:new", "2:new", "1:paid"]
+
+
+async def test_a_batch_is_settled_when_all_its_errands_are_done(errands: _Errands):
+    event = await errands.read(fact(1, Status.NEW), fact(2, Status.NEW))
+    assert not event.value.settled
+    errands.may_end.set()
+    await breathe()
+    assert event.value.settled
+
+
+async def test_what_is_given_up_with_its_partition_is_not_settled(
+    bench: Bench, errands: _Errands, deaths: list[str]
+):
+    event = await errands.read(fact(1, Status.NEW))
+    bench.app.let_partitions_go()
+    errands.may_end.set()
+    await breathe()
+    assert not event.value.settled
+    assert not deaths
+
+
+@pytest.fixture
+async def hook(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WebhookSink]:
+    sink = WebhookSink()
+    await sink.start()
+    monkeypatch.setenv("WEBHOOK_URL", sink.url)
+    yield sink
+    await sink.stop()
+
+
+@pytest.fixture
+async def notices(bench: Bench, hook: WebhookSink, _one_partition: None) -> Stream:
+    told = Notices(bench.service)
+    bench.open(told._table)  # noqa: SLF001
+    await told._open()  # noqa: SLF001
+    stream = Stream()
+    agent = ErrandAgent(bench.app, ORDER_EVENTS, told.tell, lambda it: it.request.order_id)
+    bench.run(agent.run(stream))
+    return stream
+
+
+async def _settled(bench: Bench, stream: Stream, event: Event) -> None:
+    stream.queue.put_nowait(event)
+    async with asyncio.timeout(30):
+        while not event.value.settled:
+            await bench.arrive()
+            await asyncio.sleep(0.01)  # the webhook is a real one
+
+
+async def test_a_fact_that_comes_again_is_told_once(
+    bench: Bench, notices: Stream, hook: WebhookSink
+):
+    for _ in range(2):
+        await _settled(bench, notices, batch(fact(1, Status.NEW), fact(1, Status.PAID)))
+    assert [post.json["status"] for post in hook.posted] == ["new", "paid"]
+
+
+async def test_a_notice_that_nobody_takes_is_a_dead_letter_and_not_tried_again(
+    bench: Bench, notices: Stream, hook: WebhookSink
+):
+    hook.answers.append(410)
+    for _ in range(2):
+        await _settled(bench, notices, batch(fact(1, Status.NEW)))
+    assert len(hook.posted) == 1
+    [dead] = bench.sent("notifications.dlq")
+    assert dead.value == fact(1, Status.NEW).to_json()
+    assert "410" in header(dead, "dlq.reason")
+
+
+async def test_orders_that_await_payment_are_asked_after_once_they_are_recovered(
+    tmp_path, deaths: list[str]
+):
+    loms = Loms(settings(tmp_path))
+    bench = Bench(loms.service)
+    store = bench.open(loms._orders._table)  # noqa: SLF001
+    awaiting, paid = (_order(1, Status.AWAITING_PAYMENT), _order(2, Status.PAID))
+    store.put(0, awaiting | paid, 1)
+    await loms._refill()  # noqa: SLF001
+    await loms._ask()  # noqa: SLF001
+    await bench.arrive()
+    [asked] = bench.sent("order.requests")
+    assert asked.value == b'{"orderID":1,"type":"expireOrder","unpaidSeconds":600}'
+
+
+def _order(order: int, status: Status) -> dict[bytes, bytes]:
+    steps = (Step(Status.NEW, NOON, "a"), Step(status, NOON, "b"))
+    row = Order(order, 7, "key", {1: 2}, steps, {1: True}, 1)
+    return {str(order).encode(): ORDER.adapters[0].dump_json(row)}

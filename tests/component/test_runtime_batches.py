@@ -1,0 +1,179 @@
+"""A batch from its records to its commit: what is sent when, and nothing twice."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from aiokafka.errors import MessageSizeTooLargeError
+
+from agents.loms.agent import GOODS, ORDER
+from agents.loms.order import Order, Step
+from agents.runtime.open_batches import MOST
+from schemas.contract import MAX_COUNT, MAX_GOODS, MAX_LINES, Item
+from schemas.order import CreateOrder, ListOrder, Status, StockReserved, order_id
+from schemas.stock import ListStocks, ReceiveStock, Release, Reserve, Sell
+from tests.component.bench import Bench, DiedError, Serving, breathe, header, record
+
+CREATE = CreateOrder(user=7, items=(Item(sku=1, count=2),))
+RESERVES, FACTS, ROWS = "stock.requests", "order.events", "loms-orders-changelog"
+STOCK_ROWS = "loms-stock-changelog"
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+async def orders(bench: Bench) -> Serving:
+    return await bench.serve(ORDER)
+
+
+@pytest.fixture
+async def goods(bench: Bench) -> Serving:
+    return await bench.serve(GOODS)
+
+
+async def test_a_batch_is_settled_only_when_all_that_it_caused_has_arrived(
+    bench: Bench, orders: Serving
+):
+    batch = await orders.read(CREATE)
+    for topic in (RESERVES, FACTS, ROWS):
+        assert bench.lying[topic] == 1
+        assert not batch.value.settled
+        assert not batch.acks
+        await bench.arrive(topic)
+    assert batch.value.settled
+    assert batch.acks == 1
+
+
+async def test_nothing_is_told_or_written_before_its_commands_have_arrived(
+    bench: Bench, orders: Serving
+):
+    await orders.read(CREATE)
+    assert bench.lying == {RESERVES: 1}
+    await bench.arrive()
+    assert bench.lying == {FACTS: 1, ROWS: 1}
+
+
+async def test_replies_do_not_overtake_the_commands_of_the_batch_before(
+    bench: Bench, orders: Serving
+):
+    await orders.read(CREATE)
+    await orders.read(ListOrder(order_id=order_id(7, "nobody's")))
+    assert bench.lying == {RESERVES: 1}
+    await bench.arrive(RESERVES)
+    assert bench.lying["order.replies"] == 1
+
+
+async def test_no_more_batches_are_begun_than_may_be_open(bench: Bench, goods: Serving):
+    batches = [await goods.read(ListStocks(sku=1)) for _ in range(MOST + 5)]
+    assert goods.stream.taken == MOST + 1  # one waits for room
+    await bench.all_arrives()
+    assert all(batch.value.settled for batch in batches)
+
+
+async def test_all_rows_of_a_record_arrive_together_and_say_what_they_include(
+    bench: Bench, goods: Serving
+):
+    await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=5))
+    await bench.all_arrives()
+    [together] = bench.logs[STOCK_ROWS]
+    assert len(together) == 2  # the shelf, and the receipt
+    assert {header(row, "version") for row in together} == {"1"}
+
+
+async def test_rows_too_many_for_one_record_batch_are_written_in_several(
+    bench: Bench, orders: Serving, deaths: list[str]
+):
+    made = [order_id(7, f"key:{number}") for number in range(100)]
+    lines = dict.fromkeys(range(1_000_000_000, 1_000_000_000 + MAX_LINES), MAX_COUNT)
+    steps = (Step(Status.NEW, NOON, "me"),)
+    large = {
+        str(one).encode(): ORDER.adapters[0].dump_json(Order(one, 7, "key", lines, steps))
+        for one in made
+    }
+    partition = record(CREATE).partition
+    orders.store.put(partition, large, 0)
+    answers = [StockReserved(order_id=o, sku=min(lines), reserved=True) for o in made]
+    batch = await orders.read(*answers)
+    await bench.all_arrives()
+    assert not deaths
+    assert batch.value.settled
+    assert len(bench.logs[ROWS]) > 1
+    assert {row.key for row in bench.sent(ROWS)} == large.keys()
+
+
+async def test_a_record_that_was_refused_is_refused_for_ever_though_it_comes_again(
+    bench: Bench, goods: Serving
+):
+    await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=MAX_GOODS))
+    refused = await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=1))
+    await goods.read(Reserve(sku=1, order_id=7, count=9), Sell(sku=1, order_id=7))
+    await bench.all_arrives()
+    before = goods.store.get(refused.value.tp.partition, b"1")
+    await goods.again(refused)
+    await bench.all_arrives()
+    assert goods.store.get(refused.value.tp.partition, b"1") == before
+    assert [json.loads(r.value)["type"] for r in bench.sent("stock.replies")] == [
+        *("done", "refused", "refused")
+    ]
+
+
+async def test_a_record_that_comes_again_counts_once_and_is_answered_again(
+    bench: Bench, goods: Serving
+):
+    batch = await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=5))
+    await bench.all_arrives()
+    await goods.again(batch)
+    await bench.all_arrives()
+    shelf = json.loads(goods.store.get(batch.value.tp.partition, b"1"))
+    assert shelf["available"] == {"1": 5}
+    first, second = bench.sent("stock.replies")
+    assert first.value == second.value
+
+
+async def test_what_a_newer_worker_put_into_a_row_is_handed_on_by_an_older_one(
+    bench: Bench, goods: Serving
+):
+    newer = b'{"available":{"1":5},"reserved":{},"picked":{"1":2}}'
+    goods.store.put(record(ListStocks(sku=1)).partition, {b"1": newer}, 0)
+    await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=1))
+    await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=1))
+    await bench.all_arrives()
+    shelves = [row.value for row in bench.sent(STOCK_ROWS) if row.key == b"1"]
+    assert shelves[-1] == newer.replace(b'"1":5', b'"1":7')
+
+
+async def test_a_record_that_kafka_does_not_take_is_the_end(
+    bench: Bench, goods: Serving, deaths: list[str]
+):
+    await goods.read(ListStocks(sku=1))
+    await bench.fails("stock.replies", MessageSizeTooLargeError())
+    assert deaths
+    assert "not sent" in deaths[0]
+
+
+async def test_a_worker_that_was_frozen_says_nothing_any_more(
+    bench: Bench, goods: Serving, deaths: list[str]
+):
+    bench.app.heart.join()
+    bench.app.heart._last -= 3600  # noqa: SLF001 -- so long its last beat is ago
+    await goods.read(Release(sku=1, order_id=7))
+    assert "frozen" in deaths[0]
+    assert not bench.lying
+
+
+async def test_a_worker_whose_agent_raised_has_ended(
+    bench: Bench, goods: Serving, deaths: list[str]
+):
+    agent = bench.app.agents[goods.aggregate.requests.name]
+    with pytest.raises(DiedError):
+        await bench.app._on_agent_error(agent, ValueError("why"))  # noqa: SLF001
+    assert "raised ValueError('why')" in deaths[0]
+
+
+async def test_a_batch_of_a_partition_without_rows_is_not_served(
+    bench: Bench, goods: Serving, deaths: list[str]
+):
+    goods.store.forget(record(ListStocks(sku=1)).partition)
+    await goods.read(ListStocks(sku=1))
+    assert "before its rows were recovered" in deaths[0]
+    await breathe()
+    assert not bench.lying

@@ -1,0 +1,113 @@
+"""Where records come in: strangers go to their owners, poison to the dead letters."""
+
+import json
+
+import pytest
+
+from agents.loms.agent import GOODS
+from schemas.stock import ListStocks, ReceiveStock
+from tests.component.bench import PARTITIONS, Bench, Serving, header, record
+
+REQUESTS, REPLIES, DEAD = "stock.requests", "stock.replies", "stock.dlq"
+RECEIVE = ReceiveStock(sku=1, warehouse_id=1, count=5)
+OWNER = record(RECEIVE).partition
+STRANGER = (OWNER + 1) % PARTITIONS
+
+
+@pytest.fixture
+async def goods(bench: Bench) -> Serving:
+    return await bench.serve(GOODS)
+
+
+def available(goods: Serving) -> dict[str, int]:
+    row = goods.store.get(OWNER, b"1")
+    return json.loads(row)["available"] if row else {}
+
+
+def types(records: list) -> list[str]:
+    return [json.loads(each.value)["type"] for each in records]
+
+
+async def test_a_record_in_anothers_partition_is_passed_on_and_leaves_nothing_here(
+    bench: Bench, goods: Serving
+):
+    sent = record(RECEIVE, key=b"none", partition=STRANGER, headers=[("mine", b"1")])
+    await goods.read(sent)
+    await bench.all_arrives()
+    [passed_on] = bench.sent(REQUESTS)
+    assert (passed_on.key, passed_on.value) == (b"1", sent.value)
+    assert header(passed_on, "mine") == "1"
+    assert header(passed_on, "origin") == f"{REQUESTS}-{STRANGER}-0"
+    assert goods.store.get(STRANGER, b"1") is None
+    assert not bench.sent(REPLIES)
+
+
+async def test_a_record_that_is_passed_on_twice_counts_once(bench: Bench, goods: Serving):
+    batch = await goods.read(record(RECEIVE, partition=STRANGER))
+    await bench.all_arrives()
+    await goods.again(batch)
+    await bench.all_arrives()
+    for passed_on in bench.sent(REQUESTS):
+        await goods.read(record(RECEIVE, headers=passed_on.headers))
+    await bench.all_arrives()
+    assert available(goods) == {"1": 5}
+    assert types(bench.sent(REPLIES)) == ["done", "done"]
+
+
+async def test_requests_with_the_same_key_have_one_effect(bench: Bench, goods: Serving):
+    headers = [("idempotency-key", b"mine")]
+    await goods.read(*(record(RECEIVE, headers=headers) for _ in range(3)))
+    await bench.all_arrives()
+    assert available(goods) == {"1": 5}
+    assert types(bench.sent(REPLIES)) == ["done"] * 3
+
+
+async def test_poison_is_kept_byte_for_byte_and_the_next_record_is_served(
+    bench: Bench, goods: Serving, deaths: list[str]
+):
+    poison = record(b"\xff\x00", key=b"\x01", partition=OWNER, headers=[("a", b"\xfe")])
+    batch = await goods.read(poison, record(RECEIVE))
+    await bench.all_arrives()
+    [dead] = bench.sent(DEAD)
+    assert (dead.key, dead.value) == (b"\x01", b"\xff\x00")
+    assert ("a", b"\xfe") in dead.headers
+    assert "JSON" in header(dead, "dlq.reason")
+    place = [header(dead, f"dlq.{name}") for name in ("topic", "partition", "offset")]
+    assert place == [REQUESTS, str(OWNER), "0"]
+    assert available(goods) == {"1": 5}
+    assert batch.value.settled
+    assert not deaths
+
+
+async def test_who_sends_poison_and_wants_a_reply_is_refused(bench: Bench, goods: Serving):
+    headers = [("kafka_replyTopic", REPLIES.encode()), ("kafka_correlationId", b"\x00\xff")]
+    await goods.read(record(b"poison", partition=OWNER, headers=headers))
+    await bench.all_arrives()
+    [reply] = bench.sent(REPLIES)
+    assert json.loads(reply.value)["code"] == "bad-request"
+    assert ("kafka_correlationId", b"\x00\xff") in reply.headers
+
+
+@pytest.mark.parametrize("topic", [REQUESTS, "loms-stock-changelog", "x.repliesx", "\xff"])
+async def test_a_reply_topic_that_is_none_is_never_written_to(
+    bench: Bench, goods: Serving, topic: str
+):
+    headers = [("kafka_replyTopic", topic.encode())]
+    await goods.read(record(RECEIVE, headers=headers))
+    await bench.all_arrives()
+    assert available(goods) == {}
+    assert types(bench.sent(REPLIES)) == ["refused"]
+    assert bench.logs.keys() == {REPLIES}
+
+
+async def test_a_reply_carries_what_the_caller_knows_it_by(bench: Bench, goods: Serving):
+    headers = [
+        ("kafka_replyTopic", b"gateway.replies"),
+        ("kafka_replyPartition", b"\x00\x00\x00\x01"),
+        ("kafka_correlationId", b"\x00\xff"),
+    ]
+    await goods.read(record(ListStocks(sku=1), headers=headers))
+    await bench.arrive()
+    [reply] = bench.sent("gateway.replies")
+    assert list(reply.headers) == [("kafka_correlationId", b"\x00\xff")]
+    assert [tp.partition for tp in bench.ends] == [1]

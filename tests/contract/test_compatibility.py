@@ -1,0 +1,185 @@
+"""What was promised once is kept; what is added is written down."""
+
+import json
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+
+from schemas.contract import Contract, Item
+from tests.contract.compatibility import (
+    GOLDEN,
+    REGENERATE,
+    broken,
+    broken_topics,
+    golden,
+    now,
+    schema,
+)
+
+NOW = now()
+
+
+@pytest.mark.parametrize("name", NOW)
+def test_what_was_promised_is_kept_and_what_is_new_is_written_down(name: str):
+    before, after = golden(name), json.loads(json.dumps(NOW[name]))
+    assert before is not None, f"{name} is new: run {REGENERATE}"
+    assert broken(name, before, after) == []
+    assert before == after, f"{name} has grown: run {REGENERATE}"
+
+
+def test_every_golden_file_is_still_about_something():
+    assert {file.stem for file in GOLDEN.glob("*.json")} == NOW.keys()
+
+
+Small = Annotated[int, Field(ge=0, lt=10)]
+
+
+class Thing(Contract):
+    """What was promised."""
+
+    type: Literal["thing"] = "thing"
+    count: Small
+    colour: Literal["red", "green"] = "red"
+    items: tuple[Item, ...] = ()
+
+
+class Described(Contract):
+    """The same in other words."""
+
+    type: Literal["thing"] = "thing"
+    count: Small = Field(description="how many", title="Number")
+    colour: Literal["red", "green"] = "red"
+    items: tuple[Item, ...] = ()
+
+
+class Grown(Thing):
+    size: int | None = None
+
+
+class Tolerant(Thing, extra="ignore"):
+    pass
+
+
+class Demanding(Thing):
+    size: int
+
+
+class Shrunk(Contract):
+    type: Literal["thing"] = "thing"
+    count: Small
+    colour: Literal["red", "green"] = "red"
+
+
+class Renamed(Shrunk):
+    goods: tuple[Item, ...] = ()
+
+
+class Narrower(Thing):
+    count: Annotated[int, Field(ge=1, lt=10)]
+
+
+class Wider(Thing):
+    count: Annotated[int, Field(ge=0, lt=11)]
+
+
+class Unbounded(Thing):
+    count: int
+
+
+class Textual(Thing):
+    count: str
+
+
+class Optional(Thing):
+    count: Small = 1
+
+
+class OtherType(Thing):
+    type: Literal["object"] = "object"
+
+
+class LessColourful(Thing):
+    colour: Literal["red"] = "red"
+
+
+class MoreColourful(Thing):
+    colour: Literal["red", "green", "blue"] = "red"
+
+
+class OtherDefault(Thing):
+    colour: Literal["red", "green"] = "green"
+
+
+class SizedItem(Item):
+    size: int
+
+
+class OtherItems(Thing):
+    items: tuple[SizedItem, ...] = ()
+
+
+def _found(after: type[Contract]) -> list[str]:
+    return broken("Thing", schema(Thing), schema(after))
+
+
+@pytest.mark.parametrize("after", [Thing, Described, Grown, Tolerant])
+def test_an_addition_that_nobody_must_know_of_breaks_nobody(after: type[Contract]):
+    assert _found(after) == []
+
+
+@pytest.mark.parametrize(
+    ("after", "why"),
+    [
+        (Demanding, "Thing.size: must be there now"),
+        (Shrunk, "Thing.items: is gone"),
+        (Renamed, "Thing.items: is gone"),
+        (Narrower, "Thing.count.minimum: 0 became 1"),
+        (Wider, "Thing.count.exclusiveMaximum: 10 became 11"),
+        (Unbounded, "Thing.count.exclusiveMaximum: 10 became None"),
+        (Textual, "Thing.count.type: 'integer' became 'string'"),
+        (Optional, "Thing.count: may be missing now"),
+        (OtherType, "Thing.type.const: 'thing' became 'object'"),
+        (LessColourful, "Thing.colour"),
+        (MoreColourful, "Thing.colour.enum"),
+        (OtherDefault, "Thing.colour.default: 'red' became 'green'"),
+        (OtherItems, "Thing.items.items.size: must be there now"),
+    ],
+)
+def test_what_breaks_somebody_is_found(after: type[Contract], why: str):
+    assert any(line.startswith(why) for line in _found(after)), _found(after)
+
+
+def test_a_contract_that_begins_to_refuse_what_it_does_not_know_is_found():
+    [line] = broken("Thing", schema(Tolerant), schema(Thing))
+    assert "refuses unknown fields now" in line
+
+
+TOPIC = {"key": "user", "kind": "requests", "partitions": None, "carries": ["A", "B"]}
+
+
+@pytest.mark.parametrize(
+    "after", [TOPIC, TOPIC | {"carries": ["A", "B", "C"]}], ids=["same", "more"]
+)
+def test_topics_may_carry_more(after: dict):
+    assert list(broken_topics({"t": TOPIC}, {"t": after, "new": TOPIC})) == []
+
+
+@pytest.mark.parametrize(
+    ("after", "why"),
+    [
+        ({}, "t: is gone"),
+        ({"t": TOPIC | {"key": "sku"}}, "t: key 'user' became 'sku'"),
+        ({"t": TOPIC | {"kind": "events"}}, "t: kind"),
+        ({"t": TOPIC | {"partitions": 4}}, "t: partitions None became 4"),
+        ({"t": TOPIC | {"carries": ["A"]}}, "t: carries no B any more"),
+    ],
+)
+def test_topics_that_break_somebody_are_found(after: dict, why: str):
+    [line] = broken_topics({"t": TOPIC}, after)
+    assert line.startswith(why)
+
+
+def test_records_that_would_move_to_other_places_are_found():
+    moved = NOW["places"] | {"partition": dict.fromkeys(NOW["places"]["partition"], 3)}
+    assert broken("places", NOW["places"], moved)

@@ -1,0 +1,81 @@
+"""Records worth one each, and whoever counts them killed again and again meanwhile."""
+
+import asyncio
+import json
+import random
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from tests.e2e.doors import Door
+from tests.e2e.processes import Unit
+from tests.e2e.waiting import until
+from topics.catalog import STOCK, STOCK_REQUESTS
+from topics.cluster import Cluster
+
+WITHIN_SECONDS = 240.0
+_LONGEST_MORE_SECONDS = 0.2
+
+
+async def preload(cluster: Cluster, skus: Sequence[int], number: int) -> None:
+    """Put so many receipts of one piece each into the log, over the skus in turn."""
+    producer = AIOKafkaProducer(
+        **cluster.client_options(), linger_ms=5, max_batch_size=256 * 2**10
+    )
+    receipt = {"type": "receiveStock", "warehouseID": 1, "count": 1}
+    values = {sku: json.dumps({**receipt, "sku": sku}).encode() for sku in skus}
+    async with producer:
+        for count in range(number):
+            sku = skus[count % len(skus)]
+            await producer.send(STOCK_REQUESTS.name, values[sku], key=b"%d" % sku)
+
+
+async def kill_while_it_counts(
+    worker: Unit, cluster: Cluster, number: int, kills: int, chance: random.Random
+) -> None:
+    """kill -9 the worker at moments that are random, but all within its work.
+
+    Args:
+        worker: that has all partitions.
+        cluster: where its work and its changelog are.
+        number: how many receipts there are for it.
+        kills: how many times.
+        chance: chooses the moments.
+    """
+    async with _changelog(cluster) as changelog:
+        before = await changelog.rows()
+        # Each receipt is a row of the changelog, so that tells how far the worker is.
+        for moment in sorted(chance.sample(range(number * 9 // 10), kills)):
+
+            async def is_there(wanted: int = before + moment) -> bool:
+                return await changelog.rows() >= wanted
+
+            await until(is_there, f"{moment} of {number} counted", WITHIN_SECONDS)
+            await asyncio.sleep(chance.uniform(0, _LONGEST_MORE_SECONDS))
+            await worker.crash()
+            starts = worker.starts
+            await until(lambda s=starts: worker.starts > s, "it is started again")
+
+
+async def counted(door: Door, skus: Sequence[int]) -> int:
+    """Return how many pieces there are; the questions lie behind all receipts."""
+    answers = [await door.insist("stocks", f"count-{sku}", sku=sku) for sku in skus]
+    return sum(place["count"] for answer in answers for place in answer.reply["stocks"])
+
+
+class _Changelog:
+    def __init__(self, consumer: AIOKafkaConsumer, tps: list[TopicPartition]) -> None:
+        self._consumer = consumer
+        self._tps = tps
+
+    async def rows(self) -> int:
+        """Return how many rows were written to it since it began."""
+        return sum((await self._consumer.end_offsets(self._tps)).values())
+
+
+@asynccontextmanager
+async def _changelog(cluster: Cluster):
+    async with AIOKafkaConsumer(**cluster.client_options()) as consumer:
+        tps = [TopicPartition(STOCK.name, number) for number in range(cluster.partitions)]
+        yield _Changelog(consumer, tps)

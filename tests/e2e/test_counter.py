@@ -1,0 +1,25 @@
+"""A worker with its hands full is killed; what it has counted is not lost or doubled."""
+
+import random
+
+import pytest
+
+from tests.e2e.counting import counted, kill_while_it_counts, preload
+from tests.e2e.doors import HttpDoor
+from tests.e2e.people import Fresh
+from tests.e2e.shop import Shop
+
+RECORDS = 20_000
+KILLS = 3
+
+pytestmark = pytest.mark.slow
+
+
+async def test_a_counter_that_is_killed_at_work_counts_each_record_once(
+    shop: Shop, http: HttpDoor, fresh: Fresh
+):
+    skus = [fresh.sku() for _ in range(16)]
+    await preload(shop.cluster, skus, RECORDS)
+    chance = random.Random(RECORDS)
+    await kill_while_it_counts(shop["loms-1"], shop.cluster, RECORDS, KILLS, chance)
+    assert await counted(http, skus) == RECORDS

@@ -1,0 +1,200 @@
+"""Bugs of what is read and said, by workers and by the gateway."""
+
+from tests.planted.bug import Bug
+
+_BATCHES = "tests/component/test_runtime_batches.py::test_"
+_DESK = "tests/component/test_runtime_desk.py::test_"
+_ERRANDS = "tests/component/test_errands.py::test_"
+_DEADLINES = "tests/unit/test_deadlines.py::test_"
+_CALLS = "tests/component/test_gateway_calls.py::test_"
+
+BUGS = (
+    Bug(
+        "the routing guard is off",
+        "agents/runtime/desk.py",
+        "if partition_of(received.key, self._partitions) != record.partition:",
+        "if False:",
+        f"{_DESK}a_record_in_anothers_partition_is_passed_on_and_leaves_nothing_here",
+    ),
+    Bug(
+        "a record that is passed on loses its name",
+        "agents/runtime/outbox.py",
+        "        headers.append((names.ORIGIN, received.cause.origin.encode()))\n",
+        "",
+        f"{_DESK}a_record_that_is_passed_on_twice_counts_once",
+    ),
+    Bug(
+        "the idempotency key is ignored",
+        "schemas/cause.py",
+        'return f"key:{self.key}" if self.key is not None else self.origin',
+        "return self.origin",
+        f"{_DESK}requests_with_the_same_key_have_one_effect",
+    ),
+    Bug(
+        "a record that comes again is decided again",
+        "agents/runtime/agent.py",
+        "seen=record.offset < folded",
+        "seen=False",
+        f"{_BATCHES}a_record_that_was_refused_is_refused_for_ever_though_it_comes_again",
+    ),
+    Bug(
+        "replies are sent before the commands have arrived",
+        "agents/runtime/agent.py",
+        "        if commands:\n            await asyncio.wait(commands)\n",
+        "",
+        f"{_BATCHES}nothing_is_told_or_written_before_its_commands_have_arrived",
+    ),
+    Bug(
+        "replies overtake the commands of the batch before",
+        "agents/runtime/agent.py",
+        "if before is not None and not before.done():",
+        "if False:",
+        f"{_BATCHES}replies_do_not_overtake_the_commands_of_the_batch_before",
+    ),
+    Bug(
+        "a frozen worker goes on",
+        "agents/worker/failstop.py",
+        "if self._member and asleep > self._limit:",
+        "if False:",
+        f"{_BATCHES}a_worker_that_was_frozen_says_nothing_any_more",
+    ),
+    Bug(
+        "a record that Kafka did not take is forgotten",
+        "agents/worker/app.py",
+        "if sent.cancelled() or sent.exception() is not None:",
+        "if False:",
+        f"{_BATCHES}a_record_that_kafka_does_not_take_is_the_end",
+    ),
+    Bug(
+        "an agent that raised is only logged",
+        "agents/worker/app.py",
+        'die("agent %s raised %r\\n%s", agent.name, exc, text)',
+        'log.error("agent %s raised %r\\n%s", agent.name, exc, text)',
+        f"{_BATCHES}a_worker_whose_agent_raised_has_ended",
+    ),
+    Bug(
+        "batches may be open without bounds",
+        "agents/runtime/open_batches.py",
+        "        await self._room.acquire()\n",
+        "        await asyncio.sleep(0)\n",
+        f"{_BATCHES}no_more_batches_are_begun_than_may_be_open",
+    ),
+    Bug(
+        "a run of records is not cut to the size of a record batch",
+        "agents/runtime/fold.py",
+        "return self._weight > MAX_WEIGHT",
+        "return False",
+        f"{_BATCHES}rows_too_many_for_one_record_batch_are_written_in_several",
+    ),
+    Bug(
+        "records are served before their rows are recovered",
+        "agents/runtime/agent.py",
+        "if partition not in self.store.progress:",
+        "if False:",
+        f"{_BATCHES}a_batch_of_a_partition_without_rows_is_not_served",
+    ),
+    Bug(
+        "dead letters lack the bytes",
+        "agents/runtime/outbox.py",
+        "Letter(topic, key, value, headers))\n\n\ndef _size",
+        'Letter(topic, key, b"", headers))\n\n\ndef _size',
+        f"{_DESK}poison_is_kept_byte_for_byte_and_the_next_record_is_served",
+    ),
+    Bug(
+        "dead letters lack the reason",
+        "agents/runtime/outbox.py",
+        '            "dlq.reason": reason,\n',
+        "",
+        f"{_DESK}poison_is_kept_byte_for_byte_and_the_next_record_is_served",
+    ),
+    Bug(
+        "poison stops its partition",
+        "agents/runtime/desk.py",
+        "except Poison as poison:",
+        "except ZeroDivisionError as poison:",
+        f"{_DESK}poison_is_kept_byte_for_byte_and_the_next_record_is_served",
+    ),
+    Bug(
+        "replies go to whatever topic a header names",
+        "agents/runtime/inbox.py",
+        r'REPLY_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,241}\.replies")',
+        r'REPLY_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")',
+        f"{_DESK}a_reply_topic_that_is_none_is_never_written_to",
+    ),
+    Bug(
+        "a notice that was sent is sent again",
+        "agents/notifications/agent.py",
+        "if rows.get(record.partition, key) is not None:",
+        "if False:",
+        f"{_ERRANDS}a_fact_that_comes_again_is_told_once",
+    ),
+    Bug(
+        "a receiver that says not now is given up",
+        "agents/notifications/delivery.py",
+        "            except Permanent as refusal:\n",
+        "            except (Permanent, Transient) as refusal:\n",
+        "tests/component/test_transports.py::test_a_server_that_says_not_now_is_asked_again",
+    ),
+    Bug(
+        "notices of one order overtake each other",
+        "agents/runtime/errands.py",
+        "if before is not None:",
+        "if False:",
+        f"{_ERRANDS}errands_about_one_thing_wait_for_each_other_and_others_do_not",
+    ),
+    Bug(
+        "errands that were given up count as done",
+        "agents/runtime/errands.py",
+        "        if epoch != self._epoch:\n            raise asyncio.CancelledError\n",
+        "",
+        f"{_ERRANDS}what_is_given_up_with_its_partition_is_not_settled",
+    ),
+    Bug(
+        "the time to pay runs by the worker's clock",
+        "agents/loms/deadlines.py",
+        "deadline = (order.since + self.time_to_pay).timestamp()",
+        "deadline = (datetime.now(order.since.tzinfo) + self.time_to_pay).timestamp()",
+        f"{_DEADLINES}the_time_to_pay_runs_from_the_records_own_time",
+    ),
+    Bug(
+        "deadlines are forgotten when the partitions change",
+        "agents/loms/agent.py",
+        "self._deadlines.watch(partition, key.decode(), row)",
+        "pass",
+        f"{_ERRANDS}orders_that_await_payment_are_asked_after_once_they_are_recovered",
+    ),
+    Bug(
+        "a worker that doesn't know all topics assigns partitions",
+        "agents/worker/assignor.py",
+        "if missing:",
+        "if False:",
+        "tests/unit/test_assignor.py"
+        "::test_a_broker_that_does_not_know_a_topic_yet_is_not_believed",
+    ),
+    Bug(
+        "the gateway keeps the idempotency key to itself",
+        "gateway/headers.py",
+        "return [*_idempotency_key(request), *_trace(request)]",
+        "return [*_trace(request)]",
+        f"{_CALLS}an_idempotency_key_rides_along_without_its_quotes",
+    ),
+    Bug(
+        "a reply is given to whoever waits",
+        "gateway/correlator.py",
+        "        waiting = self._waiting.get(correlation_id)\n"
+        "        if waiting is not None and not waiting.done():\n"
+        "            waiting.set_result(reply)",
+        "        waiting = next(iter(self._waiting.values()), None)\n"
+        "        if waiting is not None and not waiting.done():\n"
+        "            waiting.set_result(reply)",
+        f"{_CALLS}everybody_gets_the_reply_to_his_own_request",
+    ),
+    Bug(
+        "a worker goes by a number of partitions that the topics don't have",
+        "agents/worker/first_contact.py",
+        "for line in await misparted(cluster):",
+        "for line in ():",
+        "tests/component/test_workers.py"
+        "::test_a_worker_that_was_told_another_number_of_partitions_refuses_to_work",
+    ),
+)

@@ -1,0 +1,131 @@
+"""Bugs of batches, commits and rows."""
+
+from tests.planted.bug import Bug
+
+_BATCHES = "tests/component/test_runtime_batches.py::test_"
+_ROWS = "tests/component/test_rows.py::test_"
+_COMMITS = "tests/component/test_commits.py::test_"
+
+BUGS = (
+    Bug(
+        "a batch counts as settled before what it caused has arrived",
+        "agents/runtime/open_batches.py",
+        "            await rest\n            event.message.value.settled = True\n",
+        "            event.message.value.settled = True\n            await rest\n",
+        f"{_BATCHES}a_batch_is_settled_only_when_all_that_it_caused_has_arrived",
+    ),
+    Bug(
+        "a commit passes over an open batch",
+        "agents/worker/batches.py",
+        "        while open_batches and open_batches[0].settled:\n"
+        "            end = open_batches.popleft().end\n",
+        "        for batch in open_batches:\n"
+        "            end = batch.end if batch.settled else end\n",
+        f"{_COMMITS}nothing_is_committed_over_a_batch_that_is_still_open",
+    ),
+    Bug(
+        "what faust calls acked is committed",
+        "agents/worker/batches.py",
+        "        message.acked = True\n",
+        "        message.acked = True\n"
+        "        self._delivered[message.tp][-1].settled = True\n",
+        f"{_COMMITS}what_faust_calls_acked_is_not_committed_before_it_is_settled",
+    ),
+    Bug(
+        "records that were fetched before a seek are delivered after it",
+        "agents/worker/batches.py",
+        "            if epoch != self._epoch:\n"
+        "                return\n"
+        "            start = self._read_offset",
+        "            epoch = self._epoch\n            start = self._read_offset",
+        f"{_COMMITS}what_was_fetched_before_the_flow_stopped_is_not_delivered_after_it",
+    ),
+    Bug(
+        "a partition without a commit is not sought",
+        "agents/worker/batches.py",
+        "        if fresh:\n",
+        "        if False:\n",
+        f"{_COMMITS}a_partition_without_a_commit_begins_at_its_beginning",
+    ),
+    Bug(
+        "batches of before a seek are committed after it",
+        "agents/worker/batches.py",
+        "        self._delivered.clear()\n",
+        "",
+        f"{_COMMITS}what_was_delivered_before_a_seek_is_not_committed_after_it",
+    ),
+    Bug(
+        "batches are as large as what was fetched",
+        "agents/worker/batches.py",
+        "if size > BATCH_BYTES:",
+        "if size < 0:",
+        f"{_COMMITS}a_long_fetch_is_cut_into_batches_of_bounded_size",
+    ),
+    Bug(
+        "a stale row wins in recovery",
+        "agents/store.py",
+        "if row.version >= version:",
+        "if True:",
+        f"{_ROWS}of_a_row_the_highest_version_stays_whichever_comes_last",
+    ),
+    Bug(
+        "a frozen worker's last rows are left in the changelog",
+        "agents/runtime/changelog.py",
+        "for row in progress.overtaken.values():",
+        "for row in ():",
+        f"{_ROWS}what_a_frozen_worker_wrote_last_is_overwritten_by_what_is_true",
+    ),
+    Bug(
+        "another writer is ignored",
+        "agents/runtime/changelog.py",
+        "if at.offset != expected:",
+        "if False:",
+        f"{_ROWS}another_writer_is_noticed_by_the_first_row_behind_his",
+    ),
+    Bug(
+        "rows are written one by one",
+        "agents/runtime/changelog.py",
+        "        sent = self._press.send_together(tp, rows.items(), headers)\n",
+        "        for row in rows.items():\n"
+        "            sent = self._press.send_together(tp, [row], headers)\n",
+        f"{_BATCHES}all_rows_of_a_record_arrive_together_and_say_what_they_include",
+    ),
+    Bug(
+        "rows that a record batch has no room for are left out",
+        "agents/worker/press.py",
+        '                raise ValueError(f"more than one record batch for {tp}")\n',
+        "                break\n",
+        f"{_ROWS}rows_that_do_not_fit_together_are_not_written_at_all",
+    ),
+    Bug(
+        "files of a crash are trusted",
+        "agents/store.py",
+        "            complete = json.loads(marker.read_text())[self._cluster]\n"
+        "            marker.unlink()",
+        '            text = marker.read_text() if marker.exists() else "{}"\n'
+        "            complete = json.loads(text).get(self._cluster, {})\n"
+        "            marker.unlink(missing_ok=True)",
+        f"{_ROWS}files_of_a_crash_are_not_used_again",
+    ),
+    Bug(
+        "the mark of a clean stop outlives the next start",
+        "agents/store.py",
+        "            marker.unlink()  #",
+        "            #",
+        f"{_ROWS}files_of_a_crash_after_a_clean_stop_are_not_used_again",
+    ),
+    Bug(
+        "files that are ahead of the changelog are marked as complete",
+        "agents/store.py",
+        "if self.unacknowledged:",
+        "if False:",
+        f"{_ROWS}files_that_are_ahead_of_the_changelog_are_not_used_again",
+    ),
+    Bug(
+        "rows of another cluster are taken for ours",
+        "agents/store.py",
+        "json.loads(marker.read_text())[self._cluster]",
+        "next(iter(json.loads(marker.read_text()).values()))",
+        "tests/unit/test_store.py::test_rows_of_another_cluster_are_thrown_away",
+    ),
+)

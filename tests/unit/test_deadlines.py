@@ -1,0 +1,65 @@
+"""When orders that nobody pays are asked after."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agents.loms.deadlines import Deadlines
+from agents.loms.order import Order, Step
+from schemas.order import ExpireOrder, Status
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+TIME_TO_PAY = timedelta(minutes=10)
+DUE = NOON + TIME_TO_PAY
+A_BIT = timedelta(milliseconds=1)
+QUESTION = ExpireOrder(order_id=1, unpaid_seconds=600)
+
+
+def order(status: Status) -> Order:
+    return Order(1, 7, "key", {1: 2}, (Step(status, NOON, "me"),))
+
+
+@pytest.fixture
+def there() -> dict[str, Order]:
+    """The orders as they stand."""
+    return {"1": order(Status.AWAITING_PAYMENT)}
+
+
+@pytest.fixture
+def deadlines(there: dict[str, Order]) -> Deadlines:
+    made = Deadlines(TIME_TO_PAY, lambda _, key: there.get(key))
+    made.watch(0, "1", there["1"])
+    return made
+
+
+def test_the_time_to_pay_runs_from_the_records_own_time(deadlines: Deadlines):
+    assert list(deadlines.overdue(DUE - A_BIT)) == []
+    assert list(deadlines.overdue(DUE)) == [QUESTION]
+
+
+def test_an_order_is_asked_after_until_it_has_decided_but_once_a_second(
+    deadlines: Deadlines,
+):
+    asked = [list(deadlines.overdue(DUE + timedelta(seconds=s / 4))) for s in range(9)]
+    assert [len(each) for each in asked] == [1, 0, 0, 0, 1, 0, 0, 0, 1]
+
+
+def test_an_order_that_was_paid_meanwhile_is_not_asked_after(
+    deadlines: Deadlines, there: dict[str, Order]
+):
+    there["1"] = order(Status.PAID)
+    assert list(deadlines.overdue(DUE)) == []
+    there["1"] = order(Status.AWAITING_PAYMENT)
+    assert list(deadlines.overdue(DUE)) == []  # it was dropped
+
+
+def test_an_order_that_went_with_its_partition_is_not_asked_after(deadlines: Deadlines):
+    deadlines.forget_all()
+    assert list(deadlines.overdue(DUE)) == []
+
+
+@pytest.mark.parametrize("status", sorted(set(Status) - {Status.AWAITING_PAYMENT}))
+def test_only_what_awaits_payment_is_watched(status: Status, there: dict[str, Order]):
+    deadlines = Deadlines(TIME_TO_PAY, lambda _, key: there.get(key))
+    deadlines.watch(0, "1", order(status))
+    assert list(deadlines.overdue(DUE)) == []

@@ -1,0 +1,45 @@
+"""A worker that was frozen dies, if it may have been replaced meanwhile."""
+
+from datetime import timedelta
+
+import pytest
+
+from agents.worker import failstop
+from agents.worker.failstop import Heart
+
+NEVER_FROZEN = timedelta(hours=1)
+FROZEN = timedelta(0)
+
+
+@pytest.fixture
+def deaths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Why it died."""
+    reasons: list[str] = []
+    monkeypatch.setattr(failstop, "die", lambda reason, *_: reasons.append(reason))
+    return reasons
+
+
+def test_a_member_of_a_group_that_was_frozen_dies(deaths: list[str]):
+    heart = Heart(FROZEN)
+    heart.join()
+
+    heart.check()
+
+    assert len(deaths) == 1
+
+
+def test_a_worker_that_starts_slowly_lives(deaths: list[str]):
+    heart = Heart(FROZEN)
+
+    heart.check()
+
+    assert not deaths
+
+
+def test_a_member_that_was_not_frozen_lives(deaths: list[str]):
+    heart = Heart(NEVER_FROZEN)
+    heart.join()
+
+    heart.check()
+
+    assert not deaths
