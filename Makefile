@@ -6,7 +6,7 @@ LOCAL := $(PYTHON) -m agents.local
 VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run-all demo ps scale logs down clean test bench compose-test check
+.PHONY: help run-all demo ps scale logs down clean test bench fuzz compose-test check
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,10 @@ test: ## run all tests, on a broker of their own
 bench: ## measure commands through one worker, beside a bare aiokafka echo
 	@$(PYTHON) -m agents.local.environment dev
 	$(VENV) -m tests.bench
+
+fuzz: ## send 100,000 broken records through desk and rules
+	@$(PYTHON) -m agents.local.environment dev
+	$(VENV) -m tests.fuzz
 
 compose-test: ## bring docker-compose.yml up for real, with an engine of its own (or say why not)
 	@tests/compose/run.sh
