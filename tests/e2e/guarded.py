@@ -20,6 +20,7 @@ from topics.cluster import Cluster
 
 ADMIN = "admin"
 CUSTOMER = "customer"
+REPLIES = f"{CUSTOMER}.replies"
 STRANGER = "stranger"
 """Somebody with a password and without any right."""
 

@@ -5,19 +5,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 
 from tests.e2e.doors import HttpDoor, letter
-from tests.e2e.guarded import ADMIN, CUSTOMER, STRANGER, GuardedShop
+from tests.e2e.guarded import ADMIN, CUSTOMER, REPLIES, STRANGER, GuardedShop
 from tests.e2e.kafka import CORRELATION_ID, REPLY_TOPIC, Kafka, Letter
 from tests.e2e.scenes import receive, status
 from tests.e2e.waiting import until
@@ -28,39 +27,14 @@ from topics.catalog import TOPICS
 from topics.cluster import Cluster
 from topics.topic import Kind
 
-REPLIES = f"{CUSTOMER}.replies"
 SKU, USER = 1076963, 7
 GIVES_UP_SECONDS = 30
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GuardedShop]:
-    shop = GuardedShop(tmp_path_factory.mktemp("guarded"))
-    try:
-        await shop.start()
-        yield shop
-    finally:
-        await shop.stop()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def admin(guarded: GuardedShop) -> AsyncIterator[Kafka]:
-    """Who may do everything; has made the customer's reply topic."""
-    kafka = Kafka(guarded.cluster_of(ADMIN), REPLIES)
-    await kafka.start()
-    yield kafka
-    await kafka.stop()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def http(guarded: GuardedShop) -> AsyncIterator[HttpDoor]:
-    door = HttpDoor(guarded.gateways[0])
-    yield door
-    await door.close()
-
-
 @asynccontextmanager
-async def customer(guarded: GuardedShop) -> AsyncIterator:
+async def customer(
+    guarded: GuardedShop,
+) -> AsyncIterator[Callable[[Letter], Awaitable[dict]]]:
     """Whoever has a Kafka client; asks, and is answered in his own topic."""
     options = guarded.cluster_of(CUSTOMER).client_options()
     consumer = AIOKafkaConsumer(
@@ -89,9 +63,9 @@ async def _story(http: HttpDoor) -> None:
 
 
 async def test_the_story_passes_through_a_broker_that_asks_who_you_are(
-    guarded: GuardedShop, http: HttpDoor
+    guarded: GuardedShop, guarded_http: HttpDoor
 ):
-    await _story(http)
+    await _story(guarded_http)
 
 
 async def test_a_customer_is_served_over_kafka_in_a_topic_of_his_own(
@@ -175,9 +149,9 @@ def _environment(cluster: Cluster) -> dict[str, str]:
 
 
 async def test_each_right_of_the_list_is_needed_and_no_other_one_is(
-    guarded: GuardedShop, admin: Kafka, http: HttpDoor
+    guarded: GuardedShop, admin: Kafka, guarded_http: HttpDoor
 ):
-    await _story(http)
+    await _story(guarded_http)
     await _have_settings_changed(guarded)
     await _misplace_a_record_everywhere(admin)
     await _poison_everything_with_each_reply_topic(admin)
