@@ -153,11 +153,18 @@ class Shop:
         assert not any(ends), f"not all ended well: {ends}"
 
     def adapted(self, what: Process) -> Process:
-        """Return a process as it is run here: the stand-in has a control port."""
-        if what.name != "product-service":
-            return what
-        port = str(self._control_port)
-        return replace(what, command=(*what.command, "--control-port", port))
+        """Return a process as it is run here.
+
+        The stand-in has a control port. Gateways are patient: what a slow machine does not
+        answer in ten seconds is no fault of the shop's.
+        """
+        if what.tier is Tier.GATEWAY:
+            patient = {"REPLY_TIMEOUT_SECONDS": "60"}
+            return replace(what, environment=what.environment | patient)
+        if what.name == "product-service":
+            port = str(self._control_port)
+            return replace(what, command=(*what.command, "--control-port", port))
+        return what
 
 
 def _listens(address: str) -> bool:
