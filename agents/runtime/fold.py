@@ -87,5 +87,5 @@ class Fold:
 
 
 @lru_cache
-def _fields(row: type) -> frozenset[str]:
+def _fields(row: Any) -> frozenset[str]:
     return frozenset(field.name for field in fields(row))
