@@ -6,7 +6,7 @@ LOCAL := $(PYTHON) -m agents.local
 VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run-all demo audit ps scale logs down clean test chaos planted recovery bench \
+.PHONY: help run-all demo audit ps scale logs down clean test chaos planted fuzz recovery bench \
 	compose-test check ready-to-test
 
 help: ## say what there is
@@ -47,6 +47,9 @@ planted: ready-to-test ## plant bugs, one by one, into a copy of the shop: its t
 
 bench: ready-to-test ## measure commands through one worker, beside a bare aiokafka echo
 	$(VENV) -m tests.bench
+
+fuzz: ready-to-test ## send 100,000 broken records through desk and rules
+	$(VENV) -m tests.fuzz
 
 recovery: ready-to-test ## kill workers 20 times each way: seconds without an answer, nothing lost
 	$(VENV) -m tests.bench.recovery

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 import uvloop
+from pydantic import ValidationError
 
 from agents.service import Service
 from agents.worker.settings import WorkerSettings
@@ -18,7 +19,10 @@ LOG_FORMAT = "time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
 
 
 def main() -> None:
-    """Run until SIGTERM (exit 0), or until nothing is sure any more (exit 70)."""
+    """Run until SIGTERM (exit 0), or until nothing is sure any more (exit 70).
+
+    Exits with 2 when its settings make no sense.
+    """
     parser = argparse.ArgumentParser(prog="python -m agents", description=__doc__)
     parser.add_argument("service", choices=SERVICES)
     service = parser.parse_args().service
@@ -28,13 +32,23 @@ def main() -> None:
         f"agents.{service}.agent"
     ).build
     log.info("begins service=%s", service)
-    settings = WorkerSettings()
+    settings = _settings()
     try:
         lock = settings.own_state_dir()
     except BlockingIOError:
         sys.exit(f"another worker runs in {settings.state_dir}")
     with lock:
         build(settings).run()
+
+
+def _settings() -> WorkerSettings:
+    try:
+        return WorkerSettings()
+    except ValidationError as wrong:
+        for error in wrong.errors(include_input=False):
+            name = ".".join(map(str, error["loc"])) or "settings"
+            logging.critical("bad setting name=%s why=%r", name, error["msg"])  # noqa: LOG015
+        sys.exit(2)
 
 
 if __name__ == "__main__":

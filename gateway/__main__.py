@@ -43,8 +43,9 @@ def main() -> int:
     try:
         settings, cluster = Settings(), Cluster()
     except ValidationError as wrong:
-        for error in wrong.errors():
-            log.critical("event=bad-setting name=%s why=%r", error["loc"][0], error["msg"])
+        for error in wrong.errors(include_input=False):
+            name = ".".join(map(str, error["loc"])) or "settings"
+            log.critical("event=bad-setting name=%s why=%r", name, error["msg"])
         return 2
     status = 0
     try:

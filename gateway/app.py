@@ -1,5 +1,6 @@
 """HTTP in, Kafka through, HTTP out."""
 
+import json
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -10,6 +11,7 @@ from gateway.body import Intake, parse
 from gateway.bus import Bus
 from gateway.correlator import Overloaded
 from gateway.headers import passed_on
+from gateway.openapi import document
 from gateway.outbox import NotTaken
 from gateway.page import START_PAGE
 from gateway.problems import Problem, Trouble
@@ -17,6 +19,7 @@ from gateway.routes import ROUTES, Route
 from schemas.contract import Code, Refused
 
 JSON = "application/json"
+OPENAPI = json.dumps(document(), ensure_ascii=False).encode()
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
@@ -36,6 +39,7 @@ class Gateway:
         self._intake = intake
         self._looks: dict[str, Answer] = {
             "/": _start_page,
+            "/openapi.json": _openapi,
             "/livez": _alive,
             "/readyz": self._ready,
         }
@@ -83,6 +87,10 @@ class Gateway:
 
 async def _alive(_request: web.BaseRequest) -> web.Response:
     return web.Response(body=b'{"status":"alive"}', content_type=JSON)
+
+
+async def _openapi(_request: web.BaseRequest) -> web.Response:
+    return web.Response(body=OPENAPI, content_type=JSON)
 
 
 async def _start_page(_request: web.BaseRequest) -> web.Response:

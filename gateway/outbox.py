@@ -9,8 +9,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
+from gateway.routes import ROUTES
 from schemas.contract import Contract
-from topics.catalog import DEFAULT_REPLIES, HOME
+from topics.catalog import HOME
 
 Headers = list[tuple[str, bytes]]
 Delivery = asyncio.Future[RecordMetadata]
@@ -71,9 +72,9 @@ class Outbox:
 
     async def _serve(self, producer: AIOKafkaProducer) -> None:
         await producer.start()
-        for topic in DEFAULT_REPLIES:
+        for name in {HOME[route.asks].name for route in ROUTES}:
             # Otherwise the first request for each topic would wait for its metadata.
-            await producer.partitions_for(topic.name)
+            await producer.partitions_for(name)
         self._broken.clear()
         self._producer = producer
         await self._broken.wait()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from schemas.cart import AddToCart, CartView, DeleteFromCart, ListCart, Purchase
-from schemas.contract import Contract, Done, Refused
+from schemas.contract import Code, Contract, Done, Refused
 from schemas.order import (
     CancelOrder,
     CreateOrder,
@@ -21,12 +21,17 @@ from schemas.stock import ListStocks, ReceiveStock, StocksView
 
 @dataclass(frozen=True)
 class Route:
-    """One call: POST to the path what it asks, and get what it answers or a refusal."""
+    """One call: POST to the path what it asks, and get what it answers or a refusal.
+
+    Attributes:
+        refuses: the refusals that are of this call, beside those that any may get.
+    """
 
     path: str
     asks: type[Contract]
     answers: type[Contract]
     doc: str
+    refuses: tuple[Code, ...] = ()
 
     @cached_property
     def request(self) -> TypeAdapter[Contract]:
@@ -40,16 +45,25 @@ class Route:
         return TypeAdapter(Annotated[union, Field(discriminator="type")])
 
 
+_CART = (Code.INSUFFICIENT_STOCK, Code.CART_FULL, Code.COUNT_TOO_LARGE)
+_PRICES = (Code.UNKNOWN_PRODUCT, Code.PRODUCT_SERVICE, Code.TOTAL_TOO_LARGE)
+_EMPTY = (Code.CART_EMPTY,)
+_UNKNOWN = (Code.UNKNOWN_ORDER,)
+_STATUS = (Code.UNKNOWN_ORDER, Code.WRONG_STATUS)
+_FULL = (Code.COUNT_TOO_LARGE,)
+
 ROUTES = (
-    Route("/addToCart", AddToCart, Done, "Put more pieces of a sku into a cart."),
+    Route("/addToCart", AddToCart, Done, "Put more pieces of a sku into a cart.", _CART),
     Route("/deleteFromCart", DeleteFromCart, Done, "Take pieces of a sku off a cart."),
-    Route("/listCart", ListCart, CartView, "Show a cart, with names and prices of now."),
-    Route("/purchase", Purchase, OrderPlaced, "Make the whole cart one order."),
-    Route("/purchases", Purchase, OrderPlaced, "The same as /purchase."),
+    Route(
+        "/listCart", ListCart, CartView, "Show a cart, names and prices of now.", _PRICES
+    ),
+    Route("/purchase", Purchase, OrderPlaced, "Make the whole cart one order.", _EMPTY),
+    Route("/purchases", Purchase, OrderPlaced, "The same as /purchase.", _EMPTY),
     Route("/createOrder", CreateOrder, OrderPlaced, "Create an order, reserve its goods."),
-    Route("/listOrder", ListOrder, OrderView, "Show an order."),
-    Route("/orderPayed", PayOrder, Done, "Mark an order as paid; its goods are sold."),
-    Route("/cancelOrder", CancelOrder, Done, "Cancel an order, give back its goods."),
+    Route("/listOrder", ListOrder, OrderView, "Show an order.", _UNKNOWN),
+    Route("/orderPayed", PayOrder, Done, "Mark an order as paid; goods are sold.", _STATUS),
+    Route("/cancelOrder", CancelOrder, Done, "Cancel an order, free its goods.", _STATUS),
     Route("/stocks", ListStocks, StocksView, "Show what can be bought now of a sku."),
-    Route("/receiveStock", ReceiveStock, Done, "Put goods into a warehouse."),
+    Route("/receiveStock", ReceiveStock, Done, "Put goods into a warehouse.", _FULL),
 )

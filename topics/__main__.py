@@ -1,16 +1,18 @@
-"""Bring a cluster's topics into line, or tell where they differ.
+"""Bring a cluster's topics into line, tell where they differ, or who needs which rights.
 
     python -m topics create
     python -m topics check
+    python -m topics acls [CLIENT …]
 
-The cluster is that of the environment (`KAFKA`, …), as are `PARTITIONS` and
-`REQUEST_RETENTION_HOURS`.
+What `acls` prints, a line each, is for `kafka-acls.sh`. The cluster is that of the
+environment (`KAFKA`, …), as are `PARTITIONS` and `REQUEST_RETENTION_HOURS`.
 """
 
 import argparse
 import asyncio
 import sys
 
+from topics.access import acls
 from topics.admin import TopicsError, check, create
 from topics.catalog import TOPICS
 from topics.cluster import Cluster
@@ -19,10 +21,14 @@ from topics.cluster import Cluster
 def main() -> int:
     """Do what the command line says; 1 when topics differ or can't be created."""
     parser = argparse.ArgumentParser(prog="python -m topics")
-    parser.add_argument("command", choices=["create", "check"])
-    command = parser.parse_args().command
+    parser.add_argument("command", choices=["create", "check", "acls"])
+    parser.add_argument("client", nargs="*", help="users of your own, for acls")
+    asked = parser.parse_args()
+    command = asked.command
     try:
-        if command == "create":
+        if command == "acls":
+            lines = [str(acl) for acl in acls(asked.client)]
+        elif command == "create":
             lines = asyncio.run(create(Cluster()))
         else:
             lines = asyncio.run(check(Cluster()))

@@ -1,10 +1,10 @@
 """How to reach Kafka: the settings that every client of the shop shares."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from aiokafka.helpers import create_ssl_context
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _COPIES_THAT_OUTLIVE_ONE = 3
 
@@ -18,6 +18,9 @@ class Cluster(BaseSettings):
         kafka_min_insync_replicas: how many of them must have a record before it is
             acknowledged; unset, it is two of three copies or more.
     """
+
+    # Errors do not repeat what was given, which may be a password.
+    model_config = SettingsConfigDict(hide_input_in_errors=True)
 
     kafka: str = "127.0.0.1:9092"
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = (
@@ -34,6 +37,17 @@ class Cluster(BaseSettings):
     kafka_replication: int = 1
     kafka_min_insync_replicas: int | None = None
     partitions: int = Field(default=8, ge=1)
+
+    @model_validator(mode="after")
+    def _name_and_password(self) -> Self:
+        """Have no password go unused, and no login be tried without one."""
+        given = self.kafka_sasl_username and self.kafka_sasl_password
+        if self.kafka_security_protocol.startswith("SASL") != bool(given):
+            raise ValueError(
+                "kafka_sasl_username and kafka_sasl_password go together with a"
+                " kafka_security_protocol of SASL_SSL or SASL_PLAINTEXT"
+            )
+        return self
 
     @property
     def durability(self) -> dict[str, str]:
@@ -59,7 +73,7 @@ class Cluster(BaseSettings):
                 certfile=self.kafka_ssl_certfile,
                 keyfile=self.kafka_ssl_keyfile,
             )
-        if self.kafka_sasl_username and self.kafka_sasl_password:
+        if self.kafka_sasl_password is not None:
             options["sasl_mechanism"] = self.kafka_sasl_mechanism
             options["sasl_plain_username"] = self.kafka_sasl_username
             options["sasl_plain_password"] = self.kafka_sasl_password.get_secret_value()

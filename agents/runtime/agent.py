@@ -83,10 +83,14 @@ class AggregateAgent:
         if partition not in self.store.progress:
             die("%s came before its rows were recovered", batch.tp)
         folded = self.store.progress[partition].version
+        # Rows are written behind the commands of all records that they include: what those
+        # commanded has arrived. A second time could find its first forgotten by a cart.
+        again = Said(said.source, rest=said.rest)
         writes: list[Write] = []
         fold = Fold(self._aggregate, self.store, partition)
         for record in batch.records:
-            self._turn(fold, said, record, seen=record.offset < folded)
+            seen = record.offset < folded
+            self._turn(fold, again if seen else said, record, seen=seen)
             if fold.weigh(len(record.value or b"")):
                 writes += self._put(fold, partition, record.offset + 1)
                 fold = Fold(self._aggregate, self.store, partition)

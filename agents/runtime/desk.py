@@ -6,6 +6,7 @@ from agents.runtime.inbox import MAX_KEY, Poison, Received, converse, receive
 from agents.runtime.outbox import Said
 from agents.worker.press import partition_of
 from schemas.contract import Code, Refused
+from topics.catalog import DEFAULT_REPLIES
 from topics.topic import Topic
 
 
@@ -32,7 +33,10 @@ class Desk:
         key = record.key if len(record.key or b"") <= MAX_KEY else None
         if conversation.refused_topic is not None:
             text = f"no reply topic of callers: {conversation.refused_topic[:300]}"
-            said.reply(Refused(code=Code.BAD_REQUEST, text=text), conversation, key)
+            if self._topic in DEFAULT_REPLIES:
+                said.reply(Refused(code=Code.BAD_REQUEST, text=text), conversation, key)
+            else:  # a fact: nobody looks for an answer to it, and it must not vanish
+                said.bury(record, text)
             return None
         try:
             received = receive(self._topic, record, conversation)

@@ -1,7 +1,6 @@
 """The rows that a run of records touches: each read once and written once."""
 
 from dataclasses import fields
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -73,7 +72,7 @@ class Fold:
     def _read(self, key: str, place: int, stored: bytes) -> Any:
         """Read a row; what a newer worker put into it is handed on as it is."""
         row = self._aggregate.adapters[place].validate_json(stored)
-        known = _fields(type(row))
+        known = {field.name for field in fields(row)}
         found = orjson.loads(stored)
         if not found.keys() <= known:
             self._unknown[key] = {n: v for n, v in found.items() if n not in known}
@@ -84,8 +83,3 @@ class Fold:
         unknown = self._unknown.get(key)
         # Both are objects, and of a row there is always something to say.
         return value if unknown is None else value[:-1] + b"," + orjson.dumps(unknown)[1:]
-
-
-@lru_cache
-def _fields(row: Any) -> frozenset[str]:
-    return frozenset(field.name for field in fields(row))

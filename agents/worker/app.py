@@ -33,6 +33,12 @@ Its heartbeats come from the same loop, so they tell whether it lives."""
 QUEUED_BATCHES = 8
 COMMIT_SECONDS = 0.25
 FETCH_MAX_WAIT_MS = 50
+
+HEARTBEATS = 1 / 10
+LONGEST_PAUSE = 2 / 3
+"""Of the session timeout. A pause, with the heartbeat that it held up, ends well within it;
+a shorter one would cost more workers on a busy machine than it saves doubts."""
+
 METADATA_MAX_AGE_MS = 5000
 """A moved leader is found soon; stale metadata costs minutes (T16, T17)."""
 
@@ -132,7 +138,7 @@ def build(service: str, settings: WorkerSettings) -> App:
         producer_max_request_size=MAX_REQUEST_BYTES,
         producer_linger=0,
         broker_session_timeout=session,
-        broker_heartbeat_interval=session / 6,
+        broker_heartbeat_interval=session * HEARTBEATS,
         broker_rebalance_timeout=session * 2,
         broker_request_timeout=30.0,
         broker_max_poll_records=POLL_RECORDS,
@@ -145,7 +151,7 @@ def build(service: str, settings: WorkerSettings) -> App:
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
-    app.heart = Heart(settings.session_timeout / 2)
+    app.heart = Heart(settings.session_timeout * LONGEST_PAUSE)
     app.conf.cluster = settings
     app.conf.state_dir = settings.state_dir
     app.conf.fetch_max_wait_ms = FETCH_MAX_WAIT_MS

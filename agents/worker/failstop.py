@@ -33,8 +33,8 @@ class Heart:
     to start again on a machine that is slow already.
 
     Args:
-        limit: the longest pause after which the worker may still be a group's member;
-            half of its session timeout.
+        limit: the longest pause after which the worker may still be a group's member:
+            less than its session timeout, by a few heartbeats.
     """
 
     def __init__(self, limit: timedelta) -> None:

@@ -16,7 +16,7 @@ from gateway.server import serving
 from gateway.settings import Settings
 from topics.cluster import Cluster
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 90.0
 PROBLEM = "application/problem+json"
 
 

@@ -23,13 +23,13 @@ from schemas.cart import ListCart
 from schemas.contract import Contract, Item
 from schemas.order import CancelOrder, CreateOrder, PayOrder, order_id
 from schemas.stock import ReceiveStock
-from topics.admin import create
+from topics.admin import cluster_id, create
 from topics.broker.embedded import EmbeddedKafka, free_place
 from topics.catalog import HOME, STOCK, STOCK_REQUESTS
 from topics.cluster import Cluster
 
 SERVICES = ("loms", "checkout")
-WITHIN_SECONDS = 120.0
+WITHIN_SECONDS = 240.0
 _LOOK_SECONDS = 0.2
 PAID, CANCELLED, OPEN, FAILED = range(4)
 SKU, OTHER = 11, 12
@@ -76,7 +76,10 @@ class Place:
 
     async def say(self, *requests: tuple[Contract, str]) -> None:
         """Put requests into their topics, each with an idempotency key."""
-        async with AIOKafkaProducer(bootstrap_servers=self.cluster.kafka) as producer:
+        async with AIOKafkaProducer(
+            bootstrap_servers=self.cluster.kafka,
+            request_timeout_ms=round(WITHIN_SECONDS * 1000),
+        ) as producer:
             for request, key in requests:
                 topic = HOME[type(request)]
                 await producer.send_and_wait(
@@ -142,11 +145,10 @@ async def a_history(place: Place) -> None:
     await place.done()
 
 
-def _stop(workers: list[subprocess.Popen]) -> None:
+def _stop(workers: list[subprocess.Popen]) -> list[int]:
     for worker in workers:
         worker.terminate()
-    for worker in workers:
-        assert worker.wait(30) == 0
+    return [worker.wait(60) for worker in workers]
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +178,8 @@ async def place(
         assert counts["received"] == 10
         assert (counts["available"], counts["reserved"], counts["written_off"]) == (6, 2, 2)
     finally:
-        _stop(workers)
+        ends = _stop(workers)
+    assert not any(ends)
     yield place
 
 
@@ -191,7 +194,7 @@ async def test_a_shop_that_stopped_well_is_clean_and_its_stores_as_well(place: P
 
 async def test_what_is_forged_into_a_store_is_found(place: Place):
     state = place.directory / "loms-1" / "stock"
-    store = Store(state)
+    store = Store(state, await cluster_id(place.cluster))
     (partition, key) = next(
         (n, key) for n in store.progress for key, _ in store.rows(n) if b"/" not in key
     )

@@ -16,7 +16,7 @@ from topics.broker.embedded import free_place
 from topics.cluster import Cluster
 
 READY = re.compile(r"ready partitions=(\d+)")
-WITHIN_SECONDS = 60.0
+WITHIN_SECONDS = 240.0
 _LOOK_SECONDS = 0.1
 
 
@@ -57,7 +57,7 @@ async def workers(cluster: Cluster, tmp_path: Path) -> AsyncIterator[list[_Worke
     for worker in started:
         worker.process.terminate()
     for worker in started:
-        worker.process.wait(20)
+        worker.process.wait(90)
 
 
 async def test_a_worker_without_partitions_lives_and_waits(
@@ -100,7 +100,7 @@ async def test_a_worker_that_is_there_before_kafka_waits_and_can_be_stopped(
     worker = _Worker(nowhere, "checkout-1", tmp_path)
     await until(lambda: worker.said.count("waiting, Kafka at") > 1, "it waits", 60)
     worker.process.terminate()
-    assert worker.process.wait(20) == 0, worker.said
+    assert worker.process.wait(90) == 0, worker.said
 
 
 async def test_a_worker_whose_session_timeout_kafka_does_not_allow_says_so_and_ends(

@@ -103,7 +103,7 @@ class Door(ABC):
             except NoAnswer:
                 return None
 
-        return await until(answer, f"an answer to {call} {body}", within=120)
+        return await until(answer, f"an answer to {call} {body}", within=300)
 
 
 class HttpDoor(Door):
@@ -111,7 +111,7 @@ class HttpDoor(Door):
 
     def __init__(self, url: str) -> None:
         self.url = url
-        timeout = aiohttp.ClientTimeout(total=20)
+        timeout = aiohttp.ClientTimeout(total=90)
         connector = aiohttp.TCPConnector(limit=0)
         self.session = aiohttp.ClientSession(connector=connector, timeout=timeout)
 

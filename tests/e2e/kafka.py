@@ -24,7 +24,7 @@ CORRELATION_ID = "kafka_correlationId"
 REPLY_TOPIC = "kafka_replyTopic"
 REPLY_PARTITION = "kafka_replyPartition"
 
-WITHIN_SECONDS = 15.0
+WITHIN_SECONDS = 60.0
 _FETCH_WAIT_MS = 100
 
 Header = tuple[str, bytes | None]

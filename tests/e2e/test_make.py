@@ -15,7 +15,7 @@ import pytest
 from agents.local.shop import REPOSITORY, settings
 from topics.broker.launch import is_free
 
-WITHIN_SECONDS = 60.0
+WITHIN_SECONDS = 240.0
 NAMES = {
     "kafka",
     "product-service",

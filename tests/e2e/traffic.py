@@ -145,7 +145,7 @@ class Crowd:
                     task.result()  # why he gave up
             return all(shopper.steps >= goals[shopper.user] for shopper in self.shoppers)
 
-        await until(all_there, f"{steps} calls of each shopper", within=90)
+        await until(all_there, f"{steps} calls of each shopper", within=300)
 
     async def goes_home(self) -> None:
         """Let each shopper finish his last call."""

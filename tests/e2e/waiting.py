@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-WITHIN_SECONDS = 20.0
+WITHIN_SECONDS = 90.0
 _LOOK_SECONDS = 0.02
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from topics.catalog import CART_REQUESTS, GATEWAY_REPLIES, ORDER_REQUESTS, STOCK_REQUESTS
 from topics.conversation import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 90.0
 
 _LISTENS_TO = (CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS)
 

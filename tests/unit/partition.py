@@ -25,7 +25,7 @@ class Record:
 
 
 class Turn(NamedTuple):
-    """One record's turn: what it was, what it did and what it said."""
+    """One record's turn: what it was, what it did and said, and whether it came again."""
 
     request: Any
     cause: Cause
@@ -33,6 +33,7 @@ class Turn(NamedTuple):
     before: Any
     after: Any
     said: list[Message]
+    seen: bool
 
 
 @dataclass
@@ -97,7 +98,7 @@ class Partition:
         before = self._decode(names, rows)
         seen = offset < self.version
         after, said = self.aggregate.turn(before, request, cause, seen=seen)
-        return Turn(request, cause, names, before, after, said)
+        return Turn(request, cause, names, before, after, said, seen)
 
     def _decode(self, names: Sequence[str], rows: Rows) -> Any:
         parts = zip(names, self.aggregate.adapters, strict=False)

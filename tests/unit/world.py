@@ -142,9 +142,14 @@ class World:
             partition.commit()
 
     def _letters(self, turns: Sequence[Turn]) -> tuple[list[Letter], list[Letter]]:
-        """Commands in any order, and the rest."""
+        """Commands in any order, but for those that have arrived; and the rest."""
         said = [(turn.cause, message) for turn in turns for message in turn.said]
-        commands = [letter for letter in said if self._goes_first(letter[1])]
+        commands = [
+            (turn.cause, message)
+            for turn in turns
+            for message in turn.said
+            if self._goes_first(message) and not turn.seen
+        ]
         self.random.shuffle(commands)
         return commands, [letter for letter in said if not self._goes_first(letter[1])]
 

@@ -42,7 +42,9 @@ class Place:
 def run(place: Place) -> None:
     """Become the broker; returns only by an exception.
 
-    The environment may set `KAFKA_HEAP` (256m) and `KAFKA_JVM_OPTIONS`.
+    The environment may set `KAFKA_HEAP` (256m), `KAFKA_JVM_OPTIONS`, and `KAFKA_USERS`:
+    "name=password", separated by blanks, of whoever may come in by SCRAM-SHA-512 once
+    a door asks for it. They are made together with the storage.
 
     Raises:
         CannotRunError: a port is taken or unfit, no Java or no jars to be had.
@@ -104,13 +106,21 @@ def _write_settings(place: Place) -> None:
     Path("server.properties").write_text("\n".join(settings))
 
 
+def _users() -> list[str]:
+    pairs = (pair.split("=", 1) for pair in os.environ.get("KAFKA_USERS", "").split())
+    return [
+        f"--add-scram=SCRAM-SHA-512=[name={name},password={password}]"
+        for name, password in pairs
+    ]
+
+
 def _format_once(command: list[str]) -> None:
     # Written last, so a formatting that was broken off is done again.
     done = Path("formatted")
     if done.exists():
         return
     tool = [*command, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-    words = [*tool, "-t", "ShopEmbeddedKafka-----", "-c", "server.properties"]
+    words = [*tool, "-t", "ShopEmbeddedKafka-----", "-c", "server.properties", *_users()]
     ran = subprocess.run(words, capture_output=True, text=True, check=False)
     if ran.returncode:
         said = (ran.stdout + ran.stderr).strip().splitlines()

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from agents.local.opening import one_for_each
+from tests.bench.recovery.counter import one_gateway
 from tests.bench.recovery.outage import Outage, Question, outage, owned
 from tests.e2e.doors import HttpDoor
 from tests.e2e.processes import Unit
@@ -14,7 +16,7 @@ from tests.e2e.waiting import until
 # Whoever dies younger is started again after a pause, by supervisord as by the tests.
 GROWN_UP_SECONDS = 3.2
 
-_SHARE_SECONDS = 60.0
+_SHARE_SECONDS = 120.0
 
 
 class Kills:
@@ -49,7 +51,7 @@ class Kills:
             await victim.crash(for_good=True)
 
         cost = await self._of(kill, self._stocks, victim, heir, number)
-        await self._shop.serves()
+        await self._serves()
         victim.start()
         return cost
 
@@ -64,7 +66,7 @@ class Kills:
         await self._shared()
         numbers = owned(victim)
         body = question.body(numbers[number % len(numbers)])
-        await self._door.do(question.call, **body)
+        await self._door.insist(question.call, "before", **body)
         return await outage(strike, self._door, (question.call, body), heir)
 
     async def _shared(self) -> None:
@@ -77,18 +79,18 @@ class Kills:
 
         await asyncio.sleep(GROWN_UP_SECONDS)
         await until(shared, "both workers have their halves", _SHARE_SECONDS)
-        await self._shop.serves()
+        await self._serves()
+
+    async def _serves(self) -> None:
+        """Wait until the owner of each partition of stock answers."""
+        for sku in one_for_each(self._shop.partitions):
+            await self._door.insist("stocks", f"serves-{sku}", sku=sku)
 
 
 @asynccontextmanager
 async def kills(directory: Path) -> AsyncIterator[Kills]:
-    """A shop with two workers of LOMS, to be treated badly."""
-    shop = Shop(directory)
-    door = HttpDoor(shop.gateways[0])
-    try:
-        await shop.start()
-        shop["loms-2"].start()
+    """A shop with two workers of LOMS and one of checkout, to be treated badly."""
+    async with one_gateway(directory) as (shop, door):
+        for name in ("loms-1", "loms-2", "checkout-1"):
+            shop[name].start()
         yield Kills(shop, door)
-    finally:
-        await door.close()
-        await shop.stop()

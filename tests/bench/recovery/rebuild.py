@@ -13,7 +13,7 @@ from agents.loms.order import Order, Step
 from agents.worker.press import partition_of
 from agents.worker.recovery import VERSION_HEADER
 from schemas.order import Status
-from tests.bench.recovery.counter import one_worker
+from tests.bench.recovery.counter import one_gateway
 from tests.bench.recovery.outage import Outage, outage
 from tests.e2e.shop import Shop
 from topics.catalog import ORDERS
@@ -41,7 +41,7 @@ class Rebuild:
 
 async def rebuild(directory: Path, rows: int) -> Rebuild:
     """Fill the changelog of orders, kill the worker, and see it come back."""
-    async with one_worker(directory) as (shop, door):
+    async with one_gateway(directory) as (shop, door):
         await _fill(shop.cluster, rows)
         floor = rows / await _read(shop.cluster)
         worker = shop["loms-1"]

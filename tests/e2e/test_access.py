@@ -1,0 +1,199 @@
+"""Only who is known comes in, and may do only what he needs: TLS, SCRAM, and rights."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
+
+from tests.e2e.doors import HttpDoor, letter
+from tests.e2e.guarded import ADMIN, CUSTOMER, REPLIES, STRANGER, GuardedShop
+from tests.e2e.kafka import CORRELATION_ID, REPLY_TOPIC, Kafka, Letter
+from tests.e2e.scenes import receive, status
+from tests.e2e.waiting import until
+from topics.access import SERVICES, Operation, acls
+from topics.admin import create
+from topics.broker.embedded import answers
+from topics.catalog import TOPICS
+from topics.cluster import Cluster
+from topics.topic import Kind
+
+SKU, USER = 1076963, 7
+GIVES_UP_SECONDS = 30
+
+
+@asynccontextmanager
+async def customer(
+    guarded: GuardedShop,
+) -> AsyncIterator[Callable[[Letter], Awaitable[dict]]]:
+    """Whoever has a Kafka client; asks, and is answered in his own topic."""
+    options = guarded.cluster_of(CUSTOMER).client_options()
+    consumer = AIOKafkaConsumer(
+        REPLIES, **options, group_id=CUSTOMER, auto_offset_reset="earliest"
+    )
+    async with AIOKafkaProducer(**options) as producer, consumer:
+
+        async def ask(sent: Letter) -> dict:
+            headers = [(REPLY_TOPIC, REPLIES.encode()), (CORRELATION_ID, b"mine")]
+            await producer.send_and_wait(
+                sent.topic, sent.value, key=sent.key, headers=headers
+            )
+            async with asyncio.timeout(GIVES_UP_SECONDS):
+                return json.loads((await consumer.getone()).value)
+
+        yield ask
+
+
+async def _story(http: HttpDoor) -> None:
+    await receive(http, SKU, 10)
+    await http.do("addToCart", user=USER, sku=SKU, count=2)
+    assert (await http.do("listCart", user=USER))["totalPrice"] == 2 * 2202
+    order = (await http.do("purchase", user=USER))["orderID"]
+    await http.do("orderPayed", orderID=order)
+    assert await status(http, order) == "paid"
+
+
+async def test_the_story_passes_through_a_broker_that_asks_who_you_are(
+    guarded: GuardedShop, guarded_http: HttpDoor
+):
+    await _story(guarded_http)
+
+
+async def test_a_customer_is_served_over_kafka_in_a_topic_of_his_own(
+    guarded: GuardedShop, admin: Kafka
+):
+    async with customer(guarded) as ask:
+        for sku, count in ((SKU, 2), (1148162, 1)):
+            body = {"sku": sku, "warehouseID": 1, "count": count}
+            assert await ask(letter("receiveStock", body)) == {"type": "done"}
+        body = {"user": 8, "items": [{"sku": SKU, "count": 1}]}
+        placed = await ask(letter("createOrder", body))
+        assert placed["type"] == "orderPlaced"
+        body = {"user": 8, "sku": SKU, "count": 1}
+        assert await ask(letter("addToCart", body)) == {"type": "done"}
+        assert (await ask(letter("listCart", {"user": 8})))["totalPrice"] == 2202
+
+
+@pytest.mark.parametrize("user", [STRANGER, CUSTOMER])
+async def test_who_has_no_right_to_it_can_neither_write_nor_read(
+    guarded: GuardedShop, user: str
+):
+    options = guarded.cluster_of(user).client_options()
+    for topic in ("loms-stock-changelog", "gateway.replies", "cart.dlq", "order.events"):
+        async with AIOKafkaProducer(**options) as producer:
+            with pytest.raises(TopicAuthorizationFailedError):
+                await producer.send_and_wait(topic, b"mine now", key=b"1")
+    for topic in ("cart.requests", "gateway.replies", "loms-orders-changelog"):
+        consumer = AIOKafkaConsumer(**options)
+        async with consumer:
+            consumer.assign([TopicPartition(topic, 0)])
+            consumer.seek(TopicPartition(topic, 0), 0)
+            with pytest.raises(TopicAuthorizationFailedError):
+                await asyncio.wait_for(consumer.getone(), GIVES_UP_SECONDS)
+
+
+async def test_nobody_joins_the_group_of_a_service(guarded: GuardedShop):
+    options = guarded.cluster_of(CUSTOMER).client_options()
+    consumer = AIOKafkaConsumer(REPLIES, **options, group_id="checkout")
+    with pytest.raises(GroupAuthorizationFailedError):
+        async with consumer:
+            await consumer.getone()
+
+
+async def test_a_broker_with_a_certificate_for_another_name_is_not_spoken_to(
+    guarded: GuardedShop,
+):
+    known = guarded.cluster_of(ADMIN)
+    assert await answers(**known.client_options())
+    by_another_name = known.model_copy(
+        update={"kafka": known.kafka.replace("127.0.0.1", "localhost")}
+    )
+    assert not await answers(**by_another_name.client_options())
+
+
+@pytest.mark.parametrize("service", [service.name for service in SERVICES])
+def test_a_worker_with_a_wrong_password_says_so_and_ends(
+    guarded: GuardedShop, service: str, tmp_path: Path
+):
+    cluster = guarded.cluster_of(service, "a-wrong-password")
+    ran = subprocess.run(
+        [sys.executable, "-m", "agents", service],
+        env=os.environ | _environment(cluster) | {"STATE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=GIVES_UP_SECONDS,
+        check=False,
+    )
+    assert ran.returncode not in (0, None)
+    assert "a-wrong-password" not in ran.stdout + ran.stderr
+
+
+def _environment(cluster: Cluster) -> dict[str, str]:
+    return {
+        "KAFKA": cluster.kafka,
+        "PARTITIONS": str(cluster.partitions),
+        "KAFKA_SECURITY_PROTOCOL": cluster.kafka_security_protocol,
+        "KAFKA_SASL_USERNAME": cluster.kafka_sasl_username,
+        "KAFKA_SASL_PASSWORD": cluster.kafka_sasl_password.get_secret_value(),
+        "KAFKA_SSL_CAFILE": cluster.kafka_ssl_cafile,
+    }
+
+
+async def test_each_right_of_the_list_is_needed_and_no_other_one_is(
+    guarded: GuardedShop, admin: Kafka, guarded_http: HttpDoor
+):
+    await _story(guarded_http)
+    await _have_settings_changed(guarded)
+    await _misplace_a_record_everywhere(admin)
+    await _poison_everything_with_each_reply_topic(admin)
+    wanted = {a for a in acls([CUSTOMER]) if a.operation is not Operation.DESCRIBE}
+    await until(lambda: guarded.rights_used() >= wanted, "all rights are used", 30)
+    assert guarded.rights_used() == wanted
+
+
+async def _have_settings_changed(guarded: GuardedShop) -> None:
+    strange = {"retention.ms": "3600001", "segment.bytes": str(2**20)}
+    admin = AIOKafkaAdminClient(**guarded.cluster_of(ADMIN).client_options())
+    await admin.start()
+    await admin.alter_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, t.name, strange) for t in TOPICS]
+    )
+    await admin.close()
+    changed = await create(guarded.cluster)
+    assert changed == [f"{topic.name}: settings changed" for topic in TOPICS]
+
+
+async def _misplace_a_record_everywhere(admin: Kafka) -> None:
+    """Send what is valid to each partition; most are not that of its owner."""
+    event = {"type": "orderStatusChanged", "orderID": 1, "user": 1, "status": "new"}
+    event |= {"items": [], "at": "2026-01-01T00:00:00Z"}
+    priced = {"type": "priceCart", "user": 1, "items": [{"sku": SKU, "count": 1}]}
+    for sent in (
+        letter("listCart", {"user": 1}),
+        letter("listOrder", {"orderID": 1}),
+        letter("stocks", {"sku": 1}),
+        Letter("product.requests", json.dumps(priced).encode()),
+        Letter("order.events", json.dumps(event).encode()),
+    ):
+        for partition in range(admin.partitions):
+            await admin.send(
+                Letter(sent.topic, sent.value, headers=sent.headers, partition=partition)
+            )
+
+
+async def _poison_everything_with_each_reply_topic(admin: Kafka) -> None:
+    replies = [topic.name for topic in TOPICS if topic.kind is Kind.REPLIES]
+    for topic in (topic.name for service in SERVICES for topic in service.serves):
+        for reply_topic in (*replies, REPLIES):
+            await admin.send(
+                Letter(topic, b"poison", headers=((REPLY_TOPIC, reply_topic.encode()),))
+            )

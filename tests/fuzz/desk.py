@@ -1,0 +1,152 @@
+"""One worker's way of a record, without a broker: from fetched bytes to what is said.
+
+The bytes are those of record batches as aiokafka packs and reads them; desk, rules and
+rows are the shop's own.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+from aiokafka.structs import ConsumerRecord
+
+from agents.aggregate import Aggregate
+from agents.checkout.agent import CART
+from agents.loms.agent import GOODS, ORDER
+from agents.runtime.desk import Desk
+from agents.runtime.fold import Fold
+from agents.runtime.outbox import Letter, Said
+from agents.worker.lenient import LenientRecords
+from schemas.contract import Code
+from tests.fuzz.records import Fuzzer, Wire
+from topics.catalog import DEAD_LETTERS, ORDER_EVENTS, PRODUCT_REQUESTS
+from topics.topic import Topic
+
+AGGREGATES: dict[Topic, Aggregate[Any, Any, Any]] = {
+    aggregate.requests: aggregate for aggregate in (CART, ORDER, GOODS)
+}
+SOURCES = (*AGGREGATES, PRODUCT_REQUESTS, ORDER_EVENTS)
+
+_PARTITION = 0
+_BATCH = 100
+_CODECS = 5
+
+
+class _Rows(dict[tuple[int, bytes], bytes]):
+    def get(self, partition: int, key: bytes) -> bytes | None:  # type: ignore[override]
+        return super().get((partition, key))
+
+
+class Worker:
+    """Takes records of a topic, and checks that each has exactly one fate.
+
+    Args:
+        topic: which one.
+        partitions: of the topic; the worker has the first one.
+
+    Attributes:
+        fates: how many records were served, passed on, buried, refused.
+    """
+
+    def __init__(self, topic: Topic, partitions: int) -> None:
+        self.fates: Counter[str] = Counter()
+        self._topic = topic
+        self._desk = Desk(topic, partitions)
+        self._rows = _Rows()
+
+    def take(self, sent: Wire, record: ConsumerRecord) -> None:
+        """Take one record."""
+        assert (record.key, record.value) == (sent.key, sent.value)
+        assert len(record.headers) == len(sent.headers)
+        said = Said(self._topic)
+        received = self._desk.take(record, said)
+        if received is not None:
+            self.fates["served"] += 1
+            self._turn(received, record)
+        elif not said.commands:
+            self.fates["refused"] += 1
+            [no] = said.rest
+            assert f'"code":"{Code.BAD_REQUEST}"'.encode() in no.value
+        else:
+            [letter] = said.commands
+            self._follow(letter, record)
+
+    def _follow(self, letter: Letter, record: ConsumerRecord) -> None:
+        if letter.topic == self._topic.name:
+            self.fates["passed on"] += 1
+            assert letter.value == record.value
+            return
+        self.fates["buried"] += 1
+        assert letter.topic == DEAD_LETTERS[self._topic].name
+        assert (letter.key, letter.value) == (record.key, record.value)
+        assert letter.headers[: len(record.headers)] == list(record.headers)
+
+    def _turn(self, received: Any, record: ConsumerRecord) -> None:
+        aggregate = AGGREGATES.get(self._topic)
+        if aggregate is None:
+            return
+        fold = Fold(aggregate, self._rows, _PARTITION)
+        request, cause = received.request, received.cause
+        keys = aggregate.identify(request, cause)
+        state = fold.state(keys)
+        after, messages = aggregate.turn(state, request, cause)
+        if after is not state:
+            fold.put(keys, after)
+        said = Said(self._topic)
+        for message in messages:
+            said.say(message, received)
+        rows = fold.written().items()
+        self._rows.update({(_PARTITION, key): value for key, value in rows})
+
+
+def run(name: str, seed: int, number: int) -> Counter[str]:
+    """Have a worker take so many records of a topic; return their fates.
+
+    Raises:
+        AssertionError: a record has not exactly one fate, or not its own.
+    """
+    topic = next(topic for topic in SOURCES if topic.name == name)
+    worker, offset = Worker(topic, 1 + seed % 2), 0
+    for batch in _batches(Fuzzer(seed).records(topic.name, number)):
+        read = _through_the_wire(topic, batch, offset)
+        for sent, record in zip(batch, read, strict=True):
+            worker.take(sent, record)
+        offset += len(batch)
+    return worker.fates
+
+
+def _batches(records: Iterable[Wire]) -> Iterator[list[Wire]]:
+    batch: list[Wire] = []
+    for record in records:
+        batch.append(record)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _through_the_wire(
+    topic: Topic, batch: list[Wire], first: int
+) -> Iterator[ConsumerRecord]:
+    codec = first // _BATCH % _CODECS
+    builder = _DefaultRecordBatchBuilderPy(2, codec, 0, -1, -1, -1, 2**30)
+    for n, record in enumerate(batch):
+        builder.append(n, record.timestamp, record.key, record.value, [*record.headers])
+    records = LenientRecords(bytes(builder.build()))
+    while (fetched := records.next_batch()) is not None:
+        for r in fetched:
+            yield ConsumerRecord(
+                topic.name,
+                _PARTITION,
+                first + r.offset,
+                r.timestamp,
+                r.timestamp_type,
+                r.key,
+                r.value,
+                r.checksum,
+                len(r.key or b""),
+                len(r.value or b""),
+                tuple(r.headers),
+            )

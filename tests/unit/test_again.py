@@ -1,0 +1,54 @@
+"""Records that come again after a crash, when the rows include them already."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from aiokafka.structs import ConsumerRecord
+from faust.types import TP
+
+from agents.checkout.agent import CART
+from agents.runtime.agent import AggregateAgent
+from agents.runtime.outbox import Said
+from agents.store import Store
+from agents.worker.batches import Batch
+from schemas.cart import AddToCart, DeleteFromCart
+from topics.catalog import CART_REQUESTS
+
+ADD = AddToCart(user=1, sku=2, count=3).to_json()
+DELETE = DeleteFromCart(user=1, sku=2, count=3).to_json()
+FOLDED = 10
+
+
+def record(offset: int, value: bytes) -> ConsumerRecord:
+    name = CART_REQUESTS.name
+    return ConsumerRecord(name, 0, offset, 0, 1, b"1", value, None, 1, len(value), ())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path)
+    store.put(0, {}, FOLDED)
+    yield store
+    store.close()
+
+
+def said_of(store: Store, offset: int, value: bytes) -> Said:
+    conf = SimpleNamespace(cluster=SimpleNamespace(partitions=1))
+    app = SimpleNamespace(press=None, heart=None, conf=conf)
+    table = SimpleNamespace(data=SimpleNamespace(rows=store))
+    said = Said(CART_REQUESTS)
+    batch = Batch(TP(CART_REQUESTS.name, 0), [record(offset, value)])
+    AggregateAgent(app, CART, table)._fold(batch, said)  # noqa: SLF001 -- no broker here
+    return said
+
+
+@pytest.mark.parametrize("value", [ADD, b"poison"])
+def test_what_a_record_commanded_is_not_commanded_twice(store: Store, value: bytes):
+    assert len(said_of(store, FOLDED, value).commands) == 1
+    assert said_of(store, FOLDED - 1, value).commands == []
+
+
+def test_a_caller_hears_again_since_it_may_not_have_heard_before(store: Store):
+    assert len(said_of(store, FOLDED - 1, DELETE).rest) == 1

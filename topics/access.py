@@ -1,0 +1,159 @@
+"""Who may do what: the least that each user of a cluster needs, derived from the catalogue.
+
+A service is a user and a consumer group, both of its own name. A client of the request
+topics is a user, too, with a reply topic and a consumer group named after it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from topics.catalog import (
+    CART_REQUESTS,
+    CARTS,
+    DEAD_LETTERS,
+    DEFAULT_REPLIES,
+    GATEWAY_REPLIES,
+    ORDER_EVENTS,
+    ORDER_REQUESTS,
+    ORDERS,
+    PRODUCT_REQUESTS,
+    SENT,
+    STOCK,
+    STOCK_REQUESTS,
+    TOPICS,
+)
+from topics.topic import Kind, Topic
+
+GATEWAY = "gateway"
+OPERATOR = "topics"
+"""Who runs `python -m topics create`."""
+
+ASKED_BY_PEOPLE = (CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS)
+
+
+class Operation(StrEnum):
+    """What may be done, as Kafka calls it; reading and writing include describing."""
+
+    READ = "Read"
+    WRITE = "Write"
+    CREATE = "Create"
+    DESCRIBE = "Describe"
+    ALTER_CONFIGS = "AlterConfigs"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Acl:
+    """One permission; as text, what `kafka-acls.sh` takes.
+
+    Attributes:
+        resource: "topic" or "group".
+        name: of the topic or group, literally.
+    """
+
+    user: str
+    operation: Operation
+    resource: str
+    name: str
+
+    def __str__(self) -> str:
+        """Write it for the command line."""
+        who = f"--add --allow-principal User:{self.user}"
+        return f"{who} --operation {self.operation} --{self.resource} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a service has to do with topics.
+
+    Attributes:
+        serves: whose records it reads.
+        tables: its changelogs.
+        tells: what it sends to others, beside replies and dead letters.
+    """
+
+    name: str
+    serves: tuple[Topic, ...]
+    tables: tuple[Topic, ...] = ()
+    tells: tuple[Topic, ...] = ()
+
+    @property
+    def reads(self) -> tuple[Topic, ...]:
+        """What it must be able to read."""
+        return (*self.serves, *self.tables)
+
+    @property
+    def writes(self) -> tuple[Topic, ...]:
+        """What it must be able to write.
+
+        What it serves as well: misplaced records are passed on to their owners. And each
+        reply topic of ours: whoever asks may name any of them.
+        """
+        dead = (DEAD_LETTERS[topic] for topic in self.serves)
+        replies = (topic for topic in TOPICS if topic.kind is Kind.REPLIES)
+        return (*self.serves, *self.tables, *self.tells, *dead, *replies)
+
+
+SERVICES = (
+    Service(
+        "checkout",
+        serves=(CART_REQUESTS,),
+        tables=(CARTS,),
+        tells=(ORDER_REQUESTS, STOCK_REQUESTS, PRODUCT_REQUESTS),
+    ),
+    Service(
+        "loms",
+        serves=(ORDER_REQUESTS, STOCK_REQUESTS),
+        tables=(ORDERS, STOCK),
+        tells=(CART_REQUESTS, ORDER_EVENTS),
+    ),
+    Service("products", serves=(PRODUCT_REQUESTS,)),
+    Service("notifications", serves=(ORDER_EVENTS,), tables=(SENT,)),
+)
+
+
+def acls(clients: Iterable[str] = ()) -> list[Acl]:
+    """Return all that must be allowed, and nothing else.
+
+    Args:
+        clients: users beside the shop's own who speak to it over Kafka; the reply topic
+            of each is `<client>.replies`, which is theirs to create.
+    """
+    allowed = [*_operator(), *_gateway()]
+    for service in SERVICES:
+        allowed += _service(service)
+    for client in clients:
+        allowed += _client(client)
+    return allowed
+
+
+def _operator() -> Iterator[Acl]:
+    needed = (Operation.CREATE, Operation.DESCRIBE, Operation.ALTER_CONFIGS)
+    for topic in TOPICS:
+        yield from (Acl(OPERATOR, each, "topic", topic.name) for each in needed)
+
+
+def _gateway() -> Iterator[Acl]:
+    yield Acl(GATEWAY, Operation.READ, "topic", GATEWAY_REPLIES.name)
+    yield from _topics(GATEWAY, Operation.WRITE, ASKED_BY_PEOPLE)
+
+
+def _service(service: Service) -> Iterator[Acl]:
+    yield Acl(service.name, Operation.READ, "group", service.name)
+    yield from _topics(service.name, Operation.READ, service.reads)
+    yield from _topics(service.name, Operation.WRITE, service.writes)
+
+
+def _client(client: str) -> Iterator[Acl]:
+    replies = f"{client}.replies"
+    yield Acl(client, Operation.READ, "group", client)
+    yield Acl(client, Operation.READ, "topic", replies)
+    yield from _topics(client, Operation.WRITE, ASKED_BY_PEOPLE)
+    for service in SERVICES:
+        if DEFAULT_REPLIES.keys() & set(service.serves):  # facts are nobody's question
+            yield Acl(service.name, Operation.WRITE, "topic", replies)
+
+
+def _topics(user: str, operation: Operation, topics: Iterable[Topic]) -> Iterator[Acl]:
+    for topic in topics:
+        yield Acl(user, operation, "topic", topic.name)
