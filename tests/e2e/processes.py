@@ -31,6 +31,7 @@ class Unit:
     Attributes:
         starts: how often it was started.
         expected: how often of those because a test wanted it.
+        code: the root of the repository whose code it runs, from its next start on.
     """
 
     def __init__(self, what: Process, log: Path) -> None:
@@ -40,6 +41,7 @@ class Unit:
         log.touch()
         self.starts = 0
         self.expected = 0
+        self.code = REPOSITORY
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._different: dict[str, str] = {}
@@ -120,7 +122,7 @@ class Unit:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self.what.command,
-                cwd=REPOSITORY,
+                cwd=self.code,
                 env=environment,
                 stdout=log,
                 stderr=asyncio.subprocess.STDOUT,

@@ -1,0 +1,61 @@
+"""From the previous release's code to this one's, one process after the other."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.upgrade import NoHistoryError, unpack_previous
+from tests.e2e.doors import HttpDoor, KafkaDoor
+from tests.e2e.kafka import Kafka
+from tests.e2e.people import Fresh
+from tests.e2e.processes import Unit
+from tests.e2e.shop import Shop
+from tests.e2e.storm import storm
+
+pytestmark = pytest.mark.slow
+
+ONE_BY_ONE = (
+    *("loms-1", "checkout-1", "gateway-1", "notifications-1", "products-1"),
+    *("loms-2", "gateway-2"),
+)
+
+
+class _Mixed(Shop):
+    """A shop whose two workers of LOMS are of different releases for a while."""
+
+    later = ()
+
+
+def _upgrade(unit: Unit, code: Path) -> Callable[[], Awaitable[None]]:
+    async def upgrade() -> None:
+        unit.code = code
+        await unit.restart()
+
+    return upgrade
+
+
+async def test_a_rolling_restart_from_the_previous_release_loses_nothing(tmp_path: Path):
+    try:
+        unpack_previous(tmp_path / "previous")
+    except NoHistoryError as why:
+        pytest.skip(f"no previous release to begin with: {why}")
+    shop = _Mixed(tmp_path / "shop")
+    upgraded = [shop[name] for name in ONE_BY_ONE]
+    current = upgraded[0].code
+    for unit in upgraded:
+        unit.code = tmp_path / "previous"
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(shop.stop)
+        await shop.start()
+        kafka = Kafka(shop.cluster)
+        await kafka.start()
+        stack.push_async_callback(kafka.stop)
+        gateways = [HttpDoor(url) for url in shop.gateways]
+        for gateway in gateways:
+            stack.push_async_callback(gateway.close)
+        doors = [*gateways, KafkaDoor(kafka), KafkaDoor(kafka)]
+        async with storm(shop, kafka, doors, Fresh()) as crowd:
+            await crowd.over(*(_upgrade(unit, current) for unit in upgraded))
+        assert [unit.name for unit in upgraded if unit.starts != unit.expected] == []

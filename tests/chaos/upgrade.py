@@ -1,0 +1,38 @@
+"""The shop as it was before the contracts changed the last time."""
+
+import io
+import subprocess
+import tarfile
+from pathlib import Path
+
+from agents.local.shop import REPOSITORY
+
+
+class NoHistoryError(Exception):
+    """The repository does not tell what was before; the message says why."""
+
+
+def unpack_previous(directory: Path) -> str:
+    """Unpack the code of before the last change of `schemas/`; return its commit.
+
+    Raises:
+        NoHistoryError: this is no clone, or one that does not go back so far.
+    """
+    changed = _git("log", "-1", "--first-parent", "--format=%H", "--", "schemas")
+    commit = _git("rev-parse", "--verify", f"{changed.decode().strip()}^").decode().strip()
+    with tarfile.open(fileobj=io.BytesIO(_git("archive", commit))) as archive:
+        archive.extractall(directory, filter="data")
+    return commit
+
+
+def _git(*words: str) -> bytes:
+    try:
+        ran = subprocess.run(
+            ["git", *words], cwd=REPOSITORY, capture_output=True, check=True
+        )
+    except FileNotFoundError:
+        raise NoHistoryError("there is no git") from None
+    except subprocess.CalledProcessError as error:
+        why = error.stderr.decode().strip()
+        raise NoHistoryError(f"git {' '.join(words)}: {why}") from None
+    return ran.stdout
