@@ -28,6 +28,7 @@ MAX_KEY = 2**10
 
 MAX_REASON = 300
 INTERNAL = re.compile(r"[!-~]{1,256}")
+ORIGIN = re.compile(rb"[A-Za-z0-9._-]{1,249}-\d{1,10}-\d{1,19}")
 
 
 class Poison(Exception):  # noqa: N818 -- a verdict on a record
@@ -133,8 +134,7 @@ def receive(topic: Topic, record: ConsumerRecord, conversation: Conversation) ->
     given = dict(record.headers)
     cause = Cause(
         at=_time(record.timestamp),
-        origin=_text(given, names.ORIGIN, INTERNAL)
-        or f"{record.topic}-{record.partition}-{record.offset}",
+        origin=_origin(given) or f"{record.topic}-{record.partition}-{record.offset}",
         key=_idempotency_key(given),
         purchase=_text(given, names.PURCHASE, INTERNAL),
     )
@@ -167,6 +167,15 @@ def _idempotency_key(given: dict[str, bytes]) -> str | None:
     if IDEMPOTENCY_KEY.fullmatch(key) is None:
         raise Poison(f"{names.IDEMPOTENCY_KEY}: not 1 to 128 visible ASCII characters")
     return key
+
+
+def _origin(given: dict[str, bytes]) -> str | None:
+    """Return the name of the record that began this; anything else there is not ours.
+
+    It names rows: what looks like an order's id would stand for that order's goods.
+    """
+    value = given.get(names.ORIGIN) or b""
+    return value.decode() if ORIGIN.fullmatch(value) else None
 
 
 def _text(given: dict[str, bytes], name: str, form: re.Pattern[str]) -> str | None:

@@ -54,6 +54,17 @@ async def test_a_record_that_is_passed_on_twice_counts_once(bench: Bench, goods:
     assert types(bench.sent(REPLIES)) == ["done", "done"]
 
 
+@pytest.mark.parametrize("origin", [b"17", b"-5", b"web", b"\xff-1-2", b"a-1"])
+async def test_an_origin_that_is_none_of_ours_is_no_name(
+    bench: Bench, goods: Serving, origin: bytes
+):
+    headers = [("origin", origin)]
+    await goods.read(*(record(RECEIVE, headers=headers) for _ in range(2)))
+    await bench.all_arrives()
+    assert available(goods) == {"1": 10}
+    assert goods.store.get(OWNER, b"1/17") is None
+
+
 async def test_requests_with_the_same_key_have_one_effect(bench: Bench, goods: Serving):
     headers = [("idempotency-key", b"mine")]
     await goods.read(*(record(RECEIVE, headers=headers) for _ in range(3)))

@@ -28,7 +28,7 @@ def record(offset: int, value: bytes) -> ConsumerRecord:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path)
+    store = Store(tmp_path, "here")
     store.put(0, {}, FOLDED)
     yield store
     store.close()
