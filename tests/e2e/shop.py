@@ -61,7 +61,7 @@ class Shop:
         logs = directory / "logs"
         logs.mkdir(parents=True)
         self.units = {
-            what.name: Unit(self.adapted(what), logs / f"{what.name}.log")
+            what.name: Unit(self._adapted(what), logs / f"{what.name}.log")
             for what in (
                 *(broker(node, self.nodes, directory) for node in self.nodes),
                 *processes(self.local),
@@ -97,15 +97,11 @@ class Shop:
         for unit in early:
             unit.start()
         await self.broker_answers()
-        await self.prepare()
+        await create(self.cluster)
         for unit in self.units.values():
             if unit not in early and unit.name not in _LATER:
                 unit.start()
         await self.serves()
-
-    async def prepare(self) -> None:
-        """Make the topics."""
-        await create(self.cluster)
 
     async def broker_answers(self) -> None:
         """Wait until the broker serves, or all of them."""
@@ -116,8 +112,7 @@ class Shop:
         addresses = self.kafka.split(",")
         if not all(map(_listens, addresses)):
             return False
-        options = self.cluster.client_options()
-        return await answers(**options, brokers=len(addresses))
+        return await answers(addresses, brokers=len(addresses))
 
     async def serves(self) -> None:
         """Wait until each gateway is ready, and the owner of each partition answers."""
@@ -144,8 +139,8 @@ class Shop:
             await self["kafka"].stop()
         assert not any(ends), f"not all ended well: {ends}"
 
-    def adapted(self, what: Process) -> Process:
-        """Return a process as it is run here: the stand-in has a control port."""
+    def _adapted(self, what: Process) -> Process:
+        """Give the stand-in its control port."""
         if what.name != "product-service":
             return what
         port = str(self._control_port)
