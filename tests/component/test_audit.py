@@ -28,6 +28,8 @@ from topics.broker.embedded import EmbeddedKafka, free_place
 from topics.catalog import HOME, STOCK, STOCK_REQUESTS
 from topics.cluster import Cluster
 
+pytestmark = pytest.mark.trial
+
 SERVICES = ("loms", "checkout")
 WITHIN_SECONDS = 240.0
 _LOOK_SECONDS = 0.2

@@ -15,7 +15,7 @@ from tests.e2e.people import Fresh
 from tests.e2e.shop import Shop
 from tests.e2e.storm import Storm, storm
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.trial]
 
 
 async def audited(shop: Shop, *options: str) -> tuple[int, str]:

@@ -12,7 +12,7 @@ from tests.e2e.shop import Shop
 RECORDS = 20_000
 KILLS = 3
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.trial]
 
 
 async def test_a_counter_that_is_killed_at_work_counts_each_record_once(

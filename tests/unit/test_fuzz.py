@@ -5,6 +5,8 @@ import pytest
 from tests.fuzz.desk import SOURCES, run
 from topics.topic import Topic
 
+pytestmark = pytest.mark.trial
+
 RECORDS = 400
 
 
