@@ -5,6 +5,7 @@ import random
 import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -23,9 +24,14 @@ BROKER_SECONDS = 240.0  # a machine that others use as well may be slow
 SERVES_SECONDS = 240.0
 _CALL_SECONDS = 5.0
 
+SESSION_SECONDS = "15"
+"""Of workers, and of the only broker with its controller: a machine that stands still for
+some seconds costs none that no test wants dead."""
+
 _PORTS = 8 + 3 * PORTS
 _PORTS_FROM, _PORTS_TO = 20_000, 32_000
 
+_CHOSEN = {"gateways": 2, "loms_workers": 2, "session_timeout": SESSION_SECONDS}
 _EARLY = ("product-service", "gateway-1", "gateway-2")
 
 
@@ -36,7 +42,7 @@ class Shop:
         directory: all that it writes.
         brokers: how many nodes of one cluster, `kafka-1` and so on, with side doors;
             none: the one broker that a shop comes with, `kafka`.
-        numbers: of workers, where they are not those that the end-to-end tests have.
+        different: what is not as the end-to-end tests have it, as for a local shop.
 
     Attributes:
         later: processes that only those start who need them.
@@ -44,7 +50,7 @@ class Shop:
 
     later: tuple[str, ...] = ("loms-2",)
 
-    def __init__(self, directory: Path, brokers: int = 0, **numbers: int) -> None:
+    def __init__(self, directory: Path, brokers: int = 0, **different: Any) -> None:
         port = _free_ports()
         self.nodes = nodes(brokers, port + 8)
         self.local = local.Shop(
@@ -53,8 +59,7 @@ class Shop:
             kafka_port=port,
             product_port=port + 2,
             gateway_port=port + 4,
-            session_timeout="6",  # a busy machine costs no worker that no test wants dead
-            **({"gateways": 2, "loms_workers": 2} | numbers),
+            **(_CHOSEN | different),
         )
         self._control_port = port + 3
         self.gateways = [f"http://127.0.0.1:{p}" for p in self.local.gateway_ports]
@@ -158,6 +163,9 @@ class Shop:
         The stand-in has a control port. Gateways are patient: what a slow machine does not
         answer in ten seconds is no fault of the shop's.
         """
+        if what.name == "kafka":
+            patient = f"--set=broker.session.timeout.ms={SESSION_SECONDS}000"
+            return replace(what, command=(*what.command, patient))
         if what.tier is Tier.GATEWAY:
             patient = {"REPLY_TIMEOUT_SECONDS": "60"}
             return replace(what, environment=what.environment | patient)

@@ -4,10 +4,9 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from agents.local.processes import Process, Tier
 from tests.e2e.counting import counted, kill_while_it_counts, preload
 from tests.e2e.doors import HttpDoor
 from tests.e2e.shop import Shop
@@ -40,25 +39,10 @@ async def count(directory: Path, records: int, kills: int, seed: int) -> Count:
         return Count(records, kills, seen, round(time.monotonic() - began, 1), seed)
 
 
-class _Shop(Shop):
-    """One whose broker has patience with itself: it is not the broker that is measured.
-
-    On a starved machine its heartbeats to itself come late, and it would never serve.
-    """
-
-    def processes(self) -> list[Process]:
-        """What there is to run."""
-        patient = ("--set", "broker.session.timeout.ms=60000")
-        return [
-            replace(what, command=what.command + patient * (what.tier is Tier.KAFKA))
-            for what in super().processes()
-        ]
-
-
 @asynccontextmanager
 async def one_gateway(directory: Path) -> AsyncIterator[tuple[Shop, HttpDoor]]:
     """A broker with topics, and a gateway; no worker runs yet."""
-    shop = _Shop(directory)
+    shop = Shop(directory, session_timeout="")  # as short as in production
     door = HttpDoor(shop.gateways[0])
     try:
         shop["kafka"].start()
