@@ -8,7 +8,7 @@ from tests.chaos import network, outside, processes, records
 from tests.chaos.campaign import campaign
 from tests.chaos.fault import FAULTS
 
-pytestmark = [pytest.mark.slow, pytest.mark.trial]
+pytestmark = pytest.mark.trial
 
 SHORT = (
     processes.kill_all_workers,

@@ -33,8 +33,8 @@ BUGS = (
     Bug(
         "a record that comes again is decided again",
         "agents/runtime/agent.py",
-        "seen=record.offset < folded",
-        "seen=False",
+        "seen = record.offset < folded",
+        "seen = False",
         f"{_BATCHES}a_record_that_was_refused_is_refused_for_ever_though_it_comes_again",
     ),
     Bug(
