@@ -58,10 +58,13 @@ class Recovery(faust.Service):
     async def _recover_for_ever(self) -> None:
         while not await self.wait_for_stopped(self._due):
             self._due.clear()
+            rebalance = self._rebalance
             try:
-                await self._recover(self._rebalance)
+                await self._recover(rebalance)
             except Exception as error:  # noqa: BLE001 -- half a table serves nobody
-                die("recovery failed: %r", error)
+                if rebalance == self.app.rebalancing_count:
+                    die("recovery failed: %r", error)
+                log.info("given up, since partitions are assigned anew: %r", error)
 
     async def _recover(self, rebalance: int) -> None:
         await self.app.consumer.wait_for_stopped_flow()

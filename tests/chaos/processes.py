@@ -15,6 +15,9 @@ SERVICES = ("checkout", "loms", "products", "notifications")
 GATEWAYS = ("gateway-1", "gateway-2")
 SCALED = ("checkout", "loms")
 
+HAS_ROWS = " ready partitions="
+"""What a worker logs when it has the rows of the partitions it was given."""
+
 
 def any_worker(arena: Arena, service: str = "") -> Unit:
     """Choose one of the workers that run."""
@@ -100,12 +103,21 @@ async def scale(arena: Arena) -> AsyncIterator[None]:
     await _stop([name for name in numbers if arena.shop[name].runs], arena)
     await arena.shop.serves()
     for name in numbers:
-        arena.shop[name].start()
+        await _join(arena.shop[name])
     await arena.shop.serves()
     await _stop(numbers, arena)
     yield
     for name in numbers[:2]:
         arena.shop[name].start()
+
+
+async def _join(unit: Unit) -> None:
+    """Start a worker, and wait until it has partitions of its own."""
+    before = unit.log.read_text().count(HAS_ROWS)
+    unit.start()
+    await until(
+        lambda: unit.log.read_text().count(HAS_ROWS) > before, f"{unit.name} is ready"
+    )
 
 
 async def _stop(names: list[str], arena: Arena) -> None:

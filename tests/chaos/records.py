@@ -27,6 +27,8 @@ _MEANINGLESS = (
     b"x" * 100_000,
 )
 
+_KEYS = (None, b"7", b"\xff")  # the client sends no record without a key and a value
+
 
 @fault("duplicated and reordered requests", lasting=True)
 async def stutter(arena: Arena) -> AsyncIterator[None]:
@@ -42,10 +44,11 @@ async def poison(arena: Arena) -> AsyncIterator[None]:
     """In every request topic and partition."""
     for _ in range(POISONS):
         number = str(len(arena.poison)).encode()
+        value = arena.random.choice(_MEANINGLESS)
         one = Letter(
             arena.random.choice(_TOPICS),
-            arena.random.choice(_MEANINGLESS),
-            arena.random.choice((None, b"7", b"\xff")),
+            value,
+            arena.random.choice(_KEYS[value is None :]),
             ((MARK, number),),
             arena.random.randrange(arena.shop.partitions),
         )
