@@ -1,6 +1,7 @@
 """The Faust app of a service."""
 
 import logging
+import math
 import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -42,6 +43,9 @@ a shorter one would cost more workers on a busy machine than it saves doubts."""
 METADATA_MAX_AGE_MS = 5000
 """A moved leader is found soon; stale metadata costs minutes (T16, T17)."""
 
+REQUEST_SECONDS = 5.0
+"""A frozen broker answers nothing and closes nothing; after so long, another is asked."""
+
 log = logging.getLogger(__name__)
 
 
@@ -50,6 +54,13 @@ class Producer(driver.Producer):
 
     def _settings_extra(self) -> dict[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        """Return one that sends for ever what it was given, as nothing else can be done."""
+        producer = super()._new_producer(transactional_id)
+        # It would give up where there is no leader for as long as one request may take.
+        producer._message_accumulator._batch_ttl = math.inf
+        return producer
 
     async def flush(self) -> None:
         """Do nothing: a batch is committed when all it caused is acknowledged."""
@@ -137,10 +148,12 @@ def build(service: str, settings: WorkerSettings) -> App:
         producer_max_batch_size=MAX_BATCH_BYTES,
         producer_max_request_size=MAX_REQUEST_BYTES,
         producer_linger=0,
+        producer_request_timeout=REQUEST_SECONDS,
         broker_session_timeout=session,
         broker_heartbeat_interval=session * HEARTBEATS,
         broker_rebalance_timeout=session * 2,
-        broker_request_timeout=30.0,
+        # Whoever joins a group hears nothing until all have, or had the time to.
+        broker_request_timeout=REQUEST_SECONDS + session * 2,
         broker_max_poll_records=POLL_RECORDS,
         broker_max_poll_interval=MAX_POLL_SECONDS,
         broker_commit_interval=COMMIT_SECONDS,

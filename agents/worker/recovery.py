@@ -27,6 +27,7 @@ _AT_ONCE = 5000
 _POLL_MS = 200
 _FETCH_WAIT_MS = 20  # a partition that has been read to its end holds up the others
 _FETCH_BYTES = 4 * 2**20
+_REQUEST_MS = 10_000
 PATIENCE_SECONDS = 60
 
 log = logging.getLogger(__name__)
@@ -127,6 +128,7 @@ async def read_changelog(
         auto_offset_reset="earliest",
         fetch_max_wait_ms=_FETCH_WAIT_MS,
         max_partition_fetch_bytes=_FETCH_BYTES,
+        request_timeout_ms=_REQUEST_MS,
     )
     await reader.start()
     try:

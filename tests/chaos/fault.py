@@ -36,10 +36,18 @@ FAULTS: list[Fault] = []
 def fault(
     name: str, *, brokers: int = 0, lasting: bool = False
 ) -> Callable[[Callable[[Arena], AsyncIterator[None]]], Strike]:
-    """Put a fault on the list; what is behind its `yield` mends it."""
+    """Put a fault on the list; what is behind its `yield` mends it, whatever happened."""
 
     def listed(strike: Callable[[Arena], AsyncIterator[None]]) -> Strike:
-        entry = asynccontextmanager(strike)
+        @asynccontextmanager
+        async def entry(arena: Arena) -> AsyncIterator[None]:
+            halves = strike(arena)
+            await anext(halves)
+            try:
+                yield
+            finally:
+                await anext(halves, None)
+
         FAULTS.append(Fault(name, entry, brokers, lasting))
         return entry
 
