@@ -14,8 +14,6 @@ from tests.e2e.processes import Unit
 from tests.e2e.shop import Shop
 from tests.e2e.storm import storm
 
-pytestmark = pytest.mark.trial
-
 ONE_BY_ONE = (
     *("loms-1", "checkout-1", "gateway-1", "notifications-1", "products-1"),
     *("loms-2", "gateway-2"),

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import AsyncIterator
 
-import pytest
 import pytest_asyncio
 
 from agents.local.shop import REPOSITORY
@@ -14,8 +13,6 @@ from tests.e2e.doors import HttpDoor, KafkaDoor
 from tests.e2e.people import Fresh
 from tests.e2e.shop import Shop
 from tests.e2e.storm import Storm, storm
-
-pytestmark = [pytest.mark.slow, pytest.mark.trial]
 
 
 async def audited(shop: Shop, *options: str) -> tuple[int, str]:

@@ -2,8 +2,6 @@
 
 import random
 
-import pytest
-
 from tests.e2e.counting import counted, kill_while_it_counts, preload
 from tests.e2e.doors import HttpDoor
 from tests.e2e.people import Fresh
@@ -11,8 +9,6 @@ from tests.e2e.shop import Shop
 
 RECORDS = 20_000
 KILLS = 3
-
-pytestmark = [pytest.mark.slow, pytest.mark.trial]
 
 
 async def test_a_counter_that_is_killed_at_work_counts_each_record_once(
