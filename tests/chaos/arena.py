@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
-from agents.local.processes import Process
+from agents.local.processes import Process, Tier
 from tests.chaos.clocks import stepped
 from tests.chaos.stutter import StutteringDoor
 from tests.e2e.doors import Door, HttpDoor
@@ -59,6 +59,10 @@ class Attacked(Shop):
             if unit.name.startswith(service) and "STATE_DIR" in unit.what.environment
             if unit.runs
         ]
+
+    def adapted(self, what: Process) -> Process:
+        """Return a process as it is run here: the broker is found dead as in production."""
+        return what if what.tier is Tier.KAFKA else super().adapted(what)
 
     def _with_twin(self, what: Process) -> Iterator[Process]:
         if "STATE_DIR" not in what.environment:
