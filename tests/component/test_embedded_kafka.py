@@ -11,10 +11,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from topics.admin import cluster_id
 from topics.broker import jars
 from topics.broker.embedded import EmbeddedKafka, answers, free_place
 from topics.broker.java import CannotRunError
 from topics.broker.launch import require_free
+from topics.cluster import Cluster
 
 
 async def test_the_broker_of_the_tests_answers(kafka: str):
@@ -38,6 +40,19 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path):
         assert await _first(broker.bootstrap) == b"kept"
     finally:
         broker.stop()
+
+
+async def test_a_broker_whose_log_was_thrown_away_is_another_cluster(
+    kafka: str, tmp_path: Path
+):
+    broker = EmbeddedKafka(free_place(tmp_path))
+    try:
+        broker.start()
+        await broker.ready()
+        new = await cluster_id(Cluster(kafka=broker.bootstrap))
+    finally:
+        broker.stop()
+    assert new != await cluster_id(Cluster(kafka=kafka))
 
 
 def test_the_process_that_was_started_is_the_broker(tmp_path: Path):

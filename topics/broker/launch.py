@@ -4,6 +4,8 @@ import os
 import shlex
 import socket
 import subprocess
+import uuid
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,8 @@ FIRST_EPHEMERAL_PORT = 32768
 _DEFAULT_HEAP = "256m"
 # Starts in half the time and needs half the memory; benchmarks override it.
 _DEFAULT_JVM_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+
+_VOTERS = "controller.quorum.voters="
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def run(place: Place) -> None:
     place.directory.mkdir(parents=True, exist_ok=True)
     os.chdir(place.directory)
     _write_settings(place)
-    _format_once(command)
+    _format_once(command, place)
     words = [*command, "kafka.Kafka", "server.properties"]
     # The process must be the JVM itself: whoever started it knows its id and its end.
     os.execv(words[0], words)
@@ -114,13 +118,24 @@ def _users() -> list[str]:
     ]
 
 
-def _format_once(command: list[str]) -> None:
+def _cluster_id(place: Place) -> str:
+    """Return a new one, by which kept state can tell that it belongs to another cluster.
+
+    The nodes of a quorum agree on theirs.
+    """
+    voters = next((one for one in place.different if one.startswith(_VOTERS)), None)
+    number = uuid.uuid4() if voters is None else uuid.uuid5(uuid.NAMESPACE_URL, voters)
+    # Kafka's text of a UUID; the tool would take a leading dash for an option.
+    return "A" + urlsafe_b64encode(number.bytes).decode()[1:22]
+
+
+def _format_once(command: list[str], place: Place) -> None:
     # Written last, so a formatting that was broken off is done again.
     done = Path("formatted")
     if done.exists():
         return
     tool = [*command, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-    words = [*tool, "-t", "ShopEmbeddedKafka-----", "-c", "server.properties", *_users()]
+    words = [*tool, "-t", _cluster_id(place), "-c", "server.properties", *_users()]
     ran = subprocess.run(words, capture_output=True, text=True, check=False)
     if ran.returncode:
         said = (ran.stdout + ran.stderr).strip().splitlines()
