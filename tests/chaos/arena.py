@@ -27,6 +27,9 @@ SKUS = 4
 REMOTE = "loms-2"
 """The worker that reaches the brokers through tunnels, if they have a side door."""
 
+TIME_TO_PAY = "1000000"
+"""More than a campaign takes: whoever has not paid knows that his order is still open."""
+
 STEPPED = ("checkout-1", "loms-1", "notifications-1")
 """Workers whose wall clock can be stepped, where there is a library for it."""
 
@@ -77,7 +80,7 @@ class Attacked(Shop):
 
     def _placed(self, what: Process) -> Process:
         """Tell a worker what is different about its place."""
-        different = {"SMTP_URL": self._smtp}
+        different = {"SMTP_URL": self._smtp, "PAYMENT_TIMEOUT_SECONDS": TIME_TO_PAY}
         if what.name == REMOTE and self.nodes:
             doors = (f"127.0.0.1:{node.tunnel_port}" for node in self.nodes)
             different["KAFKA"] = ",".join(doors)
