@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
-import uvloop
 from pydantic import ValidationError
 
 from agents.service import Service
 from agents.worker.settings import WorkerSettings
+from topics import eventloop
 
 log = logging.getLogger("agents")
 
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("service", choices=SERVICES)
     service = parser.parse_args().service
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    uvloop.install()
+    eventloop.install()
     build: Callable[[WorkerSettings], Service] = import_module(
         f"agents.{service}.agent"
     ).build

@@ -5,7 +5,6 @@ import logging
 import signal
 import sys
 
-import uvloop
 from pydantic import ValidationError
 
 from gateway import logs
@@ -15,6 +14,7 @@ from gateway.bus import Bus
 from gateway.correlator import Correlator
 from gateway.server import serving
 from gateway.settings import Settings
+from topics import eventloop
 from topics.cluster import Cluster
 
 log = logging.getLogger("gateway")
@@ -48,9 +48,9 @@ def main() -> int:
             log.critical("event=bad-setting name=%s why=%r", name, error["msg"])
         return 2
     status = 0
+    eventloop.install()
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run(settings, cluster))
+        asyncio.run(run(settings, cluster))
     except* OSError as errors:
         log.critical("event=cannot-serve error=%r", str(errors.exceptions[0]))
         status = 1

@@ -14,7 +14,6 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-import uvloop
 from aiokafka.errors import KafkaError
 
 from agents.audit.course import Audit
@@ -22,6 +21,7 @@ from agents.audit.logs import CannotAuditError, Logs
 from agents.audit.moment import at, parse
 from agents.audit.options import Options
 from agents.audit.report import Report
+from topics import eventloop
 from topics.admin import TopicsError
 from topics.cluster import Cluster
 
@@ -36,7 +36,7 @@ def main() -> int:
         patience=timedelta(seconds=asked.patience),
         stores=asked.stores,
     )
-    uvloop.install()
+    eventloop.install()
     try:
         if asked.at:
             return asyncio.run(_show(asked.at, asked.key))

@@ -7,16 +7,20 @@ partition, or opens one; all records of a batch share its future.
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
+from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.partitioner import murmur2
 from aiokafka.structs import RecordMetadata, TopicPartition
 
 Acked = asyncio.Future[RecordMetadata]
 Headers = list[tuple[str, bytes]]
+
+log = logging.getLogger(__name__)
 
 
 @lru_cache(maxsize=100_000)
@@ -39,10 +43,17 @@ class Press:
         self._partitions: dict[str, int] = {}
 
     async def partitions(self, topic: str) -> int:
-        """Return how many partitions a topic has; from now on the producer knows it."""
-        if topic not in self._partitions:
-            there = await self._producer().partitions_for(topic)
-            self._partitions[topic] = len(there)
+        """Return how many partitions a topic has; from now on the producer knows it.
+
+        A broker that has just started knows of none for a while.
+        """
+        while topic not in self._partitions:
+            try:
+                there = await self._producer().partitions_for(topic)
+            except UnknownTopicOrPartitionError as error:
+                log.warning("waiting topic=%s reason=%r", topic, error)
+            else:
+                self._partitions[topic] = len(there)
         return self._partitions[topic]
 
     async def send(
