@@ -45,14 +45,14 @@ trial: ready-to-test ## run the tests that have not been seen to pass on any mac
 chaos: ready-to-test ## play a campaign of faults against a shop of its own: CHAOS="--rounds 10 --seed 1"
 	$(VENV) -m tests.chaos $(CHAOS)
 
-planted: ready-to-test ## plant bugs, one by one, into a copy of the shop: its tests must notice each
-	$(VENV) -m tests.planted
+planted: ready-to-test ## plant bugs, one by one, into a copy of the shop: PLANTED="--only rows"
+	$(VENV) -m tests.planted $(PLANTED)
 
 bench: ready-to-test ## measure commands through one worker, beside a bare aiokafka echo
 	$(VENV) -m tests.bench
 
-fuzz: ready-to-test ## send 100,000 broken records through desk and rules
-	$(VENV) -m tests.fuzz
+fuzz: ready-to-test ## send 100,000 broken records through desk and rules: FUZZ="--seed 7"
+	$(VENV) -m tests.fuzz $(FUZZ)
 
 recovery: ready-to-test ## kill workers 20 times each way: seconds without an answer, nothing lost
 	$(VENV) -m tests.bench.recovery

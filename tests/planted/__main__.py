@@ -3,8 +3,9 @@
     python -m tests.planted [--only PATTERN]
 
 Prints for each bug what noticed it and how long that took, and a JSON line; ends with 1 if
-a bug was not noticed. The same tests pass on the copy as it is: that is tried first, or
-their failures would prove nothing.
+a bug was not noticed. Each test must pass on the copy as it is, which is tried before its
+first bug, and must fail with the bug: an error around it, a test that can't be found or
+one that doesn't come to an end prove nothing.
 """
 
 import argparse
@@ -13,11 +14,13 @@ import multiprocessing
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from enum import StrEnum
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -27,14 +30,24 @@ from tests.planted.bug import Bug
 from tests.planted.bugs import BUGS
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 600.0
-_TESTS_FAILED = 1
+PATIENCE_SECONDS = 240.0
 _FORK = multiprocessing.get_context("fork")
 _LIBRARIES = (
     *("aiohttp", "aiokafka", "faust.transport.drivers.aiokafka", "orjson", "rocksdict"),
     *("pydantic_settings", "pytest_asyncio", "uvloop", "aiosmtplib"),
 )
 """What takes most of a test's time to import, and is the same for all bugs."""
+
+
+_TOLD = 3000
+
+
+class Fate(StrEnum):
+    """What became of a bug."""
+
+    NOTICED = "noticed"
+    MISSED = "MISSED"
+    UNKNOWN = "UNKNOWN"
 
 
 def main() -> int:
@@ -49,13 +62,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory, "shop")
         _copy(copy)
-        tests = sorted({bug.noticed_by for bug in bugs})
-        if not _passes(copy, tests):
-            print("the tests fail without any bug")
-            return 1
-        missed = [bug for bug in bugs if not _is_noticed(copy, bug)]
-    print(f"{len(bugs) - len(missed)} of {len(bugs)} bugs were noticed")
-    return 1 if missed else 0
+        fates = [_plant(copy, bug) for bug in bugs]
+    print(f"{fates.count(Fate.NOTICED)} of {len(bugs)} bugs were noticed")
+    return 0 if {*fates} == {Fate.NOTICED} else 1
 
 
 def _copy(directory: Path) -> None:
@@ -79,17 +88,23 @@ def planted(text: str, bug: Bug) -> str:
     return text.replace(bug.right, bug.wrong)
 
 
-def _is_noticed(copy: Path, bug: Bug) -> bool:
+def _plant(copy: Path, bug: Bug) -> Fate:
+    """Try one bug, and tell of it."""
+    fate, why = _control(copy, bug.noticed_by)
     file, began = copy / bug.file, time.monotonic()
-    right = file.read_text()
-    _write(file, planted(right, bug))
-    noticed = not _passes(copy, [bug.noticed_by])
-    _write(file, right)
+    if fate is Fate.MISSED:
+        right = file.read_text()
+        _write(file, planted(right, bug))
+        fate, why = _try(copy, bug.noticed_by)
+        _write(file, right)
+    else:
+        fate, why = Fate.UNKNOWN, f"without any bug: {why}"
     seconds = round(time.monotonic() - began, 1)
     test = bug.noticed_by.rpartition("::")[2].removeprefix("test_").replace("_", " ")
-    print(f"{'noticed' if noticed else 'MISSED':8}{seconds:6} s  {bug.name}  ←  {test}")
-    print(json.dumps({"bug": bug.name, "noticed": noticed, "seconds": seconds}), flush=True)
-    return noticed
+    print(f"{fate:8}{seconds:6} s  {bug.name}  ←  {test}: {why}")
+    print(json.dumps({**bug._asdict(), "fate": fate, "why": why, "seconds": seconds}))
+    sys.stdout.flush()
+    return fate
 
 
 def _write(file: Path, text: str) -> None:
@@ -98,27 +113,47 @@ def _write(file: Path, text: str) -> None:
     shutil.rmtree(file.parent / "__pycache__", ignore_errors=True)
 
 
-def _passes(copy: Path, tests: Sequence[str]) -> bool:
-    """Run tests in the copy; only a test that failed is a bug that was noticed.
+@cache
+def _control(copy: Path, test: str) -> tuple[Fate, str]:
+    """Run a test without any bug: there is nothing to be noticed."""
+    return _try(copy, test)
 
-    Raises:
-        RuntimeError: the tests could not be run, which proves nothing.
-    """
+
+def _try(copy: Path, test: str) -> tuple[Fate, str]:
+    """Run a test in the copy; return what that proves, and why."""
     said = copy / "said"
-    process = _FORK.Process(target=_run, args=(copy, tests, said))
+    process = _FORK.Process(target=_run, args=(copy, test, said))
     process.start()
     process.join(PATIENCE_SECONDS)
-    if process.is_alive():
-        process.kill()
-        return False
-    could_not = re.search(r"^ERROR ", said.read_text(), re.MULTILINE)
-    if could_not or process.exitcode not in (0, _TESTS_FAILED):
-        raise RuntimeError(f"pytest could not run {tests}:\n{said.read_text()[-3000:]}")
-    return process.exitcode == 0
+    exit_code = process.exitcode
+    if exit_code is None:
+        os.killpg(process.pid, signal.SIGKILL)  # with all that the test has started
+        process.join()
+    return judge(exit_code, said.read_text(), test)
 
 
-def _run(copy: Path, tests: Sequence[str], said: Path) -> None:
+def judge(exit_code: int | None, said: str, test: str) -> tuple[Fate, str]:
+    """Say what a run of a test proves, and why.
+
+    Args:
+        exit_code: of pytest; None if it did not come to an end.
+        said: by pytest, with its summary of what failed.
+        test: the only one that was asked for.
+    """
+    if exit_code is None:
+        return Fate.UNKNOWN, f"no end within {PATIENCE_SECONDS:.0f} s"
+    if exit_code == pytest.ExitCode.OK and re.search(r"^\d+ passed", said, re.MULTILINE):
+        return Fate.MISSED, "passed"
+    failed = re.search(rf"^FAILED {re.escape(test)}(\[.*\])?( - .*)?$", said, re.MULTILINE)
+    if exit_code != pytest.ExitCode.TESTS_FAILED or failed is None:
+        return Fate.UNKNOWN, f"pytest ended with {exit_code}:\n{said[-_TOLD:]}"
+    return Fate.NOTICED, (failed[2] or "").removeprefix(" - ")
+
+
+def _run(copy: Path, test: str, said: Path) -> None:
     """Be pytest in the copy: with the libraries that are here, and nothing else of here."""
+    os.setsid()
+    os.environ["COLUMNS"] = "250"  # room for the reason in pytest's summary
     with said.open("w") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
@@ -126,7 +161,7 @@ def _run(copy: Path, tests: Sequence[str], said: Path) -> None:
     sys.path[:] = [str(copy), *(place for place in sys.path if Path(place) != ROOT)]
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]
-    sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *tests]))
+    sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", test]))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.planted.__main__ import planted
+from tests.planted.__main__ import Fate, judge, planted
 from tests.planted.bug import Bug
 from tests.planted.bugs import BUGS
 
@@ -30,3 +30,28 @@ def test_what_is_not_there_or_is_there_twice_can_not_be_replaced():
 
 def test_every_bug_has_a_name_of_its_own():
     assert {1} == set(Counter(bug.name for bug in BUGS).values())
+
+
+TEST = "tests/unit/test_a.py::test_it"
+FAILED = f"FAILED {TEST}"
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "said", "fate"),
+    [
+        (1, f"{FAILED}\n1 failed in 0.1s", Fate.NOTICED),
+        (1, f"{FAILED} - assert 1 == 2\n1 failed in 0.1s", Fate.NOTICED),
+        (1, f"{FAILED}[1-b c] - KeyError: 'a'\n1 failed in 0.1s", Fate.NOTICED),
+        (0, "2 passed in 0.1s", Fate.MISSED),
+        (0, "1 skipped in 0.1s", Fate.UNKNOWN),
+        (1, f"ERROR {TEST} - OSError\n1 error in 0.1s", Fate.UNKNOWN),
+        (1, f"{FAILED}_too - assert 1 == 2\n1 failed in 0.1s", Fate.UNKNOWN),
+        (2, "ERROR tests/unit/test_a.py - ImportError\n1 error in 0.1s", Fate.UNKNOWN),
+        (4, f"ERROR: not found: {TEST}\nno tests ran in 0.1s", Fate.UNKNOWN),
+        (5, "no tests ran in 0.1s", Fate.UNKNOWN),
+        (-9, "", Fate.UNKNOWN),
+        (None, f"{FAILED}", Fate.UNKNOWN),
+    ],
+)
+def test_only_the_named_test_itself_can_notice_a_bug(exit_code, said, fate):
+    assert judge(exit_code, said, TEST)[0] is fate
