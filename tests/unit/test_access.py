@@ -3,13 +3,9 @@
 import subprocess
 import sys
 
-import pytest
-
 from topics.access import OPERATOR, SERVICES, Operation, acls
 from topics.catalog import TOPICS
 from topics.topic import Kind
-
-pytestmark = pytest.mark.trial
 
 
 def names(user: str, operation: Operation) -> set[str]:

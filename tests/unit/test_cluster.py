@@ -5,8 +5,6 @@ from pydantic import ValidationError
 
 from topics.cluster import Cluster
 
-pytestmark = pytest.mark.trial
-
 LOGIN = {"kafka_sasl_username": "me", "kafka_sasl_password": "not to be seen"}
 
 

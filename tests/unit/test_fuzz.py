@@ -5,8 +5,6 @@ import pytest
 from tests.fuzz.desk import SOURCES, run
 from topics.topic import Topic
 
-pytestmark = pytest.mark.trial
-
 RECORDS = 400
 
 
