@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from agents.service import Service
 from agents.worker.settings import WorkerSettings
 from topics import eventloop
+from topics.cluster import bad_settings
 
 log = logging.getLogger("agents")
 
@@ -45,9 +46,8 @@ def _settings() -> WorkerSettings:
     try:
         return WorkerSettings()
     except ValidationError as wrong:
-        for error in wrong.errors(include_input=False):
-            name = ".".join(map(str, error["loc"])) or "settings"
-            logging.critical("bad setting name=%s why=%r", name, error["msg"])  # noqa: LOG015
+        for line in bad_settings(wrong):
+            log.critical(line)
         sys.exit(2)
 
 

@@ -15,7 +15,7 @@ from gateway.correlator import Correlator
 from gateway.server import serving
 from gateway.settings import Settings
 from topics import eventloop
-from topics.cluster import Cluster
+from topics.cluster import Cluster, bad_settings
 
 log = logging.getLogger("gateway")
 
@@ -43,9 +43,8 @@ def main() -> int:
     try:
         settings, cluster = Settings(), Cluster()
     except ValidationError as wrong:
-        for error in wrong.errors(include_input=False):
-            name = ".".join(map(str, error["loc"])) or "settings"
-            log.critical("event=bad-setting name=%s why=%r", name, error["msg"])
+        for line in bad_settings(wrong):
+            log.critical(line)
         return 2
     status = 0
     eventloop.install()

@@ -12,10 +12,12 @@ import argparse
 import asyncio
 import sys
 
+from pydantic import ValidationError
+
 from topics.access import acls
 from topics.admin import TopicsError, check, create
 from topics.catalog import TOPICS
-from topics.cluster import Cluster
+from topics.cluster import Cluster, bad_settings
 
 
 def main() -> int:
@@ -33,11 +35,18 @@ def main() -> int:
         else:
             lines = asyncio.run(check(Cluster()))
     except TopicsError as reason:
-        print(f"topics: {reason}", file=sys.stderr)  # noqa: T201
-        return 1
+        return _cannot(str(reason))
+    except ValidationError as wrong:
+        return _cannot(*bad_settings(wrong))
     for line in lines or [f"{len(TOPICS)} topics are as declared"]:
         print(line)  # noqa: T201
     return 1 if command == "check" and lines else 0
+
+
+def _cannot(*reasons: str) -> int:
+    for reason in reasons:
+        print(f"topics: {reason}", file=sys.stderr)  # noqa: T201
+    return 1
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from typing import Any, Literal, Self
 
 from aiokafka.helpers import create_ssl_context
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _COPIES_THAT_OUTLIVE_ONE = 3
@@ -78,3 +78,16 @@ class Cluster(BaseSettings):
             options["sasl_plain_username"] = self.kafka_sasl_username
             options["sasl_plain_password"] = self.kafka_sasl_password.get_secret_value()
         return options
+
+
+def bad_settings(wrong: ValidationError) -> list[str]:
+    """Return a line for each setting that makes no sense.
+
+    What was given is not repeated: it may be a password.
+    """
+    errors = wrong.errors(include_input=False)
+    names = [".".join(map(str, error["loc"])) or "settings" for error in errors]
+    return [
+        f"event=bad-setting name={name} why={error['msg']!r}"
+        for name, error in zip(names, errors, strict=True)
+    ]

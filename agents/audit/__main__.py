@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from aiokafka.errors import KafkaError
+from pydantic import ValidationError
 
 from agents.audit.course import Audit
 from agents.audit.logs import CannotAuditError, Logs
@@ -23,41 +24,51 @@ from agents.audit.options import Options
 from agents.audit.report import Report
 from topics import eventloop
 from topics.admin import TopicsError
-from topics.cluster import Cluster
+from topics.cluster import Cluster, bad_settings
 
 
 def main() -> int:
     """Do what the command line says."""
     logging.basicConfig(level=logging.CRITICAL)
     asked = _parser().parse_args()
-    options = Options(
-        questions=0 if asked.no_questions else asked.questions,
-        seed=asked.seed,
-        patience=timedelta(seconds=asked.patience),
-        stores=asked.stores,
-    )
     eventloop.install()
     try:
+        cluster = Cluster()
+    except ValidationError as wrong:
+        return _cannot(*bad_settings(wrong))
+    try:
         if asked.at:
-            return asyncio.run(_show(asked.at, asked.key))
-        report = asyncio.run(_audit(options))
+            return asyncio.run(_show(cluster, asked.at, asked.key))
+        report = asyncio.run(_audit(cluster, _options(asked)))
     except (CannotAuditError, TopicsError, KafkaError, OSError, TimeoutError) as reason:
-        sys.stderr.write(f"audit: {reason}\n")
-        return 2
+        return _cannot(str(reason))
     for line in report.lines(quiet=asked.quiet):
         sys.stdout.write(f"{line}\n")
     sys.stdout.write(f"{report.json()}\n")
     return 0 if report.clean else 1
 
 
-async def _audit(options: Options) -> Report:
-    cluster = Cluster()
+def _cannot(*reasons: str) -> int:
+    sys.stderr.writelines(f"audit: {reason}\n" for reason in reasons)
+    return 2
+
+
+def _options(asked: argparse.Namespace) -> Options:
+    return Options(
+        questions=0 if asked.no_questions else asked.questions,
+        seed=asked.seed,
+        patience=timedelta(seconds=asked.patience),
+        stores=asked.stores,
+    )
+
+
+async def _audit(cluster: Cluster, options: Options) -> Report:
     async with Logs(cluster) as logs:
         return await Audit(logs, cluster, options).run()
 
 
-async def _show(places: list[str], keys: list[str]) -> int:
-    async with Logs(Cluster()) as logs:
+async def _show(cluster: Cluster, places: list[str], keys: list[str]) -> int:
+    async with Logs(cluster) as logs:
         for tp, offset in map(parse, places):
             for line in await at(logs, tp, offset, keys):
                 sys.stdout.write(f"{line}\n")

@@ -4,6 +4,7 @@ from dataclasses import fields
 from typing import Any
 
 import orjson
+from pydantic import ValidationError
 
 from agents.aggregate import Aggregate
 from agents.store import Store
@@ -71,11 +72,15 @@ class Fold:
 
     def _read(self, key: str, place: int, stored: bytes) -> Any:
         """Read a row; what a newer worker put into it is handed on as it is."""
-        row = self._aggregate.adapters[place].validate_json(stored)
+        adapter = self._aggregate.adapters[place]
+        try:
+            return adapter.validate_json(stored, extra="forbid")
+        except ValidationError:
+            row = adapter.validate_json(stored)
         known = {field.name for field in fields(row)}
-        found = orjson.loads(stored)
-        if not found.keys() <= known:
-            self._unknown[key] = {n: v for n, v in found.items() if n not in known}
+        unknown = {n: v for n, v in orjson.loads(stored).items() if n not in known}
+        if unknown:  # else it is inside a part of the row, and not handed on
+            self._unknown[key] = unknown
         return row
 
     def _json(self, key: str, place: int) -> bytes:

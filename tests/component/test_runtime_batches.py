@@ -141,6 +141,21 @@ async def test_what_a_newer_worker_put_into_a_row_is_handed_on_by_an_older_one(
     assert shelves[-1] == newer.replace(b'"1":5', b'"1":7')
 
 
+async def test_a_row_with_something_newer_inside_one_of_its_parts_stays_a_row(
+    bench: Bench, orders: Serving
+):
+    one = order_id(7, "key:a")
+    order = Order(one, 7, "key:a", {1: 2}, (Step(Status.NEW, NOON, "me"),))
+    row = ORDER.adapters[0].dump_json(order)
+    newer = row.replace(b'"by":"me"', b'"by":"me","why":"newer"')
+    orders.store.put(record(CREATE).partition, {str(one).encode(): newer}, 0)
+    await orders.read(StockReserved(order_id=one, sku=1, reserved=True))
+    await bench.all_arrives()
+    [written] = bench.sent(ROWS)
+    read = ORDER.adapters[0].validate_json(written.value)
+    assert read.status is Status.AWAITING_PAYMENT
+
+
 async def test_a_record_that_kafka_does_not_take_is_the_end(
     bench: Bench, goods: Serving, deaths: list[str]
 ):

@@ -1,5 +1,9 @@
 """How to reach Kafka: what goes together, and what is never repeated."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from pydantic import ValidationError
 
@@ -36,3 +40,19 @@ def test_what_a_cluster_says_of_itself_holds_no_password():
     assert "not to be seen" not in repr(
         Cluster(kafka_security_protocol="SASL_SSL", **LOGIN)
     )
+
+
+@pytest.mark.parametrize(
+    ("program", "exit_code"),
+    [("agents loms", 2), ("gateway", 2), ("agents.audit", 2), ("topics check", 1)],
+)
+def test_each_program_says_in_a_line_what_setting_makes_no_sense(program, exit_code):
+    wrong = {"PARTITIONS": "0", "KAFKA_SASL_PASSWORD": "not to be seen"}
+    words = [sys.executable, "-m", *program.split()]
+    environment = os.environ | wrong
+    ran = subprocess.run(
+        words, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == exit_code
+    [said] = [line for line in ran.stderr.splitlines() if "level=INFO" not in line]
+    assert "event=bad-setting name=partitions why='Input should be greater" in said
