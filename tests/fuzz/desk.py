@@ -27,10 +27,12 @@ AGGREGATES: dict[Topic, Aggregate[Any, Any, Any]] = {
     aggregate.requests: aggregate for aggregate in (CART, ORDER, GOODS)
 }
 SOURCES = (*AGGREGATES, PRODUCT_REQUESTS, ORDER_EVENTS)
+UNDERSTOOD = {topic.name: topic for topic in SOURCES}
 
 _PARTITION = 0
 _BATCH = 100
 _CODECS = 5
+_TOLD = 2000
 
 
 class _Rows(dict[tuple[int, bytes], bytes]):
@@ -96,6 +98,9 @@ class Worker:
         said = Said(self._topic)
         for message in messages:
             said.say(message, received)
+        for letter in (*said.commands, *said.rest):
+            if letter.topic in UNDERSTOOD:
+                UNDERSTOOD[letter.topic].decode(letter.value)
         rows = fold.written().items()
         self._rows.update({(_PARTITION, key): value for key, value in rows})
 
@@ -111,7 +116,11 @@ def run(name: str, seed: int, number: int) -> Counter[str]:
     for batch in _batches(Fuzzer(seed).records(topic.name, number)):
         read = _through_the_wire(topic, batch, offset)
         for sent, record in zip(batch, read, strict=True):
-            worker.take(sent, record)
+            try:
+                worker.take(sent, record)
+            except Exception as wrong:
+                wrong.add_note(f"seed {seed}: {str(record)[:_TOLD]}")
+                raise
         offset += len(batch)
     return worker.fates
 

@@ -8,9 +8,13 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, NamedTuple
 
+from schemas.order import order_id
+
 Header = tuple[str, bytes | None]
 
-SKUS, USERS, ORDERS = (1, 2, 3), (1, -5, 2**63 - 1), (4097, 8194, -1)
+# Of each some have their owner in the first of two partitions.
+SKUS, USERS, KEYS = (1, 2, 2**32 - 1), (1, 2, -6, 2**63 - 1), ("a", "b", "c")
+ORDERS = (-1, *(order_id(user, f"key:{key}") for user in USERS for key in KEYS))
 _EVENT = {"type": "orderStatusChanged", "orderID": 4097, "user": 1, "status": "new"}
 _EVENT |= {"items": [], "at": "2026-01-01T00:00:00Z"}
 VALID: dict[str, tuple[dict[str, Any], ...]] = {
@@ -21,7 +25,13 @@ VALID: dict[str, tuple[dict[str, Any], ...]] = {
         {"type": "purchase", "user": 1},
         {"type": "purchases", "user": -5},
         {"type": "stockChecked", "user": 1, "sku": 1, "count": 2, "available": 9},
-        {"type": "orderSettled", "user": 1, "purchase": "a", "orderID": 1, "status": "new"},
+        {
+            "type": "orderSettled",
+            "user": 1,
+            "purchase": "key:a",
+            "orderID": 1,
+            "status": "new",
+        },
     ),
     "order.requests": (
         {"type": "createOrder", "user": 1, "items": [{"sku": 1, "count": 2}]},
@@ -170,6 +180,8 @@ class Fuzzer:
         return self._random.choice(keys)
 
     def _headers(self) -> tuple[Header, ...]:
+        if self._random.random() < 0.4:
+            return (("idempotency-key", self._random.choice(KEYS).encode()),)
         number = self._random.choice([0, 0, 0, 0, 0, 1, 2, 5])
         return tuple(self._header() for _ in range(number))
 
@@ -181,4 +193,6 @@ class Fuzzer:
         return (RawName(name) if self._random.random() < 0.05 else name), value
 
     def _time(self) -> int:
-        return self._random.choice([0, 1_790_000_000_000, 2**53, -1, 2**62])
+        if self._random.random() < 0.95:
+            return 1_790_000_000_000 + self._random.randrange(2_000_000)
+        return self._random.choice([0, 2**53, -1, 2**62])
