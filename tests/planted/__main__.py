@@ -144,7 +144,7 @@ def judge(exit_code: int | None, said: str, test: str) -> tuple[Fate, str]:
         return Fate.UNKNOWN, f"no end within {PATIENCE_SECONDS:.0f} s"
     if exit_code == pytest.ExitCode.OK and re.search(r"^\d+ passed", said, re.MULTILINE):
         return Fate.MISSED, "passed"
-    failed = re.search(rf"^FAILED {re.escape(test)}(\[.*\])?( - .*)?$", said, re.MULTILINE)
+    failed = re.search(rf"^FAILED {re.escape(test)}(\[.*?\])?( - .*)?$", said, re.MULTILINE)
     if exit_code != pytest.ExitCode.TESTS_FAILED or failed is None:
         return Fate.UNKNOWN, f"pytest ended with {exit_code}:\n{said[-_TOLD:]}"
     return Fate.NOTICED, (failed[2] or "").removeprefix(" - ")

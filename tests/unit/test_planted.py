@@ -55,3 +55,7 @@ FAILED = f"FAILED {TEST}"
 )
 def test_only_the_named_test_itself_can_notice_a_bug(exit_code, said, fate):
     assert judge(exit_code, said, TEST)[0] is fate
+
+
+def test_why_it_failed_is_told():
+    assert judge(1, f"{FAILED}[a[1]-b] - assert []\n", TEST)[1] == "assert []"
