@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from enum import StrEnum
 from functools import cache
 from importlib import import_module
@@ -126,9 +127,9 @@ def _try(copy: Path, test: str) -> tuple[Fate, str]:
     process.start()
     process.join(PATIENCE_SECONDS)
     exit_code = process.exitcode
-    if exit_code is None:
-        os.killpg(process.pid, signal.SIGKILL)  # with all that the test has started
-        process.join()
+    with suppress(ProcessLookupError):  # nothing that the test has started is left
+        os.killpg(process.pid, signal.SIGKILL)
+    process.join()
     return judge(exit_code, said.read_text(), test)
 
 
