@@ -12,6 +12,7 @@ from gateway.app import Gateway
 from gateway.body import Intake
 from gateway.bus import Bus
 from gateway.correlator import Correlator
+from gateway.pulse import NotLetIn
 from gateway.server import serving
 from gateway.settings import Settings
 from topics import eventloop
@@ -50,10 +51,16 @@ def main() -> int:
     eventloop.install()
     try:
         asyncio.run(run(settings, cluster))
-    except* OSError as errors:
-        log.critical("event=cannot-serve error=%r", str(errors.exceptions[0]))
+    except* (OSError, NotLetIn) as errors:
+        log.critical("event=cannot-serve error=%r", str(_first(errors)))
         status = 1
     return status
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 if __name__ == "__main__":

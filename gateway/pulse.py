@@ -10,10 +10,16 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
+from topics.connection import refusal
+
 INTERVAL = timedelta(milliseconds=200)
 PATIENCE = timedelta(milliseconds=1500)
 
 log = logging.getLogger(__name__)
+
+
+class NotLetIn(Exception):  # noqa: N818 -- what Kafka says, not what we did
+    """Kafka is there, but not for us."""
 
 
 class Pulse:
@@ -39,7 +45,11 @@ class Pulse:
         return self.beats and monotonic() - self._since > time.total_seconds()
 
     async def run(self) -> None:
-        """Keep asking until cancelled."""
+        """Keep asking until cancelled.
+
+        Raises:
+            NotLetIn: at the first contact; later on, whoever rotates passwords is awaited.
+        """
         while True:
             client = AIOKafkaClient(**self._options)
             try:
@@ -48,6 +58,8 @@ class Pulse:
                 await _ask_until_it_fails(client)
             except (KafkaError, TimeoutError):
                 self._tell(beats=False)
+                if not self._since and (why := await refusal(self._options)):
+                    raise NotLetIn(why) from None
                 await asyncio.sleep(INTERVAL.total_seconds())
             finally:
                 await client.close()

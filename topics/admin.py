@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from topics.catalog import TOPICS
 from topics.cluster import Cluster
+from topics.connection import refusal
 from topics.topic import Kind, Topic
 
 LEADERS_SECONDS = 30.0
@@ -36,6 +37,10 @@ _OWNED = (Kind.REQUESTS, Kind.EVENTS, Kind.CHANGELOG)
 
 class TopicsError(Exception):
     """The topics can't be brought into line; the message says why, in one line."""
+
+
+class NotLetInError(TopicsError):
+    """Kafka is there, but not for us: a wrong password, an unknown certificate."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,10 @@ async def _admin(cluster: Cluster) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.start()
         yield admin
     except (KafkaError, OSError) as error:
+        if why := await refusal(cluster.client_options()):
+            raise NotLetInError(
+                f"Kafka at {cluster.kafka} does not let us in: {why}"
+            ) from error
         raise TopicsError(f"Kafka at {cluster.kafka}: {error}") from error
     finally:
         await admin.close()

@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from agents.worker.failstop import die
-from topics.admin import TopicsError, cluster_id, misparted
+from topics.admin import NotLetInError, TopicsError, cluster_id, misparted
 from topics.cluster import Cluster
 
 _FIRST_PAUSE_SECONDS = 0.25
@@ -17,7 +17,8 @@ async def first_contact(cluster: Cluster) -> str:
     """Return the cluster's id once it answers; that may take a night.
 
     A worker that was told another number of partitions than the topics have is ended: it
-    would take others for the owners of its records than all its fellows do.
+    would take others for the owners of its records than all its fellows do. So is one that
+    Kafka does not let in: no waiting helps against a wrong password.
     """
     pause = _FIRST_PAUSE_SECONDS
     while True:
@@ -25,6 +26,8 @@ async def first_contact(cluster: Cluster) -> str:
             for line in await misparted(cluster):
                 die("PARTITIONS is wrong here: %s", line)
             return await cluster_id(cluster)
+        except NotLetInError as error:
+            die("%s", error)
         except TopicsError as error:
             log.warning("waiting, %s", error)
         await asyncio.sleep(pause)
