@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.doors import Door, HttpDoor, KafkaDoor
+from tests.e2e.guarded import ADMIN, REPLIES, GuardedShop
 from tests.e2e.kafka import Kafka
 from tests.e2e.people import Fresh
 from tests.e2e.products import Products
@@ -106,3 +107,31 @@ async def products(running: Shop) -> AsyncIterator[Products]:
     levers = Products(running.control)
     yield levers
     await levers.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GuardedShop]:
+    """Another shop, which lets in only whom it knows."""
+    shop = GuardedShop(tmp_path_factory.mktemp("guarded"))
+    try:
+        await shop.start()
+        yield shop
+    finally:
+        await shop.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def admin(guarded: GuardedShop) -> AsyncIterator[Kafka]:
+    """Who may do everything there; has made the customer's reply topic."""
+    kafka = Kafka(guarded.cluster_of(ADMIN), REPLIES)
+    await kafka.start()
+    yield kafka
+    await kafka.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def guarded_http(guarded: GuardedShop) -> AsyncIterator[HttpDoor]:
+    """A gateway of that shop."""
+    door = HttpDoor(guarded.gateways[0])
+    yield door
+    await door.close()

@@ -1,0 +1,171 @@
+"""A shop on a broker that lets nobody in unknown: TLS, SCRAM, and only what is granted.
+
+Each process is a user of its own. The broker writes down every right that is used.
+"""
+
+import re
+from pathlib import Path
+from secrets import token_hex
+
+import trustme
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import CreateAclsRequest
+from cryptography.hazmat.primitives import serialization
+
+from agents.local.processes import Process, Tier
+from tests.e2e.shop import Shop
+from topics.access import GATEWAY, OPERATOR, SERVICES, Acl, Operation, acls
+from topics.admin import create
+from topics.cluster import Cluster
+
+ADMIN = "admin"
+CUSTOMER = "customer"
+REPLIES = f"{CUSTOMER}.replies"
+STRANGER = "stranger"
+"""Somebody with a password and without any right."""
+
+_BROKER = "broker"
+_USERS = (ADMIN, OPERATOR, GATEWAY, *(s.name for s in SERVICES), CUSTOMER, STRANGER)
+_JVM = (
+    "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dshop.authorizer.log=debug"
+    " -Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=debug"
+)
+_USED = re.compile(
+    r"Principal = User:(\S+) is Allowed operation = (READ|WRITE|CREATE|ALTER_CONFIGS)"
+    r" .* resource = (Topic|Group):LITERAL:(\S+) "
+)
+
+# Kafka's own numbers.
+_RESOURCES = {"topic": 2, "group": 3}
+_OPERATIONS = {
+    Operation.READ: 3,
+    Operation.WRITE: 4,
+    Operation.CREATE: 5,
+    Operation.DESCRIBE: 8,
+    Operation.ALTER_CONFIGS: 11,
+}
+_LITERAL, _ALLOW = 3, 3
+
+
+class GuardedShop(Shop):
+    """The shop behind TLS; its own `cluster` is the operator's."""
+
+    def __init__(self, directory: Path) -> None:
+        self.passwords = {user: f"pw-{token_hex(8)}" for user in _USERS}
+        self.authority = directory / "authority.pem"
+        self._certificate = directory / "broker.pem"
+        _certify(self.authority, self._certificate)
+        super().__init__(directory)
+        self.cluster = self.cluster_of(OPERATOR)
+
+    def cluster_of(self, user: str, password: str | None = None) -> Cluster:
+        """Return the cluster as a user reaches it, with his or with another password."""
+        return Cluster(
+            kafka=self.kafka,
+            kafka_security_protocol="SASL_SSL",
+            kafka_sasl_username=user,
+            kafka_sasl_password=password or self.passwords[user],
+            kafka_ssl_cafile=str(self.authority),
+        )
+
+    def adapted(self, what: Process) -> Process:
+        """Return a process with what it needs to come in, or to keep others out."""
+        what = super().adapted(what)
+        if what.tier is Tier.KAFKA:
+            settings = tuple(f"--set={name}={text}" for name, text in self._doors())
+            users = " ".join(f"{user}={word}" for user, word in self.passwords.items())
+            own = {"KAFKA_USERS": users, "KAFKA_JVM_OPTIONS": _JVM}
+            return Process(what.name, (*what.command, *settings), own, what.tier)
+        user = what.name.rpartition("-")[0]
+        own = what.environment | self._login(user) if user in self.passwords else {}
+        return Process(what.name, what.command, own, what.tier)
+
+    async def prepare(self) -> None:
+        """Grant what the catalogue says that each user needs, and make the topics."""
+        await self._grant(acls([CUSTOMER]))
+        await create(self.cluster)
+
+    def rights_used(self) -> set[Acl]:
+        """Return all rights that anybody but the administrator has made use of."""
+        log = self["kafka"].log.read_text(errors="replace")
+        return {
+            Acl(user, _operation(operation), resource.lower(), name)
+            for user, operation, resource, name in _USED.findall(log)
+            if user not in (ADMIN, _BROKER)
+        }
+
+    async def _grant(self, rights: list[Acl]) -> None:
+        admin = AIOKafkaAdminClient(**self.cluster_of(ADMIN).client_options())
+        await admin.start()
+        for acl in rights:
+            request = CreateAclsRequest(
+                _RESOURCES[acl.resource],
+                acl.name,
+                _LITERAL,
+                f"User:{acl.user}",
+                "*",
+                _OPERATIONS[acl.operation],
+                _ALLOW,
+            )
+            answer = await admin._send_to_controller(request)  # noqa: SLF001 -- no other
+            assert not answer.creation_responses[0][0], answer
+        await admin.close()
+
+    def _login(self, user: str) -> dict[str, str]:
+        return {
+            "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "KAFKA_SASL_USERNAME": user,
+            "KAFKA_SASL_PASSWORD": self.passwords[user],
+            "KAFKA_SSL_CAFILE": str(self.authority),
+        }
+
+    def _doors(self) -> list[tuple[str, str]]:
+        port, paper = self.local.kafka_port, str(self._certificate)
+        listener = "listener.name"
+        return [
+            (
+                "listeners",
+                f"SASL_SSL://127.0.0.1:{port},CONTROLLER://127.0.0.1:{port + 1}",
+            ),
+            ("advertised.listeners", f"SASL_SSL://127.0.0.1:{port}"),
+            ("listener.security.protocol.map", "SASL_SSL:SASL_SSL,CONTROLLER:SSL"),
+            ("inter.broker.listener.name", "SASL_SSL"),
+            ("sasl.enabled.mechanisms", "SCRAM-SHA-512"),
+            ("sasl.mechanism.inter.broker.protocol", "SCRAM-SHA-512"),
+            (f"{listener}.sasl_ssl.scram-sha-512.sasl.jaas.config", self._jaas()),
+            (f"{listener}.controller.ssl.client.auth", "required"),
+            ("ssl.principal.mapping.rules", "RULE:.*CN=([^,]+).*/$1/"),
+            *(("ssl.keystore.type", "PEM"), ("ssl.keystore.location", paper)),
+            ("ssl.truststore.type", "PEM"),
+            ("ssl.truststore.location", str(self.authority)),
+            (
+                "authorizer.class.name",
+                "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            ),
+            ("super.users", f"User:{ADMIN};User:{_BROKER}"),
+        ]
+
+    def _jaas(self) -> str:
+        module = "org.apache.kafka.common.security.scram.ScramLoginModule"
+        password = self.passwords[ADMIN]
+        return f'{module} required username="{ADMIN}" password="{password}";'
+
+
+def _certify(authority: Path, certificate: Path) -> None:
+    """Write an authority's certificate, and a key with a certificate for the broker."""
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(authority)
+    issued = ca.issue_cert("127.0.0.1", common_name=_BROKER)
+    key = serialization.load_pem_private_key(issued.private_key_pem.bytes(), None)
+    words = key.private_bytes(  # the only form that Kafka reads
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    chain = b"".join(pem.bytes() for pem in issued.cert_chain_pems)
+    certificate.write_bytes(words + chain)
+
+
+def _operation(said: str) -> Operation:
+    names = {operation.upper(): operation for operation in Operation}
+    return names[said.replace("_", "")]

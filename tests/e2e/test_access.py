@@ -1,0 +1,244 @@
+"""Only who is known comes in, and may do only what he needs: TLS, SCRAM, and rights."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
+from aiokafka.protocol.fetch import FetchRequest
+
+from agents.worker.failstop import EXIT_CODE
+from tests.e2e.doors import HttpDoor, letter
+from tests.e2e.guarded import ADMIN, CUSTOMER, REPLIES, STRANGER, GuardedShop
+from tests.e2e.kafka import CORRELATION_ID, REPLY_TOPIC, Kafka, Letter
+from tests.e2e.scenes import receive, status
+from tests.e2e.waiting import until
+from topics.access import GATEWAY, OPERATOR, SERVICES, Operation, acls
+from topics.admin import create
+from topics.broker.embedded import answers
+from topics.catalog import TOPICS
+from topics.cluster import Cluster
+from topics.topic import Kind
+
+SKU, USER = 1076963, 7
+GIVES_UP_SECONDS = 30
+
+
+@asynccontextmanager
+async def customer(
+    guarded: GuardedShop,
+) -> AsyncIterator[Callable[[Letter], Awaitable[dict]]]:
+    """Whoever has a Kafka client; asks, and is answered in his own topic."""
+    options = guarded.cluster_of(CUSTOMER).client_options()
+    consumer = AIOKafkaConsumer(
+        REPLIES, **options, group_id=CUSTOMER, auto_offset_reset="earliest"
+    )
+    async with AIOKafkaProducer(**options) as producer, consumer:
+
+        async def ask(sent: Letter) -> dict:
+            headers = [(REPLY_TOPIC, REPLIES.encode()), (CORRELATION_ID, b"mine")]
+            await producer.send_and_wait(
+                sent.topic, sent.value, key=sent.key, headers=headers
+            )
+            async with asyncio.timeout(GIVES_UP_SECONDS):
+                return json.loads((await consumer.getone()).value)
+
+        yield ask
+
+
+async def _story(http: HttpDoor) -> None:
+    await receive(http, SKU, 10)
+    await http.do("addToCart", user=USER, sku=SKU, count=2)
+    assert (await http.do("listCart", user=USER))["totalPrice"] == 2 * 2202
+    order = (await http.do("purchase", user=USER))["orderID"]
+    await http.do("orderPayed", orderID=order)
+    assert await status(http, order) == "paid"
+
+
+async def test_the_story_passes_through_a_broker_that_asks_who_you_are(
+    guarded: GuardedShop, guarded_http: HttpDoor
+):
+    await _story(guarded_http)
+
+
+async def test_a_customer_is_served_over_kafka_in_a_topic_of_his_own(
+    guarded: GuardedShop, admin: Kafka
+):
+    async with customer(guarded) as ask:
+        for sku, count in ((SKU, 2), (1148162, 1)):
+            body = {"sku": sku, "warehouseID": 1, "count": count}
+            assert await ask(letter("receiveStock", body)) == {"type": "done"}
+        body = {"user": 8, "items": [{"sku": SKU, "count": 1}]}
+        placed = await ask(letter("createOrder", body))
+        assert placed["type"] == "orderPlaced"
+        body = {"user": 8, "sku": SKU, "count": 1}
+        assert await ask(letter("addToCart", body)) == {"type": "done"}
+        assert (await ask(letter("listCart", {"user": 8})))["totalPrice"] == 2202
+
+
+@pytest.mark.parametrize("user", [STRANGER, CUSTOMER])
+async def test_who_has_no_right_to_it_can_neither_write_nor_read(
+    guarded: GuardedShop, user: str
+):
+    options = guarded.cluster_of(user).client_options()
+    for topic in ("loms-stock-changelog", "gateway.replies", "cart.dlq", "order.events"):
+        async with AIOKafkaProducer(**options) as producer:
+            with pytest.raises(TopicAuthorizationFailedError):
+                await producer.send_and_wait(topic, b"mine now", key=b"1")
+    client = AIOKafkaClient(**options)
+    await client.bootstrap()
+    for topic in ("cart.requests", "gateway.replies", "loms-orders-changelog"):
+        assert await _fetch(client, topic) == TopicAuthorizationFailedError.errno
+    await client.close()
+
+
+async def _fetch(client: AIOKafkaClient, topic: str) -> int:
+    """Fetch from a partition's beginning; return what the broker says to that.
+
+    aiokafka's consumer has no word for it: it finds no leader, and looks on for ever.
+    """
+    wanted = [(topic, [(0, 0, 2**20)])]
+    request = FetchRequest(100, 1, 2**20, 0, wanted)
+    answer = await client.send(client.get_random_node(), request)
+    [(_, [(_, code, *_)])] = answer.topics
+    return code
+
+
+async def test_nobody_joins_the_group_of_a_service(guarded: GuardedShop):
+    options = guarded.cluster_of(CUSTOMER).client_options()
+    consumer = AIOKafkaConsumer(REPLIES, **options, group_id="checkout")
+    with pytest.raises(GroupAuthorizationFailedError):
+        async with consumer:
+            await consumer.getone()
+
+
+async def test_a_broker_with_a_certificate_for_another_name_is_not_spoken_to(
+    guarded: GuardedShop,
+):
+    known = guarded.cluster_of(ADMIN)
+    assert await answers(**known.client_options())
+    by_another_name = known.model_copy(
+        update={"kafka": known.kafka.replace("127.0.0.1", "localhost")}
+    )
+    assert not await answers(**by_another_name.client_options())
+
+
+@pytest.mark.parametrize("service", [service.name for service in SERVICES])
+def test_a_worker_with_a_wrong_password_says_so_and_ends(
+    guarded: GuardedShop, service: str, tmp_path: Path
+):
+    cluster = guarded.cluster_of(service, "a-wrong-password")
+    ran = _run("agents", cluster, service, STATE_DIR=str(tmp_path))
+    assert ran.returncode == EXIT_CODE
+    _says_why_once(ran.stdout + ran.stderr, "CRITICAL")
+
+
+def test_a_gateway_with_a_wrong_password_says_so_and_ends(guarded: GuardedShop):
+    cluster = guarded.cluster_of(GATEWAY, "a-wrong-password")
+    ran = _run("gateway", cluster, GATEWAY_PORT="0")
+    assert ran.returncode == 1
+    _says_why_once(ran.stdout + ran.stderr, "CRITICAL")
+
+
+@pytest.mark.parametrize("command", ["create", "check"])
+def test_who_makes_the_topics_with_a_wrong_password_is_told_so(
+    guarded: GuardedShop, command: str
+):
+    ran = _run("topics", guarded.cluster_of(OPERATOR, "a-wrong-password"), command)
+    assert ran.returncode == 1
+    _says_why_once(ran.stdout + ran.stderr, "topics: ")
+
+
+def _says_why_once(said: str, mark: str) -> None:
+    [line] = [line for line in said.splitlines() if mark in line]
+    assert "Authentication failed" in line
+    assert "Traceback" not in said
+    assert "a-wrong-password" not in said
+
+
+def _run(
+    module: str, cluster: Cluster, *words: str, **different: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", module, *words],
+        env=os.environ | _environment(cluster) | different,
+        capture_output=True,
+        text=True,
+        timeout=GIVES_UP_SECONDS,
+        check=False,
+    )
+
+
+def _environment(cluster: Cluster) -> dict[str, str]:
+    return {
+        "KAFKA": cluster.kafka,
+        "PARTITIONS": str(cluster.partitions),
+        "KAFKA_SECURITY_PROTOCOL": cluster.kafka_security_protocol,
+        "KAFKA_SASL_USERNAME": cluster.kafka_sasl_username,
+        "KAFKA_SASL_PASSWORD": cluster.kafka_sasl_password.get_secret_value(),
+        "KAFKA_SSL_CAFILE": cluster.kafka_ssl_cafile,
+    }
+
+
+async def test_each_right_of_the_list_is_needed_and_no_other_one_is(
+    guarded: GuardedShop, admin: Kafka, guarded_http: HttpDoor
+):
+    await _story(guarded_http)
+    for worker in ("checkout-1", "loms-1", "notifications-1"):
+        await guarded[worker].crash()  # the next one reads its table from the changelog
+    await guarded.serves()
+    await _have_settings_changed(guarded)
+    await _misplace_a_record_everywhere(admin)
+    await _poison_everything_with_each_reply_topic(admin)
+    wanted = {a for a in acls([CUSTOMER]) if a.operation is not Operation.DESCRIBE}
+    await until(lambda: guarded.rights_used() >= wanted, "all rights are used", 30)
+    assert guarded.rights_used() == wanted
+
+
+async def _have_settings_changed(guarded: GuardedShop) -> None:
+    strange = {"retention.ms": "3600001", "segment.bytes": str(2**20)}
+    admin = AIOKafkaAdminClient(**guarded.cluster_of(ADMIN).client_options())
+    await admin.start()
+    await admin.alter_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, t.name, strange) for t in TOPICS]
+    )
+    await admin.close()
+    changed = await create(guarded.cluster)
+    assert changed == [f"{topic.name}: settings changed" for topic in TOPICS]
+
+
+async def _misplace_a_record_everywhere(admin: Kafka) -> None:
+    """Send what is valid to each partition; most are not that of its owner."""
+    event = {"type": "orderStatusChanged", "orderID": 1, "user": 1, "status": "new"}
+    event |= {"items": [], "at": "2026-01-01T00:00:00Z"}
+    priced = {"type": "priceCart", "user": 1, "items": [{"sku": SKU, "count": 1}]}
+    for sent in (
+        letter("listCart", {"user": 1}),
+        letter("listOrder", {"orderID": 1}),
+        letter("stocks", {"sku": 1}),
+        Letter("product.requests", json.dumps(priced).encode()),
+        Letter("order.events", json.dumps(event).encode()),
+    ):
+        for partition in range(admin.partitions):
+            await admin.send(
+                Letter(sent.topic, sent.value, headers=sent.headers, partition=partition)
+            )
+
+
+async def _poison_everything_with_each_reply_topic(admin: Kafka) -> None:
+    replies = [topic.name for topic in TOPICS if topic.kind is Kind.REPLIES]
+    for topic in (topic.name for service in SERVICES for topic in service.serves):
+        for reply_topic in (*replies, REPLIES):
+            await admin.send(
+                Letter(topic, b"poison", headers=((REPLY_TOPIC, reply_topic.encode()),))
+            )
