@@ -106,13 +106,14 @@ class Kafka:
         await self._consumer.stop()
         await self.producer.stop()
 
-    async def create(self, topic: str, partitions: int = 2) -> None:
-        """Create a topic of ours."""
+    async def create(self, topic: str, partitions: int = 2, **config: str) -> None:
+        """Create a topic of ours, with settings perhaps (a dot is a `_` in their names)."""
         admin = AIOKafkaAdminClient(**self._cluster.client_options())
         await admin.start()
         copies = self._cluster.kafka_replication
-        durability = self._cluster.durability
-        wanted = NewTopic(topic, partitions, copies, topic_configs=durability)
+        different = {name.replace("_", "."): value for name, value in config.items()}
+        settings = self._cluster.durability | different
+        wanted = NewTopic(topic, partitions, copies, topic_configs=settings)
         await admin.create_topics([wanted])
         await admin.close()
 
