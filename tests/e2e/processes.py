@@ -52,6 +52,11 @@ class Unit:
         return self._process is not None and self._process.returncode is None
 
     @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    @property
     def state_dir(self) -> Path:
         """Where a worker keeps its local rows."""
         return Path(self.what.environment["STATE_DIR"])

@@ -1,0 +1,111 @@
+"""A shop under a small, steady load, and what each of its processes takes of memory.
+
+    python -m tests.bench.soak [--minutes 10] [--rate 20]
+
+What grows minute by minute under a load that does not grow will not stop growing.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import tempfile
+import time
+from itertools import count
+from pathlib import Path
+
+from tests.e2e.doors import HttpDoor
+from tests.e2e.people import Fresh
+from tests.e2e.processes import Unit
+from tests.e2e.scenes import receive
+from tests.e2e.shop import Shop
+
+MINUTE_SECONDS = 60.0
+GOODS = 2**40
+_RESIDENT = re.compile(r"VmRSS:\s+(\d+) kB")
+_FIRST_USER = 1_000_000_001
+
+
+class Soak:
+    """Shoppers who come in at a steady rate, each with one story.
+
+    Args:
+        door: they all take.
+        rate: stories begun a second.
+
+    Attributes:
+        seconds: how long each story took that has ended.
+    """
+
+    def __init__(self, door: HttpDoor, rate: float) -> None:
+        self._door = door
+        self._rate = rate
+        self._users = count(_FIRST_USER)
+        self._product, _ = Fresh().product()
+        self.seconds: list[float] = []
+
+    async def run(self, minutes: int, shop: Shop) -> list[dict[str, int]]:
+        """Let them in; return what each process takes at the end of each minute, in MB."""
+        await receive(self._door, self._product, GOODS)
+        memory = []
+        for minute in range(minutes):
+            await self._minute()
+            memory.append({unit.name: resident(unit) for unit in running(shop)})
+            self._tell(minute + 1, memory[-1])
+        return memory
+
+    async def _minute(self) -> None:
+        self.seconds.clear()
+        ends = time.monotonic() + MINUTE_SECONDS
+        async with asyncio.TaskGroup() as shoppers:
+            while time.monotonic() < ends:
+                shoppers.create_task(self._story(next(self._users)))
+                await asyncio.sleep(1 / self._rate)
+
+    async def _story(self, user: int) -> None:
+        began = time.monotonic()
+        await self._door.do("addToCart", user=user, sku=self._product, count=1)
+        await self._door.do("listCart", user=user)
+        order = (await self._door.do("purchase", user=user))["orderID"]
+        await self._door.do("orderPayed", orderID=order)
+        self.seconds.append(time.monotonic() - began)
+
+    def _tell(self, minute: int, memory: dict[str, int]) -> None:
+        p99 = sorted(self.seconds)[len(self.seconds) * 99 // 100]
+        taken = "  ".join(f"{name} {megabytes}" for name, megabytes in memory.items())
+        stories = f"{len(self.seconds)} stories, p99 {p99 * 1000:.0f} ms"
+        print(f"minute {minute}: {stories}; MB: {taken}", flush=True)
+
+
+def running(shop: Shop) -> list[Unit]:
+    """Return the processes that there are now."""
+    return [unit for unit in shop.units.values() if unit.runs]
+
+
+def resident(unit: Unit) -> int:
+    """Return how much memory a process takes, in MB."""
+    status = Path(f"/proc/{unit.pid}/status").read_text()
+    return int(_RESIDENT.findall(status)[0]) // 1024
+
+
+async def main() -> None:
+    """Soak, tell minute by minute, and print a JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=int, default=10)
+    parser.add_argument("--rate", type=float, default=20.0)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        shop = Shop(Path(directory) / "shop")
+        door = HttpDoor(shop.gateways[0])
+        try:
+            await shop.start()
+            memory = await Soak(door, asked.rate).run(asked.minutes, shop)
+        finally:
+            await door.close()
+            await shop.stop()
+    grown = {name: memory[-1][name] - memory[0][name] for name in memory[0]}
+    print(json.dumps({"soak": asked.minutes, "rate": asked.rate, "grown_mb": grown}))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
