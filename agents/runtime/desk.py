@@ -2,7 +2,14 @@
 
 from aiokafka.structs import ConsumerRecord
 
-from agents.runtime.inbox import MAX_KEY, Poison, Received, converse, receive
+from agents.runtime.inbox import (
+    MAX_KEY,
+    Conversation,
+    Poison,
+    Received,
+    converse,
+    receive,
+)
 from agents.runtime.outbox import Said
 from agents.worker.press import partition_of
 from schemas.contract import Code, Refused
@@ -30,23 +37,28 @@ class Desk:
             about the record has been said, and the next one can be served (R6, R7).
         """
         conversation = converse(record)
-        key = record.key if len(record.key or b"") <= MAX_KEY else None
-        if conversation.refused_topic is not None:
-            text = f"no reply topic of callers: {conversation.refused_topic[:300]}"
-            if self._topic in DEFAULT_REPLIES:
-                said.reply(Refused(code=Code.BAD_REQUEST, text=text), conversation, key)
-            else:  # a fact: nobody looks for an answer to it, and it must not vanish
-                said.bury(record, text)
-            return None
+        refused = conversation.refused_topic
         try:
             received = receive(self._topic, record, conversation)
         except Poison as poison:
             said.bury(record, str(poison))
-            if conversation.reply_topic is not None:
-                no = Refused(code=Code.BAD_REQUEST, text=str(poison))
-                said.reply(no, conversation, key)
+            if conversation.reply_topic is not None or refused is not None:
+                self._refuse(str(poison), record, conversation, said)
+            return None
+        if refused is not None:
+            text = f"no reply topic of callers: {refused[:300]}"
+            if self._topic in DEFAULT_REPLIES:
+                self._refuse(text, record, conversation, said)
+            else:  # a fact: nobody looks for an answer to it, and it must not vanish
+                said.bury(record, text)
             return None
         if partition_of(received.key, self._partitions) != record.partition:
             said.forward(record, received)
             return None
         return received
+
+    def _refuse(
+        self, text: str, record: ConsumerRecord, conversation: Conversation, said: Said
+    ) -> None:
+        key = record.key if len(record.key or b"") <= MAX_KEY else None
+        said.reply(Refused(code=Code.BAD_REQUEST, text=text), conversation, key)

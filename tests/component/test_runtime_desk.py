@@ -111,6 +111,18 @@ async def test_a_reply_topic_that_is_none_is_never_written_to(
     assert bench.logs.keys() == {REPLIES}
 
 
+async def test_poison_with_a_reply_topic_that_is_none_is_a_dead_letter_as_well(
+    bench: Bench, goods: Serving
+):
+    headers = [("kafka_replyTopic", b"cart.requests")]
+    await goods.read(record(b"poison", partition=OWNER, headers=headers))
+    await bench.all_arrives()
+    [dead] = bench.sent(DEAD)
+    assert dead.value == b"poison"
+    assert types(bench.sent(REPLIES)) == ["refused"]
+    assert bench.logs.keys() == {DEAD, REPLIES}
+
+
 async def test_a_reply_carries_what_the_caller_knows_it_by(bench: Bench, goods: Serving):
     headers = [
         ("kafka_replyTopic", b"gateway.replies"),
