@@ -109,9 +109,9 @@ async def _fill_a_cart(walk: Walk, user: int) -> None:
         {"user": user},
     )
     await walk.call(
-        "More than there is can't be put in; nothing changes.",
+        "What is in no warehouse can't be put in; nothing changes.",
         "/addToCart",
-        {"user": user, "sku": _RECORD, "count": 60000},
+        {"user": user, "sku": _unknown(), "count": 1},
         expect=409,
     )
 
@@ -129,7 +129,7 @@ async def _buy_after_all(walk: Walk, user: int) -> None:
 
 
 async def _meet_the_edges(walk: Walk, user: int) -> None:
-    items = [{"sku": _RECORD, "count": 60000}, {"sku": _CARDS, "count": 1}]
+    items = [{"sku": _CARDS, "count": 1}, {"sku": _unknown(), "count": 1}]
     third = await walk.call(
         "An order that can't be reserved as a whole fails as a whole.",
         "/createOrder",
@@ -142,6 +142,11 @@ async def _meet_the_edges(walk: Walk, user: int) -> None:
         {"type": "stocks", "sku": 1076963},
     )
     tell("\nThat was all of it. Look around: make logs, and the topics above with kcat.")
+
+
+def _unknown() -> int:
+    """Return a sku that nobody ever had: of any other there may be plenty."""
+    return secrets.randbelow(2**32)
 
 
 def _json(value: Any) -> str:  # noqa: ANN401

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -55,10 +56,13 @@ class Make:
             command, env=environment, capture_output=True, text=True, check=False
         )
 
+    def call(self, name: str, **body: int) -> Any:
+        url = f"http://127.0.0.1:{self.gateway_port}/{name}"
+        with urlopen(url, json.dumps(body).encode()) as answer:
+            return json.load(answer)
+
     def stocks(self, sku: int) -> dict[int, int]:
-        url = f"http://127.0.0.1:{self.gateway_port}/stocks"
-        with urlopen(url, json.dumps({"sku": sku}).encode()) as answer:
-            stocks = json.load(answer)["stocks"]
+        stocks = self.call("stocks", sku=sku)["stocks"]
         return {stock["warehouseID"]: stock["count"] for stock in stocks}
 
     def processes(self) -> dict[str, tuple[int, str]]:
@@ -91,7 +95,8 @@ def test_running_it_again_changes_nothing(make: Make):
     assert make.processes() == before
 
 
-def test_the_demo_walks_through_the_whole_story(make: Make):
+def test_the_demo_walks_through_the_whole_story_however_full_the_shelves(make: Make):
+    make.call("receiveStock", sku=2958025, warehouseID=3, count=100_000)
     story = make("demo")
     for topic in ("cart.requests", "order.requests", "stock.requests", "order.events"):
         assert topic in story
