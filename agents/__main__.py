@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
+import uvloop
 from pydantic import ValidationError
 
 from agents.service import Service
 from agents.worker.settings import WorkerSettings
-from topics import eventloop
 from topics.cluster import bad_settings
 
 log = logging.getLogger("agents")
@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("service", choices=SERVICES)
     service = parser.parse_args().service
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
-    eventloop.install()
+    uvloop.install()
     build: Callable[[WorkerSettings], Service] = import_module(
         f"agents.{service}.agent"
     ).build

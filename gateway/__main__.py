@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 
+import uvloop
 from pydantic import ValidationError
 
 from gateway import logs
@@ -15,7 +16,6 @@ from gateway.correlator import Correlator
 from gateway.pulse import NotLetIn
 from gateway.server import serving
 from gateway.settings import Settings
-from topics import eventloop
 from topics.cluster import Cluster, bad_settings
 
 log = logging.getLogger("gateway")
@@ -48,7 +48,7 @@ def main() -> int:
             log.critical(line)
         return 2
     status = 0
-    eventloop.install()
+    uvloop.install()
     try:
         asyncio.run(run(settings, cluster))
     except* (OSError, NotLetIn) as errors:

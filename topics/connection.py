@@ -1,4 +1,4 @@
-"""Connections to brokers: left at once, and asked why they do not come about."""
+"""aiokafka's connections to brokers, mended; and why one does not come about."""
 
 from ssl import SSLCertVerificationError
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from aiokafka import conn
 from aiokafka.errors import (
     IllegalSaslStateError,
+    KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
@@ -20,22 +21,35 @@ NOT_LET_IN = (
 """What waiting does not help against."""
 
 
-class _Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is untyped
-    """Leaves a broker behind TLS without waiting for its goodbye.
+class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is untyped
+    """aiokafka's, fit for uvloop and for TLS."""
 
-    Whoever closes waits for the end of the transport, and that waits up to 30 seconds for
-    what a broker that is about to answer something else does not say. Nothing is lost:
-    requests that are under way have been given up before.
-    """
+    def send(self, *request: Any, **options: Any) -> Any:  # noqa: ANN401
+        """Send a request; fail as the client expects where the connection is just closed.
+
+        For a moment nobody has noticed yet that it is. asyncio's transport then drops what
+        is written to it; uvloop's raises a RuntimeError. Of that aiokafka's metadata task
+        ends without a word, and who waits for a partition's new leader waits for ever.
+        """
+        try:
+            return super().send(*request, **options)
+        except RuntimeError as error:
+            self.close(reason=conn.CloseReason.CONNECTION_BROKEN)
+            raise KafkaConnectionError(f"{self!r}: {error}") from error
 
     def close(self, reason: Any = None, exc: Any = None) -> Any:  # noqa: ANN401
-        """Close the connection, and the socket with it."""
+        """Close the connection, and the socket with it.
+
+        Whoever closes waits for the end of the transport, and that waits up to 30 seconds
+        for the goodbye of a broker behind TLS, which may never come. Nothing is lost:
+        requests that are under way have been given up before.
+        """
         if self._writer is not None:
             self._writer.transport.abort()
         return super().close(reason, exc)
 
 
-conn.AIOKafkaConnection = _Connection
+conn.AIOKafkaConnection = Connection
 
 
 async def refusal(options: dict[str, Any]) -> str | None:

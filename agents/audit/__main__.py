@@ -14,6 +14,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+import uvloop
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
@@ -22,7 +23,6 @@ from agents.audit.logs import CannotAuditError, Logs
 from agents.audit.moment import at, parse
 from agents.audit.options import Options
 from agents.audit.report import Report
-from topics import eventloop
 from topics.admin import TopicsError
 from topics.cluster import Cluster, bad_settings
 
@@ -31,7 +31,7 @@ def main() -> int:
     """Do what the command line says."""
     logging.basicConfig(level=logging.CRITICAL)
     asked = _parser().parse_args()
-    eventloop.install()
+    uvloop.install()
     try:
         cluster = Cluster()
     except ValidationError as wrong:

@@ -1,23 +1,20 @@
-"""A connection that has just been closed, on uvloop."""
+"""A connection to a broker that has just been closed, on uvloop."""
 
 import asyncio
 
 import pytest
 import uvloop
-from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from topics import eventloop
+from topics.connection import conn
 
 
 def test_a_request_over_a_connection_that_was_just_closed_fails_as_aiokafka_expects(
-    kafka: str, monkeypatch: pytest.MonkeyPatch
+    kafka: str,
 ):
-    monkeypatch.setattr(AIOKafkaConnection, "send", eventloop.send)
-
     async def ask_after_the_end() -> None:
-        connection = await create_conn(*kafka.split(":"))
+        connection = await conn.create_conn(*kafka.split(":"))
         connection._writer.transport.abort()  # noqa: SLF001
         await asyncio.sleep(0)
         with pytest.raises(KafkaConnectionError, match="closed"):
