@@ -15,8 +15,10 @@ from topics import conversation as names
 from topics.topic import Topic
 
 REPLY_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,241}\.replies")
+MAX_TOPIC = 249
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
 MAX_HEADERS = 64 * 2**10
+_TOO_MUCH = f"headers: more than {MAX_HEADERS} bytes"
 MAX_RIDING = 4 * 2**10
 """What rides from cause to effect: an order of a thousand lines repeats it as often."""
 
@@ -93,21 +95,34 @@ def converse(record: ConsumerRecord) -> Conversation:
     if not record.headers:
         return Conversation()
     given = dict(record.headers)
-    if sum([len(name) + len(value or b"") for name, value in record.headers]) > MAX_HEADERS:
-        return Conversation(fault=f"headers: more than {MAX_HEADERS} bytes")
-    riding = [given.get(name) or b"" for name in (names.CORRELATION_ID, *names.TRACE)]
-    if sum(map(len, riding)) > MAX_RIDING:
-        return Conversation(fault=f"correlation id and trace: more than {MAX_RIDING} bytes")
-    topic, sound = _reply_topic(given.get(names.REPLY_TOPIC) or b"")
+    correlation_id = given.get(names.CORRELATION_ID)
+    if len(correlation_id or b"") > MAX_HEADERS:  # no reply could carry it
+        return Conversation(fault=_TOO_MUCH)
+    topic, sound = _reply_topic((given.get(names.REPLY_TOPIC) or b"")[: MAX_TOPIC + 1])
     partition, fault = _partition(given.get(names.REPLY_PARTITION))
     return Conversation(
-        correlation_id=given.get(names.CORRELATION_ID),
+        correlation_id=correlation_id,
         reply_topic=topic if sound else None,
         reply_partition=partition,
-        trace=tuple([(name, given[name]) for name in names.TRACE if given.get(name)]),
+        trace=_trace(given, MAX_RIDING - len(correlation_id or b"")),
         refused_topic=topic if topic and not sound else None,
-        fault=fault,
+        fault=_excess(record.headers, correlation_id) or fault,
     )
+
+
+def _excess(headers: Headers, correlation_id: bytes | None) -> str | None:
+    """Say what there is too much of, if anything."""
+    if sum([len(name) + len(value or b"") for name, value in headers]) > MAX_HEADERS:
+        return _TOO_MUCH
+    if len(correlation_id or b"") > MAX_RIDING:
+        return f"{names.CORRELATION_ID}: more than {MAX_RIDING} bytes"
+    return None
+
+
+def _trace(given: dict[str, bytes], room: int) -> tuple[tuple[str, bytes], ...]:
+    """Return the trace, unless it is too long: no request fails for the sake of a trace."""
+    trace = tuple([(name, given[name]) for name in names.TRACE if given.get(name)])
+    return trace if sum([len(value) for _, value in trace]) <= room else ()
 
 
 @lru_cache(maxsize=10_000)

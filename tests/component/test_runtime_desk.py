@@ -99,6 +99,35 @@ async def test_who_sends_poison_and_wants_a_reply_is_refused(bench: Bench, goods
     assert ("kafka_correlationId", b"\x00\xff") in reply.headers
 
 
+@pytest.mark.parametrize(
+    ("correlation_id", "more"),
+    [(b"c" * 5000, []), (b"c", [("x", b"x" * 70_000)]), (b"c", [("x", b"")] * 70_000)],
+)
+async def test_who_sends_too_many_headers_and_wants_a_reply_is_refused(
+    bench: Bench, goods: Serving, correlation_id: bytes, more: list[tuple[str, bytes]]
+):
+    mine = ("kafka_correlationId", correlation_id)
+    headers = [("kafka_replyTopic", REPLIES.encode()), mine, *more]
+    await goods.read(record(RECEIVE, headers=headers))
+    await bench.all_arrives()
+    [reply] = bench.sent(REPLIES)
+    assert json.loads(reply.value)["code"] == "bad-request"
+    assert mine in reply.headers
+    assert len(bench.sent(DEAD)) == 1
+    assert available(goods) == {}
+
+
+async def test_a_trace_that_is_too_long_is_dropped_and_the_request_served(
+    bench: Bench, goods: Serving
+):
+    headers = [("traceparent", b"t" * 5000), ("kafka_correlationId", b"c")]
+    await goods.read(record(RECEIVE, headers=headers))
+    await bench.all_arrives()
+    [reply] = bench.sent(REPLIES)
+    assert list(reply.headers) == [("kafka_correlationId", b"c")]
+    assert available(goods) == {"1": 5}
+
+
 @pytest.mark.parametrize("topic", [REQUESTS, "loms-stock-changelog", "x.repliesx", "\xff"])
 async def test_a_reply_topic_that_is_none_is_never_written_to(
     bench: Bench, goods: Serving, topic: str
