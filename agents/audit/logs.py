@@ -1,14 +1,18 @@
 """Reading logs on a running shop: up to offsets that were taken once, and no further."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Self
+from functools import partial
+from typing import Any, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.consumer import fetcher
+from aiokafka.errors import GroupLoadInProgressError, KafkaError, for_code
 from aiokafka.structs import ConsumerRecord
 
 from agents.worker.lenient import LenientRecords
@@ -20,6 +24,10 @@ _POLL_MS = 200
 _FETCH_BYTES = 4 * 2**20
 _SILENCE = timedelta(seconds=60)
 _EMPTY_GROUPS = ("Empty", "Dead")
+_COORDINATION = timedelta(seconds=60)
+_LOOK_SECONDS = 0.2
+
+T = TypeVar("T")
 
 
 class CannotAuditError(Exception):
@@ -84,18 +92,17 @@ class Logs:
 
     async def committed(self, groups: Mapping[Topic, str]) -> dict[TopicPartition, int]:
         """Return up to where the readers of topics are done with them."""
-        return {
-            tp: offset.offset
-            for group in set(groups.values())
-            for tp, offset in (await self._admin.list_consumer_group_offsets(group)).items()
-            if offset.offset >= 0
-        }
+        read = defaultdict[str, list[TopicPartition]](list)
+        for topic, there in (await self.partitions(groups)).items():
+            read[groups[topic]] += [TopicPartition(topic.name, n) for n in range(there)]
+        found: dict[TopicPartition, int] = {}
+        for group, tps in read.items():
+            found |= await _patiently(partial(self._committed, group, tps))
+        return found
 
     async def has_members(self, group: str) -> bool:
         """Tell whether anybody reads for a group."""
-        (answer,) = await self._admin.describe_consumer_groups([group])
-        ((_, _, state, *_),) = answer.groups
-        return state not in _EMPTY_GROUPS
+        return await _patiently(partial(self._state, group)) not in _EMPTY_GROUPS
 
     async def spans(self, partitions: Mapping[Topic, int]) -> dict[TopicPartition, Span]:
         """Return what each partition holds now."""
@@ -131,8 +138,36 @@ class Logs:
                 raise TimeoutError(f"nothing more comes of {sorted(left)}")
             left = {tp for tp in left if await self._consumer.position(tp) < spans[tp].end}
 
+    async def _committed(
+        self, group: str, tps: list[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        answer = await self._admin.list_consumer_group_offsets(group, partitions=tps)
+        # aiokafka overlooks a coordinator's refusal, in which there are no partitions.
+        if missing := set(tps) - answer.keys():
+            raise GroupLoadInProgressError(f"nothing is said of {group} on {missing}")
+        return {tp: there.offset for tp, there in answer.items() if there.offset >= 0}
+
+    async def _state(self, group: str) -> str:
+        (answer,) = await self._admin.describe_consumer_groups([group])
+        ((error, _, state, *_),) = answer.groups
+        if error:
+            raise for_code(error)(group)
+        return str(state)
+
     async def _fetch(self, left: Iterable[TopicPartition]) -> dict[Any, Any]:
         fetched: dict[Any, Any] = await self._consumer.getmany(
             *left, timeout_ms=_POLL_MS, max_records=_AT_ONCE
         )
         return fetched
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask a group's coordinator, who may not be there yet or not know his groups yet."""
+    deadline = time.monotonic() + _COORDINATION.total_seconds()
+    while True:
+        try:
+            return await ask()
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_LOOK_SECONDS)

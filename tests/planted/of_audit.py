@@ -115,6 +115,14 @@ BUGS = (
         f"{_PROMISES}what_uncommitted_records_had_to_say_is_under_way",
     ),
     Bug(
+        "a coordinator that refuses to answer is believed",
+        "agents/audit/logs.py",
+        "if missing := set(tps) - answer.keys():",
+        "if missing := ():",
+        "tests/unit/test_audit_logs.py"
+        "::test_what_a_group_has_committed_is_known_once_its_coordinator_knows",
+    ),
+    Bug(
         "any answer is right",
         "agents/audit/questions.py",
         "return answer == expected",
