@@ -11,7 +11,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from gateway.openapi import document
-from tests.e2e.shop import Shop
+from tests.e2e.guarded import GuardedShop
 
 EXAMPLES = 20  # of each call
 WITHIN_SECONDS = 90
@@ -35,7 +35,10 @@ DOCUMENT = schemathesis.openapi.from_dict(document())
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_each_answer_conforms_to_the_document(case: schemathesis.Case, running: Shop):
-    answer = case.call(base_url=running.gateways[0], timeout=WITHIN_SECONDS)
+def test_each_answer_conforms_to_the_document(
+    case: schemathesis.Case, guarded: GuardedShop
+):
+    # Not in the shop of all tests: some of them want their sku 0 without 2^64-1 pieces.
+    answer = case.call(base_url=guarded.gateways[0], timeout=WITHIN_SECONDS)
     assert answer.status_code != 500
     case.validate_response(answer, checks=CONFORMS)

@@ -18,13 +18,8 @@ from tests.e2e.kafka import (
 )
 from tests.e2e.people import Fresh
 from tests.e2e.scenes import cart, receive, received, stocks
-from tests.e2e.waiting import until
 
 AT_ONCE_SECONDS = 1.5
-SOON_SECONDS = 4.0
-COMMITTED_SECONDS = 30.0
-MORE_THAN_MAY_WAIT = 150
-"""Batches: 64 may be open."""
 
 IDS = {
     "not UTF-8": b"\xff\xfe\x80",
@@ -151,31 +146,6 @@ async def test_a_reply_topic_that_does_not_exist_holds_nobody_up(
         began = time.monotonic()
         assert await stocks(topics, sku) == {1: n + 1}
         assert time.monotonic() - began < AT_ONCE_SECONDS
-
-
-@pytest.mark.parametrize(
-    ("name", "config"),
-    [
-        ("lonely.replies", {"min_insync_replicas": "2"}),
-        ("tiny.replies", {"max_message_bytes": "1"}),
-    ],
-)
-async def test_a_reply_topic_that_takes_nothing_does_not_stop_the_shop(
-    kafka: Kafka, topics: KafkaDoor, fresh: Fresh, name: str, config: dict[str, str]
-):
-    await kafka.create(name, **config)
-    sku = fresh.sku()
-    for n in range(MORE_THAN_MAY_WAIT):
-        sent = letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 1})
-        await kafka.send(sent.with_headers((REPLY_TOPIC, name.encode())))
-        began = time.monotonic()
-        assert await stocks(topics, sku) == {1: n + 1}
-        assert time.monotonic() - began < SOON_SECONDS
-
-    async def committed() -> bool:
-        return not await kafka.lag("loms", "stock.requests")
-
-    await until(committed, "all is committed", COMMITTED_SECONDS)
 
 
 async def test_a_reply_topic_that_is_created_later_gets_the_later_replies(

@@ -1,0 +1,121 @@
+"""A reply topic that is there and takes nothing: its client's loss, and nobody else's."""
+
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from agents.local.processes import Process
+from tests.e2e.doors import KafkaDoor, letter
+from tests.e2e.kafka import REPLY_TOPIC, Kafka
+from tests.e2e.people import Fresh
+from tests.e2e.scenes import stocks
+from tests.e2e.shop import Shop
+from tests.e2e.waiting import until
+from topics.broker.embedded import answers
+from topics.cluster import Cluster
+
+SOON_SECONDS = 5.0
+COMMITTED_SECONDS = 60.0
+MORE_THAN_MAY_WAIT = 150
+"""Batches: 64 may be open."""
+
+ANNEX, ANNEX_ID = "annex", 2
+
+
+class ShopWithAnnex(Shop):
+    """A shop with a second broker in its cluster, on which nothing of it lies."""
+
+    later = (*Shop.later, ANNEX)
+
+    def processes(self) -> list[Process]:
+        """What there is to run."""
+        place = self.local.directory / ANNEX
+        port = self.local.kafka_port + 8
+        door = f"PLAINTEXT://127.0.0.1:{port}"
+        different = {
+            "process.roles": "broker",
+            "node.id": str(ANNEX_ID),
+            "listeners": door,
+            "advertised.listeners": door,
+        }
+        words = ("--dir", str(place), "--port", str(port), self._voters)
+        chosen = (f"--set={name}={text}" for name, text in different.items())
+        command = (sys.executable, "-m", "topics.broker", "run", *words, *chosen)
+        return [*super().processes(), Process(ANNEX, command)]
+
+    def adapted(self, what: Process) -> Process:
+        """Return a process as it is run here: who votes makes it the same cluster."""
+        what = super().adapted(what)
+        if what.name == "kafka":
+            return replace(what, command=(*what.command, self._voters))
+        return what
+
+    @property
+    def _voters(self) -> str:
+        return f"--set=controller.quorum.voters=1@127.0.0.1:{self.local.kafka_port + 1}"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def annexed(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[ShopWithAnnex]:
+    """The shop itself, without the annex."""
+    shop = ShopWithAnnex(tmp_path_factory.mktemp("annexed"))
+    try:
+        await shop.start()
+        yield shop
+    finally:
+        await shop.stop()
+
+
+async def _goes_on(kafka: Kafka, fresh: Fresh, reply_topic: str) -> None:
+    """Have one client's replies go to such a topic, and another one served beside it."""
+    topics, sku = KafkaDoor(kafka), fresh.sku()
+    for n in range(MORE_THAN_MAY_WAIT):
+        sent = letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 1})
+        await kafka.send(sent.with_headers((REPLY_TOPIC, reply_topic.encode())))
+        began = time.monotonic()
+        assert await stocks(topics, sku) == {1: n + 1}
+        assert time.monotonic() - began < SOON_SECONDS
+
+    async def committed() -> bool:
+        return not await kafka.lag("loms", "stock.requests")
+
+    await until(committed, "all is committed", COMMITTED_SECONDS)
+
+
+async def test_a_reply_topic_that_takes_only_smaller_replies_does_not_stop_the_shop(
+    kafka: Kafka, fresh: Fresh
+):
+    await kafka.create("tiny.replies", max_message_bytes="1")
+    await _goes_on(kafka, fresh, "tiny.replies")
+
+
+async def test_a_reply_topic_without_a_leader_does_not_stop_the_shop(
+    annexed: ShopWithAnnex, fresh: Fresh
+):
+    kafka = Kafka(annexed.cluster)
+    await kafka.start()
+    annexed[ANNEX].start()
+    both = annexed.cluster.client_options()
+    await until(lambda: answers(**both, brokers=2), "the annex is there")
+    await _create_there(annexed.cluster, "there.replies")
+    await annexed[ANNEX].stop()
+    try:
+        await _goes_on(kafka, fresh, "there.replies")
+    finally:
+        await kafka.stop()
+
+
+async def _create_there(cluster: Cluster, topic: str) -> None:
+    admin = AIOKafkaAdminClient(**cluster.client_options())
+    await admin.start()
+    wanted = NewTopic(topic, -1, -1, replica_assignments={0: [ANNEX_ID]})
+    answer = await admin.create_topics([wanted])
+    assert not answer.topic_errors[0][1], answer
+    await admin.close()
