@@ -6,7 +6,7 @@ LOCAL := $(PYTHON) -m agents.local
 VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run-all demo audit ps scale logs down clean test trial chaos planted fuzz recovery bench \
+.PHONY: help run-all demo audit ps scale logs down clean test chaos planted fuzz recovery bench \
 	compose-test check ready-to-test
 
 help: ## say what there is
@@ -38,9 +38,6 @@ clean: ## stop everything and forget all state
 
 test: ready-to-test ## run all tests, on a broker of their own
 	$(VENV) -m pytest -q
-
-trial: ready-to-test ## run the tests that have not been seen to pass on any machine yet
-	$(VENV) -m pytest -q -m trial
 
 chaos: ready-to-test ## play a campaign of faults against a shop of its own: CHAOS="--rounds 10 --seed 1"
 	$(VENV) -m tests.chaos $(CHAOS)

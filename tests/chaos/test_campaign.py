@@ -8,8 +8,6 @@ from tests.chaos import network, outside, processes, records
 from tests.chaos.campaign import campaign
 from tests.chaos.fault import FAULTS
 
-pytestmark = pytest.mark.trial
-
 SHORT = (
     processes.kill_all_workers,
     processes.lose_a_worker,
