@@ -116,6 +116,13 @@ class Place:
                     return
                 await asyncio.sleep(_LOOK_SECONDS)
 
+    async def empty(self) -> None:
+        """Wait until Kafka knows that nobody works: a worker's session outlives it."""
+        async with Logs(self.cluster) as logs, asyncio.timeout(WITHIN_SECONDS):
+            for name in SERVICES:
+                while await logs.has_members(name):  # noqa: ASYNC110 -- Kafka does not tell
+                    await asyncio.sleep(_LOOK_SECONDS)
+
 
 def order(number: int) -> int:
     return order_id(number, f"key:c{number}")

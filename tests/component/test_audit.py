@@ -44,6 +44,7 @@ async def place(
     finally:
         ends = stop(workers)
     assert not any(ends)
+    await place.empty()
     yield place
 
 
