@@ -14,8 +14,10 @@ KILLS = 3
 async def test_a_counter_that_is_killed_at_work_counts_each_record_once(
     shop: Shop, http: HttpDoor, fresh: Fresh
 ):
+    worker = shop["loms-1"]
+    await worker.stop()
     skus = [fresh.sku() for _ in range(16)]
     await preload(shop.cluster, skus, RECORDS)
     chance = random.Random(RECORDS)
-    await kill_while_it_counts(shop["loms-1"], shop.cluster, RECORDS, KILLS, chance)
+    await kill_while_it_counts(worker, shop.cluster, RECORDS, KILLS, chance)
     assert await counted(http, skus) == RECORDS

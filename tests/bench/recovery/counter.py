@@ -32,7 +32,6 @@ async def count(directory: Path, records: int, kills: int, seed: int) -> Count:
         await preload(shop.cluster, SKUS, records)
         began = time.monotonic()
         worker = shop["loms-1"]
-        worker.start()
         chance = random.Random(seed)
         await kill_while_it_counts(worker, shop.cluster, records, kills, chance)
         seen = await counted(door, SKUS)
