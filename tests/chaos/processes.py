@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from tests.chaos.arena import Arena
@@ -35,7 +35,8 @@ async def kill_a_worker(arena: Arena) -> AsyncIterator[None]:
 async def lose_a_worker(arena: Arena) -> AsyncIterator[None]:
     """Its twin takes over."""
     victim = any_worker(arena, arena.random.choice(SERVICES))
-    await victim.crash(for_good=True)
+    async with _taken_over(arena, victim):
+        await victim.crash(for_good=True)
     yield
     victim.start()
 
@@ -90,7 +91,8 @@ async def freeze_a_worker(arena: Arena) -> AsyncIterator[None]:
     """Its twin takes over; when it wakes up it must not do any harm."""
     victim = any_worker(arena, arena.random.choice(SERVICES))
     starts = victim.starts
-    victim.freeze()
+    async with _taken_over(arena, victim):
+        victim.freeze()
     yield
     victim.thaw()
     await until(lambda: victim.starts > starts, f"{victim.name} gives up, starts anew")
@@ -113,11 +115,24 @@ async def scale(arena: Arena) -> AsyncIterator[None]:
 
 async def _join(unit: Unit) -> None:
     """Start a worker, and wait until it has partitions of its own."""
-    before = unit.log.read_text().count(HAS_ROWS)
+    before = _ready(unit)
     unit.start()
-    await until(
-        lambda: unit.log.read_text().count(HAS_ROWS) > before, f"{unit.name} is ready"
-    )
+    await until(lambda: _ready(unit) > before, f"{unit.name} is ready")
+
+
+@asynccontextmanager
+async def _taken_over(arena: Arena, victim: Unit) -> AsyncIterator[None]:
+    """Do something to a worker, and wait until another has its partitions."""
+    service = victim.name.rpartition("-")[0]
+    heirs = [unit for unit in arena.shop.workers(service) if unit is not victim]
+    before = sum(map(_ready, heirs))
+    yield
+    await until(lambda: sum(map(_ready, heirs)) > before, f"{victim.name} is replaced")
+
+
+def _ready(unit: Unit) -> int:
+    """How often a worker has said that it has rows, in all its lives."""
+    return unit.log.read_text(errors="replace").count(HAS_ROWS)
 
 
 async def _stop(names: list[str], arena: Arena) -> None:
