@@ -35,12 +35,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
     """The shop itself."""
-    shop = Shop(tmp_path_factory.mktemp("shop"))
-    try:
-        await shop.start()
+    async with Shop(tmp_path_factory.mktemp("shop")).opened() as shop:
         yield shop
-    finally:
-        await shop.stop()
 
 
 @pytest.fixture
@@ -112,12 +108,8 @@ async def products(running: Shop) -> AsyncIterator[Products]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GuardedShop]:
     """Another shop, which lets in only whom it knows."""
-    shop = GuardedShop(tmp_path_factory.mktemp("guarded"))
-    try:
-        await shop.start()
+    async with GuardedShop(tmp_path_factory.mktemp("guarded")).opened() as shop:
         yield shop
-    finally:
-        await shop.stop()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

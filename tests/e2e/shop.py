@@ -3,9 +3,11 @@
 import asyncio
 import random
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 
@@ -115,6 +117,15 @@ class Shop:
             if unit not in early and unit.name not in self.later:
                 unit.start()
         await self.serves()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Self]:
+        """Start it; stop it in the end, however far it has come."""
+        try:
+            await self.start()
+            yield self
+        finally:
+            await self.stop()
 
     async def prepare(self) -> None:
         """Make the topics."""

@@ -65,12 +65,8 @@ async def annexed(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[ShopWithAnnex]:
     """The shop itself, without the annex."""
-    shop = ShopWithAnnex(tmp_path_factory.mktemp("annexed"))
-    try:
-        await shop.start()
+    async with ShopWithAnnex(tmp_path_factory.mktemp("annexed")).opened() as shop:
         yield shop
-    finally:
-        await shop.stop()
 
 
 async def _goes_on(kafka: Kafka, fresh: Fresh, reply_topic: str) -> None:
