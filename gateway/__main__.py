@@ -13,10 +13,10 @@ from gateway.app import Gateway
 from gateway.body import Intake
 from gateway.bus import Bus
 from gateway.correlator import Correlator
-from gateway.pulse import NotLetIn
 from gateway.server import serving
 from gateway.settings import Settings
 from topics.cluster import Cluster, bad_settings
+from topics.connection import NotLetInError
 
 log = logging.getLogger("gateway")
 
@@ -51,7 +51,7 @@ def main() -> int:
     uvloop.install()
     try:
         asyncio.run(run(settings, cluster))
-    except* (OSError, NotLetIn) as errors:
+    except* (OSError, NotLetInError) as errors:
         log.critical("event=cannot-serve error=%r", str(_first(errors)))
         status = 1
     return status

@@ -18,10 +18,6 @@ PATIENCE = timedelta(milliseconds=1500)
 log = logging.getLogger(__name__)
 
 
-class NotLetIn(Exception):  # noqa: N818 -- what Kafka says, not what we did
-    """Kafka is there, but not for us."""
-
-
 class Pulse:
     """Asks a broker for a sign of life, over and over.
 
@@ -48,7 +44,8 @@ class Pulse:
         """Keep asking until cancelled.
 
         Raises:
-            NotLetIn: at the first contact; later on, whoever rotates passwords is awaited.
+            NotLetInError: at the first contact; later on, whoever rotates passwords is
+                awaited.
         """
         while True:
             client = AIOKafkaClient(**self._options)
@@ -58,8 +55,8 @@ class Pulse:
                 await _ask_until_it_fails(client)
             except (KafkaError, TimeoutError):
                 self._tell(beats=False)
-                if not self._since and (why := await refusal(self._options)):
-                    raise NotLetIn(why) from None
+                if not self._since and (refused := await refusal(self._options)):
+                    raise refused from None
                 await asyncio.sleep(INTERVAL.total_seconds())
             finally:
                 await client.close()

@@ -18,6 +18,7 @@ from topics.access import acls
 from topics.admin import TopicsError, check, create
 from topics.catalog import TOPICS
 from topics.cluster import Cluster, bad_settings
+from topics.connection import NotLetInError
 
 
 def main() -> int:
@@ -34,7 +35,7 @@ def main() -> int:
             lines = asyncio.run(create(Cluster()))
         else:
             lines = asyncio.run(check(Cluster()))
-    except TopicsError as reason:
+    except (TopicsError, NotLetInError) as reason:
         return _cannot(str(reason))
     except ValidationError as wrong:
         return _cannot(*bad_settings(wrong))

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -13,23 +12,11 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from topics.catalog import TOPICS
 from topics.cluster import Cluster
 from topics.connection import refusal
+from topics.drift import SET_ON_TOPIC, Found, drift, misparted, misset
 from topics.topic import Kind, Topic
 
 LEADERS_SECONDS = 30.0
 _POLL_SECONDS = 0.1
-
-# Kafka's own number for "set on this very topic", among the sources of a setting.
-_SET_ON_TOPIC = 1
-
-# What the shop doesn't depend on, and operators may want to set as they see fit.
-_LEFT_TO_OPERATORS = {
-    "compression.type",
-    "follower.replication.throttled.replicas",
-    "leader.replication.throttled.replicas",
-    "min.insync.replicas",
-    "unclean.leader.election.enable",
-}
-
 
 # Whose records, or rows, belong to somebody: to whom, their partition tells.
 _OWNED = (Kind.REQUESTS, Kind.EVENTS, Kind.CHANGELOG)
@@ -37,27 +24,6 @@ _OWNED = (Kind.REQUESTS, Kind.EVENTS, Kind.CHANGELOG)
 
 class TopicsError(Exception):
     """The topics can't be brought into line; the message says why, in one line."""
-
-
-class NotLetInError(TopicsError):
-    """Kafka is there, but not for us: a wrong password, an unknown certificate."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A topic as the cluster has it.
-
-    Attributes:
-        partitions: how many.
-        leaderless: how many of them have no leader now.
-        config: every setting in force.
-        overrides: those that were set on this very topic.
-    """
-
-    partitions: int
-    leaderless: int
-    config: dict[str, str]
-    overrides: frozenset[str]
 
 
 async def create(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str]:
@@ -69,13 +35,14 @@ async def create(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str
     Raises:
         TopicsError: an existing topic has another number of partitions, the cluster
             says no, or partitions stay without a leader.
+        NotLetInError: Kafka is there, but not for us.
     """
     declared = {topic.name: topic for topic in topics}
     async with _admin(cluster) as admin:
         found = await _observe(admin, declared)
         _require_partitions(declared, found, cluster)
         missing = [topic for name, topic in declared.items() if name not in found]
-        changed = [t for n, t in declared.items() if n in found and _misset(t, found[n])]
+        changed = [t for n, t in declared.items() if n in found and misset(t, found[n])]
         await _add(admin, missing, cluster)
         await _configure(admin, changed, found)
         await _await_leaders(admin, declared)
@@ -92,7 +59,7 @@ async def check(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str]
         A line for each difference.
 
     Raises:
-        TopicsError: the cluster can't be asked.
+        TopicsError, NotLetInError: the cluster can't be asked.
     """
     declared = {topic.name: topic for topic in topics}
     async with _admin(cluster) as admin:
@@ -104,14 +71,14 @@ async def check(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str]
     ]
 
 
-async def misparted(cluster: Cluster) -> list[str]:
+async def partition_drift(cluster: Cluster) -> list[str]:
     """Say which topics have another number of partitions than `PARTITIONS` says.
 
     A worker computes with it whose a record is: with a wrong one it would pass records on
     to others than their owners (R6). A topic that is missing is no matter of this.
 
     Raises:
-        TopicsError: the cluster can't be asked.
+        TopicsError, NotLetInError: the cluster can't be asked.
     """
     async with _admin(cluster) as admin:
         there = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics()}
@@ -119,7 +86,7 @@ async def misparted(cluster: Cluster) -> list[str]:
         line
         for topic in TOPICS
         if topic.kind in _OWNED and topic.name in there
-        for line in _misparted(topic, there[topic.name], cluster)
+        for line in misparted(topic, there[topic.name], cluster)
     ]
 
 
@@ -127,37 +94,10 @@ async def cluster_id(cluster: Cluster) -> str:
     """Return what tells a cluster from all others.
 
     Raises:
-        TopicsError: it can't be asked.
+        TopicsError, NotLetInError: it can't be asked.
     """
     async with _admin(cluster) as admin:
         return str((await admin.describe_cluster())["cluster_id"])
-
-
-def drift(topic: Topic, found: Found | None, cluster: Cluster) -> list[str]:
-    """Say how a topic differs from its declaration."""
-    if found is None:
-        return [f"{topic.name}: missing"]
-    strange = found.overrides - topic.config.keys() - _LEFT_TO_OPERATORS
-    return [
-        *_misparted(topic, found.partitions, cluster),
-        *_misset(topic, found),
-        *(f"{topic.name}: {name} is set, but not declared" for name in sorted(strange)),
-    ]
-
-
-def _misparted(topic: Topic, partitions: int, cluster: Cluster) -> list[str]:
-    wanted = topic.partitions or cluster.partitions
-    if partitions == wanted:
-        return []
-    return [f"{topic.name}: {partitions} partitions, not {wanted}"]
-
-
-def _misset(topic: Topic, found: Found) -> list[str]:
-    return [
-        f"{topic.name}: {name} is {found.config.get(name)}, not {value}"
-        for name, value in topic.config.items()
-        if found.config.get(name) != value
-    ]
 
 
 def _require_partitions(
@@ -166,7 +106,7 @@ def _require_partitions(
     wrong = [
         line
         for name, there in found.items()
-        for line in _misparted(declared[name], there.partitions, cluster)
+        for line in misparted(declared[name], there.partitions, cluster)
     ]
     # Keys would move to other partitions, and their state would stay behind.
     if wrong:
@@ -180,10 +120,8 @@ async def _admin(cluster: Cluster) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.start()
         yield admin
     except (KafkaError, OSError) as error:
-        if why := await refusal(cluster.client_options()):
-            raise NotLetInError(
-                f"Kafka at {cluster.kafka} does not let us in: {why}"
-            ) from error
+        if refused := await refusal(cluster.client_options()):
+            raise refused from error
         raise TopicsError(f"Kafka at {cluster.kafka}: {error}") from error
     finally:
         await admin.close()
@@ -201,7 +139,7 @@ async def _observe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str
             partitions=len(partitions),
             leaderless=sum(p["leader"] < 0 for p in partitions),
             config={setting[0]: setting[1] for setting in settings},
-            overrides=frozenset(s[0] for s in settings if s[3] == _SET_ON_TOPIC),
+            overrides=frozenset(s[0] for s in settings if s[3] == SET_ON_TOPIC),
         )
     return found
 

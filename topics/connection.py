@@ -21,6 +21,10 @@ NOT_LET_IN = (
 """What waiting does not help against."""
 
 
+class NotLetInError(Exception):
+    """Kafka is there, but not for us: a wrong password, an unknown certificate."""
+
+
 class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is untyped
     """aiokafka's, fit for uvloop and for TLS."""
 
@@ -52,8 +56,8 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
 conn.AIOKafkaConnection = Connection
 
 
-async def refusal(options: dict[str, Any]) -> str | None:
-    """Say why no broker lets us in; None where another reason keeps us out.
+async def refusal(options: dict[str, Any]) -> NotLetInError | None:
+    """Return what says why no broker lets us in; None where another reason keeps us out.
 
     aiokafka's clients say no more than that they could not connect.
 
@@ -66,7 +70,7 @@ async def refusal(options: dict[str, Any]) -> str | None:
         try:
             connection = await conn.create_conn(host, int(port), **how)
         except NOT_LET_IN as error:
-            return str(error)
+            return NotLetInError(f"Kafka at {address} does not let us in: {error}")
         except (OSError, KafkaError, TimeoutError):
             continue
         connection.close()

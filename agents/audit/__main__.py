@@ -25,6 +25,16 @@ from agents.audit.options import Options
 from agents.audit.report import Report
 from topics.admin import TopicsError
 from topics.cluster import Cluster, bad_settings
+from topics.connection import NotLetInError
+
+_UNASKED = (
+    CannotAuditError,
+    TopicsError,
+    NotLetInError,
+    KafkaError,
+    OSError,
+    TimeoutError,
+)
 
 
 def main() -> int:
@@ -40,7 +50,7 @@ def main() -> int:
         if asked.at:
             return asyncio.run(_show(cluster, asked.at, asked.key))
         report = asyncio.run(_audit(cluster, _options(asked)))
-    except (CannotAuditError, TopicsError, KafkaError, OSError, TimeoutError) as reason:
+    except _UNASKED as reason:
         return _cannot(str(reason))
     for line in report.lines(quiet=asked.quiet):
         sys.stdout.write(f"{line}\n")

@@ -45,7 +45,8 @@ class Audit:
 
         Raises:
             CannotAuditError: topics are missing.
-            TopicsError, KafkaError, TimeoutError, OSError: Kafka does not answer.
+            TopicsError, NotLetInError, KafkaError, TimeoutError, OSError: Kafka does not
+                answer.
         """
         began = time.monotonic()
         self._cluster_id = await cluster_id(self._cluster)

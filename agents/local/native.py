@@ -29,6 +29,7 @@ from topics.admin import TopicsError, create
 from topics.broker.embedded import answers
 from topics.broker.launch import is_free
 from topics.cluster import Cluster
+from topics.connection import NotLetInError
 
 _KAFKA_SECONDS = 180.0
 _CLUSTER_SECONDS = 15.0  # of somebody else's, which should be there
@@ -145,7 +146,7 @@ async def _answer_of(cluster: Cluster, seconds: float) -> None:
 def _create_topics(cluster: Cluster) -> None:
     try:
         asyncio.run(create(cluster))
-    except TopicsError as error:
+    except (TopicsError, NotLetInError) as error:
         raise ShopError(f"topics: {error}") from error
 
 

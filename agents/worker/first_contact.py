@@ -4,8 +4,9 @@ import asyncio
 import logging
 
 from agents.worker.failstop import die
-from topics.admin import NotLetInError, TopicsError, cluster_id, misparted
+from topics.admin import TopicsError, cluster_id, partition_drift
 from topics.cluster import Cluster
+from topics.connection import NotLetInError
 
 _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 4.0
@@ -23,7 +24,7 @@ async def first_contact(cluster: Cluster) -> str:
     pause = _FIRST_PAUSE_SECONDS
     while True:
         try:
-            for line in await misparted(cluster):
+            for line in await partition_drift(cluster):
                 die("PARTITIONS is wrong here: %s", line)
             return await cluster_id(cluster)
         except NotLetInError as error:

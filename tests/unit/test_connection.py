@@ -58,7 +58,6 @@ async def test_a_certificate_of_an_unknown_authority_is_told_from_an_outage():
     authority = trustme.CA()
     async with broker(authority) as port:
         why = await connection.refusal(options(port, trustme.CA()))
-        assert why is not None
-        assert "certificate verify failed" in why
+        assert "certificate verify failed" in str(why)
         assert await connection.refusal(options(port, authority)) is None
     assert await connection.refusal(options(port, authority)) is None
