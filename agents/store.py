@@ -6,12 +6,13 @@ or not at all, so a recovered partition is exactly the fold of a prefix of its l
 prefix ends at the partition's version, the highest of its rows' (design: R4).
 
 The local files are never trusted beyond the changelog (R5): they are used only if the last
-worker marked them as complete when it stopped, and if they are of the same Kafka cluster;
-else they are thrown away and rebuilt.
+worker marked them as complete when it stopped, if they are still the same, and if they are
+of the same Kafka cluster; else they are thrown away and rebuilt.
 """
 
 import json
 import shutil
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -63,6 +64,7 @@ class Store:
 
     def __init__(self, path: Path, cluster: str) -> None:
         self._path = path
+        self._rows = path / "rows"
         self._cluster = cluster
         self.progress: defaultdict[int, Progress] = defaultdict(Progress)
         self.unacknowledged = 0
@@ -130,19 +132,21 @@ class Store:
             partition: [progress.version, progress.next_offset]
             for partition, progress in self.progress.items()
         }
-        (self._path / MARKER).write_text(json.dumps({self._cluster: ends}))
+        complete = {"cluster": self._cluster, "ends": ends, "files": _files(self._rows)}
+        (self._path / MARKER).write_text(json.dumps(complete))
 
     def _open(self) -> Rdict:
         marker = self._path / MARKER
         try:
-            complete = json.loads(marker.read_text())[self._cluster]
+            complete = json.loads(marker.read_text())
             marker.unlink()  # from here on the files are ahead of nothing but a crash
-            database = Rdict(str(self._path / "rows"), _options())
+            _require_same(complete, self._cluster, _files(self._rows))
+            database = Rdict(str(self._rows), _options())
         except Exception:  # noqa: BLE001 -- torn, alien or missing: the changelog has it all
             shutil.rmtree(self._path, ignore_errors=True)
             self._path.mkdir(parents=True)
-            return Rdict(str(self._path / "rows"), _options())
-        for partition, (version, next_offset) in complete.items():
+            return Rdict(str(self._rows), _options())
+        for partition, (version, next_offset) in complete["ends"].items():
             self.progress[int(partition)] = Progress(version, next_offset)
         return database
 
@@ -164,6 +168,34 @@ class Store:
             else:
                 writes.put(key, row.version.to_bytes(_VERSION_BYTES, "big") + row.value)
         self._db.write(writes, self._unlogged)
+
+
+def _files(directory: Path) -> dict[str, list[int]]:
+    """Return the size of each file of a database at rest, and what its bytes add up to.
+
+    RocksDB opens one whose list of files was cut, and takes what was added last for never
+    written. The rows' own files it checks itself, block by block, whenever it reads them.
+    """
+    return {
+        file.name: [
+            file.stat().st_size,
+            0 if file.suffix == ".sst" else zlib.crc32(file.read_bytes()),
+        ]
+        for file in directory.iterdir()
+        if not file.name.startswith("LOG")  # what RocksDB says for people
+    }
+
+
+def _require_same(
+    complete: Mapping[str, object], cluster: str, files: Mapping[str, list[int]]
+) -> None:
+    """Check that files are those that were marked as complete.
+
+    Raises:
+        ValueError: they are not, or they are rows of another cluster.
+    """
+    if complete["cluster"] != cluster or complete["files"] != files:
+        raise ValueError("not what was left here")
 
 
 def _stored_key(partition: int, key: bytes) -> bytes:

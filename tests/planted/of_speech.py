@@ -192,7 +192,7 @@ BUGS = (
     Bug(
         "a worker goes by a number of partitions that the topics don't have",
         "agents/worker/first_contact.py",
-        "for line in await misparted(cluster):",
+        "for line in await partition_drift(cluster):",
         "for line in ():",
         "tests/component/test_workers.py"
         "::test_a_worker_that_was_told_another_number_of_partitions_refuses_to_work",

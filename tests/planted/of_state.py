@@ -100,11 +100,13 @@ BUGS = (
     Bug(
         "files of a crash are trusted",
         "agents/store.py",
-        "            complete = json.loads(marker.read_text())[self._cluster]\n"
-        "            marker.unlink()",
-        '            text = marker.read_text() if marker.exists() else "{}"\n'
-        "            complete = json.loads(text).get(self._cluster, {})\n"
-        "            marker.unlink(missing_ok=True)",
+        "            complete = json.loads(marker.read_text())\n"
+        "            marker.unlink()"
+        "  # from here on the files are ahead of nothing but a crash\n"
+        "            _require_same(complete, self._cluster, _files(self._rows))\n",
+        "            text = marker.read_text() if marker.exists() else '{\"ends\":{}}'\n"
+        "            complete = json.loads(text)\n"
+        "            marker.unlink(missing_ok=True)\n",
         f"{_ROWS}files_of_a_crash_are_not_used_again",
     ),
     Bug(
@@ -124,8 +126,16 @@ BUGS = (
     Bug(
         "rows of another cluster are taken for ours",
         "agents/store.py",
-        "json.loads(marker.read_text())[self._cluster]",
-        "next(iter(json.loads(marker.read_text()).values()))",
+        'complete["cluster"] != cluster or ',
+        "",
         "tests/unit/test_store.py::test_rows_of_another_cluster_are_thrown_away",
+    ),
+    Bug(
+        "files are used though they were cut meanwhile",
+        "agents/store.py",
+        ' or complete["files"] != files',
+        "",
+        "tests/unit/test_store.py::"
+        "test_whatever_happens_to_a_file_all_rows_are_there_or_none",
     ),
 )
