@@ -1,8 +1,8 @@
 """Replies to topics of other people's, which may not be there or go away at any time.
 
 They have a producer of their own, so that a topic that is missing delays nobody else. A
-batch is settled when its replies have arrived, or are given up: that must not take long,
-or one client's bad topic would hold up all others.
+batch is settled when its replies have arrived, or have been waited for: that must not take
+long, or one client's bad topic would hold up all others.
 """
 
 import asyncio
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
-from cachetools import LRUCache, TTLCache
+from cachetools import TTLCache
 
+from agents.worker.failstop import die
 from agents.worker.press import Acked, Press
 from topics.cluster import Cluster
 
@@ -24,16 +25,18 @@ if TYPE_CHECKING:
     from agents.runtime.outbox import Letter
 
 PATIENCE = timedelta(seconds=5)
-"""So long a topic may take nothing: deleted just now, without a leader or enough copies."""
+"""So long a batch waits for replies to a topic that takes nothing."""
 
 PATIENCE_IN_A_CROWD = timedelta(seconds=0.5)
 CROWD = 32
 """Half of the batches that may be open: the other half always makes room soon."""
 
-ATTEMPTS = 2
-"""That fail while Kafka answers. Where it does not, everything waits, and so do replies."""
+GIVEN_UP_AFTER = timedelta(minutes=10)
+MAX_LATE_BYTES = 32 * 2**20
+"""Of replies that are late; what passes that is dropped (R10)."""
 
-ANSWERS_WITHIN = timedelta(seconds=1)
+_LETTER_BYTES = 2**10  # beside its value
+
 KNOWN_FOR = timedelta(seconds=5)
 MAX_TOPICS = 10_000
 PAUSE = timedelta(seconds=1)
@@ -54,55 +57,59 @@ class ForeignReplies:
         self._there: TTLCache[str, asyncio.Task[bool]] = TTLCache(
             MAX_TOPICS, KNOWN_FOR.total_seconds()
         )
-        self._stuck: TTLCache[str, str] = TTLCache(MAX_TOPICS, KNOWN_FOR.total_seconds())
-        self._taken: LRUCache[str, float] = LRUCache(MAX_TOPICS)
         self._waiting = 0
+        self._bytes = 0
+        self._sending: set[asyncio.Task[None]] = set()
         self._clients: asyncio.Task[tuple[Press, AIOKafkaAdminClient]] | None = None
 
     async def post(self, letters: "list[Letter]") -> None:
-        """Send letters; return when they have arrived, or are given up."""
+        """Send letters; return when they have arrived, or need not be waited for.
+
+        A broker that dies takes its topics along until others lead them: so what is late
+        is still sent then. Only a crash before that loses it; whoever asks again, hears it.
+        """
+        sending = {asyncio.create_task(self._send(each)) for each in _by_topic(letters)}
+        self._sending |= sending
+        for task in sending:
+            task.add_done_callback(self._done)
         self._waiting += 1
         patience = PATIENCE_IN_A_CROWD if self._waiting > CROWD else PATIENCE
         try:
-            await asyncio.gather(
-                *(self._send(each, patience) for each in _by_topic(letters))
-            )
+            await asyncio.wait(sending, timeout=patience.total_seconds())
         finally:
             self._waiting -= 1
 
-    async def _send(self, letters: "list[Letter]", patience: timedelta) -> None:
+    def _done(self, sending: asyncio.Task[None]) -> None:
+        self._sending.discard(sending)
+        if not sending.cancelled() and sending.exception() is not None:
+            die("replies could not be sent: %r", sending.exception())
+
+    async def _send(self, letters: "list[Letter]") -> None:
         """Send letters to one topic, as long as there is hope."""
-        topic, failed = letters[0].topic, 0
-        sending: asyncio.Task[None] | None = None
-        while topic not in self._stuck:
-            sending = sending or asyncio.create_task(self._try_to_send(topic, letters))
-            began = monotonic()
-            error = await _outcome(sending, patience)
-            if error is None:
-                return
-            failed += await self._is_to_blame(topic, began)
-            if failed == ATTEMPTS or not _may_pass(error):
-                self._stuck[topic] = repr(error)
-            elif sending.done():
-                sending = None
+        topic, deadline = letters[0].topic, monotonic() + GIVEN_UP_AFTER.total_seconds()
+        size = sum(len(each.value or b"") + _LETTER_BYTES for each in letters)
+        self._bytes += size
+        try:
+            while why := await self._refused(topic, letters):
+                if self._is_hopeless(why, deadline):
+                    log.warning("replies dropped topic=%s reason=%r", topic, why)
+                    return
                 self._there.pop(topic, None)  # it may have gone with its broker
                 await asyncio.sleep(PAUSE.total_seconds())
-        if sending is not None:
-            sending.cancel()
-        log.warning("replies dropped topic=%s reason=%s", topic, self._stuck.get(topic))
+        finally:
+            self._bytes -= size
 
-    async def _is_to_blame(self, topic: str, since: float) -> bool:
-        """Tell whether a topic has taken nothing, though Kafka is there."""
-        return self._taken.get(topic, 0.0) < since and await self._kafka_answers()
-
-    async def _kafka_answers(self) -> bool:
+    async def _refused(self, topic: str, letters: "list[Letter]") -> Exception | None:
+        """Try to send; return why it could not be done."""
         try:
-            async with asyncio.timeout(ANSWERS_WITHIN.total_seconds()):
-                _, admin = await self._connected()
-                await admin.describe_cluster()
-        except (KafkaError, OSError):  # a timeout is one
-            return False
-        return True
+            await self._try_to_send(topic, letters)
+        except (KafkaError, OSError) as error:  # a timeout is one
+            return error
+        return None
+
+    def _is_hopeless(self, why: Exception, deadline: float) -> bool:
+        passing = isinstance(why, AWAY) or (isinstance(why, KafkaError) and why.retriable)
+        return not passing or monotonic() > deadline or self._bytes > MAX_LATE_BYTES
 
     async def _try_to_send(self, topic: str, letters: "list[Letter]") -> None:
         if not await self._is_there(topic):
@@ -113,8 +120,7 @@ class ForeignReplies:
             await press.send(topic, each.key, each.value, each.headers, each.partition)
             for each in letters
         }
-        await asyncio.gather(*map(asyncio.shield, sent))
-        self._taken[topic] = monotonic()
+        await asyncio.gather(*sent)
 
     async def _is_there(self, topic: str) -> bool:
         """Tell whether a topic exists; looked up once for all that wait for it."""
@@ -145,22 +151,6 @@ class ForeignReplies:
         await producer.start()
         await admin.start()
         return Press(lambda: producer, _note), admin
-
-
-async def _outcome(sending: asyncio.Task[None], patience: timedelta) -> Exception | None:
-    """Wait for so long; return what went wrong. What is slow is still under way then."""
-    await asyncio.wait({sending}, timeout=patience.total_seconds())
-    if not sending.done():
-        return TimeoutError("it takes nothing")
-    try:
-        sending.result()
-    except (KafkaError, OSError) as error:  # a timeout is one
-        return error
-    return None
-
-
-def _may_pass(error: Exception) -> bool:
-    return isinstance(error, AWAY) or (isinstance(error, KafkaError) and error.retriable)
 
 
 def _note(sent: Acked) -> None:
