@@ -14,6 +14,16 @@ REPLIES = "bench.replies"
 PARTITIONS = 8
 
 Command = Callable[[int], tuple[str, dict[str, Any]]]
+"""Returns the key and the value of the request of a number."""
+
+Record = tuple[bytes, bytes, list[tuple[str, bytes]]]
+
+
+def as_record(command: tuple[str, dict[str, Any]], correlation_id: bytes) -> Record:
+    """Return a command that wants a reply as key, value and headers."""
+    key, value = command
+    headers = [(CORRELATION_ID, correlation_id), (REPLY_TOPIC, REPLIES.encode())]
+    return key.encode(), json.dumps(value).encode(), headers
 
 
 async def preload(bootstrap: str, topic: str, command: Command, number: int) -> None:
@@ -23,13 +33,9 @@ async def preload(bootstrap: str, topic: str, command: Command, number: int) -> 
     )
     async with producer:
         for count in range(number):
-            key, value = command(count)
-            headers = [
-                (CORRELATION_ID, f"{topic}-{count}".encode()),
-                (REPLY_TOPIC, REPLIES.encode()),
-            ]
-            data = json.dumps(value).encode()
-            await producer.send(topic, data, key=key.encode(), headers=headers)
+            correlation_id = f"{topic}-{count}".encode()
+            key, value, headers = as_record(command(count), correlation_id)
+            await producer.send(topic, value, key=key, headers=headers)
 
 
 @dataclass
@@ -50,8 +56,12 @@ class Replies:
         return cls(consumer)
 
     async def rate(self, number: int) -> float:
-        """Return replies a second, from the first fetch of them to the last."""
+        """Return replies a second, from the first fetch of them to the last.
+
+        What was replied before is not counted.
+        """
         self.seen.clear()
+        await self.consumer.seek_to_end(*self.consumer.assignment())
         began, first = 0.0, 0
         while len(self.seen) < number:
             for records in (await self.consumer.getmany(timeout_ms=1000)).values():

@@ -34,7 +34,6 @@ _PORTS = 8 + 3 * PORTS
 _PORTS_FROM, _PORTS_TO = 20_000, 32_000
 
 _CHOSEN = {"gateways": 2, "loms_workers": 2, "session_timeout": SESSION_SECONDS}
-_EARLY = ("product-service", "gateway-1", "gateway-2")
 
 
 class Shop:
@@ -108,7 +107,7 @@ class Shop:
 
     async def start(self) -> None:
         """Start everything side by side; the workers as soon as there are topics."""
-        early = [*self.brokers, *map(self.__getitem__, _EARLY)]
+        early = [unit for unit in self.units.values() if _needs_no_topics(unit)]
         for unit in early:
             unit.start()
         await self.broker_answers()
@@ -184,6 +183,10 @@ class Shop:
             port = str(self._control_port)
             return replace(what, command=(*what.command, "--control-port", port))
         return what
+
+
+def _needs_no_topics(unit: Unit) -> bool:
+    return unit.what.tier is not Tier.SERVICE or unit.name == "product-service"
 
 
 def _listens(address: str) -> bool:

@@ -42,17 +42,18 @@ class Rebuild:
 async def rebuild(directory: Path, rows: int) -> Rebuild:
     """Fill the changelog of orders, kill the worker, and see it come back."""
     async with one_gateway(directory) as (shop, door):
-        await _fill(shop.cluster, rows)
+        await fill(shop.cluster, rows)
         floor = rows / await _read(shop.cluster)
         worker = shop["loms-1"]
         worker.start()
         await door.insist("stocks", "ready", sku=1)
         cost = await outage(worker.crash, door, ("stocks", {"sku": 1}), worker)
-        read, seconds = _last_recovery(shop)
+        read, seconds = last_recovery(shop)
         return Rebuild(read, cost, read / seconds, floor)
 
 
-async def _fill(cluster: Cluster, rows: int) -> None:
+async def fill(cluster: Cluster, rows: int) -> None:
+    """Write orders into their changelog, as if a worker had."""
     producer = AIOKafkaProducer(
         **cluster.client_options(), linger_ms=5, max_batch_size=256 * 2**10
     )
@@ -102,6 +103,7 @@ async def _read(cluster: Cluster) -> float:
         return time.monotonic() - began
 
 
-def _last_recovery(shop: Shop) -> tuple[int, float]:
+def last_recovery(shop: Shop) -> tuple[int, float]:
+    """Return how many rows the worker read the last time, and in how many seconds."""
     said = _RECOVERED.findall(shop["loms-1"].log.read_text())
     return int(said[-1][0]), float(said[-1][1])

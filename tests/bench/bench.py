@@ -1,0 +1,168 @@
+"""A shop that is measured: each part of a round."""
+
+import itertools
+import json
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from tests.bench import commands, results, stories
+from tests.bench.asking import Asker, asker
+from tests.bench.crowd import Customer, Timing, crowd
+from tests.bench.echo import REQUESTS
+from tests.bench.helpers import beside, listens
+from tests.bench.http import Client
+from tests.bench.load import REPLIES, Command, Replies, preload
+from tests.bench.meter import Meter
+from tests.bench.results import Result, Results
+from tests.e2e.shop import Shop
+from topics.admin import create
+from topics.topic import Kind, Topic
+
+CLIENTS = 64
+PRELOADED = 60_000
+CONTENDERS = 500
+GOODS = 100
+
+_NO_STOCK = json.dumps({"type": "stocks", "stocks": []})
+_PRELOADED: dict[str, Command] = {
+    results.RECEIVE: commands.receive_stock,
+    results.RECEIVE_HOT: commands.receive_hot,
+    results.STOCKS: commands.stocks,
+}
+_STORIES: dict[str, stories.Story] = {
+    results.HTTP_STOCKS: stories.stocks,
+    results.LIST_CART: stories.list_cart,
+    results.STORY: stories.full_story,
+    results.ORDER: stories.create_order,
+    results.ORDER_10: stories.ten_lines,
+    results.ORDER_HOT: stories.create_hot_order,
+}
+
+
+class Bench:
+    """Measures one thing after the other.
+
+    Args:
+        shop: one worker of each service, one gateway.
+        asker: asks over Kafka.
+        replies: counts what comes back.
+        clients: of the gateway.
+        seconds: how long each measurement takes that has no end of its own.
+    """
+
+    def __init__(
+        self,
+        shop: Shop,
+        asker: Asker,
+        replies: Replies,
+        clients: Sequence[Client],
+        seconds: float,
+    ) -> None:
+        self.results = Results()
+        self._shop = shop
+        self._asker = asker
+        self._replies = replies
+        self._clients = clients
+        self._seconds = seconds
+        self._numbers = itertools.count()
+        self._hello_port = int(shop.gateways[0].rpartition(":")[2]) + 3
+
+    async def preloaded(self) -> None:
+        """Have a topic's records carried out as fast as one process can."""
+        await self._shop["loms-1"].stop()
+        await preload(self._shop.kafka, REQUESTS, commands.receive_stock, PRELOADED)
+        async with beside("tests.bench.echo", self._shop.kafka):
+            await self._rate(results.ECHO)
+        for what, command in _PRELOADED.items():
+            await preload(self._shop.kafka, "stock.requests", command, PRELOADED)
+            self._shop["loms-1"].start()
+            await self._rate(what)
+            await self._shop["loms-1"].stop()
+
+    async def asked(self) -> None:
+        """Ask and await replies: the floors, the gateway alone, and one hop."""
+        async with beside("tests.bench.echo", self._shop.kafka) as pid:
+            ask = self._asker.customer(REQUESTS, commands.stocks)
+            await self._crowd(results.ECHO_1, [ask], {"echo": pid})
+            await self._crowd(results.ECHO_64, [ask] * CLIENTS, {"echo": pid})
+        await self._hello()
+        words = ("tests.bench.echo", self._shop.kafka, "stock.requests", _NO_STOCK)
+        async with beside(*words) as pid:
+            await self._http(results.GATEWAY, stories.stocks, {"echo": pid})
+        self._shop["loms-1"].start()
+        await self._shop.serves()
+        ask = self._asker.customer("stock.requests", commands.stocks)
+        await self._crowd(results.HOP, [ask], self._pids)
+        await self._crowd(results.HOP_64, [ask] * CLIENTS, self._pids)
+
+    async def over_http(self) -> None:
+        """Do what customers do, 64 of them."""
+        for what, story in _STORIES.items():
+            await self._http(what, story, self._pids)
+
+    async def contended(self) -> None:
+        """Have 500 order at once what there is 100 of; exactly 100 may get it."""
+        port = self._gateway_port
+        crowd_of_them = [await Client.connect(port) for _ in range(CONTENDERS)]
+        counts = await stories.contend(crowd_of_them, 3_900_000_001, GOODS)
+        print(f"{CONTENDERS} createOrders at once for {GOODS}: {counts}", flush=True)
+        assert counts == {"awaiting payment": GOODS, "failed": CONTENDERS - GOODS}
+        for client in crowd_of_them:
+            client.close()
+
+    async def _rate(self, what: str) -> None:
+        rate = await self._replies.rate(PRELOADED)
+        self.results.add(what, Result(Timing(rate, 0.0, 0.0)))
+
+    async def _hello(self) -> None:
+        port = self._hello_port
+        async with beside("tests.bench.hello", str(port)) as pid:
+            await listens(port)
+            guests = [await Client.connect(port) for _ in range(CLIENTS)]
+            asking = [partial(stories.stocks, guest) for guest in guests]
+            await self._crowd(results.HELLO, asking, {"hello": pid})
+            for guest in guests:
+                guest.close()
+
+    async def _http(self, what: str, story: stories.Story, pids: dict[str, int]) -> None:
+        pids = pids | {"gateway-1": self._shop["gateway-1"].pid}
+        await self._crowd(what, [partial(story, client) for client in self._clients], pids)
+
+    async def _crowd(
+        self, what: str, customers: Sequence[Customer], pids: dict[str, int]
+    ) -> None:
+        kafka = self._shop["kafka"].pid
+        meter = Meter({**pids, "kafka": kafka, "load": os.getpid()})
+        timing = await crowd(customers, self._numbers, self._seconds, meter.start)
+        self.results.add(what, Result(timing, self._seconds, meter.read()))
+
+    @property
+    def _pids(self) -> dict[str, int]:
+        units = self._shop.units.values()
+        return {unit.name: unit.pid for unit in units if unit.runs}
+
+    @property
+    def _gateway_port(self) -> int:
+        return int(self._shop.gateways[0].rpartition(":")[2])
+
+
+@asynccontextmanager
+async def opened(directory: Path, seconds: float) -> AsyncIterator[Bench]:
+    """A shop with goods in it and customers before it."""
+    async with AsyncExitStack() as stack:
+        shop = Shop(directory, gateways=1, loms_workers=1)
+        await stack.enter_async_context(shop.opened())
+        ours = [
+            Topic(name, Kind.REPLIES, "Of a benchmark.") for name in (REQUESTS, REPLIES)
+        ]
+        await create(shop.cluster, ours)
+        replies = await Replies.open(shop.kafka)
+        stack.push_async_callback(replies.consumer.stop)
+        asking = await stack.enter_async_context(asker(shop.kafka))
+        port = int(shop.gateways[0].rpartition(":")[2])
+        clients = [await Client.connect(port) for _ in range(CLIENTS)]
+        await stories.stock_up(clients)
+        yield Bench(shop, asking, replies, clients, seconds)

@@ -1,0 +1,187 @@
+"""How cost grows: with load, lines, workers, gateways, partitions, and what lies there.
+
+    python -m tests.bench.growth [PART ...] [--seconds 5] [--plots DIRECTORY]
+
+Each part prints a JSON line for each point; plots are drawn where a directory is named.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from tests.bench import stories
+from tests.bench.crowd import Timing, crowd
+from tests.bench.http import Client
+from tests.bench.meter import rss_bytes
+from tests.bench.plots import draw
+from tests.bench.recovery.counter import one_gateway
+from tests.bench.recovery.rebuild import fill, last_recovery
+from tests.e2e.shop import Shop
+
+CLIENTS = 64
+Point = dict[str, Any]
+
+
+class Street:
+    """Customers before a shop.
+
+    Args:
+        ports: of its gateways; customers are spread over them.
+    """
+
+    _numbers = itertools.count()
+
+    def __init__(self, ports: Sequence[int], seconds: float) -> None:
+        self._ports = ports
+        self._seconds = seconds
+
+    async def run(self, story: stories.Story, clients: int = CLIENTS) -> Timing:
+        """Let so many customers do their things for a while."""
+        ports = itertools.islice(itertools.cycle(self._ports), clients)
+        crowd_of_them = [await Client.connect(port) for port in ports]
+        customers = [partial(story, client) for client in crowd_of_them]
+        timing = await crowd(customers, self._numbers, self._seconds)
+        for client in crowd_of_them:
+            client.close()
+        return timing
+
+
+@asynccontextmanager
+async def street(seconds: float, **different: Any) -> AsyncIterator[Street]:
+    """A shop that is well stocked, and different from the smallest one in some counts."""
+    async with AsyncExitStack() as stack:
+        directory = stack.enter_context(tempfile.TemporaryDirectory())
+        counts = {"gateways": 1, "loms_workers": 1, "checkout_workers": 1} | different
+        shop = _Whole(Path(directory) / "shop", **counts)
+        await stack.enter_async_context(shop.opened())
+        ports = [int(url.rpartition(":")[2]) for url in shop.gateways]
+        await stories.stock_up([await Client.connect(ports[0]) for _ in range(CLIENTS)])
+        yield Street(ports, seconds)
+
+
+class _Whole(Shop):
+    """All its processes run from the start."""
+
+    later = ()
+
+
+async def load(seconds: float) -> list[Point]:
+    """Full stories of ever more clients."""
+    async with street(seconds) as customers:
+        return [
+            {"clients": n, **asdict(await customers.run(stories.full_story, n))}
+            for n in (1, 4, 16, 64, 128, 256)
+        ]
+
+
+async def lines(seconds: float) -> list[Point]:
+    """createOrders of ever more lines."""
+    points = []
+    async with street(seconds) as customers:
+        for number in (1, 10, 100):
+            story = partial(stories.create_order, lines=number)
+            timing = await customers.run(story, 8)
+            points.append({"lines": number, **asdict(timing)})
+    return points
+
+
+async def workers(seconds: float) -> list[Point]:
+    """Full stories through ever more workers of LOMS and of checkout."""
+    return [
+        {"workers": n, **await _stories(seconds, loms_workers=n, checkout_workers=n)}
+        for n in (1, 2, 3)
+    ]
+
+
+async def gateways(seconds: float) -> list[Point]:
+    """Full stories through one gateway, and through two."""
+    return [{"gateways": n, **await _stories(seconds, gateways=n)} for n in (1, 2)]
+
+
+async def partitions(seconds: float) -> list[Point]:
+    """Full stories over ever more partitions."""
+    return [{"partitions": n, **await _stories(seconds, partitions=n)} for n in (1, 8, 64)]
+
+
+async def _stories(seconds: float, **different: Any) -> Point:
+    async with street(seconds, **different) as customers:
+        return asdict(await customers.run(stories.full_story))
+
+
+async def state(seconds: float) -> list[Point]:
+    """createOrders, and a recovery, where ever more orders lie already."""
+    return [await _with_orders(rows, seconds) for rows in (10_000, 100_000, 1_000_000)]
+
+
+async def _with_orders(rows: int, seconds: float) -> Point:
+    with tempfile.TemporaryDirectory() as directory:
+        async with one_gateway(Path(directory) / "shop") as (shop, door):
+            await fill(shop.cluster, rows)
+            worker = shop["loms-1"]
+            worker.start()
+            for sku in stories.SKUS:
+                put = {"sku": sku, "warehouseID": 1, "count": stories.PLENTY}
+                await door.insist("receiveStock", f"put-{sku}", **put)
+            read, recovery = last_recovery(shop)
+            customers = Street([int(door.url.rpartition(":")[2])], seconds)
+            timing = await customers.run(stories.create_order)
+            return {
+                "orders": read,
+                "recovery_seconds": recovery,
+                "rss_mb": rss_bytes(worker.pid) >> 20,
+                "disk_mb": _size(worker.state_dir) >> 20,
+                **asdict(timing),
+            }
+
+
+def _size(directory: Path) -> int:
+    return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
+
+
+PARTS: dict[str, Callable[[float], Awaitable[list[Point]]]] = {
+    "load": load,
+    "lines": lines,
+    "workers": workers,
+    "gateways": gateways,
+    "partitions": partitions,
+    "state": state,
+}
+
+
+async def run(parts: Sequence[str], seconds: float) -> dict[str, list[Point]]:
+    """Measure the parts; tell each point."""
+    measured = {}
+    for part in parts:
+        measured[part] = await PARTS[part](seconds)
+        for point in measured[part]:
+            print(json.dumps({"growth": part, **point}), flush=True)
+    return measured
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench.growth", description=__doc__
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each point")
+    parser.add_argument("--plots", type=Path, help="where to draw, as SVG")
+    asked = parser.parse_args()
+    uvloop.install()
+    measured = asyncio.run(run(asked.parts or [*PARTS], asked.seconds))
+    if asked.plots is not None:
+        draw(measured, asked.plots)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""The floor of HTTP: aiohttp that answers the same to everybody, on uvloop."""
+
+import sys
+
+import uvloop
+from aiohttp import web
+
+
+async def hello(request: web.Request) -> web.Response:
+    """Read the body, and answer as much as a gateway would."""
+    await request.read()
+    return web.Response(body=b'{"stocks":[]}', content_type="application/json")
+
+
+if __name__ == "__main__":
+    uvloop.install()
+    app = web.Application()
+    app.router.add_post("/{call}", hello)
+    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None)

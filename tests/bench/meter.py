@@ -1,0 +1,51 @@
+"""What processes spend: CPU time and memory."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a process spent between two looks, and the memory it had at the second."""
+
+    cpu_seconds: float
+    rss_mb: int
+
+
+class Meter:
+    """Looks at processes twice.
+
+    Args:
+        pids: whose, by name.
+    """
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        self._pids = pids
+        self.start()
+
+    def start(self) -> None:
+        """Look for the first time."""
+        self._before = {name: cpu_seconds(pid) for name, pid in self._pids.items()}
+
+    def read(self) -> dict[str, Spent]:
+        """Look again."""
+        return {
+            name: Spent(cpu_seconds(pid) - self._before[name], rss_bytes(pid) >> 20)
+            for name, pid in self._pids.items()
+        }
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has had, its own and the kernel's for it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def rss_bytes(pid: int) -> int:
+    """Return the memory that a process holds."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE

@@ -1,0 +1,122 @@
+"""What each step of one record costs in a worker, without Kafka: microseconds of CPU.
+
+python -m tests.bench.steps
+"""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from timeit import Timer
+from typing import Any
+
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.structs import ConsumerRecord
+
+from agents.aggregate import Aggregate
+from agents.checkout.agent import CART
+from agents.loms.agent import GOODS, ORDER
+from agents.runtime.desk import Desk
+from agents.runtime.fold import Fold
+from agents.runtime.inbox import converse, receive
+from agents.runtime.outbox import Said
+from agents.store import Store
+from topics.conversation import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC
+
+REPEATS = 200
+TRIES = 60
+AT = 1_700_000_000_000
+
+CASES: dict[str, tuple[Aggregate[Any, Any, Any], str]] = {
+    "stocks": (GOODS, '{"type":"stocks","sku":7}'),
+    "receiveStock": (GOODS, '{"type":"receiveStock","sku":7,"warehouseID":1,"count":9}'),
+    "reserve": (GOODS, '{"type":"reserve","sku":7,"orderID":81930,"count":1}'),
+    "createOrder": (
+        ORDER,
+        '{"type":"createOrder","user":10,"items":[{"sku":7,"count":1}]}',
+    ),
+    "addToCart": (CART, '{"type":"addToCart","user":10,"sku":7,"count":1}'),
+}
+
+
+def record(aggregate: Aggregate[Any, Any, Any], value: str) -> ConsumerRecord:
+    """Return a request as a gateway sends it."""
+    headers = [
+        (CORRELATION_ID, b"0123456789abcdef0123456789abcdef"),
+        (REPLY_TOPIC, b"gateway.replies"),
+        (REPLY_PARTITION, b"\0\0\0\0"),
+    ]
+    said = (aggregate.requests.name, 0, 5, AT, 1, b"7", value.encode(), 0, 1, 1, headers)
+    return ConsumerRecord(*said)
+
+
+def steps(
+    aggregate: Aggregate[Any, Any, Any], value: str, store: Store
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield each step of a record as something that can be done again and again."""
+    request = record(aggregate, value)
+    topic = aggregate.requests
+    conversation = converse(request)
+    received = receive(topic, request, conversation)
+    keys = aggregate.identify(received.request, received.cause)
+    state = Fold(aggregate, store, 0).state(keys)
+    after, messages = aggregate.turn(state, received.request, received.cause)
+    fold = Fold(aggregate, store, 0)
+    fold.state(keys)
+    if after is not state:
+        fold.put(keys, after)
+    rows = fold.written()
+    said = _say(topic, messages, received)
+    desk = Desk(topic, 1)
+    yield "read its headers", lambda: converse(request)
+    yield "validate it, and its cause", lambda: receive(topic, request, conversation)
+    yield "all at the desk", lambda: desk.take(request, Said(topic))
+    yield "read its rows", lambda: Fold(aggregate, store, 0).state(keys)
+    yield (
+        "decide, evolve, follow up",
+        lambda: aggregate.turn(state, received.request, received.cause),
+    )
+    yield "encode its rows", fold.written
+    yield "put them into RocksDB", lambda: store.put(0, rows, 6)
+    yield "encode what it says", lambda: _say(topic, messages, received)
+    yield "append all to batches", lambda: _append(rows, said)
+
+
+def _say(topic: Any, messages: Any, received: Any) -> Said:
+    said = Said(topic)
+    for message in messages:
+        said.say(message, received)
+    return said
+
+
+def _append(rows: dict[bytes, bytes], said: Said) -> None:
+    batch = BatchBuilder(900 * 2**10, 0, is_transactional=False)
+    for key, value in rows.items():
+        batch.append(timestamp=None, key=key, value=value, headers=[("version", b"6")])
+    for letter in (*said.commands, *said.rest):
+        batch.append(
+            timestamp=None, key=letter.key, value=letter.value, headers=letter.headers
+        )
+
+
+def microseconds(step: Callable[[], object]) -> float:
+    """Return what a step takes, at best of some tries."""
+    return min(Timer(step).repeat(TRIES, REPEATS)) / REPEATS * 1e6
+
+
+def main() -> None:
+    """Measure and print a table."""
+    costs: dict[str, dict[str, float]] = {}
+    for name, (aggregate, value) in CASES.items():
+        with tempfile.TemporaryDirectory() as directory:
+            store = Store(Path(directory) / "rows", "bench")
+            store.put(0, {b"7": b'{"available":{"1":1000000},"reserved":{"1":100}}'}, 4)
+            for step, do in steps(aggregate, value, store):
+                costs.setdefault(step, {})[name] = microseconds(do)
+            store.close()
+    print(f"{'microseconds':<28}" + "".join(f"{name:>14}" for name in CASES))
+    for step, by_name in costs.items():
+        print(f"{step:<28}" + "".join(f"{cost:>14.1f}" for cost in by_name.values()))
+
+
+if __name__ == "__main__":
+    main()
