@@ -42,6 +42,7 @@ class Unit:
         self.starts = 0
         self.expected = 0
         self.code = REPOSITORY
+        self._began = 0.0
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._different: dict[str, str] = {}
@@ -81,7 +82,7 @@ class Unit:
             self._process.kill()
             await self._process.wait()
             raise
-        assert status in (0, _JAVA_TERMINATED), f"{self.name} ended with {status}"
+        assert status in self._good_ends(), f"{self.name} ended with {status}"
 
     async def restart(self, **different: str) -> None:
         """Stop it and start it, with a changed environment perhaps."""
@@ -115,10 +116,10 @@ class Unit:
     async def _keep(self) -> None:
         pause = 0.0
         while True:
-            began = time.monotonic()
+            self._began = time.monotonic()
             await self._run()
             # As supervisord does it: whoever does not come up is tried ever less often.
-            came_up = time.monotonic() - began > _UP_SECONDS
+            came_up = time.monotonic() - self._began > _UP_SECONDS
             pause = 0.0 if came_up else min(pause + 1, _LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause)
 
@@ -134,6 +135,11 @@ class Unit:
             )
         self.starts += 1
         await self._process.wait()
+
+    def _good_ends(self) -> tuple[int, ...]:
+        """How it may end when told to; while it comes up, Python does not listen yet."""
+        came_up = time.monotonic() - self._began > _UP_SECONDS
+        return (0, _JAVA_TERMINATED) if came_up else (0, _JAVA_TERMINATED, -signal.SIGTERM)
 
     def dismiss_keeper(self) -> None:
         """Let nobody start it again."""
