@@ -7,6 +7,7 @@ however often it is tried is `Permanent`. One connection a notice: none is found
 import logging
 import socket
 from contextlib import suppress
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
 from http import HTTPStatus
@@ -16,10 +17,14 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 import aiosmtplib
 
+from agents.notifications.hypertext import hypertext
 from agents.notifications.notice import Notice
 from agents.notifications.settings import NotificationSettings
 
 _FIRST_PERMANENT_REPLY = 500  # SMTP: 4yz is "not now", 5yz is "no"
+
+_BOUNDARY = "=_notice"
+"""Between the parts of a mail: no words of ours, nor what is encoded, have a =_ in them."""
 
 _PASSING = (
     HTTPStatus.REQUEST_TIMEOUT,
@@ -102,7 +107,7 @@ class Mail:
             session.close()
 
     def compose(self, notice: Notice) -> EmailMessage:
-        """Write the mail: a repeat is the same to the byte, and has the same Message-ID."""
+        """Write the mail, as text and HTML; a repeat is the same, Message-ID included."""
         event, sender = notice.event, self._settings.notify_from
         status = event.status.replace(" ", "-")
         domain = parseaddr(sender)[1].rpartition("@")[2]
@@ -110,10 +115,12 @@ class Mail:
         mail["From"] = sender
         mail["To"] = self._settings.notify_to.replace("{user}", str(event.user))
         mail["Subject"] = notice.subject
-        mail["Date"] = format_datetime(event.at)
+        mail["Date"] = format_datetime(event.at.astimezone(UTC))
         mail["Message-ID"] = f"<order-{event.order_id}.{status}@{domain}>"
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(notice.text)
+        mail.add_alternative(hypertext(notice), subtype="html")
+        mail.set_boundary(_BOUNDARY)  # else it is another one at each repeat
         return mail
 
     def _session(self) -> aiosmtplib.SMTP:
