@@ -10,8 +10,6 @@ from random import Random
 from agents.notifications.notice import Notice
 from agents.notifications.transports import Permanent, Transient, Transport
 
-_LONGEST_WAIT_SECONDS = 300.0  # that a receiver may ask for
-
 _log = logging.getLogger(__name__)
 
 
@@ -94,8 +92,7 @@ class Delivery:
         return Outcome.OPTED_OUT
 
     def _wait(self, pause: float, failure: Transient) -> float:
-        asked_for = min(failure.wait_seconds, _LONGEST_WAIT_SECONDS)
-        return max(asked_for, pause * self._random.uniform(0.5, 1))
+        return max(failure.wait_seconds, pause * self._random.uniform(0.5, 1))
 
 
 def _heed_cancellation() -> None:

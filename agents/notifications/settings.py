@@ -60,6 +60,7 @@ class NotificationSettings(BaseSettings):
             may be left out. ?starttls=always insists on encryption, never does without,
             auto (as without it) takes it where the server offers it.
         webhook_url: gets each event as JSON by POST.
+        webhook_secret: signs them, see `signature`; unset, they are not signed.
         notify_from: the sender of mails.
         notify_to: the receiver, with {user} for the number of the order's user; without
             it all mails go to one address.
@@ -72,6 +73,7 @@ class NotificationSettings(BaseSettings):
 
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp)] | None = None
     webhook_url: Annotated[SecretStr, AfterValidator(_http)] | None = None
+    webhook_secret: SecretStr | None = None
     notify_from: Annotated[str, AfterValidator(_address)] = "shop@example.test"
     notify_to: Annotated[str, AfterValidator(_address_of_user)] = "user-{user}@example.test"
     notify_opt_out: Annotated[Path, AfterValidator(_file)] | None = None

@@ -23,6 +23,7 @@ PURE = {
     "agents/products/pricing.py": {"schemas", "agents.refusal"},
     "agents/notifications/notice.py": {"schemas"},
     "agents/notifications/hypertext.py": {"agents.notifications.notice"},
+    "agents/notifications/signature.py": set(),
 }
 
 

@@ -112,6 +112,7 @@ def test_the_log_is_always_told_and_the_others_when_set(monkeypatch):
     assert [way.name for way in configured(NotificationSettings())] == ["log"]
     monkeypatch.setenv("SMTP_URL", "smtps://user:p%40ss@mail.test:2465?starttls=never")
     monkeypatch.setenv("WEBHOOK_URL", "https://chat.test/bot-s3cret/sendMessage")
+    monkeypatch.setenv("WEBHOOK_SECRET", "signed-s3cret")
     settings = NotificationSettings()
     assert [way.name for way in configured(settings)] == ["log", "smtp", "webhook"]
     assert "s3cret" not in repr(settings)
