@@ -4,7 +4,9 @@ import argparse
 import logging
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
+from typing import TypeVar
 
 import uvloop
 from pydantic import ValidationError
@@ -14,6 +16,8 @@ from agents.worker.settings import WorkerSettings
 from topics.cluster import bad_settings
 
 log = logging.getLogger("agents")
+
+T = TypeVar("T")
 
 SERVICES = ("checkout", "loms", "products", "notifications")
 LOG_FORMAT = "time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
@@ -33,18 +37,18 @@ def main() -> None:
         f"agents.{service}.agent"
     ).build
     log.info("begins service=%s", service)
-    settings = _settings()
+    settings = _with_sound_settings(WorkerSettings)
     try:
         lock = settings.own_state_dir()
     except BlockingIOError:
         sys.exit(f"another worker runs in {settings.state_dir}")
     with lock:
-        build(settings).run()
+        _with_sound_settings(partial(build, settings)).run()
 
 
-def _settings() -> WorkerSettings:
+def _with_sound_settings(make: Callable[[], T]) -> T:
     try:
-        return WorkerSettings()
+        return make()
     except ValidationError as wrong:
         for line in bad_settings(wrong):
             log.critical(line)
