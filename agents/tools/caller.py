@@ -48,6 +48,12 @@ class Call(NamedTuple):
     dead: asyncio.Future[ConsumerRecord]
 
 
+def reply_topic(name: str) -> Topic:
+    """Return a topic for replies as it is made where there is none."""
+    doc = "Replies to tools of whoever runs the shop."
+    return Topic(name, Kind.REPLIES, doc, carries=Reply, keep=_KEEP, partitions=1)
+
+
 class Caller:
     """Sends requests, and hears what becomes of them.
 
@@ -133,11 +139,7 @@ class Caller:
 
     async def _make_replies(self) -> None:
         if self._replies not in await self._consumer.topics():
-            doc = "Replies to tools of whoever runs the shop."
-            topic = Topic(
-                self._replies, Kind.REPLIES, doc, carries=Reply, keep=_KEEP, partitions=1
-            )
-            await create(self._cluster, [topic])
+            await create(self._cluster, [reply_topic(self._replies)])
 
     async def _listen(self) -> None:
         """Hear what is said from now on."""
