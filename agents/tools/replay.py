@@ -75,7 +75,7 @@ class Replay:
         try:
             return await self._send(again, source, silent=is_silent(asked))
         except KafkaError as error:
-            return Outcome(Fate.UNKNOWN, f"Kafka did not take it: {error}")
+            return Outcome(Fate.UNKNOWN, f"Kafka has not confirmed it: {error}")
 
     async def _send(self, again: Letter, source: Topic, *, silent: bool) -> Outcome:
         async with self._caller.asked(again) as (sent, call):
