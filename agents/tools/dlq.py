@@ -24,7 +24,7 @@ from aiokafka.structs import ConsumerRecord
 
 from agents.audit.logs import Logs
 from agents.tools.caller import Caller
-from agents.tools.exits import FAILED, OK, MisusedError, ask, put, run, say
+from agents.tools.exits import FAILED, OK, MisusedError, ask, complain, put, run, say
 from agents.tools.graves import named, newest
 from agents.tools.letters import (
     SOURCES,
@@ -74,6 +74,7 @@ def _replay(asked: argparse.Namespace, cluster: Cluster) -> int:
     for line in table([summary(letter) for letter in letters]):
         say(line)
     if not asked.yes and not ask("Send them again?"):
+        complain("dlq: nothing was sent")
         return FAILED
     return asyncio.run(_send(asked, cluster, letters))
 
