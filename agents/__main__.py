@@ -1,4 +1,12 @@
-"""Run one worker of a service: `python -m agents checkout|loms|products|notifications`."""
+"""Run one worker of a service, or a tool of whoever runs the shop.
+
+    python -m agents checkout|loms|products|notifications
+    python -m agents dlq list|show|replay …     look at dead letters, send them again
+    python -m agents stock load …               put goods into warehouses
+
+Where they are comes from the environment (`KAFKA`, …). `--help` behind dlq or stock tells
+more of it.
+"""
 
 import argparse
 import logging
@@ -20,17 +28,19 @@ log = logging.getLogger("agents")
 T = TypeVar("T")
 
 SERVICES = ("checkout", "loms", "products", "notifications")
+TOOLS = ("dlq", "stock")
 LOG_FORMAT = "time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
 
 
 def main() -> None:
     """Run until SIGTERM (exit 0), or until nothing is sure any more (exit 70).
 
-    Exits with 2 when its settings make no sense.
+    Exits with 2 when its settings make no sense. A tool has exit codes of its own.
     """
-    parser = argparse.ArgumentParser(prog="python -m agents", description=__doc__)
-    parser.add_argument("service", choices=SERVICES)
-    service = parser.parse_args().service
+    name, *words = sys.argv[1:] or [""]
+    if name in TOOLS:
+        sys.exit(import_module(f"agents.tools.{name}").main(words))
+    service = _parser().parse_args().service
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     uvloop.install()
     build: Callable[[WorkerSettings], Service] = import_module(
@@ -44,6 +54,16 @@ def main() -> None:
         sys.exit(f"another worker runs in {settings.state_dir}")
     with lock:
         _with_sound_settings(partial(build, settings)).run()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m agents",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("service", choices=[*SERVICES, *TOOLS])
+    return parser
 
 
 def _with_sound_settings(make: Callable[[], T]) -> T:

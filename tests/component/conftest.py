@@ -37,6 +37,14 @@ async def shop(cluster: Cluster) -> AsyncIterator[Shop]:
 
 
 @pytest.fixture
+async def untouched_shop(shop: Shop) -> AsyncIterator[None]:
+    """A shop that must not be sent any request in this test."""
+    before = await shop.ends()
+    yield
+    assert await shop.ends() == before
+
+
+@pytest.fixture
 async def open_gateway(cluster: Cluster) -> AsyncIterator[OpenGateway]:
     """Make a gateway with settings of its own; it is closed after the test."""
     async with AsyncExitStack() as stack:
