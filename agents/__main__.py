@@ -1,10 +1,20 @@
-"""Run one worker of a service: `python -m agents checkout|loms|products|notifications`."""
+"""Run one worker of a service, or a tool of whoever runs the shop.
+
+    python -m agents checkout|loms|products|notifications
+    python -m agents dlq list|show|replay …     look at dead letters, send them again
+    python -m agents stock load …               put goods into warehouses
+
+Where they are comes from the environment (`KAFKA`, …). `--help` behind dlq or stock tells
+more of it.
+"""
 
 import argparse
 import logging
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
+from typing import TypeVar
 
 import uvloop
 from pydantic import ValidationError
@@ -15,36 +25,50 @@ from topics.cluster import bad_settings
 
 log = logging.getLogger("agents")
 
+T = TypeVar("T")
+
 SERVICES = ("checkout", "loms", "products", "notifications")
+TOOLS = ("dlq", "stock")
 LOG_FORMAT = "time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
 
 
 def main() -> None:
     """Run until SIGTERM (exit 0), or until nothing is sure any more (exit 70).
 
-    Exits with 2 when its settings make no sense.
+    Exits with 2 when its settings make no sense. A tool has exit codes of its own.
     """
-    parser = argparse.ArgumentParser(prog="python -m agents", description=__doc__)
-    parser.add_argument("service", choices=SERVICES)
-    service = parser.parse_args().service
+    name, *words = sys.argv[1:] or [""]
+    if name in TOOLS:
+        sys.exit(import_module(f"agents.tools.{name}").main(words))
+    service = _parser().parse_args().service
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     uvloop.install()
     build: Callable[[WorkerSettings], Service] = import_module(
         f"agents.{service}.agent"
     ).build
     log.info("begins service=%s", service)
-    settings = _settings()
+    settings = _with_sound_settings(WorkerSettings)
     try:
         lock = settings.own_state_dir()
     except BlockingIOError:
         sys.exit(f"another worker runs in {settings.state_dir}")
     with lock:
-        build(settings).run()
+        _with_sound_settings(partial(build, settings)).run()
 
 
-def _settings() -> WorkerSettings:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m agents",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("service", choices=[*SERVICES, *TOOLS])
+    return parser
+
+
+def _with_sound_settings(make: Callable[[], T]) -> T:
     try:
-        return WorkerSettings()
+        return make()
     except ValidationError as wrong:
         for line in bad_settings(wrong):
             log.critical(line)

@@ -1,6 +1,6 @@
 """Contracts of orders: what is asked and answered, and what becomes of them."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import blake2b
 from itertools import pairwise
@@ -54,6 +54,15 @@ Items = Annotated[
     Field(min_length=1, max_length=MAX_LINES, fail_fast=True),
     AfterValidator(one_line_a_sku),
 ]
+
+
+def _is_a_moment(at: datetime) -> datetime:
+    # The calendar ends: whoever told it in UTC would fall over what is just before it.
+    try:
+        at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is no moment of a year from 1 to 9999 in UTC") from None
+    return at
 
 
 def order_id(user: int, request_id: str) -> int:
@@ -141,7 +150,7 @@ class OrderStatusChanged(OfOrder, extra="ignore"):
     user: UserId
     status: Status
     items: tuple[Item, ...]
-    at: datetime
+    at: Annotated[datetime, AfterValidator(_is_a_moment)]
 
     @property
     def event_id(self) -> str:

@@ -6,12 +6,14 @@ makes it come again; mails and webhooks carry the event's id, so that it can be 
 
 import asyncio
 import json
+from collections.abc import Container
 from functools import cached_property
 
 from aiokafka.structs import ConsumerRecord
 
 from agents.notifications.delivery import Delivery
 from agents.notifications.notice import notice
+from agents.notifications.opt_out import OptOut
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import Permanent, configured
 from agents.runtime.changelog import Changelog
@@ -29,10 +31,12 @@ class Notices:
 
     Args:
         service: that this is the work of.
+        settings: where notices go.
     """
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, settings: NotificationSettings) -> None:
         self._app = service.app
+        self._delivery = Delivery(configured(settings), _opted_out(settings))
         self._table = service.table(SENT)
         self._table.on_recover(self._open)
 
@@ -42,15 +46,15 @@ class Notices:
         key, rows = event.event_id.encode(), self._table.data.rows
         if rows.get(record.partition, key) is not None:
             return
-        outcome = {"at": event.at.isoformat(), "outcome": "sent"}
         try:
-            await self._delivery.deliver(notice(event))
+            outcome: str = await self._delivery.deliver(notice(event))
         except Permanent as refusal:
-            outcome["outcome"] = str(refusal)
+            outcome = str(refusal)
             said = Said(ORDER_EVENTS)
             said.bury(record, str(refusal))
             await send(said)
-        row, version = {key: json.dumps(outcome).encode()}, record.offset + 1
+        told = json.dumps({"at": event.at.isoformat(), "outcome": outcome})
+        row, version = {key: told.encode()}, record.offset + 1
         rows.put(record.partition, row, version)
         await asyncio.wait([self._sent.append(record.partition, row, version)])
 
@@ -61,9 +65,9 @@ class Notices:
     def _sent(self) -> Changelog:
         return Changelog(self._app.press, SENT, self._table.data.rows)
 
-    @cached_property
-    def _delivery(self) -> Delivery:
-        return Delivery(configured(NotificationSettings()))
+
+def _opted_out(settings: NotificationSettings) -> Container[int]:
+    return OptOut(settings.notify_opt_out) if settings.notify_opt_out else ()
 
 
 def _event(received: Received) -> OrderStatusChanged:
@@ -77,9 +81,13 @@ def _order(received: Received) -> int:
 
 
 def build(settings: WorkerSettings) -> Service:
-    """Make the service."""
+    """Make the service.
+
+    Raises:
+        ValidationError: a setting of its own makes no sense.
+    """
     service = Service("notifications", settings)
-    notices = Notices(service)
+    notices = Notices(service, NotificationSettings())
     agent = ErrandAgent(service.app, ORDER_EVENTS, notices.tell, _order)
     service.agent(ORDER_EVENTS, agent.run)
     return service

@@ -2,16 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from random import Random
 
 from agents.notifications.notice import Notice
 from agents.notifications.transports import Permanent, Transient, Transport
 
-_LONGEST_WAIT_SECONDS = 300.0  # that a receiver may ask for
-
 _log = logging.getLogger(__name__)
+
+
+class Outcome(StrEnum):
+    """What became of a notice that nobody refused."""
+
+    SENT = "sent"
+    OPTED_OUT = "opted out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +29,33 @@ class Pauses:
 
 
 class Delivery:
-    """Brings a notice over every transport, each at its own pace and each only once."""
+    """Brings a notice over every transport, each at its own pace and each only once.
+
+    Args:
+        transports: all of them.
+        opted_out: the users who want no notices; asked before each attempt, since one may
+            have to wait for long.
+        pauses: between attempts.
+        random: shortens them, so that not all come back at once.
+    """
 
     def __init__(
         self,
         transports: Sequence[Transport],
+        opted_out: Container[int] = (),
         pauses: Pauses | None = None,
         random: Random | None = None,
     ) -> None:
         self._transports = transports
+        self._opted_out = opted_out
         self._pauses = pauses or Pauses()
         self._random = random or Random()
 
-    async def deliver(self, notice: Notice) -> None:
+    async def deliver(self, notice: Notice) -> Outcome:
         """Return when every transport has taken the notice; passing failures are outlived.
+
+        Returns:
+            OPTED_OUT if its user wants none, or wanted no more of it while it was tried.
 
         Raises:
             Permanent: some refused it for good, and all others have taken it.
@@ -46,30 +65,34 @@ class Delivery:
                 group.create_task(self._insist(transport, notice))
                 for transport in self._transports
             ]
-        refusals = [refusal for task in tried if (refusal := task.result())]
-        if refusals:
+        ends = [task.result() for task in tried]
+        if refusals := [str(end) for end in ends if isinstance(end, Permanent)]:
             raise Permanent("; ".join(refusals))
+        if Outcome.OPTED_OUT not in ends:
+            return Outcome.SENT
+        _tell_withheld(notice)
+        return Outcome.OPTED_OUT
 
-    async def _insist(self, transport: Transport, notice: Notice) -> str | None:
-        """Try until it is taken (None) or refused for good (the reason)."""
+    async def _insist(self, transport: Transport, notice: Notice) -> Outcome | Permanent:
+        """Try until it is taken, refused for good or no longer wanted."""
         pause = self._pauses.first
-        while True:
+        while notice.event.user not in self._opted_out:
             try:
                 await transport.deliver(notice)
             except Permanent as refusal:
-                return f"{transport.name}: {refusal}"
+                return Permanent(f"{transport.name}: {refusal}")
             except Transient as failure:
                 _heed_cancellation()
                 wait = self._wait(pause, failure)
                 _tell(transport, notice, failure, wait)
             else:
-                return None
+                return Outcome.SENT
             await asyncio.sleep(wait)
             pause = min(self._pauses.longest, pause * 2)
+        return Outcome.OPTED_OUT
 
     def _wait(self, pause: float, failure: Transient) -> float:
-        asked_for = min(failure.wait_seconds, _LONGEST_WAIT_SECONDS)
-        return max(asked_for, pause * self._random.uniform(0.5, 1))
+        return max(failure.wait_seconds, pause * self._random.uniform(0.5, 1))
 
 
 def _heed_cancellation() -> None:
@@ -90,4 +113,15 @@ def _tell(transport: Transport, notice: Notice, failure: Transient, wait: float)
         notice.event_id,
         str(failure),
         wait,
+    )
+
+
+def _tell_withheld(notice: Notice) -> None:
+    event = notice.event
+    _log.info(
+        'notice withheld event="%s" order=%d user=%d status="%s" outcome="opted out"',
+        notice.event_id,
+        event.order_id,
+        event.user,
+        event.status,
     )

@@ -2,37 +2,70 @@
 
 from dataclasses import dataclass
 from datetime import UTC
+from textwrap import fill
 
 from schemas.order import OrderStatusChanged, Status
+
+WIDTH = 76
+"""Of a line of text: a mail program that quotes it still has room in 80 columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
     """One piece of news, in the same words however often it is made.
 
+    It tells skus and pieces: names of products and prices are not in the fact.
+
     Attributes:
         event: the fact itself, for machines; its user is the one to be told.
-        subject: one line of ASCII.
-        text: plain text, ASCII, in lines of less than 80 characters.
+        subject: the order and what happened, one line of ASCII.
+        meaning: what follows from it, in a sentence or two of ASCII.
     """
 
     event: OrderStatusChanged
     subject: str
-    text: str
+    meaning: str
 
     @property
     def event_id(self) -> str:
         """What tells a repeat."""
         return self.event.event_id
 
+    @property
+    def total(self) -> str:
+        """How much it is all in all."""
+        return f"{pieces(sum(item.count for item in self.event.items))} in all"
+
+    @property
+    def when(self) -> str:
+        """Since when it is so."""
+        return f"As of {self.event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+    @property
+    def text(self) -> str:
+        """The notice as plain text, ASCII, in lines that no mail program breaks."""
+        goods = (f"  sku {item.sku}, {pieces(item.count)}" for item in self.event.items)
+        return "\n".join(
+            (
+                f"{self.subject}.\n",
+                f"{fill(self.meaning, WIDTH)}\n",
+                *goods,
+                f"\n{self.total}.",
+                f"{self.when}.",
+                "",
+            )
+        )
+
 
 def notice(event: OrderStatusChanged) -> Notice:
     """Put a fact into words."""
     headline, meaning = _words(event.status)
-    subject = f"Order {event.order_id} {headline}"
-    lines = (f"  sku {item.sku}, {item.count} pcs" for item in event.items)
-    text = "\n".join((f"{subject}.", "", meaning, "", *lines, "", _when(event), ""))
-    return Notice(event=event, subject=subject, text=text)
+    return Notice(event, f"Order {event.order_id} {headline}", meaning)
+
+
+def pieces(count: int) -> str:
+    """Say how many pieces."""
+    return "1 piece" if count == 1 else f"{count} pieces"
 
 
 def _words(status: Status) -> tuple[str, str]:
@@ -41,8 +74,8 @@ def _words(status: Status) -> tuple[str, str]:
             return "has been received", "Its goods are being set aside for you."
         case Status.AWAITING_PAYMENT:
             return "awaits payment", (
-                "Its goods are reserved for you. Without a payment in time the order is\n"
-                "cancelled and they are free again."
+                "Its goods are reserved for you."
+                " Without a payment in time the order is cancelled and they are free again."
             )
         case Status.FAILED:
             return (
@@ -53,7 +86,3 @@ def _words(status: Status) -> tuple[str, str]:
             return "has been paid", "Thank you. Its goods are yours."
         case Status.CANCELLED:
             return "has been cancelled", "Its goods are no longer reserved."
-
-
-def _when(event: OrderStatusChanged) -> str:
-    return f"{event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

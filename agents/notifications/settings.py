@@ -1,6 +1,7 @@
 """Where notices go (from the environment)."""
 
-from email.utils import parseaddr
+from email.utils import getaddresses
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
 
@@ -29,10 +30,26 @@ def _split(url: SecretStr, *schemes: str) -> SplitResult:
 
 def _address(address: str) -> str:
     # One line, so that nothing can be smuggled into a mail's headers.
-    mailbox = parseaddr(address)[1]
-    if not address.isprintable() or not mailbox.isascii() or "@" not in mailbox[1:-1]:
+    mailbox, *more = [mailbox for _, mailbox in getaddresses([address])] or [""]
+    is_one = not more and address.isprintable() and mailbox.isascii()
+    if not is_one or " " in mailbox or "@" not in mailbox[1:-1]:
         raise ValueError("must be one mail address")
     return address
+
+
+def _address_of_user(template: str) -> str:
+    address = _address(template.replace("{user}", "-1"))
+    if "{" in address or "}" in address:
+        raise ValueError("must have nothing in braces but {user}")
+    return template
+
+
+def _file(path: Path) -> Path:
+    try:
+        path.open("rb").close()
+    except OSError as why:
+        raise ValueError(f"must be a file that can be read: {why.strerror}") from None
+    return path
 
 
 class NotificationSettings(BaseSettings):
@@ -43,8 +60,11 @@ class NotificationSettings(BaseSettings):
             may be left out. ?starttls=always insists on encryption, never does without,
             auto (as without it) takes it where the server offers it.
         webhook_url: gets each event as JSON by POST.
+        webhook_secret: signs them, see `signature`; unset, they are not signed.
         notify_from: the sender of mails.
-        notify_to: the receiver, with {user} for the number of the order's user.
+        notify_to: the receiver, with {user} for the number of the order's user; without
+            it all mails go to one address.
+        notify_opt_out: a file of users who get neither mails nor webhooks, see `OptOut`.
         notify_timeout_seconds: for each step of a mail, and for a whole webhook call.
     """
 
@@ -53,6 +73,8 @@ class NotificationSettings(BaseSettings):
 
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp)] | None = None
     webhook_url: Annotated[SecretStr, AfterValidator(_http)] | None = None
+    webhook_secret: SecretStr | None = None
     notify_from: Annotated[str, AfterValidator(_address)] = "shop@example.test"
-    notify_to: Annotated[str, AfterValidator(_address)] = "user-{user}@example.test"
+    notify_to: Annotated[str, AfterValidator(_address_of_user)] = "user-{user}@example.test"
+    notify_opt_out: Annotated[Path, AfterValidator(_file)] | None = None
     notify_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0

@@ -7,8 +7,9 @@ however often it is tried is `Permanent`. One connection a notice: none is found
 import logging
 import socket
 from contextlib import suppress
+from datetime import UTC, datetime
 from email.message import EmailMessage
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime, parseaddr, parsedate_to_datetime
 from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -16,10 +17,17 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 import aiosmtplib
 
+from agents.notifications.hypertext import hypertext
 from agents.notifications.notice import Notice
 from agents.notifications.settings import NotificationSettings
+from agents.notifications.signature import signature
 
 _FIRST_PERMANENT_REPLY = 500  # SMTP: 4yz is "not now", 5yz is "no"
+
+_BOUNDARY = "=_notice"
+"""Between the parts of a mail: no words of ours, nor what is encoded, have a =_ in them."""
+
+_LONGEST_WAIT_SECONDS = 300.0  # that a receiver may ask for
 
 _PASSING = (
     HTTPStatus.REQUEST_TIMEOUT,
@@ -102,7 +110,7 @@ class Mail:
             session.close()
 
     def compose(self, notice: Notice) -> EmailMessage:
-        """Write the mail: a repeat is the same to the byte, and has the same Message-ID."""
+        """Write the mail, as text and HTML; a repeat is the same, Message-ID included."""
         event, sender = notice.event, self._settings.notify_from
         status = event.status.replace(" ", "-")
         domain = parseaddr(sender)[1].rpartition("@")[2]
@@ -110,10 +118,12 @@ class Mail:
         mail["From"] = sender
         mail["To"] = self._settings.notify_to.replace("{user}", str(event.user))
         mail["Subject"] = notice.subject
-        mail["Date"] = format_datetime(event.at)
+        mail["Date"] = format_datetime(event.at.astimezone(UTC))
         mail["Message-ID"] = f"<order-{event.order_id}.{status}@{domain}>"
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(notice.text)
+        mail.add_alternative(hypertext(notice), subtype="html")
+        mail.set_boundary(_BOUNDARY)  # else it is another one at each repeat
         return mail
 
     def _session(self) -> aiosmtplib.SMTP:
@@ -134,18 +144,24 @@ class Mail:
 
 
 class Webhook:
-    """A POST of the event as JSON; `Idempotency-Key` is the event's id."""
+    """A POST of the event as JSON; `Idempotency-Key` is the event's id.
+
+    It is signed where there is a secret, anew at each attempt.
+    """
 
     name = "webhook"
 
     def __init__(self, url: str, settings: NotificationSettings) -> None:
         self._url = url
+        self._secret = settings.webhook_secret
         self._timeout = aiohttp.ClientTimeout(total=settings.notify_timeout_seconds)
 
     async def deliver(self, notice: Notice) -> None:
         """Post it; any 2xx is a yes."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": notice.event_id}
         body = notice.event.to_json()
+        if self._secret:
+            headers |= signature(self._secret.get_secret_value(), datetime.now(UTC), body)
         try:
             async with aiohttp.ClientSession(timeout=self._timeout) as session:
                 # Not redirected: that would make an empty GET of it.
@@ -192,7 +208,20 @@ def _said(why: Exception) -> str:
 def _judge(answer: aiohttp.ClientResponse) -> None:
     status = answer.status
     if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        wait = answer.headers.get("Retry-After", "")
-        raise Transient(f"HTTP {status}", float(wait) if wait.isdecimal() else 0)
+        raise Transient(f"HTTP {status}", _asked_for(answer))
     if status >= HTTPStatus.MULTIPLE_CHOICES:
         raise Permanent(f"HTTP {status}")
+
+
+def _asked_for(answer: aiohttp.ClientResponse) -> float:
+    """Return for how many seconds a receiver wants to be left alone, within reason."""
+    said = answer.headers.get("Retry-After", "")
+    try:
+        wait = float(said) if said.isdecimal() else _until(said)
+    except (ValueError, TypeError, OverflowError):  # nothing said, or nothing of sense
+        return 0
+    return min(max(wait, 0), _LONGEST_WAIT_SECONDS)
+
+
+def _until(date: str) -> float:
+    return (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()

@@ -24,6 +24,9 @@ Sent = set[asyncio.Future[Any]]
 MAX_DEAD_LETTER = 2**20 + 2**18
 """More than a request topic takes uncompressed, and less than a topic of these takes."""
 
+CUT = "; cut, since it is too large to be kept whole"
+"""How the reason ends of a dead letter that has lost some of its bytes."""
+
 OURS = frozenset(topic.name for topic in TOPICS)
 
 
@@ -96,7 +99,7 @@ class Said:
         """
         key, value, headers = record.key, record.value, list(record.headers)
         if _size(headers) + len(key or b"") + len(value or b"") > MAX_DEAD_LETTER:
-            reason += "; cut, since it is too large to be kept whole"
+            reason += CUT
             headers = headers if _size(headers) <= MAX_HEADERS else []
             key, value = key and key[:MAX_KEY], value and value[: MAX_DEAD_LETTER // 2]
         why = {

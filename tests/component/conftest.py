@@ -1,4 +1,4 @@
-"""A gateway on a real broker, with the tests' own shop behind it."""
+"""A gateway on a real broker with a shop of the tests' own; a worker's inside; sinks."""
 
 import asyncio
 import logging
@@ -12,7 +12,9 @@ import pytest
 from agents.service import Service
 from tests.component.bench import Bench, DiedError, settings
 from tests.component.door import Door, open_door
+from tests.standins.mail_sink import MailSink
 from tests.standins.shop import Shop, open_shop
+from tests.standins.webhook_sink import WebhookSink
 from topics.admin import create
 from topics.cluster import Cluster
 
@@ -32,6 +34,14 @@ async def shop(cluster: Cluster) -> AsyncIterator[Shop]:
     """Who answers, or doesn't, to what the gateway asks."""
     async with open_shop(cluster.kafka) as opened:
         yield opened
+
+
+@pytest.fixture
+async def untouched_shop(shop: Shop) -> AsyncIterator[None]:
+    """A shop that must not be sent any request in this test."""
+    before = await shop.ends()
+    yield
+    assert await shop.ends() == before
 
 
 @pytest.fixture
@@ -79,3 +89,22 @@ async def bench(tmp_path: Path, deaths: list[str]) -> AsyncIterator[Bench]:
     there = Bench(Service("loms", settings(tmp_path)))
     yield there
     await there.close()
+
+
+@pytest.fixture
+async def mails() -> AsyncIterator[MailSink]:
+    """A mail server."""
+    sink = MailSink()
+    await sink.start()
+    yield sink
+    await sink.stop()
+
+
+@pytest.fixture
+async def hook() -> AsyncIterator[WebhookSink]:
+    """Somebody's webhook."""
+    sink = WebhookSink()
+    await sink.start()
+    yield sink
+    sink.gate.set()
+    await sink.stop()

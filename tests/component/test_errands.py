@@ -1,8 +1,9 @@
 """Errands: one after the other about one thing, once each, and given up with dignity."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from faust.types import TP
@@ -10,13 +11,14 @@ from faust.types import TP
 from agents.loms.agent import ORDER, Loms
 from agents.loms.order import Order, Step
 from agents.notifications.agent import Notices
+from agents.notifications.settings import NotificationSettings
 from agents.runtime.errands import ErrandAgent
 from agents.worker.batches import Batch
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from tests.component.bench import Bench, Event, Stream, breathe, header, record, settings
 from tests.standins.webhook_sink import WebhookSink
-from topics.catalog import ORDER_EVENTS
+from topics.catalog import ORDER_EVENTS, SENT
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ITEMS = (Item(sku=1, count=2),)
@@ -95,17 +97,19 @@ async def test_what_is_given_up_with_its_partition_is_not_settled(
 
 
 @pytest.fixture
-async def hook(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[WebhookSink]:
-    sink = WebhookSink()
-    await sink.start()
-    monkeypatch.setenv("WEBHOOK_URL", sink.url)
-    yield sink
-    await sink.stop()
+def listed(tmp_path: Path) -> Path:
+    """Who wants no notices."""
+    path = tmp_path / "opt-out"
+    path.touch()
+    return path
 
 
 @pytest.fixture
-async def notices(bench: Bench, hook: WebhookSink, _one_partition: None) -> Stream:
-    told = Notices(bench.service)
+async def notices(
+    bench: Bench, hook: WebhookSink, listed: Path, _one_partition: None
+) -> Stream:
+    ways = NotificationSettings(webhook_url=hook.url, notify_opt_out=listed)
+    told = Notices(bench.service, ways)
     bench.open(told._table)  # noqa: SLF001
     await told._open()  # noqa: SLF001
     stream = Stream()
@@ -140,6 +144,20 @@ async def test_a_notice_that_nobody_takes_is_a_dead_letter_and_not_tried_again(
     [dead] = bench.sent("notifications.dlq")
     assert dead.value == fact(1, Status.NEW).to_json()
     assert "410" in header(dead, "dlq.reason")
+
+
+async def test_what_became_of_a_notice_is_remembered(
+    bench: Bench, notices: Stream, hook: WebhookSink, listed
+):
+    await _settled(bench, notices, batch(fact(1, Status.NEW)))
+    listed.write_text("7\n")
+    await _settled(bench, notices, batch(fact(1, Status.NEW), fact(1, Status.PAID)))
+    rows = {row.key: json.loads(row.value) for row in bench.sent(SENT.name)}
+    assert {key: row["outcome"] for key, row in rows.items()} == {
+        b"1:new": "sent",
+        b"1:paid": "opted out",
+    }
+    assert len(hook.posted) == 1
 
 
 async def test_orders_that_await_payment_are_asked_after_once_they_are_recovered(

@@ -1,65 +1,27 @@
+"""Notices by mail, in the log, and over several ways at once."""
+
 import asyncio
 import logging
 import shutil
 import ssl
 import subprocess
-from datetime import UTC, datetime
+from email.message import EmailMessage
 
 import pytest
 
-from agents.notifications.delivery import Delivery, Pauses
-from agents.notifications.notice import Notice, notice
+from agents.notifications.delivery import Delivery
+from agents.notifications.hypertext import hypertext
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import Permanent, Transient, configured
-from schemas.contract import Item
-from schemas.order import OrderStatusChanged, Status
+from schemas.order import Status
+from tests.component.notices import BIG, SOON, delivery, news, over_smtp
 from tests.standins.mail_sink import MailSink
-from tests.standins.webhook_sink import WebhookSink
-
-SOON = Pauses(first=0.01, longest=0.05)
-BIG = 9223372036854775807
 
 
-@pytest.fixture
-async def mails():
-    sink = MailSink()
-    await sink.start()
-    yield sink
-    await sink.stop()
-
-
-@pytest.fixture
-async def hook():
-    sink = WebhookSink()
-    await sink.start()
-    yield sink
-    sink.gate.set()
-    await sink.stop()
-
-
-def news(status: Status = Status.AWAITING_PAYMENT) -> Notice:
-    event = OrderStatusChanged(
-        order_id=8193,
-        user=BIG,
-        status=status,
-        items=(Item(sku=4294967295, count=65535),),
-        at=datetime(2026, 11, 23, 16, 31, 5, tzinfo=UTC),
-    )
-    return notice(event)
-
-
-def delivery(**settings) -> Delivery:
-    return Delivery(configured(NotificationSettings(**settings)), pauses=SOON)
-
-
-def over_smtp(sink: MailSink, login: str = "", how: str = "smtp", **settings):
-    """Make the mail transport alone, without anything that retries."""
-    url = f"{how}://{login}127.0.0.1:{sink.port}"
-    return configured(NotificationSettings(smtp_url=url, **settings))[1]
-
-
-def over_http(sink: WebhookSink, **settings):
-    return configured(NotificationSettings(webhook_url=sink.url, **settings))[1]
+def said(mail: EmailMessage, how: str) -> str:
+    """Return a mail's text, as it was before it travelled."""
+    part = mail.get_body((how,))
+    return part.get_content().replace("\r\n", "\n")
 
 
 async def test_a_mail_arrives_at_its_user_with_the_words_of_the_notice(mails):
@@ -68,22 +30,9 @@ async def test_a_mail_arrives_at_its_user_with_the_words_of_the_notice(mails):
     assert receivers == (f"user-{BIG}@example.test",)
     assert mail["Subject"] == "Order 8193 awaits payment"
     assert mail["Message-ID"] == "<order-8193.awaiting-payment@example.test>"
-    assert mail.get_content().replace("\r\n", "\n") == news().text
-
-
-async def test_a_webhook_gets_the_event_as_it_is_on_kafka_and_its_id(hook):
-    await over_http(hook).deliver(news())
-    [post] = hook.posted
-    assert post.headers["Idempotency-Key"] == "8193:awaiting payment"
-    assert post.headers["Content-Type"] == "application/json"
-    assert post.json == {
-        "type": "orderStatusChanged",
-        "orderID": 8193,
-        "user": BIG,
-        "status": "awaiting payment",
-        "items": [{"sku": 4294967295, "count": 65535}],
-        "at": "2026-11-23T16:31:05Z",
-    }
+    assert mail.get_content_type() == "multipart/alternative"
+    assert said(mail, "plain") == news().text
+    assert said(mail, "html") == hypertext(news())
 
 
 async def test_the_log_says_what_happened(caplog):
@@ -118,7 +67,7 @@ async def test_a_mail_server_that_is_down_is_awaited(mails):
     down = over_smtp(mails)
     with pytest.raises(Transient, match="no session: SMTPConnectError"):
         await down.deliver(news())
-    sending = asyncio.create_task(Delivery([down], SOON).deliver(news()))
+    sending = asyncio.create_task(Delivery([down], pauses=SOON).deliver(news()))
     await mails.start(mails.port)
     await sending
     assert len(mails.mails) == 1
@@ -179,40 +128,6 @@ async def test_a_server_that_nobody_vouches_for_gets_no_mail(tls, scheme, monkey
         await over_smtp(sink, how=scheme).deliver(news())
     assert sink.tries == 0
     await sink.stop()
-
-
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
-async def test_a_webhook_that_says_not_now_is_asked_again(hook, status):
-    hook.answers.extend([status, status])
-    await delivery(webhook_url=hook.url).deliver(news())
-    keys = [post.headers["Idempotency-Key"] for post in hook.posted]
-    assert keys == ["8193:awaiting payment"] * 3
-
-
-@pytest.mark.parametrize("status", [400, 401, 404, 410, 422, 301, 307])
-async def test_a_webhook_that_says_no_is_not_asked_again(hook, status):
-    hook.answers.append((status, {"Location": hook.url}))
-    with pytest.raises(Permanent, match=f"webhook: HTTP {status}"):
-        await delivery(webhook_url=hook.url).deliver(news())
-    assert len(hook.posted) == 1
-
-
-async def test_a_webhook_may_say_how_long_to_wait(hook):
-    hook.answers.append((429, {"Retry-After": "17"}))
-    with pytest.raises(Transient) as later:
-        await over_http(hook).deliver(news())
-    assert later.value.wait_seconds == 17
-
-
-async def test_a_webhook_that_hangs_or_is_gone_passes_and_keeps_its_url_to_itself(hook):
-    hook.gate.clear()
-    with pytest.raises(Transient, match="TimeoutError"):
-        await over_http(hook, notify_timeout_seconds=0.1).deliver(news())
-    hook.gate.set()
-    await hook.stop()
-    with pytest.raises(Transient) as gone:
-        await over_http(hook).deliver(news())
-    assert "hook" not in str(gone.value)
 
 
 async def test_what_one_has_taken_is_not_repeated_because_another_failed(mails, hook):

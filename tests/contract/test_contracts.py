@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gateway.routes import ROUTES
 from schemas.contract import Contract
-from schemas.order import CreateOrder, StockReserved
+from schemas.order import CreateOrder, OrderStatusChanged, StockReserved
 from schemas.stock import ReceiveStock, StocksView
 from tests.contract.goldens import GOLDENS
 from topics.catalog import TOPICS
@@ -186,3 +186,9 @@ def test_the_same_sku_twice_is_one_line_with_the_sum():
 def test_a_yes_or_no_is_nothing_else(value: str):
     with pytest.raises(ValidationError):
         read(StockReserved, with_value(StockReserved, ("reserved",), value))
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"])
+def test_a_moment_that_can_not_be_told_in_utc_is_refused(at: str):
+    with pytest.raises(ValidationError, match="in UTC"):
+        read(OrderStatusChanged, with_value(OrderStatusChanged, ("at",), f'"{at}"'))

@@ -77,7 +77,7 @@ class GuardedShop(Shop):
             own = {"KAFKA_USERS": users, "KAFKA_JVM_OPTIONS": _JVM}
             return Process(what.name, (*what.command, *settings), own, what.tier)
         user = what.name.rpartition("-")[0]
-        own = what.environment | self._login(user) if user in self.passwords else {}
+        own = what.environment | self.login(user) if user in self.passwords else {}
         return Process(what.name, what.command, own, what.tier)
 
     async def prepare(self) -> None:
@@ -92,6 +92,15 @@ class GuardedShop(Shop):
             Acl(user, _operation(operation), resource.lower(), name)
             for user, operation, resource, name in _USED.findall(log)
             if user not in (ADMIN, _BROKER)
+        }
+
+    def login(self, user: str) -> dict[str, str]:
+        """Return what lets a process in as a user."""
+        return {
+            "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "KAFKA_SASL_USERNAME": user,
+            "KAFKA_SASL_PASSWORD": self.passwords[user],
+            "KAFKA_SSL_CAFILE": str(self.authority),
         }
 
     async def _grant(self, rights: list[Acl]) -> None:
@@ -110,14 +119,6 @@ class GuardedShop(Shop):
             answer = await admin._send_to_controller(request)  # noqa: SLF001 -- no other
             assert not answer.creation_responses[0][0], answer
         await admin.close()
-
-    def _login(self, user: str) -> dict[str, str]:
-        return {
-            "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
-            "KAFKA_SASL_USERNAME": user,
-            "KAFKA_SASL_PASSWORD": self.passwords[user],
-            "KAFKA_SSL_CAFILE": str(self.authority),
-        }
 
     def _doors(self) -> list[tuple[str, str]]:
         port, paper = self.local.kafka_port, str(self._certificate)

@@ -61,6 +61,5 @@ def _notice(mail: Mail) -> Notice:
     message = mail.message
     found = _MESSAGE_ID.fullmatch(message["Message-ID"])
     assert found, message["Message-ID"]
-    return Notice(
-        int(found[1]), found[2], mail.receivers, message["Subject"], message.get_content()
-    )
+    text = message.get_body(("plain",)).get_content()
+    return Notice(int(found[1]), found[2], mail.receivers, message["Subject"], text)

@@ -17,12 +17,13 @@ SKU = 1076963
 async def test_no_secret_is_in_any_log_or_answer(
     guarded: GuardedShop, guarded_http: HttpDoor, fresh: Fresh
 ):
-    mail, hook, token = (f"secret-{token_hex(8)}" for _ in range(3))
+    mail, hook, signing, token = (f"secret-{token_hex(8)}" for _ in range(4))
     sink = MailSink(login=("mailer", "another password"))
     await sink.start()
     await guarded["notifications-1"].restart(
         SMTP_URL=f"smtp://mailer:{mail}@127.0.0.1:{sink.port}?starttls=never",
         WEBHOOK_URL=f"http://mailer:{hook}@127.0.0.1:1/{hook}?key={hook}",
+        WEBHOOK_SECRET=signing,
     )
     await guarded["products-1"].restart(PRODUCT_TOKEN=token)
     user = fresh.user()
@@ -44,7 +45,7 @@ async def test_no_secret_is_in_any_log_or_answer(
     )
     services = {service.name for service in SERVICES}
     assert all(f"User:{name} " in everything for name in services)  # the right logs
-    for secret in (mail, hook, token, *guarded.passwords.values()):
+    for secret in (mail, hook, signing, token, *guarded.passwords.values()):
         assert secret not in everything
 
 

@@ -38,10 +38,11 @@ class Shop:
     async def reply(self, request: ConsumerRecord, reply: dict | bytes) -> None:
         """Reply where the request wants it."""
         headers = dict(request.headers)
+        partition = headers.get(REPLY_PARTITION)
         await self.producer.send_and_wait(
             headers[REPLY_TOPIC].decode(),
             json.dumps(reply).encode() if isinstance(reply, dict) else reply,
-            partition=struct.unpack(">i", headers[REPLY_PARTITION])[0],
+            partition=None if partition is None else struct.unpack(">i", partition)[0],
             headers=[(CORRELATION_ID, headers[CORRELATION_ID])],
         )
 

@@ -13,6 +13,7 @@ class Posted(NamedTuple):
 
     headers: Mapping[str, str]
     json: Any
+    body: bytes
 
 
 class WebhookSink:
@@ -58,7 +59,7 @@ class WebhookSink:
             await self._changed.wait_for(lambda: len(self.posted) >= posts)
 
     async def _post(self, request: web.Request) -> web.Response:
-        post = Posted(request.headers, await request.json())
+        post = Posted(request.headers, await request.json(), await request.read())
         async with self._changed:
             self.posted.append(post)
             self._changed.notify_all()

@@ -22,6 +22,8 @@ PURE = {
     "agents/loms/stock.py": {"schemas", "agents.refusal"},
     "agents/products/pricing.py": {"schemas", "agents.refusal"},
     "agents/notifications/notice.py": {"schemas"},
+    "agents/notifications/hypertext.py": {"agents.notifications.notice"},
+    "agents/notifications/signature.py": set(),
 }
 
 

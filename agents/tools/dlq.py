@@ -1,0 +1,141 @@
+"""Look at dead letters, and send them again: on the cluster of the environment (`KAFKA`).
+
+    python -m agents dlq list [TOPIC] [--last N]
+    python -m agents dlq show TOPIC-PARTITION@OFFSET [--raw]
+    python -m agents dlq replay TOPIC-PARTITION@OFFSET … [--yes]
+
+A replay is the letter's own bytes, key and headers, back in the topic that it came from;
+the reply comes to the tool. It stays the same request, by its idempotency key or else by
+the place where it lay first: what was carried out meanwhile, or by a replay before, counts
+once. Where the state refuses, so is the replay; a cart repeats what it refused to a letter
+without an idempotency key.
+
+Exit code: 0 all is done; 1 something is not; 2 wrong usage; 130 interrupted.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+
+from aiokafka.structs import ConsumerRecord
+
+from agents.audit.logs import Logs
+from agents.tools.caller import Caller
+from agents.tools.exits import FAILED, OK, MisusedError, ask, complain, put, run, say
+from agents.tools.graves import named, newest
+from agents.tools.letters import (
+    SOURCES,
+    Summary,
+    everything,
+    place,
+    place_of,
+    summary,
+    table,
+)
+from agents.tools.options import add_caller, positive
+from agents.tools.replay import Fate, Replay
+from topics.catalog import DEAD_LETTERS
+from topics.cluster import Cluster
+
+_FORM = "TOPIC-PARTITION@OFFSET"
+_TOPICS = f"only of one: {', '.join(SOURCES)}"
+_LAST = 100
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what the command line says; return the exit code."""
+    asked = _parser().parse_args(words)
+    return run("dlq", partial(asked.do, asked))
+
+
+def _list(asked: argparse.Namespace, cluster: Cluster) -> int:
+    for line in table(asyncio.run(_newest(asked, cluster))):
+        say(line)
+    return OK
+
+
+def _show(asked: argparse.Namespace, cluster: Cluster) -> int:
+    (letter,) = asyncio.run(_read(asked, cluster))
+    if asked.raw:
+        put(letter.value or b"")
+        return OK
+    for line in everything(letter):
+        say(line)
+    return OK
+
+
+def _replay(asked: argparse.Namespace, cluster: Cluster) -> int:
+    if not asked.yes and not sys.stdin.isatty():
+        raise MisusedError("replay: nobody can be asked here whether he is sure: --yes")
+    letters = asyncio.run(_read(asked, cluster))
+    for line in table([summary(letter) for letter in letters]):
+        say(line)
+    if not asked.yes and not ask("Send them again?"):
+        complain("dlq: nothing was sent")
+        return FAILED
+    return asyncio.run(_send(asked, cluster, letters))
+
+
+async def _newest(asked: argparse.Namespace, cluster: Cluster) -> list[Summary]:
+    names = SOURCES if asked.topic is None else [asked.topic]
+    topics = [DEAD_LETTERS[SOURCES[name]] for name in names]
+    async with Logs(cluster) as logs:
+        return await newest(logs, topics, asked.last)
+
+
+async def _read(asked: argparse.Namespace, cluster: Cluster) -> list[ConsumerRecord]:
+    async with Logs(cluster) as logs:
+        return await named(logs, asked.place)
+
+
+async def _send(
+    asked: argparse.Namespace, cluster: Cluster, letters: list[ConsumerRecord]
+) -> int:
+    graves = {letter.topic for letter in letters}
+    code = OK
+    async with Logs(cluster) as logs, Caller(cluster, asked.replies, graves) as caller:
+        replay = Replay(caller, logs, timedelta(seconds=asked.patience))
+        for letter in letters:
+            outcome = await replay.send(letter)
+            say(f"{place_of(letter)}  {outcome}")
+            if outcome.fate is not Fate.DONE:
+                code = FAILED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m agents dlq",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(required=True, metavar="list|show|replay")
+    _add_list(verbs.add_parser("list", help="the newest, a line each, the last one last"))
+    _add_show(verbs.add_parser("show", help="all that there is to one"))
+    _add_replay(verbs.add_parser("replay", help="send them again, and tell the outcome"))
+    return parser
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(do=_list)
+    add = parser.add_argument
+    add("topic", nargs="?", choices=list(SOURCES), metavar="TOPIC", help=_TOPICS)
+    add("--last", type=positive(int), default=_LAST, metavar="N", help=f"so many ({_LAST})")
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(do=_show)
+    add = parser.add_argument
+    add("place", nargs=1, type=place, metavar=_FORM, help="as list shows it")
+    add("--raw", action="store_true", help="only the value, byte for byte")
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(do=_replay)
+    add = parser.add_argument
+    add("place", nargs="+", type=place, metavar=_FORM, help="as list shows it")
+    add("--yes", action="store_true", help="ask nobody whether he is sure")
+    add_caller(parser)

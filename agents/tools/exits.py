@@ -1,0 +1,101 @@
+"""How a tool ends: with an exit code, and with one line in place of a traceback."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable
+
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
+
+from agents.audit.logs import CannotAuditError
+from topics.admin import TopicsError
+from topics.cluster import Cluster, bad_settings
+from topics.connection import NotLetInError, refusal
+
+OK, FAILED, MISUSED = 0, 1, 2
+INTERRUPTED = 130
+"""As shells have it: 128 and the number of SIGINT."""
+
+
+class CannotError(Exception):
+    """What was asked can't be done; the message says why, in one line."""
+
+
+class MisusedError(Exception):
+    """What was asked makes no sense; the message says why, in one line."""
+
+
+def run(tool: str, work: Callable[[Cluster], int]) -> int:
+    """Do a tool's work on the cluster of the environment; return the exit code.
+
+    Args:
+        tool: its name, for complaints.
+        work: returns an exit code.
+    """
+    logging.basicConfig(level=logging.CRITICAL)
+    try:
+        cluster = Cluster()
+    except ValidationError as wrong:
+        return _ends(tool, MISUSED, *bad_settings(wrong))
+    try:
+        return work(cluster)
+    except MisusedError as reason:
+        return _ends(tool, MISUSED, str(reason))
+    except (CannotError, CannotAuditError, TopicsError, NotLetInError) as reason:
+        return _ends(tool, FAILED, str(reason))
+    except (KafkaError, OSError) as error:
+        return _ends(tool, FAILED, _away(cluster, error))
+    except KeyboardInterrupt:
+        return _ends(tool, INTERRUPTED, "interrupted")
+
+
+def say(line: str = "") -> None:
+    """Say a line on standard output."""
+    put(f"{plain(line)}\n".encode())
+
+
+def put(raw: bytes) -> None:
+    """Put bytes on standard output, as they are."""
+    try:
+        sys.stdout.buffer.write(raw)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # Whoever looks at the first lines only (`| head`) wants no complaint in the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def complain(line: str) -> None:
+    """Say a line on standard error."""
+    sys.stderr.write(f"{plain(line)}\n")
+
+
+def ask(question: str) -> bool:
+    """Ask whoever sits at the terminal; no answer is a no."""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def plain(text: str) -> str:
+    """Return text for a terminal: what others wrote must not move its cursor."""
+    if text.isprintable():
+        return text
+    return "".join([c if c.isprintable() or c == "\t" else _escaped(c) for c in text])
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def _ends(tool: str, code: int, *reasons: str) -> int:
+    for reason in reasons:
+        complain(f"{tool}: {reason}")
+    return code
+
+
+def _away(cluster: Cluster, error: Exception) -> str:
+    """Say why Kafka can't be asked; its clients say no more than that it can't."""
+    refused = asyncio.run(refusal(cluster.client_options()))
+    return str(refused or f"Kafka at {cluster.kafka}: {str(error) or repr(error)}")

@@ -1,0 +1,55 @@
+"""Dead letters in Kafka: the newest ones, or those that are named."""
+
+import heapq
+from collections.abc import Iterable
+
+from aiokafka import TopicPartition
+from aiokafka.structs import ConsumerRecord
+
+from agents.audit.logs import Logs, Span
+from agents.tools.exits import CannotError
+from agents.tools.letters import SOURCES, Place, Summary, summary
+from topics.catalog import DEAD_LETTERS
+from topics.topic import Topic
+
+
+async def newest(logs: Logs, topics: Iterable[Topic], most: int) -> list[Summary]:
+    """Return what there is to say of the newest dead letters; the last one is the newest.
+
+    Args:
+        logs: where they lie.
+        topics: of dead letters.
+        most: how many.
+    """
+    spans = await logs.spans(await logs.partitions(topics))
+    # No more than so many of any partition can be among them.
+    ends = {tp: Span(max(s.begin, s.end - most), s.end) for tp, s in spans.items()}
+    found: list[Summary] = []
+    async for _, records in logs.read(ends):
+        found = heapq.nlargest(most, [*found, *map(summary, records)])
+    return sorted(found)
+
+
+async def named(logs: Logs, places: Iterable[Place]) -> list[ConsumerRecord]:
+    """Return the dead letters that lie at these places.
+
+    Raises:
+        CannotError: one of them is not there.
+    """
+    return [await _at(logs, place) for place in dict.fromkeys(places)]
+
+
+async def _at(logs: Logs, place: Place) -> ConsumerRecord:
+    topic = DEAD_LETTERS[SOURCES[place.topic]]
+    tp = TopicPartition(place.topic, place.partition)
+    span = (await logs.spans(await logs.partitions([topic]))).get(tp)
+    if span is None:
+        raise CannotError(f"{place}: there is no such partition")
+    if span.begin <= place.offset < span.end:
+        wanted = {tp: Span(place.offset, place.offset + 1)}
+        async for _, records in logs.read(wanted):
+            for record in records:
+                if record.offset == place.offset:
+                    return record
+    held = f"{span.begin} to {span.end - 1}" if span.begin < span.end else "nothing"
+    raise CannotError(f"{place}: there is no such offset; the partition holds {held}")

@@ -1,0 +1,89 @@
+"""A delivery on its way into stock: so many lines at once, each until it is answered."""
+
+import asyncio
+from datetime import timedelta
+from time import monotonic
+
+from aiokafka.errors import KafkaError
+
+from agents.runtime.outbox import Letter
+from agents.tools.bar import Bar
+from agents.tools.caller import Caller
+from agents.tools.delivery import Delivery, Line
+from agents.tools.replies import No, refusal
+from topics.catalog import STOCK_REQUESTS
+from topics.conversation import IDEMPOTENCY_KEY
+
+AT_ONCE = 256
+
+
+class Loading:
+    """Sends the lines of a delivery.
+
+    Args:
+        delivery: what is loaded.
+        patience: how long the reply to a line is waited for.
+        bar: shows how far it has come.
+
+    Attributes:
+        loaded: how many lines stock has confirmed.
+        refused: those that it has not, by number, and why.
+        unanswered: numbers of the lines of which nothing is known.
+        trouble: why no more lines are sent; empty where they are.
+    """
+
+    def __init__(self, delivery: Delivery, patience: timedelta, bar: Bar) -> None:
+        self._delivery = delivery
+        self._left = iter(delivery.lines)
+        self._patience = patience.total_seconds()
+        self._bar = bar
+        self._heard = 0.0
+        self.loaded = 0
+        self.refused: dict[int, No] = {}
+        self.unanswered: list[int] = []
+        self.trouble = ""
+
+    @property
+    def rest(self) -> int:
+        """How many lines have not been sent, or were under way when it was interrupted."""
+        known = self.loaded + len(self.refused) + len(self.unanswered)
+        return len(self._delivery.lines) - known
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether each line is in stock now."""
+        return self.loaded == len(self._delivery.lines)
+
+    async def run(self, caller: Caller) -> None:
+        """Send all lines, unless nobody answers any more."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(AT_ONCE, len(self._delivery.lines))):
+                group.create_task(self._work(caller))
+
+    async def _work(self, caller: Caller) -> None:
+        for line in self._left:
+            began = monotonic()
+            try:
+                async with asyncio.timeout(self._patience):
+                    await self._load(caller, line)
+            except (KafkaError, TimeoutError) as error:
+                self.unanswered.append(line.number)
+                if self._heard < began:
+                    self.trouble = str(error) or f"no answer in {self._patience:g} s"
+            self._bar.show(len(self._delivery.lines) - self.rest)
+            if self.trouble:
+                return
+
+    async def _load(self, caller: Caller, line: Line) -> None:
+        async with caller.asked(self._letter(line)) as (_, call):
+            no = refusal(await call.reply)
+        self._heard = monotonic()
+        if no is None:
+            self.loaded += 1
+        else:
+            self.refused[line.number] = no
+
+    def _letter(self, line: Line) -> Letter:
+        key = STOCK_REQUESTS.key_of(line.request)
+        headers = [(IDEMPOTENCY_KEY, self._delivery.key(line))]
+        return Letter(STOCK_REQUESTS.name, key, line.request.to_json(), headers)

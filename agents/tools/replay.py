@@ -1,0 +1,148 @@
+"""Dead letters sent once more, and what becomes of them."""
+
+import asyncio
+import json
+from datetime import timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord, RecordMetadata
+
+from agents.audit.logs import Logs
+from agents.runtime.outbox import Letter
+from agents.tools.again import is_silent, letter, request
+from agents.tools.caller import Call, Caller
+from agents.tools.exits import CannotError
+from agents.tools.letters import SOURCES, place_of, why
+from agents.tools.replies import refusal
+from agents.worker.press import partition_of
+from schemas.contract import Code
+from schemas.order import OrderStatusChanged
+from topics.access import SERVICES
+from topics.catalog import ORDER_EVENTS, SENT
+from topics.topic import Topic
+
+_READERS = {topic: service.name for service in SERVICES for topic in service.serves}
+_LOOK_SECONDS = 0.2
+
+
+class Fate(StrEnum):
+    """What became of a replay."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    DEAD = "dead again"
+    UNKNOWN = "unanswered"
+
+
+class Outcome(NamedTuple):
+    """A fate, and what more is known of it."""
+
+    fate: Fate
+    text: str
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        return f"{self.fate}: {self.text}"
+
+
+class Replay:
+    """Sends dead letters once more.
+
+    Args:
+        caller: sends them, and hears of them.
+        logs: tells whether somebody has read them.
+        patience: how long an outcome is waited for.
+    """
+
+    def __init__(self, caller: Caller, logs: Logs, patience: timedelta) -> None:
+        self._caller = caller
+        self._logs = logs
+        self._patience = patience.total_seconds()
+
+    async def send(self, dead: ConsumerRecord) -> Outcome:
+        """Send one, unless nothing could come of it; return what became of it."""
+        source = SOURCES[dead.topic]
+        asked = request(source, dead.value)
+        try:
+            again = letter(dead)
+            if isinstance(asked, OrderStatusChanged):
+                await self._check_notice(asked)
+        except CannotError as reason:
+            return Outcome(Fate.REFUSED, f"not replayed: {reason}")
+        try:
+            return await self._send(again, source, silent=is_silent(asked))
+        except KafkaError as error:
+            return Outcome(Fate.UNKNOWN, f"Kafka has not confirmed it: {error}")
+
+    async def _send(self, again: Letter, source: Topic, *, silent: bool) -> Outcome:
+        async with self._caller.asked(again) as (sent, call):
+            reader, place = _READERS[source], _place(sent)
+            try:
+                async with asyncio.timeout(self._patience):
+                    await (self._read(source, sent) if silent else _answered(call))
+            except TimeoutError:
+                took = "took" if await self._is_read(source, sent) else "has not taken"
+                text = f"{reader} {took} {place}; nothing more within {self._patience:g} s"
+                return _heard(call) or Outcome(Fate.UNKNOWN, text)
+            said = f"{reader} took {place}, to which nobody need reply"
+            return _heard(call) or Outcome(Fate.DONE, said)
+
+    async def _read(self, source: Topic, sent: RecordMetadata) -> None:
+        """Wait until its reader is done with a record, and all has been heard of it.
+
+        Before that is committed, a dead letter and a reply of that reader's have arrived.
+        """
+        while not await self._is_read(source, sent):  # noqa: ASYNC110 -- Kafka does not tell
+            await asyncio.sleep(_LOOK_SECONDS)
+        await self._caller.caught_up()
+
+    async def _is_read(self, source: Topic, sent: RecordMetadata) -> bool:
+        committed = await self._logs.committed({source: _READERS[source]})
+        return committed.get(sent.topic_partition, 0) > int(sent.offset)
+
+    async def _check_notice(self, event: OrderStatusChanged) -> None:
+        """See that nothing has become of a notice: what has, is not told again.
+
+        Raises:
+            CannotError: it was sent, or given up for good.
+        """
+        partitions = (await self._logs.partitions([SENT]))[SENT]
+        key = ORDER_EVENTS.key_of(event)
+        tp = TopicPartition(SENT.name, partition_of(key, partitions))
+        spans = await self._logs.spans({SENT: partitions})
+        row = None
+        async for _, records in self._logs.read({tp: spans[tp]}):
+            found = [r.value for r in records if r.key == event.event_id.encode()]
+            row = found[-1] if found else row
+        if row is not None:
+            outcome = json.loads(row)["outcome"]
+            raise CannotError(f"its notice, {event.event_id}, was settled: {outcome}")
+
+
+async def _answered(call: Call) -> None:
+    """Wait for a reply or a dead letter, for both if the reply is that of poison."""
+    await asyncio.wait(call, return_when=asyncio.FIRST_COMPLETED)
+    if call.reply.done():
+        no = refusal(call.reply.result())
+        if no is not None and no.code == Code.BAD_REQUEST:
+            await asyncio.wait([call.dead])
+
+
+def _heard(call: Call) -> Outcome | None:
+    if call.dead.done():
+        letter = call.dead.result()
+        text = f"{place_of(letter)}: {why(letter).get('reason')}"
+        return Outcome(Fate.DEAD, text)
+    if call.reply.done():
+        no = refusal(call.reply.result())
+        if no is not None:
+            return Outcome(Fate.REFUSED, str(no))
+        return Outcome(Fate.DONE, call.reply.result().decode())
+    return None
+
+
+def _place(sent: RecordMetadata) -> str:
+    return f"{sent.topic}-{sent.partition}@{sent.offset}"

@@ -1,0 +1,115 @@
+"""Put goods into warehouses, on the cluster of the environment (`KAFKA`).
+
+    python -m agents stock load FILE.csv [--skip-bad]
+    python -m agents stock load FILE.json
+
+A line of a .csv, below the line `sku,warehouseID,count`, or an object of a .json, a list of
+{"sku": 1, "warehouseID": 1, "count": 1}, is one receiveStock. Nothing is loaded unless
+every line is valid. Each has an idempotency key made of the file's content and the line's
+number: the same file is loaded once, however often it is run (stock remembers it for a
+day). A file that was changed is another one, and is loaded as a whole: put the lines that
+were skipped or refused into a file of their own.
+
+Exit code: 0 all lines are loaded; 1 some are not; 2 wrong usage; 130 interrupted.
+"""
+
+import argparse
+import asyncio
+import signal
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from agents.tools.bar import Bar
+from agents.tools.caller import Caller
+from agents.tools.delivery import Delivery, read
+from agents.tools.exits import FAILED, INTERRUPTED, OK, complain, run, say
+from agents.tools.loading import Loading
+from agents.tools.options import add_caller
+from topics.cluster import Cluster
+
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what the command line says; return the exit code."""
+    asked = _parser().parse_args(words)
+    return run("stock", partial(_load, asked))
+
+
+def _load(asked: argparse.Namespace, cluster: Cluster) -> int:
+    delivery = read(asked.file)
+    for bad in delivery.bad:
+        complain(str(bad))
+    if delivery.bad and not asked.skip_bad:
+        complain(f"stock: bad lines: {len(delivery.bad)}; nothing was loaded")
+        return FAILED
+    bar = Bar(len(delivery.lines))
+    loading = Loading(delivery, timedelta(seconds=asked.patience), bar)
+    interrupted = asyncio.run(_run(loading, cluster, asked.replies))
+    bar.clear()
+    for line in report(delivery, loading, interrupted=interrupted):
+        say(line)
+    if interrupted:
+        return INTERRUPTED
+    return OK if loading.is_complete and not delivery.bad else FAILED
+
+
+async def _run(loading: Loading, cluster: Cluster, replies: str) -> bool:
+    """Load; return whether it was interrupted."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.create_task(_converse(loading, cluster, replies))
+
+    def stop() -> None:
+        for each in _STOPS:
+            loop.remove_signal_handler(each)  # the next one ends it at once
+        task.cancel()
+
+    for each in _STOPS:
+        loop.add_signal_handler(each, stop)
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+    return task.cancelled()
+
+
+async def _converse(loading: Loading, cluster: Cluster, replies: str) -> None:
+    async with Caller(cluster, replies) as caller:
+        await loading.run(caller)
+
+
+def report(delivery: Delivery, loading: Loading, *, interrupted: bool) -> Iterator[str]:
+    """Yield what became of a delivery's lines, and the sum of it."""
+    for number, no in sorted(loading.refused.items()):
+        yield f"line {number}: refused, {no}"
+    for number in sorted(loading.unanswered):
+        yield f"line {number}: unanswered"
+    if loading.trouble:
+        yield f"given up: {loading.trouble}"
+    counts = {
+        "loaded": loading.loaded,
+        "refused": len(loading.refused),
+        "unanswered": len(loading.unanswered),
+        "under way or not sent" if interrupted else "not sent": loading.rest,
+        "bad and skipped": len(delivery.bad),
+    }
+    told = [f"{count} {what}" for what, count in counts.items() if count]
+    yield f"{'interrupted: ' if interrupted else ''}{', '.join(told) or 'nothing to load'}"
+    if loading.unanswered or loading.rest:
+        yield "to load the rest run it again: what is loaded is not loaded twice"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m agents stock",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(required=True, metavar="load")
+    load = verbs.add_parser("load", help="put the goods of a file into warehouses")
+    load.add_argument("file", type=Path, metavar="FILE", help="ends in .csv or .json")
+    skip = "load the others where lines are bad"
+    load.add_argument("--skip-bad", action="store_true", help=skip)
+    add_caller(load)
+    return parser

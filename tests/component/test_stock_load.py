@@ -1,0 +1,132 @@
+"""A file of goods on a real broker; the test itself is the shop that takes them."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agents.tools.caller import reply_topic
+from agents.tools.loading import AT_ONCE
+from tests.component.tools import begun, end, run
+from tests.standins.shop import Shop
+from topics.admin import check
+from topics.catalog import STOCK_REQUESTS
+from topics.cluster import Cluster
+
+THREE = ("1,1,5", "2,1,5", "3,1,5")
+DONE = {"type": "done"}
+AGAIN = "to load the rest run it again: what is loaded is not loaded twice"
+
+Delivery = Callable[..., str]
+
+
+@pytest.fixture
+def delivery(tmp_path: Path) -> Delivery:
+    """Write a file of lines; return its name."""
+
+    def write(*lines: str) -> str:
+        file = tmp_path / "goods.csv"
+        file.write_text("\n".join(["sku,warehouseID,count", *lines]))
+        return str(file)
+
+    return write
+
+
+async def test_each_line_is_a_request_and_the_outcome_of_all_is_told(
+    cluster: Cluster, shop: Shop, delivery: Delivery
+):
+    async with begun(cluster, "stock", "load", delivery(*THREE)) as process:
+        requests = await shop.requests(3)
+        for request in requests:
+            no = {"type": "refused", "code": "count-too-large", "text": "full"}
+            await shop.reply(request, no if request.key == b"2" else DONE)
+        code, out, err = await end(process)
+    assert (code, err) == (1, "")
+    told = ["line 3: refused, count-too-large (full)", "2 loaded, 1 refused"]
+    assert out.decode().splitlines() == told
+    assert {request.topic for request in requests} == {STOCK_REQUESTS.name}
+    said = sorted(json.loads(request.value)["sku"] for request in requests)
+    assert said == [1, 2, 3]
+    keys = {dict(request.headers)["idempotency-key"] for request in requests}
+    assert {key.rpartition(b":")[2] for key in keys} == {b"2", b"3", b"4"}
+
+
+async def test_the_same_file_is_the_same_requests_and_all_of_it_loaded_is_success(
+    cluster: Cluster, shop: Shop, delivery: Delivery
+):
+    runs = []
+    for _ in range(2):
+        async with begun(cluster, "stock", "load", delivery(*THREE)) as process:
+            requests = await shop.requests(3)
+            for request in requests:
+                await shop.reply(request, DONE)
+            assert await end(process) == (0, b"3 loaded\n", "")
+        runs.append({(dict(r.headers)["idempotency-key"], r.value) for r in requests})
+    assert runs[0] == runs[1]
+
+
+async def test_bad_lines_are_skipped_only_if_that_is_wanted_and_it_is_no_success(
+    cluster: Cluster, shop: Shop, delivery: Delivery
+):
+    words = ["stock", "load", delivery("1,1,5", "2,1,0"), "--skip-bad"]
+    async with begun(cluster, *words) as process:
+        await shop.reply(await shop.request(), DONE)
+        code, out, err = await end(process)
+    assert (code, out) == (1, b"1 loaded, 1 bad and skipped\n")
+    assert err.startswith("line 3: count: ")
+
+
+async def test_a_file_without_lines_is_loaded_at_once(
+    cluster: Cluster, untouched_shop: None, delivery: Delivery
+):
+    ended = await run(cluster, "stock", "load", delivery())
+    assert ended == (0, b"nothing to load\n", "")
+
+
+async def test_where_nobody_answers_it_is_given_up_and_told(
+    cluster: Cluster, shop: Shop, delivery: Delivery
+):
+    words = ["stock", "load", delivery(*THREE), "--patience", "1"]
+    code, out, _ = await run(cluster, *words)
+    assert code == 1
+    *lines, trouble, told, again = out.decode().splitlines()
+    assert lines == [f"line {n}: unanswered" for n in (2, 3, 4)]
+    assert trouble == "given up: no answer in 1 s"
+    assert (told, again) == ("3 unanswered", AGAIN)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+async def test_so_many_are_under_way_at_once_and_who_interrupts_hears_what_is_confirmed(
+    cluster: Cluster, shop: Shop, delivery: Delivery, how: signal.Signals
+):
+    lines = [f"{n},1,5" for n in range(AT_ONCE + 1)]
+    words = ["stock", "load", delivery(*lines), "--patience", "600"]
+    async with begun(cluster, *words) as process:
+        first, *_ = await shop.requests(AT_ONCE)
+        await shop.reply(first, DONE)
+        await shop.request()  # there is room for it, since one has been confirmed
+        process.send_signal(how)
+        code, out, _ = await end(process)
+    assert code == 130
+    told = f"interrupted: 1 loaded, {AT_ONCE} under way or not sent"
+    assert out.decode().splitlines() == [told, AGAIN]
+
+
+async def test_the_topic_for_replies_is_made_once_and_its_records_go_soon(
+    cluster: Cluster, delivery: Delivery
+):
+    words = ["stock", "load", delivery(), "--replies", "mine.replies"]
+    for _ in range(2):
+        assert (await run(cluster, *words))[0] == 0
+    assert await check(cluster, [reply_topic("mine.replies")]) == []
+
+
+async def test_a_topic_that_is_there_serves_for_replies_as_it_is(
+    cluster: Cluster, shop: Shop, delivery: Delivery
+):
+    words = ["stock", "load", delivery("1,1,5"), "--replies", "stock.replies"]
+    async with begun(cluster, *words) as process:
+        await shop.reply(await shop.request(), DONE)
+        assert await end(process) == (0, b"1 loaded\n", "")

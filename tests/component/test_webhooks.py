@@ -1,0 +1,108 @@
+"""Notices to a webhook: what comes, signed by whom, and what answers mean."""
+
+import hashlib
+import hmac
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from agents.notifications.transports import Permanent, Transient
+from tests.component.notices import BIG, delivery, news, over_http
+from tests.standins.webhook_sink import Posted, WebhookSink
+
+SECRET = "a secret, пароль"  # any text will do
+
+
+async def test_a_webhook_gets_the_event_as_it_is_on_kafka_and_its_id(hook):
+    await over_http(hook).deliver(news())
+    [post] = hook.posted
+    assert post.headers["Idempotency-Key"] == "8193:awaiting payment"
+    assert post.headers["Content-Type"] == "application/json"
+    assert post.json == {
+        "type": "orderStatusChanged",
+        "orderID": 8193,
+        "user": BIG,
+        "status": "awaiting payment",
+        "items": [{"sku": 4294967295, "count": 65535}],
+        "at": "2026-11-23T16:31:05Z",
+    }
+
+
+def is_signed(post: Posted, secret: str) -> bool:
+    """Verify a post as its receiver would."""
+    at = post.headers["X-Shop-Timestamp"]
+    by_us = hmac.new(secret.encode(), f"{at}.".encode() + post.body, hashlib.sha256)
+    return post.headers["X-Shop-Signature"] == f"sha256={by_us.hexdigest()}"
+
+
+async def test_a_webhook_with_a_secret_is_signed_by_it(hook: WebhookSink):
+    await over_http(hook, webhook_secret=SECRET).deliver(news())
+    [post] = hook.posted
+    assert is_signed(post, SECRET)
+    assert not is_signed(post, "another")
+    assert not is_signed(post._replace(body=post.body.replace(b"8193", b"8194")), SECRET)
+
+
+async def test_each_attempt_is_signed_at_its_own_moment(hook: WebhookSink):
+    hook.answers.append(503)
+    before = int(time.time())
+    await delivery(webhook_url=hook.url, webhook_secret=SECRET).deliver(news())
+    moments = [int(post.headers["X-Shop-Timestamp"]) for post in hook.posted]
+    assert before <= moments[0] <= moments[1] <= time.time()
+    assert all(is_signed(post, SECRET) for post in hook.posted)
+
+
+async def test_without_a_secret_nothing_is_signed(hook: WebhookSink):
+    await over_http(hook, webhook_secret="").deliver(news())
+    assert not [name for name in hook.posted[0].headers if name.startswith("X-Shop")]
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+async def test_a_webhook_that_says_not_now_is_asked_again(hook, status):
+    hook.answers.extend([status, status])
+    await delivery(webhook_url=hook.url).deliver(news())
+    keys = [post.headers["Idempotency-Key"] for post in hook.posted]
+    assert keys == ["8193:awaiting payment"] * 3
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 410, 422, 301, 307])
+async def test_a_webhook_that_says_no_is_not_asked_again(hook, status):
+    hook.answers.append((status, {"Location": hook.url}))
+    with pytest.raises(Permanent, match=f"webhook: HTTP {status}"):
+        await delivery(webhook_url=hook.url).deliver(news())
+    assert len(hook.posted) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("17", 17), ("86400", 300), ("9" * 400, 300), ("soon", 0), ("-5", 0), ("", 0)],
+)
+async def test_a_webhook_may_say_how_long_to_wait_within_reason(hook, said, seconds):
+    hook.answers.append((429, {"Retry-After": said}))
+    with pytest.raises(Transient) as later:
+        await over_http(hook).deliver(news())
+    assert later.value.wait_seconds == seconds
+
+
+@pytest.mark.parametrize(
+    ("later_by", "least", "most"), [(100, 60, 100), (86400, 300, 300), (-100, 0, 0)]
+)
+async def test_a_webhook_may_say_until_when_to_wait(hook, later_by, least, most):
+    moment = datetime.now(UTC) + timedelta(seconds=later_by)
+    hook.answers.append((503, {"Retry-After": format_datetime(moment, usegmt=True)}))
+    with pytest.raises(Transient) as later:
+        await over_http(hook).deliver(news())
+    assert least <= later.value.wait_seconds <= most
+
+
+async def test_a_webhook_that_hangs_or_is_gone_passes_and_keeps_its_url_to_itself(hook):
+    hook.gate.clear()
+    with pytest.raises(Transient, match="TimeoutError"):
+        await over_http(hook, notify_timeout_seconds=0.1).deliver(news())
+    hook.gate.set()
+    await hook.stop()
+    with pytest.raises(Transient) as gone:
+        await over_http(hook).deliver(news())
+    assert "hook" not in str(gone.value)

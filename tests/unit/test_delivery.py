@@ -1,0 +1,143 @@
+"""A file of goods: what is valid is a request, and what is not is told by its line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agents.tools.delivery import Delivery, read
+from agents.tools.exits import MisusedError
+from schemas.contract import MAX_GOODS
+from schemas.stock import ReceiveStock
+
+HEAD = "sku,warehouseID,count"
+
+
+def delivery(directory: Path, content: str | bytes, name: str = "goods.csv") -> Delivery:
+    file = directory / name
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read(file)
+
+
+def received(there: Delivery) -> list[tuple[int, int, int, int]]:
+    return [(n, r.sku, r.warehouse_id, r.count) for n, r in there.lines]
+
+
+def test_each_line_of_a_csv_is_a_request(tmp_path: Path):
+    there = delivery(tmp_path, f"{HEAD}\n1,-2,3\n4294967295,5,{MAX_GOODS}\n")
+    assert received(there) == [(2, 1, -2, 3), (3, 4294967295, 5, MAX_GOODS)]
+    assert not there.bad
+    assert there.lines[0].request == ReceiveStock(sku=1, warehouse_id=-2, count=3)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "count,sku,warehouseID\n3,1,2",
+        '"sku" , "warehouseID", "count"\n"1", 2,3 \n\n'.replace(" ,", ","),
+        f"\ufeff{HEAD}\r\n1,2,3\r\n",
+        f"{HEAD}\r1,2,3\r",
+    ],
+    ids=["in another order", "with quotes and spaces", "of Windows", "of old Macs"],
+)
+def test_a_csv_may_come_from_anywhere(tmp_path: Path, content: str):
+    assert received(delivery(tmp_path, content)) == [(2, 1, 2, 3)]
+
+
+def test_each_object_of_a_json_is_a_request(tmp_path: Path):
+    rows = [{"sku": n, "warehouseID": 2, "count": MAX_GOODS} for n in (1, 2)]
+    there = delivery(tmp_path, json.dumps(rows), "GOODS.JSON")
+    assert received(there) == [(1, 1, 2, MAX_GOODS), (2, 2, 2, MAX_GOODS)]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("1,1,0", "count: Input should be greater than or equal to 1, not 0"),
+        (f"1,1,{MAX_GOODS + 1}", f"count: Input should be less than {MAX_GOODS + 1}"),
+        ("-1,1,1", "sku: Input should be greater than or equal to 0"),
+        ("4294967296,1,1", "sku: Input should be less than 4294967296"),
+        ("1,1", "count: Field required"),
+        ("1,1,1,1", "beyond the last column: Extra inputs are not permitted"),
+        ("1,1,", 'count: Input should be a valid integer, not ""'),
+        ("1,1,1.0", 'count: Input should be a valid integer, not "1.0"'),
+        ("1,1,1_000", 'count: Input should be a valid integer, not "1_000"'),
+        ("1,1,\u0661", "count: Input should be a valid integer"),
+        (f"1,1,{'9' * 5000}", "count: Input should be a valid integer"),
+        ("a,b,1", 'sku: Input should be a valid integer, not "a"; warehouseID: Input'),
+    ],
+)
+def test_a_bad_line_of_a_csv_is_told_by_its_number_and_the_others_stay(
+    tmp_path: Path, line: str, reason: str
+):
+    there = delivery(tmp_path, f"{HEAD}\n1,1,1\n\n{line}\n2,2,2\n")
+    assert received(there) == [(2, 1, 1, 1), (5, 2, 2, 2)]
+    [bad] = there.bad
+    assert str(bad).startswith(f"line 4: {reason}")
+    assert len(str(bad)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (5, "value: Input should be a valid dictionary"),
+        (None, "value: Input should be a valid dictionary"),
+        ({"sku": 1, "warehouseID": 1, "count": True}, "count: Input should be a valid"),
+        ({"sku": 1, "warehouseID": 1, "count": "1"}, "count: Input should be a valid"),
+        ({"sku": 1, "warehouseID": 1, "count": 1.0}, "count: Input should be a valid"),
+        ({"sku": 1, "warehouse_id": 1, "count": 1}, "warehouseID: Field required"),
+        ({"type": "stocks", "sku": 1}, "type: Input should be 'receiveStock'"),
+    ],
+)
+def test_a_bad_object_of_a_json_is_told_by_its_number(
+    tmp_path: Path, row: object, reason: str
+):
+    good = {"sku": 1, "warehouseID": 1, "count": 1}
+    there = delivery(tmp_path, json.dumps([good, row]), "goods.json")
+    assert received(there) == [(1, 1, 1, 1)]
+    [bad] = there.bad
+    assert str(bad).startswith(f"line 2: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("goods.csv", b"", "the first line must be sku,warehouseID,count"),
+        ("goods.csv", b"1,2,3\n", "the first line must be"),
+        ("goods.csv", b"sku;warehouseID;count\n1;2;3\n", "the first line must be"),
+        ("goods.csv", b"sku,warehouseID,count,note\n", "the first line must be"),
+        ("goods.csv", b"sku,warehouseID,count,sku\n", "the first line must be"),
+        ("goods.csv", HEAD.encode() + b'\n1,2,"3\n', "line 2: unexpected end of data"),
+        ("goods.csv", b"\xff\xfe", "'utf-8' codec can't decode"),
+        ("goods.json", b"", "Expecting value"),
+        ("goods.json", b'{"sku": 1}', "not a list of objects with sku, warehouseID"),
+        ("goods.json", b"[" * 100_000, "recursion"),
+        ("goods.xlsx", b"", "neither .csv nor .json"),
+    ],
+)
+def test_what_is_no_file_of_goods_is_told_in_one_line(
+    tmp_path: Path, name: str, content: bytes, reason: str
+):
+    with pytest.raises(MisusedError) as error:
+        delivery(tmp_path, content, name)
+    assert reason in str(error.value)
+    assert str(error.value).startswith(f"{tmp_path / name}: ")
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_there_is_told_in_one_line(tmp_path: Path):
+    with pytest.raises(MisusedError, match=r"nothing\.csv: No such file or directory"):
+        read(tmp_path / "nothing.csv")
+    with pytest.raises(MisusedError, match="Is a directory"):
+        read(tmp_path)
+
+
+def test_a_line_has_the_same_key_in_the_same_file_only(tmp_path: Path):
+    content = f"{HEAD}\n1,1,1\n1,1,1\n"
+    there = delivery(tmp_path, content)
+    again = delivery(tmp_path, content, "copy.csv")
+    other = delivery(tmp_path, content + "\n")
+    keys = [[each.key(line) for line in each.lines] for each in (there, again, other)]
+    assert keys[0] == keys[1]
+    assert len({*keys[0], *keys[2]}) == 4
+    assert all(len(key) <= 128 and key.isascii() for key in keys[0])

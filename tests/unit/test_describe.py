@@ -1,0 +1,99 @@
+"""What is declared, as a table and as JSON; nobody is asked for it."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from schemas.reply import Reply
+from topics.catalog import TOPICS
+from topics.describe import as_json, lines
+from topics.topic import FOREVER, Kind, Topic
+
+PARTITIONS = 5
+MINE = Topic("mine", Kind.REPLIES, "A topic of tests.", keep=timedelta(hours=1))
+
+
+def columns(table: list[str]) -> list[int]:
+    """Where columns begin, going by the heads."""
+    heads = ("TOPIC", "KEY", "PARTITIONS", "KEPT", "CARRIES", "WHAT")
+    return [table[0].index(head) for head in heads]
+
+
+def cells(table: list[str], line: int) -> list[str]:
+    begins = columns(table)
+    ends = [*begins[1:], None]
+    return [table[line][b:e].strip() for b, e in zip(begins, ends, strict=True)]
+
+
+def test_each_topic_of_the_catalogue_has_a_row():
+    told = [line.split()[0] for line in lines(TOPICS, PARTITIONS) if line[0] != " "]
+    assert told == ["TOPIC", *(topic.name for topic in TOPICS)]
+
+
+def test_no_column_runs_into_the_next():
+    table = lines(TOPICS, PARTITIONS)
+    for begin in columns(table)[1:]:
+        assert {line[begin - 2 : begin].strip() for line in table} == {""}
+
+
+def test_what_is_too_long_for_its_column_goes_on_below():
+    table = lines([replace(MINE, carries=Reply)], PARTITIONS)
+    assert cells(table, 1)[:4] == ["mine", "-", "5", "1 hour"]
+    assert cells(table, 2)[:4] == ["", "", "", ""]
+    carried = " ".join(cells(table, line)[4] for line in range(1, len(table)))
+    assert carried == "done, refused, cart, orderPlaced, order, stocks"
+
+
+@pytest.mark.parametrize(
+    ("keep", "told"),
+    [
+        (None, "compacted"),
+        (FOREVER, "for ever"),
+        (timedelta(days=1), "1 day"),
+        (timedelta(days=30), "30 days"),
+        (timedelta(hours=36), "36 hours"),
+        (timedelta(minutes=90), "1:30:00"),
+    ],
+)
+def test_how_long_records_stay_is_told_in_words(keep: timedelta | None, told: str):
+    assert cells(lines([replace(MINE, keep=keep)], PARTITIONS), 1)[3] == told
+
+
+def test_a_number_of_partitions_of_its_own_is_told_and_else_the_shops():
+    table = lines([MINE, replace(MINE, partitions=16)], PARTITIONS)
+    assert [cells(table, 1)[2], cells(table, 2)[2]] == ["5", "16"]
+
+
+def test_programs_are_told_the_same():
+    told = {each["name"]: each for each in json.loads(as_json(TOPICS, PARTITIONS))}
+    assert list(told) == [topic.name for topic in TOPICS]
+    assert told["stock.requests"] == {
+        "name": "stock.requests",
+        "kind": "requests",
+        "key": "sku",
+        "partitions": PARTITIONS,
+        "retention_ms": None,
+        "compacted": False,
+        "carries": ["stocks", "receiveStock", "checkStock", "reserve", "release", "sell"],
+        "doc": "What is asked of a sku's stock, by people, carts and orders.",
+    }
+    assert told["order.events"]["retention_ms"] == 30 * 24 * 3_600_000
+    assert told["loms-stock-changelog"]["compacted"]
+
+
+def test_the_command_line_needs_no_cluster():
+    nowhere = os.environ | {"KAFKA": "127.0.0.1:1", "PARTITIONS": str(PARTITIONS)}
+    words = [sys.executable, "-m", "topics", "describe"]
+    for option, wanted in (
+        ([], "\n".join(lines(TOPICS, PARTITIONS))),
+        (["--json"], as_json(TOPICS, PARTITIONS)),
+    ):
+        ran = subprocess.run(
+            words + option, env=nowhere, capture_output=True, text=True, check=True
+        )
+        assert ran.stdout == f"{wanted}\n"

@@ -1,0 +1,118 @@
+"""Where notices go: what makes no sense is said at the start, and no secret is."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from agents.notifications.settings import NotificationSettings
+from agents.notifications.transports import configured
+
+
+@pytest.mark.parametrize("name", ["notify_from", "notify_to"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "a@b.test\r\nBcc: c@d.test",
+        "a@b.test\nX: y",
+        "",
+        "nobody",
+        "@b.test",
+        "a@",
+        "é@b.test",
+        "a b@c.test",
+        "a@b.test, c@d.test",
+        "a@b.test;c@d.test",
+    ],
+)
+def test_an_address_that_is_not_one_is_refused_at_the_start(name, address):
+    with pytest.raises(ValidationError):
+        NotificationSettings(**{name: address})
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "user-{user}@shop.test",
+        "Shopper {user} <shopper+{user}@shop.test>",
+        "box@user{user}.shop.test",
+        "everything@shop.test",
+    ],
+)
+def test_mails_go_to_an_address_of_each_user_or_all_to_one(template):
+    assert NotificationSettings(notify_to=template).notify_to == template
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{user}",
+        "user-{id}@shop.test",
+        "user-{user@shop.test",
+        "user-{ user }@shop.test",
+        "{user}-{order}@shop.test",
+        "{user}@b.test, {user}@c.test",
+    ],
+)
+def test_a_template_that_makes_no_address_is_refused_at_the_start(template):
+    with pytest.raises(ValidationError, match=r"notify_to\n.* (mail address|braces)"):
+        NotificationSettings(notify_to=template)
+
+
+def test_a_list_that_is_not_there_is_refused_at_the_start(tmp_path):
+    with pytest.raises(ValidationError, match="No such file"):
+        NotificationSettings(notify_opt_out=tmp_path / "none")
+    with pytest.raises(ValidationError, match="Is a directory"):
+        NotificationSettings(notify_opt_out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("NOTIFY_TO", "user-{id}@shop.test", "must have nothing in braces but {user}"),
+        ("NOTIFY_OPT_OUT", "/none", "must be a file that can be read: No such file"),
+        ("WEBHOOK_URL", "chat.test", "must be http or https"),
+    ],
+)
+def test_the_worker_says_in_a_line_what_setting_makes_no_sense(
+    tmp_path: Path, name: str, value: str, why: str
+):
+    environment = os.environ | {"STATE_DIR": str(tmp_path), name: value}
+    words = [sys.executable, "-m", "agents", "notifications"]
+    ran = subprocess.run(
+        words, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 2
+    [said] = [line for line in ran.stderr.splitlines() if "level=INFO" not in line]
+    assert f"event=bad-setting name={name.lower()} why=" in said
+    assert why in said
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mail.test",
+        "http://user:s3cret@mail.test",
+        "smtp://user:s3cret@",
+        "smtp://user:s3cret@mail.test:port",
+        "smtp://user:s3cret@mail.test?starttls=perhaps",
+    ],
+)
+def test_a_mail_server_that_is_not_one_is_refused_without_its_password(url):
+    with pytest.raises(ValidationError) as refused:
+        NotificationSettings(smtp_url=url)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_the_log_is_always_told_and_the_others_when_set(monkeypatch):
+    monkeypatch.setenv("SMTP_URL", "")
+    assert [way.name for way in configured(NotificationSettings())] == ["log"]
+    monkeypatch.setenv("SMTP_URL", "smtps://user:p%40ss@mail.test:2465?starttls=never")
+    monkeypatch.setenv("WEBHOOK_URL", "https://chat.test/bot-s3cret/sendMessage")
+    monkeypatch.setenv("WEBHOOK_SECRET", "signed-s3cret")
+    settings = NotificationSettings()
+    assert [way.name for way in configured(settings)] == ["log", "smtp", "webhook"]
+    assert "s3cret" not in repr(settings)

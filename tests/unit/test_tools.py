@@ -1,0 +1,111 @@
+"""Tools on the command line: what they say of themselves, and how they end."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agents.tools import dlq
+
+NOWHERE = "127.0.0.1:1"
+
+
+def run(*words: str, **different: str) -> subprocess.CompletedProcess[str]:
+    """Run a tool where there is no Kafka."""
+    return subprocess.run(
+        [sys.executable, "-m", "agents", *words],
+        env=os.environ | {"KAFKA": NOWHERE} | different,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def goods(tmp_path: Path) -> Path:
+    """A file with a good line and a bad one."""
+    file = tmp_path / "goods.csv"
+    file.write_text("sku,warehouseID,count\n1,1,5\n1,1,0\n")
+    return file
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--help", "python -m agents dlq list|show|replay"),
+        ("dlq --help", "python -m agents dlq replay TOPIC-PARTITION@OFFSET"),
+        ("stock load --help", "--skip-bad"),
+    ],
+)
+def test_each_tool_tells_how_it_is_used(words: str, told: str):
+    ran = run(*words.split())
+    assert ran.returncode == 0
+    assert told in ran.stdout
+
+
+@pytest.mark.parametrize("words", ["", "nobody", "dlq", "stock load nothing.csv"])
+def test_wrong_usage_is_told_and_exits_with_2(words: str):
+    ran = run(*words.split())
+    assert ran.returncode == 2, ran
+    assert ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not ran.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "list nothing.dlq",
+        "list --last 0",
+        "list --last many",
+        "show",
+        "show cart.dlq-0",
+        "show cart.requests-0@1",
+        "replay",
+        "replay --yes cart.dlq-0@1 --replies cart.requests",
+        "replay --yes cart.dlq-0@1 --patience inf",
+    ],
+)
+def test_whatever_else_makes_no_sense_is_wrong_usage(
+    words: str, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as ended:
+        dlq.main(words.split())
+    assert ended.value.code == 2
+    assert "error: " in capsys.readouterr().err
+
+
+def test_where_nobody_can_be_asked_a_replay_must_be_ordered():
+    ran = run("dlq", "replay", "cart.dlq-0@1")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("dlq: replay: nobody can be asked")
+
+
+@pytest.mark.parametrize("words", ["dlq list", "dlq show cart.dlq-0@1", "stock load"])
+def test_without_kafka_it_is_said_in_one_line(words: str, goods: Path):
+    file = [str(goods), "--skip-bad"] if "stock" in words else []
+    ran = run(*words.split(), *file)
+    assert ran.returncode == 1
+    *bad, line = ran.stderr.splitlines()
+    assert len(bad) == len(file) // 2
+    assert line.startswith(f"{words.split(maxsplit=1)[0]}: Kafka at {NOWHERE}: ")
+    assert not ran.stdout
+
+
+def test_settings_that_make_no_sense_are_named(goods: Path):
+    ran = run("dlq", "list", PARTITIONS="many")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("dlq: event=bad-setting name=partitions")
+
+
+def test_where_a_line_is_bad_nothing_is_loaded_and_kafka_is_not_asked(goods: Path):
+    ran = run("stock", "load", str(goods))
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines() == [
+        "line 3: count: Input should be greater than or equal to 1, not 0",
+        "stock: bad lines: 1; nothing was loaded",
+    ]
+    assert not ran.stdout
