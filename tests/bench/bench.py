@@ -1,7 +1,6 @@
 """A shop that is measured: each part of a round."""
 
 import itertools
-import json
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -26,7 +25,6 @@ PRELOADED = 60_000
 CONTENDERS = 500
 GOODS = 100
 
-_NO_STOCK = json.dumps({"type": "stocks", "stocks": []})
 _PRELOADED: dict[str, Command] = {
     results.RECEIVE: commands.receive_stock,
     results.RECEIVE_HOT: commands.receive_hot,
@@ -83,15 +81,12 @@ class Bench:
             await self._shop["loms-1"].stop()
 
     async def asked(self) -> None:
-        """Ask and await replies: the floors, the gateway alone, and one hop."""
+        """Ask and await replies: the floors, and one hop."""
         async with beside("tests.bench.echo", self._shop.kafka) as pid:
             ask = self._asker.customer(REQUESTS, commands.stocks)
             await self._crowd(results.ECHO_1, [ask], {"echo": pid})
             await self._crowd(results.ECHO_64, [ask] * CLIENTS, {"echo": pid})
         await self._hello()
-        words = ("tests.bench.echo", self._shop.kafka, "stock.requests", _NO_STOCK)
-        async with beside(*words) as pid:
-            await self._http(results.GATEWAY, stories.stocks, {"echo": pid})
         self._shop["loms-1"].start()
         await self._shop.serves()
         ask = self._asker.customer("stock.requests", commands.stocks)
