@@ -35,7 +35,7 @@ from agents.tools.letters import (
     summary,
     table,
 )
-from agents.tools.options import add_caller, positive
+from agents.tools.options import add_caller, parser_of, positive
 from agents.tools.replay import Fate, Replay
 from topics.catalog import DEAD_LETTERS
 from topics.cluster import Cluster
@@ -107,11 +107,7 @@ async def _send(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m agents dlq",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("dlq", __doc__)
     verbs = parser.add_subparsers(required=True, metavar="list|show|replay")
     _add_list(verbs.add_parser("list", help="the newest, a line each, the last one last"))
     _add_show(verbs.add_parser("show", help="all that there is to one"))

@@ -13,6 +13,15 @@ _MOST = 1_000_000_000
 N = TypeVar("N", int, float)
 
 
+def parser_of(tool: str, doc: str | None) -> argparse.ArgumentParser:
+    """Return the parser of a tool, whose help is what its module says of it."""
+    return argparse.ArgumentParser(
+        prog=f"python -m agents {tool}",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
 def add_caller(parser: argparse.ArgumentParser) -> None:
     """Add what a conversation with the shop needs."""
     add = parser.add_argument

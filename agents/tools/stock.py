@@ -26,7 +26,7 @@ from agents.tools.caller import Caller
 from agents.tools.delivery import Delivery, read
 from agents.tools.exits import FAILED, INTERRUPTED, OK, complain, run, say
 from agents.tools.loading import Loading
-from agents.tools.options import add_caller
+from agents.tools.options import add_caller, parser_of
 from topics.cluster import Cluster
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -101,11 +101,7 @@ def report(delivery: Delivery, loading: Loading, *, interrupted: bool) -> Iterat
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m agents stock",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("stock", __doc__)
     verbs = parser.add_subparsers(required=True, metavar="load")
     load = verbs.add_parser("load", help="put the goods of a file into warehouses")
     load.add_argument("file", type=Path, metavar="FILE", help="ends in .csv or .json")

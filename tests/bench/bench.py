@@ -66,7 +66,7 @@ class Bench:
         self._clients = clients
         self._seconds = seconds
         self._numbers = itertools.count()
-        self._hello_port = int(shop.gateways[0].rpartition(":")[2]) + 3
+        self._hello_port = shop.local.gateway_ports[0] + 3
 
     async def preloaded(self) -> None:
         """Have a topic's records carried out as fast as one process can."""
@@ -96,11 +96,12 @@ class Bench:
     async def over_http(self) -> None:
         """Do what customers do, 64 of them."""
         for what, story in _STORIES.items():
-            await self._http(what, story, self._pids)
+            asking = [partial(story, client) for client in self._clients]
+            await self._crowd(what, asking, self._pids)
 
     async def contended(self) -> None:
         """Have 500 order at once what there is 100 of; exactly 100 may get it."""
-        port = self._gateway_port
+        port = self._shop.local.gateway_ports[0]
         crowd_of_them = [await Client.connect(port) for _ in range(CONTENDERS)]
         counts = await stories.contend(crowd_of_them, 3_900_000_001, GOODS)
         print(f"{CONTENDERS} createOrders at once for {GOODS}: {counts}", flush=True)
@@ -122,10 +123,6 @@ class Bench:
             for guest in guests:
                 guest.close()
 
-    async def _http(self, what: str, story: stories.Story, pids: dict[str, int]) -> None:
-        pids = pids | {"gateway-1": self._shop["gateway-1"].pid}
-        await self._crowd(what, [partial(story, client) for client in self._clients], pids)
-
     async def _crowd(
         self, what: str, customers: Sequence[Customer], pids: dict[str, int]
     ) -> None:
@@ -138,10 +135,6 @@ class Bench:
     def _pids(self) -> dict[str, int]:
         units = self._shop.units.values()
         return {unit.name: unit.pid for unit in units if unit.runs}
-
-    @property
-    def _gateway_port(self) -> int:
-        return int(self._shop.gateways[0].rpartition(":")[2])
 
 
 @asynccontextmanager
@@ -157,7 +150,7 @@ async def opened(directory: Path, seconds: float) -> AsyncIterator[Bench]:
         replies = await Replies.open(shop.kafka)
         stack.push_async_callback(replies.consumer.stop)
         asking = await stack.enter_async_context(asker(shop.kafka))
-        port = int(shop.gateways[0].rpartition(":")[2])
+        port = shop.local.gateway_ports[0]
         clients = [await Client.connect(port) for _ in range(CLIENTS)]
         await stories.stock_up(clients)
         yield Bench(shop, asking, replies, clients, seconds)

@@ -1,8 +1,8 @@
 """How cost grows: with load, lines, workers, gateways, partitions, and what lies there.
 
-    python -m tests.bench.growth [PART ...] [--seconds 5] [--plots DIRECTORY]
+    python -m tests.bench.growth [PART ...] [--seconds 5]
 
-Each part prints a JSON line for each point; plots are drawn where a directory is named.
+Each part prints a JSON line for each point.
 """
 
 import argparse
@@ -23,7 +23,6 @@ from tests.bench import stories
 from tests.bench.crowd import Timing, crowd
 from tests.bench.http import Client
 from tests.bench.meter import rss_bytes
-from tests.bench.plots import draw
 from tests.bench.recovery.counter import one_gateway
 from tests.bench.recovery.rebuild import fill, last_recovery
 from tests.e2e.shop import Shop
@@ -64,7 +63,7 @@ async def street(seconds: float, **different: Any) -> AsyncIterator[Street]:
         counts = {"gateways": 1, "loms_workers": 1, "checkout_workers": 1} | different
         shop = _Whole(Path(directory) / "shop", **counts)
         await stack.enter_async_context(shop.opened())
-        ports = [int(url.rpartition(":")[2]) for url in shop.gateways]
+        ports = shop.local.gateway_ports
         await stories.stock_up([await Client.connect(ports[0]) for _ in range(CLIENTS)])
         yield Street(ports, seconds)
 
@@ -133,7 +132,7 @@ async def _with_orders(rows: int, seconds: float) -> Point:
                 put = {"sku": sku, "warehouseID": 1, "count": stories.PLENTY}
                 await door.insist("receiveStock", f"put-{sku}", **put)
             read, recovery = last_recovery(shop)
-            customers = Street([int(door.url.rpartition(":")[2])], seconds)
+            customers = Street(shop.local.gateway_ports[:1], seconds)
             timing = await customers.run(stories.create_order)
             return {
                 "orders": read,
@@ -158,14 +157,11 @@ PARTS: dict[str, Callable[[float], Awaitable[list[Point]]]] = {
 }
 
 
-async def run(parts: Sequence[str], seconds: float) -> dict[str, list[Point]]:
+async def run(parts: Sequence[str], seconds: float) -> None:
     """Measure the parts; tell each point."""
-    measured = {}
     for part in parts:
-        measured[part] = await PARTS[part](seconds)
-        for point in measured[part]:
+        for point in await PARTS[part](seconds):
             print(json.dumps({"growth": part, **point}), flush=True)
-    return measured
 
 
 def main() -> None:
@@ -175,12 +171,9 @@ def main() -> None:
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--seconds", type=float, default=5.0, help="of each point")
-    parser.add_argument("--plots", type=Path, help="where to draw, as SVG")
     asked = parser.parse_args()
     uvloop.install()
-    measured = asyncio.run(run(asked.parts or [*PARTS], asked.seconds))
-    if asked.plots is not None:
-        draw(measured, asked.plots)
+    asyncio.run(run(asked.parts or [*PARTS], asked.seconds))
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ What grows minute by minute under a load that does not grow will not stop growin
 import argparse
 import asyncio
 import json
-import re
 import tempfile
 import time
 from itertools import count
 from pathlib import Path
 
+from tests.bench.meter import rss_bytes
 from tests.e2e.doors import HttpDoor
 from tests.e2e.people import Fresh
 from tests.e2e.processes import Unit
@@ -22,7 +22,6 @@ from tests.e2e.shop import Shop
 
 MINUTE_SECONDS = 60.0
 GOODS = 2**40
-_RESIDENT = re.compile(r"VmRSS:\s+(\d+) kB")
 _FIRST_USER = 1_000_000_001
 
 
@@ -50,7 +49,7 @@ class Soak:
         memory = []
         for minute in range(minutes):
             await self._minute()
-            memory.append({unit.name: resident(unit) for unit in running(shop)})
+            memory.append({unit.name: rss_bytes(unit.pid) >> 20 for unit in running(shop)})
             self._tell(minute + 1, memory[-1])
         return memory
 
@@ -80,12 +79,6 @@ class Soak:
 def running(shop: Shop) -> list[Unit]:
     """Return the processes that there are now."""
     return [unit for unit in shop.units.values() if unit.runs]
-
-
-def resident(unit: Unit) -> int:
-    """Return how much memory a process takes, in MB."""
-    status = Path(f"/proc/{unit.pid}/status").read_text()
-    return int(_RESIDENT.findall(status)[0]) // 1024
 
 
 async def main() -> None:

@@ -12,6 +12,7 @@ Story = Callable[[Client, int], Awaitable[object]]
 SKUS = tuple(INVENTED)
 PLENTY = 2**40
 LARGE_CART = 30
+READERS = 64
 _FIRST_USER = 100_000_000
 _READER = 90_000_000
 
@@ -36,9 +37,6 @@ async def list_cart(client: Client, number: int) -> None:
     reader = number % READERS
     cart = await client.ask("listCart", user=_READER + reader)
     assert len(cart["items"]) == LARGE_CART
-
-
-READERS = 64
 
 
 async def full_story(client: Client, number: int) -> None:
