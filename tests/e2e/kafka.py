@@ -26,6 +26,8 @@ REPLY_PARTITION = "kafka_replyPartition"
 
 WITHIN_SECONDS = 60.0
 _FETCH_WAIT_MS = 100
+_FROZEN_AFTER_MS = 5000
+"""A broker that says nothing for so long is asked again, or another in its place."""
 
 Header = tuple[str, bytes | None]
 
@@ -80,13 +82,19 @@ class Kafka:
         fetcher.MemoryRecords = LenientRecords  # or some of our own tests blind us
         where = self._cluster.client_options()
         await self.create(self.replies)
-        self.producer = AIOKafkaProducer(**where, acks="all", enable_idempotence=True)
+        self.producer = AIOKafkaProducer(
+            **where,
+            acks="all",
+            enable_idempotence=True,
+            request_timeout_ms=_FROZEN_AFTER_MS,
+            metadata_max_age_ms=_FROZEN_AFTER_MS,
+        )
         self._consumer = AIOKafkaConsumer(
             **where,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=_FETCH_WAIT_MS,
-            metadata_max_age_ms=5000,
+            metadata_max_age_ms=_FROZEN_AFTER_MS,
         )
         await self.producer.start()
         await self._consumer.start()
