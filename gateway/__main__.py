@@ -13,6 +13,7 @@ from gateway.app import Gateway
 from gateway.body import Intake
 from gateway.bus import Bus
 from gateway.correlator import Correlator
+from gateway.pages import pages
 from gateway.server import serving
 from gateway.settings import Settings
 from topics.cluster import Cluster, bad_settings
@@ -29,7 +30,7 @@ async def run(settings: Settings, cluster: Cluster) -> None:
     patience = settings.patience
     correlator = Correlator(settings.max_in_flight, patience)
     bus = Bus(cluster.client_options(), settings.gateway_index, correlator)
-    gateway = Gateway(bus, Intake(settings.max_in_flight, patience))
+    gateway = Gateway(bus, Intake(settings.max_in_flight, patience), pages(cluster))
     async with asyncio.TaskGroup() as group:
         connected = group.create_task(bus.run())
         async with serving(gateway, settings):

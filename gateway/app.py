@@ -1,8 +1,7 @@
 """HTTP in, Kafka through, HTTP out."""
 
-import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -11,15 +10,13 @@ from gateway.body import Intake, parse
 from gateway.bus import Bus
 from gateway.correlator import Overloaded
 from gateway.headers import passed_on
-from gateway.openapi import document
 from gateway.outbox import NotTaken
-from gateway.page import START_PAGE
+from gateway.pages import Page
 from gateway.problems import Problem, Trouble
 from gateway.routes import ROUTES, Route
 from schemas.contract import Code, Refused
 
 JSON = "application/json"
-OPENAPI = json.dumps(document(), ensure_ascii=False).encode()
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
@@ -29,20 +26,21 @@ log = logging.getLogger(__name__)
 class Gateway:
     """Answers every HTTP request, with an answer or with a problem.
 
+    Args:
+        bus: takes requests to Kafka and brings the replies.
+        intake: reads bodies.
+        pages: what is only shown, by path.
+
     Attributes:
         draining: set at the end, so that clients take their next call elsewhere.
     """
 
-    def __init__(self, bus: Bus, intake: Intake) -> None:
+    def __init__(self, bus: Bus, intake: Intake, pages: Mapping[str, Page]) -> None:
         self.draining = False
         self._bus = bus
         self._intake = intake
-        self._looks: dict[str, Answer] = {
-            "/": _start_page,
-            "/openapi.json": _openapi,
-            "/livez": _alive,
-            "/readyz": self._ready,
-        }
+        self._pages = pages
+        self._looks: dict[str, Answer] = {"/livez": _alive, "/readyz": self._ready}
         self._calls = {route.path: route for route in ROUTES}
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
@@ -63,6 +61,9 @@ class Gateway:
         if look := self._looks.get(path):
             _must_be(request, "GET", "HEAD")
             return await look(request)
+        if page := self._pages.get(path):
+            _must_be(request, "GET", "HEAD")
+            return _shown(page)
         raise Problem(Trouble.NOT_FOUND, f"there is no {path[:100]}; / lists what there is")
 
     async def _call(self, route: Route, request: web.BaseRequest) -> web.Response:
@@ -89,12 +90,9 @@ async def _alive(_request: web.BaseRequest) -> web.Response:
     return web.Response(body=b'{"status":"alive"}', content_type=JSON)
 
 
-async def _openapi(_request: web.BaseRequest) -> web.Response:
-    return web.Response(body=OPENAPI, content_type=JSON)
-
-
-async def _start_page(_request: web.BaseRequest) -> web.Response:
-    return web.Response(text=START_PAGE)
+def _shown(page: Page) -> web.Response:
+    charset = "utf-8" if page.media_type.startswith("text/") else None
+    return web.Response(body=page.content, content_type=page.media_type, charset=charset)
 
 
 def _must_be(request: web.BaseRequest, *methods: str) -> None:
