@@ -44,7 +44,7 @@ class Example:
     key: str | None = None
 
 
-_USER = 1
+_USER = 42
 _BOOK, _COOKBOOK, _HEADPHONES = 1076963, 1148162, 1625903
 _BOUGHT, _ORDERED = "example-purchase", "example-order"
 _FROM_CART = order_id(_USER, purchase_id(f"key:{_BOUGHT}"))
