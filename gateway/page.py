@@ -23,6 +23,6 @@ The shop. Each call is a POST with a JSON body; numbers are JSON numbers.
 {calls}
 
 Errors are application/problem+json (RFC 9457). An Idempotency-Key header makes it safe
-to ask again. GET /openapi.json: all of this for programs. GET /livez, /readyz: the
-state of this gateway.
+to ask again. GET /openapi.json: all of this for programs. GET /livez, /readyz, /metrics:
+the state of this gateway.
 """.format(calls="\n".join(map(_line, ROUTES)))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,8 @@ from aiokafka.structs import ConsumerRecord
 from agents.aggregate import Message
 from agents.runtime.foreign import ForeignReplies
 from agents.runtime.inbox import MAX_HEADERS, MAX_KEY, Conversation, Received
+from agents.worker.metrics import DEAD_LETTERS as BURIED
+from agents.worker.metrics import ORDERS
 from agents.worker.press import Headers, Press
 from schemas.cart import OrderSettled
 from schemas.cause import ForPurchase
@@ -49,11 +52,13 @@ class Said:
         source: the topic of the batch.
         commands: requests to other aggregates, forwarded records, dead letters.
         rest: replies and facts; whoever sees them finds the commands behind him (R9).
+        hops: ends the spans of the batch, where it is traced.
     """
 
     source: Topic
     commands: list[Letter] = field(default_factory=list)
     rest: list[Letter] = field(default_factory=list)
+    hops: ExitStack = field(default_factory=ExitStack)
 
     def say(self, message: Message, received: Received) -> None:
         """Address a message: its type is its topic, or the caller's if it is a reply."""
@@ -72,6 +77,7 @@ class Said:
                 letter
             )
         elif isinstance(message, OrderStatusChanged):
+            ORDERS.labels(message.status).inc()
             event_id = (names.EVENT_ID, message.event_id.encode())
             headers = [event_id, *received.conversation.trace]
             self.rest.append(
@@ -109,6 +115,7 @@ class Said:
             "dlq.offset": str(record.offset),
         }
         headers += [(name, text.encode()) for name, text in why.items()]
+        BURIED.labels(self.source.name).inc()
         topic = DEAD_LETTERS[self.source].name
         self.commands.append(Letter(topic, key, value, headers))
 
