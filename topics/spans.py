@@ -24,14 +24,17 @@ class Tracer:
 
     Args:
         service: what the process is called.
+
+    Attributes:
+        provider: sends what is left when the process ends.
     """
 
     def __init__(self, service: str) -> None:
         worker = os.environ.get("WORKER") or f"{service}@{socket.gethostname()}"
         own = {"service.name": service, "service.instance.id": worker}
-        provider = TracerProvider(resource=Resource.create(own))
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        self._tracer = provider.get_tracer("shop")
+        self.provider = TracerProvider(resource=Resource.create(own))
+        self.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self._tracer = self.provider.get_tracer("shop")
 
     @contextmanager
     def span(
