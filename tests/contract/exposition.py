@@ -1,8 +1,12 @@
 """What a process tells Prometheus, read without any of Prometheus' own code."""
 
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+
+import pytest
 
 _SERIES = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -59,3 +63,19 @@ def families(text: str) -> dict[str, Family]:
 def asked_for(query: str) -> Iterator[str]:
     """Yield the names that a PromQL query asks for."""
     yield from _NAME.findall(_SELECTED.sub("", query))
+
+
+def promtool(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
+    """Run Prometheus' own tool; where there is none, the test is skipped."""
+    there = shutil.which("promtool")
+    if there is None:
+        pytest.skip("promtool is not here; Debian has it in its package prometheus")
+    return subprocess.run(
+        [there, *words], input=said, capture_output=True, text=True, check=False
+    )
+
+
+def complaints(text: str) -> str:
+    """Return what promtool finds wrong with what a process tells."""
+    ran = promtool("check", "metrics", said=text)
+    return ran.stdout + ran.stderr or ("" if not ran.returncode else "it failed")
