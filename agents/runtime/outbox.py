@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
+from prometheus_client import Counter
 
 from agents.aggregate import Message
 from agents.runtime.foreign import ForeignReplies
@@ -77,7 +79,7 @@ class Said:
                 letter
             )
         elif isinstance(message, OrderStatusChanged):
-            ORDERS.labels(message.status).inc()
+            _orders(message.status).inc()
             event_id = (names.EVENT_ID, message.event_id.encode())
             headers = [event_id, *received.conversation.trace]
             self.rest.append(
@@ -118,6 +120,11 @@ class Said:
         BURIED.labels(self.source.name).inc()
         topic = DEAD_LETTERS[self.source].name
         self.commands.append(Letter(topic, key, value, headers))
+
+
+@cache
+def _orders(status: str) -> Counter:
+    return ORDERS.labels(status)  # a quarter of the price
 
 
 def _size(headers: Headers) -> int:
