@@ -1,9 +1,11 @@
 """Spans by OpenTelemetry, sent as OTLP over HTTP; imported only where they are wanted."""
 
+import atexit
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Thread
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -16,6 +18,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from topics.conversation import TRACE
 from topics.tracing import Attributes, Headers, Kind
 
+LAST_WORDS_SECONDS = 2.0
+
 _W3C = TraceContextTextMapPropagator()
 
 
@@ -26,15 +30,18 @@ class Tracer:
         service: what the process is called.
 
     Attributes:
-        provider: sends what is left when the process ends.
+        provider: OpenTelemetry's own part.
     """
 
     def __init__(self, service: str) -> None:
         worker = os.environ.get("WORKER") or f"{service}@{socket.gethostname()}"
         own = {"service.name": service, "service.instance.id": worker}
-        self.provider = TracerProvider(resource=Resource.create(own))
+        self.provider = TracerProvider(
+            resource=Resource.create(own), shutdown_on_exit=False
+        )
         self.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self.provider.get_tracer("shop")
+        atexit.register(self.end)
 
     @contextmanager
     def span(
@@ -54,3 +61,9 @@ class Tracer:
             _W3C.inject(onward, set_span_in_context(span, Context()))
             others = [header for header in headers if header[0] not in TRACE]
             yield [*others, *((name, text.encode()) for name, text in onward.items())]
+
+    def end(self) -> None:
+        """Send what is left; no process waits long for a collector that is away."""
+        last_words = Thread(target=self.provider.shutdown, daemon=True)
+        last_words.start()
+        last_words.join(LAST_WORDS_SECONDS)

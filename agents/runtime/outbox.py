@@ -122,13 +122,13 @@ class Said:
         self.commands.append(Letter(topic, key, value, headers))
 
 
+def _size(headers: Headers) -> int:
+    return sum(len(name) + len(value or b"") + 8 for name, value in headers)
+
+
 @cache
 def _orders(status: str) -> Counter:
     return ORDERS.labels(status)  # a quarter of the price
-
-
-def _size(headers: Headers) -> int:
-    return sum(len(name) + len(value or b"") + 8 for name, value in headers)
 
 
 class Outbox:

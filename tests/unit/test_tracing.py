@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from threading import Event
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -83,6 +85,24 @@ def test_a_failure_marks_its_span(tracer, exporter):
         raise TimeoutError
     (one,) = exporter.seen(tracer)
     assert one.status.status_code is StatusCode.ERROR
+
+
+def test_a_process_does_not_wait_for_a_collector_that_is_away(tracer, exporter):
+    stuck = Event()
+    exporter.export = lambda _: stuck.wait(60)
+    with tracer.span("one", "SERVER", [], {}):
+        pass
+    began = time.monotonic()
+    tracer.end()
+    assert time.monotonic() - began < spans.LAST_WORDS_SECONDS + 1
+    stuck.set()
+
+
+def test_what_is_left_is_sent_at_the_end(tracer, exporter):
+    with tracer.span("one", "SERVER", [], {}):
+        pass
+    tracer.end()
+    assert [span.name for span in exporter.get_finished_spans()] == ["one"]
 
 
 def test_who_does_not_trace_does_not_even_import_it():
