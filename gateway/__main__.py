@@ -16,6 +16,7 @@ from gateway.correlator import Correlator
 from gateway.pages import pages
 from gateway.server import serving
 from gateway.settings import Settings
+from topics import tracing
 from topics.cluster import Cluster, bad_settings
 from topics.connection import NotLetInError
 
@@ -42,6 +43,7 @@ async def run(settings: Settings, cluster: Cluster) -> None:
 def main() -> int:
     """Read the settings and run; what can't be is said in one line."""
     logs.configure()
+    tracing.start("gateway")
     try:
         settings, cluster = Settings(), Cluster()
     except ValidationError as wrong:

@@ -1,11 +1,13 @@
 """HTTP in, Kafka through, HTTP out."""
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 from pydantic import ValidationError
 
+from gateway import metrics
 from gateway.body import Intake, parse
 from gateway.bus import Bus
 from gateway.correlator import Overloaded
@@ -15,6 +17,7 @@ from gateway.pages import Page
 from gateway.problems import Problem, Trouble
 from gateway.routes import ROUTES, Route
 from schemas.contract import Code, Refused
+from topics import tracing
 
 JSON = "application/json"
 
@@ -40,18 +43,39 @@ class Gateway:
         self._bus = bus
         self._intake = intake
         self._pages = pages
-        self._looks: dict[str, Answer] = {"/livez": _alive, "/readyz": self._ready}
+        self._looks: dict[str, Answer] = {
+            "/livez": _alive,
+            "/readyz": self._ready,
+            "/metrics": metrics.exposition,
+        }
         self._calls = {route.path: route for route in ROUTES}
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """Answer one request."""
+        began, outcome = time.perf_counter(), metrics.UNEXPECTED
+        metrics.IN_FLIGHT.inc()
         try:
-            response = await self._dispatch(request)
-        except Problem as problem:
-            response = problem.response()
+            response, outcome = await self._answer(request)
+        finally:
+            metrics.IN_FLIGHT.dec()
+            by = self._name_of(request), outcome
+            metrics.REQUESTS.labels(*by).inc()
+            metrics.SECONDS.labels(*by).observe(time.perf_counter() - began)
         if self.draining:
             response.force_close()
         return response
+
+    async def _answer(self, request: web.BaseRequest) -> tuple[web.Response, str]:
+        try:
+            return await self._dispatch(request), metrics.OK
+        except Problem as problem:
+            return problem.response(), problem.code
+
+    def _name_of(self, request: web.BaseRequest) -> str:
+        """Return the call; one name stands for whatever there is not, or it had no end."""
+        path = request.rel_url.raw_path
+        known = any(path in ours for ours in (self._calls, self._looks, self._pages))
+        return path[1:] or "start page" if known else "unknown"
 
     async def _dispatch(self, request: web.BaseRequest) -> web.Response:
         path = request.rel_url.raw_path
@@ -70,7 +94,8 @@ class Gateway:
         asked = parse(route, await self._intake.read(request))
         headers = passed_on(request)
         try:
-            reply = await self._bus.ask(asked, headers)
+            with tracing.span(f"POST {route.path}", "SERVER", headers) as onward:
+                reply = await self._bus.ask(asked, onward)
         except NotTaken as error:
             raise Problem(Code.UNAVAILABLE, str(error)) from error
         except Overloaded:

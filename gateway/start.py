@@ -13,6 +13,7 @@ _PLACES = (
     ("asyncapi.json", "asyncapi.json", "the Kafka surface for programs (AsyncAPI 3.0)"),
     ("livez", "livez", "whether this gateway lives"),
     ("readyz", "readyz", "whether it reaches Kafka"),
+    ("metrics", "metrics", "what it counts, for Prometheus"),
 )
 _ABOUT = """\
 <p>A marketplace back end of message-driven services over Kafka: carts, orders and stock.
