@@ -23,6 +23,8 @@ from rocksdict import Options, Rdict, ReadOptions, WriteBatch, WriteOptions
 MARKER = "complete.json"
 _PARTITION_BYTES = 4
 _VERSION_BYTES = 8
+_MEMTABLE_BYTES = 4 << 20
+"""RocksDB holds new rows in memory up to this, twice; its default is 64 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,4 +207,5 @@ def _stored_key(partition: int, key: bytes) -> bytes:
 def _options() -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
+    options.set_write_buffer_size(_MEMTABLE_BYTES)
     return options
