@@ -7,7 +7,7 @@ VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
 .PHONY: help run-all demo audit ps scale logs down clean test chaos planted fuzz recovery bench \
-	compose-test check ready-to-test
+	compose-test asyncapi clients check ready-to-test
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,12 @@ ready-to-test:
 compose-test: ## bring docker-compose.yml up for real, with an engine of its own (or say why not)
 	@tests/compose/run.sh
 
+asyncapi: ready-to-test ## have the official parser read the AsyncAPI document (needs npm)
+	$(VENV) -m pytest -q -rs tests/contract/test_asyncapi.py
+
+clients: ready-to-test ## have curl, kcat, Spring and NestJS buy something, where they are
+	$(VENV) -m pytest -q -rs tests/clients
+
 check: ## what CI runs: format, lint, types, compose file, Dockerfile, and all tests
 	@$(PYTHON) -m agents.local.environment dev,check
 	@$(VENV) -m topics.broker fetch > /dev/null
@@ -69,4 +75,4 @@ check: ## what CI runs: format, lint, types, compose file, Dockerfile, and all t
 	$(VENV) -m mypy --strict agents gateway schemas topics
 	.venv/bin/docker-compose config -q
 	.venv/bin/hadolint agents/local/Dockerfile
-	$(VENV) -m pytest -q
+	$(VENV) -m pytest -q -rs

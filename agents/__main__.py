@@ -20,7 +20,9 @@ import uvloop
 from pydantic import ValidationError
 
 from agents.service import Service
+from agents.worker import metrics
 from agents.worker.settings import WorkerSettings
+from topics import logs, tracing
 from topics.cluster import bad_settings
 
 log = logging.getLogger("agents")
@@ -29,7 +31,6 @@ T = TypeVar("T")
 
 SERVICES = ("checkout", "loms", "products", "notifications")
 TOOLS = ("dlq", "stock")
-LOG_FORMAT = "time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
 
 
 def main() -> None:
@@ -41,7 +42,8 @@ def main() -> None:
     if name in TOOLS:
         sys.exit(import_module(f"agents.tools.{name}").main(words))
     service = _parser().parse_args().service
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    logs.configure(service)
+    tracing.start(service)
     uvloop.install()
     build: Callable[[WorkerSettings], Service] = import_module(
         f"agents.{service}.agent"
@@ -52,6 +54,7 @@ def main() -> None:
         lock = settings.own_state_dir()
     except BlockingIOError:
         sys.exit(f"another worker runs in {settings.state_dir}")
+    metrics.serve(settings)
     with lock:
         _with_sound_settings(partial(build, settings)).run()
 

@@ -8,10 +8,13 @@ import faust
 
 from agents.aggregate import Aggregate
 from agents.runtime.agent import AggregateAgent, Watcher
+from agents.worker import metrics
 from agents.worker.app import App, build
 from agents.worker.batches import BatchSchema
 from agents.worker.settings import WorkerSettings
 from topics.topic import Topic
+
+METRICS_SECONDS = 5.0
 
 
 class Service:
@@ -25,6 +28,8 @@ class Service:
     def __init__(self, name: str, settings: WorkerSettings) -> None:
         self.settings = settings
         self.app: App = build(name, settings)
+        if settings.metrics_port:
+            self.every(METRICS_SECONDS, self._tell_holdings)
 
     def serve(
         self,
@@ -72,6 +77,10 @@ class Service:
                 await do()
 
         self.app.timer(seconds, name=getattr(do, "__name__", None))(tick)
+
+    async def _tell_holdings(self) -> None:
+        sizes = {name: table.data.rows.size for name, table in self.app.tables.items()}
+        metrics.HOLDINGS.tell(self.app.consumer.lags(), sizes)
 
     def run(self) -> None:
         """Run until SIGTERM; exit 0 when all that was begun is acknowledged."""

@@ -115,6 +115,12 @@ class Store:
         for key, stored in items:
             yield key[_PARTITION_BYTES:], stored[_VERSION_BYTES:]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all rows, in files and in memory."""
+        parts = ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables")
+        return sum(self._db.property_int_value(part) or 0 for part in parts)
+
     def forget(self, partition: int) -> None:
         """Drop a partition's rows; another worker has them now, or they are wrong."""
         self._db.delete_range(

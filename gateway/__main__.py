@@ -13,8 +13,10 @@ from gateway.app import Gateway
 from gateway.body import Intake
 from gateway.bus import Bus
 from gateway.correlator import Correlator
+from gateway.pages import pages
 from gateway.server import serving
 from gateway.settings import Settings
+from topics import tracing
 from topics.cluster import Cluster, bad_settings
 from topics.connection import NotLetInError
 
@@ -29,7 +31,7 @@ async def run(settings: Settings, cluster: Cluster) -> None:
     patience = settings.patience
     correlator = Correlator(settings.max_in_flight, patience)
     bus = Bus(cluster.client_options(), settings.gateway_index, correlator)
-    gateway = Gateway(bus, Intake(settings.max_in_flight, patience))
+    gateway = Gateway(bus, Intake(settings.max_in_flight, patience), pages(cluster))
     async with asyncio.TaskGroup() as group:
         connected = group.create_task(bus.run())
         async with serving(gateway, settings):
@@ -41,6 +43,7 @@ async def run(settings: Settings, cluster: Cluster) -> None:
 def main() -> int:
     """Read the settings and run; what can't be is said in one line."""
     logs.configure()
+    tracing.start("gateway")
     try:
         settings, cluster = Settings(), Cluster()
     except ValidationError as wrong:

@@ -1,25 +1,25 @@
 """HTTP in, Kafka through, HTTP out."""
 
-import json
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 from pydantic import ValidationError
 
+from gateway import metrics
 from gateway.body import Intake, parse
 from gateway.bus import Bus
 from gateway.correlator import Overloaded
 from gateway.headers import passed_on
-from gateway.openapi import document
 from gateway.outbox import NotTaken
-from gateway.page import START_PAGE
+from gateway.pages import Page
 from gateway.problems import Problem, Trouble
 from gateway.routes import ROUTES, Route
 from schemas.contract import Code, Refused
+from topics import tracing
 
 JSON = "application/json"
-OPENAPI = json.dumps(document(), ensure_ascii=False).encode()
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
@@ -29,31 +29,53 @@ log = logging.getLogger(__name__)
 class Gateway:
     """Answers every HTTP request, with an answer or with a problem.
 
+    Args:
+        bus: takes requests to Kafka and brings the replies.
+        intake: reads bodies.
+        pages: what is only shown, by path.
+
     Attributes:
         draining: set at the end, so that clients take their next call elsewhere.
     """
 
-    def __init__(self, bus: Bus, intake: Intake) -> None:
+    def __init__(self, bus: Bus, intake: Intake, pages: Mapping[str, Page]) -> None:
         self.draining = False
         self._bus = bus
         self._intake = intake
+        self._pages = pages
         self._looks: dict[str, Answer] = {
-            "/": _start_page,
-            "/openapi.json": _openapi,
             "/livez": _alive,
             "/readyz": self._ready,
+            "/metrics": metrics.exposition,
         }
         self._calls = {route.path: route for route in ROUTES}
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """Answer one request."""
+        began, outcome = time.perf_counter(), metrics.UNEXPECTED
+        metrics.IN_FLIGHT.inc()
         try:
-            response = await self._dispatch(request)
-        except Problem as problem:
-            response = problem.response()
+            response, outcome = await self._answer(request)
+        finally:
+            metrics.IN_FLIGHT.dec()
+            by = self._name_of(request), outcome
+            metrics.REQUESTS.labels(*by).inc()
+            metrics.SECONDS.labels(*by).observe(time.perf_counter() - began)
         if self.draining:
             response.force_close()
         return response
+
+    async def _answer(self, request: web.BaseRequest) -> tuple[web.Response, str]:
+        try:
+            return await self._dispatch(request), metrics.OK
+        except Problem as problem:
+            return problem.response(), problem.code
+
+    def _name_of(self, request: web.BaseRequest) -> str:
+        """Return the call; one name stands for whatever there is not, or it had no end."""
+        path = request.rel_url.raw_path
+        known = any(path in ours for ours in (self._calls, self._looks, self._pages))
+        return path[1:] or "start page" if known else "unknown"
 
     async def _dispatch(self, request: web.BaseRequest) -> web.Response:
         path = request.rel_url.raw_path
@@ -63,13 +85,17 @@ class Gateway:
         if look := self._looks.get(path):
             _must_be(request, "GET", "HEAD")
             return await look(request)
+        if page := self._pages.get(path):
+            _must_be(request, "GET", "HEAD")
+            return _shown(page)
         raise Problem(Trouble.NOT_FOUND, f"there is no {path[:100]}; / lists what there is")
 
     async def _call(self, route: Route, request: web.BaseRequest) -> web.Response:
         asked = parse(route, await self._intake.read(request))
         headers = passed_on(request)
         try:
-            reply = await self._bus.ask(asked, headers)
+            with tracing.span(f"POST {route.path}", "SERVER", headers) as onward:
+                reply = await self._bus.ask(asked, onward)
         except NotTaken as error:
             raise Problem(Code.UNAVAILABLE, str(error)) from error
         except Overloaded:
@@ -89,12 +115,9 @@ async def _alive(_request: web.BaseRequest) -> web.Response:
     return web.Response(body=b'{"status":"alive"}', content_type=JSON)
 
 
-async def _openapi(_request: web.BaseRequest) -> web.Response:
-    return web.Response(body=OPENAPI, content_type=JSON)
-
-
-async def _start_page(_request: web.BaseRequest) -> web.Response:
-    return web.Response(text=START_PAGE)
+def _shown(page: Page) -> web.Response:
+    charset = "utf-8" if page.media_type.startswith("text/") else None
+    return web.Response(body=page.content, content_type=page.media_type, charset=charset)
 
 
 def _must_be(request: web.BaseRequest, *methods: str) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 
 from gateway.correlator import Correlator
 from gateway.inbox import Inbox
-from gateway.outbox import Delivery, Headers, NotTaken, Outbox
+from gateway.outbox import Delivery, NotTaken, Outbox
 from gateway.pulse import Pulse
 from schemas.contract import Contract
 from topics.catalog import GATEWAY_REPLIES
-from topics.conversation import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC
+from topics.conversation import ABOUT, CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC
+from topics.tracing import Headers
 
 LONG_ENOUGH = timedelta(seconds=10)  # for a producer to find its way back to Kafka
 
@@ -63,7 +64,9 @@ class Bus:
         async def send(correlation_id: bytes) -> None:
             nonlocal delivery
             conversation = [(CORRELATION_ID, correlation_id), *self._return_address]
-            delivery = await self._outbox.send(message, conversation + headers)
+            conversation += headers
+            ABOUT.set(conversation)
+            delivery = await self._outbox.send(message, conversation)
             delivery.add_done_callback(partial(self._check, correlation_id))
 
         try:

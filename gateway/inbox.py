@@ -20,6 +20,7 @@ from aiokafka.record.default_records import DefaultRecord
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
+from topics import tracing
 from topics.catalog import GATEWAY_REPLIES, GATEWAY_REPLY_PARTITIONS
 from topics.conversation import CORRELATION_ID
 
@@ -58,6 +59,7 @@ class Inbox:
             "request_timeout_ms": _milliseconds(PATIENCE),
         }
         self._settle = settle
+        self._traced = tracing.is_on()
         self._next: int | None = None
         self.partition = index % GATEWAY_REPLY_PARTITIONS
         self.positioned = False
@@ -122,6 +124,11 @@ class Inbox:
                     self._settle_one(record)
 
     def _settle_one(self, record: DefaultRecord) -> None:
+        if self._traced:
+            with tracing.span(
+                f"receive {GATEWAY_REPLIES.name}", "CONSUMER", record.headers
+            ):
+                pass  # a moment: that the reply was here
         for name, value in record.headers:
             if name == CORRELATION_ID and value is not None:
                 self._settle(value, record.value or b"")

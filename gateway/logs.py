@@ -1,8 +1,10 @@
-"""What a gateway logs: one line of key=value for whatever went wrong."""
+"""What a gateway logs: one line for whatever went wrong."""
 
 import logging
 import time
 from datetime import timedelta
+
+from topics import logs
 
 QUIET = timedelta(seconds=10)
 # While Kafka is away, these complain several times a second.
@@ -30,9 +32,6 @@ class Calm(logging.Filter):
 
 def configure() -> None:
     """Log to the standard error, Kafka's client in moderation."""
-    logging.basicConfig(
-        level=logging.INFO,
-        format="time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s",
-    )
+    logs.configure("gateway")
     for handler in logging.getLogger().handlers:
         handler.addFilter(Calm())

@@ -4,16 +4,25 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic.json_schema import models_json_schema
-
-from gateway.problems import KINDS, Trouble
+from gateway.problems import KINDS, Trouble, problem_document
 from gateway.routes import ROUTES, Route
 from schemas.contract import Code, Contract
+from schemas.definitions import definitions, reference
+from schemas.examples import EXAMPLES
+from topics.catalog import HOME
 
 VERSION = "1.0.0"
-_REF = "#/components/schemas/{model}"
 _JSON = "application/json"
 _PROBLEM = "application/problem+json"
+
+_ABOUT = """\
+Each call is a POST with a JSON body; all numbers are integers, exact to the last digit.
+Whatever fails is a problem document (RFC 9457) whose `code` tells programs why: each call
+lists its own, and any path may answer `not-found` or `method-not-allowed`.
+
+The examples are a visit to a shop that was just opened (`make run-all`): tried from top to
+bottom, each is answered as shown. The same calls go over Kafka: see `/events`.
+"""
 
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
@@ -35,6 +44,7 @@ _LOOKS = {
     "/livez": "Whether the process lives.",
     "/readyz": "Whether Kafka can be reached.",
     "/openapi.json": "This document.",
+    "/asyncapi.json": "The Kafka side of the shop, as an AsyncAPI document.",
 }
 
 
@@ -44,7 +54,11 @@ def document() -> dict[str, Any]:
     paths |= {path: {"get": _look(path, doc)} for path, doc in _LOOKS.items()}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "The shop that never loses an item", "version": VERSION},
+        "info": {
+            "title": "The shop that never loses an item",
+            "version": VERSION,
+            "description": _ABOUT,
+        },
         "paths": paths,
         "components": {"schemas": _schemas()},
     }
@@ -52,51 +66,56 @@ def document() -> dict[str, Any]:
 
 def _operation(route: Route) -> dict[str, Any]:
     codes: Iterable[Code | Trouble] = (*_AT_THE_DOOR, *route.refuses)
+    example = EXAMPLES[route.asks]
+    key = {"example": example.key} if example.key else {}
+    done = {"description": "Done.", "content": _content(route.answers, example.answers)}
     return {
         "operationId": route.path[1:],
+        "tags": [HOME[route.asks].name.removesuffix(".requests")],
         "summary": route.doc,
-        "parameters": [_IDEMPOTENCY_KEY],
-        "requestBody": {"required": True, "content": _content(_JSON, route.asks)},
-        "responses": {
-            "200": {"description": "Done.", "content": _content(_JSON, route.answers)},
-            **_problems(codes),
-        },
+        "description": route.asks.__doc__,
+        "parameters": [_IDEMPOTENCY_KEY | key],
+        "requestBody": {"required": True, "content": _content(route.asks, example.asks)},
+        "responses": {"200": done, **_problems(codes)},
     }
 
 
 def _look(path: str, doc: str) -> dict[str, Any]:
     found = {"description": "It is so.", "content": {_JSON: {"schema": {}}}}
     gone = _problems([Code.UNAVAILABLE]) if path == "/readyz" else {}
-    return {"summary": doc, "responses": {"200": found, **gone}}
+    return {"tags": ["gateway"], "summary": doc, "responses": {"200": found, **gone}}
 
 
-def _content(kind: str, contract: type[Contract]) -> dict[str, Any]:
-    return {kind: {"schema": {"$ref": _REF.format(model=contract.__name__)}}}
+def _content(contract: type[Contract], example: Contract) -> dict[str, Any]:
+    shown = example.model_dump(mode="json", exclude={"type"})
+    return {_JSON: {"schema": reference(contract.__name__), "example": shown}}
 
 
 def _problems(codes: Iterable[Code | Trouble]) -> dict[str, Any]:
     """Say which problems there may be, by status."""
-    titles: defaultdict[str, list[str]] = defaultdict(list)
+    found: defaultdict[str, list[Code | Trouble]] = defaultdict(list)
     for code in codes:
-        titles[str(KINDS[code].status.value)].append(f"`{code}`: {KINDS[code].title}.")
-    schema = {"$ref": _REF.format(model="Problem")}
+        found[str(KINDS[code].status.value)].append(code)
+    return {status: _one_of(found[status]) for status in sorted(found)}
+
+
+def _one_of(codes: Iterable[Code | Trouble]) -> dict[str, Any]:
+    titles = {code: KINDS[code].title for code in codes}
+    shown = {
+        str(code): {"summary": title, "value": problem_document(code, f"{title}.")}
+        for code, title in titles.items()
+    }
+    content = {"schema": reference("Problem"), "examples": shown}
     return {
-        status: {
-            "description": " ".join(titles[status]),
-            "content": {_PROBLEM: {"schema": schema}},
-        }
-        for status in sorted(titles)
+        "description": " ".join(f"`{code}`: {title}." for code, title in titles.items()),
+        "content": {_PROBLEM: content},
     }
 
 
 def _schemas() -> dict[str, Any]:
     bodies = {model for route in ROUTES for model in (route.asks, route.answers)}
-    ordered = sorted(bodies, key=lambda model: model.__name__)
-    _, found = models_json_schema(
-        [(model, "validation") for model in ordered], ref_template=_REF
-    )
-    schemas: dict[str, Any] = found["$defs"]
-    for model in ordered:  # over HTTP the path says what it is
+    schemas = definitions(bodies)
+    for model in bodies:  # over HTTP the path says what it is
         del schemas[model.__name__]["properties"]["type"]
     return schemas | {"Problem": _PROBLEM_SCHEMA}
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import web
 
@@ -63,6 +64,18 @@ KINDS: dict[Code | Trouble, Kind] = {
 }
 
 
+def problem_document(code: Code | Trouble, detail: str) -> dict[str, Any]:
+    """Return what is told of a problem (RFC 9457), as JSON."""
+    kind = KINDS[code]
+    return {
+        "type": f"urn:shop:problem:{code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "code": code,
+    }
+
+
 class Problem(Exception):  # noqa: N818 -- an answer, not an error
     """A call that ends with a problem document instead of its answer."""
 
@@ -79,20 +92,14 @@ class Problem(Exception):  # noqa: N818 -- an answer, not an error
 
     def response(self) -> web.Response:
         """Write the document; whoever may simply try again is told when."""
-        kind = KINDS[self.code]
-        document = {
-            "type": f"urn:shop:problem:{self.code}",
-            "title": kind.title,
-            "status": kind.status,
-            "detail": self.detail,
-            "code": self.code,
-        }
-        if kind.status is HTTPStatus.SERVICE_UNAVAILABLE:
+        status = KINDS[self.code].status
+        document = problem_document(self.code, self.detail)
+        if status is HTTPStatus.SERVICE_UNAVAILABLE:
             self.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return web.Response(
             # A client's bytes that are no text may be quoted in the detail.
             body=json.dumps(document, ensure_ascii=False).encode(errors="replace"),
-            status=kind.status,
+            status=status,
             headers=self.headers,
             content_type="application/problem+json",
         )

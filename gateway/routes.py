@@ -47,7 +47,7 @@ class Route:
 
 _CART = (Code.INSUFFICIENT_STOCK, Code.CART_FULL, Code.COUNT_TOO_LARGE)
 _PRICES = (Code.UNKNOWN_PRODUCT, Code.PRODUCT_SERVICE, Code.TOTAL_TOO_LARGE)
-_EMPTY = (Code.CART_EMPTY,)
+_BUYING = (Code.CART_EMPTY, Code.CART_FULL)  # full: of what failed purchases gave back
 _UNKNOWN = (Code.UNKNOWN_ORDER,)
 _STATUS = (Code.UNKNOWN_ORDER, Code.WRONG_STATUS)
 _FULL = (Code.COUNT_TOO_LARGE,)
@@ -58,8 +58,8 @@ ROUTES = (
     Route(
         "/listCart", ListCart, CartView, "Show a cart, names and prices of now.", _PRICES
     ),
-    Route("/purchase", Purchase, OrderPlaced, "Make the whole cart one order.", _EMPTY),
-    Route("/purchases", Purchase, OrderPlaced, "The same as /purchase.", _EMPTY),
+    Route("/purchase", Purchase, OrderPlaced, "Make the whole cart one order.", _BUYING),
+    Route("/purchases", Purchase, OrderPlaced, "The same as /purchase.", _BUYING),
     Route("/createOrder", CreateOrder, OrderPlaced, "Create an order, reserve its goods."),
     Route("/listOrder", ListOrder, OrderView, "Show an order.", _UNKNOWN),
     Route("/orderPayed", PayOrder, Done, "Mark an order as paid; goods are sold.", _STATUS),

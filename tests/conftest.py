@@ -1,15 +1,28 @@
-"""What tests of all kinds share."""
+"""What tests of all kinds share: a broker, and one shop for all that need a whole one.
 
-from collections.abc import Iterator
+The latter run in one event loop, since that of the shop's keepers and clients must not end
+with a test.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
+import pytest_asyncio
 
+from tests.e2e.doors import HttpDoor
+from tests.e2e.people import Fresh
+from tests.e2e.shop import Shop
 from topics.broker.embedded import EmbeddedKafka, free_place
 
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+_HERE = Path(__file__).parent
+_CLIENTS = _HERE / "clients"
+_WITH_A_SHOP = (_HERE / "e2e", _CLIENTS)
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +35,51 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield broker.bootstrap
     finally:
         broker.stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run all tests with a whole shop in the session's event loop, clients' last."""
+    for item in items:
+        has_a_shop = any(folder in item.path.parents for folder in _WITH_A_SHOP)
+        if has_a_shop and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+    # By their names they would come first, and have the shop run beside all others.
+    items.sort(key=lambda item: _CLIENTS in item.path.parents)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
+    """The shop itself."""
+    async with Shop(tmp_path_factory.mktemp("shop")).opened() as shop:
+        yield shop
+
+
+@pytest.fixture
+def shop(running: Shop) -> AsyncIterator[Shop]:
+    """The shop; no process of it may end but by the test's own hand."""
+    yield running
+    ended = [u for u in running.units.values() if u.starts > u.expected]
+    for unit in ended:
+        unit.expected = unit.starts
+    assert not ended, "\n".join(f"{u.name} ended:\n{u.last_words()}" for u in ended)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def gateways(running: Shop) -> AsyncIterator[list[HttpDoor]]:
+    """Both gateways."""
+    doors = [HttpDoor(url) for url in running.gateways]
+    yield doors
+    for door in doors:
+        await door.close()
+
+
+@pytest.fixture
+def http(shop: Shop, gateways: list[HttpDoor]) -> HttpDoor:
+    """The first gateway."""
+    return gateways[0]
+
+
+@pytest.fixture(scope="session")
+def fresh() -> Fresh:
+    """What nobody has used yet."""
+    return Fresh()

@@ -35,13 +35,13 @@ def as_json(topics: Iterable[Topic], partitions: int) -> str:
 
 
 def _told(topic: Topic, partitions: int) -> dict[str, object]:
-    kept = None if topic.keep == FOREVER else topic.keep
+    limit = None if topic.keep == FOREVER else topic.keep
     return {
         "name": topic.name,
         "kind": topic.kind,
         "key": _key(topic),
         "partitions": topic.partitions or partitions,
-        "retention_ms": kept // timedelta(milliseconds=1) if kept is not None else None,
+        "retention_ms": limit // timedelta(milliseconds=1) if limit is not None else None,
         "compacted": topic.config.get("cleanup.policy") == "compact",
         "carries": _types(topic),
         "doc": topic.doc,
@@ -53,7 +53,7 @@ def _cells(topic: Topic, partitions: int) -> tuple[str, ...]:
         topic.name,
         _key(topic) or _NOTHING,
         str(topic.partitions or partitions),
-        _kept(topic.keep),
+        kept(topic.keep),
         "\n".join(wrap(", ".join(_types(topic)), _CARRIES_WIDTH)) or _NOTHING,
         "\n".join(wrap(topic.doc, _DOC_WIDTH)),
     )
@@ -68,7 +68,8 @@ def _types(topic: Topic) -> list[str]:
     return [contract.model_fields["type"].default for contract in topic.contracts]
 
 
-def _kept(time: timedelta | None) -> str:
+def kept(time: timedelta | None) -> str:
+    """Say how long records stay."""
     if time is None:
         return "compacted"
     if time == FOREVER:

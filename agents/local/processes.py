@@ -61,10 +61,12 @@ def _product_service(shop: Shop) -> Iterator[Process]:
 
 def _workers(shop: Shop, service: str, number: int) -> Iterator[Process]:
     product_service = shop.product_service or f"127.0.0.1:{shop.product_port}"
-    for name in (f"{service}-{index + 1}" for index in range(number)):
+    for index in range(number):
+        name = f"{service}-{index + 1}"
         own = {"WORKER": name, "STATE_DIR": str(shop.directory / "state" / name)}
         own |= {"PRODUCT_SERVICE": product_service}
         own |= {"SESSION_TIMEOUT_SECONDS": shop.session_timeout_seconds}
+        own |= {"METRICS_PORT": str(shop.metrics_port_of(service, index))}
         yield Process(name, _python("agents", service), _cluster(shop) | own)
 
 

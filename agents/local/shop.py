@@ -24,7 +24,7 @@ COUNTS = {
 # With another value of one of these it is another shop, whose processes start anew.
 _SETTING = re.compile(
     r"(KAFKA|NOTIFY|OTEL|PAYMENT|PRODUCT|REPLY|REQUEST|SESSION|SMTP|WEBHOOK)(_\w+)?"
-    r"|GATEWAY_PORT|MAX_IN_FLIGHT|PARTITIONS"
+    r"|GATEWAY_PORT|LOG_FORMAT|MAX_IN_FLIGHT|METRICS_PORT|PARTITIONS"
 )
 
 
@@ -43,6 +43,8 @@ class Shop:
         gateway_port: the first gateway's; the others take what follows.
         product_service: host:port (`PRODUCT_SERVICE`); empty, there is the stand-in.
         product_port: the stand-in's.
+        metrics_port: the first worker's, for Prometheus; the others take what follows.
+            0: they have none.
         partitions: of each request topic.
         session_timeout: of the workers, seconds (`SESSION_TIMEOUT_SECONDS`); empty, as
             short as the brokers surely allow.
@@ -54,6 +56,7 @@ class Shop:
     gateway_port: int = 8080
     product_service: str = ""
     product_port: int = 8082
+    metrics_port: int = 9180
     partitions: int = 8
     gateways: int = 1
     checkout_workers: int = 1
@@ -90,6 +93,16 @@ class Shop:
             ports[self.product_port] = "PRODUCT_PORT"
         return ports
 
+    def metrics_port_of(self, service: str, index: int) -> int:
+        """Return a worker's port, the same whatever else there is scaled to; 0: none."""
+        place = {
+            "products": 0,
+            "notifications": 1,
+            "loms": 2 + 2 * index,
+            "checkout": 3 + 2 * index,
+        }
+        return self.metrics_port and self.metrics_port + place[service]
+
     def scaled(self, environment: Mapping[str, str]) -> "Shop":
         """Return the shop with the counts that the environment names."""
         counts = dict(_numbers(COUNTS, environment, MOST_WORKERS))
@@ -110,6 +123,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Shop:
     ports = {name: name.upper() for name in ("kafka_port", "gateway_port", "product_port")}
     numbers = dict(_numbers(ports, environment, _FIRST_EPHEMERAL_PORT - 1))
     numbers |= _numbers({"partitions": "PARTITIONS"}, environment, 1024)
+    last = _FIRST_EPHEMERAL_PORT - 2 * MOST_WORKERS - 3
+    numbers |= _numbers({"metrics_port": "METRICS_PORT"}, environment, last, least=0)
     directory = environment.get("RUN_DIR")
     return Shop(
         directory=Path(directory).resolve() if directory else Shop.directory,
@@ -154,12 +169,14 @@ def _note(directory: Path) -> Path:
 
 
 def _numbers(
-    names: Mapping[str, str], environment: Mapping[str, str], most: int
+    names: Mapping[str, str], environment: Mapping[str, str], most: int, least: int = 1
 ) -> Iterator[tuple[str, int]]:
     for name, variable in names.items():
         text = environment.get(variable)
         if not text:
             continue
-        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
-            raise ShopError(f"{variable} must be a number from 1 to {most}, not {text!r}")
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise ShopError(
+                f"{variable} must be a number from {least} to {most}, not {text!r}"
+            )
         yield name, int(text)

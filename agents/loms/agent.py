@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 from agents.aggregate import Aggregate, one_row
-from agents.loms import order, saga, stock
+from agents.loms import metrics, order, saga, stock
 from agents.loms.deadlines import Deadlines
 from agents.loms.order import Order
 from agents.runtime.outbox import Letter, Outbox
@@ -59,13 +59,14 @@ class Loms:
         self.service.serve(GOODS)
         self._orders = self.service.serve(ORDER, self._watch, self._refill)
         self._outbox = Outbox(self.service.app)
-        time_to_pay = timedelta(seconds=settings.payment_timeout_seconds)
-        self._deadlines = Deadlines(time_to_pay, self._find)
+        self._time_to_pay = timedelta(seconds=settings.payment_timeout_seconds)
+        self._deadlines = Deadlines(self._time_to_pay, self._find)
         self.service.every(TICK_SECONDS, self._ask)
 
     def _watch(self, partition: int, touched: Sequence[tuple[str, Order]]) -> None:
         for key, row in touched:
             self._deadlines.watch(partition, key, row)
+            metrics.observe(row, self._time_to_pay)
 
     async def _refill(self) -> None:
         """Take in all that await payment, after the partitions have changed."""

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
+from prometheus_client import Counter
+
 from agents.notifications.notice import Notice
 from agents.notifications.transports import Permanent, Transient, Transport
+
+NOTICES = Counter(
+    "notices_total",
+    "What became of notices: sent, refused for good, opted out, or failed for now.",
+    ["transport", "outcome"],
+)
 
 _log = logging.getLogger(__name__)
 
@@ -80,19 +88,27 @@ class Delivery:
             try:
                 await transport.deliver(notice)
             except Permanent as refusal:
+                _count(transport, "refused")
                 return Permanent(f"{transport.name}: {refusal}")
             except Transient as failure:
                 _heed_cancellation()
+                _count(transport, "failed")
                 wait = self._wait(pause, failure)
                 _tell(transport, notice, failure, wait)
             else:
+                _count(transport, Outcome.SENT)
                 return Outcome.SENT
             await asyncio.sleep(wait)
             pause = min(self._pauses.longest, pause * 2)
+        _count(transport, Outcome.OPTED_OUT)
         return Outcome.OPTED_OUT
 
     def _wait(self, pause: float, failure: Transient) -> float:
         return max(failure.wait_seconds, pause * self._random.uniform(0.5, 1))
+
+
+def _count(transport: Transport, outcome: str) -> None:
+    NOTICES.labels(transport.name, outcome).inc()
 
 
 def _heed_cancellation() -> None:

@@ -14,6 +14,7 @@ from typing import Self
 import grpc
 
 from agents.products import pricing
+from agents.products.call import calling, retried
 from agents.products.limits import TokenBucket
 from agents.products.pricing import Product
 from agents.products.settings import ProductSettings
@@ -117,6 +118,7 @@ class ProductClient:
             if code not in _PASSING:
                 break
             if attempt < self._settings.product_attempts:
+                retried(code)
                 await asyncio.sleep(self._pause(attempt))
         raise _answered(sku, code)
 
@@ -128,7 +130,10 @@ class ProductClient:
             if self._bucket:
                 await self._bucket.take()
             timeout = self._settings.product_deadline_seconds
-            answer = await self._stub.GetProduct(request, timeout=timeout)
+            with calling() as said:
+                answer = await self._stub.GetProduct(
+                    request, timeout=timeout, metadata=said
+                )
         if answer is None:  # what grpc makes of bytes that are no GetProductResponse
             raise _refusal(f"answered about sku {sku} with bytes that can't be read")
         return Product(answer.name, answer.price)

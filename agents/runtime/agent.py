@@ -12,12 +12,14 @@ from agents.aggregate import Aggregate
 from agents.runtime.changelog import Changelog
 from agents.runtime.desk import Desk
 from agents.runtime.fold import Fold
+from agents.runtime.hop import hop
 from agents.runtime.open_batches import OpenBatches
 from agents.runtime.outbox import Letter, Outbox, Said, Sent
 from agents.store import Store
 from agents.worker.batches import Batch
 from agents.worker.failstop import Heart, die
 from agents.worker.press import Press
+from topics import tracing
 
 Write = tuple[dict[bytes, bytes], int]
 Watcher = Callable[[int, Sequence[tuple[str, Any]]], None]
@@ -49,6 +51,7 @@ class AggregateAgent:
         self._outbox = Outbox(app)
         self._open = OpenBatches()
         self._last_said: dict[TP, asyncio.Task[Sent]] = {}
+        self._traced = tracing.is_on()
 
     async def run(self, stream: Any) -> None:
         """Serve for ever."""
@@ -75,7 +78,7 @@ class AggregateAgent:
             self._say(batch.tp.partition, said.rest, writes, commands, before)
         )
         self._last_said[batch.tp] = saying
-        self._open.settle(event, self._rest(commands, saying))
+        self._open.settle(event, self._rest(commands, saying, said))
 
     def _fold(self, batch: Batch, said: Said) -> list[Write]:
         """Take each record's turn; return the rows to be written, with their versions."""
@@ -85,7 +88,7 @@ class AggregateAgent:
         folded = self.store.progress[partition].version
         # Rows are written behind the commands of all records that they include: what those
         # commanded has arrived. A second time could find its first forgotten by a cart.
-        again = Said(said.source, rest=said.rest)
+        again = Said(said.source, rest=said.rest, hops=said.hops)
         writes: list[Write] = []
         fold = Fold(self._aggregate, self.store, partition)
         for record in batch.records:
@@ -100,6 +103,8 @@ class AggregateAgent:
         received = self._desk.take(record, said)
         if received is None:
             return
+        if self._traced:
+            received = said.hops.enter_context(hop(received, record))
         request, cause = received.request, received.cause
         keys = self._aggregate.identify(request, cause)
         state = fold.state(keys)
@@ -138,10 +143,11 @@ class AggregateAgent:
         written: Sent = {self._changelog.append(partition, *write) for write in writes}
         return written | await self._outbox.send(rest)
 
-    async def _rest(self, sent: Sent, saying: asyncio.Task[Sent]) -> None:
+    async def _rest(self, sent: Sent, saying: asyncio.Task[Sent], said: Said) -> None:
         """Wait until all that a batch caused is acknowledged."""
-        if sent := sent | await saying:
-            await asyncio.wait(sent)
+        with said.hops:
+            if sent := sent | await saying:
+                await asyncio.wait(sent)
 
     @cached_property
     def _changelog(self) -> Changelog:

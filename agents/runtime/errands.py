@@ -12,10 +12,12 @@ from typing import Any
 from aiokafka.structs import ConsumerRecord
 
 from agents.runtime.desk import Desk
+from agents.runtime.hop import hop
 from agents.runtime.inbox import Received
 from agents.runtime.open_batches import OpenBatches
 from agents.runtime.outbox import Outbox, Said
 from agents.worker.failstop import Heart, die
+from topics.conversation import ABOUT
 from topics.topic import Topic
 
 MOST = 512
@@ -99,7 +101,9 @@ class ErrandAgent:
     ) -> None:
         if before is not None:
             await asyncio.wait([before])
-        await self._errand(received, record, self._send)
+        with hop(received, record) as onward:
+            ABOUT.set(onward.conversation.headers)
+            await self._errand(onward, record, self._send)
 
     async def _send(self, said: Said) -> None:
         self._heart.check()

@@ -2,14 +2,19 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
+from prometheus_client import Counter
 
 from agents.aggregate import Message
 from agents.runtime.foreign import ForeignReplies
 from agents.runtime.inbox import MAX_HEADERS, MAX_KEY, Conversation, Received
+from agents.worker.metrics import DEAD_LETTERS as BURIED
+from agents.worker.metrics import ORDERS
 from agents.worker.press import Headers, Press
 from schemas.cart import OrderSettled
 from schemas.cause import ForPurchase
@@ -49,11 +54,13 @@ class Said:
         source: the topic of the batch.
         commands: requests to other aggregates, forwarded records, dead letters.
         rest: replies and facts; whoever sees them finds the commands behind him (R9).
+        hops: ends the spans of the batch, where it is traced.
     """
 
     source: Topic
     commands: list[Letter] = field(default_factory=list)
     rest: list[Letter] = field(default_factory=list)
+    hops: ExitStack = field(default_factory=ExitStack)
 
     def say(self, message: Message, received: Received) -> None:
         """Address a message: its type is its topic, or the caller's if it is a reply."""
@@ -72,6 +79,7 @@ class Said:
                 letter
             )
         elif isinstance(message, OrderStatusChanged):
+            _orders(message.status).inc()
             event_id = (names.EVENT_ID, message.event_id.encode())
             headers = [event_id, *received.conversation.trace]
             self.rest.append(
@@ -109,12 +117,18 @@ class Said:
             "dlq.offset": str(record.offset),
         }
         headers += [(name, text.encode()) for name, text in why.items()]
+        BURIED.labels(self.source.name).inc()
         topic = DEAD_LETTERS[self.source].name
         self.commands.append(Letter(topic, key, value, headers))
 
 
 def _size(headers: Headers) -> int:
     return sum(len(name) + len(value or b"") + 8 for name, value in headers)
+
+
+@cache
+def _orders(status: str) -> Counter:
+    return ORDERS.labels(status)  # a quarter of the price
 
 
 class Outbox:

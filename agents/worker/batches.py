@@ -22,6 +22,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.utils.futures import notify
 
+from agents.worker import metrics
 from agents.worker.inloop import InLoop
 
 POLL_SECONDS = 0.1
@@ -122,6 +123,20 @@ class Consumer(driver.Consumer):
         }
         return bool(offsets) and await self._commit_offsets(offsets)
 
+    def lags(self) -> dict[TP, int]:
+        """Return how many records of each partition are not committed, as far as known."""
+        reader = self._thread._ensure_consumer()
+        ends = {
+            tp: reader.highwater(driver.ensure_aiokafka_TP(tp))
+            for tp in self.assignment()
+            if not self._is_changelog_tp(tp)
+        }
+        return {
+            tp: max(0, end - (self._committed_offset.get(tp) or 0))
+            for tp, end in ends.items()
+            if end is not None
+        }
+
     def _settled_end(self, tp: TP) -> int | None:
         end, open_batches = None, self._delivered[tp]
         while open_batches and open_batches[0].settled:
@@ -165,6 +180,8 @@ class Consumer(driver.Consumer):
                 if epoch != self._epoch:
                     return
                 batch = Batch(tp, piece)
+                metrics.RECORDS.labels(tp.topic).inc(len(piece))
+                metrics.BATCH.labels(tp.topic).observe(len(piece))
                 self._delivered[tp].append(batch)
                 await self._hand_over(batch)
                 self._read_offset[tp] = batch.end

@@ -19,6 +19,7 @@ from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
 from agents.store import Row, Store
+from agents.worker import metrics
 from agents.worker.failstop import die
 from topics.cluster import Cluster
 
@@ -75,7 +76,10 @@ class Recovery(faust.Service):
             return
         for table in self.tables.values():
             await table.call_recover_callbacks()
-        log.info("recovered rows=%d seconds=%.2f", rows, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        metrics.RECOVERY.observe(seconds)
+        metrics.RECOVERED.inc(rows)
+        log.info("recovered rows=%d seconds=%.2f", rows, seconds)
         await self._resume(rebalance)
 
     async def _recover_table(self, table: Any) -> int:

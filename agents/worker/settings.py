@@ -21,12 +21,15 @@ class WorkerSettings(Cluster):
         session_timeout_seconds: how long a silent worker keeps its partitions. The
             broker's `group.min.session.timeout.ms` bounds it from below.
         payment_timeout_seconds: how long an order may await payment.
+        metrics_port: where Prometheus finds it; 0: nowhere.
     """
 
     worker: str | None = None
     state_dir: Path = Path(".run/state")
     session_timeout_seconds: float = Field(default=6.0, gt=0)
     payment_timeout_seconds: int = Field(default=600, ge=0, le=MAX_TIMEOUT_SECONDS)
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(default=0, ge=0, lt=2**16)
 
     def own_state_dir(self) -> TextIO:
         """Take the state directory for this process alone; create it if need be.

@@ -76,6 +76,7 @@ class Attacked(Shop):
         if here.name in ("products-1", "notifications-1"):
             twin = here.name.replace("-1", "-2")
             own = {"WORKER": twin, "STATE_DIR": here.environment["STATE_DIR"][:-1] + "2"}
+            own |= {"METRICS_PORT": "0"}  # the other one has the port
             yield replace(here, name=twin, environment=here.environment | own)
 
     def _placed(self, what: Process) -> Process:

@@ -12,6 +12,7 @@ from gateway.app import Gateway
 from gateway.body import Intake
 from gateway.bus import Bus
 from gateway.correlator import Correlator
+from gateway.pages import pages
 from gateway.server import serving
 from gateway.settings import Settings
 from topics.cluster import Cluster
@@ -86,7 +87,8 @@ async def open_door(cluster: Cluster, **different) -> AsyncIterator[Door]:
     settings = Settings(gateway_port=0, **different)
     correlator = Correlator(settings.max_in_flight, settings.patience)
     bus = Bus(cluster.client_options(), settings.gateway_index, correlator)
-    gateway = Gateway(bus, Intake(settings.max_in_flight, settings.patience))
+    intake = Intake(settings.max_in_flight, settings.patience)
+    gateway = Gateway(bus, intake, pages(cluster))
     connected = asyncio.create_task(bus.run())
     try:
         async with (

@@ -177,8 +177,18 @@ async def test_a_type_is_not_needed_to_say_what_the_body_is(gateway: Door, shop:
 
 async def test_the_start_page_lists_every_call(gateway: Door):
     page = await gateway.call("GET", "/")
-    assert page.kind == "text/plain"
+    assert page.kind == "text/html"
     assert all(call.path in page.body.decode() for call in CALLS)
+
+
+async def test_every_link_of_every_page_leads_somewhere(gateway: Door):
+    for start in ("/", "/docs", "/events"):
+        page = (await gateway.call("GET", start)).body.decode()
+        links = re.findall(r'(?:href|src|url)[=:] ?"([^"#]+)"', page)
+        assert links
+        for link in links:
+            assert (await gateway.call("GET", f"/{link}")).status == 200, (start, link)
+            assert (await gateway.call("HEAD", f"/{link}")).status == 200
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])

@@ -162,7 +162,7 @@ class Broken:
 async def test_a_fault_of_ours_is_told_without_its_inside(caplog):
     intake = Intake(1, timedelta(seconds=1))
     async with (
-        serving(Gateway(Broken(), intake), Settings(gateway_port=0)) as port,
+        serving(Gateway(Broken(), intake, {}), Settings(gateway_port=0)) as port,
         aiohttp.ClientSession() as session,
     ):
         answer = await Door(session, port).post("/stocks", {"sku": 1})

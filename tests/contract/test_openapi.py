@@ -8,11 +8,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.body import parse
 from gateway.openapi import document
-from gateway.problems import KINDS, Problem
+from gateway.problems import KINDS, Problem, Trouble
 from gateway.routes import ROUTES
 from schemas.contract import Code
+from schemas.examples import EXAMPLES
 
 DOCUMENT = document()
+PATHLESS = {Trouble.NOT_FOUND, Trouble.METHOD_NOT_ALLOWED}  # no call ends with these
 BODIES = [
     *({}, {"user": 1}, {"user": 2**63}, {"user": "1"}, {"user": True}, {"user": 1.5}),
     *({"orderID": -1}, {"order_id": 1}, {"sku": 2**32 - 1}, {"sku": 2**32}),
@@ -35,26 +37,48 @@ def test_every_route_has_one_operation_and_every_code_is_documented():
     posts = {path for path, item in DOCUMENT["paths"].items() if "post" in item}
     assert posts == {route.path for route in ROUTES}
     said = json.dumps(DOCUMENT["paths"])
-    assert [code for code in Code if f"`{code}`" not in said] == []
+    codes = {*Code, *Trouble} - PATHLESS
+    assert [code for code in codes if f"`{code}`" not in said] == []
+    about = DOCUMENT["info"]["description"]
+    assert [code for code in PATHLESS if f"`{code}`" not in about] == []
+
+
+def valid(schema: dict, body: object) -> bool:
+    whole = {**schema, "components": DOCUMENT["components"]}
+    return Draft202012Validator(whole).is_valid(body)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_the_schema_of_a_body_takes_what_the_gateway_takes(route):
-    reference = f"#/components/schemas/{route.asks.__name__}"
-    schema = {"$ref": reference, "components": DOCUMENT["components"]}
-    valid = Draft202012Validator(schema).is_valid
+    schema = {"$ref": f"#/components/schemas/{route.asks.__name__}"}
     for body in BODIES:
         raw = json.dumps(body).encode()
         try:
             parse(route, raw)
         except Problem:
-            assert not valid(body), (route.path, body)
+            assert not valid(schema, body), (route.path, body)
         else:
-            assert valid(body), (route.path, body)
+            assert valid(schema, body), (route.path, body)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_the_refusals_of_a_call_are_among_its_responses(route):
     responses = DOCUMENT["paths"][route.path]["post"]["responses"]
     for code in route.refuses:
-        assert f"`{code}`" in responses[str(KINDS[code].status.value)]["description"]
+        response = responses[str(KINDS[code].status.value)]
+        assert f"`{code}`" in response["description"]
+        assert code in response["content"]["application/problem+json"]["examples"]
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+def test_every_body_has_an_example_that_is_one(route):
+    operation = DOCUMENT["paths"][route.path]["post"]
+    asked = operation["requestBody"]["content"]["application/json"]
+    assert parse(route, json.dumps(asked["example"]).encode()) == EXAMPLES[route.asks].asks
+    responses = operation["responses"].values()
+    bodies = [body for one in responses for body in one["content"].values()]
+    for body in (asked, *bodies):
+        shown = [e["value"] for e in body.get("examples", {}).values()]
+        shown += [body["example"]] if "example" in body else []
+        assert shown
+        assert all(valid(body["schema"], json.loads(json.dumps(e))) for e in shown)

@@ -1,11 +1,6 @@
-"""One shop for all tests here, and what they need to deal with it.
-
-All of them run in one event loop, since that of the shop's keepers and clients must not
-end with a test.
-"""
+"""What tests of a whole shop need to deal with it; the shop is that of ../conftest.py."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -13,40 +8,13 @@ import pytest_asyncio
 from tests.e2e.doors import Door, HttpDoor, KafkaDoor
 from tests.e2e.guarded import ADMIN, REPLIES, GuardedShop
 from tests.e2e.kafka import Kafka
-from tests.e2e.people import Fresh
 from tests.e2e.products import Products
 from tests.e2e.shop import Shop
-
-_HERE = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marks."""
     config.addinivalue_line("markers", "slow: takes more than a few seconds.")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run all tests of this folder in the session's event loop."""
-    for item in items:
-        if _HERE in item.path.parents and pytest_asyncio.is_async_test(item):
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
-    """The shop itself."""
-    async with Shop(tmp_path_factory.mktemp("shop")).opened() as shop:
-        yield shop
-
-
-@pytest.fixture
-def shop(running: Shop) -> AsyncIterator[Shop]:
-    """The shop; no process of it may end but by the test's own hand."""
-    yield running
-    ended = [u for u in running.units.values() if u.starts > u.expected]
-    for unit in ended:
-        unit.expected = unit.starts
-    assert not ended, "\n".join(f"{u.name} ended:\n{u.last_words()}" for u in ended)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -64,21 +32,6 @@ def kafka(shop: Shop, client: Kafka) -> Kafka:
     return client
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def gateways(running: Shop) -> AsyncIterator[list[HttpDoor]]:
-    """Both gateways."""
-    doors = [HttpDoor(url) for url in running.gateways]
-    yield doors
-    for door in doors:
-        await door.close()
-
-
-@pytest.fixture
-def http(shop: Shop, gateways: list[HttpDoor]) -> HttpDoor:
-    """The first gateway."""
-    return gateways[0]
-
-
 @pytest.fixture
 def topics(shop: Shop, client: Kafka) -> KafkaDoor:
     """The request topics."""
@@ -89,12 +42,6 @@ def topics(shop: Shop, client: Kafka) -> KafkaDoor:
 def door(request: pytest.FixtureRequest) -> Door:
     """Each of the two doors in turn."""
     return request.getfixturevalue(request.param)
-
-
-@pytest.fixture(scope="session")
-def fresh() -> Fresh:
-    """What nobody has used yet."""
-    return Fresh()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -30,7 +30,8 @@ SESSION_SECONDS = "15"
 """Of workers, and of the only broker with its controller: a machine that stands still for
 some seconds costs none that no test wants dead."""
 
-_PORTS = 8 + 3 * PORTS
+_METRICS_FROM = 8 + 3 * PORTS
+_PORTS = _METRICS_FROM + 8  # three workers of orders and of carts, and one of the others
 _PORTS_FROM, _PORTS_TO = 20_000, 32_000
 
 _CHOSEN = {"gateways": 2, "loms_workers": 2, "session_timeout": SESSION_SECONDS}
@@ -60,6 +61,7 @@ class Shop:
             kafka_port=port,
             product_port=port + 2,
             gateway_port=port + 4,
+            metrics_port=port + _METRICS_FROM,
             **(_CHOSEN | different),
         )
         self._control_port = port + 3
@@ -99,6 +101,16 @@ class Shop:
     def partitions(self) -> int:
         """How many partitions each request topic has."""
         return self.cluster.partitions
+
+    @property
+    def metrics(self) -> dict[str, str]:
+        """Where Prometheus finds each process that runs, by name."""
+        return {
+            name: f"http://127.0.0.1:{port}/metrics"
+            for name, unit in self.units.items()
+            for variable in ("METRICS_PORT", "GATEWAY_PORT")
+            if unit.runs and (port := unit.what.environment.get(variable))
+        }
 
     @property
     def control(self) -> str:

@@ -1,0 +1,31 @@
+"""One record's part in a trace."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from aiokafka.structs import ConsumerRecord
+
+from agents.runtime.inbox import Received
+from topics import tracing
+
+
+@contextmanager
+def hop(received: Received, record: ConsumerRecord) -> Iterator[Received]:
+    """Make a span of serving a record; all that follows from it is told of that span.
+
+    Yields:
+        The request, with another trace in its conversation.
+    """
+    conversation = received.conversation
+    about: dict[str, str | int] = {
+        "messaging.system": "kafka",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": record.topic,
+        "messaging.destination.partition.id": str(record.partition),
+        "messaging.kafka.offset": record.offset,
+        "shop.request": type(received.request).__name__,
+    }
+    name = f"process {record.topic}"
+    with tracing.span(name, "CONSUMER", conversation.trace, about) as trace:
+        yield replace(received, conversation=replace(conversation, trace=tuple(trace)))

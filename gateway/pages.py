@@ -1,0 +1,48 @@
+"""Whatever the gateway shows that stays the same as long as it runs, by path."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from gateway import openapi
+from gateway.events import events_page
+from gateway.routes import ROUTES
+from gateway.start import start_page
+from gateway.swagger import SWAGGER_UI, assets
+from topics import asyncapi
+from topics.cluster import Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A document of some media type."""
+
+    media_type: str
+    content: bytes
+
+
+def pages(cluster: Cluster) -> dict[str, Page]:
+    """Write every page; reads Swagger UI's files.
+
+    Args:
+        cluster: whose topics are described.
+    """
+    answers = {route.asks: route.answers for route in ROUTES}
+    topics = asyncapi.document(cluster, answers)
+    files = {f"/docs/{name}": Page(*told) for name, told in assets().items()}
+    return {
+        "/": _html(start_page()),
+        "/docs": _html(SWAGGER_UI),
+        "/events": _html(events_page(topics)),
+        "/openapi.json": _json(openapi.document()),
+        "/asyncapi.json": _json(topics),
+        **files,
+    }
+
+
+def _html(text: str) -> Page:
+    return Page("text/html", text.encode())
+
+
+def _json(document: dict[str, Any]) -> Page:
+    return Page("application/json", json.dumps(document, ensure_ascii=False).encode())

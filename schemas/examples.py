@@ -1,0 +1,102 @@
+"""A visit to a shop with its sample goods: requests and replies for every document.
+
+Made in this order, in a shop that was just opened, each request has exactly this reply;
+the orders' ids follow from the idempotency keys.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from schemas.cart import (
+    AddToCart,
+    CartView,
+    DeleteFromCart,
+    ListCart,
+    PricedItem,
+    Purchase,
+)
+from schemas.cause import purchase_id
+from schemas.contract import Code, Contract, Done, Item, Refused
+from schemas.order import (
+    CancelOrder,
+    CreateOrder,
+    ListOrder,
+    OrderPlaced,
+    OrderStatusChanged,
+    OrderView,
+    PayOrder,
+    Status,
+    order_id,
+)
+from schemas.stock import ListStocks, ReceiveStock, Stock, StocksView
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One call.
+
+    Attributes:
+        key: the idempotency key it is made with, if any.
+    """
+
+    asks: Contract
+    answers: Contract
+    key: str | None = None
+
+
+_USER = 42
+_BOOK, _COOKBOOK, _HEADPHONES = 1076963, 1148162, 1625903
+_BOUGHT, _ORDERED = "example-purchase", "example-order"
+_FROM_CART = order_id(_USER, purchase_id(f"key:{_BOUGHT}"))
+_DIRECT = order_id(_USER, f"key:{_ORDERED}")
+_ITEMS = (Item(sku=_COOKBOOK, count=1),)
+
+_VISIT = (
+    Example(AddToCart(user=_USER, sku=_BOOK, count=2), Done()),
+    Example(DeleteFromCart(user=_USER, sku=_BOOK, count=1), Done()),
+    Example(
+        ListCart(user=_USER),
+        CartView(
+            items=(
+                PricedItem(
+                    sku=_BOOK, count=1, name="Теория нравственных чувств", price=2202
+                ),
+            ),
+            total_price=2202,
+        ),
+    ),
+    Example(Purchase(user=_USER), OrderPlaced(order_id=_FROM_CART), _BOUGHT),
+    Example(CreateOrder(user=_USER, items=_ITEMS), OrderPlaced(order_id=_DIRECT), _ORDERED),
+    Example(
+        ListOrder(order_id=_DIRECT),
+        OrderView(status=Status.AWAITING_PAYMENT, user=_USER, items=_ITEMS),
+    ),
+    Example(PayOrder(order_id=_DIRECT), Done()),
+    Example(CancelOrder(order_id=_FROM_CART), Done()),
+    Example(
+        ListStocks(sku=_BOOK),
+        StocksView(
+            stocks=(Stock(warehouse_id=7, count=45), Stock(warehouse_id=10, count=70))
+        ),
+    ),
+    Example(ReceiveStock(sku=_HEADPHONES, warehouse_id=7, count=5), Done()),
+)
+
+EXAMPLES: dict[type[Contract], Example] = {type(one.asks): one for one in _VISIT}
+
+_ALONE = (
+    Refused(code=Code.CART_EMPTY, text="the cart is empty"),
+    OrderStatusChanged(
+        order_id=_DIRECT,
+        user=_USER,
+        status=Status.PAID,
+        items=_ITEMS,
+        at=datetime(2026, 11, 26, 12, 0, tzinfo=UTC),
+    ),
+)
+
+
+def examples_of(contract: type[Contract]) -> list[Contract]:
+    """Return the messages of one class, each once."""
+    visit = (message for one in _VISIT for message in (one.asks, one.answers))
+    return [one for one in dict.fromkeys((*visit, *_ALONE)) if type(one) is contract]

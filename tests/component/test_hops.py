@@ -1,0 +1,85 @@
+"""A record's part in a trace: how long it lasts, and who is told of it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from agents.loms.agent import GOODS
+from schemas.stock import ListStocks, ReceiveStock
+from tests.component.bench import Bench, Serving, header, record
+from topics import tracing
+
+MINE = ("traceparent", b"mine")
+
+
+class Recorder:
+    """A tracer that hands on the number of each span.
+
+    Attributes:
+        open: the spans that have begun and not ended, by number.
+        parents: what each was told of before it.
+    """
+
+    def __init__(self) -> None:
+        self.open: dict[bytes, str] = {}
+        self.parents: list[tracing.Headers] = []
+
+    @contextmanager
+    def span(self, name, _kind, headers, _attributes) -> Iterator[tracing.Headers]:
+        self.parents.append(headers)
+        number = str(len(self.parents)).encode()
+        self.open[number] = name
+        yield [("traceparent", number)]
+        del self.open[number]
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
+    recorder = Recorder()
+    monkeypatch.setattr(tracing, "_tracer", recorder)
+    return recorder
+
+
+@pytest.fixture
+async def goods(recorder: Recorder, bench: Bench) -> Serving:
+    return await bench.serve(GOODS)
+
+
+async def test_a_hop_lasts_until_all_that_it_caused_has_arrived(
+    bench: Bench, goods: Serving, recorder: Recorder
+):
+    asked = record(ReceiveStock(sku=1, warehouse_id=1, count=5), headers=[MINE])
+    await goods.read(asked, ListStocks(sku=1))
+    assert list(recorder.open.values()) == ["process stock.requests"] * 2
+    await bench.all_arrives()
+    assert recorder.open == {}
+    assert recorder.parents == [(MINE,), ()]
+
+
+async def test_what_follows_from_a_record_is_told_of_its_hop(
+    bench: Bench, goods: Serving, recorder: Recorder
+):
+    await goods.read(ListStocks(sku=1), ListStocks(sku=1))
+    await bench.all_arrives()
+    told = [header(reply, "traceparent") for reply in bench.sent("stock.replies")]
+    assert told == ["1", "2"]
+
+
+async def test_a_record_that_comes_again_ends_its_second_hop_too(
+    bench: Bench, goods: Serving, recorder: Recorder
+):
+    batch = await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=5))
+    await bench.all_arrives()
+    await goods.again(batch)
+    assert len(recorder.open) == 1
+    await bench.all_arrives()
+    assert recorder.open == {}
+
+
+async def test_without_a_tracer_the_callers_own_trace_rides_along(bench: Bench):
+    goods = await bench.serve(GOODS)
+    await goods.read(record(ListStocks(sku=1), headers=[MINE]))
+    await bench.all_arrives()
+    (reply,) = bench.sent("stock.replies")
+    assert header(reply, "traceparent") == "mine"

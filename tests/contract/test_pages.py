@@ -1,0 +1,80 @@
+"""The pages for people: they tell everything, and need nothing from outside."""
+
+import json
+import re
+from html import unescape
+from html.parser import HTMLParser
+
+import pytest
+
+from gateway.openapi import document
+from gateway.pages import pages
+from schemas.examples import EXAMPLES
+from topics.catalog import TOPICS
+from topics.cluster import Cluster
+
+PAGES = pages(Cluster())
+HTML = [path for path, page in PAGES.items() if page.media_type == "text/html"]
+EMPTY = {"meta", "link", "br"}
+
+
+class Outline(HTMLParser):
+    """Sees to it that each tag is closed, and notes where links lead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in EMPTY:
+            self.open.append(tag)
+        self.links += [value for name, value in attrs if name in ("href", "src")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def text(path: str) -> str:
+    return PAGES[path].content.decode()
+
+
+@pytest.mark.parametrize("path", HTML)
+def test_a_page_is_well_formed_and_stays_at_home(path: str):
+    outline = Outline()
+    outline.feed(text(path))
+    assert outline.open == []
+    assert outline.links
+    known = {path[1:] for path in PAGES} | {"livez", "readyz"}
+    places = re.findall(r'id="([^"]+)"', text(path))
+    for link in outline.links:
+        assert link in known or link.removeprefix("#") in places, link
+
+
+def test_the_start_page_lists_every_call():
+    calls = [path for path, item in document()["paths"].items() if "post" in item]
+    assert all(f"<code>{path}</code>" in text("/") for path in calls)
+
+
+def test_the_events_page_tells_of_every_topic_message_and_header():
+    said = unescape(text("/events"))
+    told = json.loads(PAGES["/asyncapi.json"].content)
+    assert all(f'<h2 id="{topic.name}">' in said for topic in TOPICS)
+    for message in told["components"]["messages"].values():
+        assert f"<code>{message['name']}</code> {message['summary']}" in said
+    for name, schema in told["components"]["schemas"].items():
+        if name.endswith("Headers"):
+            assert all(f"<code>{field}</code>" in said for field in schema["properties"])
+    for example in EXAMPLES.values():
+        shown = json.dumps(example.asks.model_dump(mode="json"), ensure_ascii=False)
+        assert f"<pre>{shown}</pre>" in said
+    assert "kept: 30 days" in said
+
+
+def test_swagger_ui_shows_our_document_and_asks_nobody_else():
+    said = text("/docs")
+    assert 'url: "openapi.json"' in said
+    assert "validatorUrl: null" in said
+    script = PAGES["/docs/swagger-ui-bundle.js"].content
+    assert b"SwaggerUIBundle" in script
+    assert len(script) > 1_000_000

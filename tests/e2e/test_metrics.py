@@ -1,0 +1,148 @@
+"""What the processes of a shop at work tell Prometheus, and what the dashboard asks for."""
+
+import json
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from agents.local.observability import dashboard
+from tests.contract.exposition import Family, asked_for, complaints, families
+from tests.e2e.doors import HttpDoor
+from tests.e2e.kafka import Kafka, Letter
+from tests.e2e.people import Fresh
+from tests.e2e.products import Products
+from tests.e2e.scenes import order, received
+from tests.e2e.shop import Shop
+from tests.e2e.waiting import until
+
+Scrape = Callable[[str], Awaitable[dict[str, Family]]]
+
+
+@pytest.fixture
+def scrape(shop: Shop) -> Scrape:
+    """Ask one process."""
+
+    async def one(name: str) -> dict[str, Family]:
+        return families(await _text(shop.metrics[name]))
+
+    return one
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
+async def _work(
+    running: Shop, gateways: list[HttpDoor], client: Kafka, fresh: Fresh, products: Products
+) -> None:
+    """Have all happen of which something is counted."""
+    door = gateways[0]
+    user, (sku, _) = fresh.user(), fresh.product()
+    await door.do("receiveStock", sku=sku, warehouseID=1, count=5)
+    await door.do("addToCart", user=user, sku=sku, count=2)
+    await products.fail_next(1)
+    await door.do("listCart", user=user)
+    bought = (await door.do("purchase", user=user))["orderID"]
+    await door.do("orderPayed", orderID=bought)
+    assert await door.refusal("purchase", user=user) == "cart-empty"
+    await door.refusal("listOrder", orderID=bought + 4096)
+    await client.send(Letter("order.requests", b"poison"))
+    await order(door, user, {await received(door, fresh, 1): 9})
+
+
+async def _text(url: str) -> str:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        assert answer.status == 200
+        assert answer.content_type == "text/plain"
+        return await answer.text()
+
+
+async def _comes(
+    scrape: Scrape, process: str, name: str, suffix: str = "", **labels: str
+) -> float:
+    """Wait until there is a value that is not zero."""
+
+    async def look() -> float:
+        told = (await scrape(process)).get(name)
+        return told.value(suffix, **labels) if told else 0
+
+    return await until(look, f"{process} tells {name} {labels}")
+
+
+async def test_each_process_tells(shop: Shop, scrape: Scrape):
+    workers = {"checkout-1", "loms-1", "products-1", "notifications-1"}
+    assert workers | {"gateway-1", "gateway-2"} <= set(shop.metrics)
+    for name in shop.metrics:
+        told = await scrape(name)
+        assert told["process_resident_memory_bytes"].value() > 0
+
+
+@pytest.mark.parametrize(
+    ("process", "name", "labels"),
+    [
+        ("gateway-1", "http_requests_total", {"call": "purchase", "outcome": "ok"}),
+        ("gateway-1", "http_requests_total", {"call": "purchase", "outcome": "cart-empty"}),
+        ("gateway-1", "http_requests_in_flight", {}),  # the one that asks
+        ("loms-1", "kafka_consumer_records_total", {"topic": "order.requests"}),
+        ("loms-1", "dead_letters_total", {"topic": "order.requests"}),
+        ("loms-1", "orders_total", {"status": "paid"}),
+        ("loms-1", "orders_total", {"status": "failed"}),
+        ("loms-1", "rocksdb_size_bytes", {"table": "orders"}),
+        ("checkout-1", "rocksdb_size_bytes", {"table": "carts"}),
+        ("products-1", "grpc_client_retries_total", {"grpc_code": "UNAVAILABLE"}),
+        (
+            "notifications-1",
+            "notices_total",
+            {"transport": "log", "outcome": "sent"},
+        ),
+    ],
+)
+async def test_what_happened_is_counted(scrape: Scrape, process: str, name: str, labels):
+    assert await _comes(scrape, process, name, **labels) > 0
+
+
+@pytest.mark.parametrize(
+    ("process", "name"),
+    [
+        ("gateway-1", "http_request_duration_seconds"),
+        ("loms-1", "kafka_consumer_batch_records"),
+        ("loms-1", "order_saga_duration_seconds"),
+        ("checkout-1", "recovery_duration_seconds"),
+        ("products-1", "grpc_client_handling_seconds"),
+    ],
+)
+async def test_what_happened_is_measured(scrape: Scrape, process: str, name: str):
+    assert await _comes(scrape, process, name, "_count") > 0
+    assert await _comes(scrape, process, name, "_sum") > 0
+
+
+async def test_lag_is_told_of_each_partition_and_goes_to_zero(shop: Shop, scrape: Scrape):
+    async def all_done() -> bool:
+        lag = (await scrape("loms-1")).get("kafka_consumer_lag_records")
+        topics = ("order.requests", "stock.requests")
+        return (
+            lag is not None
+            and len(lag.series) == len(topics) * shop.partitions
+            and lag.value() == 0
+        )
+
+    await until(all_done, "all partitions without lag")
+
+
+async def test_whatever_the_dashboard_asks_for_is_told(shop: Shop, scrape: Scrape):
+    await _comes(scrape, "loms-1", "rocksdb_size_bytes")
+    told = {
+        series
+        for process in shop.metrics
+        for family in (await scrape(process)).values()
+        for series in family.names
+    }
+    panels = json.loads(dashboard.FILE.read_text())["panels"]
+    queries = [target["expr"] for panel in panels for target in panel["targets"]]
+    asked = {name for query in queries for name in asked_for(query)}
+    assert len(asked) > len(panels) // 2
+    assert asked - told == set()
+
+
+async def test_promtool_finds_nothing_to_complain_of(shop: Shop):
+    for name, url in shop.metrics.items():
+        assert complaints(await _text(url)) == "", name

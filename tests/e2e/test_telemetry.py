@@ -1,0 +1,211 @@
+"""One trace from HTTP through every hop, as a collector sees it; and the log beside it."""
+
+import json
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from agents.local.processes import Process
+from tests.e2e.collector import Collector, Span
+from tests.e2e.doors import HttpDoor
+from tests.e2e.kafka import Kafka, Letter
+from tests.e2e.people import Fresh
+from tests.e2e.products import Products
+from tests.e2e.scenes import received
+from tests.e2e.shop import Shop
+from tests.e2e.waiting import until
+
+pytestmark = pytest.mark.slow
+
+GET_PRODUCT = "route256.product.ProductService/GetProduct"
+REPLY = "receive gateway.replies"
+
+
+class TracedShop(Shop):
+    """A shop that tells a collector what it does."""
+
+    def __init__(self, directory: Path, endpoint: str) -> None:
+        self._own = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+            "OTEL_BSP_SCHEDULE_DELAY": "100",
+            "LOG_FORMAT": "json",
+        }
+        super().__init__(directory, gateways=1, loms_workers=1)
+
+    def adapted(self, what: Process) -> Process:
+        """Return a process that knows the collector."""
+        what = super().adapted(what)
+        return replace(what, environment=what.environment | self._own)
+
+
+class Caller:
+    """Somebody who traces his calls himself, and looks at what came of them.
+
+    Attributes:
+        status: with which the last call was answered.
+    """
+
+    status = 0
+
+    def __init__(self, door: HttpDoor, collector: Collector) -> None:
+        self._door = door
+        self._collector = collector
+
+    async def call(self, call: str, **body: object) -> tuple[str, str]:
+        """Make a call that is carried out; return its trace, and the span it is part of."""
+        trace, span = secrets.token_hex(16), secrets.token_hex(8)
+        headers = {"traceparent": f"00-{trace}-{span}-01"}
+        url = f"{self._door.url}/{call}"
+        async with self._door.session.post(url, json=body, headers=headers) as answer:
+            self.status = answer.status
+        return trace, span
+
+    async def path(self, trace: str, last: str) -> list[tuple[str, str]]:
+        """Return services and names from the call down to a span, which is waited for."""
+        end = await until(lambda: self._found(trace, last), f"{last} in a whole trace")
+        return [(span.service, span.name) for span in self.line(end)]
+
+    def spans(self, trace: str, name: str) -> list[Span]:
+        """Return all spans of that name."""
+        return [s for s in self._collector.of(trace).values() if s.name == name]
+
+    def _found(self, trace: str, name: str) -> Span | None:
+        ends = self.spans(trace, name)
+        return next((e for e in ends if self.line(e)[0].kind == "SERVER"), None)
+
+    def line(self, span: Span) -> list[Span]:
+        """Return a span, and before it all those that led to it."""
+        known, line = self._collector.of(span.trace), [span]
+        while above := known.get(line[0].parent):
+            line.insert(0, above)
+        return line
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def collector() -> AsyncIterator[Collector]:
+    collector = Collector()
+    await collector.start()
+    yield collector
+    await collector.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def traced(
+    tmp_path_factory: pytest.TempPathFactory, collector: Collector
+) -> AsyncIterator[TracedShop]:
+    directory = tmp_path_factory.mktemp("traced")
+    async with TracedShop(directory, collector.endpoint).opened() as shop:
+        yield shop
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def door(traced: TracedShop) -> AsyncIterator[HttpDoor]:
+    door = HttpDoor(traced.gateways[0])
+    yield door
+    await door.close()
+
+
+@pytest.fixture
+def caller(door: HttpDoor, collector: Collector) -> Caller:
+    return Caller(door, collector)
+
+
+async def test_a_question_to_stock_is_one_hop_there_and_back(caller: Caller):
+    trace, span = await caller.call("stocks", sku=1)
+    assert await caller.path(trace, REPLY) == [
+        ("gateway", "POST /stocks"),
+        ("loms", "process stock.requests"),
+        ("gateway", REPLY),
+    ]
+    (door,) = caller.spans(trace, "POST /stocks")
+    assert (door.kind, door.parent, door.failed) == ("SERVER", span, False)
+    (served,) = caller.spans(trace, "process stock.requests")
+    assert served.kind == "CONSUMER"
+    assert served.attributes["messaging.destination.name"] == "stock.requests"
+    assert served.attributes["shop.request"] == "ListStocks"
+    assert 0 < served.seconds < 60
+
+
+async def test_a_purchase_is_one_trace_to_its_reply_and_to_the_notices(
+    caller: Caller, door: HttpDoor, fresh: Fresh
+):
+    user, sku = fresh.user(), await received(door, fresh, 5)
+    await door.do("addToCart", user=user, sku=sku, count=2)
+    trace, _ = await caller.call("purchase", user=user)
+    saga = [
+        ("gateway", "POST /purchase"),
+        ("checkout", "process cart.requests"),
+        ("loms", "process order.requests"),
+        ("loms", "process stock.requests"),
+        ("loms", "process order.requests"),
+    ]
+    reply = [*saga, ("checkout", "process cart.requests"), ("gateway", REPLY)]
+    assert await caller.path(trace, REPLY) == reply
+
+    def notices() -> bool:
+        return len(caller.spans(trace, "process order.events")) == 2
+
+    await until(notices, "a notice of each status")
+    ends = [caller.line(s) for s in caller.spans(trace, "process order.events")]
+    lines = [[(span.service, span.name) for span in end] for end in ends]
+    told = ("notifications", "process order.events")
+    assert sorted(lines, key=len) == [[*saga[:3], told], [*saga, told]]
+
+
+async def test_prices_are_asked_for_within_the_trace(
+    caller: Caller, door: HttpDoor, fresh: Fresh
+):
+    user, (sku, _) = fresh.user(), fresh.product()
+    await door.do("receiveStock", sku=sku, warehouseID=1, count=1)
+    await door.do("addToCart", user=user, sku=sku, count=1)
+    trace, _ = await caller.call("listCart", user=user)
+    asked = [
+        ("gateway", "POST /listCart"),
+        ("checkout", "process cart.requests"),
+        ("products", "process product.requests"),
+    ]
+    assert await caller.path(trace, GET_PRODUCT) == [*asked, ("products", GET_PRODUCT)]
+    assert await caller.path(trace, REPLY) == [*asked, ("gateway", REPLY)]
+    (grpc,) = caller.spans(trace, GET_PRODUCT)
+    assert (grpc.kind, grpc.failed) == ("CLIENT", False)
+
+
+async def test_what_fails_is_marked_and_the_log_tells_the_trace(
+    caller: Caller, door: HttpDoor, traced: TracedShop, fresh: Fresh
+):
+    user, (sku, _) = fresh.user(), fresh.product()
+    await door.do("receiveStock", sku=sku, warehouseID=1, count=1)
+    await door.do("addToCart", user=user, sku=sku, count=1)
+    products = Products(traced.control)
+    await products.fail_next(100)
+    trace, _ = await caller.call("listCart", user=user)
+    await products.fail_next(0)
+    await products.close()
+    assert caller.status == 502
+    await caller.path(trace, GET_PRODUCT)
+    assert all(span.failed for span in caller.spans(trace, GET_PRODUCT))
+    assert not any(span.failed for span in caller.spans(trace, "POST /listCart"))
+    lines = [json.loads(line) for line in traced["products-1"].log.open()]
+    told = [line for line in lines if line.get("trace_id") == trace]
+    assert [line["message"].split(" sku=")[0] for line in told] == ["product not priced"]
+    assert told[0]["service"] == "products"
+    assert len(told[0]["correlation_id"]) == 32
+
+
+async def test_a_record_without_a_trace_begins_one(
+    traced: TracedShop, collector: Collector
+):
+    kafka = Kafka(traced.cluster)
+    await kafka.start()
+    await kafka.send(Letter("stock.requests", b'{"type":"stocks","sku":77}'))
+    await kafka.stop()
+
+    def begun() -> list[Span]:
+        roots = [s for s in collector.spans if not s.parent and s.service == "loms"]
+        return [s for s in roots if s.attributes["shop.request"] == "ListStocks"]
+
+    await until(begun, "a trace that begins at its record")

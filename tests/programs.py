@@ -1,0 +1,50 @@
+"""Other people's programs in tests: whether they are here, and how they are run."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_NPM_SECONDS = 300.0
+_OLDEST_NODE = 20
+
+
+def need(*names: str) -> None:
+    """Skip the test, with the reason, where a program is missing."""
+    missing = [name for name in names if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"not installed here: {', '.join(missing)}")
+
+
+def run(*words: str | Path, within: float, here: Path | None = None) -> str:
+    """Run a program to its end, so many seconds at most; return what it said.
+
+    It must succeed.
+    """
+    ran = subprocess.run(
+        [str(word) for word in words],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=within,
+    )
+    assert ran.returncode == 0, f"{words}:\n{ran.stdout}\n{ran.stderr}"
+    return ran.stdout
+
+
+def npm_ci(package: Path, directory: Path) -> Path:
+    """Copy an npm package and install what its lock file says; return where it is.
+
+    Skips the test where there is no npm, or an old one.
+    """
+    need("npm", "node")
+    version = run("node", "--version", within=30).strip()
+    if int(version.removeprefix("v").partition(".")[0]) < _OLDEST_NODE:
+        pytest.skip(f"node {version} is older than {_OLDEST_NODE}")
+    there = directory / package.name
+    shutil.copytree(package, there, ignore=shutil.ignore_patterns("node_modules"))
+    quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline")
+    run("npm", "ci", "--silent", *quiet, within=_NPM_SECONDS, here=there)
+    return there

@@ -1,0 +1,62 @@
+"""Log lines for programs."""
+
+import json
+import logging
+import sys
+
+import pytest
+
+from topics.conversation import ABOUT
+from topics.logs import JsonLines
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def line(message: str, *words: object, error: bool = False) -> dict[str, str]:
+    why = sys.exc_info() if error else None
+    record = logging.LogRecord("shop", logging.WARNING, "", 1, message, words, why)
+    record.created = 1_763_900_000.5
+    written = JsonLines("loms").format(record)
+    assert written.isascii()
+    assert "\n" not in written
+    return json.loads(written)
+
+
+def test_a_line_is_one_object():
+    assert line("lost %d of «%s»", 3, "a\nb") == {
+        "time": "2025-11-23T12:13:20.500000+00:00",
+        "level": "WARNING",
+        "service": "loms",
+        "logger": "shop",
+        "message": "lost 3 of «a\nb»",
+    }
+
+
+@pytest.mark.parametrize(
+    ("headers", "ids"),
+    [
+        ([], {}),
+        ([("kafka_correlationId", b"me-1")], {"correlation_id": "me-1"}),
+        (
+            [("traceparent", f"00-{TRACE}-00f067aa0ba902b7-01".encode())],
+            {"trace_id": TRACE},
+        ),
+        ([("traceparent", None), ("kafka_correlationId", None)], {}),
+        (
+            [("traceparent", b"\xff"), ("kafka_correlationId", b"\xff")],
+            {"correlation_id": "ÿ"},
+        ),
+    ],
+)
+def test_it_tells_what_the_task_is_about(headers, ids):
+    token = ABOUT.set(headers)
+    told = line("late")
+    ABOUT.reset(token)
+    assert {name: told[name] for name in told if name.endswith("_id")} == ids
+
+
+def test_it_holds_a_whole_traceback():
+    try:
+        int("no")
+    except ValueError:
+        assert "ValueError: invalid literal" in line("failed", error=True)["exception"]

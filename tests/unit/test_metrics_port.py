@@ -1,0 +1,64 @@
+"""Where a worker tells what it counts."""
+
+import socket
+from urllib.request import urlopen
+
+import pytest
+
+from agents.local.processes import processes
+from agents.local.shop import Shop, ShopError, from_environment
+from agents.worker import metrics
+from agents.worker.settings import WorkerSettings
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        return door.getsockname()[1]
+
+
+def test_it_tells_on_the_port_that_it_was_given(port: int):
+    metrics.serve(WorkerSettings(metrics_port=port))
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        assert b"kafka_consumer_records_total" in answer.read()
+
+
+def test_a_port_that_is_taken_is_an_error_and_no_end(caplog):
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        taken = door.getsockname()[1]
+        metrics.serve(WorkerSettings(metrics_port=taken))
+    assert [(r.levelname, str(taken) in r.message) for r in caplog.records] == [
+        ("ERROR", True)
+    ]
+
+
+def test_without_a_port_it_listens_nowhere(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(metrics, "start_http_server", None)
+    metrics.serve(WorkerSettings(metrics_port=0))
+    assert WorkerSettings().metrics_port == 0
+
+
+def ports(shop: Shop) -> dict[str, str]:
+    own = ((one.name, one.environment.get("METRICS_PORT")) for one in processes(shop))
+    return {name: port for name, port in own if port}
+
+
+def test_each_worker_of_a_shop_has_a_port_and_keeps_it():
+    few = ports(Shop(loms_workers=2))
+    assert few == {
+        "products-1": "9180",
+        "notifications-1": "9181",
+        "loms-1": "9182",
+        "loms-2": "9184",
+        "checkout-1": "9183",
+    }
+    many = ports(Shop(loms_workers=64, checkout_workers=64))
+    assert few.items() <= many.items()
+    assert len(set(many.values())) == len(many)
+
+
+def test_no_port_is_as_good_a_choice():
+    assert set(ports(from_environment({"METRICS_PORT": "0"})).values()) == {"0"}
+    assert ports(from_environment({"METRICS_PORT": "9300"}))["loms-1"] == "9302"
+    with pytest.raises(ShopError, match="METRICS_PORT"):
+        from_environment({"METRICS_PORT": "32700"})

@@ -1,0 +1,143 @@
+"""The Kafka surface as an AsyncAPI 3.0 document, derived from the catalogue.
+
+The shop as a whole is the application: it receives what lies in request topics, also what
+its own services say to each other there, and sends replies, facts and all the rest.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from schemas.contract import Contract, Refused
+from topics import conversation as names
+from topics.catalog import DEFAULT_REPLIES, GATEWAY_REPLIES, HOME, TOPICS
+from topics.cluster import Cluster
+from topics.messages import BINDING, components, messages_in, wire_type
+from topics.topic import Kind, Topic
+
+VERSION = "1.0.0"
+CLIENT_REPLIES = "replies"
+"""The channel that stands for every client's own reply topic."""
+
+Answers = Mapping[type[Contract], type[Contract]]
+
+_ABOUT = """\
+A value is plain JSON with its `type`; the conversation is in headers. Any partitioner will
+do, and no key at all: a record is passed on to its owner, who follows from its body. What
+can't be understood goes to a dead-letter topic, byte for byte. Delivery is at least once.
+"""
+_INTERNAL = [{"name": "between services", "description": "Nobody else need send it."}]
+
+
+def document(cluster: Cluster, answers: Answers) -> dict[str, Any]:
+    """Describe every topic, what it carries, and who is answered what.
+
+    Args:
+        cluster: where the topics are, and how many partitions and copies they have.
+        answers: the replies of the calls, by what they ask.
+    """
+    channels = {topic.name: _channel(topic, cluster) for topic in TOPICS}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "The shop that never loses an item",
+            "version": VERSION,
+            "description": _ABOUT,
+        },
+        "defaultContentType": "application/json",
+        "servers": dict(_servers(cluster)),
+        "channels": channels | {CLIENT_REPLIES: _client_replies()},
+        "operations": dict(_operations(answers)),
+        "components": components(),
+    }
+
+
+def _servers(cluster: Cluster) -> Iterator[tuple[str, Any]]:
+    encrypted = cluster.kafka_security_protocol.endswith("SSL")
+    protocol = "kafka-secure" if encrypted else "kafka"
+    for number, address in enumerate(cluster.kafka.split(","), start=1):
+        yield f"kafka-{number}", {"host": address.strip(), "protocol": protocol}
+
+
+def _channel(topic: Topic, cluster: Cluster) -> dict[str, Any]:
+    binding = {
+        "partitions": topic.partitions or cluster.partitions,
+        "replicas": cluster.kafka_replication,
+        "topicConfiguration": _settings(cluster.durability | topic.config),
+        **BINDING,
+    }
+    return {
+        "address": topic.name,
+        "description": topic.doc,
+        "messages": _messages(topic),
+        "bindings": {"kafka": binding},
+    }
+
+
+def _client_replies() -> dict[str, Any]:
+    return {
+        "address": None,
+        "description": f"A topic of the client's own, which {names.REPLY_TOPIC} names:"
+        " its name ends in .replies, and the shop does not make it.",
+        "messages": _messages(GATEWAY_REPLIES),
+    }
+
+
+def _settings(config: Mapping[str, str]) -> dict[str, Any]:
+    """Return a topic's settings as the binding wants them: numbers, and a list."""
+    policy = config.get("cleanup.policy", "delete")
+    numbers = {n: int(v) for n, v in config.items() if v.removeprefix("-").isdigit()}
+    return {**config, **numbers, "cleanup.policy": [policy]}
+
+
+def _messages(topic: Topic) -> dict[str, Any]:
+    return {name: _at(f"components/messages/{name}") for name in messages_in(topic)}
+
+
+def _operations(answers: Answers) -> Iterator[tuple[str, Any]]:
+    for contract, topic in HOME.items():
+        if topic.kind is Kind.REQUESTS:
+            yield wire_type(contract), _receive(contract, topic, answers.get(contract))
+    for topic in TOPICS:
+        if topic.kind is not Kind.REQUESTS:
+            yield f"send.{topic.name}", _send(topic)
+
+
+def _receive(
+    contract: type[Contract], topic: Topic, answer: type[Contract] | None
+) -> dict[str, Any]:
+    channel = f"channels/{topic.name}"
+    operation = {
+        "action": "receive",
+        "channel": _at(channel),
+        "summary": contract.__doc__,
+        "messages": [_at(f"{channel}/messages/{contract.__name__}")],
+    }
+    if answer is None:
+        return operation | {"tags": _INTERNAL}
+    return operation | {"reply": _reply(answer, DEFAULT_REPLIES[topic])}
+
+
+def _reply(answer: type[Contract], otherwise: Topic) -> dict[str, Any]:
+    channel = f"channels/{CLIENT_REPLIES}"
+    return {
+        "address": {
+            "location": f"$message.header#/{names.REPLY_TOPIC}",
+            "description": f"Without {names.REPLY_TOPIC} it goes to {otherwise.name}.",
+        },
+        "channel": _at(channel),
+        "messages": [_at(f"{channel}/messages/{c.__name__}") for c in (answer, Refused)],
+    }
+
+
+def _send(topic: Topic) -> dict[str, Any]:
+    channel = f"channels/{topic.name}"
+    return {
+        "action": "send",
+        "channel": _at(channel),
+        "summary": topic.doc,
+        "messages": [_at(f"{channel}/messages/{name}") for name in messages_in(topic)],
+    }
+
+
+def _at(place: str) -> dict[str, str]:
+    return {"$ref": f"#/{place}"}

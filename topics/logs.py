@@ -1,0 +1,50 @@
+"""Log lines: key=value for people, or with LOG_FORMAT=json one object each for programs."""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from topics.conversation import ABOUT, CORRELATION_ID, TRACE
+
+PLAIN = "time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
+
+
+def configure(service: str) -> None:
+    """Log to the standard error, in the form that the environment asks for."""
+    logging.basicConfig(level=logging.INFO, format=PLAIN)
+    if os.environ.get("LOG_FORMAT") == "json":
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(JsonLines(service))
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line, with the ids of what the task that logs is about."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a line; all of it is ASCII."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname,
+            "service": self._service,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **dict(_ids()),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def _ids() -> Iterator[tuple[str, str]]:
+    said = {name: value.decode("latin-1") for name, value in ABOUT.get() if value}
+    if CORRELATION_ID in said:
+        yield "correlation_id", said[CORRELATION_ID]
+    _, _, trace = said.get(TRACE[0], "").partition("-")
+    if trace:
+        yield "trace_id", trace.partition("-")[0]
