@@ -86,6 +86,7 @@ class Service:
         """Run until SIGTERM; exit 0 when all that was begun is acknowledged."""
         logging.getLogger("faust").setLevel(logging.WARNING)
         worker = _Worker(self.app, loglevel="INFO", override_logging=False)
+        worker.spinner = None  # its characters are no log lines
         worker.execute_from_commandline()
 
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-import pytest
+import pytest_asyncio
 
 from tests.e2e.doors import HttpDoor
 from tests.e2e.kafka import Kafka
@@ -44,7 +44,7 @@ class Visit:
         assert await stocks(self.http, self.sku) == {1: 3}
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def visit(shop: Shop, http: HttpDoor, fresh: Fresh) -> Visit:
     """A new one."""
     user, sku = fresh.user(), await received(http, fresh, _THERE["count"])
