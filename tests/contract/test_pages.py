@@ -45,7 +45,7 @@ def test_a_page_is_well_formed_and_stays_at_home(path: str):
     outline.feed(text(path))
     assert outline.open == []
     assert outline.links
-    known = {path[1:] for path in PAGES} | {"livez", "readyz"}
+    known = {path[1:] for path in PAGES} | {"livez", "readyz", "metrics"}
     places = re.findall(r'id="([^"]+)"', text(path))
     for link in outline.links:
         assert link in known or link.removeprefix("#") in places, link
