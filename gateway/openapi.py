@@ -9,9 +9,9 @@ from gateway.routes import ROUTES, Route
 from schemas.contract import Code, Contract
 from schemas.definitions import definitions, reference
 from schemas.examples import EXAMPLES
+from topics.asyncapi import TITLE, VERSION
 from topics.catalog import HOME
 
-VERSION = "1.0.0"
 _JSON = "application/json"
 _PROBLEM = "application/problem+json"
 
@@ -55,7 +55,7 @@ def document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "The shop that never loses an item",
+            "title": TITLE,
             "version": VERSION,
             "description": _ABOUT,
         },

@@ -11,10 +11,10 @@ from schemas.contract import Contract, Refused
 from topics import conversation as names
 from topics.catalog import DEFAULT_REPLIES, GATEWAY_REPLIES, HOME, TOPICS
 from topics.cluster import Cluster
-from topics.messages import BINDING, components, messages_in, wire_type
-from topics.topic import Kind, Topic
+from topics.messages import BINDING, components, messages_in
+from topics.topic import Kind, Topic, wire_type
 
-VERSION = "1.0.0"
+TITLE, VERSION = "The shop that never loses an item", "1.0.0"
 CLIENT_REPLIES = "replies"
 """The channel that stands for every client's own reply topic."""
 
@@ -39,7 +39,7 @@ def document(cluster: Cluster, answers: Answers) -> dict[str, Any]:
     return {
         "asyncapi": "3.0.0",
         "info": {
-            "title": "The shop that never loses an item",
+            "title": TITLE,
             "version": VERSION,
             "description": _ABOUT,
         },

@@ -14,3 +14,9 @@ TRACE = ("traceparent", "tracestate")
 
 ABOUT: ContextVar[Sequence[tuple[str, bytes]]] = ContextVar("about", default=())
 """The headers of the conversation that a task is about: its log lines tell their ids."""
+
+
+def trace_id(traceparent: bytes) -> str:
+    """Return the id in a W3C `traceparent`: 32 hexadecimal digits; "" if there is none."""
+    _version, _, rest = traceparent.decode("latin-1").partition("-")
+    return rest.partition("-")[0]

@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import zip_longest
 from textwrap import wrap
 
-from topics.topic import FOREVER, Kind, Topic
+from topics.topic import FOREVER, Kind, Topic, wire_type
 
 _HEADS = ("TOPIC", "KEY", "PARTITIONS", "KEPT", "CARRIES", "WHAT IT IS FOR")
 _CARRIES_WIDTH, _DOC_WIDTH = 30, 40
@@ -65,7 +65,7 @@ def _key(topic: Topic) -> str:
 
 def _types(topic: Topic) -> list[str]:
     """Return what `type` says in the records of a topic."""
-    return [contract.model_fields["type"].default for contract in topic.contracts]
+    return [wire_type(contract) for contract in topic.contracts]
 
 
 def kept(time: timedelta | None) -> str:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from topics.conversation import ABOUT, CORRELATION_ID, TRACE
+from topics.conversation import ABOUT, CORRELATION_ID, TRACE, trace_id
 
 PLAIN = "time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
 
@@ -42,9 +42,8 @@ class JsonLines(logging.Formatter):
 
 
 def _ids() -> Iterator[tuple[str, str]]:
-    said = {name: value.decode("latin-1") for name, value in ABOUT.get() if value}
+    said = {name: value for name, value in ABOUT.get() if value}
     if CORRELATION_ID in said:
-        yield "correlation_id", said[CORRELATION_ID]
-    _, _, trace = said.get(TRACE[0], "").partition("-")
-    if trace:
-        yield "trace_id", trace.partition("-")[0]
+        yield "correlation_id", said[CORRELATION_ID].decode("latin-1")
+    if trace := trace_id(said.get(TRACE[0], b"")):
+        yield "trace_id", trace

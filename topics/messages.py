@@ -9,17 +9,11 @@ from schemas.definitions import definitions, reference
 from schemas.examples import examples_of
 from topics import conversation as names
 from topics.catalog import GATEWAY_REPLIES, HOME
-from topics.topic import Kind, Topic
+from topics.topic import Kind, Topic, wire_type
 
 BINDING = {"bindingVersion": "0.5.0"}
 
 _JSON = "application/json"
-
-
-def wire_type(contract: type[Contract]) -> str:
-    """Return what `type` says in a message."""
-    name: str = contract.model_fields["type"].default
-    return name
 
 
 def messages_in(topic: Topic) -> list[str]:

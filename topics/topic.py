@@ -98,3 +98,9 @@ class Topic:
 
 def _milliseconds(time: timedelta) -> int:
     return time // timedelta(milliseconds=1)
+
+
+def wire_type(contract: type[Contract]) -> str:
+    """Return what `type` says in a message."""
+    name: str = contract.model_fields["type"].default
+    return name

@@ -10,14 +10,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 
 from topics.catalog import TOPICS
 from topics.cluster import Cluster
-from topics.conversation import TRACE
+from topics.conversation import TRACE, trace_id
 from topics.topic import Kind, Topic
 
 _PATIENCE_SECONDS = 10.0
 _QUIET_MILLISECONDS = 400
 
 TRACEPARENT = TRACE[0]
-_TRACE_ID_ENDS = 35  # 00-, and 32 hexadecimal digits
 
 
 class Witness:
@@ -81,7 +80,7 @@ async def _follow(consumer: AIOKafkaConsumer, usual: int) -> None:
 def _is_of(record: ConsumerRecord[Any, Any], trace: str) -> bool:
     """Tell by the trace's id: where spans are made, each hop has one of its own."""
     said = dict(record.headers).get(TRACEPARENT) or b""
-    return said[:_TRACE_ID_ENDS] == trace.encode()[:_TRACE_ID_ENDS]
+    return trace_id(said) == trace_id(trace.encode())
 
 
 def new_trace() -> str:

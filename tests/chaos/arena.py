@@ -12,7 +12,8 @@ from agents.local.processes import Process, Tier
 from tests.chaos.clocks import stepped
 from tests.chaos.stutter import StutteringDoor
 from tests.e2e.doors import Door, HttpDoor
-from tests.e2e.kafka import Kafka, Letter
+from tests.e2e.kafka import Kafka
+from tests.e2e.letters import Letter
 from tests.e2e.people import Fresh
 from tests.e2e.post import Post
 from tests.e2e.processes import Unit

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from tests.chaos.arena import Arena
 from tests.chaos.fault import fault
-from tests.e2e.kafka import Letter
+from tests.e2e.letters import Letter
 
 COPIES = 3
 POISONS = 60

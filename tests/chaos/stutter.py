@@ -5,7 +5,8 @@ from random import Random
 from typing import Any
 
 from tests.e2e.doors import Answer, KafkaDoor, letter
-from tests.e2e.kafka import Kafka, Letter
+from tests.e2e.kafka import Kafka
+from tests.e2e.letters import Letter
 
 LATEST_SECONDS = 2.0
 

@@ -1,12 +1,11 @@
 """What a process tells Prometheus, read without any of Prometheus' own code."""
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import pytest
+from tests.programs import need
 
 _SERIES = re.compile(r"([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -66,12 +65,10 @@ def asked_for(query: str) -> Iterator[str]:
 
 
 def promtool(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
-    """Run Prometheus' own tool; where there is none, the test is skipped."""
-    there = shutil.which("promtool")
-    if there is None:
-        pytest.skip("promtool is not here; Debian has it in its package prometheus")
+    """Run Prometheus' own tool, of Debian's package prometheus; or skip the test."""
+    need("promtool")
     return subprocess.run(
-        [there, *words], input=said, capture_output=True, text=True, check=False
+        ["promtool", *words], input=said, capture_output=True, text=True, check=False
     )
 
 

@@ -4,8 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from tests.e2e.doors import Answer, Door
-from tests.e2e.kafka import Kafka, said
+from tests.e2e.kafka import Kafka
 from tests.e2e.ledger import ledger
+from tests.e2e.letters import said
 from tests.e2e.post import Post
 from tests.e2e.traffic import CANCELLED, FAILED, OPEN, PAID, Shopper
 from tests.e2e.waiting import until

@@ -8,7 +8,8 @@ from typing import Any
 import aiohttp
 from aiokafka.errors import KafkaError
 
-from tests.e2e.kafka import Kafka, Letter
+from tests.e2e.kafka import Kafka
+from tests.e2e.letters import Letter
 from tests.e2e.waiting import until
 
 PROBLEM = "application/problem+json"

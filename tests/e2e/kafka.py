@@ -1,15 +1,11 @@
 """Kafka as any client has it: send a record, see what comes back, look into topics."""
 
 import asyncio
-import json
-import struct
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -17,48 +13,14 @@ from aiokafka.consumer import fetcher
 from aiokafka.structs import RecordMetadata
 
 from agents.worker.lenient import LenientRecords
+from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
 from topics.catalog import TOPICS
 from topics.cluster import Cluster
-
-CORRELATION_ID = "kafka_correlationId"
-REPLY_TOPIC = "kafka_replyTopic"
-REPLY_PARTITION = "kafka_replyPartition"
 
 WITHIN_SECONDS = 60.0
 _FETCH_WAIT_MS = 100
 _FROZEN_AFTER_MS = 5000
 """A broker that says nothing for so long is asked again, or another in its place."""
-
-Header = tuple[str, bytes | None]
-
-
-@dataclass(frozen=True)
-class Letter:
-    """A record to be sent; without a partition, aiokafka chooses as Java does."""
-
-    topic: str
-    value: bytes | None
-    key: bytes | None = None
-    headers: tuple[Header, ...] = ()
-    partition: int | None = None
-
-    def with_headers(self, *more: Header) -> "Letter":
-        """The same with headers before its own."""
-        return replace(self, headers=(*more, *self.headers))
-
-
-def said(record: ConsumerRecord) -> dict[str, Any]:
-    """What a record says; nothing, if it is one of our own tests' poison."""
-    try:
-        value = json.loads(record.value or b"")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def int32(number: int) -> bytes:
-    """A number as it stands in `kafka_replyPartition`."""
-    return struct.pack(">i", number)
 
 
 class Kafka:

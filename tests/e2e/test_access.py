@@ -20,7 +20,8 @@ from aiokafka.protocol.fetch import FetchRequest
 from agents.worker.failstop import EXIT_CODE
 from tests.e2e.doors import HttpDoor, letter
 from tests.e2e.guarded import ADMIN, CUSTOMER, REPLIES, STRANGER, GuardedShop
-from tests.e2e.kafka import CORRELATION_ID, REPLY_TOPIC, Kafka, Letter
+from tests.e2e.kafka import Kafka
+from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
 from tests.e2e.scenes import receive, status
 from tests.e2e.waiting import until
 from topics.access import GATEWAY, OPERATOR, SERVICES, Operation, acls

@@ -9,7 +9,8 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from agents.worker.press import partition_of
 from tests.e2e.doors import HttpDoor, answer_of, letter
-from tests.e2e.kafka import CORRELATION_ID, REPLY_TOPIC, Kafka, Letter
+from tests.e2e.kafka import Kafka
+from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
 from tests.e2e.people import Fresh
 from tests.e2e.scenes import received, stocks
 

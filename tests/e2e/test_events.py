@@ -8,7 +8,8 @@ import pytest_asyncio
 from aiokafka import ConsumerRecord
 
 from tests.e2e.doors import Door, HttpDoor, KafkaDoor
-from tests.e2e.kafka import Kafka, said
+from tests.e2e.kafka import Kafka
+from tests.e2e.letters import said
 from tests.e2e.people import Fresh
 from tests.e2e.post import Post, post
 from tests.e2e.scenes import bought, order, received

@@ -10,10 +10,11 @@ import pytest_asyncio
 from agents.local.observability import dashboard
 from tests.contract.exposition import Family, asked_for, complaints, families
 from tests.e2e.doors import HttpDoor
-from tests.e2e.kafka import Kafka, Letter
+from tests.e2e.kafka import Kafka
+from tests.e2e.letters import Letter
 from tests.e2e.people import Fresh
 from tests.e2e.products import Products
-from tests.e2e.scenes import order, received
+from tests.e2e.scenes import order, receive, received
 from tests.e2e.shop import Shop
 from tests.e2e.waiting import until
 
@@ -37,7 +38,7 @@ async def _work(
     """Have all happen of which something is counted."""
     door = gateways[0]
     user, (sku, _) = fresh.user(), fresh.product()
-    await door.do("receiveStock", sku=sku, warehouseID=1, count=5)
+    await receive(door, sku, 5)
     await door.do("addToCart", user=user, sku=sku, count=2)
     await products.fail_next(1)
     await door.do("listCart", user=user)

@@ -6,7 +6,8 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from tests.e2e.doors import Door, HttpDoor, KafkaDoor
-from tests.e2e.kafka import Kafka, said
+from tests.e2e.kafka import Kafka
+from tests.e2e.letters import said
 from tests.e2e.people import Fresh
 from tests.e2e.scenes import cart, lines, order, receive, received, status, stocks
 

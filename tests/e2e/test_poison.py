@@ -8,7 +8,8 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from tests.e2e.doors import HttpDoor, answer_of, letter
-from tests.e2e.kafka import CORRELATION_ID, REPLY_TOPIC, Header, Kafka, Letter
+from tests.e2e.kafka import Kafka
+from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Header, Letter
 from tests.e2e.people import Fresh
 from tests.e2e.scenes import receive, received, stocks
 

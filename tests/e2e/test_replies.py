@@ -8,14 +8,8 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from tests.e2e.doors import KafkaDoor, answer_of, letter
-from tests.e2e.kafka import (
-    CORRELATION_ID,
-    REPLY_PARTITION,
-    REPLY_TOPIC,
-    Kafka,
-    Letter,
-    int32,
-)
+from tests.e2e.kafka import Kafka
+from tests.e2e.letters import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC, Letter, int32
 from tests.e2e.people import Fresh
 from tests.e2e.scenes import cart, receive, received, stocks
 

@@ -11,7 +11,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from agents.local.processes import Process
 from tests.e2e.doors import KafkaDoor, letter
-from tests.e2e.kafka import REPLY_TOPIC, Kafka
+from tests.e2e.kafka import Kafka
+from tests.e2e.letters import REPLY_TOPIC
 from tests.e2e.people import Fresh
 from tests.e2e.scenes import stocks
 from tests.e2e.shop import Shop

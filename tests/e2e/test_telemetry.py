@@ -12,10 +12,11 @@ import pytest_asyncio
 from agents.local.processes import Process
 from tests.e2e.collector import Collector, Span
 from tests.e2e.doors import HttpDoor
-from tests.e2e.kafka import Kafka, Letter
+from tests.e2e.kafka import Kafka
+from tests.e2e.letters import Letter
 from tests.e2e.people import Fresh
 from tests.e2e.products import Products
-from tests.e2e.scenes import received
+from tests.e2e.scenes import receive, received
 from tests.e2e.shop import Shop
 from tests.e2e.waiting import until
 
@@ -114,6 +115,14 @@ def caller(door: HttpDoor, collector: Collector) -> Caller:
     return Caller(door, collector)
 
 
+async def with_a_product(door: HttpDoor, fresh: Fresh) -> int:
+    """Return somebody in whose cart is what ProductService knows."""
+    user, (sku, _) = fresh.user(), fresh.product()
+    await receive(door, sku, 1)
+    await door.do("addToCart", user=user, sku=sku, count=1)
+    return user
+
+
 async def test_a_question_to_stock_is_one_hop_there_and_back(caller: Caller):
     trace, span = await caller.call("stocks", sku=1)
     assert await caller.path(trace, REPLY) == [
@@ -159,9 +168,7 @@ async def test_a_purchase_is_one_trace_to_its_reply_and_to_the_notices(
 async def test_prices_are_asked_for_within_the_trace(
     caller: Caller, door: HttpDoor, fresh: Fresh
 ):
-    user, (sku, _) = fresh.user(), fresh.product()
-    await door.do("receiveStock", sku=sku, warehouseID=1, count=1)
-    await door.do("addToCart", user=user, sku=sku, count=1)
+    user = await with_a_product(door, fresh)
     trace, _ = await caller.call("listCart", user=user)
     asked = [
         ("gateway", "POST /listCart"),
@@ -177,9 +184,7 @@ async def test_prices_are_asked_for_within_the_trace(
 async def test_what_fails_is_marked_and_the_log_tells_the_trace(
     caller: Caller, door: HttpDoor, traced: TracedShop, fresh: Fresh
 ):
-    user, (sku, _) = fresh.user(), fresh.product()
-    await door.do("receiveStock", sku=sku, warehouseID=1, count=1)
-    await door.do("addToCart", user=user, sku=sku, count=1)
+    user = await with_a_product(door, fresh)
     products = Products(traced.control)
     await products.fail_next(100)
     trace, _ = await caller.call("listCart", user=user)

@@ -14,7 +14,8 @@ from aiokafka import ConsumerRecord
 
 from tests.e2e.doors import HttpDoor, letter
 from tests.e2e.guarded import CUSTOMER, REPLIES, GuardedShop
-from tests.e2e.kafka import REPLY_PARTITION, Header, Kafka, Letter
+from tests.e2e.kafka import Kafka
+from tests.e2e.letters import REPLY_PARTITION, Header, Letter
 from tests.e2e.people import Fresh
 from tests.e2e.scenes import cart, order, receive, status, stocks
 from tests.e2e.shop import Shop
