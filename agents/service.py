@@ -10,7 +10,7 @@ from agents.aggregate import Aggregate
 from agents.runtime.agent import AggregateAgent, Watcher
 from agents.worker import metrics
 from agents.worker.app import App, build
-from agents.worker.batches import BatchSchema
+from agents.worker.batches import CatchSchema
 from agents.worker.settings import WorkerSettings
 from topics.topic import Topic
 
@@ -57,8 +57,8 @@ class Service:
         return agent
 
     def agent(self, topic: Topic, run: Callable[[Any], Any]) -> None:
-        """Add a Faust agent that takes a topic's batches, as they were fetched."""
-        schema = BatchSchema(key_type=bytes, value_type=bytes)
+        """Add a Faust agent that takes what is fetched of a topic."""
+        schema = CatchSchema(key_type=bytes, value_type=bytes)
         source = self.app.topic(topic.name, schema=schema)
         self.app.agent(source, name=topic.name)(run)
 

@@ -4,26 +4,24 @@ Between a notice's delivery and the row that remembers it lies an instant in whi
 makes it come again; mails and webhooks carry the event's id, so that it can be recognised.
 """
 
-import asyncio
-import json
 from collections.abc import Container
-from functools import cached_property
 
+import orjson
 from aiokafka.structs import ConsumerRecord
 
 from agents.notifications.delivery import Delivery
+from agents.notifications.ledger import Ledger
 from agents.notifications.notice import notice
 from agents.notifications.opt_out import OptOut
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import Permanent, configured
-from agents.runtime.changelog import Changelog
 from agents.runtime.errands import ErrandAgent, Send
 from agents.runtime.inbox import Received
 from agents.runtime.outbox import Said
 from agents.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.order import OrderStatusChanged
-from topics.catalog import ORDER_EVENTS, SENT
+from topics.catalog import ORDER_EVENTS
 
 
 class Notices:
@@ -35,16 +33,14 @@ class Notices:
     """
 
     def __init__(self, service: Service, settings: NotificationSettings) -> None:
-        self._app = service.app
         self._delivery = Delivery(configured(settings), _opted_out(settings))
-        self._table = service.table(SENT)
-        self._table.on_recover(self._open)
+        self.ledger = Ledger(service)
 
     async def tell(self, received: Received, record: ConsumerRecord, send: Send) -> None:
         """Deliver a notice, unless it was; what nobody will ever take is a dead letter."""
         event = _event(received)
-        key, rows = event.event_id.encode(), self._table.data.rows
-        if rows.get(record.partition, key) is not None:
+        event_id = event.event_id.encode()
+        if self.ledger.has(record.partition, event_id):
             return
         try:
             outcome: str = await self._delivery.deliver(notice(event))
@@ -53,17 +49,8 @@ class Notices:
             said = Said(ORDER_EVENTS)
             said.bury(record, str(refusal))
             await send(said)
-        told = json.dumps({"at": event.at.isoformat(), "outcome": outcome})
-        row, version = {key: told.encode()}, record.offset + 1
-        rows.put(record.partition, row, version)
-        await asyncio.wait([self._sent.append(record.partition, row, version)])
-
-    async def _open(self) -> None:
-        await self._sent.open()
-
-    @cached_property
-    def _sent(self) -> Changelog:
-        return Changelog(self._app.press, SENT, self._table.data.rows)
+        told = orjson.dumps({"at": event.at.isoformat(), "outcome": outcome})
+        await self.ledger.note(record.partition, event_id, told, record.offset + 1)
 
 
 def _opted_out(settings: NotificationSettings) -> Container[int]:

@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
-from faust.types import TP
 
 from agents.aggregate import Aggregate
 from agents.runtime.changelog import Changelog
@@ -16,12 +15,14 @@ from agents.runtime.hop import hop
 from agents.runtime.open_batches import OpenBatches
 from agents.runtime.outbox import Letter, Outbox, Said, Sent
 from agents.store import Store
-from agents.worker.batches import Batch
+from agents.worker.batches import Batch, Catch
 from agents.worker.failstop import Heart, die
 from agents.worker.press import Press
 from topics import tracing
 
-Write = tuple[dict[bytes, bytes], int]
+Write = tuple[int, dict[bytes, bytes], int]
+"""A partition, its rows, and the version that they are of."""
+
 Watcher = Callable[[int, Sequence[tuple[str, Any]]], None]
 
 
@@ -50,7 +51,7 @@ class AggregateAgent:
         self._desk = Desk(aggregate.requests, app.conf.cluster.partitions)
         self._outbox = Outbox(app)
         self._open = OpenBatches()
-        self._last_said: dict[TP, asyncio.Task[Sent]] = {}
+        self._saying: asyncio.Task[Sent] | None = None
         self._traced = tracing.is_on()
 
     async def run(self, stream: Any) -> None:
@@ -67,21 +68,19 @@ class AggregateAgent:
         return store
 
     async def _serve(self, event: Any) -> None:
-        """Fold a batch and send its commands; the rest follows behind them."""
-        batch: Batch = event.message.value
+        """Fold what was fetched and send its commands; the rest follows behind them."""
+        catch: Catch = event.message.value
         said = Said(self._aggregate.requests)
-        writes = self._fold(batch, said)
+        writes = [write for batch in catch for write in self._fold(batch, said)]
         self._heart.check()
         commands = await self._outbox.send(said.commands)
-        before = self._last_said.get(batch.tp)
-        saying = asyncio.create_task(
-            self._say(batch.tp.partition, said.rest, writes, commands, before)
+        self._saying = asyncio.create_task(
+            self._say(said.rest, writes, commands, self._saying)
         )
-        self._last_said[batch.tp] = saying
-        self._open.settle(event, self._rest(commands, saying, said))
+        self._open.settle(event, catch, self._rest(commands, self._saying, said))
 
     def _fold(self, batch: Batch, said: Said) -> list[Write]:
-        """Take each record's turn; return the rows to be written, with their versions."""
+        """Take each record's turn; return the rows to be written."""
         partition = batch.tp.partition
         if partition not in self.store.progress:
             die("%s came before its rows were recovered", batch.tp)
@@ -121,11 +120,10 @@ class AggregateAgent:
         self.store.put(partition, rows, version)
         if self._watch is not None:
             self._watch(partition, fold.touched())
-        return [(rows, version)]
+        return [(partition, rows, version)]
 
     async def _say(
         self,
-        partition: int,
         rest: list[Letter],
         writes: list[Write],
         commands: Sent,
@@ -140,11 +138,11 @@ class AggregateAgent:
             await asyncio.wait(commands)
         if before is not None and not before.done():
             await before
-        written: Sent = {self._changelog.append(partition, *write) for write in writes}
+        written: Sent = {self._changelog.append(*write) for write in writes}
         return written | await self._outbox.send(rest)
 
     async def _rest(self, sent: Sent, saying: asyncio.Task[Sent], said: Said) -> None:
-        """Wait until all that a batch caused is acknowledged."""
+        """Wait until all that a catch caused is acknowledged."""
         with said.hops:
             if sent := sent | await saying:
                 await asyncio.wait(sent)

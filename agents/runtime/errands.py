@@ -16,7 +16,9 @@ from agents.runtime.hop import hop
 from agents.runtime.inbox import Received
 from agents.runtime.open_batches import OpenBatches
 from agents.runtime.outbox import Outbox, Said
+from agents.worker.batches import Catch
 from agents.worker.failstop import Heart, die
+from topics import tracing
 from topics.conversation import ABOUT
 from topics.topic import Topic
 
@@ -51,6 +53,7 @@ class ErrandAgent:
         self._desk = Desk(topic, app.conf.cluster.partitions)
         self._outbox = Outbox(app)
         self._open = OpenBatches()
+        self._traced = tracing.is_on()
         self._room = asyncio.Semaphore(MOST)
         self._epoch = 0
         self._under_way: set[asyncio.Task[None]] = set()
@@ -61,14 +64,17 @@ class ErrandAgent:
         """Serve for ever."""
         async for event in stream.noack().events():
             epoch = self._epoch
-            await self._open.room()
-            self._heart.check()
-            tasks = [
-                self._begin(record)
-                for record in event.message.value.records
-                if await self._may_begin(epoch)
-            ]
-            self._open.settle(event, self._all(tasks, epoch))
+            catch: Catch = event.message.value
+            event.message.incref(len(catch) - 1)  # each batch is settled on its own
+            for batch in catch:
+                await self._open.room()
+                self._heart.check()
+                tasks = [
+                    self._begin(record)
+                    for record in batch.records
+                    if await self._may_begin(epoch)
+                ]
+                self._open.settle(event, [batch], self._all(tasks, epoch))
 
     async def _may_begin(self, epoch: int) -> bool:
         """Wait for room for one more errand; False if its partition has gone meanwhile."""
@@ -101,6 +107,10 @@ class ErrandAgent:
     ) -> None:
         if before is not None:
             await asyncio.wait([before])
+        if not self._traced:
+            ABOUT.set(received.conversation.headers)
+            await self._errand(received, record, self._send)
+            return
         with hop(received, record) as onward:
             ABOUT.set(onward.conversation.headers)
             await self._errand(onward, record, self._send)

@@ -1,13 +1,14 @@
-"""Batches that are being carried out: how many there may be, and when one is settled."""
+"""What is being carried out: how much there may be, and when batches are settled."""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from agents.worker.batches import Catch
 from agents.worker.failstop import die
 
 MOST = 64
-"""Batches that may wait for acknowledgements; then no more is read (R10)."""
+"""Catches, or batches of errands, that may be under way; then no more is read (R10)."""
 
 
 class OpenBatches:
@@ -18,19 +19,22 @@ class OpenBatches:
         self._settling: set[asyncio.Task[None]] = set()
 
     async def room(self) -> None:
-        """Wait until another batch may be opened."""
+        """Wait until something more may be opened."""
         await self._room.acquire()
 
-    def settle(self, event: Any, rest: Coroutine[Any, Any, None]) -> None:
-        """Do the rest of a batch's work, and then let it be committed."""
-        task = asyncio.create_task(self._settle(event, rest))
+    def settle(self, event: Any, batches: Catch, rest: Coroutine[Any, Any, None]) -> None:
+        """Do the rest of the work of batches, and then let them be committed."""
+        task = asyncio.create_task(self._settle(event, batches, rest))
         self._settling.add(task)
         task.add_done_callback(self._settled)
 
-    async def _settle(self, event: Any, rest: Coroutine[Any, Any, None]) -> None:
+    async def _settle(
+        self, event: Any, batches: Catch, rest: Coroutine[Any, Any, None]
+    ) -> None:
         try:
             await rest
-            event.message.value.settled = True
+            for batch in batches:
+                batch.settled = True
         finally:
             event.ack()  # faust's own; without `settled` nothing is committed
 

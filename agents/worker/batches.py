@@ -1,7 +1,8 @@
-"""One Faust event for each fetched batch of a partition, and honest commits.
+"""One Faust event for all that a fetch brought of a topic, and honest commits.
 
-Faust spends half a millisecond on an event: on a batch it spends that once. Beside speed
-this consumer cures (numbers as in shared/faust.md):
+Faust spends half a millisecond on an event, and whatever is done once for each event is
+done with cold caches: with few records of many partitions that is most of all work. Beside
+speed this consumer cures (numbers as in shared/faust.md):
 
 - T2: records fetched before a seek were delivered after it. The drain loop is parked
   before any seek, and what was fetched in an older epoch is dropped.
@@ -12,7 +13,7 @@ this consumer cures (numbers as in shared/faust.md):
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +29,7 @@ from agents.worker.inloop import InLoop
 POLL_SECONDS = 0.1
 """So long a rebalance may have to wait for the drain loop to stand still."""
 
-BATCH_BYTES = 128 * 2**10
+CATCH_BYTES = 128 * 2**10
 
 
 @dataclass(eq=False)
@@ -45,8 +46,12 @@ class Batch:
         return int(self.records[-1].offset) + 1
 
 
-class BatchSchema(faust.Schema):
-    """Hands a batch to its agent as it is: we decode records ourselves (T12)."""
+Catch = list[Batch]
+"""What was fetched of one topic: a batch for each partition that there was something of."""
+
+
+class CatchSchema(faust.Schema):
+    """Hands a catch to its agent as it is: we decode records ourselves (T12)."""
 
     def compile(self, app: Any, **_: Any) -> Callable[..., Any]:
         """Return the decoder of a topic's messages."""
@@ -171,25 +176,31 @@ class Consumer(driver.Consumer):
     async def _deliver(
         self, epoch: int, fetched: Mapping[TP, list[ConsumerRecord]]
     ) -> None:
+        topics: defaultdict[str, list[tuple[TP, list[ConsumerRecord]]]] = defaultdict(list)
         for tp, records in fetched.items():
-            if epoch != self._epoch:
-                return
             start = self._read_offset[tp] or 0
             fresh = [record for record in records if record.offset >= start]
-            for piece in _pieces(fresh):
+            topics[tp.topic].append((tp, fresh))
+        for topic, partitions in topics.items():
+            for catch in _catches(partitions):
                 if epoch != self._epoch:
                     return
-                batch = Batch(tp, piece)
-                metrics.RECORDS.labels(tp.topic).inc(len(piece))
-                metrics.BATCH.labels(tp.topic).observe(len(piece))
-                self._delivered[tp].append(batch)
-                await self._hand_over(batch)
-                self._read_offset[tp] = batch.end
+                self._count(topic, catch)
+                for batch in catch:
+                    self._delivered[batch.tp].append(batch)
+                await self._hand_over(catch)
+                self._read_offset.update((batch.tp, batch.end) for batch in catch)
 
-    async def _hand_over(self, batch: Batch) -> None:
-        message = self._to_message(batch.tp, batch.records[-1])
-        message.value = batch
-        channels = self.app.topics._tp_index.get(batch.tp, ())
+    def _count(self, topic: str, catch: Catch) -> None:
+        records = sum(len(batch.records) for batch in catch)
+        metrics.RECORDS.labels(topic).inc(records)
+        metrics.BATCH.labels(topic).observe(records)
+
+    async def _hand_over(self, catch: Catch) -> None:
+        tp, last = catch[0].tp, catch[0].records[-1]
+        message = self._to_message(tp, last)
+        message.value = catch
+        channels = self.app.topics._tp_index.get(tp, ())
         if any(channel.queue.full() for channel in channels):
             await self.wait_first(self.callback(message), self.suspend_flow.wait())
         else:
@@ -200,15 +211,19 @@ class Consumer(driver.Consumer):
         return InLoop(self, loop=loop, thread_loop=loop, beacon=self.beacon)
 
 
-def _pieces(records: list[ConsumerRecord]) -> Iterator[list[ConsumerRecord]]:
-    """Cut what was fetched into batches of bounded size: work goes by bytes, too."""
-    piece: list[ConsumerRecord] = []
+def _catches(fetched: Iterable[tuple[TP, list[ConsumerRecord]]]) -> Iterator[Catch]:
+    """Cut what was fetched into pieces of bounded size: work goes by bytes, too."""
+    catch: Catch = []
     size = 0
-    for record in records:
-        piece.append(record)
-        size += len(record.value or b"")
-        if size > BATCH_BYTES:
-            yield piece
-            piece, size = [], 0
-    if piece:
-        yield piece
+    for tp, records in fetched:
+        piece: list[ConsumerRecord] = []
+        for record in records:
+            piece.append(record)
+            size += len(record.value or b"")
+            if size > CATCH_BYTES:
+                yield [*catch, Batch(tp, piece)]
+                catch, piece, size = [], [], 0
+        if piece:
+            catch.append(Batch(tp, piece))
+    if catch:
+        yield catch

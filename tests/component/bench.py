@@ -21,7 +21,7 @@ from agents.runtime.agent import AggregateAgent
 from agents.service import Service
 from agents.store import Store
 from agents.worker.app import MAX_BATCH_BYTES
-from agents.worker.batches import Batch
+from agents.worker.batches import Batch, Catch
 from agents.worker.press import partition_of
 from agents.worker.settings import WorkerSettings
 from schemas.contract import Contract
@@ -46,14 +46,22 @@ def settings(directory: Path) -> WorkerSettings:
 
 @dataclass
 class Event:
-    """A Faust event with a batch, as an agent sees it."""
+    """A Faust event with a catch, as an agent sees it."""
 
-    value: Batch
+    value: Catch
     acks: int = 0
+    awaited: int = 1
 
     @property
     def message(self) -> "Event":
         return self
+
+    @property
+    def settled(self) -> bool:
+        return all(batch.settled for batch in self.value)
+
+    def incref(self, more: int) -> None:
+        self.awaited += more
 
     def ack(self) -> None:
         self.acks += 1
@@ -195,7 +203,7 @@ class Serving:
         for each in records:
             each.offset = self._offsets[partition]
             self._offsets[partition] += 1
-        event = Event(Batch(TP(self.aggregate.requests.name, partition), records))
+        event = Event([Batch(TP(self.aggregate.requests.name, partition), records)])
         await self.again(event)
         return event
 

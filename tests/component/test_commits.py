@@ -7,21 +7,26 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
-from agents.worker.batches import Batch, Consumer
+from agents.worker.batches import Batch, Catch, Consumer
 from schemas.stock import ListStocks
 from tests.component.bench import Bench, record
 
 HERE = TP("stock.requests", 0)
+THERE = TP("stock.requests", 1)
 
 
 class _Delivered(Consumer):
     """The consumer, but for those to whom it speaks."""
 
-    batches: list[Batch]
+    catches: list[Catch]
     commits: list[Mapping[TP, int]]
 
-    async def _hand_over(self, batch: Batch) -> None:
-        self.batches.append(batch)
+    @property
+    def batches(self) -> list[Batch]:
+        return [batch for catch in self.catches for batch in catch]
+
+    async def _hand_over(self, catch: Catch) -> None:
+        self.catches.append(catch)
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], *_: object) -> bool:
         self.commits.append(offsets)
@@ -58,7 +63,7 @@ async def consumer(bench: Bench) -> _Delivered:
         on_partitions_revoked=app.on_partitions_revoked,
         on_partitions_assigned=app.on_partitions_assigned,
     )
-    made.batches, made.commits = [], []
+    made.catches, made.commits = [], []
     return made
 
 
@@ -139,7 +144,25 @@ async def test_what_was_delivered_before_a_seek_is_not_committed_after_it(
     assert consumer.commits == []
 
 
-async def test_a_long_fetch_is_cut_into_batches_of_bounded_size(consumer: _Delivered):
-    large = [record(b"x" * 50_000, partition=0, offset=n) for n in range(10)]
-    await consumer._deliver(consumer._epoch, {HERE: large})  # noqa: SLF001
-    assert [len(batch.records) for batch in consumer.batches] == [3, 3, 3, 1]
+async def test_a_long_fetch_is_cut_into_catches_of_bounded_size(consumer: _Delivered):
+    large = [record(b"x" * 50_000, partition=0, offset=n) for n in range(4)]
+    await consumer._deliver(consumer._epoch, {HERE: large, THERE: large})  # noqa: SLF001
+    cut = [[(b.tp, len(b.records)) for b in catch] for catch in consumer.catches]
+    assert cut == [[(HERE, 3)], [(HERE, 1), (THERE, 2)], [(THERE, 2)]]
+
+
+async def test_what_one_fetch_brought_of_a_topic_is_delivered_at_once(consumer: _Delivered):
+    other = TP("order.requests", 0)
+    fetched = {HERE: records(5), other: records(3), THERE: records(8, 9)}
+    await consumer._deliver(consumer._epoch, fetched)  # noqa: SLF001
+    assert [[b.tp for b in catch] for catch in consumer.catches] == [[HERE, THERE], [other]]
+
+
+async def test_partitions_of_a_catch_are_committed_each_on_its_own(consumer: _Delivered):
+    await consumer._deliver(  # noqa: SLF001
+        consumer._epoch,  # noqa: SLF001
+        {HERE: records(5), THERE: records(8, 9)},
+    )
+    consumer.batches[1].settled = True
+    await consumer.force_commit()
+    assert consumer.commits == [{THERE: 10}]

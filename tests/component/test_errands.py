@@ -11,6 +11,7 @@ from faust.types import TP
 from agents.loms.agent import ORDER, Loms
 from agents.loms.order import Order, Step
 from agents.notifications.agent import Notices
+from agents.notifications.ledger import Ledger
 from agents.notifications.settings import NotificationSettings
 from agents.runtime.errands import ErrandAgent
 from agents.worker.batches import Batch
@@ -30,7 +31,7 @@ def fact(order: int, status: Status) -> OrderStatusChanged:
 
 def batch(*facts: OrderStatusChanged) -> Event:
     records = [record(f, partition=0, offset=n) for n, f in enumerate(facts)]
-    return Event(Batch(TP(ORDER_EVENTS.name, 0), records))
+    return Event([Batch(TP(ORDER_EVENTS.name, 0), records)])
 
 
 class _Errands:
@@ -79,10 +80,32 @@ async def test_errands_about_one_thing_wait_for_each_other_and_others_do_not(
 
 async def test_a_batch_is_settled_when_all_its_errands_are_done(errands: _Errands):
     event = await errands.read(fact(1, Status.NEW), fact(2, Status.NEW))
-    assert not event.value.settled
+    assert not event.settled
     errands.may_end.set()
     await breathe()
-    assert event.value.settled
+    assert event.settled
+
+
+@pytest.mark.usefixtures("_one_partition")
+async def test_batches_of_one_catch_are_settled_each_when_its_own_errands_are_done(
+    bench: Bench,
+):
+    stuck, stream = asyncio.Event(), Stream()
+
+    async def carry_out(received, _record, _send) -> None:
+        if received.request.order_id == 1:
+            await stuck.wait()
+
+    bench.run(ErrandAgent(bench.app, ORDER_EVENTS, carry_out).run(stream))
+    event = Event([*batch(fact(1, Status.NEW)).value, *batch(fact(2, Status.NEW)).value])
+    stream.queue.put_nowait(event)
+    await breathe()
+    assert [each.settled for each in event.value] == [False, True]
+    assert event.acks < event.awaited
+    stuck.set()
+    await breathe()
+    assert event.settled
+    assert event.acks == event.awaited
 
 
 async def test_what_is_given_up_with_its_partition_is_not_settled(
@@ -92,7 +115,7 @@ async def test_what_is_given_up_with_its_partition_is_not_settled(
     bench.app.let_partitions_go()
     errands.may_end.set()
     await breathe()
-    assert not event.value.settled
+    assert not event.settled
     assert not deaths
 
 
@@ -110,8 +133,8 @@ async def notices(
 ) -> Stream:
     ways = NotificationSettings(webhook_url=hook.url, notify_opt_out=listed)
     told = Notices(bench.service, ways)
-    bench.open(told._table)  # noqa: SLF001
-    await told._open()  # noqa: SLF001
+    bench.open(told.ledger._table)  # noqa: SLF001
+    await told.ledger.open()
     stream = Stream()
     agent = ErrandAgent(bench.app, ORDER_EVENTS, told.tell, lambda it: it.request.order_id)
     bench.run(agent.run(stream))
@@ -121,7 +144,7 @@ async def notices(
 async def _settled(bench: Bench, stream: Stream, event: Event) -> None:
     stream.queue.put_nowait(event)
     async with asyncio.timeout(30):
-        while not event.value.settled:
+        while not event.settled:
             await bench.arrive()
             await asyncio.sleep(0.01)  # the webhook is a real one
 
@@ -132,6 +155,22 @@ async def test_a_fact_that_comes_again_is_told_once(
     for _ in range(2):
         await _settled(bench, notices, batch(fact(1, Status.NEW), fact(1, Status.PAID)))
     assert [post.json["status"] for post in hook.posted] == ["new", "paid"]
+
+
+async def test_what_is_noted_at_the_same_moment_arrives_together(bench: Bench):
+    ledger = Ledger(bench.service)
+    bench.open(ledger._table)  # noqa: SLF001
+    await ledger.open()
+    noting = [
+        asyncio.create_task(ledger.note(0, b"1:new", b"{}", 5)),
+        asyncio.create_task(ledger.note(0, b"2:new", b"{}", 4)),
+    ]
+    await bench.all_arrives()
+    await asyncio.gather(*noting)
+    [together] = bench.logs[SENT.name]
+    assert {row.key for row in together} == {b"1:new", b"2:new"}
+    assert {header(row, "version") for row in together} == {"5"}
+    assert ledger.has(0, b"2:new")
 
 
 async def test_a_notice_that_nobody_takes_is_a_dead_letter_and_not_tried_again(

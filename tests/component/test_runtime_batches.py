@@ -36,10 +36,10 @@ async def test_a_batch_is_settled_only_when_all_that_it_caused_has_arrived(
     batch = await orders.read(CREATE)
     for topic in (RESERVES, FACTS, ROWS):
         assert bench.lying[topic] == 1
-        assert not batch.value.settled
+        assert not batch.settled
         assert not batch.acks
         await bench.arrive(topic)
-    assert batch.value.settled
+    assert batch.settled
     assert batch.acks == 1
 
 
@@ -66,7 +66,7 @@ async def test_no_more_batches_are_begun_than_may_be_open(bench: Bench, goods: S
     batches = [await goods.read(ListStocks(sku=1)) for _ in range(MOST + 5)]
     assert goods.stream.taken == MOST + 1  # one waits for room
     await bench.all_arrives()
-    assert all(batch.value.settled for batch in batches)
+    assert all(batch.settled for batch in batches)
 
 
 async def test_all_rows_of_a_record_arrive_together_and_say_what_they_include(
@@ -95,7 +95,7 @@ async def test_rows_too_many_for_one_record_batch_are_written_in_several(
     batch = await orders.read(*answers)
     await bench.all_arrives()
     assert not deaths
-    assert batch.value.settled
+    assert batch.settled
     assert len(bench.logs[ROWS]) > 1
     assert {row.key for row in bench.sent(ROWS)} == large.keys()
 
@@ -107,10 +107,10 @@ async def test_a_record_that_was_refused_is_refused_for_ever_though_it_comes_aga
     refused = await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=1))
     await goods.read(Reserve(sku=1, order_id=7, count=9), Sell(sku=1, order_id=7))
     await bench.all_arrives()
-    before = goods.store.get(refused.value.tp.partition, b"1")
+    before = goods.store.get(refused.value[0].tp.partition, b"1")
     await goods.again(refused)
     await bench.all_arrives()
-    assert goods.store.get(refused.value.tp.partition, b"1") == before
+    assert goods.store.get(refused.value[0].tp.partition, b"1") == before
     assert [json.loads(r.value)["type"] for r in bench.sent("stock.replies")] == [
         *("done", "refused", "refused")
     ]
@@ -123,7 +123,7 @@ async def test_a_record_that_comes_again_counts_once_and_is_answered_again(
     await bench.all_arrives()
     await goods.again(batch)
     await bench.all_arrives()
-    shelf = json.loads(goods.store.get(batch.value.tp.partition, b"1"))
+    shelf = json.loads(goods.store.get(batch.value[0].tp.partition, b"1"))
     assert shelf["available"] == {"1": 5}
     first, second = bench.sent("stock.replies")
     assert first.value == second.value

@@ -86,7 +86,7 @@ async def test_poison_is_kept_byte_for_byte_and_the_next_record_is_served(
     place = [header(dead, f"dlq.{name}") for name in ("topic", "partition", "offset")]
     assert place == [REQUESTS, str(OWNER), "0"]
     assert available(goods) == {"1": 5}
-    assert batch.value.settled
+    assert batch.settled
     assert not deaths
 
 

@@ -124,7 +124,7 @@ BUGS = (
     Bug(
         "a notice that was sent is sent again",
         "agents/notifications/agent.py",
-        "if rows.get(record.partition, key) is not None:",
+        "if self.ledger.has(record.partition, event_id):",
         "if False:",
         f"{_ERRANDS}a_fact_that_comes_again_is_told_once",
     ),

@@ -10,8 +10,12 @@ BUGS = (
     Bug(
         "a batch counts as settled before what it caused has arrived",
         "agents/runtime/open_batches.py",
-        "            await rest\n            event.message.value.settled = True\n",
-        "            event.message.value.settled = True\n            await rest\n",
+        "            await rest\n"
+        "            for batch in batches:\n"
+        "                batch.settled = True\n",
+        "            for batch in batches:\n"
+        "                batch.settled = True\n"
+        "            await rest\n",
         f"{_BATCHES}a_batch_is_settled_only_when_all_that_it_caused_has_arrived",
     ),
     Bug(
@@ -34,10 +38,8 @@ BUGS = (
     Bug(
         "records that were fetched before a seek are delivered after it",
         "agents/worker/batches.py",
-        "            if epoch != self._epoch:\n"
-        "                return\n"
-        "            start = self._read_offset",
-        "            epoch = self._epoch\n            start = self._read_offset",
+        "                if epoch != self._epoch:\n                    return\n",
+        "",
         f"{_COMMITS}what_was_fetched_before_the_flow_stopped_is_not_delivered_after_it",
     ),
     Bug(
@@ -55,11 +57,11 @@ BUGS = (
         f"{_COMMITS}what_was_delivered_before_a_seek_is_not_committed_after_it",
     ),
     Bug(
-        "batches are as large as what was fetched",
+        "catches are as large as what was fetched",
         "agents/worker/batches.py",
-        "if size > BATCH_BYTES:",
+        "if size > CATCH_BYTES:",
         "if size < 0:",
-        f"{_COMMITS}a_long_fetch_is_cut_into_batches_of_bounded_size",
+        f"{_COMMITS}a_long_fetch_is_cut_into_catches_of_bounded_size",
     ),
     Bug(
         "a stale row wins in recovery",
