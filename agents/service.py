@@ -1,5 +1,6 @@
 """A service: a Faust app, the agents and tables in it, and the process that runs it."""
 
+import gc
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -15,6 +16,9 @@ from agents.worker.settings import WorkerSettings
 from topics.topic import Topic
 
 METRICS_SECONDS = 5.0
+
+YOUNG_OBJECTS = 20_000
+"""Python looks for garbage in cycles after so many new objects; 700 is once a batch."""
 
 
 class Service:
@@ -85,6 +89,8 @@ class Service:
     def run(self) -> None:
         """Run until SIGTERM; exit 0 when all that was begun is acknowledged."""
         logging.getLogger("faust").setLevel(logging.WARNING)
+        gc.freeze()  # what is there by now stays: no collection need look at it again
+        gc.set_threshold(YOUNG_OBJECTS)
         worker = _Worker(self.app, loglevel="INFO", override_logging=False)
         worker.spinner = None  # its characters are no log lines
         worker.execute_from_commandline()

@@ -1,6 +1,7 @@
 """Run a gateway: `python -m gateway`, told by the environment what it needs."""
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -52,6 +53,7 @@ def main() -> int:
         return 2
     status = 0
     uvloop.install()
+    gc.freeze()  # what is there by now stays: no collection need look at it again
     try:
         asyncio.run(run(settings, cluster))
     except* (OSError, NotLetInError) as errors:

@@ -68,18 +68,23 @@ class Delivery:
         Raises:
             Permanent: some refused it for good, and all others have taken it.
         """
-        async with asyncio.TaskGroup() as group:
-            tried = [
-                group.create_task(self._insist(transport, notice))
-                for transport in self._transports
-            ]
-        ends = [task.result() for task in tried]
+        ends = await self._over_all(notice)
         if refusals := [str(end) for end in ends if isinstance(end, Permanent)]:
             raise Permanent("; ".join(refusals))
         if Outcome.OPTED_OUT not in ends:
             return Outcome.SENT
         _tell_withheld(notice)
         return Outcome.OPTED_OUT
+
+    async def _over_all(self, notice: Notice) -> list[Outcome | Permanent]:
+        if len(self._transports) == 1:  # a log line: tasks would cost more than all of it
+            return [await self._insist(self._transports[0], notice)]
+        async with asyncio.TaskGroup() as group:
+            tried = [
+                group.create_task(self._insist(transport, notice))
+                for transport in self._transports
+            ]
+        return [task.result() for task in tried]
 
     async def _insist(self, transport: Transport, notice: Notice) -> Outcome | Permanent:
         """Try until it is taken, refused for good or no longer wanted."""
