@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import faust
-from aiokafka.consumer import fetcher
+from aiokafka.consumer import consumer, fetcher
 from faust import SASLCredentials, SSLCredentials, stores
 from faust.transport.drivers import aiokafka as driver
 from yarl import URL
@@ -17,6 +17,7 @@ from agents.worker.batches import Consumer
 from agents.worker.failstop import Heart, die
 from agents.worker.first_contact import first_contact
 from agents.worker.lenient import LenientRecords
+from agents.worker.polite import PoliteFetcher
 from agents.worker.press import Acked, Press
 from agents.worker.settings import WorkerSettings
 from agents.worker.tables import TableRows, Tables
@@ -127,6 +128,7 @@ def build(service: str, settings: WorkerSettings) -> App:
     driver.Transport.Producer = Producer
     driver.RoundRobinPartitionAssignor = RoundRobin
     fetcher.MemoryRecords = LenientRecords
+    consumer.Fetcher = PoliteFetcher
     session = settings.session_timeout.total_seconds()
     app = App(
         service,

@@ -1,0 +1,55 @@
+"""A fetch that lets go first what the one before it brought."""
+
+import asyncio
+
+import pytest
+from aiokafka.consumer import consumer, fetcher
+
+from agents.worker.app import build
+from agents.worker.polite import TURNS, PoliteFetcher
+from agents.worker.settings import WorkerSettings
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was done, in order."""
+    done: list[str] = []
+
+    async def ask(_self: object, *what: str) -> bool:
+        done.extend(what)
+        return True
+
+    monkeypatch.setattr(fetcher.Fetcher, "_proc_fetch_request", ask)
+    return done
+
+
+def fetching() -> asyncio.Task[bool]:
+    polite = PoliteFetcher.__new__(PoliteFetcher)
+    return asyncio.create_task(polite._proc_fetch_request("asked"))  # noqa: SLF001
+
+
+async def test_what_is_ready_goes_first(asked: list[str]):
+    async def serve() -> None:
+        for _ in range(TURNS - 1):
+            await asyncio.sleep(0)
+        asked.append("served")
+
+    asking, serving = fetching(), asyncio.create_task(serve())
+    assert await asking
+    await serving
+    assert asked == ["served", "asked"]
+
+
+async def test_a_fetch_that_nobody_wants_any_more_brings_nothing(asked: list[str]):
+    asking = fetching()
+    await asyncio.sleep(0)
+    asking.cancel()
+    # aiokafka takes the result of it: an exception would be the end of all fetching.
+    assert await asking is False
+    assert asked == []
+
+
+def test_workers_fetch_like_this(monkeypatch: pytest.MonkeyPatch, tmp_path):
+    monkeypatch.setattr(consumer, "Fetcher", fetcher.Fetcher)
+    build("checkout", WorkerSettings(state_dir=tmp_path))
+    assert consumer.Fetcher is PoliteFetcher
