@@ -6,7 +6,7 @@ LOCAL := $(PYTHON) -m agents.local
 VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run-all demo audit ps scale logs down clean test chaos planted fuzz recovery bench \
+.PHONY: help run-all demo audit ps scale logs down clean test chaos planted fuzz recovery bench growth \
 	compose-test asyncapi clients check ready-to-test
 
 help: ## say what there is
@@ -45,8 +45,15 @@ chaos: ready-to-test ## play a campaign of faults against a shop of its own: CHA
 planted: ready-to-test ## plant bugs, one by one, into a copy of the shop: PLANTED="--only rows"
 	$(VENV) -m tests.planted $(PLANTED)
 
-bench: ready-to-test ## measure commands through one worker, beside a bare aiokafka echo
-	$(VENV) -m tests.bench
+# A broker that is measured may have more than one that shares a machine with all else.
+bench growth: export KAFKA_HEAP = 512m
+bench growth: export KAFKA_JVM_OPTIONS = -XX:+UseSerialGC
+
+bench: ready-to-test ## measure the shop beside its floors, in one run: BENCH="--rounds 3 --seconds 4"
+	$(VENV) -m tests.bench $(BENCH)
+
+growth: ready-to-test ## measure how cost grows, and draw it: GROWTH="load state" (all: 15 minutes)
+	$(VENV) -m tests.bench.growth --plots tests/bench/plots $(GROWTH)
 
 fuzz: ready-to-test ## send 100,000 broken records through desk and rules: FUZZ="--seed 7"
 	$(VENV) -m tests.fuzz $(FUZZ)

@@ -1,9 +1,10 @@
 """A shop that is measured: each part of a round."""
 
+import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -87,6 +88,7 @@ class Bench:
             await self._crowd(results.ECHO_1, [ask], {"echo": pid})
             await self._crowd(results.ECHO_64, [ask] * CLIENTS, {"echo": pid})
         await self._hello()
+        await self._alone()
         self._shop["loms-1"].start()
         await self._shop.serves()
         ask = self._asker.customer("stock.requests", commands.stocks)
@@ -123,6 +125,15 @@ class Bench:
             for guest in guests:
                 guest.close()
 
+    async def _alone(self) -> None:
+        """Have a gateway's calls answered by what does nothing else."""
+        async with beside("tests.bench.parrot", self._shop.kafka) as pid:
+            await until_answered(self._shop.local.gateway_ports[0])
+            asking = [partial(stories.stocks, client) for client in self._clients]
+            gateway = self._shop["gateway-1"].pid
+            pids = {"gateway-1": gateway, "parrot": pid}
+            await self._crowd(results.ALONE, asking, pids)
+
     async def _crowd(
         self, what: str, customers: Sequence[Customer], pids: dict[str, int]
     ) -> None:
@@ -135,6 +146,18 @@ class Bench:
     def _pids(self) -> dict[str, int]:
         units = self._shop.units.values()
         return {unit.name: unit.pid for unit in units if unit.runs}
+
+
+async def until_answered(port: int) -> None:
+    """Ask for stocks until somebody answers; what was asked before he came is lost."""
+    answered = False
+    while not answered:
+        client = await Client.connect(port)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await stories.stocks(client, 0)
+                answered = True
+        client.close()
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """How cost grows: with load, lines, workers, gateways, partitions, and what lies there.
 
-    python -m tests.bench.growth [PART ...] [--seconds 5]
+    python -m tests.bench.growth [PART ...] [--seconds 5] [--plots DIR]
 
 Each part prints a JSON line for each point.
 """
@@ -21,6 +21,8 @@ import uvloop
 
 from tests.bench import stories
 from tests.bench.crowd import Timing, crowd
+from tests.bench.curves import PLOTS, draw
+from tests.bench.deadlines import lateness
 from tests.bench.http import Client
 from tests.bench.meter import rss_bytes
 from tests.bench.recovery.counter import one_gateway
@@ -28,6 +30,7 @@ from tests.bench.recovery.rebuild import fill, last_recovery
 from tests.e2e.shop import Shop
 
 CLIENTS = 64
+UNPAID = 100_000
 Point = dict[str, Any]
 
 
@@ -147,6 +150,12 @@ def _size(directory: Path) -> int:
     return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
 
 
+async def deadlines(_: float) -> list[Point]:
+    """Orders that nobody pays: how late they are cancelled."""
+    with tempfile.TemporaryDirectory() as directory:
+        return [asdict(await lateness(Path(directory) / "shop", UNPAID))]
+
+
 PARTS: dict[str, Callable[[float], Awaitable[list[Point]]]] = {
     "load": load,
     "lines": lines,
@@ -154,14 +163,18 @@ PARTS: dict[str, Callable[[float], Awaitable[list[Point]]]] = {
     "gateways": gateways,
     "partitions": partitions,
     "state": state,
+    "deadlines": deadlines,
 }
 
 
-async def run(parts: Sequence[str], seconds: float) -> None:
-    """Measure the parts; tell each point."""
+async def run(parts: Sequence[str], seconds: float, directory: Path | None) -> None:
+    """Measure the parts; tell each point, and draw those that have a plot."""
     for part in parts:
-        for point in await PARTS[part](seconds):
+        points = await PARTS[part](seconds)
+        for point in points:
             print(json.dumps({"growth": part, **point}), flush=True)
+        if directory is not None and part in PLOTS:
+            draw(part, points, directory)
 
 
 def main() -> None:
@@ -171,9 +184,10 @@ def main() -> None:
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--seconds", type=float, default=5.0, help="of each point")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="draw curves there")
     asked = parser.parse_args()
     uvloop.install()
-    asyncio.run(run(asked.parts or [*PARTS], asked.seconds))
+    asyncio.run(run(asked.parts or [*PARTS], asked.seconds, asked.plots))
 
 
 if __name__ == "__main__":

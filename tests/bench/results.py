@@ -18,6 +18,7 @@ RECEIVE_HOT = "receiveStock of one hot sku, preloaded"
 STOCKS = "stocks through one worker, preloaded"
 HOP = "stocks over Kafka, 1 outstanding"
 HOP_64 = "stocks over Kafka, 64 outstanding"
+ALONE = "gateway alone: stocks from a bare echo, 64 clients"
 HTTP_STOCKS = "stocks over HTTP, 64 clients"
 LIST_CART = "listCart of 30 skus, 64 clients"
 STORY = "full story: add, purchase, pay; 64 clients"
@@ -95,7 +96,7 @@ class Results:
         """Keep a measurement, and tell it."""
         self.by_name.setdefault(what, []).append(result)
         timing = result.timing
-        print(f"{what:<48}{_rates(timing)}", flush=True)
+        print(f"{what:<52}{_rates(timing)}", flush=True)
 
     def middle(self, what: str, figure: str) -> float:
         """Return the median over all rounds."""
@@ -113,19 +114,19 @@ class Results:
         """Return what is printed in the end."""
         yield from (
             "",
-            f"{'median of the rounds':<48}{'per second':>11}{'p50 ms':>9}{'p99 ms':>9}",
+            f"{'median of the rounds':<52}{'per second':>11}{'p50 ms':>9}{'p99 ms':>9}",
         )
         for what in self.by_name:
-            yield f"{what:<48}{_rates(self._middle(what))}"
-        yield from ("", f"{'CPU ms for each, by process':<48}")
+            yield f"{what:<52}{_rates(self._middle(what))}"
+        yield from ("", f"{'CPU ms for each, by process':<52}")
         for what, results in self.by_name.items():
             if results[0].spent:
-                yield f"{what:<48}{_spent(results)}"
-        yield from ("", f"{'target':<48}{'reached':>11}  wanted")
+                yield f"{what:<52}{_spent(results)}"
+        yield from ("", f"{'target':<52}{'reached':>11}  wanted")
         for target in _measured(self.by_name):
             value = self.reached(target)
             verdict = "" if target.met(value) else "  MISSED"
-            yield f"{target.what:<48}{value:>11,.2f}  {target}{verdict}"
+            yield f"{target.what:<52}{value:>11,.2f}  {target}{verdict}"
         yield ""
         for what, results in self.by_name.items():
             yield json.dumps({"bench": what, "rounds": [asdict(one) for one in results]})

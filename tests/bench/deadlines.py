@@ -1,0 +1,124 @@
+"""Many orders that nobody pays: how late they are cancelled, what each takes of memory."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.order import Status
+from tests.bench.load import preload
+from tests.bench.meter import rss_bytes
+from tests.bench.recovery.counter import one_gateway
+from topics.catalog import ORDER_EVENTS, ORDER_REQUESTS
+from topics.cluster import Cluster
+
+SECONDS_TO_PAY = 75
+PLENTY = 2**40
+_SKUS = range(4_100_000_001, 4_100_000_101)
+_FIRST_USER = 200_000_000
+_SHARDS = 4096
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """How orders fared that nobody paid.
+
+    Attributes:
+        orders: that awaited payment at the same time.
+        settled_per_second: from the first that awaited payment to the last.
+        cancelled_per_second: likewise, of cancellations.
+        p50: seconds from when an order's time was over until its cancellation was a fact
+            in the log; half of the orders took no longer.
+        p99: all but one in a hundred.
+        most: the last one.
+        bytes_each: by which the worker's memory grew for each of them.
+    """
+
+    orders: int
+    settled_per_second: float
+    cancelled_per_second: float
+    p50: float
+    p99: float
+    most: float
+    bytes_each: float
+
+
+async def lateness(directory: Path, orders: int) -> Lateness:
+    """Create orders and let them be."""
+    async with one_gateway(directory) as (shop, door):
+        worker = shop["loms-1"]
+        worker.start(PAYMENT_TIMEOUT_SECONDS=str(SECONDS_TO_PAY))
+        for sku in _SKUS:
+            put = {"sku": sku, "warehouseID": 1, "count": PLENTY}
+            await door.insist("receiveStock", f"put-{sku}", **put)
+        before = rss_bytes(worker.pid)
+        events = _Events(shop.cluster)
+        async with events:
+            await preload(shop.kafka, ORDER_REQUESTS.name, _create_order, orders)
+            await events.read_until(Status.AWAITING_PAYMENT, orders)
+            grown = rss_bytes(worker.pid) - before
+            assert not events.times[Status.CANCELLED], "not all awaited payment at once"
+            await events.read_until(Status.CANCELLED, orders)
+        return _lateness(events, grown)
+
+
+def _create_order(number: int) -> tuple[str, dict]:
+    user = _FIRST_USER + number
+    items = [{"sku": _SKUS[number % len(_SKUS)], "count": 1}]
+    return str(user % _SHARDS), {"type": "createOrder", "user": user, "items": items}
+
+
+class _Events:
+    """Reads which order took which status, and when."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.times: dict[Status, dict[int, float]] = {status: {} for status in Status}
+        self._tps = [
+            TopicPartition(ORDER_EVENTS.name, n) for n in range(cluster.partitions)
+        ]
+        self._consumer = AIOKafkaConsumer(
+            **cluster.client_options(), auto_offset_reset="earliest"
+        )
+
+    async def __aenter__(self) -> None:
+        await self._consumer.start()
+        self._consumer.assign(self._tps)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+
+    async def read_until(self, status: Status, number: int) -> None:
+        while len(self.times[status]) < number:
+            for records in (await self._consumer.getmany(timeout_ms=200)).values():
+                for record in records:
+                    fact = json.loads(record.value)
+                    told = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+                    at = datetime.fromisoformat(fact["at"])
+                    final = fact["status"] == Status.CANCELLED
+                    when = told if final else at
+                    self.times[Status(fact["status"])].setdefault(
+                        fact["orderID"], when.timestamp()
+                    )
+
+
+def _lateness(events: _Events, grown: int) -> Lateness:
+    awaited, cancelled = (
+        events.times[Status.AWAITING_PAYMENT],
+        events.times[Status.CANCELLED],
+    )
+    late = sorted(cancelled[each] - at - SECONDS_TO_PAY for each, at in awaited.items())
+    return Lateness(
+        orders=len(late),
+        settled_per_second=_rate(awaited),
+        cancelled_per_second=_rate(cancelled),
+        p50=round(late[len(late) // 2], 3),
+        p99=round(late[len(late) * 99 // 100], 3),
+        most=round(late[-1], 3),
+        bytes_each=round(grown / len(late)),
+    )
+
+
+def _rate(times: dict[int, float]) -> float:
+    return round(len(times) / (max(times.values()) - min(times.values())))

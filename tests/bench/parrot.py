@@ -1,0 +1,39 @@
+"""Answers `stocks` for ever as bare aiokafka can: what is left is a gateway's own work."""
+
+import asyncio
+import sys
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from tests.bench.load import PARTITIONS
+from topics.catalog import GATEWAY_REPLIES, STOCK_REQUESTS
+from topics.conversation import CORRELATION_ID, REPLY_PARTITION
+
+REPLY = b'{"type":"stocks","stocks":[]}'
+
+
+async def answer(bootstrap: str) -> None:
+    """Send the same reply to whatever is asked from now on."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=50)
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap, acks="all", enable_idempotence=True
+    )
+    async with consumer, producer:
+        consumer.assign(
+            [TopicPartition(STOCK_REQUESTS.name, number) for number in range(PARTITIONS)]
+        )
+        await consumer.seek_to_end()
+        while True:
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                for record in records:
+                    asked = dict(record.headers)
+                    await producer.send(
+                        GATEWAY_REPLIES.name,
+                        REPLY,
+                        partition=int.from_bytes(asked[REPLY_PARTITION], "big"),
+                        headers=[(CORRELATION_ID, asked[CORRELATION_ID])],
+                    )
+
+
+if __name__ == "__main__":
+    asyncio.run(answer(sys.argv[1]))
