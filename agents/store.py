@@ -17,8 +17,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from rocksdict import Options, Rdict, ReadOptions, WriteBatch, WriteOptions
+from rocksdict import (
+    BlockBasedOptions,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+    WriteOptions,
+)
 
 MARKER = "complete.json"
 _PARTITION_BYTES = 4
@@ -26,9 +34,11 @@ _VERSION_BYTES = 8
 _MEMTABLE_BYTES = 4 << 20
 """RocksDB holds new rows in memory up to this, twice; its default is 64 MiB."""
 
+_BLOOM_BITS = 10
+"""Of a filter for each row: of rows that are not there, a file is asked for one in 100."""
 
-@dataclass(frozen=True, slots=True)
-class Row:
+
+class Row(NamedTuple):
     """A changelog record: a row's JSON as it was at a version; None if it was deleted."""
 
     key: bytes
@@ -214,4 +224,7 @@ def _options() -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_write_buffer_size(_MEMTABLE_BYTES)
+    table = BlockBasedOptions()
+    table.set_bloom_filter(_BLOOM_BITS, block_based=False)
+    options.set_block_based_table_factory(table)
     return options

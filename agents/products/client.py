@@ -27,6 +27,9 @@ from schemas.product import PriceCart
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
 
+SILENT_CALLS = 4
+"""After so many calls in a row that nothing was heard of, a new connection is tried."""
+
 _PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 _OPTIONS = (
@@ -39,6 +42,8 @@ _OPTIONS = (
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 2_000),
     ("grpc.http2.ping_timeout_ms", 2_000),  # or the timeout above is taken for a minute
+    # A new channel has connections of its own, not those that another one left.
+    ("grpc.use_local_subchannel_pool", 1),
     # An http_proxy of the environment must not come between us and a local service.
     ("grpc.enable_http_proxy", 0),
     # A name and a price; an answer of another size is none.
@@ -49,7 +54,11 @@ _log = logging.getLogger(__name__)
 
 
 class ProductClient:
-    """Prices carts; one channel for all calls. To be made inside the running loop."""
+    """Prices carts; one channel for all calls. To be made inside the running loop.
+
+    A ping goes out only if a call waits at that instant, so a peer that vanished without a
+    word may go unnoticed. After some silent calls all that follow take a new channel.
+    """
 
     def __init__(self, settings: ProductSettings, random: Random | None = None) -> None:
         self._settings = settings
@@ -57,8 +66,14 @@ class ProductClient:
         self._slots = asyncio.Semaphore(settings.calls_at_once)
         rate = settings.calls_per_second
         self._bucket = TokenBucket(rate, settings.product_burst) if rate else None
-        self._channel = grpc.aio.insecure_channel(settings.product_service, _OPTIONS)
+        self._closing: set[asyncio.Task[None]] = set()
+        self._dial()
+
+    def _dial(self) -> None:
+        address = self._settings.product_service
+        self._channel = grpc.aio.insecure_channel(address, _OPTIONS)
         self._stub = product_pb2_grpc.ProductServiceStub(self._channel)
+        self._silent_calls = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -74,6 +89,7 @@ class ProductClient:
     async def close(self) -> None:
         """Give up the calls under way, and the channel."""
         await self._channel.close()
+        await asyncio.gather(*self._closing)
 
     async def price(self, request: PriceCart) -> CartView:
         """Show a cart with the names and prices of this moment.
@@ -130,13 +146,36 @@ class ProductClient:
             if self._bucket:
                 await self._bucket.take()
             timeout = self._settings.product_deadline_seconds
-            with calling() as said:
-                answer = await self._stub.GetProduct(
-                    request, timeout=timeout, metadata=said
-                )
+            stub = self._stub
+            try:
+                with calling() as said:
+                    answer = await stub.GetProduct(request, timeout=timeout, metadata=said)
+            except grpc.aio.AioRpcError as error:
+                self._note(stub, error.code())
+                raise
+            self._note(stub, grpc.StatusCode.OK)
         if answer is None:  # what grpc makes of bytes that are no GetProductResponse
             raise _refusal(f"answered about sku {sku} with bytes that can't be read")
         return Product(answer.name, answer.price)
+
+    def _note(
+        self, stub: product_pb2_grpc.ProductServiceStub, code: grpc.StatusCode
+    ) -> None:
+        """Count the calls that nothing was heard of; after some, dial anew."""
+        if stub is not self._stub:
+            return
+        silent = code is grpc.StatusCode.DEADLINE_EXCEEDED
+        self._silent_calls = self._silent_calls + 1 if silent else 0
+        if self._silent_calls < SILENT_CALLS:
+            return
+        _log.warning("nothing heard of ProductService silent_calls=%d", SILENT_CALLS)
+        # Calls that are under way there end by their own deadlines before that.
+        closing = asyncio.create_task(
+            self._channel.close(self._settings.product_deadline_seconds)
+        )
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        self._dial()
 
     def _pause(self, attempt: int) -> float:
         """Say how many seconds to wait: doubling, and not all at the same moment."""

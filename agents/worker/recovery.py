@@ -182,5 +182,5 @@ def _listed(numbers: Iterable[int]) -> str:
 
 def row_of(record: ConsumerRecord) -> Row:
     """Read a changelog record."""
-    version = next((v for k, v in record.headers if k == VERSION_HEADER), b"0")
+    version = dict(record.headers).get(VERSION_HEADER, b"0")
     return Row(record.key, record.value, int(version))

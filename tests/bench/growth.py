@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import math
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,10 +28,12 @@ from tests.bench.http import Client
 from tests.bench.meter import rss_bytes
 from tests.bench.recovery.counter import one_gateway
 from tests.bench.recovery.rebuild import fill, last_recovery
+from tests.bench.weight import weigh
 from tests.e2e.shop import Shop
 
 CLIENTS = 64
 UNPAID = 100_000
+ORDERS_PER_SECOND = 1_500
 Point = dict[str, Any]
 
 
@@ -38,24 +41,32 @@ class Street:
     """Customers before a shop.
 
     Args:
+        shop: is open.
         ports: of its gateways; customers are spread over them.
+        seconds: how long each measurement takes.
     """
 
     _numbers = itertools.count()
 
-    def __init__(self, ports: Sequence[int], seconds: float) -> None:
+    def __init__(self, shop: Shop, ports: Sequence[int], seconds: float) -> None:
+        self.shop = shop
         self._ports = ports
         self._seconds = seconds
 
     async def run(self, story: stories.Story, clients: int = CLIENTS) -> Timing:
         """Let so many customers do their things for a while."""
-        ports = itertools.islice(itertools.cycle(self._ports), clients)
+        async with self.clients(clients) as crowd_of_them:
+            customers = [partial(story, client) for client in crowd_of_them]
+            return await crowd(customers, self._numbers, self._seconds)
+
+    @asynccontextmanager
+    async def clients(self, number: int) -> AsyncIterator[list[Client]]:
+        """So many customers, who leave in the end."""
+        ports = itertools.islice(itertools.cycle(self._ports), number)
         crowd_of_them = [await Client.connect(port) for port in ports]
-        customers = [partial(story, client) for client in crowd_of_them]
-        timing = await crowd(customers, self._numbers, self._seconds)
+        yield crowd_of_them
         for client in crowd_of_them:
             client.close()
-        return timing
 
 
 @asynccontextmanager
@@ -68,7 +79,7 @@ async def street(seconds: float, **different: Any) -> AsyncIterator[Street]:
         await stack.enter_async_context(shop.opened())
         ports = shop.local.gateway_ports
         await stories.stock_up([await Client.connect(ports[0]) for _ in range(CLIENTS)])
-        yield Street(ports, seconds)
+        yield Street(shop, ports, seconds)
 
 
 class _Whole(Shop):
@@ -135,7 +146,7 @@ async def _with_orders(rows: int, seconds: float) -> Point:
                 put = {"sku": sku, "warehouseID": 1, "count": stories.PLENTY}
                 await door.insist("receiveStock", f"put-{sku}", **put)
             read, recovery = last_recovery(shop)
-            customers = Street(shop.local.gateway_ports[:1], seconds)
+            customers = Street(shop, shop.local.gateway_ports[:1], seconds)
             timing = await customers.run(stories.create_order)
             return {
                 "orders": read,
@@ -150,10 +161,21 @@ def _size(directory: Path) -> int:
     return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
 
 
+async def weight(seconds: float) -> list[Point]:
+    """What a full story leaves in each topic."""
+    async with street(seconds) as customers, customers.clients(8) as clients:
+        return [asdict(each) for each in await weigh(customers.shop, clients)]
+
+
 async def deadlines(_: float) -> list[Point]:
-    """Orders that nobody pays: how late they are cancelled."""
+    """Orders that nobody pays, at the pace of createOrder over HTTP and all at once."""
+    return [await _unpaid(rate) for rate in (ORDERS_PER_SECOND, math.inf)]
+
+
+async def _unpaid(rate: float) -> Point:
     with tempfile.TemporaryDirectory() as directory:
-        return [asdict(await lateness(Path(directory) / "shop", UNPAID))]
+        late = await lateness(Path(directory) / "shop", UNPAID, rate)
+        return {"rate": rate, **asdict(late)}
 
 
 PARTS: dict[str, Callable[[float], Awaitable[list[Point]]]] = {
@@ -163,6 +185,7 @@ PARTS: dict[str, Callable[[float], Awaitable[list[Point]]]] = {
     "gateways": gateways,
     "partitions": partitions,
     "state": state,
+    "weight": weight,
     "deadlines": deadlines,
 }
 

@@ -1,6 +1,8 @@
 """Preloading a topic with commands, and counting what comes back."""
 
+import asyncio
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -12,6 +14,7 @@ from topics.conversation import CORRELATION_ID, REPLY_TOPIC
 
 REPLIES = "bench.replies"
 PARTITIONS = 8
+PACE_SECONDS = 0.01
 
 Command = Callable[[int], tuple[str, dict[str, Any]]]
 """Returns the key and the value of the request of a number."""
@@ -26,8 +29,12 @@ def as_record(command: tuple[str, dict[str, Any]], correlation_id: bytes) -> Rec
     return key.encode(), json.dumps(value).encode(), headers
 
 
-async def preload(bootstrap: str, topic: str, command: Command, number: int) -> None:
-    """Fill a topic with commands that want a reply."""
+async def preload(
+    bootstrap: str, topic: str, command: Command, number: int, rate: float = math.inf
+) -> None:
+    """Fill a topic with commands that want a reply, so many a second at most."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap, linger_ms=5, max_batch_size=256 * 2**10
     )
@@ -36,6 +43,8 @@ async def preload(bootstrap: str, topic: str, command: Command, number: int) -> 
             correlation_id = f"{topic}-{count}".encode()
             key, value, headers = as_record(command(count), correlation_id)
             await producer.send(topic, value, key=key, headers=headers)
+            if (early := began + count / rate - loop.time()) > PACE_SECONDS:
+                await asyncio.sleep(early)
 
 
 @dataclass

@@ -1,0 +1,64 @@
+"""How many processes so many stories a second would take, from what one was seen to cost.
+
+    make bench | tee bench.log; python -m tests.bench.capacity < bench.log
+
+Assumed, and not measured here: that cost per story stays as it is where processes have
+cores of their own (on two cores it falls as load grows, since batches grow); that a
+follower's copy costs a broker as much as its leader's; and that no process is to be busy
+for more than `UTILISATION` of its time, so that a failed one's share finds room.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Iterable
+from statistics import median
+
+from tests.bench.results import STORY
+
+UTILISATION = 0.6
+COPIES = 3
+BROKER_CORES = 8
+RATES = (1_000, 10_000, 100_000)
+PER_PARTITION = 100
+"""Stories a second: few enough that one partition's records never fill its worker."""
+
+KINDS = ("gateway", "checkout", "loms", "notifications")
+
+
+def costs(lines: Iterable[str]) -> dict[str, float]:
+    """Return the CPU seconds of a story in each kind of process, from a bench's output."""
+    for line in lines:
+        if line.startswith("{") and (result := json.loads(line))["bench"] == STORY:
+            return {
+                name.removesuffix("-1"): median(
+                    each["spent"][name]["cpu_seconds"]
+                    / (each["timing"]["per_second"] * each["seconds"])
+                    for each in result["rounds"]
+                )
+                for name in result["rounds"][0]["spent"]
+            }
+    raise ValueError(f"no result of {STORY!r}")
+
+
+def needed(cost: dict[str, float], rate: int) -> dict[str, int]:
+    """Return how many of each there must be for so many stories a second."""
+    counts = {kind: math.ceil(rate * cost[kind] / UTILISATION) for kind in KINDS}
+    broker = rate * cost["kafka"] * COPIES / (UTILISATION * BROKER_CORES)
+    counts["brokers"] = max(COPIES, math.ceil(broker))
+    counts["partitions"] = max(8, 2 ** math.ceil(math.log2(rate / PER_PARTITION)))
+    counts["cores"] = sum(counts[kind] for kind in KINDS) + BROKER_CORES * counts["brokers"]
+    return counts
+
+
+def main() -> None:
+    """Read a bench's output and print a table."""
+    cost = costs(sys.stdin)
+    table = {rate: needed(cost, rate) for rate in RATES}
+    print(f"{'stories a second':<18}" + "".join(f"{rate:>10,}" for rate in RATES))
+    for what in table[RATES[0]]:
+        print(f"{what:<18}" + "".join(f"{table[rate][what]:>10,}" for rate in RATES))
+
+
+if __name__ == "__main__":
+    main()
