@@ -42,7 +42,7 @@ def busiest(topic):
 
 def forge(kept, key, value):
     there = kept.rows[key]
-    kept.rows[key] = replace(there, row=replace(there.row, value=value))
+    kept.rows[key] = replace(there, row=there.row._replace(value=value))
 
 
 @pytest.mark.parametrize("topic", [CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS])
