@@ -52,7 +52,7 @@ bench growth: export KAFKA_JVM_OPTIONS = -XX:+UseSerialGC
 bench: ready-to-test ## measure the shop beside its floors, in one run: BENCH="--rounds 3 --seconds 4"
 	$(VENV) -m tests.bench $(BENCH)
 
-growth: ready-to-test ## measure how cost grows, and draw it: GROWTH="load state" (all: 15 minutes)
+growth: ready-to-test ## measure how cost grows, and draw it: GROWTH="load state" (all: 10 minutes)
 	$(VENV) -m tests.bench.growth --plots tests/bench/plots $(GROWTH)
 
 fuzz: ready-to-test ## send 100,000 broken records through desk and rules: FUZZ="--seed 7"

@@ -18,7 +18,6 @@ from agents.runtime.open_batches import OpenBatches
 from agents.runtime.outbox import Outbox, Said
 from agents.worker.batches import Catch
 from agents.worker.failstop import Heart, die
-from topics import tracing
 from topics.conversation import ABOUT
 from topics.topic import Topic
 
@@ -53,7 +52,6 @@ class ErrandAgent:
         self._desk = Desk(topic, app.conf.cluster.partitions)
         self._outbox = Outbox(app)
         self._open = OpenBatches()
-        self._traced = tracing.is_on()
         self._room = asyncio.Semaphore(MOST)
         self._epoch = 0
         self._under_way: set[asyncio.Task[None]] = set()
@@ -107,10 +105,6 @@ class ErrandAgent:
     ) -> None:
         if before is not None:
             await asyncio.wait([before])
-        if not self._traced:
-            ABOUT.set(received.conversation.headers)
-            await self._errand(received, record, self._send)
-            return
         with hop(received, record) as onward:
             ABOUT.set(onward.conversation.headers)
             await self._errand(onward, record, self._send)

@@ -15,8 +15,11 @@ def hop(received: Received, record: ConsumerRecord) -> Iterator[Received]:
     """Make a span of serving a record; all that follows from it is told of that span.
 
     Yields:
-        The request, with another trace in its conversation.
+        The request, with another trace in its conversation; itself if nothing is traced.
     """
+    if not tracing.is_on():
+        yield received
+        return
     conversation = received.conversation
     about: dict[str, str | int] = {
         "messaging.system": "kafka",

@@ -12,9 +12,11 @@ import json
 import math
 import sys
 from collections.abc import Iterable
-from statistics import median
+from typing import Any
 
-from tests.bench.results import STORY
+from tests.bench.crowd import Timing
+from tests.bench.meter import Spent
+from tests.bench.results import STORY, Result, cpu_seconds_each
 
 UTILISATION = 0.6
 COPIES = 3
@@ -29,16 +31,15 @@ KINDS = ("gateway", "checkout", "loms", "notifications")
 def costs(lines: Iterable[str]) -> dict[str, float]:
     """Return the CPU seconds of a story in each kind of process, from a bench's output."""
     for line in lines:
-        if line.startswith("{") and (result := json.loads(line))["bench"] == STORY:
-            return {
-                name.removesuffix("-1"): median(
-                    each["spent"][name]["cpu_seconds"]
-                    / (each["timing"]["per_second"] * each["seconds"])
-                    for each in result["rounds"]
-                )
-                for name in result["rounds"][0]["spent"]
-            }
+        if line.startswith("{") and (said := json.loads(line))["bench"] == STORY:
+            each = cpu_seconds_each([_result(told) for told in said["rounds"]])
+            return {name.removesuffix("-1"): cost for name, cost in each.items()}
     raise ValueError(f"no result of {STORY!r}")
+
+
+def _result(told: dict[str, Any]) -> Result:
+    spent = {name: Spent(**what) for name, what in told["spent"].items()}
+    return Result(Timing(**told["timing"]), told["seconds"], spent)
 
 
 def needed(cost: dict[str, float], rate: int) -> dict[str, int]:

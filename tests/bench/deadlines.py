@@ -8,18 +8,18 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from schemas.contract import SHARDS
 from schemas.order import Status
 from tests.bench.load import preload
 from tests.bench.meter import rss_bytes
-from tests.bench.recovery.counter import one_gateway
+from tests.bench.recovery.counter import one_gateway, put
+from tests.bench.stories import PLENTY
 from topics.catalog import ORDER_EVENTS, ORDER_REQUESTS
 from topics.cluster import Cluster
 
 SECONDS_TO_PAY = 75
-PLENTY = 2**40
 _SKUS = range(4_100_000_001, 4_100_000_101)
 _FIRST_USER = 200_000_000
-_SHARDS = 4096
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,7 @@ async def lateness(directory: Path, orders: int, rate: float) -> Lateness:
     async with one_gateway(directory) as (shop, door):
         worker = shop["loms-1"]
         worker.start(PAYMENT_TIMEOUT_SECONDS=str(SECONDS_TO_PAY))
-        for sku in _SKUS:
-            put = {"sku": sku, "warehouseID": 1, "count": PLENTY}
-            await door.insist("receiveStock", f"put-{sku}", **put)
+        await put(door, _SKUS, PLENTY)
         events = _Events(shop.cluster)
         async with events, asyncio.TaskGroup() as group:
             group.create_task(
@@ -72,7 +70,7 @@ async def lateness(directory: Path, orders: int, rate: float) -> Lateness:
 def _create_order(number: int) -> tuple[str, dict]:
     user = _FIRST_USER + number
     items = [{"sku": _SKUS[number % len(_SKUS)], "count": 1}]
-    return str(user % _SHARDS), {"type": "createOrder", "user": user, "items": items}
+    return str(user % SHARDS), {"type": "createOrder", "user": user, "items": items}
 
 
 class _Events:

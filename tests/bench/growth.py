@@ -26,7 +26,7 @@ from tests.bench.curves import PLOTS, draw
 from tests.bench.deadlines import lateness
 from tests.bench.http import Client
 from tests.bench.meter import rss_bytes
-from tests.bench.recovery.counter import one_gateway
+from tests.bench.recovery.counter import one_gateway, put
 from tests.bench.recovery.rebuild import fill, last_recovery
 from tests.bench.weight import weigh
 from tests.e2e.shop import Shop
@@ -77,9 +77,10 @@ async def street(seconds: float, **different: Any) -> AsyncIterator[Street]:
         counts = {"gateways": 1, "loms_workers": 1, "checkout_workers": 1} | different
         shop = _Whole(Path(directory) / "shop", **counts)
         await stack.enter_async_context(shop.opened())
-        ports = shop.local.gateway_ports
-        await stories.stock_up([await Client.connect(ports[0]) for _ in range(CLIENTS)])
-        yield Street(shop, ports, seconds)
+        customers = Street(shop, shop.local.gateway_ports, seconds)
+        async with customers.clients(CLIENTS) as clients:
+            await stories.stock_up(clients)
+        yield customers
 
 
 class _Whole(Shop):
@@ -142,9 +143,7 @@ async def _with_orders(rows: int, seconds: float) -> Point:
             await fill(shop.cluster, rows)
             worker = shop["loms-1"]
             worker.start()
-            for sku in stories.SKUS:
-                put = {"sku": sku, "warehouseID": 1, "count": stories.PLENTY}
-                await door.insist("receiveStock", f"put-{sku}", **put)
+            await put(door, stories.SKUS, stories.PLENTY)
             read, recovery = last_recovery(shop)
             customers = Street(shop, shop.local.gateway_ports[:1], seconds)
             timing = await customers.run(stories.create_order)

@@ -15,6 +15,7 @@ from topics.conversation import CORRELATION_ID, REPLY_TOPIC
 REPLIES = "bench.replies"
 PARTITIONS = 8
 PACE_SECONDS = 0.01
+"""Who keeps a pace sleeps as soon as he is so early: that is the load."""
 
 Command = Callable[[int], tuple[str, dict[str, Any]]]
 """Returns the key and the value of the request of a number."""

@@ -135,6 +135,17 @@ class Results:
         return Timing(*(self.middle(what, figure) for figure in (PER_SECOND, P50, P99)))
 
 
+def cpu_seconds_each(results: list[Result]) -> dict[str, float]:
+    """Return what each process spends on one thing that is done, by its name."""
+    return {
+        name: median(
+            one.spent[name].cpu_seconds / (one.timing.per_second * one.seconds)
+            for one in results
+        )
+        for name in results[0].spent
+    }
+
+
 def _measured(there: Mapping[str, object]) -> Iterable[Target]:
     return (t for t in TARGETS if t.what in there and (t.floor is None or t.floor in there))
 
@@ -145,15 +156,10 @@ def _rates(timing: Timing) -> str:
 
 
 def _spent(results: list[Result]) -> str:
-    """Return the CPU milliseconds that each process spends on one thing that is done."""
-    costs = {
-        name: median(
-            1000 * one.spent[name].cpu_seconds / (one.timing.per_second * one.seconds)
-            for one in results
-        )
-        for name in results[0].spent
-    }
-    memory = {name: results[-1].spent[name].rss_mb for name in costs}
+    """Tell the CPU milliseconds that each process spends on one thing that is done."""
+    memory = {name: spent.rss_mb for name, spent in results[-1].spent.items()}
     return "  ".join(
-        f"{name} {cost:.3f} ({memory[name]} MB)" for name, cost in costs.items() if cost
+        f"{name} {cost * 1000:.3f} ({memory[name]} MB)"
+        for name, cost in cpu_seconds_each(results).items()
+        if cost
     )

@@ -59,7 +59,7 @@ async def _settled(shop: Shop) -> dict[str, Weight]:
     async def still() -> bool:
         nonlocal seen
         last, seen = seen, await _weights(shop)
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # how many more there will be, only quiet tells
         return seen == last
 
     await until(still, "nothing more is written")

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,13 @@ async def count(directory: Path, records: int, kills: int, seed: int) -> Count:
         await kill_while_it_counts(worker, shop.cluster, records, kills, chance)
         seen = await counted(door, SKUS)
         return Count(records, kills, seen, round(time.monotonic() - began, 1), seed)
+
+
+async def put(door: HttpDoor, skus: Iterable[int], count: int) -> None:
+    """Receive so many of each, however long it takes for somebody to be there."""
+    for sku in skus:
+        goods = {"sku": sku, "warehouseID": 1, "count": count}
+        await door.insist("receiveStock", f"put-{sku}", **goods)
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from agents.loms.agent import ORDER
 from agents.loms.order import Order, Step
 from agents.worker.press import partition_of
 from agents.worker.recovery import VERSION_HEADER
+from schemas.contract import SHARDS
 from schemas.order import Status
 from tests.bench.recovery.counter import one_gateway
 from tests.bench.recovery.outage import Outage, outage
@@ -20,7 +21,6 @@ from topics.catalog import ORDERS
 from topics.cluster import Cluster
 
 _RECOVERED = re.compile(r"recovered rows=(\d+) seconds=([\d.]+)")
-_SHARDS = 4096
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ async def fill(cluster: Cluster, rows: int) -> None:
     async with producer:
         for count in range(rows):
             # An order lies where its shard does, whatever its own key would say.
-            shard = partition_of(b"%d" % (count % _SHARDS), cluster.partitions)
+            shard = partition_of(b"%d" % (count % SHARDS), cluster.partitions)
             await producer.send(
                 ORDERS.name,
                 _row(count),
-                key=b"%d" % (count + _SHARDS),
+                key=b"%d" % (count + SHARDS),
                 partition=shard,
                 headers=[(VERSION_HEADER, b"0")],
             )
@@ -76,7 +76,7 @@ def _row(count: int) -> bytes:
         for status in (Status.NEW, Status.AWAITING_PAYMENT)
     ]
     order = Order(
-        order_id=count + _SHARDS,
+        order_id=count + SHARDS,
         user=count,
         request_id=f"order.requests-1-{count}",
         lines={1076963: 2, 1148162: 1},
