@@ -3,9 +3,10 @@
     python -m agents checkout|loms|products|notifications
     python -m agents dlq list|show|replay …     look at dead letters, send them again
     python -m agents stock load …               put goods into warehouses
+    python -m agents forget USER …              erase a user, and say what remains
 
-Where they are comes from the environment (`KAFKA`, …). `--help` behind dlq or stock tells
-more of it.
+Where they are comes from the environment (`KAFKA`, …). `--help` behind a tool tells more
+of it.
 """
 
 import argparse
@@ -30,7 +31,7 @@ log = logging.getLogger("agents")
 T = TypeVar("T")
 
 SERVICES = ("checkout", "loms", "products", "notifications")
-TOOLS = ("dlq", "stock")
+TOOLS = ("dlq", "stock", "forget")
 
 
 def main() -> None:

@@ -5,6 +5,9 @@ fold of records wrote go into the changelog as one record batch, which Kafka app
 or not at all, so a recovered partition is exactly the fold of a prefix of its log: that
 prefix ends at the partition's version, the highest of its rows' (design: R4).
 
+A row that is no more leaves its version behind, or a frozen worker's last words about it
+would count.
+
 The local files are never trusted beyond the changelog (R5): they are used only if the last
 worker marked them as complete when it stopped, if they are still the same, and if they are
 of the same Kafka cluster; else they are thrown away and rebuilt.
@@ -86,18 +89,14 @@ class Store:
         self._db = self._open()
 
     def get(self, partition: int, key: bytes) -> bytes | None:
-        """Return a row's JSON."""
+        """Return a row's JSON; None if there is no such row, or no more."""
         stored = self._db.get(_stored_key(partition, key))
-        return None if stored is None else stored[_VERSION_BYTES:]
+        return None if stored is None else stored[_VERSION_BYTES:] or None
 
-    def put(self, partition: int, rows: Mapping[bytes, bytes], version: int) -> None:
-        """Write what a fold of records came to."""
-        writes = WriteBatch(raw_mode=True)
-        stamp = version.to_bytes(_VERSION_BYTES, "big")
-        for key, value in rows.items():
-            writes.put(_stored_key(partition, key), stamp + value)
+    def put(self, partition: int, rows: Mapping[bytes, bytes | None], version: int) -> None:
+        """Write what a fold of records came to; None deletes a row."""
         self.unacknowledged += 1
-        self._db.write(writes, self._unlogged)
+        self._write(partition, (Row(key, value, version) for key, value in rows.items()))
         self.progress[partition].version = version
 
     def recover(self, partition: int, rows: Iterable[Row], next_offset: int) -> None:
@@ -123,7 +122,8 @@ class Store:
         items: Iterator[tuple[bytes, bytes]]
         items = self._db.items(from_key=start, read_opt=reading)  # type: ignore[assignment]
         for key, stored in items:
-            yield key[_PARTITION_BYTES:], stored[_VERSION_BYTES:]
+            if value := stored[_VERSION_BYTES:]:
+                yield key[_PARTITION_BYTES:], value
 
     @property
     def size(self) -> int:
@@ -175,16 +175,13 @@ class Store:
     def _row(self, partition: int, key: bytes) -> Row:
         stored = self._db.get(_stored_key(partition, key)) or b""
         version = int.from_bytes(stored[:_VERSION_BYTES], "big")
-        return Row(key, stored[_VERSION_BYTES:], version)
+        return Row(key, stored[_VERSION_BYTES:] or None, version)
 
     def _write(self, partition: int, rows: Iterable[Row]) -> None:
         writes = WriteBatch(raw_mode=True)
         for row in rows:
-            key = _stored_key(partition, row.key)
-            if row.value is None:
-                writes.delete(key)
-            else:
-                writes.put(key, row.version.to_bytes(_VERSION_BYTES, "big") + row.value)
+            stamp = row.version.to_bytes(_VERSION_BYTES, "big")
+            writes.put(_stored_key(partition, row.key), stamp + (row.value or b""))
         self._db.write(writes, self._unlogged)
 
 

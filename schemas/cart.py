@@ -38,6 +38,12 @@ class Purchase(OfUser):
     type: Literal["purchase", "purchases"] = "purchase"
 
 
+class ForgetCart(OfUser):
+    """Erase the cart and all that it remembers; for whoever runs the shop."""
+
+    type: Literal["forgetCart"] = "forgetCart"
+
+
 # What others answer to the cart
 
 
@@ -60,7 +66,13 @@ class OrderSettled(OfUser, extra="ignore"):
 
 
 CartRequest = Annotated[
-    AddToCart | DeleteFromCart | ListCart | Purchase | StockChecked | OrderSettled,
+    AddToCart
+    | DeleteFromCart
+    | ListCart
+    | Purchase
+    | ForgetCart
+    | StockChecked
+    | OrderSettled,
     Field(discriminator="type"),
 ]
 

@@ -7,7 +7,7 @@ How a contract may change, so that workers and clients of two releases understan
 other (golden files in tests/contract hold everybody to it):
 
 - A field may be added if it has a default that means what was meant without it. What
-  clients ask refuses fields that it does not know (a typing error must not pass for a
+  people ask refuses fields that it does not know (a typing error must not pass for a
   request); what services say to each other, facts and replies (`extra="ignore"`) are read
   without them, so that a newer worker's words are no dead letters to an older one.
 - A field of what clients ask too (createOrder, and `Item`), a type of message and a value

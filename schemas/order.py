@@ -103,6 +103,12 @@ class CancelOrder(OfOrder):
     type: Literal["cancelOrder"] = "cancelOrder"
 
 
+class ForgetOrder(OfOrder):
+    """Erase whose order it was; for whoever runs the shop. The order must be over."""
+
+    type: Literal["forgetOrder"] = "forgetOrder"
+
+
 class ExpireOrder(OfOrder, extra="ignore"):
     """What LOMS' own timer asks of an order unpaid for so long; the order decides."""
 
@@ -121,7 +127,13 @@ class StockReserved(OfOrder, extra="ignore"):
 
 
 OrderRequest = Annotated[
-    CreateOrder | ListOrder | PayOrder | CancelOrder | ExpireOrder | StockReserved,
+    CreateOrder
+    | ListOrder
+    | PayOrder
+    | CancelOrder
+    | ForgetOrder
+    | ExpireOrder
+    | StockReserved,
     Field(discriminator="type"),
 ]
 

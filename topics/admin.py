@@ -71,6 +71,19 @@ async def check(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str]
     ]
 
 
+async def settings_of(
+    cluster: Cluster, topics: Iterable[Topic]
+) -> dict[str, dict[str, str]]:
+    """Return the settings in force of each topic that is there, by its name.
+
+    Raises:
+        TopicsError, NotLetInError: the cluster can't be asked.
+    """
+    async with _admin(cluster) as admin:
+        found = await _observe(admin, [topic.name for topic in topics])
+    return {name: there.config for name, there in found.items()}
+
+
 async def partition_drift(cluster: Cluster) -> list[str]:
     """Say which topics have another number of partitions than `PARTITIONS` says.
 

@@ -28,15 +28,18 @@ _SETTINGS: dict[Kind, dict[str, str]] = {
     # The broker's clock stamps requests: deadlines need no trust in anybody else's.
     Kind.REQUESTS: {"message.timestamp.type": "LogAppendTime"},
     Kind.EVENTS: {},
-    Kind.REPLIES: {"segment.bytes": str(16 * 2**20)},
+    # A file of a log goes when its newest record is over: small ones go in time.
+    Kind.REPLIES: {"segment.bytes": str(16 * 2**20), "segment.ms": str(3_600_000)},
     # Twice the broker's default: a record of any size that a request topic takes must
     # fit in here together with its reason.
     Kind.DEAD_LETTERS: {"max.message.bytes": str(2 * 2**20)},
     # No compaction within an hour: longer than a frozen worker can sleep (design: R4).
+    # But within a day: what is erased is then gone.
     Kind.CHANGELOG: {
         "cleanup.policy": "compact",
         "segment.bytes": str(16 * 2**20),
         "min.compaction.lag.ms": str(3_600_000),
+        "max.compaction.lag.ms": str(86_400_000),
         "min.cleanable.dirty.ratio": "0.2",
     },
 }

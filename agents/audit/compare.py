@@ -74,6 +74,15 @@ class Difference:
     folded: str
     found: str
 
+    def is_erased(self, replay: Replay) -> bool:
+        """Tell whether the row is only missing since the log erases it further on.
+
+        Kafka drops also the record that says so, a day after compaction; then nothing in
+        a changelog tells that it went beyond that.
+        """
+        erased = self.key not in replay.rows and self.key in replay.touched
+        return self.found == _NOTHING and erased
+
     def __str__(self) -> str:
         return (
             f"{self.table} row {self.key!r} at {self.at}, version {self.version}:"

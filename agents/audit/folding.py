@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from agents.audit.books import Place, put_in
-from agents.audit.compare import Copy, beyond, compare
+from agents.audit.compare import Copy, Difference, beyond, compare
 from agents.audit.copies import Copies
 from agents.audit.logs import Spans
 from agents.audit.promises import Promises
@@ -62,6 +62,7 @@ class Folding:
         self._answers = answers
         self._report = report
         self._notices: Copies = {}
+        self._differences: list[tuple[Replay, Difference]] = []
 
     @property
     def is_whole(self) -> bool:
@@ -110,6 +111,9 @@ class Folding:
         """Note that all logs were read to their ends."""
         for tp, replay in self.replays.items():
             replay.reach(max(self._spans[tp].end, replay.furthest_stop))
+        self._report.differences += [
+            found for replay, found in self._differences if not found.is_erased(replay)
+        ]
 
     def _take(self, replay: Replay, record: ConsumerRecord) -> None:
         turn = replay.take(record)
@@ -134,4 +138,4 @@ class Folding:
             )
 
     def _compare(self, replay: Replay, copy: Copy) -> None:
-        self._report.differences += compare(replay, copy)
+        self._differences += [(replay, found) for found in compare(replay, copy)]

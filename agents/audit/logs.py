@@ -87,7 +87,9 @@ class Logs:
         there = await self._admin.describe_topics([topic.name for topic in topics])
         found = {topic["topic"]: len(topic["partitions"]) for topic in there}
         if missing := [topic.name for topic in topics if not found.get(topic.name)]:
-            raise CannotAuditError(f"there are no topics {', '.join(missing)}")
+            raise CannotAuditError(
+                f"there are no topics {', '.join(missing)}, or no right to see them"
+            )
         return {topic: found[topic.name] for topic in topics}
 
     async def committed(self, groups: Mapping[Topic, str]) -> dict[TopicPartition, int]:
@@ -124,6 +126,8 @@ class Logs:
             TimeoutError: nothing more comes, though there should be more.
         """
         left = {tp for tp, span in spans.items() if span.begin < span.end}
+        if not left:  # a consumer that is stopped right after an assignment never ends
+            return
         self._consumer.assign(list(left))
         for tp in left:
             self._consumer.seek(tp, spans[tp].begin)

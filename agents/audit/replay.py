@@ -138,6 +138,8 @@ class Replay:
             if row is not self.rows.get(key):
                 self.rows[key] = row
                 self.touched[key] = offset
+                if row is None:
+                    del self.rows[key]
 
 
 def adapter_of(aggregate: AnyAggregate, key: str) -> TypeAdapter[Any]:

@@ -3,6 +3,7 @@
     addToCart ──▶ checkStock … stockChecked ──▶ a line grows, or the request is declined
     purchase  ──▶ the lines leave ──▶ createOrder … orderSettled ──▶ gone for good,
                                                                      or back if it failed
+    forgetCart ──▶ there is no cart, and no memory of one
 
 No pending state for addToCart: the question carries all that its answer needs. A purchase
 under way is kept until its order has settled, so that it can be said again. What the cart
@@ -18,6 +19,7 @@ from schemas.cart import (
     AddToCart,
     CartRequest,
     DeleteFromCart,
+    ForgetCart,
     OrderSettled,
     Purchase,
     StockChecked,
@@ -94,7 +96,12 @@ class Declined:
     no: No
 
 
-CartEvent = LineSet | CheckedOut | CheckoutEnded | Declined
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Nothing is known of this user any more."""
+
+
+CartEvent = LineSet | CheckedOut | CheckoutEnded | Declined | Forgotten
 
 
 def identify(request: CartRequest, _: Cause) -> tuple[str, ...]:
@@ -115,7 +122,7 @@ def decide(cart: Cart | None, request: CartRequest, cause: Cause) -> list[CartEv
         return [Declined(cause.origin, No(no.code, str(no)))]
 
 
-def evolve(cart: Cart | None, event: CartEvent) -> Cart:
+def evolve(cart: Cart | None, event: CartEvent) -> Cart | None:
     """Apply one event; trusts `decide`, checks nothing."""
     cart = cart or Cart()
     match event:
@@ -132,6 +139,8 @@ def evolve(cart: Cart | None, event: CartEvent) -> Cart:
         case Declined(origin, no):
             refused = _newest({**cart.refused, origin: no}, REMEMBERED_REFUSALS)
             return replace(cart, refused=refused)
+        case Forgotten():
+            return None
 
 
 def _carry_out(cart: Cart, request: CartRequest, cause: Cause) -> list[CartEvent]:
@@ -144,7 +153,6 @@ def _carry_out(cart: Cart, request: CartRequest, cause: Cause) -> list[CartEvent
     match request:
         case AddToCart():
             _check_room(cart, request)
-            return []
         case StockChecked():
             return [_add(cart, request, cause)]
         case DeleteFromCart(sku=sku):
@@ -153,8 +161,12 @@ def _carry_out(cart: Cart, request: CartRequest, cause: Cause) -> list[CartEvent
         case Purchase():
             _check_purchase(cart)
             return [CheckedOut(cause.request_id)]
+        case ForgetCart():
+            _check_quiet(cart)
+            return [Forgotten()]
         case _:
-            return []
+            pass
+    return []
 
 
 def name_of(request: CartRequest) -> str:
@@ -196,6 +208,12 @@ def _check_purchase(cart: Cart) -> None:
         raise Refusal(Code.CART_FULL, text)
     if len(cart.checkouts) >= MAX_CHECKOUTS:
         raise Refusal(Code.UNAVAILABLE, "too many purchases of this cart are under way")
+
+
+def _check_quiet(cart: Cart) -> None:
+    """Its order would be there only after whoever forgets has looked for orders."""
+    if cart.checkouts:
+        raise Refusal(Code.WRONG_STATUS, "a purchase of this cart is under way")
 
 
 def _end_checkout(cart: Cart, settled: OrderSettled) -> list[CartEvent]:

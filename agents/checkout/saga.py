@@ -7,7 +7,15 @@ again says again what it said before.
 from collections.abc import Iterator
 
 from agents.checkout.cart import Cart, Lines, name_of
-from schemas.cart import AddToCart, CartRequest, CartView, ListCart, OrderSettled, Purchase
+from schemas.cart import (
+    AddToCart,
+    CartRequest,
+    CartView,
+    ForgetCart,
+    ListCart,
+    OrderSettled,
+    Purchase,
+)
 from schemas.cause import Cause, ForPurchase, purchase_id
 from schemas.contract import Code, Contract, Done, Item, Refused
 from schemas.order import CreateOrder, OrderPlaced, order_id
@@ -34,12 +42,12 @@ def follow_up(
 def _answer(cart: Cart, request: CartRequest, cause: Cause) -> Contract:
     done = cart.done.get(cause.request_id)
     match request:
-        case ListCart(user=user) if cart.lines:
-            return PriceCart(user=user, items=_items(cart.lines))
-        case ListCart():
-            return CartView(items=(), total_price=0)
+        case ListCart(user=user):
+            return _view(user, cart.lines)
         case AddToCart(user=user, sku=sku, count=count) if done is None:
             return CheckStock(sku=sku, user=user, count=count)
+        case ForgetCart():
+            return Done()
         case _ if done != name_of(request):
             return Refused(code=Code.UNAVAILABLE, text="not done; ask again")
         case Purchase(user=user):
@@ -47,6 +55,12 @@ def _answer(cart: Cart, request: CartRequest, cause: Cause) -> Contract:
             return OrderPlaced(order_id=order)
         case _:
             return Done()
+
+
+def _view(user: int, lines: Lines) -> Contract:
+    if not lines:
+        return CartView(items=(), total_price=0)
+    return PriceCart(user=user, items=_items(lines))
 
 
 def _how_it_ended(settled: OrderSettled) -> Contract:

@@ -5,6 +5,8 @@
      ├─any line can't be──▶ failed  ├─cancelOrder──▶ cancelled
      └─cancelOrder──▶ cancelled     └─ten minutes──▶ cancelled
 
+    An order that is over ──forgetOrder──▶ is nobody's, and answers nobody any more
+
 No clock but the records' own timestamps. What the order has to say is in `saga`.
 """
 
@@ -14,11 +16,12 @@ from datetime import datetime, timedelta
 
 from agents.refusal import Refusal
 from schemas.cause import Cause
-from schemas.contract import Code
+from schemas.contract import SHARDS, Code
 from schemas.order import (
     CancelOrder,
     CreateOrder,
     ExpireOrder,
+    ForgetOrder,
     ListOrder,
     OrderRequest,
     PayOrder,
@@ -26,6 +29,9 @@ from schemas.order import (
     StockReserved,
     order_id,
 )
+
+OPEN = (Status.NEW, Status.AWAITING_PAYMENT)
+"""The others are final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,9 @@ class Order:
     """State of an order.
 
     Attributes:
-        request_id: of the createOrder that it is; tells two of the same id apart.
+        user: whose it is; the shard, which the id tells anyway, if that is forgotten.
+        request_id: of the createOrder that it is; tells two of the same id apart. Empty if
+            the order is nobody's any more.
         lines: pieces by sku.
         steps: the statuses it took, oldest first; the last one is where it stands.
         answers: by sku, whether stock reserved the line.
@@ -58,6 +66,11 @@ class Order:
     answers: Mapping[int, bool] = field(default_factory=dict)
     closed_by: int | None = None
     done: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether whose it was has been erased."""
+        return not self.request_id
 
     @property
     def status(self) -> Status:
@@ -94,7 +107,12 @@ class Stepped:
     done: Mapping[str, str] = field(default_factory=dict)
 
 
-OrderEvent = Created | Answered | Stepped
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Whose order it was is known no more; what was bought still is, for the books."""
+
+
+OrderEvent = Created | Answered | Stepped | Forgotten
 
 
 def identify(request: OrderRequest, cause: Cause) -> tuple[str, ...]:
@@ -120,10 +138,10 @@ def decide(order: Order | None, request: OrderRequest, cause: Cause) -> list[Ord
             return []
         case StockReserved():
             return _collect(there, request, cause)
-        case PayOrder():
-            return _leave(there, request, cause, Status.PAID)
-        case CancelOrder():
-            return _leave(there, request, cause, Status.CANCELLED)
+        case PayOrder() | CancelOrder():
+            return _leave(there, request, cause)
+        case ForgetOrder():
+            return _forget(there)
         case ExpireOrder():
             return _expire(there, request, cause)
 
@@ -140,6 +158,8 @@ def evolve(order: Order | None, event: OrderEvent) -> Order:
             return replace(order, answers=answers, closed_by=sku if last else None)
         case Stepped(step, done):
             return replace(order, steps=(*order.steps, step), done={**order.done, **done})
+        case Forgotten():
+            return _without_owner(order)
 
 
 def known(order: Order | None, request: OrderRequest) -> Order:
@@ -148,7 +168,8 @@ def known(order: Order | None, request: OrderRequest) -> Order:
     Raises:
         Refusal: UNKNOWN_ORDER.
     """
-    if order is None:
+    asked = isinstance(request, ListOrder | PayOrder | CancelOrder)
+    if order is None or (order.forgotten and asked):
         name = "" if isinstance(request, CreateOrder) else f" {request.order_id}"
         raise Refusal(Code.UNKNOWN_ORDER, f"there is no order{name}")
     return order
@@ -181,10 +202,9 @@ def _collect(order: Order, answer: StockReserved, cause: Cause) -> list[OrderEve
     return [noted, _step(end, cause)]
 
 
-def _leave(
-    order: Order, request: PayOrder | CancelOrder, cause: Cause, to: Status
-) -> list[OrderEvent]:
+def _leave(order: Order, request: PayOrder | CancelOrder, cause: Cause) -> list[OrderEvent]:
     """Go to a final status; arriving twice is no offence."""
+    to = Status.PAID if isinstance(request, PayOrder) else Status.CANCELLED
     used = order.done.get(cause.request_id)
     if used is not None and used != request.type:
         raise Refusal(Code.KEY_REUSED, f"this idempotency key was used for: {used}")
@@ -203,3 +223,24 @@ def _expire(order: Order, request: ExpireOrder, cause: Cause) -> list[OrderEvent
     if order.status is not Status.AWAITING_PAYMENT or cause.at < due:
         return []
     return [_step(Status.CANCELLED, cause)]
+
+
+def _forget(order: Order) -> list[OrderEvent]:
+    """Forget whose order it was, unless something is still to come of it."""
+    if order.forgotten:
+        return []
+    if order.status in OPEN or order.closed_by is None:
+        text = f"order {order.order_id} is {order.status}, and not over yet"
+        raise Refusal(Code.WRONG_STATUS, text)
+    return [Forgotten()]
+
+
+def _without_owner(order: Order) -> Order:
+    """Erase also what leads to its owner: names of requests, and records of the log."""
+    return replace(
+        order,
+        user=order.order_id % SHARDS,
+        request_id="",
+        steps=tuple(replace(step, by="") for step in order.steps),
+        done={},
+    )

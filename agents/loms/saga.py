@@ -16,6 +16,7 @@ from schemas.order import (
     CancelOrder,
     CreateOrder,
     ExpireOrder,
+    ForgetOrder,
     ListOrder,
     OrderPlaced,
     OrderRequest,
@@ -46,6 +47,8 @@ def follow_up(
             yield from _after_leaving(order, request, cause, Status.PAID)
         case CancelOrder() | ExpireOrder():
             yield from _after_leaving(order, request, cause, Status.CANCELLED)
+        case ForgetOrder():
+            yield Done()
 
 
 def _after_create(order: Order, request: CreateOrder, cause: Cause) -> Iterator[Contract]:

@@ -20,7 +20,7 @@ from agents.worker.failstop import Heart, die
 from agents.worker.press import Press
 from topics import tracing
 
-Write = tuple[int, dict[bytes, bytes], int]
+Write = tuple[int, dict[bytes, bytes | None], int]
 """A partition, its rows, and the version that they are of."""
 
 Watcher = Callable[[int, Sequence[tuple[str, Any]]], None]

@@ -43,6 +43,8 @@ class Fold:
         for place, (key, row) in enumerate(zip(keys, rows, strict=True)):
             if row is not self._rows[key]:
                 self._rows[key] = row
+                if row is None:
+                    self._unknown.pop(key, None)
                 self._touched[key] = place
 
     def weigh(self, record_bytes: int) -> bool:
@@ -53,12 +55,15 @@ class Fold:
         self._weight += 2 * record_bytes + _RECORD_WEIGHT
         return self._weight > MAX_WEIGHT
 
-    def written(self) -> dict[bytes, bytes]:
-        """Return the touched rows' JSON by key: entries before the shelf they are on."""
+    def written(self) -> dict[bytes, bytes | None]:
+        """Return the touched rows' JSON by key: entries before the shelf they are on.
+
+        None stands for a row that is no more.
+        """
         return {key.encode(): self._json(key, at) for key, at in self._touched.items()}
 
     def touched(self) -> list[tuple[str, Any]]:
-        """Return the touched rows by key."""
+        """Return the touched rows by key; None stands for one that is no more."""
         return [(key, self._rows[key]) for key in self._touched]
 
     def _row(self, key: str, place: int) -> Any:
@@ -83,8 +88,11 @@ class Fold:
             self._unknown[key] = unknown
         return row
 
-    def _json(self, key: str, place: int) -> bytes:
-        value = self._aggregate.adapters[place].dump_json(self._rows[key])
+    def _json(self, key: str, place: int) -> bytes | None:
+        row = self._rows[key]
+        if row is None:
+            return None
+        value = self._aggregate.adapters[place].dump_json(row)
         unknown = self._unknown.get(key)
         # Both are objects, and of a row there is always something to say.
         return value if unknown is None else value[:-1] + b"," + orjson.dumps(unknown)[1:]

@@ -55,6 +55,22 @@ def test_a_row_that_was_deleted_is_gone(store: Store):
     assert store.get(0, b"a") is None
 
 
+def test_a_ghosts_last_words_about_a_row_that_was_deleted_do_not_count(store: Store):
+    recovered(store, Row(b"a", OLD, 5), Row(b"a", None, 9))
+    recovered(store, Row(b"a", NEW, 6))
+    assert store.get(0, b"a") is None
+    assert not dict(store.rows(0))
+    assert store.progress[0].overtaken == {b"a": Row(b"a", None, 9)}
+
+
+def test_a_row_that_was_deleted_may_come_back(store: Store):
+    store.put(0, {b"a": OLD, b"b": OLD}, 5)
+    store.put(0, {b"a": None}, 6)
+    assert dict(store.rows(0)) == {b"b": OLD}
+    store.put(0, {b"a": NEW}, 7)
+    assert store.get(0, b"a") == NEW
+
+
 def test_a_partition_that_goes_takes_its_rows_along_and_no_others(store: Store):
     for partition in (0, 1, 2):
         store.put(partition, {b"a": NEW}, 3)

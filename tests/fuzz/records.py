@@ -24,6 +24,7 @@ VALID: dict[str, tuple[dict[str, Any], ...]] = {
         {"type": "listCart", "user": 1},
         {"type": "purchase", "user": 1},
         {"type": "purchases", "user": -5},
+        {"type": "forgetCart", "user": 1},
         {"type": "stockChecked", "user": 1, "sku": 1, "count": 2, "available": 9},
         {
             "type": "orderSettled",
@@ -43,6 +44,7 @@ VALID: dict[str, tuple[dict[str, Any], ...]] = {
         {"type": "listOrder", "orderID": 4097},
         {"type": "orderPayed", "orderID": 4097},
         {"type": "cancelOrder", "orderID": 8194},
+        {"type": "forgetOrder", "orderID": 4097},
         {"type": "expireOrder", "orderID": 4097, "unpaidSeconds": 600},
         {"type": "stockReserved", "orderID": 4097, "sku": 1, "reserved": True},
     ),

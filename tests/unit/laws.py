@@ -185,3 +185,6 @@ LAWS: tuple[Callable[[Books], None], ...] = (
     lines_return_from_failed_orders_only,
     a_replay_comes_to_the_same_rows,
 )
+
+OF_GOODS = (nothing_is_under_way, goods_are_conserved, a_replay_comes_to_the_same_rows)
+"""Those that hold also where people are forgotten, who are then answered otherwise."""

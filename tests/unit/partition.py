@@ -86,7 +86,10 @@ class Partition:
         for offset in range(start, end):
             turn = self._turn(offset, rows)
             if turn.after is not turn.before:
-                rows |= self._encode(turn.names, turn.after)
+                for name, row in self._encode(turn.names, turn.after):
+                    rows.pop(name, None)
+                    if row is not None:
+                        rows[name] = row
             yield turn
 
     def _turn(self, offset: int, rows: Rows) -> Turn:
@@ -106,8 +109,11 @@ class Partition:
             *(a.validate_json(rows[name]) if name in rows else None for name, a in parts)
         )
 
-    def _encode(self, names: Sequence[str], state: Any) -> Rows:
+    def _encode(
+        self, names: Sequence[str], state: Any
+    ) -> Iterator[tuple[str, bytes | None]]:
         parts = zip(
             names, self.aggregate.adapters, rows_of(self.aggregate, state), strict=False
         )
-        return {name: a.dump_json(row) for name, a, row in parts if row is not None}
+        for name, adapter, row in parts:
+            yield name, None if row is None else adapter.dump_json(row)

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from agents.audit.compare import Copy, Kept
+from agents.audit.compare import Copy, Kept, compare
 from agents.store import Row
+from schemas.cart import AddToCart, ForgetCart
 from schemas.stock import ReceiveStock
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 
-from .logs import copy, differences
+from .logs import copy, differences, log, replay
 from .shoppers import Shoppers
 from .world import World
 
@@ -77,6 +78,31 @@ def test_a_row_that_was_deleted_is_named():
     (found,) = differences(partition, kept)
 
     assert f"row {key.decode()!r} at {kept.rows[key].at}" in found
+
+
+def test_a_row_may_be_gone_that_the_log_erases_further_on():
+    world = World(1, crashes=0, echoes=0, delays=0)
+    world.ask(ReceiveStock(sku=1, warehouse_id=1, count=9))
+    world.settle()
+    world.ask(AddToCart(user=1, sku=1, count=2))
+    world.settle()
+    partition = next(p for p in world.partitions[CART_REQUESTS] if p.rows)
+    kept = copy(partition)
+    kept.rows.clear()  # Kafka has compacted it, and what said that it is no more
+    folding, found = replay(partition), []
+    folding.stop_at(kept.version, lambda: found.extend(compare(folding, kept)))
+    for said in log(partition):
+        folding.take(said)
+    folding.reach(kept.version)
+
+    (missing,) = found
+    assert not missing.is_erased(folding)
+
+    world.ask(ForgetCart(user=1))
+    for said in log(partition)[kept.version :]:
+        folding.take(said)
+
+    assert missing.is_erased(folding)
 
 
 def test_a_row_of_which_no_log_knows_is_named():

@@ -38,6 +38,7 @@ def goods(tmp_path: Path) -> Path:
         ("--help", "python -m agents dlq list|show|replay"),
         ("dlq --help", "python -m agents dlq replay TOPIC-PARTITION@OFFSET"),
         ("stock load --help", "--skip-bad"),
+        ("forget --help", "--cancel"),
     ],
 )
 def test_each_tool_tells_how_it_is_used(words: str, told: str):
@@ -46,7 +47,20 @@ def test_each_tool_tells_how_it_is_used(words: str, told: str):
     assert told in ran.stdout
 
 
-@pytest.mark.parametrize("words", ["", "nobody", "dlq", "stock load nothing.csv"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "nobody",
+        "dlq",
+        "stock load nothing.csv",
+        "forget",
+        "forget 1",
+        "forget --yes nobody",
+        "forget --yes true",
+        f"forget --yes {2**63}",
+    ],
+)
 def test_wrong_usage_is_told_and_exits_with_2(words: str):
     ran = run(*words.split())
     assert ran.returncode == 2, ran
@@ -84,7 +98,9 @@ def test_where_nobody_can_be_asked_a_replay_must_be_ordered():
     assert ran.stderr.startswith("dlq: replay: nobody can be asked")
 
 
-@pytest.mark.parametrize("words", ["dlq list", "dlq show cart.dlq-0@1", "stock load"])
+@pytest.mark.parametrize(
+    "words", ["dlq list", "dlq show cart.dlq-0@1", "stock load", "forget -7 --yes"]
+)
 def test_without_kafka_it_is_said_in_one_line(words: str, goods: Path):
     file = [str(goods), "--skip-bad"] if "stock" in words else []
     ran = run(*words.split(), *file)

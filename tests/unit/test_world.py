@@ -7,13 +7,14 @@ import pytest
 from agents.checkout import saga
 from agents.loms import order
 from schemas import order as contracts
+from schemas.cart import ForgetCart
 from schemas.contract import SHARDS, Code, Item, Refused
-from schemas.order import CreateOrder, OrderPlaced, Status
+from schemas.order import CreateOrder, ForgetOrder, OrderPlaced, Status
 from schemas.stock import ReceiveStock
 
 from . import laws
 from .books import Books
-from .shoppers import Shoppers
+from .shoppers import USERS, Shoppers
 from .world import World
 
 SEEDS = range(200)
@@ -36,6 +37,41 @@ def test_every_law_holds_whatever_the_order_of_delivery(seed):
 
     for law in laws.LAWS:
         law(books)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_piece_is_lost_where_people_are_forgotten_while_they_shop(seed):
+    world = World(seed)
+    people = Shoppers(world)
+    people.open_the_shop()
+    for _ in range(REQUESTS // 4):
+        people.shop(4)
+        world.ask(ForgetCart(user=world.random.choice(USERS)))
+        for number in [*world.facts][-3:]:
+            world.ask(ForgetOrder(order_id=number))
+    world.settle()
+
+    for law in laws.OF_GOODS:
+        law(Books(world))
+
+
+def test_whoever_is_forgotten_when_all_is_quiet_is_forgotten_for_good():
+    forgotten = 0
+    for seed in SEEDS[:25]:
+        world = a_day(seed).world
+        for user in USERS:
+            world.ask(ForgetCart(user=user))
+        for number in world.facts:
+            world.ask(ForgetOrder(order_id=number))
+        world.settle()
+        books = Books(world)
+        assert not books.carts
+        assert books.live == books.replayed
+        over = [o for o in books.orders.values() if o.status not in order.OPEN]
+        assert all(each.forgotten for each in over)
+        forgotten += len(over)
+
+    assert forgotten > 25
 
 
 def test_the_days_are_eventful_enough_to_mean_something():

@@ -1,0 +1,75 @@
+"""What the tables have of a user: his cart, and the orders that are still his.
+
+It is read from the changelogs: a partition of each holds all of it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from aiokafka import TopicPartition
+from pydantic import TypeAdapter
+
+from agents.audit.logs import Logs
+from agents.loms.order import Order
+from agents.store import Row
+from agents.worker.press import partition_of
+from agents.worker.recovery import row_of
+from schemas.contract import SHARDS
+from topics.catalog import CARTS, ORDERS
+from topics.topic import Topic
+
+_ORDER = TypeAdapter(Order)
+
+
+@dataclass(frozen=True, slots=True)
+class Belongings:
+    """What there is of a user.
+
+    Attributes:
+        cart: whether he has one, be it empty: it remembers what he did.
+        orders: those that know that they are his.
+    """
+
+    cart: bool
+    orders: list[Order]
+
+    def __bool__(self) -> bool:
+        """Whether there is anything."""
+        return self.cart or bool(self.orders)
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        statuses = Counter(str(order.status) for order in self.orders)
+        told = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
+        orders = f"{len(self.orders)} orders{f' ({told})' if told else ''}"
+        return f"{'a cart' if self.cart else 'no cart'}, {orders}"
+
+
+async def belongings(logs: Logs, user: int) -> Belongings:
+    """Look for what there is of a user now."""
+    key, his = str(user).encode(), f'"user":{user},'.encode()
+    carts = await _newest(logs, CARTS, user, lambda row: row.key == key)
+    shard = user % SHARDS
+    rows = await _newest(logs, ORDERS, shard, lambda row: his in (row.value or b""))
+    orders = [_ORDER.validate_json(row.value) for row in rows if row.value]
+    return Belongings(
+        cart=any(row.value for row in carts),
+        orders=[o for o in orders if o.user == user and not o.forgotten],
+    )
+
+
+async def _newest(
+    logs: Logs, topic: Topic, key: int, matches: Callable[[Row], bool]
+) -> Iterable[Row]:
+    """Return of each row that ever matched what it is now, as a worker that recovers."""
+    there = await logs.partitions([topic])
+    tp = TopicPartition(topic.name, partition_of(str(key).encode(), there[topic]))
+    spans = await logs.spans(there)
+    rows: dict[bytes, Row] = {}
+    async for _, records in logs.read({tp: spans[tp]}):
+        for row in map(row_of, records):
+            known = rows.get(row.key)
+            if matches(row) if known is None else row.version >= known.version:
+                rows[row.key] = row
+    return rows.values()

@@ -1,0 +1,107 @@
+"""Forget a user, on the cluster of the environment (`KAFKA`).
+
+    python -m agents forget USER [--cancel] [--yes]
+
+The cart is erased with all that it remembers, and each order becomes nobody's: for the
+books it keeps what was bought, and answers nobody any more. Orders that are not over stand
+in the way, unless they may be cancelled. What remains is told, and until when: Kafka
+deletes no single record of a log. Run it again after an interruption: that does no harm.
+
+Exit code: 0 the user is forgotten; 1 not; 2 wrong usage; 130 interrupted.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from pydantic import TypeAdapter, ValidationError
+
+from agents.audit.logs import Logs
+from agents.loms.order import OPEN
+from agents.tools.belongings import Belongings, belongings
+from agents.tools.caller import Caller
+from agents.tools.exits import FAILED, OK, MisusedError, ask, complain, run, say
+from agents.tools.forgetting import Forgetting
+from agents.tools.options import add_caller, parser_of
+from agents.tools.remains import Settings, remainders
+from schemas.contract import UserId
+from topics.admin import settings_of
+from topics.catalog import TOPICS
+from topics.cluster import Cluster
+
+_ELSEWHERE = """\
+Elsewhere: mails and webhooks that were sent, logs and traces, the list of NOTIFY_OPT_OUT,
+topics of clients' own, and the bare number in files of workers until they are built anew.
+A partition that nobody writes to any more is not compacted."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what the command line says; return the exit code."""
+    asked = _parser().parse_args(words)
+    return run("forget", partial(_forget, asked))
+
+
+def _forget(asked: argparse.Namespace, cluster: Cluster) -> int:
+    if not asked.yes and not sys.stdin.isatty():
+        raise MisusedError("nobody can be asked here whether he is sure: --yes")
+    there = asyncio.run(_look(asked, cluster))
+    say(f"user {asked.user}: {there}")
+    waiting = [order for order in there.orders if order.status in OPEN]
+    if waiting and not asked.cancel:
+        for order in waiting:
+            complain(f"forget: order {order.order_id} is {order.status}")
+        complain("forget: they are not over; --cancel cancels them. Nothing was done")
+        return FAILED
+    if not asked.yes and not ask(f"Forget user {asked.user}? It can't be undone."):
+        complain("forget: nothing was done")
+        return FAILED
+    return asyncio.run(_run(asked, cluster))
+
+
+async def _look(asked: argparse.Namespace, cluster: Cluster) -> Belongings:
+    async with Logs(cluster) as logs:
+        return await belongings(logs, asked.user)
+
+
+async def _run(asked: argparse.Namespace, cluster: Cluster) -> int:
+    patience = timedelta(seconds=asked.patience)
+    async with Logs(cluster) as logs, Caller(cluster, asked.replies) as caller:
+        forgetting = Forgetting(caller, logs, asked.user, patience)
+        if not await forgetting.run():
+            for line in forgetting.left:
+                complain(f"forget: {line}")
+            complain("forget: not all is forgotten; run it again")
+            return FAILED
+    say(f"forgotten: the cart, {len(forgetting.orders)} orders")
+    say("What remains in Kafka, and until when at the latest:")
+    for line in _remains(await settings_of(cluster, TOPICS)):
+        say(line)
+    return OK
+
+
+def _remains(settings: Mapping[str, Settings]) -> Iterator[str]:
+    for topic, what, until in remainders(settings, datetime.now(UTC)):
+        end = "stays" if until is None else f"{until:%Y-%m-%d %H:%M} UTC"
+        yield f"  {topic:<28}  {what:<36}  {end}"
+    yield from _ELSEWHERE.splitlines()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = parser_of("forget", __doc__)
+    parser.add_argument("user", type=_user, metavar="USER", help="a number")
+    cancel = "cancel orders that are not over"
+    parser.add_argument("--cancel", action="store_true", help=cancel)
+    yes = "ask nobody whether he is sure"
+    parser.add_argument("--yes", action="store_true", help=yes)
+    add_caller(parser)
+    return parser
+
+
+def _user(text: str) -> int:
+    try:
+        return TypeAdapter[int](UserId).validate_json(text)
+    except ValidationError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no user: an int64") from None

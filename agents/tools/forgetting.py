@@ -1,0 +1,97 @@
+"""Forgetting a user: his cart first, then each order, until a look finds nothing of him."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from time import monotonic
+
+from agents.audit.logs import Logs
+from agents.loms.order import OPEN, Order
+from agents.runtime.outbox import Letter
+from agents.tools.belongings import belongings
+from agents.tools.caller import Caller
+from agents.tools.exits import CannotError
+from agents.tools.replies import No, refusal
+from schemas.cart import ForgetCart
+from schemas.contract import Contract
+from schemas.order import CancelOrder, ForgetOrder
+from topics.catalog import HOME
+
+_PAUSE_SECONDS = 0.2
+
+
+class Forgetting:
+    """Has the shop forget a user.
+
+    Args:
+        caller: asks the shop to.
+        logs: tell what there is of him.
+        user: who is to be forgotten.
+        patience: how long a reply, or what is under way, is waited for.
+
+    Attributes:
+        orders: numbers of those that are nobody's now.
+        left: what was refused at last, a line each.
+    """
+
+    def __init__(self, caller: Caller, logs: Logs, user: int, patience: timedelta) -> None:
+        self._caller = caller
+        self._logs = logs
+        self._user = user
+        self._patience = patience.total_seconds()
+        self.orders: set[int] = set()
+        self.left: list[str] = []
+
+    async def run(self) -> bool:
+        """Forget what there is; orders that are not over are cancelled.
+
+        Returns:
+            Whether nothing is left.
+
+        Raises:
+            CannotError: nobody answers.
+        """
+        deadline = monotonic() + self._patience
+        while not await self._is_done():
+            if monotonic() > deadline:
+                return False
+            await asyncio.sleep(_PAUSE_SECONDS)
+        return True
+
+    async def _is_done(self) -> bool:
+        """Forget, and look whether there is anything left."""
+        self.left = [line async for line in self._forget()]
+        return not (self.left or await belongings(self._logs, self._user))
+
+    async def _forget(self) -> AsyncIterator[str]:
+        """Yield what is refused.
+
+        A cart with a purchase under way is: so when it is forgotten all of its orders are
+        there, and have told it how they ended.
+        """
+        if no := await self._ask(ForgetCart(user=self._user)):
+            yield f"the cart: {no}"
+            return
+        for order in (await belongings(self._logs, self._user)).orders:
+            if no := await self._forget_order(order):
+                yield f"order {order.order_id}: {no}"
+            else:
+                self.orders.add(order.order_id)
+
+    async def _forget_order(self, order: Order) -> No | None:
+        if order.status in OPEN:
+            no = await self._ask(CancelOrder(order_id=order.order_id))
+            if no is not None:
+                return no
+        return await self._ask(ForgetOrder(order_id=order.order_id))
+
+    async def _ask(self, request: Contract) -> No | None:
+        topic = HOME[type(request)]
+        letter = Letter(topic.name, topic.key_of(request), request.to_json(), [])
+        try:
+            async with asyncio.timeout(self._patience), self._caller.asked(letter) as sent:
+                _, call = sent
+                return refusal(await call.reply)
+        except TimeoutError:
+            text = f"{topic.name}: nobody answers within {self._patience:g} s"
+            raise CannotError(f"{text}; run it again when somebody does") from None

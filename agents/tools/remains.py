@@ -1,0 +1,79 @@
+"""What remains of a forgotten user in Kafka, and until when at the latest.
+
+Kafka deletes no single record of a log: what a topic keeps for a time goes with that time,
+what it compacts goes when newer rows have come. So it is a matter of each topic's settings.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from topics.catalog import CARTS, ORDERS, SENT, STOCK, TOPICS
+from topics.topic import Kind
+
+UNNOTICED = timedelta(minutes=10)
+"""A broker looks every five minutes for what is over, and deletes files a minute later."""
+
+_LOGS = {
+    Kind.REQUESTS: "what was asked",
+    Kind.EVENTS: "what became of orders",
+    Kind.REPLIES: "what was answered",
+    Kind.DEAD_LETTERS: "what could not be served",
+}
+_FOR_GOOD = {
+    ORDERS: "orders, as nobody's",
+    STOCK: "goods of orders, by orderID",
+    SENT: "notices that were sent, by orderID",
+}
+_COMPACTION = "max.compaction.lag.ms"
+
+Settings = Mapping[str, str]
+
+
+class Remainder(NamedTuple):
+    """Something that is still there.
+
+    Attributes:
+        until: when it is gone at the latest; None: it stays.
+    """
+
+    topic: str
+    what: str
+    until: datetime | None
+
+
+def remainders(settings: Mapping[str, Settings], now: datetime) -> Iterator[Remainder]:
+    """Yield what remains of a user who has just been forgotten.
+
+    Args:
+        settings: those in force of each topic, by its name.
+        now: what there is of him was written before.
+    """
+    for topic in TOPICS:
+        if what := _LOGS.get(topic.kind):
+            until = _retained(settings[topic.name], now)
+            yield Remainder(topic.name, what, until)
+    for topic in (CARTS, ORDERS):
+        until = _later(settings[topic.name], now, _COMPACTION)
+        yield Remainder(topic.name, "rows as they were", until)
+    # What says that a row is no more is compacted itself, some time after the first time.
+    twice = (_COMPACTION, "delete.retention.ms", _COMPACTION)
+    until = _later(settings[CARTS.name], now, *twice)
+    yield Remainder(CARTS.name, "the user's number, and no more", until)
+    for topic, what in _FOR_GOOD.items():
+        yield Remainder(topic.name, what, None)
+
+
+def _retained(settings: Settings, now: datetime) -> datetime | None:
+    """A file of a log goes when its newest record is over; it is written for a time."""
+    if int(settings["retention.ms"]) < 0:
+        return None
+    return _later(settings, now, "segment.ms", "retention.ms")
+
+
+def _later(settings: Settings, now: datetime, *names: str) -> datetime | None:
+    milliseconds = sum(int(settings[name]) for name in names)
+    try:
+        return now + timedelta(milliseconds=milliseconds) + UNNOTICED
+    except OverflowError:  # Kafka's way to say never
+        return None

@@ -1,0 +1,117 @@
+"""Forgetting a user on a shop that runs: what his tables say then, and what is told."""
+
+import json
+from functools import partial
+
+import pytest
+
+from tests.e2e.doors import HttpDoor
+from tests.e2e.guarded import CUSTOMER, REPLIES, GuardedShop
+from tests.e2e.kafka import Kafka
+from tests.e2e.people import Fresh
+from tests.e2e.scenes import cart, order, receive, received, status, stocks
+from tests.e2e.shop import Shop
+from tests.e2e.test_tools import Tool, run
+
+
+@pytest.fixture
+def tool(shop: Shop) -> Tool:
+    """Run a tool on this shop."""
+    return partial(run, shop)
+
+
+def newest(kafka: Kafka, topic: str, key: str) -> dict | None:
+    """Return what the last record of a row says; None if it says that there is none."""
+    *_, row = (record for record in kafka.seen[topic] if record.key == key.encode())
+    return row.value and json.loads(row.value)
+
+
+async def test_whoever_is_forgotten_has_no_cart_and_no_orders_any_more(
+    kafka: Kafka, http: HttpDoor, fresh: Fresh, tool: Tool
+):
+    user, (sku, _) = fresh.user(), fresh.product()
+    await receive(http, sku, 9)
+    await http.do("addToCart", user=user, sku=sku, count=1)
+    bought = (await http.do("purchase", user=user))["orderID"]
+    await http.do("orderPayed", "his-own-key", orderID=bought)
+    failed = await order(http, user, {sku: 100})
+    await http.do("addToCart", user=user, sku=sku, count=2)
+
+    code, told = await tool("forget", user, "--yes")
+
+    assert code == 0
+    assert told[0] == f"user {user}: a cart, 2 orders (1 failed, 1 paid)"
+    assert told[1] == "forgotten: the cart, 2 orders"
+    assert any(" cart.requests " in line and line.endswith("stays") for line in told)
+    assert any(" order.events " in line and line.endswith(" UTC") for line in told)
+    assert await cart(http, user) == {}
+    for number in (bought, failed):
+        for call in ("listOrder", "orderPayed", "cancelOrder"):
+            assert await http.refusal(call, orderID=number) == "unknown-order"
+    assert await stocks(http, sku) == {1: 8}
+    await kafka.caught_up()
+    assert newest(kafka, "checkout-carts-changelog", str(user)) is None
+    row = newest(kafka, "loms-orders-changelog", str(bought))
+    assert row["user"] == user % 4096
+    assert row["lines"] == {str(sku): 1}
+    assert "his-own-key" not in json.dumps(row)
+
+
+async def test_he_may_come_back_as_anybody_new(http: HttpDoor, fresh: Fresh, tool: Tool):
+    user, (sku, _) = fresh.user(), fresh.product()
+    await receive(http, sku, 9)
+    for count in (2, 1):
+        await http.do("addToCart", "a-key", user=user, sku=sku, count=count)
+        assert await cart(http, user) == {sku: count}
+        code, _ = await tool("forget", user, "--yes")
+        assert code == 0
+        assert await cart(http, user) == {}
+
+
+async def test_orders_that_are_not_over_stand_in_the_way_unless_they_may_be_cancelled(
+    http: HttpDoor, fresh: Fresh, tool: Tool
+):
+    user, sku = fresh.user(), await received(http, fresh, 5)
+    number = await order(http, user, {sku: 2})
+
+    code, told = await tool("forget", user, "--yes")
+    assert code == 1
+    assert f"forget: order {number} is awaiting payment" in told
+    assert "Nothing was done" in told[-1]
+    assert await status(http, number) == "awaiting payment"
+
+    code, told = await tool("forget", user, "--yes", "--cancel")
+    assert code == 0
+    assert told[1] == "forgotten: the cart, 1 orders"
+    assert await http.refusal("listOrder", orderID=number) == "unknown-order"
+    assert await stocks(http, sku) == {1: 5}
+
+
+async def test_nobody_else_is_forgotten(http: HttpDoor, fresh: Fresh, tool: Tool):
+    user, (sku, _) = fresh.user(), fresh.product()
+    neighbour = user + 4096  # of the same shard
+    await receive(http, sku, 9)
+    numbers = [await order(http, each, {sku: 1}) for each in (user, neighbour)]
+    await http.do("addToCart", user=neighbour, sku=sku, count=3)
+
+    assert (await tool("forget", user, "--yes", "--cancel"))[0] == 0
+
+    assert await http.refusal("listOrder", orderID=numbers[0]) == "unknown-order"
+    assert await status(http, numbers[1]) == "awaiting payment"
+    assert await cart(http, neighbour) == {sku: 3}
+
+
+async def test_whoever_never_was_is_forgotten_at_once(fresh: Fresh, tool: Tool):
+    code, told = await tool("forget", fresh.user(), "--yes")
+    assert code == 0
+    assert told[0].endswith(": no cart, 0 orders")
+
+
+async def test_a_customer_has_no_right_to_look(guarded: GuardedShop):
+    words = ("forget", 1, "--yes", "--replies", REPLIES)
+    code, told = await run(guarded, *words, **guarded.login(CUSTOMER))
+    assert code == 1
+    (line,) = told
+    assert line.endswith(
+        ": there are no topics checkout-carts-changelog, or no right to see them"
+    )
