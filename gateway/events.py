@@ -6,7 +6,7 @@ from datetime import timedelta
 from html import escape
 from typing import Any
 
-from gateway.hypertext import code, link, sheet, table
+from gateway.hypertext import code, link, prose, sheet, table
 from topics.describe import kept
 
 Document = dict[str, Any]
@@ -20,8 +20,9 @@ def events_page(document: Document) -> str:
     contents = " · ".join(link(f"#{name}", name) for name in channels)
     return sheet(
         "Topics and messages",
-        f"<p>{escape(document['info']['description'])}</p>",
-        f"<p>For programs: {link('asyncapi.json', 'asyncapi.json')}. {contents}</p>",
+        f"<p>{prose(document['info']['description'])}</p>",
+        f"<p>For programs: {link('asyncapi.json', 'asyncapi.json')}.</p>",
+        f"<p>{contents}</p>",
         *(_section(name, document) for name in channels),
     )
 
@@ -54,7 +55,7 @@ def _kept(channel: Document) -> str:
 def _message(message: Document, channel: str, document: Document) -> str:
     name, examples = message["name"], message.get("examples", ())
     parts = [
-        f"<summary>{code(name)} {escape(message['summary'])}</summary>",
+        f"<summary>{code(name)} {prose(message['summary'])}</summary>",
         _answers(name, channel, document),
         _fields("value", message["payload"], document),
         *(_example(one["payload"]) for one in examples),
@@ -67,7 +68,8 @@ def _answers(name: str, channel: str, document: Document) -> str:
     if "reply" not in operation or _last(operation["channel"]) != channel:
         return ""
     reply = operation["reply"]
-    names = " or ".join(code(_last(message)) for message in reply["messages"])
+    told = (document["components"]["messages"][_last(one)] for one in reply["messages"])
+    names = " or ".join(code(message["name"]) for message in told)
     return f"<p>Answered by {names}. {escape(reply['address']['description'])}</p>"
 
 

@@ -1,5 +1,6 @@
 """HTML as the gateway's pages are made of it: one style, and nothing from outside."""
 
+import re
 from collections.abc import Iterable
 from html import escape
 
@@ -8,7 +9,8 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto
        padding: 0 1rem; color: #222; background: #fff; }
 code, pre { font: 14px/1.4 ui-monospace, monospace; }
 pre { background: #f4f4f4; padding: .5rem .75rem; overflow-x: auto; }
-table { border-collapse: collapse; margin: .5rem 0 1rem; }
+table { border-collapse: collapse; margin: .5rem 0 1rem;
+        display: block; overflow-x: auto; }
 th, td { text-align: left; vertical-align: top; padding: .2rem 1rem .2rem 0;
          border-bottom: 1px solid #ddd; }
 h2 { margin-top: 2.5rem; }
@@ -32,6 +34,7 @@ _SHEET = """\
 </body>
 </html>
 """
+_TYPED = re.compile("`([^`]+)`")
 
 
 def sheet(title: str, *parts: str) -> str:
@@ -52,6 +55,11 @@ def _line(tag: str, cells: Iterable[str]) -> str:
 def code(text: object) -> str:
     """Return text as it is typed."""
     return f"<code>{escape(str(text))}</code>"
+
+
+def prose(text: str) -> str:
+    """Return text in which backticks stand around what is typed."""
+    return _TYPED.sub(r"<code>\1</code>", escape(text))
 
 
 def link(address: str, text: str) -> str:

@@ -21,7 +21,7 @@ Whatever fails is a problem document (RFC 9457) whose `code` tells programs why:
 lists its own, and any path may answer `not-found` or `method-not-allowed`.
 
 The examples are a visit to a shop that was just opened (`make run-all`): tried from top to
-bottom, each is answered as shown. The same calls go over Kafka: see `/events`.
+bottom, each is answered as shown. The same calls go over Kafka: see [/events](events).
 """
 
 _IDEMPOTENCY_KEY = {

@@ -58,16 +58,19 @@ def test_the_start_page_lists_every_call():
 
 def test_the_events_page_tells_of_every_topic_message_and_header():
     said = unescape(text("/events"))
+    plain = re.sub("</?code>", "`", said)
+    assert "plain JSON with its `type`;" in plain
     told = json.loads(PAGES["/asyncapi.json"].content)
     assert all(f'<h2 id="{topic.name}">' in said for topic in TOPICS)
     for message in told["components"]["messages"].values():
-        assert f"<code>{message['name']}</code> {message['summary']}" in said
+        assert f"`{message['name']}` {message['summary']}" in plain
     for name, schema in told["components"]["schemas"].items():
         if name.endswith("Headers"):
             assert all(f"<code>{field}</code>" in said for field in schema["properties"])
     for example in EXAMPLES.values():
         shown = json.dumps(example.asks.model_dump(mode="json"), ensure_ascii=False)
         assert f"<pre>{shown}</pre>" in said
+    assert "Answered by <code>stocks</code> or <code>refused</code>." in said
     assert "kept: 30 days" in said
 
 
