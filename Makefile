@@ -71,7 +71,7 @@ compose-test: ## bring docker-compose.yml up for real, with an engine of its own
 asyncapi: ready-to-test ## have the official parser read the AsyncAPI document (needs npm)
 	$(VENV) -m pytest -q -rs tests/contract/test_asyncapi.py
 
-clients: ready-to-test ## have curl, kcat, Spring and NestJS buy something, where they are
+clients: ready-to-test ## have curl, kcat, Spring, NestJS and Chromium try the shop, where they are
 	$(VENV) -m pytest -q -rs tests/clients
 
 check: ## what CI runs: format, lint, types, compose file, Dockerfile, and all tests

@@ -17,6 +17,14 @@ def need(*names: str) -> None:
         pytest.skip(f"not installed here: {', '.join(missing)}")
 
 
+def need_one(*names: str) -> str:
+    """Return where the first of these programs is; skip the test where there is none."""
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip(f"not installed here: any of {', '.join(names)}")
+    return found
+
+
 def run(*words: str | Path, within: float, here: Path | None = None) -> str:
     """Run a program to its end, so many seconds at most; return what it said.
 
