@@ -1,6 +1,7 @@
 """Reading logs on a running shop: up to offsets that were taken once, and no further."""
 
 import asyncio
+import heapq
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -78,6 +79,11 @@ class Logs:
         await self._consumer.stop()
         await self._admin.close()
 
+    async def names(self) -> list[str]:
+        """Return the names of all topics but Kafka's own."""
+        there = await self._admin.list_topics()
+        return sorted(name for name in there if not name.startswith("__"))
+
     async def partitions(self, topics: Iterable[Topic]) -> dict[Topic, int]:
         """Return how many partitions each topic has.
 
@@ -142,6 +148,16 @@ class Logs:
                 raise TimeoutError(f"nothing more comes of {sorted(left)}")
             left = {tp for tp in left if await self._consumer.position(tp) < spans[tp].end}
 
+    async def newest(self, topics: Iterable[Topic], most: int) -> list[ConsumerRecord]:
+        """Return so many records at most; the last one is the newest."""
+        spans = await self.spans(await self.partitions(topics))
+        # No more than so many of any partition can be among them.
+        ends = {tp: Span(max(s.begin, s.end - most), s.end) for tp, s in spans.items()}
+        found: list[ConsumerRecord] = []
+        async for _, records in self.read(ends):
+            found = heapq.nlargest(most, [*found, *records], key=_age)
+        return found[::-1]
+
     async def _committed(
         self, group: str, tps: list[TopicPartition]
     ) -> dict[TopicPartition, int]:
@@ -163,6 +179,10 @@ class Logs:
             *left, timeout_ms=_POLL_MS, max_records=_AT_ONCE
         )
         return fetched
+
+
+def _age(record: ConsumerRecord) -> tuple[int, str, int, int]:
+    return record.timestamp, record.topic, record.partition, record.offset
 
 
 async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:

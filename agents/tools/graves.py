@@ -1,6 +1,5 @@
 """Dead letters in Kafka: the newest ones, or those that are named."""
 
-import heapq
 from collections.abc import Iterable
 
 from aiokafka import TopicPartition
@@ -21,13 +20,7 @@ async def newest(logs: Logs, topics: Iterable[Topic], most: int) -> list[Summary
         topics: of dead letters.
         most: how many.
     """
-    spans = await logs.spans(await logs.partitions(topics))
-    # No more than so many of any partition can be among them.
-    ends = {tp: Span(max(s.begin, s.end - most), s.end) for tp, s in spans.items()}
-    found: list[Summary] = []
-    async for _, records in logs.read(ends):
-        found = heapq.nlargest(most, [*found, *map(summary, records)])
-    return sorted(found)
+    return [summary(record) for record in await logs.newest(topics, most)]
 
 
 async def named(logs: Logs, places: Iterable[Place]) -> list[ConsumerRecord]:

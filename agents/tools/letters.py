@@ -4,11 +4,11 @@ import argparse
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from aiokafka.structs import ConsumerRecord
 
+from agents.tools.legible import decoded, legible, moment
 from topics.catalog import DEAD_LETTERS
 from topics.topic import Topic
 
@@ -89,7 +89,7 @@ def table(summaries: list[Summary]) -> Iterator[str]:
     source_width = max((len(each.source) for each in summaries), default=0)
     for timestamp, where, source, reason in summaries:
         yield (
-            f"{where!s:<{width}}  {_time(timestamp)}"
+            f"{where!s:<{width}}  {moment(timestamp)}"
             f"  from {source:<{source_width}}  {reason}"
         )
 
@@ -98,37 +98,21 @@ def everything(record: ConsumerRecord) -> Iterator[str]:
     """Yield all that there is to a dead letter."""
     _, where, source, reason = summary(record)
     yield str(where)
-    yield f"  when     {_time(record.timestamp)}"
+    yield f"  when     {moment(record.timestamp)}"
     yield f"  from     {source}"
     yield f"  reason   {reason}"
-    yield f"  key      {_short(record.key)}"
+    yield f"  key      {legible(record.key)}"
     yield f"  headers  {len(record.headers)}"
     for name, value in record.headers:
-        yield f"    {name}: {_short(value)}"
+        yield f"    {name}: {legible(value)}"
     yield f"  value    {_what(record.value)}"
     yield from _long(record.value)
-
-
-def _time(milliseconds: int) -> str:
-    try:
-        when = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return f"{milliseconds} ms"
-    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _short(value: bytes | None) -> str:
-    """Write a key or a header's value: as text, if it is one."""
-    if value is None:
-        return "null"
-    text = _text(value)
-    return f"0x{value.hex()}" if text is None or not text.isprintable() else text
 
 
 def _what(value: bytes | None) -> str:
     if value is None:
         return "null"
-    text = _text(value)
+    text = decoded(value)
     kind = "hex" if text is None else "JSON" if _is_json(text) else "text"
     return f"{len(value)} bytes, {kind}"
 
@@ -136,19 +120,12 @@ def _what(value: bytes | None) -> str:
 def _long(value: bytes | None) -> Iterator[str]:
     if not value:
         return
-    text = _text(value)
+    text = decoded(value)
     if text is not None:
         yield from text.split("\n")
         return
     for begin in range(0, len(value), _HEX_BYTES):
         yield value[begin : begin + _HEX_BYTES].hex(" ")
-
-
-def _text(value: bytes) -> str | None:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return None
 
 
 def _is_json(text: str) -> bool:
