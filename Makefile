@@ -6,7 +6,7 @@ LOCAL := $(PYTHON) -m agents.local
 VENV := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help run-all demo audit ps scale logs down clean test chaos planted fuzz recovery bench growth \
+.PHONY: help run-all demo kafka-ui audit ps scale logs down clean test chaos planted fuzz recovery bench growth \
 	compose-test asyncapi clients check ready-to-test
 
 help: ## say what there is
@@ -17,6 +17,9 @@ run-all: ## start the whole shop, in containers or as processes; again is harmle
 
 demo: ## walk through the whole story against the running shop
 	@$(LOCAL) demo
+
+kafka-ui: ## show Kafka to a browser: topics, records, and a form to send some; Ctrl-C ends it
+	@$(LOCAL) ui
 
 audit: ## fold all logs anew and compare with what is kept: AUDIT="--questions 1000 --quiet"
 	@$(LOCAL) audit

@@ -4,6 +4,7 @@
     python -m agents dlq list|show|replay …     look at dead letters, send them again
     python -m agents stock load …               put goods into warehouses
     python -m agents forget USER …              erase a user, and say what remains
+    python -m agents ui …                       show Kafka to a browser
 
 Where they are comes from the environment (`KAFKA`, …). `--help` behind a tool tells more
 of it.
@@ -31,7 +32,7 @@ log = logging.getLogger("agents")
 T = TypeVar("T")
 
 SERVICES = ("checkout", "loms", "products", "notifications")
-TOOLS = ("dlq", "stock", "forget")
+TOOLS = ("dlq", "stock", "forget", "ui")
 
 
 def main() -> None:

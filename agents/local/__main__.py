@@ -1,4 +1,4 @@
-"""What `make` runs: python -m agents.local up|down|ps|scale|logs|clean|demo|audit.
+"""What `make` runs: python -m agents.local up|down|ps|scale|logs|clean|demo|ui|audit.
 
 Needs Python alone: it picks the way (containers where there is a Docker engine, else
 processes), makes the virtual environment where that way needs one, and hands over.
@@ -16,7 +16,7 @@ from agents.local.environment import PYTHON, ensure
 from agents.local.progress import complain, step
 from agents.local.shop import REPOSITORY, Shop, ShopError, from_environment
 
-COMMANDS = ("up", "down", "ps", "scale", "logs", "clean", "demo", "audit")
+COMMANDS = ("up", "down", "ps", "scale", "logs", "clean", "demo", "ui", "audit")
 
 
 def main() -> int:

@@ -65,12 +65,23 @@ def demo(directory: Path) -> None:
     asyncio.run(walk_through(running[0] if running else from_environment()))
 
 
+def ui(directory: Path) -> None:
+    """Show Kafka to a browser, until somebody ends it."""
+    asked = from_environment()
+    running = load(directory) or load(directory / "compose")
+    if running is None and not asked.kafka:
+        raise ShopError("the shop does not run: make run-all")
+    shop = running[0] if running else asked
+    words = [sys.executable, "-m", "agents", "ui", "--port", str(asked.kafka_ui_port)]
+    os.execve(words[0], words, {**os.environ, "KAFKA": shop.bootstrap})  # noqa: S606
+
+
 def audit(directory: Path) -> None:
     """Fold the logs anew and compare with all that was kept; exit as the audit does."""
     sys.exit(local_audit.audit(directory))
 
 
-_COMMANDS = (up, scale, down, clean, ps, logs, demo, audit)
+_COMMANDS = (up, scale, down, clean, ps, logs, demo, ui, audit)
 
 
 def main() -> int:

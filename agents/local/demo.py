@@ -141,7 +141,7 @@ async def _meet_the_edges(walk: Walk, user: int) -> None:
         " topic.\n  The shop finds its owner, and answers where everybody can see it.",
         {"type": "stocks", "sku": 1076963},
     )
-    tell("\nThat was all of it. Look around: make logs, and the topics above with kcat.")
+    tell("\nThat was all of it. Look around: make logs, make kafka-ui.")
 
 
 def _unknown() -> int:

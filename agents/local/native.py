@@ -205,4 +205,5 @@ The shop is open.
   Kafka           {shop.bootstrap}
   ProductService  {shop.product_service or stand_in}
   logs, state     {shop.directory}
-Try: make demo · make ps · make logs · make scale LOMS_WORKERS=2 · make down""")
+Try: make demo · make kafka-ui · make ps · make logs · make scale LOMS_WORKERS=2
+     make down""")

@@ -11,7 +11,6 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 MOST_WORKERS = 64
-_KAFKA_UI_PORT = 8088
 _FIRST_EPHEMERAL_PORT = 32768
 
 # The counts that `make scale` changes while everything else stays as it was.
@@ -41,6 +40,7 @@ class Shop:
         kafka: an existing cluster (`KAFKA`); empty, there is an embedded broker.
         kafka_port: the embedded broker's; its controller takes the next one.
         gateway_port: the first gateway's; the others take what follows.
+        kafka_ui_port: kept free for `make kafka-ui`.
         product_service: host:port (`PRODUCT_SERVICE`); empty, there is the stand-in.
         product_port: the stand-in's.
         metrics_port: the first worker's, for Prometheus; the others take what follows.
@@ -54,6 +54,7 @@ class Shop:
     kafka: str = ""
     kafka_port: int = 9092
     gateway_port: int = 8080
+    kafka_ui_port: int = 8088
     product_service: str = ""
     product_port: int = 8082
     metrics_port: int = 9180
@@ -79,7 +80,12 @@ class Shop:
     @property
     def gateway_ports(self) -> list[int]:
         """A port for each gateway."""
-        taken = {self.kafka_port, self.kafka_port + 1, self.product_port, _KAFKA_UI_PORT}
+        taken = {
+            self.kafka_port,
+            self.kafka_port + 1,
+            self.product_port,
+            self.kafka_ui_port,
+        }
         free = (port for port in count(self.gateway_port) if port not in taken)
         return [next(free) for _ in range(self.gateways)]
 
@@ -120,7 +126,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Shop:
     Raises:
         ShopError: a number is none, or out of range.
     """
-    ports = {name: name.upper() for name in ("kafka_port", "gateway_port", "product_port")}
+    names = ("kafka_port", "gateway_port", "kafka_ui_port", "product_port")
+    ports = {name: name.upper() for name in names}
     numbers = dict(_numbers(ports, environment, _FIRST_EPHEMERAL_PORT - 1))
     numbers |= _numbers({"partitions": "PARTITIONS"}, environment, 1024)
     last = _FIRST_EPHEMERAL_PORT - 2 * MOST_WORKERS - 3

@@ -2,9 +2,12 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
+from tests.clients.chromium import Chromium, chromium
 from tests.e2e.doors import HttpDoor
 from tests.e2e.kafka import Kafka
 from tests.e2e.people import Fresh
@@ -42,6 +45,12 @@ class Visit:
             "items": [{"sku": self.sku, "count": 2}],
         }
         assert await stocks(self.http, self.sku) == {1: 3}
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Chromium:
+    """A real one."""
+    return chromium(tmp_path)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -1,17 +1,7 @@
 """Chromium, as people use it: from the start page to a call in Swagger UI."""
 
-from pathlib import Path
-
-import pytest
-
-from tests.clients.chromium import Chromium, chromium
+from tests.clients.chromium import Chromium
 from tests.clients.conftest import Visit
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Chromium:
-    """A real one."""
-    return chromium(tmp_path)
 
 
 async def test_swagger_ui_makes_a_call(browser: Chromium, visit: Visit):

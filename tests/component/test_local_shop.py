@@ -34,6 +34,8 @@ def test_without_an_environment_there_is_one_of_each():
 def test_gateways_step_around_the_ports_of_others():
     shop = from_environment({"GATEWAYS": "8"})
     assert shop.gateway_ports == [8080, 8081, 8083, 8084, 8085, 8086, 8087, 8089]
+    moved = from_environment({"GATEWAYS": "3", "KAFKA_UI_PORT": "8081"})
+    assert moved.gateway_ports == [8080, 8083, 8084]
 
 
 def test_a_cluster_and_a_product_service_that_are_given_are_not_started():

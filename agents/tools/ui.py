@@ -1,0 +1,59 @@
+"""Show Kafka to a browser on this machine: the cluster of the environment (`KAFKA`).
+
+    python -m agents ui [--port PORT]
+
+Topics, their newest records with keys, headers and values, tables' changelogs included;
+and a form that sends a request by hand. Nothing is committed, no group is joined. Ctrl-C
+ends it.
+
+Exit code: 0 it was ended; 1 Kafka is not there, or the port is taken; 2 wrong usage.
+"""
+
+import argparse
+import asyncio
+import logging
+from collections.abc import Sequence
+from functools import partial
+
+from aiohttp import web
+
+from agents.audit.logs import Logs
+from agents.tools.exits import OK, CannotError, run, say
+from agents.tools.options import parser_of
+from agents.ui.app import application
+from topics.broker.launch import is_free
+from topics.cluster import Cluster
+
+_PORT = 8088
+
+
+def main(words: Sequence[str]) -> int:
+    """Do what the command line says; return the exit code."""
+    parser = parser_of("ui", __doc__)
+    parser.add_argument("--port", type=int, default=_PORT, help=f"of 127.0.0.1 ({_PORT})")
+    return run("ui", partial(_serve, parser.parse_args(words)))
+
+
+def _serve(asked: argparse.Namespace, cluster: Cluster) -> int:
+    if not is_free(asked.port):
+        raise CannotError(
+            f"port {asked.port} is taken by another program;"
+            " --port, or KAFKA_UI_PORT with make, chooses another one"
+        )
+    asyncio.run(_look(cluster))
+    logging.getLogger("aiohttp").setLevel(logging.ERROR)
+    where = f"Kafka at {cluster.kafka}: http://127.0.0.1:{asked.port} (Ctrl-C ends it)"
+    web.run_app(
+        application(cluster),
+        host="127.0.0.1",
+        port=asked.port,
+        print=lambda _: say(where),  # once it listens
+        access_log=None,
+    )
+    return OK
+
+
+async def _look(cluster: Cluster) -> None:
+    """Make sure that Kafka is there; raises whatever says why not."""
+    async with Logs(cluster):
+        pass

@@ -1,0 +1,14 @@
+"""The pages as a web application."""
+
+from aiohttp import web
+
+from agents.ui.guard import in_words, only_from_here
+from agents.ui.pages import Pages
+from topics.cluster import Cluster
+
+
+def application(cluster: Cluster) -> web.Application:
+    """Put the pages over a cluster behind their guard."""
+    app = web.Application(middlewares=[only_from_here, in_words])
+    app.add_routes(Pages(cluster).routes())
+    return app

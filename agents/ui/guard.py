@@ -1,0 +1,43 @@
+"""Who is served, and what becomes of errors."""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiokafka.errors import KafkaError
+
+from agents.audit.logs import CannotAuditError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_AT_HOME = ("127.0.0.1", "localhost")
+_SAFE = {
+    # Whatever is in a record, the browser runs none of it and asks nobody else for it.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline';"
+    " img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+
+
+@web.middleware
+async def only_from_here(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Serve a browser on this machine, and only for our own pages.
+
+    Any page in it could send a form to this port, or have a name of its own lead here.
+    """
+    host, origin = request.url.host, request.headers.get("Origin")
+    if host not in _AT_HOME or origin not in (None, str(request.url.origin())):
+        raise web.HTTPForbidden(text="this is for pages of 127.0.0.1 alone")
+    response = await handler(request)
+    response.headers.update(_SAFE)
+    return response
+
+
+@web.middleware
+async def in_words(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer in a line when a topic or Kafka itself is not there."""
+    try:
+        return await handler(request)
+    except CannotAuditError as missing:
+        raise web.HTTPNotFound(text=str(missing)) from missing
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise web.HTTPBadGateway(text=f"Kafka: {str(error) or repr(error)}") from error

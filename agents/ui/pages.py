@@ -1,0 +1,118 @@
+"""What the browser is shown: topics, one topic with its newest records, and a form."""
+
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+
+from aiohttp import web
+from aiokafka import AIOKafkaProducer
+from jinja2 import Environment, FileSystemLoader
+
+from agents.audit.logs import Logs
+from agents.ui.views import RecordView, TopicView, bodies, topic_of
+from topics.catalog import DEFAULT_REPLIES
+from topics.cluster import Cluster
+from topics.conversation import CORRELATION_ID, REPLY_TOPIC
+from topics.topic import Topic
+
+_MOST, _UTMOST = 100, 10_000
+
+
+class Pages:
+    """The pages over a cluster. Each look is a connection of its own: it sees what is now.
+
+    Args:
+        cluster: whose topics are shown.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        here = FileSystemLoader(Path(__file__).parent / "templates")
+        self._templates = Environment(loader=here, autoescape=True, trim_blocks=True)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Say which page is where."""
+        return [
+            web.get("/", self.topics),
+            web.get("/topics/{name}", self.topic),
+            web.post("/topics/{name}", self.produce),
+        ]
+
+    async def topics(self, _request: web.Request) -> web.Response:
+        """List the topics."""
+        async with Logs(self._cluster) as logs:
+            topics = [topic_of(name) for name in await logs.names()]
+            partitions = await logs.partitions(topics)
+            spans = await logs.spans(partitions)
+        offsets = dict.fromkeys(partitions, 0)
+        names = {topic.name: topic for topic in partitions}
+        for tp, span in spans.items():
+            offsets[names[tp.topic]] += span.end - span.begin
+        views = [TopicView(topic, n, offsets[topic]) for topic, n in partitions.items()]
+        return self._page("topics.html", views=views, kafka=self._cluster.kafka)
+
+    async def topic(self, request: web.Request) -> web.Response:
+        """Show the newest records of a topic, and the form where it takes requests."""
+        topic, said = topic_of(request.match_info["name"]), request.query
+        find, most, examples = said.get("find", ""), _most(said), bodies(topic)
+        async with Logs(self._cluster) as logs:
+            records = [RecordView.of(one) for one in await logs.newest([topic], most)]
+        return self._page(
+            "topic.html",
+            topic=topic,
+            records=[record for record in reversed(records) if record.tells(find)],
+            read=len(records),
+            find=find,
+            most=most,
+            bodies=examples,
+            body=examples.get(said.get("body", ""), ""),
+            correlation=f"{CORRELATION_ID}: ui-{secrets.token_hex(4)}",
+            sent=said,
+        )
+
+    async def produce(self, request: web.Request) -> web.Response:
+        """Send what is in the form, and say where it lies and where its reply will be."""
+        topic, form = _of_requests(request), await request.post()
+        said = {name: str(form.get(name, "")) for name in ("key", "headers", "value")}
+        headers = _headers(said["headers"])
+        async with AIOKafkaProducer(**self._cluster.client_options()) as producer:
+            sent = await producer.send_and_wait(
+                topic.name,
+                said["value"].encode(),
+                key=said["key"].encode() or None,
+                headers=[(name, value.encode()) for name, value in headers.items()],
+            )
+        told = {
+            "sent": f"{sent.partition}@{sent.offset}",
+            "replies": headers.get(REPLY_TOPIC, DEFAULT_REPLIES[topic].name),
+            "correlation": headers.get(CORRELATION_ID, ""),
+        }
+        raise web.HTTPSeeOther(request.rel_url.with_query(told))
+
+    def _page(self, template: str, **told: object) -> web.Response:
+        text = self._templates.get_template(template).render(**told)
+        return web.Response(text=text, content_type="text/html")
+
+
+def _of_requests(request: web.Request) -> Topic:
+    topic = topic_of(request.match_info["name"])
+    # A record by hand in a changelog or among replies would be a lie to whoever reads it.
+    if topic not in DEFAULT_REPLIES:
+        raise web.HTTPForbidden(text=f"{topic.name} takes no requests")
+    return topic
+
+
+def _headers(text: str) -> dict[str, str]:
+    """Read lines of `name: value`."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    pairs = [line.partition(":") for line in lines]
+    if wrong := [line for line, pair in zip(lines, pairs, strict=True) if not pair[1]]:
+        raise web.HTTPBadRequest(text=f"a header is name: value, and not {wrong[0]!r}")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _most(query: Mapping[str, str]) -> int:
+    text = query.get("most", str(_MOST))
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= _UTMOST):
+        raise web.HTTPBadRequest(text=f"so many records are from 1 to {_UTMOST}")
+    return int(text)

@@ -1,0 +1,32 @@
+"""Chromium at the Kafka UI: a call by hand, its reply, and a row of a table."""
+
+import json
+
+from aiohttp.test_utils import TestServer
+
+from agents.ui.app import application
+from tests.clients.chromium import Chromium
+from tests.clients.conftest import Visit
+from topics.cluster import Cluster
+
+
+async def test_a_call_is_made_by_hand_and_answered(browser: Chromium, visit: Visit):
+    sku = str(visit.sku)
+    async with TestServer(
+        application(Cluster(kafka=visit.brokers)), host="127.0.0.1"
+    ) as ui:
+        seen = await browser.play("kafka.mjs", str(ui.make_url("/")), sku)
+
+    # With no key it lies just anywhere; what is newer is the same, passed on to the owner.
+    *_, _, headers, value = seen["asked"]
+    assert json.loads(value) == {"type": "stocks", "sku": visit.sku}
+    *_, key, answered, value = seen["answered"]
+    assert key == sku
+    assert answered in headers
+    assert answered.startswith("kafka_correlationId: ui-")
+    there = await visit.http.do("stocks", sku=visit.sku)
+    assert json.loads(value) == {"type": "stocks", **there}
+    row = dict(zip(*seen["table"].values(), strict=True))[sku]
+    assert json.loads(row) == {"available": {"1": 5}, "reserved": {}}
+    assert seen["errors"] == []
+    assert browser.pictures() == ["reply", "sent", "table", "topics"]

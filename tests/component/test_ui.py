@@ -1,0 +1,211 @@
+"""Kafka in a browser: what the pages show of a real broker, and what they send to it."""
+
+import json
+import re
+import signal
+from collections.abc import AsyncIterator
+from html import unescape
+
+import aiohttp
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+
+from agents.audit.logs import Logs
+from agents.ui.app import application
+from agents.ui.views import bodies
+from tests.component.tools import begun, end, run
+from topics.broker.embedded import free_place
+from topics.catalog import CART_REQUESTS, CARTS, DEFAULT_REPLIES, STOCK_REQUESTS, TOPICS
+from topics.cluster import Cluster
+from topics.topic import Topic
+
+CALLS = [(topic, type_) for topic in DEFAULT_REPLIES for type_ in bodies(topic)]
+
+
+@pytest.fixture
+async def browser(cluster: Cluster) -> AsyncIterator[TestClient]:
+    """Somebody who looks at the pages."""
+    async with TestClient(TestServer(application(cluster), host="127.0.0.1")) as client:
+        yield client
+
+
+async def read(browser: TestClient, path: str) -> str:
+    """Open a page; return its HTML."""
+    async with browser.get(path) as response:
+        assert response.status == 200
+        assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+        return await response.text()
+
+
+async def rows(browser: TestClient, path: str) -> list[list[str]]:
+    """Open a page; return the texts in the cells of its table."""
+    lines = (await read(browser, path)).split("<tr>")[2:]
+    cells = [re.findall(r"<td.*?>(.*?)</td>", line, re.DOTALL) for line in lines]
+    return [[_text(cell) for cell in line] for line in cells]
+
+
+def _text(html: str) -> str:
+    return unescape(re.sub(r"<[^>]*>", "", html)).strip()
+
+
+async def put(cluster: Cluster, topic: Topic, value: bytes | None, **more) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=cluster.kafka) as producer:
+        await producer.send_and_wait(topic.name, value, **more)
+
+
+async def newest(cluster: Cluster, topic: Topic) -> ConsumerRecord:
+    async with Logs(cluster) as logs:
+        [record] = await logs.newest([topic], 1)
+    return record
+
+
+async def test_every_topic_is_listed_with_what_it_is_for(browser: TestClient):
+    shown = {
+        name: (partitions, doc) for name, partitions, _, doc in await rows(browser, "/")
+    }
+    for topic in TOPICS:
+        assert shown[topic.name] == (str(topic.partitions or 2), topic.doc)
+    assert not any(name.startswith("__") for name in shown)
+
+
+async def test_keys_headers_and_values_are_legible_the_newest_first(
+    browser: TestClient, cluster: Cluster
+):
+    row = {"lines": {str(sku): sku for sku in range(30)}, "note": "Теория & <script>"}
+    value = json.dumps(row, ensure_ascii=False).encode()
+    await put(cluster, CARTS, value, key=b"17", headers=[("version", b"1")])
+    await put(cluster, CARTS, None, key=b"17", headers=[("n", (1).to_bytes(4))])
+    gone, kept = (await rows(browser, f"/topics/{CARTS.name}"))[:2]
+    assert gone[2:] == ["17", "n: 0x00000001", "null: deleted"]
+    assert kept[2:4] == ["17", "version: 1"]
+    assert kept[4].endswith(json.dumps(row, ensure_ascii=False, indent=2))
+    assert "<script>" not in await read(browser, f"/topics/{CARTS.name}")
+
+
+async def test_what_is_looked_for_may_be_anywhere_in_a_record(
+    browser: TestClient, cluster: Cluster
+):
+    for key, name, value in (
+        (b"needle", "n", b"v"),
+        (b"k", "needle", b"v"),
+        (b"k", "n", b"v"),
+    ):
+        await put(cluster, CARTS, value, key=key, headers=[(name, b"1")])
+    assert len(await rows(browser, f"/topics/{CARTS.name}?find=needle&most=3")) == 2
+    assert len(await rows(browser, f"/topics/{CARTS.name}?most=1")) == 1
+
+
+@pytest.mark.parametrize(("topic", "type_"), CALLS)
+async def test_each_request_can_be_sent_by_hand(
+    browser: TestClient, cluster: Cluster, topic: Topic, type_: str
+):
+    path = f"/topics/{topic.name}"
+    page = await read(browser, f"{path}?body={type_}")
+    [value] = map(unescape, re.findall(r"<textarea name=\"value\".*?>(.*?)</text", page))
+    [headers] = re.findall(r"<textarea name=\"headers\".*?>(.*?)</text", page)
+    form = {"value": value, "headers": f"{headers}\r\n\r\na: b:c", "key": ""}
+    async with browser.post(path, data=form) as response:
+        assert response.status == 200
+        told = await response.text()
+    record = await newest(cluster, topic)
+    assert record.key is None
+    assert topic.decode(record.value)
+    assert json.loads(record.value)["type"] == type_
+    assert dict(record.headers)["a"] == b"b:c"
+    correlation = dict(record.headers)["kafka_correlationId"].decode()
+    reply = f"/topics/{DEFAULT_REPLIES[topic].name}?find={correlation}"
+    assert reply in told
+    assert f"<code>{record.partition}@{record.offset}</code>" in told
+
+
+async def test_a_key_and_a_reply_topic_may_be_given(browser: TestClient, cluster: Cluster):
+    form = {"value": "no JSON", "headers": "kafka_replyTopic: my.replies", "key": "17"}
+    async with browser.post(f"/topics/{CART_REQUESTS.name}", data=form) as response:
+        assert 'href="/topics/my.replies?find="' in await response.text()
+    record = await newest(cluster, CART_REQUESTS)
+    assert (record.key, record.value) == (b"17", b"no JSON")
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "why"),
+    [
+        ("/topics/nowhere", 404, "there are no topics nowhere"),
+        ("/topics/cart.dlq?most=0", 400, "from 1 to 10000"),
+        ("/topics/cart.dlq?most=x", 400, "from 1 to 10000"),
+    ],
+)
+async def test_what_can_not_be_shown_is_told_in_words(
+    browser: TestClient, path: str, status: int, why: str
+):
+    async with browser.get(path) as response:
+        assert response.status == status
+        assert why in await response.text()
+
+
+@pytest.mark.parametrize("topic", [t for t in TOPICS if t not in DEFAULT_REPLIES])
+async def test_nothing_is_sent_to_topics_that_take_no_requests(
+    browser: TestClient, topic: Topic
+):
+    async with browser.post(f"/topics/{topic.name}", data={"value": "{}"}) as response:
+        assert response.status == 403
+    assert 'method="post"' not in await read(browser, f"/topics/{topic.name}")
+
+
+async def test_a_header_without_a_colon_is_refused(browser: TestClient):
+    form = {"value": "{}", "headers": "what"}
+    async with browser.post(f"/topics/{STOCK_REQUESTS.name}", data=form) as response:
+        assert response.status == 400
+        assert await response.text() == "a header is name: value, and not 'what'"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "elsewhere.example"},
+        {"Origin": "http://elsewhere.example"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "null"},
+    ],
+)
+async def test_pages_of_others_can_send_nothing(browser: TestClient, headers: dict):
+    path = f"/topics/{STOCK_REQUESTS.name}"
+    async with browser.post(path, data={"value": "{}"}, headers=headers) as response:
+        assert response.status == 403
+
+
+async def test_the_page_of_our_own_can(browser: TestClient):
+    origin = str(browser.make_url("/").origin())
+    form, headers = {"value": "{}"}, {"Origin": origin}
+    path = f"/topics/{STOCK_REQUESTS.name}"
+    async with browser.post(path, data=form, headers=headers) as response:
+        assert response.status == 200
+
+
+async def test_without_kafka_it_ends_at_once_and_says_so(tmp_path):
+    nowhere = Cluster(kafka=f"127.0.0.1:{free_place(tmp_path).port}")
+    port = str(free_place(tmp_path).port)
+    code, out, err = await run(nowhere, "ui", "--port", port)
+    assert (code, out) == (1, b"")
+    assert err.startswith(f"ui: Kafka at {nowhere.kafka}: ")
+    assert err.count("\n") == 1
+
+
+async def test_a_port_that_is_taken_is_named(cluster: Cluster):
+    _, _, port = cluster.kafka.rpartition(":")
+    code, _, err = await run(cluster, "ui", "--port", port)
+    assert code == 1
+    assert err.startswith(f"ui: port {port} is taken by another program;")
+
+
+async def test_it_serves_until_it_is_interrupted(cluster: Cluster, tmp_path):
+    port = free_place(tmp_path).port
+    async with begun(cluster, "ui", "--port", str(port)) as process:
+        assert f"http://127.0.0.1:{port}".encode() in await process.stdout.readline()
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://localhost:{port}/") as response,
+        ):
+            assert response.status == 200
+        process.send_signal(signal.SIGINT)
+        assert (await end(process))[::2] == (0, "")
