@@ -90,13 +90,14 @@ class Logs:
         Raises:
             CannotAuditError: one is missing.
         """
-        there = await self._admin.describe_topics([topic.name for topic in topics])
+        wanted = {topic.name: topic for topic in topics}
+        there = await self._admin.describe_topics([*wanted])
         found = {topic["topic"]: len(topic["partitions"]) for topic in there}
-        if missing := [topic.name for topic in topics if not found.get(topic.name)]:
+        if missing := [name for name in wanted if not found.get(name)]:
             raise CannotAuditError(
                 f"there are no topics {', '.join(missing)}, or no right to see them"
             )
-        return {topic: found[topic.name] for topic in topics}
+        return {topic: found[name] for name, topic in wanted.items()}
 
     async def committed(self, groups: Mapping[Topic, str]) -> dict[TopicPartition, int]:
         """Return up to where the readers of topics are done with them."""

@@ -1,5 +1,6 @@
 """What the browser is shown: topics, one topic with its newest records, and a form."""
 
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from topics.conversation import CORRELATION_ID, REPLY_TOPIC
 from topics.topic import Topic
 
 _MOST, _UTMOST = 100, 10_000
+_NUMBER = re.compile("[0-9]{1,5}")
 
 
 class Pages:
@@ -113,6 +115,6 @@ def _headers(text: str) -> dict[str, str]:
 
 def _most(query: Mapping[str, str]) -> int:
     text = query.get("most", str(_MOST))
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= _UTMOST):
+    if not (_NUMBER.fullmatch(text) and 0 < int(text) <= _UTMOST):
         raise web.HTTPBadRequest(text=f"so many records are from 1 to {_UTMOST}")
     return int(text)
