@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.problems import Problem, Trouble
 from gateway.routes import Route
-from schemas.contract import Code, Contract
+from schemas.contract import MAX_LINES, Code, Contract
 
 MAX_BODY_BYTES = 2**20
 
@@ -20,6 +20,8 @@ _REASONS = {
     "missing": "is missing",
     "extra_forbidden": "is not a field of this call",
     "model_type": "must be a JSON object",
+    "too_short": "must not be empty",
+    "too_long": f"must not be longer than {MAX_LINES}",
 }
 
 
@@ -103,7 +105,10 @@ def parse(route: Route, body: bytes) -> Contract:
 def _explain(wrong: ValidationError) -> str:
     if wrong.error_count() > _MAX_LISTED:  # listing them would keep everybody waiting
         return f"{wrong.error_count()} fields are wrong"
-    errors = wrong.errors(include_url=False, include_context=False, include_input=False)
+    found = wrong.errors(include_url=False, include_context=False, include_input=False)
+    # Of a list that is read up to its first wrong line, pydantic says that it is too short.
+    cut = {error["loc"][:1] for error in found if len(error["loc"]) > 1}
+    errors = [e for e in found if e["type"] != "too_short" or e["loc"] not in cut]
     reasons = [_reason(error) for error in errors[:_MAX_NAMED]]
     if len(errors) > _MAX_NAMED:
         reasons.append(f"and {len(errors) - _MAX_NAMED} more")

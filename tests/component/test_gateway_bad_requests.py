@@ -91,6 +91,24 @@ WRONG_FIELDS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("items", "told"),
+    [
+        ([{"sku": 1, "count": "x"}], "items.0.count: input should be a valid integer"),
+        ([], "items must not be empty"),
+        (
+            [{"sku": s, "count": 1} for s in range(1001)],
+            "items must not be longer than 1000",
+        ),
+    ],
+)
+async def test_of_lines_nothing_is_told_but_what_is_wrong(
+    untouched: Door, items: list, told: str
+):
+    answer = await untouched.post("/createOrder", {"user": 1, "items": items})
+    assert answer.json["detail"] == told
+
+
 @pytest.mark.parametrize("value", NOT_AN_INTEGER, ids=lambda value: value.decode()[:20])
 async def test_what_is_not_an_integer_is_refused_by_name(untouched: Door, value: bytes):
     answer = await untouched.post("/stocks", b'{"sku": ' + value + b"}")
