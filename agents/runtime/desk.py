@@ -11,6 +11,7 @@ from agents.runtime.inbox import (
     receive,
 )
 from agents.runtime.outbox import Said
+from agents.worker.metrics import DEAD_LETTERS
 from agents.worker.press import partition_of
 from schemas.contract import Code, Refused
 from topics.catalog import DEFAULT_REPLIES
@@ -28,6 +29,7 @@ class Desk:
     def __init__(self, topic: Topic, partitions: int) -> None:
         self._topic = topic
         self._partitions = partitions
+        DEAD_LETTERS.labels(topic.name)  # a zero, or Prometheus would miss the first one
 
     def take(self, record: ConsumerRecord, said: Said) -> Received | None:
         """Read a record.

@@ -42,8 +42,13 @@ class Belongings:
         """Say it in a line."""
         statuses = Counter(str(order.status) for order in self.orders)
         told = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()))
-        orders = f"{len(self.orders)} orders{f' ({told})' if told else ''}"
-        return f"{'a cart' if self.cart else 'no cart'}, {orders}"
+        cart = "a cart" if self.cart else "no cart"
+        return f"{cart}, {orders(len(self.orders))}{f' ({told})' if told else ''}"
+
+
+def orders(count: int) -> str:
+    """Say how many orders."""
+    return "1 order" if count == 1 else f"{count} orders"
 
 
 async def belongings(logs: Logs, user: int) -> Belongings:
@@ -52,10 +57,10 @@ async def belongings(logs: Logs, user: int) -> Belongings:
     carts = await _newest(logs, CARTS, user, lambda row: row.key == key)
     shard = user % SHARDS
     rows = await _newest(logs, ORDERS, shard, lambda row: his in (row.value or b""))
-    orders = [_ORDER.validate_json(row.value) for row in rows if row.value]
+    known = [_ORDER.validate_json(row.value) for row in rows if row.value]
     return Belongings(
         cart=any(row.value for row in carts),
-        orders=[o for o in orders if o.user == user and not o.forgotten],
+        orders=[o for o in known if o.user == user and not o.forgotten],
     )
 
 

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from agents.audit.logs import Logs
 from agents.loms.order import OPEN
-from agents.tools.belongings import Belongings, belongings
+from agents.tools.belongings import Belongings, belongings, orders
 from agents.tools.caller import Caller
 from agents.tools.exits import FAILED, OK, MisusedError, ask, complain, run, say
 from agents.tools.forgetting import Forgetting
@@ -33,6 +33,7 @@ from topics.catalog import TOPICS
 from topics.cluster import Cluster
 
 _ELSEWHERE = """\
+What was asked stays as long as REQUEST_RETENTION_HOURS says (python -m topics create).
 Elsewhere: mails and webhooks that were sent, logs and traces, the list of NOTIFY_OPT_OUT,
 topics of clients' own, and the bare number in files of workers until they are built anew.
 A partition that nobody writes to any more is not compacted."""
@@ -75,7 +76,7 @@ async def _run(asked: argparse.Namespace, cluster: Cluster) -> int:
                 complain(f"forget: {line}")
             complain("forget: not all is forgotten; run it again")
             return FAILED
-    say(f"forgotten: the cart, {len(forgetting.orders)} orders")
+    say(f"forgotten: the cart, {orders(len(forgetting.orders))}")
     say("What remains in Kafka, and until when at the latest:")
     for line in _remains(await settings_of(cluster, TOPICS)):
         say(line)

@@ -82,7 +82,7 @@ async def test_orders_that_are_not_over_stand_in_the_way_unless_they_may_be_canc
 
     code, told = await tool("forget", user, "--yes", "--cancel")
     assert code == 0
-    assert told[1] == "forgotten: the cart, 1 orders"
+    assert told[1] == "forgotten: the cart, 1 order"
     assert await http.refusal("listOrder", orderID=number) == "unknown-order"
     assert await stocks(http, sku) == {1: 5}
 
