@@ -1,4 +1,4 @@
-"""How cost grows: with load, lines, workers, gateways, partitions, and what lies there.
+"""How cost grows: with load, lines, workers, gateways, partitions, telemetry, and state.
 
     python -m tests.bench.growth [PART ...] [--seconds 5] [--plots DIR]
 
@@ -11,16 +11,18 @@ import itertools
 import json
 import math
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
+from agents.local.processes import Process
 from tests.bench import stories
+from tests.bench.collector import endpoint
 from tests.bench.crowd import Timing, crowd
 from tests.bench.curves import PLOTS, draw
 from tests.bench.deadlines import lateness
@@ -69,24 +71,26 @@ class Street:
             client.close()
 
 
+class Whole(Shop):
+    """All its processes run from the start."""
+
+    later = ()
+
+
 @asynccontextmanager
-async def street(seconds: float, **different: Any) -> AsyncIterator[Street]:
+async def street(
+    seconds: float, kind: Callable[..., Shop] = Whole, **different: Any
+) -> AsyncIterator[Street]:
     """A shop that is well stocked, and different from the smallest one in some counts."""
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         counts = {"gateways": 1, "loms_workers": 1, "checkout_workers": 1} | different
-        shop = _Whole(Path(directory) / "shop", **counts)
+        shop = kind(Path(directory) / "shop", **counts)
         await stack.enter_async_context(shop.opened())
         customers = Street(shop, shop.local.gateway_ports, seconds)
         async with customers.clients(CLIENTS) as clients:
             await stories.stock_up(clients)
         yield customers
-
-
-class _Whole(Shop):
-    """All its processes run from the start."""
-
-    later = ()
 
 
 async def load(seconds: float) -> list[Point]:
@@ -127,8 +131,36 @@ async def partitions(seconds: float) -> list[Point]:
     return [{"partitions": n, **await _stories(seconds, partitions=n)} for n in (1, 8, 64)]
 
 
-async def _stories(seconds: float, **different: Any) -> Point:
-    async with street(seconds, **different) as customers:
+async def telemetry(seconds: float) -> list[Point]:
+    """Full stories of which nothing is told, of which each trace is, and one of 100."""
+    async with endpoint() as collector:
+        sampled = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio"}
+        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector}
+        few = told | sampled | {"OTEL_TRACES_SAMPLER_ARG": "0.01"}
+        return [
+            {"traces": name, **await _stories(seconds, partial(_Told, environment))}
+            for name, environment in (("none", {}), ("all", told), ("1 %", few))
+        ]
+
+
+class _Told(Whole):
+    """A shop whose processes have something more in their environment."""
+
+    def __init__(
+        self, environment: Mapping[str, str], directory: Path, **counts: Any
+    ) -> None:
+        self._told = dict(environment)
+        super().__init__(directory, **counts)
+
+    def adapted(self, what: Process) -> Process:
+        adapted = super().adapted(what)
+        return replace(adapted, environment=adapted.environment | self._told)
+
+
+async def _stories(
+    seconds: float, kind: Callable[..., Shop] = Whole, **different: Any
+) -> Point:
+    async with street(seconds, kind, **different) as customers:
         return asdict(await customers.run(stories.full_story))
 
 
@@ -183,6 +215,7 @@ PARTS: dict[str, Callable[[float], Awaitable[list[Point]]]] = {
     "workers": workers,
     "gateways": gateways,
     "partitions": partitions,
+    "telemetry": telemetry,
     "state": state,
     "weight": weight,
     "deadlines": deadlines,
