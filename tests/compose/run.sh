@@ -91,6 +91,22 @@ make_kafka() {
   pack kafka
 }
 
+# Debian's Prometheus, placed as the image of its makers has it.
+make_prometheus() {
+  base prometheus prometheus,wget
+  mkdir -p "$WORK/root-prometheus/prometheus"
+  chroot "$WORK/root-prometheus" chown nobody /prometheus
+  pack prometheus
+}
+
+asked_of_prometheus() { # is everything that there is found, and up?
+  local up; up=$(inside curl -sfG http://127.0.0.1:9090/api/v1/query \
+    --data-urlencode 'query=count by (service) (up == 1)') || return
+  for service in gateway gateway-2 checkout loms products notifications; do
+    [[ $up == *"\"service\":\"$service\""* ]] || return
+  done
+}
+
 load() { docker import "${@:3}" - "$2" <"$CACHE/$1.tar" >/dev/null; }
 
 mkdir -p "$CACHE"
@@ -99,9 +115,13 @@ start_engine
 say "the engine runs"
 [ -s "$CACHE/python.tar" ] || make_python
 [ -s "$CACHE/kafka.tar" ] || make_kafka
+[ -s "$CACHE/prometheus.tar" ] || make_prometheus
 load python python:3.11-slim -c 'CMD ["python3"]'
 load kafka apache/kafka:4.4.0 -c 'USER appuser' -c 'VOLUME ["/var/lib/kafka/data"]' \
   -c 'CMD ["/etc/kafka/docker/run"]'
+load prometheus prom/prometheus:v3.5.0 -c 'USER nobody' -c 'VOLUME ["/prometheus"]' \
+  -c 'ENTRYPOINT ["prometheus", "--config.file=/etc/prometheus/prometheus.yml"]' \
+  -c 'CMD ["--storage.tsdb.path=/prometheus"]'
 say "base images are there"
 
 # A copy of what is tracked, with the packages that the image needs.
@@ -124,6 +144,10 @@ say "the story was told"
 inside make -s scale LOMS_WORKERS=2 GATEWAYS=2
 inside curl -sf http://127.0.0.1:8081/readyz >/dev/null
 say "there are two of loms and two gateways"
+inside docker compose --profile obs up -d --wait prometheus >/dev/null 2>&1
+for _ in $(seq 60); do asked_of_prometheus && break; sleep 0.5; done
+asked_of_prometheus
+say "Prometheus has found all of them"
 kill -9 "$(inside make -s ps | awk '$1 == "kafka" {print $2}')"
 inside make -s run-all >/dev/null
 inside make -s demo >"$WORK/demo.log"
