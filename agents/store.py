@@ -9,18 +9,20 @@ A row that is no more leaves its version behind, or a frozen worker's last words
 would count.
 
 The local files are never trusted beyond the changelog (R5): they are used only if the last
-worker marked them as complete when it stopped, if they are still the same, and if they are
-of the same Kafka cluster; else they are thrown away and rebuilt.
+worker marked them as complete when it stopped, if that is not long ago, if they are still
+the same, and of the same Kafka cluster; else they are thrown away and rebuilt.
 """
 
 import json
 import shutil
+import time
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rocksdict import (
     BlockBasedOptions,
@@ -31,7 +33,11 @@ from rocksdict import (
     WriteOptions,
 )
 
-MARKER = "complete.json"
+MARKER = "at-rest.json"
+_TRUSTED = timedelta(hours=12)
+"""For a day a changelog says of a row that it is no more (delete.retention.ms), and then
+nothing: older files would have it for ever."""
+
 _PARTITION_BYTES = 4
 _VERSION_BYTES = 8
 _MEMTABLE_BYTES = 4 << 20
@@ -150,7 +156,12 @@ class Store:
             partition: [progress.version, progress.next_offset]
             for partition, progress in self.progress.items()
         }
-        complete = {"cluster": self._cluster, "ends": ends, "files": _files(self._rows)}
+        complete = {
+            "cluster": self._cluster,
+            "at": time.time(),
+            "ends": ends,
+            "files": _files(self._rows),
+        }
         (self._path / MARKER).write_text(json.dumps(complete))
 
     def _open(self) -> Rdict:
@@ -202,15 +213,17 @@ def _files(directory: Path) -> dict[str, list[int]]:
 
 
 def _require_same(
-    complete: Mapping[str, object], cluster: str, files: Mapping[str, list[int]]
+    complete: Mapping[str, Any], cluster: str, files: Mapping[str, list[int]]
 ) -> None:
     """Check that files are those that were marked as complete.
 
     Raises:
-        ValueError: they are not, or they are rows of another cluster.
+        ValueError: they are not, too old, or rows of another cluster.
     """
     if complete["cluster"] != cluster or complete["files"] != files:
         raise ValueError("not what was left here")
+    if not 0 <= time.time() - complete["at"] <= _TRUSTED.total_seconds():
+        raise ValueError("left here too long ago")
 
 
 def _stored_key(partition: int, key: bytes) -> bytes:

@@ -34,12 +34,14 @@ _SETTINGS: dict[Kind, dict[str, str]] = {
     # fit in here together with its reason.
     Kind.DEAD_LETTERS: {"max.message.bytes": str(2 * 2**20)},
     # No compaction within an hour: longer than a frozen worker can sleep (design: R4).
-    # But within a day: what is erased is then gone.
+    # But within a day more: what is erased is then gone, and a day after that also the
+    # record which says so (the local rows lean on it: agents/store.py).
     Kind.CHANGELOG: {
         "cleanup.policy": "compact",
         "segment.bytes": str(16 * 2**20),
         "min.compaction.lag.ms": str(3_600_000),
         "max.compaction.lag.ms": str(86_400_000),
+        "delete.retention.ms": str(86_400_000),
         "min.cleanable.dirty.ratio": "0.2",
     },
 }

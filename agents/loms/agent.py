@@ -7,12 +7,12 @@ from itertools import islice
 
 from agents.aggregate import Aggregate, one_row
 from agents.loms import metrics, order, saga, stock
-from agents.loms.deadlines import Deadlines
+from agents.loms.deadlines import Deadlines, awaiting_since
 from agents.loms.order import Order
 from agents.runtime.outbox import Letter, Outbox
 from agents.service import Service
 from agents.worker.settings import WorkerSettings
-from schemas.order import OrderRequest, Status
+from schemas.order import OrderRequest
 from schemas.stock import StockRequest
 from topics.catalog import ORDER_REQUESTS, ORDERS, STOCK, STOCK_REQUESTS
 
@@ -42,9 +42,6 @@ GOODS: Aggregate[stock.Goods, StockRequest, stock.Moved] = Aggregate(
     evolve=stock.evolve,
     follow_up=stock.follow_up,
 )
-
-_STATUS = b'"status":"'
-_AWAITING = f'{Status.AWAITING_PAYMENT}"'.encode()
 
 
 class Loms:
@@ -76,10 +73,8 @@ class Loms:
             for number, (key, value) in enumerate(store.rows(partition)):
                 if not number % ROWS_AT_ONCE:
                     await asyncio.sleep(0)  # a million rows take seconds
-                # Only the last step counts, and only few rows are worth parsing.
-                if value.startswith(_AWAITING, value.rfind(_STATUS) + len(_STATUS)):
-                    row: Order = ORDER.adapters[0].validate_json(value)
-                    self._deadlines.watch(partition, key.decode(), row)
+                if since := awaiting_since(value):
+                    self._deadlines.expect(partition, key.decode(), since)
 
     def _find(self, partition: int, key: str) -> Order | None:
         value = self._orders.store.get(partition, key.encode())

@@ -20,6 +20,22 @@ ASK_AGAIN = timedelta(seconds=1)
 
 Find = Callable[[int, str], Order | None]
 
+_STATUS, _AT = b'"status":"', b'"at":"'
+_AWAITING = f'{Status.AWAITING_PAYMENT}"'.encode()
+
+
+def awaiting_since(row: bytes) -> datetime | None:
+    """Return since when an order awaits payment; None if it does not.
+
+    It is told by the last step in the row's JSON. To parse a million rows for its sake
+    would be a quarter of a recovery.
+    """
+    last = row.rfind(_STATUS) + len(_STATUS)
+    if not row.startswith(_AWAITING, last):
+        return None
+    begin = row.index(_AT, last) + len(_AT)
+    return datetime.fromisoformat(row[begin : row.index(b'"', begin)].decode())
+
 
 @dataclass
 class Deadlines:
@@ -39,8 +55,12 @@ class Deadlines:
     def watch(self, partition: int, key: str, order: Order) -> None:
         """Take an order in, if it awaits payment."""
         if order.status is Status.AWAITING_PAYMENT:
-            deadline = (order.since + self.time_to_pay).timestamp()
-            heappush(self._due[partition], (deadline, key))
+            self.expect(partition, key, order.since)
+
+    def expect(self, partition: int, key: str, since: datetime) -> None:
+        """Take in an order that awaits payment since then."""
+        deadline = (since + self.time_to_pay).timestamp()
+        heappush(self._due[partition], (deadline, key))
 
     def forget_all(self) -> None:
         """Begin anew: the partitions have changed."""

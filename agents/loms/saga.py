@@ -114,8 +114,11 @@ def _facts(order: Order, cause: Cause, *statuses: Status) -> Iterator[Contract]:
 
 
 def _placed(order: Order, cause: Cause) -> Contract:
-    """The reply to createOrder; that to a purchase goes by way of the cart."""
-    if cause.purchase is not None:
+    """The reply to createOrder; that to a purchase goes by way of the cart.
+
+    Whose cart it was a forgotten order does not know: that of its shard is another's.
+    """
+    if cause.purchase is not None and not order.forgotten:
         return _to_cart(order.user, cause, order)
     return OrderPlaced(order_id=order.order_id)
 

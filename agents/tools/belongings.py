@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from agents.audit.logs import Logs
 from agents.loms.order import Order
 from agents.store import Row
+from agents.tools.exits import CannotError
 from agents.worker.press import partition_of
 from agents.worker.recovery import row_of
 from schemas.contract import SHARDS
@@ -52,16 +53,28 @@ def orders(count: int) -> str:
 
 
 async def belongings(logs: Logs, user: int) -> Belongings:
-    """Look for what there is of a user now."""
+    """Look for what there is of a user now.
+
+    Raises:
+        CannotError: an order of his can't be read.
+    """
     key, his = str(user).encode(), f'"user":{user},'.encode()
     carts = await _newest(logs, CARTS, user, lambda row: row.key == key)
     shard = user % SHARDS
     rows = await _newest(logs, ORDERS, shard, lambda row: his in (row.value or b""))
-    known = [_ORDER.validate_json(row.value) for row in rows if row.value]
+    known = [_read(row.key, row.value) for row in rows if row.value]
     return Belongings(
         cart=any(row.value for row in carts),
         orders=[o for o in known if o.user == user and not o.forgotten],
     )
+
+
+def _read(key: bytes, row: bytes) -> Order:
+    try:
+        return _ORDER.validate_json(row)
+    except ValidationError:
+        name = key.decode(errors="backslashreplace")
+        raise CannotError(f"{ORDERS.name}: the row {name} can't be read") from None
 
 
 async def _newest(

@@ -68,7 +68,7 @@ def _show(asked: argparse.Namespace, cluster: Cluster) -> int:
 
 
 def _replay(asked: argparse.Namespace, cluster: Cluster) -> int:
-    if not asked.yes and not sys.stdin.isatty():
+    if not asked.yes and not (sys.stdin and sys.stdin.isatty()):
         raise MisusedError("replay: nobody can be asked here whether he is sure: --yes")
     letters = asyncio.run(_read(asked, cluster))
     for line in table([summary(letter) for letter in letters]):

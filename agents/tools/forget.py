@@ -23,7 +23,16 @@ from agents.audit.logs import Logs
 from agents.loms.order import OPEN
 from agents.tools.belongings import Belongings, belongings, orders
 from agents.tools.caller import Caller
-from agents.tools.exits import FAILED, OK, MisusedError, ask, complain, run, say
+from agents.tools.exits import (
+    FAILED,
+    OK,
+    CannotError,
+    MisusedError,
+    ask,
+    complain,
+    run,
+    say,
+)
 from agents.tools.forgetting import Forgetting
 from agents.tools.options import add_caller, parser_of
 from agents.tools.remains import Settings, remainders
@@ -46,7 +55,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def _forget(asked: argparse.Namespace, cluster: Cluster) -> int:
-    if not asked.yes and not sys.stdin.isatty():
+    if not asked.yes and not (sys.stdin and sys.stdin.isatty()):
         raise MisusedError("nobody can be asked here whether he is sure: --yes")
     there = asyncio.run(_look(asked, cluster))
     say(f"user {asked.user}: {there}")
@@ -68,9 +77,13 @@ async def _look(asked: argparse.Namespace, cluster: Cluster) -> Belongings:
 
 
 async def _run(asked: argparse.Namespace, cluster: Cluster) -> int:
+    settings = await settings_of(cluster, TOPICS)
+    if missing := {topic.name for topic in TOPICS} - settings.keys():
+        names = ", ".join(sorted(missing))
+        raise CannotError(f"there are no topics {names}, or no right to see them")
     patience = timedelta(seconds=asked.patience)
     async with Logs(cluster) as logs, Caller(cluster, asked.replies) as caller:
-        forgetting = Forgetting(caller, logs, asked.user, patience)
+        forgetting = Forgetting(caller, logs, asked.user, patience, cancel=asked.cancel)
         if not await forgetting.run():
             for line in forgetting.left:
                 complain(f"forget: {line}")
@@ -78,7 +91,7 @@ async def _run(asked: argparse.Namespace, cluster: Cluster) -> int:
             return FAILED
     say(f"forgotten: the cart, {orders(len(forgetting.orders))}")
     say("What remains in Kafka, and until when at the latest:")
-    for line in _remains(await settings_of(cluster, TOPICS)):
+    for line in _remains(settings):
         say(line)
     return OK
 

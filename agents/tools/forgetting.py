@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
 
@@ -11,13 +12,16 @@ from agents.runtime.outbox import Letter
 from agents.tools.belongings import belongings
 from agents.tools.caller import Caller
 from agents.tools.exits import CannotError
+from agents.tools.reading import LOOK_SECONDS, until_read
 from agents.tools.replies import No, refusal
 from schemas.cart import ForgetCart
-from schemas.contract import Contract
-from schemas.order import CancelOrder, ForgetOrder
-from topics.catalog import HOME
+from schemas.contract import SHARDS, Code, Contract
+from schemas.order import CancelOrder, ForgetOrder, ListOrder
+from topics.catalog import HOME, ORDER_REQUESTS
+from topics.topic import Topic
 
-_PAUSE_SECONDS = 0.2
+_PASSING = (Code.WRONG_STATUS, Code.UNAVAILABLE, Code.UNKNOWN_ORDER)
+"""Refusals that may not be repeated: something is still under way."""
 
 
 class Forgetting:
@@ -28,22 +32,26 @@ class Forgetting:
         logs: tell what there is of him.
         user: who is to be forgotten.
         patience: how long a reply, or what is under way, is waited for.
+        cancel: whether orders that are not over may be cancelled.
 
     Attributes:
         orders: numbers of those that are nobody's now.
         left: what was refused at last, a line each.
     """
 
-    def __init__(self, caller: Caller, logs: Logs, user: int, patience: timedelta) -> None:
+    def __init__(
+        self, caller: Caller, logs: Logs, user: int, patience: timedelta, *, cancel: bool
+    ) -> None:
         self._caller = caller
         self._logs = logs
         self._user = user
         self._patience = patience.total_seconds()
+        self._cancel = cancel
         self.orders: set[int] = set()
         self.left: list[str] = []
 
     async def run(self) -> bool:
-        """Forget what there is; orders that are not over are cancelled.
+        """Forget what there is; orders that are not over are cancelled, if they may be.
 
         Returns:
             Whether nothing is left.
@@ -55,7 +63,7 @@ class Forgetting:
         while not await self._is_done():
             if monotonic() > deadline:
                 return False
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
         return True
 
     async def _is_done(self) -> bool:
@@ -72,6 +80,7 @@ class Forgetting:
         if no := await self._ask(ForgetCart(user=self._user)):
             yield f"the cart: {no}"
             return
+        await self._orders_are_there()
         for order in (await belongings(self._logs, self._user)).orders:
             if no := await self._forget_order(order):
                 yield f"order {order.order_id}: {no}"
@@ -80,18 +89,39 @@ class Forgetting:
 
     async def _forget_order(self, order: Order) -> No | None:
         if order.status in OPEN:
+            if not self._cancel:
+                return No(Code.WRONG_STATUS, f"it is {order.status}; --cancel cancels it")
             no = await self._ask(CancelOrder(order_id=order.order_id))
             if no is not None:
                 return no
         return await self._ask(ForgetOrder(order_id=order.order_id))
 
+    async def _orders_are_there(self) -> None:
+        """Wait until LOMS has done all that was asked of the user's shard so far."""
+        question = _letter(ListOrder(order_id=self._user % SHARDS))
+        async with self._patiently(ORDER_REQUESTS), self._caller.asked(question) as sent:
+            at, _ = sent
+            await until_read(self._logs, ORDER_REQUESTS, at)
+
     async def _ask(self, request: Contract) -> No | None:
         topic = HOME[type(request)]
-        letter = Letter(topic.name, topic.key_of(request), request.to_json(), [])
+        async with self._patiently(topic), self._caller.asked(_letter(request)) as sent:
+            _, call = sent
+            no = refusal(await call.reply)
+        if no is not None and no.code not in _PASSING:
+            raise CannotError(f"{topic.name}: {no}")
+        return no
+
+    @asynccontextmanager
+    async def _patiently(self, topic: Topic) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._patience), self._caller.asked(letter) as sent:
-                _, call = sent
-                return refusal(await call.reply)
+            async with asyncio.timeout(self._patience):
+                yield
         except TimeoutError:
             text = f"{topic.name}: nobody answers within {self._patience:g} s"
             raise CannotError(f"{text}; run it again when somebody does") from None
+
+
+def _letter(request: Contract) -> Letter:
+    topic = HOME[type(request)]
+    return Letter(topic.name, topic.key_of(request), request.to_json(), [])

@@ -25,7 +25,9 @@ _FOR_GOOD = {
     STOCK: "goods of orders, by orderID",
     SENT: "notices that were sent, by orderID",
 }
-_COMPACTION = "max.compaction.lag.ms"
+_COMPACTION = ("max.compaction.lag.ms", "min.compaction.lag.ms")
+"""A file is closed within the first, and left alone for the second after its last row."""
+
 
 Settings = Mapping[str, str]
 
@@ -54,10 +56,10 @@ def remainders(settings: Mapping[str, Settings], now: datetime) -> Iterator[Rema
             until = _retained(settings[topic.name], now)
             yield Remainder(topic.name, what, until)
     for topic in (CARTS, ORDERS):
-        until = _later(settings[topic.name], now, _COMPACTION)
+        until = _later(settings[topic.name], now, *_COMPACTION)
         yield Remainder(topic.name, "rows as they were", until)
     # What says that a row is no more is compacted itself, some time after the first time.
-    twice = (_COMPACTION, "delete.retention.ms", _COMPACTION)
+    twice = (*_COMPACTION, "delete.retention.ms", *_COMPACTION)
     until = _later(settings[CARTS.name], now, *twice)
     yield Remainder(CARTS.name, "the user's number, and no more", until)
     for topic, what in _FOR_GOOD.items():

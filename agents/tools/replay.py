@@ -16,16 +16,13 @@ from agents.tools.again import is_silent, letter, request
 from agents.tools.caller import Call, Caller
 from agents.tools.exits import CannotError
 from agents.tools.letters import SOURCES, place_of, why
+from agents.tools.reading import READERS, is_read, until_read
 from agents.tools.replies import refusal
 from agents.worker.press import partition_of
 from schemas.contract import Code
 from schemas.order import OrderStatusChanged
-from topics.access import SERVICES
 from topics.catalog import ORDER_EVENTS, SENT
 from topics.topic import Topic
-
-_READERS = {topic: service.name for service in SERVICES for topic in service.serves}
-_LOOK_SECONDS = 0.2
 
 
 class Fate(StrEnum):
@@ -79,12 +76,14 @@ class Replay:
 
     async def _send(self, again: Letter, source: Topic, *, silent: bool) -> Outcome:
         async with self._caller.asked(again) as (sent, call):
-            reader, place = _READERS[source], _place(sent)
+            reader, place = READERS[source], _place(sent)
             try:
                 async with asyncio.timeout(self._patience):
                     await (self._read(source, sent) if silent else _answered(call))
             except TimeoutError:
-                took = "took" if await self._is_read(source, sent) else "has not taken"
+                took = (
+                    "took" if await is_read(self._logs, source, sent) else "has not taken"
+                )
                 text = f"{reader} {took} {place}; nothing more within {self._patience:g} s"
                 return _heard(call) or Outcome(Fate.UNKNOWN, text)
             said = f"{reader} took {place}, to which nobody need reply"
@@ -95,13 +94,8 @@ class Replay:
 
         Before that is committed, a dead letter and a reply of that reader's have arrived.
         """
-        while not await self._is_read(source, sent):  # noqa: ASYNC110 -- Kafka does not tell
-            await asyncio.sleep(_LOOK_SECONDS)
+        await until_read(self._logs, source, sent)
         await self._caller.caught_up()
-
-    async def _is_read(self, source: Topic, sent: RecordMetadata) -> bool:
-        committed = await self._logs.committed({source: _READERS[source]})
-        return committed.get(sent.topic_partition, 0) > int(sent.offset)
 
     async def _check_notice(self, event: OrderStatusChanged) -> None:
         """See that nothing has become of a notice: what has, is not told again.

@@ -19,18 +19,19 @@ from aiohttp import web
 
 from agents.audit.logs import Logs
 from agents.tools.exits import OK, CannotError, run, say
-from agents.tools.options import parser_of
+from agents.tools.options import parser_of, positive
 from agents.ui.app import application
 from topics.broker.launch import is_free
 from topics.cluster import Cluster
 
 _PORT = 8088
+_LAST_PORT = 65535
 
 
 def main(words: Sequence[str]) -> int:
     """Do what the command line says; return the exit code."""
     parser = parser_of("ui", __doc__)
-    parser.add_argument("--port", type=int, default=_PORT, help=f"of 127.0.0.1 ({_PORT})")
+    parser.add_argument("--port", type=_port, default=_PORT, help=f"of 127.0.0.1 ({_PORT})")
     return run("ui", partial(_serve, parser.parse_args(words)))
 
 
@@ -51,6 +52,13 @@ def _serve(asked: argparse.Namespace, cluster: Cluster) -> int:
         access_log=None,
     )
     return OK
+
+
+def _port(text: str) -> int:
+    port = positive(int)(text)
+    if port > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 1 to {_LAST_PORT}")
+    return port
 
 
 async def _look(cluster: Cluster) -> None:

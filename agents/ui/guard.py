@@ -24,12 +24,25 @@ async def only_from_here(request: web.Request, handler: Handler) -> web.StreamRe
 
     Any page in it could send a form to this port, or have a name of its own lead here.
     """
-    host, origin = request.url.host, request.headers.get("Origin")
-    if host not in _AT_HOME or origin not in (None, str(request.url.origin())):
+    if not _is_from_here(request):
         raise web.HTTPForbidden(text="this is for pages of 127.0.0.1 alone")
-    response = await handler(request)
+    try:
+        response = await handler(request)
+    except web.HTTPException as told:
+        told.headers.update(_SAFE)
+        raise
     response.headers.update(_SAFE)
     return response
+
+
+def _is_from_here(request: web.Request) -> bool:
+    try:
+        host, here = request.url.host, str(request.url.origin())
+    except ValueError:  # no such port, for one
+        return False
+    from_us = request.headers.get("Origin") in (None, here)
+    from_afar = request.headers.get("Sec-Fetch-Site") == "cross-site"
+    return host in _AT_HOME and from_us and not from_afar
 
 
 @web.middleware

@@ -88,6 +88,8 @@ def _value(value: bytes | None) -> str:
 
 def _laid_out(value: str) -> str:
     try:
-        return json.dumps(json.loads(value), ensure_ascii=False, indent=2)
+        laid_out = json.dumps(json.loads(value), ensure_ascii=False, indent=2)
+        laid_out.encode()  # half of a surrogate pair is JSON, and no text
     except (ValueError, RecursionError):
         return value
+    return laid_out

@@ -83,6 +83,15 @@ async def test_keys_headers_and_values_are_legible_the_newest_first(
     assert "<script>" not in await read(browser, f"/topics/{CARTS.name}")
 
 
+async def test_what_is_no_text_is_shown_as_it_lies_there(
+    browser: TestClient, cluster: Cluster
+):
+    value = json.dumps({"half": "\ud800", "rest": "x" * 200})
+    await put(cluster, CARTS, value.encode(), key=b"17")
+    newest_row, *_ = await rows(browser, f"/topics/{CARTS.name}?most=1")
+    assert newest_row[4].endswith(value)
+
+
 async def test_what_is_looked_for_may_be_anywhere_in_a_record(
     browser: TestClient, cluster: Cluster
 ):
@@ -141,6 +150,7 @@ async def test_what_can_not_be_shown_is_told_in_words(
     async with browser.get(path) as response:
         assert response.status == status
         assert why in await response.text()
+        assert response.headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("topic", [t for t in TOPICS if t not in DEFAULT_REPLIES])
@@ -166,6 +176,8 @@ async def test_a_header_without_a_colon_is_refused(browser: TestClient):
         {"Origin": "http://elsewhere.example"},
         {"Origin": "http://127.0.0.1:1"},
         {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Host": "127.0.0.1:99999"},
     ],
 )
 async def test_pages_of_others_can_send_nothing(browser: TestClient, headers: dict):

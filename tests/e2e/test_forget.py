@@ -1,11 +1,13 @@
 """Forgetting a user on a shop that runs: what his tables say then, and what is told."""
 
+import asyncio
 import json
 from functools import partial
 
 import pytest
+from aiokafka import ConsumerRecord
 
-from tests.e2e.doors import HttpDoor
+from tests.e2e.doors import HttpDoor, letter
 from tests.e2e.guarded import CUSTOMER, REPLIES, GuardedShop
 from tests.e2e.kafka import Kafka
 from tests.e2e.people import Fresh
@@ -85,6 +87,55 @@ async def test_orders_that_are_not_over_stand_in_the_way_unless_they_may_be_canc
     assert told[1] == "forgotten: the cart, 1 order"
     assert await http.refusal("listOrder", orderID=number) == "unknown-order"
     assert await stocks(http, sku) == {1: 5}
+
+
+async def test_what_is_not_carried_out_yet_is_not_passed_over(
+    kafka: Kafka, http: HttpDoor, fresh: Fresh, tool: Tool, shop: Shop
+):
+    user, sku = fresh.user(), await received(http, fresh, 5)
+    items = [{"sku": sku, "count": 2}]
+    await shop["loms-1"].stop()
+    try:
+        await kafka.send(letter("createOrder", {"user": user, "items": items}))
+        code, told = await tool("forget", user, "--yes", "--patience", "2")
+        assert code == 1
+        assert told[-1].startswith("forget: order.requests: nobody answers within 2 s")
+    finally:
+        shop["loms-1"].start()
+        await shop.serves()
+
+    code, told = await tool("forget", user, "--yes")
+
+    assert code == 1
+    assert told[-2].endswith(" is awaiting payment")
+
+
+async def test_an_order_that_comes_after_the_first_look_is_not_cancelled_unasked(
+    kafka: Kafka, http: HttpDoor, fresh: Fresh, tool: Tool, shop: Shop
+):
+    user, (sku, _) = fresh.user(), fresh.product()
+    await receive(http, sku, 9)
+    await http.do("addToCart", user=user, sku=sku, count=2)
+    await shop["loms-1"].stop()
+    try:
+        buying = asyncio.create_task(http.do("purchase", user=user))
+        await kafka.find("order.requests", lambda r: f'"user":{user},'.encode() in r.value)
+        forgetting = asyncio.create_task(tool("forget", user, "--yes"))
+        await kafka.find("cart.requests", lambda r: is_to_forget(r, user))
+    finally:
+        shop["loms-1"].start()
+        await shop.serves()
+
+    number = (await buying)["orderID"]
+    code, told = await forgetting
+
+    assert code == 1
+    assert f"forget: order {number}: wrong-status (it is awaiting payment;" in told[-2]
+    assert await status(http, number) == "awaiting payment"
+
+
+def is_to_forget(record: ConsumerRecord, user: int) -> bool:
+    return json.loads(record.value) == {"type": "forgetCart", "user": user}
 
 
 async def test_nobody_else_is_forgotten(http: HttpDoor, fresh: Fresh, tool: Tool):

@@ -152,14 +152,14 @@ BUGS = (
     Bug(
         "the time to pay runs by the worker's clock",
         "agents/loms/deadlines.py",
-        "deadline = (order.since + self.time_to_pay).timestamp()",
-        "deadline = (datetime.now(order.since.tzinfo) + self.time_to_pay).timestamp()",
+        "deadline = (since + self.time_to_pay).timestamp()",
+        "deadline = (datetime.now(since.tzinfo) + self.time_to_pay).timestamp()",
         f"{_DEADLINES}the_time_to_pay_runs_from_the_records_own_time",
     ),
     Bug(
         "deadlines are forgotten when the partitions change",
         "agents/loms/agent.py",
-        "self._deadlines.watch(partition, key.decode(), row)",
+        "self._deadlines.expect(partition, key.decode(), since)",
         "pass",
         f"{_ERRANDS}orders_that_await_payment_are_asked_after_once_they_are_recovered",
     ),

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agents.loms.deadlines import Deadlines
+from agents.loms.agent import ORDER
+from agents.loms.deadlines import Deadlines, awaiting_since
 from agents.loms.order import Order, Step
 from schemas.order import ExpireOrder, Status
 
@@ -56,6 +57,17 @@ def test_an_order_that_was_paid_meanwhile_is_not_asked_after(
 def test_an_order_that_went_with_its_partition_is_not_asked_after(deadlines: Deadlines):
     deadlines.forget_all()
     assert list(deadlines.overdue(DUE)) == []
+
+
+@pytest.mark.parametrize("status", Status)
+def test_since_when_an_order_awaits_payment_can_be_read_off_its_row(status: Status):
+    begun = Step(Status.AWAITING_PAYMENT, NOON - A_BIT, "me")
+    there = Order(1, 7, "key", {1: 2}, (begun, Step(status, NOON, "me")))
+    awaits = status is Status.AWAITING_PAYMENT
+    row = ORDER.adapters[0].dump_json(there)
+    assert awaiting_since(row) == (NOON if awaits else None)
+    newer = row[:-1] + b',"unknown":{"status":1,"at":2}}'
+    assert awaiting_since(newer) == awaiting_since(row)
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - {Status.AWAITING_PAYMENT}))

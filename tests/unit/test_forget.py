@@ -136,8 +136,11 @@ def test_a_purchase_that_comes_to_a_forgotten_order_goes_back_to_its_cart():
     )
 
 
-def test_what_stock_says_twice_is_answered_as_ever():
-    told = given(ORDER, *PAID, FORGET_ORDER).when(SOFA_YES).then_nothing()
+@pytest.mark.parametrize("purchase", [None, "key:p"])
+def test_what_stock_says_twice_is_told_to_nobodys_cart(purchase):
+    again = by(SOFA_YES.request, "it", purchase=purchase)
+
+    told = given(ORDER, *PAID, FORGET_ORDER).when(again).then_nothing()
 
     told.saying(OrderPlaced(order_id=ID))
 
@@ -174,10 +177,11 @@ def test_each_topic_that_knows_the_user_is_named():
 def test_rows_go_with_the_compaction_that_the_catalogue_promises():
     found = until(remainders(settings(), NOW))
 
-    assert found[CARTS.name, "rows as they were"] == NOW + A_DAY + UNNOTICED
-    assert found[ORDERS.name, "rows as they were"] == NOW + A_DAY + UNNOTICED
+    compacted = A_DAY + timedelta(hours=1)
+    assert found[CARTS.name, "rows as they were"] == NOW + compacted + UNNOTICED
+    assert found[ORDERS.name, "rows as they were"] == NOW + compacted + UNNOTICED
     number = found[CARTS.name, "the user's number, and no more"]
-    assert number == NOW + 3 * A_DAY + UNNOTICED
+    assert number == NOW + 2 * compacted + A_DAY + UNNOTICED
 
 
 def test_where_a_cluster_promises_nothing_neither_do_we():

@@ -1,12 +1,13 @@
 """Rows on disk: when they are trusted, and when the changelog is read anew."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agents.store import Store
+from agents.store import MARKER, Store
 
 ROWS = {b"key": b'{"count":1}'}
 CORRUPT = "corrupt"
@@ -49,7 +50,15 @@ def test_rows_that_the_changelog_may_lack_are_thrown_away(path: Path):
 
 
 def test_what_another_version_of_the_shop_left_behind_is_thrown_away(path: Path):
-    (path / "complete.json").write_text('{"3": [7, 1]}')
+    (path / MARKER).write_text('{"3": [7, 1]}')
+    assert not list(Store(path, "here").rows(3))
+
+
+@pytest.mark.parametrize("hours", [-1, 13])
+def test_rows_that_may_have_been_erased_meanwhile_are_thrown_away(path: Path, hours: int):
+    marked = json.loads((path / MARKER).read_text())
+    marked["at"] -= hours * 3600
+    (path / MARKER).write_text(json.dumps(marked))
     assert not list(Store(path, "here").rows(3))
 
 
