@@ -5,6 +5,7 @@ message's type is its address (`HOME`), so whoever sends one names no topic.
 """
 
 import os
+import sys
 from datetime import timedelta
 
 from schemas.cart import CartRequest
@@ -15,8 +16,18 @@ from schemas.reply import Reply
 from schemas.stock import StockRequest
 from topics.topic import FOREVER, Kind, Topic
 
-_RETENTION = os.environ.get("REQUEST_RETENTION_HOURS")
-_REQUESTS_STAY = timedelta(hours=float(_RETENTION)) if _RETENTION else FOREVER
+
+def _requests_stay() -> timedelta:
+    hours = os.environ.get("REQUEST_RETENTION_HOURS") or "inf"
+    try:
+        if float(hours) > 0:
+            return FOREVER if hours == "inf" else timedelta(hours=float(hours))
+    except (ValueError, OverflowError):
+        pass
+    sys.exit("REQUEST_RETENTION_HOURS: must be a number of hours above zero")
+
+
+_REQUESTS_STAY = _requests_stay()
 _REPLIES_STAY = timedelta(hours=1)
 _EVENTS_STAY = timedelta(days=30)
 

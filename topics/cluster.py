@@ -1,28 +1,44 @@
 """How to reach Kafka: the settings that every client of the shop shares."""
 
-from typing import Any, Literal, Self
+import re
+from typing import Annotated, Any, Literal, Self
 
 from aiokafka.helpers import create_ssl_context
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _COPIES_THAT_OUTLIVE_ONE = 3
+_PORT = 9092
+_ADDRESS = re.compile(r"[^\s:]+:[0-9]{1,5}|\[[0-9a-fA-F:.]+\]:[0-9]{1,5}")
+
+
+def _addresses(text: str) -> str:
+    """Return addresses with a port each."""
+    named = [
+        each if ":" in each else f"{each}:{_PORT}"
+        for each in map(str.strip, text.split(","))
+    ]
+    if not all(_ADDRESS.fullmatch(each) for each in named):
+        raise ValueError("must be host:port, several separated by commas")
+    return ",".join(named)
 
 
 class Cluster(BaseSettings):
     """Where the brokers are and how they want to be spoken to (from the environment).
 
+    An empty variable counts as not set.
+
     Attributes:
-        kafka: host:port, several separated by commas.
+        kafka: host:port, several separated by commas; a port that is left out is 9092.
         kafka_replication: copies of each topic's records when topics are created.
         kafka_min_insync_replicas: how many of them must have a record before it is
             acknowledged; unset, it is two of three copies or more.
     """
 
     # Errors do not repeat what was given, which may be a password.
-    model_config = SettingsConfigDict(hide_input_in_errors=True)
+    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
 
-    kafka: str = "127.0.0.1:9092"
+    kafka: Annotated[str, AfterValidator(_addresses)] = f"127.0.0.1:{_PORT}"
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = (
         "PLAINTEXT"
     )

@@ -44,6 +44,8 @@ class Report:
             yield f"note: {note}"
         yield from _some("difference", self.differences)
         yield from _some("violation", self.violations)
+        if self.clean:
+            yield "All is as the logs say: no difference, no violation."
 
     def json(self) -> str:
         """Return one line for programs."""
@@ -87,4 +89,4 @@ def _cells(line: Line) -> tuple[int, ...]:
 
 def _row(*cells: object) -> str:
     sku, *others = map(str, cells)
-    return f"{sku:<12}" + "".join(f"{cell:>20}" for cell in others)
+    return f"{sku:<12}" + "".join(f" {cell:>20}" for cell in others)

@@ -46,9 +46,7 @@ def _answer(cart: Cart, request: CartRequest, cause: Cause) -> Contract:
             return _view(user, cart.lines)
         case AddToCart(user=user, sku=sku, count=count) if done is None:
             return CheckStock(sku=sku, user=user, count=count)
-        case ForgetCart():
-            return Done()
-        case _ if done != name_of(request):
+        case _ if done != name_of(request) and not isinstance(request, ForgetCart):
             return Refused(code=Code.UNAVAILABLE, text="not done; ask again")
         case Purchase(user=user):
             order = order_id(user, purchase_id(cause.request_id))

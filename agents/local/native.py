@@ -23,6 +23,7 @@ from agents.local.shop import (
     save,
     settings,
 )
+from agents.local.soundness import require_sound
 from agents.local.supervision import Supervisor
 from agents.local.watch import Watch
 from topics.admin import TopicsError, create
@@ -42,7 +43,9 @@ def up(environment: Mapping[str, str] = os.environ) -> None:
     Raises:
         ShopError: it can't be; a shop that did not run before runs no more.
     """
-    asked, given = from_environment(environment), _digests(settings(environment))
+    asked, told = from_environment(environment), settings(environment)
+    require_sound(told)
+    given = _digests(told)
     with alone(asked.directory / "lock"):
         supervisor = Supervisor(asked.directory)
         running = load(asked.directory) if supervisor.is_running else None
@@ -99,6 +102,7 @@ def _start_anew(
     shop: Shop, supervisor: Supervisor, given: dict[str, str], env: Mapping[str, str]
 ) -> None:
     if supervisor.is_running:
+        _require_same_partitions(shop, load(shop.directory))
         with step("stopping the shop, which runs with other settings"):
             _stop(supervisor)
     end_leftovers(shop.directory)
@@ -177,6 +181,16 @@ def _require_free_ports(shop: Shop, running: Shop | None = None) -> None:
             raise ShopError(
                 f"port {port} is taken by another program; {variable} chooses another one"
             )
+
+
+def _require_same_partitions(
+    asked: Shop, running: tuple[Shop, dict[str, str]] | None
+) -> None:
+    if running and not asked.kafka and running[0].partitions != asked.partitions:
+        raise ShopError(
+            f"PARTITIONS is {running[0].partitions} for good: records lie where their keys"
+            " say; make clean forgets them"
+        )
 
 
 def _digests(settings: Mapping[str, str]) -> dict[str, str]:

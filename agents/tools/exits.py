@@ -45,7 +45,7 @@ def run(tool: str, work: Callable[[Cluster], int]) -> int:
         return _ends(tool, MISUSED, str(reason))
     except (CannotError, CannotAuditError, TopicsError, NotLetInError) as reason:
         return _ends(tool, FAILED, str(reason))
-    except (KafkaError, OSError) as error:
+    except (KafkaError, OSError, asyncio.CancelledError) as error:
         return _ends(tool, FAILED, _away(cluster, error))
     except KeyboardInterrupt:
         return _ends(tool, INTERRUPTED, "interrupted")
@@ -95,7 +95,10 @@ def _ends(tool: str, code: int, *reasons: str) -> int:
     return code
 
 
-def _away(cluster: Cluster, error: Exception) -> str:
+def _away(cluster: Cluster, error: BaseException) -> str:
     """Say why Kafka can't be asked; its clients say no more than that it can't."""
+    if isinstance(error, asyncio.CancelledError):
+        # So aiokafka ends that is to disconnect from a broker which says nothing any more.
+        return f"Kafka at {cluster.kafka} does not answer any more"
     refused = asyncio.run(refusal(cluster.client_options()))
     return str(refused or f"Kafka at {cluster.kafka}: {str(error) or repr(error)}")

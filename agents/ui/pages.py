@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from agents.audit.logs import Logs
 from agents.ui.views import RecordView, TopicView, bodies, topic_of
-from topics.catalog import DEFAULT_REPLIES
+from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES
 from topics.cluster import Cluster
 from topics.conversation import CORRELATION_ID, REPLY_TOPIC
 from topics.topic import Topic
@@ -70,6 +70,7 @@ class Pages:
             body=examples.get(said.get("body", ""), ""),
             correlation=f"{CORRELATION_ID}: ui-{secrets.token_hex(4)}",
             sent=said,
+            dead=DEAD_LETTERS[topic].name if examples else "",
         )
 
     async def produce(self, request: web.Request) -> web.Response:

@@ -67,6 +67,16 @@ async def consumer(bench: Bench) -> _Delivered:
     return made
 
 
+async def test_nobody_complains_of_partitions_that_are_not_read(
+    consumer: _Delivered, caplog: pytest.LogCaptureFixture
+):
+    there = [HERE, TP("loms-stock-changelog", 0)]
+    consumer._thread = _Thread(dict.fromkeys(there))  # noqa: SLF001 -- it would complain
+    consumer._active_partitions = set(there)  # noqa: SLF001
+    await consumer.verify_all_partitions_active()
+    assert not caplog.messages
+
+
 def records(*offsets: int) -> list[ConsumerRecord]:
     return [record(ListStocks(sku=1), partition=0, offset=offset) for offset in offsets]
 

@@ -92,6 +92,7 @@ def limits(contract: type[Contract], path: tuple) -> tuple[float, float]:
     """Say from where to where a number may go."""
     if path[-1] == "count" and contract in IN_WAREHOUSES:
         return GOODS
+    assert path[-1] in RANGES, f"say in RANGES from where to where {path[-1]} may go"
     return RANGES[path[-1]]
 
 

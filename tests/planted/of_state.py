@@ -112,11 +112,31 @@ BUGS = (
         f"{_ROWS}files_of_a_crash_are_not_used_again",
     ),
     Bug(
-        "the mark of a clean stop outlives the next start",
+        "rows that may have been erased meanwhile are trusted",
         "agents/store.py",
-        "            marker.unlink()  #",
-        "            #",
-        f"{_ROWS}files_of_a_crash_after_a_clean_stop_are_not_used_again",
+        "if not 0 <= time.time() -",
+        "if 0 > time.time() -",
+        "tests/unit/test_store.py::test_rows_that_may_have_been_erased_meanwhile_are_thrown_away",
+    ),
+    Bug(
+        "a row that is deleted takes its version along",
+        "agents/store.py",
+        "            writes.put("
+        '_stored_key(partition, row.key), stamp + (row.value or b""))',
+        "            key = _stored_key(partition, row.key)\n"
+        "            if row.value is None:\n"
+        "                writes.delete(key)\n"
+        "            else:\n"
+        "                writes.put(key, stamp + row.value)",
+        f"{_ROWS}a_ghosts_last_words_about_a_row_that_was_deleted_do_not_count",
+    ),
+    Bug(
+        "faust complains of changelogs that are not read",
+        "agents/worker/batches.py",
+        "    async def verify_all_partitions_active(self)",
+        "    async def verify_nothing(self)",
+        "tests/component/test_commits.py"
+        "::test_nobody_complains_of_partitions_that_are_not_read",
     ),
     Bug(
         "files that are ahead of the changelog are marked as complete",

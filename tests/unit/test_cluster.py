@@ -56,3 +56,44 @@ def test_each_program_says_in_a_line_what_setting_makes_no_sense(program, exit_c
     assert ran.returncode == exit_code
     [said] = [line for line in ran.stderr.splitlines() if "level=INFO" not in line]
     assert "event=bad-setting name=partitions why='Input should be greater" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("k", "k:9092"),
+        ("a:1, b", "a:1,b:9092"),
+        ("[::1]:9092", "[::1]:9092"),
+    ],
+)
+def test_a_port_may_be_left_out(given: str, meant: str):
+    assert Cluster(kafka=given).kafka == meant
+
+
+@pytest.mark.parametrize("given", ["k:x", "k:1:2", ",", "a b:1", "k:"])
+def test_what_is_no_address_is_refused(given: str):
+    with pytest.raises(ValidationError, match="host:port"):
+        Cluster(kafka=given)
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("KAFKA", "")
+    monkeypatch.setenv("PARTITIONS", "")
+    assert (Cluster().kafka, Cluster().partitions) == ("127.0.0.1:9092", 8)
+
+
+@pytest.mark.parametrize(
+    ("hours", "told"),
+    [("x", False), ("-1", False), ("nan", False), ("", True), ("1", True)],
+)
+def test_how_long_requests_stay_is_a_number_of_hours(hours: str, told: bool):
+    ran = subprocess.run(
+        [sys.executable, "-m", "topics", "describe"],
+        env=os.environ | {"REQUEST_RETENTION_HOURS": hours},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert bool(ran.stdout) == told
+    assert ran.returncode == (0 if told else 1)
+    assert ran.stderr.startswith("REQUEST_RETENTION_HOURS: ") != told

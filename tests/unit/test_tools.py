@@ -1,5 +1,6 @@
 """Tools on the command line: what they say of themselves, and how they end."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.tools import dlq
+from agents.tools import dlq, exits
+from topics.cluster import Cluster
 
 NOWHERE = "127.0.0.1:1"
 
@@ -125,3 +127,13 @@ def test_where_a_line_is_bad_nothing_is_loaded_and_kafka_is_not_asked(goods: Pat
         "stock: bad lines: 1; nothing was loaded",
     ]
     assert not ran.stdout
+
+
+def test_a_broker_that_says_nothing_any_more_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str],
+):
+    def disconnect(_: Cluster) -> int:
+        raise asyncio.CancelledError
+
+    assert exits.run("dlq", disconnect) == 1
+    assert capsys.readouterr().err.endswith(" does not answer any more\n")
