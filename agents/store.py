@@ -109,13 +109,14 @@ class Store:
         """Apply changelog records in log order; of each row the highest version stays."""
         progress, newest = self.progress[partition], dict[bytes, Row]()
         for row in rows:
-            known = newest.get(row.key) or progress.overtaken.get(row.key)
-            version = known.version if known else self._version(partition, row.key)
-            if row.version >= version:
-                newest[row.key] = row
-                progress.overtaken.pop(row.key, None)
-            else:
-                progress.overtaken[row.key] = known or self._row(partition, row.key)
+            if row.version < progress.version:  # else none that is here can be higher
+                known = newest.get(row.key) or progress.overtaken.get(row.key)
+                known = known or self._row(partition, row.key)
+                if row.version < known.version:
+                    progress.overtaken[row.key] = known
+                    continue
+            newest[row.key] = row
+            progress.overtaken.pop(row.key, None)
             progress.version = max(progress.version, row.version)
         self._write(partition, newest.values())
         progress.next_offset = next_offset
@@ -179,20 +180,16 @@ class Store:
             self.progress[int(partition)] = Progress(version, next_offset)
         return database
 
-    def _version(self, partition: int, key: bytes) -> int:
-        stored = self._db.get(_stored_key(partition, key))
-        return int.from_bytes(stored[:_VERSION_BYTES], "big") if stored else 0
-
     def _row(self, partition: int, key: bytes) -> Row:
         stored = self._db.get(_stored_key(partition, key)) or b""
         version = int.from_bytes(stored[:_VERSION_BYTES], "big")
         return Row(key, stored[_VERSION_BYTES:] or None, version)
 
     def _write(self, partition: int, rows: Iterable[Row]) -> None:
-        writes = WriteBatch(raw_mode=True)
-        for row in rows:
-            stamp = row.version.to_bytes(_VERSION_BYTES, "big")
-            writes.put(_stored_key(partition, row.key), stamp + (row.value or b""))
+        writes, prefix = WriteBatch(raw_mode=True), _stored_key(partition, b"")
+        for key, value, version in rows:
+            stamp = version.to_bytes(_VERSION_BYTES, "big")
+            writes.put(prefix + key, stamp + (value or b""))
         self._db.write(writes, self._unlogged)
 
 

@@ -182,5 +182,7 @@ def _listed(numbers: Iterable[int]) -> str:
 
 def row_of(record: ConsumerRecord) -> Row:
     """Read a changelog record."""
-    version = dict(record.headers).get(VERSION_HEADER, b"0")
-    return Row(record.key, record.value, int(version))
+    for name, value in record.headers:
+        if name == VERSION_HEADER:
+            return Row(record.key, record.value, int(value))
+    return Row(record.key, record.value, 0)

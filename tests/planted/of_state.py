@@ -66,8 +66,8 @@ BUGS = (
     Bug(
         "a stale row wins in recovery",
         "agents/store.py",
-        "if row.version >= version:",
-        "if True:",
+        "if row.version < known.version:",
+        "if False:",
         f"{_ROWS}of_a_row_the_highest_version_stays_whichever_comes_last",
     ),
     Bug(
@@ -121,13 +121,8 @@ BUGS = (
     Bug(
         "a row that is deleted takes its version along",
         "agents/store.py",
-        "            writes.put("
-        '_stored_key(partition, row.key), stamp + (row.value or b""))',
-        "            key = _stored_key(partition, row.key)\n"
-        "            if row.value is None:\n"
-        "                writes.delete(key)\n"
-        "            else:\n"
-        "                writes.put(key, stamp + row.value)",
+        'writes.put(prefix + key, stamp + (value or b""))',
+        "value and writes.put(prefix + key, stamp + value) or writes.delete(prefix + key)",
         f"{_ROWS}a_ghosts_last_words_about_a_row_that_was_deleted_do_not_count",
     ),
     Bug(
