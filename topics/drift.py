@@ -24,13 +24,11 @@ class Found:
 
     Attributes:
         partitions: how many.
-        leaderless: how many of them have no leader now.
         config: every setting in force.
         overrides: those that were set on this very topic.
     """
 
     partitions: int
-    leaderless: int
     config: dict[str, str]
     overrides: frozenset[str]
 
