@@ -27,7 +27,7 @@ await watched(executable, async (page) => {
   await page.locator(".done").waitFor();
   await page.screenshot({ path: "sent.png" });
   const asked = await page.locator("tr").nth(1).locator("td").allInnerTexts();
-  await page.locator(".done a").click();
+  await page.locator(".done a").first().click();
   const reply = page.locator("tr").nth(1);
   while ((await reply.count()) === 0) await page.reload();
   await page.screenshot({ path: "reply.png" });
