@@ -25,7 +25,7 @@ def observe(order: Order, time_to_pay: timedelta) -> None:
     It comes by once as awaiting payment, and once as what it is after that: stock has
     nothing to say to it any more.
     """
-    if order.forgotten:
+    if order.forgotten:  # that is no step: it came by as what it is
         return
     before, now = order.steps[-2:] if len(order.steps) > 1 else (None, order.steps[-1])
     if now.status is Status.AWAITING_PAYMENT:

@@ -1,1 +1,1 @@
-"""Tools of whoever runs the shop: `python -m agents dlq`, `stock` and `forget`."""
+"""Tools of whoever runs the shop: `python -m agents dlq`, `stock`, `forget`, `ui`."""

@@ -15,7 +15,6 @@ Exit code: 0 all is done; 1 something is not; 2 wrong usage; 130 interrupted.
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
@@ -24,7 +23,7 @@ from aiokafka.structs import ConsumerRecord
 
 from agents.audit.logs import Logs
 from agents.tools.caller import Caller
-from agents.tools.exits import FAILED, OK, MisusedError, ask, complain, put, run, say
+from agents.tools.exits import FAILED, OK, ask, complain, put, require_somebody, run, say
 from agents.tools.graves import named, newest
 from agents.tools.letters import (
     SOURCES,
@@ -68,8 +67,8 @@ def _show(asked: argparse.Namespace, cluster: Cluster) -> int:
 
 
 def _replay(asked: argparse.Namespace, cluster: Cluster) -> int:
-    if not asked.yes and not (sys.stdin and sys.stdin.isatty()):
-        raise MisusedError("replay: nobody can be asked here whether he is sure: --yes")
+    if not asked.yes:
+        require_somebody("replay: ")
     letters = asyncio.run(_read(asked, cluster))
     for line in table([summary(letter) for letter in letters]):
         say(line)

@@ -71,6 +71,19 @@ def complain(line: str) -> None:
     sys.stderr.write(f"{plain(line)}\n")
 
 
+def require_somebody(verb: str = "") -> None:
+    """See to it that there is somebody to be asked.
+
+    Args:
+        verb: what begins the complaint.
+
+    Raises:
+        MisusedError: nobody sits at a terminal.
+    """
+    if not (sys.stdin and sys.stdin.isatty()):
+        raise MisusedError(f"{verb}nobody can be asked here whether he is sure: --yes")
+
+
 def ask(question: str) -> bool:
     """Ask whoever sits at the terminal; no answer is a no."""
     sys.stderr.write(f"{question} [y/N] ")

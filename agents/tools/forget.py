@@ -12,7 +12,6 @@ Exit code: 0 the user is forgotten; 1 not; 2 wrong usage; 130 interrupted.
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -27,9 +26,9 @@ from agents.tools.exits import (
     FAILED,
     OK,
     CannotError,
-    MisusedError,
     ask,
     complain,
+    require_somebody,
     run,
     say,
 )
@@ -55,8 +54,8 @@ def main(words: Sequence[str]) -> int:
 
 
 def _forget(asked: argparse.Namespace, cluster: Cluster) -> int:
-    if not asked.yes and not (sys.stdin and sys.stdin.isatty()):
-        raise MisusedError("nobody can be asked here whether he is sure: --yes")
+    if not asked.yes:
+        require_somebody()
     there = asyncio.run(_look(asked, cluster))
     say(f"user {asked.user}: {there}")
     waiting = [order for order in there.orders if order.status in OPEN]
