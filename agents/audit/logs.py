@@ -17,6 +17,7 @@ from aiokafka.errors import GroupLoadInProgressError, KafkaError, for_code
 from aiokafka.structs import ConsumerRecord
 
 from agents.worker.lenient import LenientRecords
+from agents.worker.press import partition_of
 from topics.cluster import Cluster
 from topics.topic import Topic
 
@@ -148,6 +149,15 @@ class Logs:
             elif time.monotonic() - heard > _SILENCE.total_seconds():
                 raise TimeoutError(f"nothing more comes of {sorted(left)}")
             left = {tp for tp in left if await self._consumer.position(tp) < spans[tp].end}
+
+    async def of_key(self, topic: Topic, key: bytes) -> AsyncIterator[ConsumerRecord]:
+        """Yield what the partition of a key holds, in log order: others' records, too."""
+        partitions = await self.partitions([topic])
+        tp = TopicPartition(topic.name, partition_of(key, partitions[topic]))
+        spans = await self.spans(partitions)
+        async for _, records in self.read({tp: spans[tp]}):
+            for record in records:
+                yield record
 
     async def newest(self, topics: Iterable[Topic], most: int) -> list[ConsumerRecord]:
         """Return so many records at most; the last one is the newest."""

@@ -7,14 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from aiokafka import TopicPartition
 from pydantic import TypeAdapter, ValidationError
 
 from agents.audit.logs import Logs
 from agents.loms.order import Order
 from agents.store import Row
 from agents.tools.exits import CannotError
-from agents.worker.press import partition_of
 from agents.worker.recovery import row_of
 from schemas.contract import SHARDS
 from topics.catalog import CARTS, ORDERS
@@ -81,13 +79,10 @@ async def _newest(
     logs: Logs, topic: Topic, key: int, matches: Callable[[Row], bool]
 ) -> Iterable[Row]:
     """Return of each row that ever matched what it is now, as a worker that recovers."""
-    there = await logs.partitions([topic])
-    tp = TopicPartition(topic.name, partition_of(str(key).encode(), there[topic]))
-    spans = await logs.spans(there)
     rows: dict[bytes, Row] = {}
-    async for _, records in logs.read({tp: spans[tp]}):
-        for row in map(row_of, records):
-            known = rows.get(row.key)
-            if matches(row) if known is None else row.version >= known.version:
-                rows[row.key] = row
+    async for record in logs.of_key(topic, str(key).encode()):
+        row = row_of(record)
+        known = rows.get(row.key)
+        if matches(row) if known is None else row.version >= known.version:
+            rows[row.key] = row
     return rows.values()

@@ -6,7 +6,6 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 
@@ -18,7 +17,6 @@ from agents.tools.exits import CannotError
 from agents.tools.letters import SOURCES, place_of, why
 from agents.tools.reading import READERS, is_read, until_read
 from agents.tools.replies import refusal
-from agents.worker.press import partition_of
 from schemas.contract import Code
 from schemas.order import OrderStatusChanged
 from topics.catalog import ORDER_EVENTS, SENT
@@ -103,14 +101,9 @@ class Replay:
         Raises:
             CannotError: it was sent, or given up for good.
         """
-        partitions = (await self._logs.partitions([SENT]))[SENT]
-        key = ORDER_EVENTS.key_of(event)
-        tp = TopicPartition(SENT.name, partition_of(key, partitions))
-        spans = await self._logs.spans({SENT: partitions})
-        row = None
-        async for _, records in self._logs.read({tp: spans[tp]}):
-            found = [r.value for r in records if r.key == event.event_id.encode()]
-            row = found[-1] if found else row
+        row, event_id = None, event.event_id.encode()
+        async for record in self._logs.of_key(SENT, ORDER_EVENTS.key_of(event)):
+            row = record.value if record.key == event_id else row
         if row is not None:
             outcome = json.loads(row)["outcome"]
             raise CannotError(f"its notice, {event.event_id}, was settled: {outcome}")
