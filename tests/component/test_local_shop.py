@@ -83,6 +83,14 @@ def test_only_what_makes_another_shop_of_it_is_a_setting():
     assert settings(environment) == {"PAYMENT_TIMEOUT_SECONDS": "3", "KAFKA": "k"}
 
 
+def test_the_lock_of_the_door_is_a_setting_and_a_clients_token_is_none():
+    lock = {"GATEWAY_TOKENS": "t", "GATEWAY_TLS_CERT": "c", "GATEWAY_TLS_KEY": "k"}
+    lock |= {"GATEWAY_HOST": "0.0.0.0"}
+    assert settings(lock | {"GATEWAY_TOKEN": "hush"}) == lock
+    assert from_environment(lock).gateway_urls == ["https://127.0.0.1:8080"]
+    assert from_environment({}).gateway_urls == ["http://127.0.0.1:8080"]
+
+
 def test_a_running_shop_is_remembered_for_its_owner_alone(tmp_path: Path):
     shop = Shop(tmp_path / "there", loms_workers=2)
     save(shop, {"KAFKA": "digest"})
