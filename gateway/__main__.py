@@ -30,7 +30,7 @@ from gateway.correlator import Correlator
 from gateway.pages import pages
 from gateway.server import serving
 from gateway.settings import Settings
-from gateway.tokens import Role, line, new_token
+from gateway.tokens import BadTokenFileError, Role, line, new_token
 from topics import tracing
 from topics.cluster import Cluster, bad_settings
 from topics.connection import NotLetInError
@@ -110,7 +110,7 @@ def _serve(_asked: argparse.Namespace) -> int:
     gc.freeze()  # what is there by now stays: no collection need look at it again
     try:
         asyncio.run(run(*settings))
-    except* (OSError, NotLetInError) as errors:
+    except* (OSError, NotLetInError, BadTokenFileError) as errors:
         log.critical("event=cannot-serve error=%r", str(_first(errors)))
         status = 1
     return status

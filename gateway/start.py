@@ -25,7 +25,8 @@ _CALLS = """\
 _ERRORS = """\
 <p>Errors are <code>application/problem+json</code> (RFC 9457) with a <code>code</code>. An
 <code>Idempotency-Key</code> header makes it safe to ask again. Where the operator has set
-<code>GATEWAY_TOKENS</code> each call needs <code>Authorization: Bearer</code> and a token.</p>"""
+<code>GATEWAY_TOKENS</code> each call needs <code>Authorization: Bearer</code> and a
+token.</p>"""
 
 
 def start_page() -> str:
