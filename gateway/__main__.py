@@ -85,24 +85,23 @@ def _make_token(asked: argparse.Namespace) -> int:
 
 
 def _check(_asked: argparse.Namespace) -> int:
-    logs.configure()
-    return 0 if _settings() else 2
+    return 0 if _settings(lambda text: print(text, file=sys.stderr)) else 2  # noqa: T201
 
 
-def _settings() -> tuple[Settings, Cluster] | None:
-    """Read the settings; a line of the log names each that makes no sense."""
+def _settings(report: Callable[[str], None]) -> tuple[Settings, Cluster] | None:
+    """Read the settings; report a line for each that makes no sense."""
     try:
         return Settings(), Cluster()
     except ValidationError as wrong:
         for text in bad_settings(wrong):
-            log.critical(text)
+            report(text)
     return None
 
 
 def _serve(_asked: argparse.Namespace) -> int:
     logs.configure()
     tracing.start("gateway")
-    settings = _settings()
+    settings = _settings(log.critical)
     if settings is None:
         return 2
     status = 0

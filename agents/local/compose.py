@@ -47,7 +47,7 @@ def up(shop: Shop) -> None:
     try:
         cert = given.get("GATEWAY_TLS_CERT", "")
         there = saved[0].scaled(os.environ) if saved else shop
-        _bring_up(replace(there, gateway_tls_cert=cert), given)
+        _bring_up(replace(there, gateway_tls_cert=cert, gateway_host=""), given)
     except BaseException:
         if not saved:
             down(shop)

@@ -29,7 +29,7 @@ from agents.tools.caller import Caller
 from agents.tools.replies import refusal
 from schemas.contract import Code
 from tests.standins.catalogue import SAMPLE_STOCKS, SampleStock
-from topics.admin import cluster_id
+from topics.admin import TopicsError, cluster_id
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 from topics.cluster import Cluster
 from topics.conversation import IDEMPOTENCY_KEY
@@ -169,7 +169,7 @@ async def open_shop(gateways: Sequence[str], cluster: Cluster, marks: Path) -> N
     """Wait until a shop serves, and load the sample stock if it never was.
 
     Raises:
-        NotOpenError: that took longer than `READY_SECONDS`.
+        NotOpenError: that took longer than `READY_SECONDS`, or Kafka failed.
     """
     # A certificate need not name this machine; nothing that is secret is sent.
     connector, timeout = TCPConnector(ssl=False), ClientTimeout(_CALL_SECONDS)
@@ -187,6 +187,8 @@ async def open_shop(gateways: Sequence[str], cluster: Cluster, marks: Path) -> N
                 await _stock_once(shop, marks / f"stocked-{await cluster_id(cluster)}")
         except TimeoutError:
             raise NotOpenError(_unanswered(shop)) from None
+        except (KafkaError, TopicsError) as error:
+            raise NotOpenError(f"Kafka: {error}") from error
 
 
 def _unanswered(shop: Shopfront) -> str:
