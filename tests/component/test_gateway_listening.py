@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from tests.component import gateway_process
 from tests.component.door import Door
 from tests.component.gateway_process import GatewayProcess, running
+from tests.programs import need
 from tests.standins.shop import Shop
 from topics.cluster import Cluster
 
@@ -57,6 +59,30 @@ async def test_a_call_is_made_by_https(cluster: Cluster, shop: Shop, files: dict
             assert await gateway.ends() == 0
     assert [said for said in gateway.said if "tls=True" in said]
     assert "Traceback" not in "".join(gateway.said)
+
+
+async def test_curl_calls_it_and_trusts_no_other_certificate(
+    cluster: Cluster, shop: Shop, files: dict[str, str], tmp_path: Path
+):
+    need("curl")
+    CA.cert_pem.write_to_path(tmp_path / "ca.pem")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+
+    def curl(authority: str, path: str, *words: str) -> subprocess.CompletedProcess[str]:
+        url = f"https://127.0.0.1:{gateway.door.port}{path}"
+        command = ("curl", "-sSf", "--cacert", authority, *words, url)
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    async with running(cluster.kafka, **files) as gateway:
+        await secured(gateway)
+        body = ("-d", '{"sku":1}')
+        call = asyncio.create_task(asyncio.to_thread(curl, "ca.pem", "/stocks", *body))
+        await shop.reply(await shop.request(), {"type": "stocks", "stocks": []})
+        assert (await call).stdout == '{"stocks":[]}'
+        refused = await asyncio.to_thread(curl, "other.pem", "/livez")
+        assert (refused.returncode, refused.stdout) == (60, "")
 
 
 async def test_there_is_no_plain_http_beside_it(cluster: Cluster, files: dict[str, str]):
