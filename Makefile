@@ -71,10 +71,10 @@ ready-to-test:
 compose-test: ## bring docker-compose.yml up for real, with an engine of its own (or say why not)
 	@tests/compose/run.sh
 
-asyncapi: ready-to-test ## have the official parser read the AsyncAPI document (needs npm)
-	$(VENV) -m pytest -q -rs tests/contract/test_asyncapi.py
+asyncapi: ready-to-test ## have AsyncAPI's parser, Spectral and Redocly read the documents (needs npm)
+	$(VENV) -m pytest -q -rs tests/contract/test_asyncapi.py tests/contract/test_linters.py
 
-clients: ready-to-test ## have curl, kcat, Spring, NestJS and Chromium try the shop, where they are
+clients: ready-to-test ## have curl, kcat, Spring, NestJS, Chromium and openapi-python-client try the shop, where they are
 	$(VENV) -m pytest -q -rs tests/clients
 
 check: ## what CI runs: format, lint, types, compose file, Dockerfile, and all tests

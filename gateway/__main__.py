@@ -1,22 +1,36 @@
-"""Run a gateway: `python -m gateway`, told by the environment what it needs."""
+"""Run a gateway, or prepare one.
 
+    python -m gateway                        serve, as the environment says
+    python -m gateway check                  name the settings that make no sense
+    python -m gateway token ROLE [COMMENT]   make a token of a role
+
+`token` prints the line for the file of `GATEWAY_TOKENS` to the standard output, and the
+token itself to the standard error, so that `>> FILE` adds the line and leaves the token.
+
+Exit code: 0 it is done; 1 it can't be served; 2 a setting or the usage is wrong.
+"""
+
+import argparse
 import asyncio
 import gc
 import logging
 import signal
 import sys
+from collections.abc import Callable, Sequence
 
 import uvloop
 from pydantic import ValidationError
 
 from gateway import logs
 from gateway.app import Gateway
+from gateway.authorization import authorizer_of
 from gateway.body import Intake
 from gateway.bus import Bus
 from gateway.correlator import Correlator
 from gateway.pages import pages
 from gateway.server import serving
 from gateway.settings import Settings
+from gateway.tokens import BadTokenFileError, Role, line, new_token
 from topics import tracing
 from topics.cluster import Cluster, bad_settings
 from topics.connection import NotLetInError
@@ -32,7 +46,10 @@ async def run(settings: Settings, cluster: Cluster) -> None:
     patience = settings.patience
     correlator = Correlator(settings.max_in_flight, patience)
     bus = Bus(cluster.client_options(), settings.gateway_index, correlator)
-    gateway = Gateway(bus, Intake(settings.max_in_flight, patience), pages(cluster))
+    intake = Intake(settings.max_in_flight, patience)
+    shown = pages(cluster, is_locked=settings.gateway_tokens is not None)
+    authorizer = authorizer_of(settings.gateway_tokens)
+    gateway = Gateway(bus, intake, shown, authorizer)
     async with asyncio.TaskGroup() as group:
         connected = group.create_task(bus.run())
         async with serving(gateway, settings):
@@ -41,22 +58,58 @@ async def run(settings: Settings, cluster: Cluster) -> None:
     log.info("event=stopped")
 
 
-def main() -> int:
-    """Read the settings and run; what can't be is said in one line."""
+def main(words: Sequence[str]) -> int:
+    """Do what the command line says; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gateway",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=_serve)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    commands.add_parser("check").set_defaults(command=_check)
+    token = commands.add_parser("token")
+    token.set_defaults(command=_make_token)
+    token.add_argument("role", metavar="ROLE", choices=[*Role], help=", ".join(Role))
+    token.add_argument("comment", metavar="COMMENT", nargs="*", default=[])
+    asked = parser.parse_args(words)
+    command: Callable[[argparse.Namespace], int] = asked.command
+    return command(asked)
+
+
+def _make_token(asked: argparse.Namespace) -> int:
+    token = new_token()
+    print(line(token, Role(asked.role), " ".join(asked.comment)), flush=True)  # noqa: T201
+    print(token, file=sys.stderr)  # noqa: T201
+    return 0
+
+
+def _check(_asked: argparse.Namespace) -> int:
+    return 0 if _settings(lambda text: print(text, file=sys.stderr)) else 2  # noqa: T201
+
+
+def _settings(report: Callable[[str], None]) -> tuple[Settings, Cluster] | None:
+    """Read the settings; report a line for each that makes no sense."""
+    try:
+        return Settings(), Cluster()
+    except ValidationError as wrong:
+        for text in bad_settings(wrong):
+            report(text)
+    return None
+
+
+def _serve(_asked: argparse.Namespace) -> int:
     logs.configure()
     tracing.start("gateway")
-    try:
-        settings, cluster = Settings(), Cluster()
-    except ValidationError as wrong:
-        for line in bad_settings(wrong):
-            log.critical(line)
+    settings = _settings(log.critical)
+    if settings is None:
         return 2
     status = 0
     uvloop.install()
     gc.freeze()  # what is there by now stays: no collection need look at it again
     try:
-        asyncio.run(run(settings, cluster))
-    except* (OSError, NotLetInError) as errors:
+        asyncio.run(run(*settings))
+    except* (OSError, NotLetInError, BadTokenFileError) as errors:
         log.critical("event=cannot-serve error=%r", str(_first(errors)))
         status = 1
     return status
@@ -69,4 +122,4 @@ def _first(error: BaseException) -> BaseException:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

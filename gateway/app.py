@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from gateway import metrics
+from gateway.authorization import OPEN, Authorizer
 from gateway.body import Intake, parse
 from gateway.bus import Bus
 from gateway.correlator import Overloaded
@@ -33,16 +34,24 @@ class Gateway:
         bus: takes requests to Kafka and brings the replies.
         intake: reads bodies.
         pages: what is only shown, by path.
+        authorizer: which requests may make a call.
 
     Attributes:
         draining: set at the end, so that clients take their next call elsewhere.
     """
 
-    def __init__(self, bus: Bus, intake: Intake, pages: Mapping[str, Page]) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        intake: Intake,
+        pages: Mapping[str, Page],
+        authorizer: Authorizer = OPEN,
+    ) -> None:
         self.draining = False
         self._bus = bus
         self._intake = intake
         self._pages = pages
+        self._authorizer = authorizer
         self._looks: dict[str, Answer] = {
             "/livez": _alive,
             "/readyz": self._ready,
@@ -81,6 +90,7 @@ class Gateway:
         path = request.rel_url.raw_path
         if route := self._calls.get(path):
             _must_be(request, "POST")
+            self._authorizer.check(request, path)  # before any byte of the body is read
             return await self._call(route, request)
         if look := self._looks.get(path):
             _must_be(request, "GET", "HEAD")

@@ -4,12 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from gateway.authorization import CALLS
 from gateway.problems import KINDS, Trouble, problem_document
 from gateway.routes import ROUTES, Route
 from schemas.contract import Code, Contract
 from schemas.definitions import definitions, reference
 from schemas.examples import EXAMPLES
-from topics.asyncapi import TITLE, VERSION
+from topics.asyncapi import CONTACT, LICENSE, TITLE, VERSION
 from topics.catalog import HOME
 
 _JSON = "application/json"
@@ -22,7 +23,22 @@ lists its own, and any path may answer `not-found` or `method-not-allowed`.
 
 The examples are a visit to a shop that was just opened (`make run-all`): tried from top to
 bottom, each is answered as shown. The same calls go over Kafka: see [/events](events).
+
+Where the door is locked (`GATEWAY_TOKENS`) each call needs a token of a role that may make
+it. Probes, `/metrics` and documents need none.
 """
+
+_TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token that `python -m gateway token ROLE` made.",
+}
+_TAGS = {
+    "cart": "The cart of a user.",
+    "order": "Orders, from creation to payment or cancellation.",
+    "stock": "Goods in warehouses.",
+    "gateway": "Probes and documents of this gateway.",
+}
 
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
@@ -31,8 +47,18 @@ _IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
 }
 
+_CHALLENGED = {Trouble.UNAUTHORIZED, Trouble.FORBIDDEN}
+_CHALLENGE = {
+    "WWW-Authenticate": {
+        "description": "How to authenticate: a bearer token (RFC 6750).",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^Bearer "},
+    }
+}
+
 _AT_THE_DOOR = (
     Code.BAD_REQUEST,
+    *(Trouble.UNAUTHORIZED, Trouble.FORBIDDEN),
     Code.KEY_REUSED,
     Code.UNAVAILABLE,
     *(Trouble.TOO_LARGE, Trouble.TOO_SLOW, Trouble.OVERLOADED, Trouble.TIMEOUT),
@@ -41,30 +67,41 @@ _AT_THE_DOOR = (
 """What any call may end with."""
 
 _LOOKS = {
-    "/livez": "Whether the process lives.",
-    "/readyz": "Whether Kafka can be reached.",
-    "/openapi.json": "This document.",
-    "/asyncapi.json": "The Kafka side of the shop, as an AsyncAPI document.",
+    "/livez": ("Whether the process lives.", "Answers as long as the process serves HTTP."),
+    "/readyz": ("Whether Kafka can be reached.", "Answers 503 while it can't be."),
+    "/openapi.json": ("This document.", "The HTTP surface, in OpenAPI 3.1."),
+    "/asyncapi.json": ("The Kafka document.", "The Kafka surface, in AsyncAPI 3.0."),
 }
 
 
-def document() -> dict[str, Any]:
-    """Describe every call, its answer and each way in which it may fail."""
-    paths: dict[str, Any] = {route.path: {"post": _operation(route)} for route in ROUTES}
-    paths |= {path: {"get": _look(path, doc)} for path, doc in _LOOKS.items()}
+def document(*, is_locked: bool = False) -> dict[str, Any]:
+    """Describe every call, its answer and each way in which it may fail.
+
+    Args:
+        is_locked: whether a call needs a token; else it may have one, which is ignored.
+    """
+    token: list[dict[str, list[str]]] = [{"token": []}]
+    security = token if is_locked else [{}, *token]
+    paths = {route.path: {"post": _operation(route, security)} for route in ROUTES}
+    paths |= {path: {"get": _look(path, *told)} for path, told in _LOOKS.items()}
+    tags = [{"name": name, "description": doc} for name, doc in _TAGS.items()]
     return {
         "openapi": "3.1.0",
         "info": {
             "title": TITLE,
             "version": VERSION,
             "description": _ABOUT,
+            "contact": CONTACT,
+            "license": LICENSE | {"identifier": "LicenseRef-Proprietary"},
         },
+        "servers": [{"url": "/", "description": "The gateway that serves this document."}],
+        "tags": tags,
         "paths": paths,
-        "components": {"schemas": _schemas()},
+        "components": {"schemas": _schemas(), "securitySchemes": {"token": _TOKEN}},
     }
 
 
-def _operation(route: Route) -> dict[str, Any]:
+def _operation(route: Route, security: list[dict[str, list[str]]]) -> dict[str, Any]:
     codes: Iterable[Code | Trouble] = (*_AT_THE_DOOR, *route.refuses)
     example = EXAMPLES[route.asks]
     key = {"example": example.key} if example.key else {}
@@ -73,17 +110,29 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": route.path[1:],
         "tags": [HOME[route.asks].name.removesuffix(".requests")],
         "summary": route.doc,
-        "description": route.asks.__doc__,
+        "description": f"{route.asks.__doc__}\n\nRoles: {_roles(route)}.",
+        "security": security,
         "parameters": [_IDEMPOTENCY_KEY | key],
         "requestBody": {"required": True, "content": _content(route.asks, example.asks)},
         "responses": {"200": done, **_problems(codes)},
     }
 
 
-def _look(path: str, doc: str) -> dict[str, Any]:
+def _roles(route: Route) -> str:
+    return ", ".join(f"`{role}`" for role, calls in CALLS.items() if route.path in calls)
+
+
+def _look(path: str, summary: str, description: str) -> dict[str, Any]:
     found = {"description": "It is so.", "content": {_JSON: {"schema": {}}}}
-    gone = _problems([Code.UNAVAILABLE]) if path == "/readyz" else {}
-    return {"tags": ["gateway"], "summary": doc, "responses": {"200": found, **gone}}
+    codes = [Code.BAD_REQUEST, *([Code.UNAVAILABLE] if path == "/readyz" else [])]
+    return {
+        "operationId": path[1:].removesuffix(".json"),
+        "tags": ["gateway"],
+        "summary": summary,
+        "description": description,
+        "security": [],
+        "responses": {"200": found, **_problems(codes)},
+    }
 
 
 def _content(contract: type[Contract], example: Contract) -> dict[str, Any]:
@@ -108,6 +157,7 @@ def _one_of(codes: Iterable[Code | Trouble]) -> dict[str, Any]:
     content = {"schema": reference("Problem"), "examples": shown}
     return {
         "description": " ".join(f"`{code}`: {title}." for code, title in titles.items()),
+        **({"headers": _CHALLENGE} if titles.keys() & _CHALLENGED else {}),
         "content": {_PROBLEM: content},
     }
 

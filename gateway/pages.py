@@ -21,11 +21,12 @@ class Page:
     content: bytes
 
 
-def pages(cluster: Cluster) -> dict[str, Page]:
+def pages(cluster: Cluster, *, is_locked: bool = False) -> dict[str, Page]:
     """Write every page; reads Swagger UI's files.
 
     Args:
         cluster: whose topics are described.
+        is_locked: whether calls need a token.
     """
     answers = {route.asks: route.answers for route in ROUTES}
     topics = asyncapi.document(cluster, answers)
@@ -34,7 +35,7 @@ def pages(cluster: Cluster) -> dict[str, Page]:
         "/": _html(start_page()),
         "/docs": _html(SWAGGER_UI),
         "/events": _html(events_page(topics)),
-        "/openapi.json": _json(openapi.document()),
+        "/openapi.json": _json(openapi.document(is_locked=is_locked)),
         "/asyncapi.json": _json(topics),
         **files,
     }

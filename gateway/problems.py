@@ -16,6 +16,8 @@ RETRY_AFTER_SECONDS = 1
 class Trouble(StrEnum):
     """What can go wrong at this door itself, beside the refusals of the shop."""
 
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
     NOT_FOUND = "not-found"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     TOO_LARGE = "too-large"
@@ -48,6 +50,8 @@ KINDS: dict[Code | Trouble, Kind] = {
     Code.UNKNOWN_PRODUCT: Kind(HTTPStatus.BAD_GATEWAY, "ProductService lacks a product"),
     Code.PRODUCT_SERVICE: Kind(HTTPStatus.BAD_GATEWAY, "ProductService failed"),
     Code.UNAVAILABLE: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "The shop can't be reached"),
+    Trouble.UNAUTHORIZED: Kind(HTTPStatus.UNAUTHORIZED, "A token is needed"),
+    Trouble.FORBIDDEN: Kind(HTTPStatus.FORBIDDEN, "The token's role is not enough"),
     Trouble.NOT_FOUND: Kind(HTTPStatus.NOT_FOUND, "There is no such path"),
     Trouble.METHOD_NOT_ALLOWED: Kind(
         HTTPStatus.METHOD_NOT_ALLOWED, "This path takes another method"

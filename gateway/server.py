@@ -1,13 +1,15 @@
 """The HTTP server: aiohttp's low-level one, which never answers but through us."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Any
 
 from aiohttp import web
+from aiohttp.hdrs import SERVER
 from aiohttp.web_protocol import RequestHandler
 
 from gateway.app import Gateway
@@ -29,6 +31,7 @@ _OPTIONS: dict[str, Any] = {
 
 BACKLOG = 1024
 MAX_REASON_CHARS = 200
+SERVER_NAME = "shop"
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,13 @@ class _Connection(RequestHandler):
     """A client's connection, whose errors are problem documents like all others."""
 
     __slots__ = ()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send a response; its `Server` header has no version of aiohttp or Python."""
+        resp.headers[SERVER] = SERVER_NAME
+        return await super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,
@@ -72,11 +82,23 @@ async def serving(gateway: Gateway, settings: Settings) -> AsyncIterator[int]:
     await runner.setup()
     host, port = settings.gateway_host, settings.gateway_port
     try:
-        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        tls = settings.tls()
+        await web.TCPSite(runner, host, port, backlog=BACKLOG, ssl_context=tls).start()
         host, port = runner.addresses[0][:2]
-        log.info("event=listening host=%s port=%d", host, port)
+        log.info("event=listening host=%s port=%d tls=%s", host, port, bool(tls))
+        if not settings.gateway_tokens:
+            _warn_of_open_door(address[0] for address in runner.addresses)
         yield port
         log.info("event=draining")
         gateway.draining = True
     finally:
         await runner.cleanup()
+
+
+def _warn_of_open_door(hosts: Iterable[str]) -> None:
+    if exposed := sorted(host for host in hosts if not ip_address(host).is_loopback):
+        log.warning(
+            "event=open-door hosts=%s reason='each client may make every call'"
+            " advice='GATEWAY_TOKENS locks it'",
+            ",".join(exposed),
+        )

@@ -1,25 +1,78 @@
 """What the environment decides about a gateway."""
 
+import ssl
 from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import Field
-from pydantic_settings import BaseSettings
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway.tokens import BadTokenFileError, TokenFile
+
+
+def _token_file(path: Path) -> Path:
+    try:
+        if not path.is_file():
+            raise ValueError("must be a file that can be read")
+        TokenFile(path)
+    except OSError as error:
+        raise ValueError(f"must be a file that can be read: {error.strerror}") from None
+    except BadTokenFileError as error:
+        raise ValueError(str(error)) from None
+    return path
+
+
+def _no_password() -> bytes:
+    raise ValueError("the private key must not be encrypted")
 
 
 class Settings(BaseSettings):
     """One gateway among others, which share nothing but Kafka.
 
+    An empty variable counts as not set.
+
     Attributes:
         gateway_port: 0 takes any free port; the log says which.
         gateway_index: which partition of the reply topic is ours, modulo their number.
         max_in_flight: calls that wait for a reply, and bodies still arriving, at most.
+        gateway_tokens: a file of tokens, see `gateway.tokens`; unset, no call needs one.
+        gateway_tls_cert: the certificate with its chain, in PEM; with it HTTP is HTTPS.
+        gateway_tls_key: its private key, in PEM, not encrypted.
     """
+
+    model_config = SettingsConfigDict(env_ignore_empty=True)
 
     gateway_host: str = "127.0.0.1"
     gateway_port: int = Field(default=8080, ge=0, lt=2**16)
     gateway_index: int = Field(default=0, ge=0)
     reply_timeout_seconds: float = Field(default=10.0, gt=0, le=3600)
     max_in_flight: int = Field(default=2000, ge=1)
+    gateway_tokens: Annotated[Path, AfterValidator(_token_file)] | None = None
+    gateway_tls_cert: Path | None = None
+    gateway_tls_key: Path | None = None
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> Self:
+        if bool(self.gateway_tls_cert) != bool(self.gateway_tls_key):
+            raise ValueError("gateway_tls_cert and gateway_tls_key go together")
+        try:
+            self.tls()
+        except OSError as error:  # an SSLError is one, too
+            raise ValueError(
+                "gateway_tls_cert and gateway_tls_key must be a certificate and its"
+                f" private key, in PEM: {error.strerror}"
+            ) from None
+        return self
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Read certificate and key; None: there is no TLS."""
+        if not (self.gateway_tls_cert and self.gateway_tls_key):
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.gateway_tls_cert, self.gateway_tls_key, _no_password)
+        context.set_alpn_protocols(["http/1.1"])
+        return context
 
     @property
     def patience(self) -> timedelta:

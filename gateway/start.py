@@ -24,7 +24,9 @@ _CALLS = """\
 <pre>curl -d '{"sku":1076963}' http://127.0.0.1:8080/stocks</pre>"""
 _ERRORS = """\
 <p>Errors are <code>application/problem+json</code> (RFC 9457) with a <code>code</code>. An
-<code>Idempotency-Key</code> header makes it safe to ask again.</p>"""
+<code>Idempotency-Key</code> header makes it safe to ask again. Where the operator has set
+<code>GATEWAY_TOKENS</code> each call needs <code>Authorization: Bearer</code> and a
+token.</p>"""
 
 
 def start_page() -> str:

@@ -15,6 +15,12 @@ from topics.messages import BINDING, components, messages_in
 from topics.topic import Kind, Topic, wire_type
 
 TITLE, VERSION = "The shop that never loses an item", "1.0.0"
+CONTACT = {  # of a reserved domain (RFC 2606); the operator of a public shop replaces it
+    "name": "The operator of this shop",
+    "url": "https://shop.example",
+    "email": "operator@shop.example",
+}
+LICENSE = {"name": "Proprietary"}
 CLIENT_REPLIES = "replies"
 """The channel that stands for every client's own reply topic."""
 
@@ -25,7 +31,11 @@ A value is plain JSON with its `type`; the conversation is in headers. Any parti
 do, and no key at all: a record is passed on to its owner, who follows from its body. What
 can't be understood goes to a dead-letter topic, byte for byte. Delivery is at least once.
 """
-_INTERNAL = [{"name": "between services", "description": "Nobody else need send it."}]
+_TAGS = {
+    "calls": "Requests that a client may send.",
+    "between services": "Nobody else need send it.",
+    "output": "Records that the shop sends.",
+}
 
 
 def document(cluster: Cluster, answers: Answers) -> dict[str, Any]:
@@ -42,12 +52,15 @@ def document(cluster: Cluster, answers: Answers) -> dict[str, Any]:
             "title": TITLE,
             "version": VERSION,
             "description": _ABOUT,
+            "contact": CONTACT,
+            "license": LICENSE,
+            "tags": [_at(f"components/tags/{name}") for name in map(_slug, _TAGS)],
         },
         "defaultContentType": "application/json",
         "servers": dict(_servers(cluster)),
         "channels": channels | {CLIENT_REPLIES: _client_replies()},
         "operations": dict(_operations(answers)),
-        "components": components(),
+        "components": components() | {"tags": _tags()},
     }
 
 
@@ -112,9 +125,16 @@ def _receive(
         "summary": contract.__doc__,
         "messages": [_at(f"{channel}/messages/{contract.__name__}")],
     }
+    about = f"A record in {topic.name}, keyed by its {topic.key}."
     if answer is None:
-        return operation | {"tags": _INTERNAL}
-    return operation | {"reply": _reply(answer, DEFAULT_REPLIES[topic])}
+        told = {
+            "description": f"{about} It has no reply.",
+            "tags": _tag("between services"),
+        }
+        return operation | told
+    told = {"description": f"{about} Replied with {answer.__name__} or Refused."}
+    told["tags"] = _tag("calls")
+    return operation | told | {"reply": _reply(answer, DEFAULT_REPLIES[topic])}
 
 
 def _reply(answer: type[Contract], otherwise: Topic) -> dict[str, Any]:
@@ -135,8 +155,22 @@ def _send(topic: Topic) -> dict[str, Any]:
         "action": "send",
         "channel": _at(channel),
         "summary": topic.doc,
+        "description": f"Records in {topic.name}: {', '.join(messages_in(topic))}.",
+        "tags": _tag("output"),
         "messages": [_at(f"{channel}/messages/{name}") for name in messages_in(topic)],
     }
+
+
+def _tags() -> dict[str, Any]:
+    return {_slug(name): {"name": name, "description": doc} for name, doc in _TAGS.items()}
+
+
+def _tag(name: str) -> list[dict[str, str]]:
+    return [_at(f"components/tags/{_slug(name)}")]
+
+
+def _slug(name: str) -> str:
+    return name.replace(" ", "-")
 
 
 def _at(place: str) -> dict[str, str]:

@@ -45,14 +45,17 @@ def up(shop: Shop) -> None:
     saved = load(_noted(shop).directory)
     given = settings(os.environ) | (saved[1] if saved else {})
     try:
-        _bring_up(saved[0].scaled(os.environ) if saved else shop, given)
+        cert = given.get("GATEWAY_TLS_CERT", "")
+        there = saved[0].scaled(os.environ) if saved else shop
+        _bring_up(replace(there, gateway_tls_cert=cert, gateway_host=""), given)
     except BaseException:
         if not saved:
             down(shop)
         raise
+    scheme = "https" if given.get("GATEWAY_TLS_CERT") else "http"
     tell(f"""
 The shop is open, in containers.
-  gateway         http://127.0.0.1:{shop.gateway_port}
+  gateway         {scheme}://127.0.0.1:{shop.gateway_port}
   Kafka           {shop.kafka or f"127.0.0.1:{shop.kafka_port}"}
   Kafka UI        http://127.0.0.1:8088
   mail            http://127.0.0.1:8025
@@ -105,7 +108,7 @@ def _bring_up(shop: Shop, given: dict[str, str], *options: str) -> None:
     _compose(shop, given, "up", "-d", "--wait", "--remove-orphans", *options)
     with step("until the owner of each partition answers"):
         opening = ("python", "-m", "agents.local.opening", "--marks", "/var/lib/shop")
-        urls = (f"http://{name}:8080" for name in _gateways(shop))
+        urls = (f"{shop.gateway_scheme}://{name}:8080" for name in _gateways(shop))
         _compose(shop, given, "exec", "-T", "notifications", *opening, *urls)
 
 

@@ -1,10 +1,16 @@
-"""The whole way of buying goods, walked against a running shop, with what Kafka saw."""
+"""The whole way of buying goods, walked against a running shop, with what Kafka saw.
+
+Where the gateway needs a token (`GATEWAY_TOKENS`) it is that of `GATEWAY_TOKEN`.
+"""
 
 import json
+import os
 import secrets
+import ssl
+from http import HTTPStatus
 from typing import Any
 
-from aiohttp import ClientError, ClientSession
+from aiohttp import ClientError, ClientSession, TCPConnector
 from aiokafka.errors import KafkaError
 
 from agents.local.progress import tell
@@ -16,6 +22,7 @@ from topics.cluster import Cluster
 # Products of which there are no sample goods: what the demo brings it sells again.
 _RECORD, _CARDS = 2958025, 2618151
 _WIDEST = 140
+_LOCKED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
 class Walk:
@@ -40,6 +47,11 @@ class Walk:
         answer = await self._session.post(self._url + path, json=body, headers=headers)
         said = await answer.json(content_type=None)
         tell(f"  → {answer.status} {_json(said)}")
+        if answer.status in _LOCKED:
+            raise ShopError(
+                "the gateway needs the token of an operator: GATEWAY_TOKEN=... make demo"
+                " (python -m gateway token operator makes one)"
+            )
         await self._show(trace)
         if answer.status != expect:
             raise ShopError(f"the story ends here: {path} should have answered {expect}")
@@ -66,17 +78,33 @@ async def walk_through(shop: Shop) -> None:
     Raises:
         ShopError: the shop does not answer, or not as it should.
     """
-    url = f"http://127.0.0.1:{shop.gateway_port}"
+    url = shop.gateway_urls[0]
     tell(f"The story of buying goods at {url}; indented are the records on Kafka:")
     tell("topic, key, value. (Each step waits a moment until no more of them come.)")
     try:
         async with (
-            ClientSession() as session,
+            _session(shop) as session,
             witness(Cluster(kafka=shop.bootstrap)) as seen,
         ):
             await _story(Walk(session, url, seen))
-    except (ClientError, KafkaError) as error:
+    except (ClientError, KafkaError, OSError) as error:
         raise ShopError(f"the shop does not answer (make run-all?): {error}") from error
+
+
+def _session(shop: Shop) -> ClientSession:
+    token = os.environ.get("GATEWAY_TOKEN")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    cert = shop.gateway_tls_cert
+    connector = TCPConnector(ssl=_trusting(cert) if cert else True)
+    return ClientSession(headers=headers, connector=connector)
+
+
+def _trusting(cert: str) -> ssl.SSLContext:
+    """Trust the gateway's own certificate and no other, whatever host it names."""
+    context = ssl.create_default_context(cafile=cert)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 async def _story(walk: Walk) -> None:

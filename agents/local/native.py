@@ -23,7 +23,7 @@ from agents.local.shop import (
     save,
     settings,
 )
-from agents.local.soundness import require_sound
+from agents.local.soundness import require_sound, require_sound_gateway
 from agents.local.supervision import Supervisor
 from agents.local.watch import Watch
 from topics.admin import TopicsError, create
@@ -45,6 +45,7 @@ def up(environment: Mapping[str, str] = os.environ) -> None:
     """
     asked, told = from_environment(environment), settings(environment)
     require_sound(told)
+    require_sound_gateway(environment)
     given = _digests(told)
     with alone(asked.directory / "lock"):
         supervisor = Supervisor(asked.directory)
@@ -155,10 +156,9 @@ def _create_topics(cluster: Cluster) -> None:
 
 
 def _open(shop: Shop, cluster: Cluster, watch: Watch) -> None:
-    gateways = [f"http://127.0.0.1:{port}" for port in shop.gateway_ports]
     marks = shop.directory / "marks"
     try:
-        asyncio.run(watch.over(open_shop(gateways, cluster, marks)))
+        asyncio.run(watch.over(open_shop(shop.gateway_urls, cluster, marks)))
         asyncio.run(watch.over(watch.until_all_run()))
     except NotOpenError as error:
         raise ShopError(f"{error}; the logs are in {shop.directory / 'logs'}") from error
@@ -211,7 +211,7 @@ def _tell_where_things_are(saved: tuple[Shop, dict[str, str]] | None) -> None:
     if not saved:
         return
     shop, _ = saved
-    gateways = " ".join(f"http://127.0.0.1:{port}" for port in shop.gateway_ports)
+    gateways = " ".join(shop.gateway_urls)
     stand_in = f"127.0.0.1:{shop.product_port} (stand-in, token testtoken)"
     tell(f"""
 The shop is open.

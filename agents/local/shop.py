@@ -20,10 +20,14 @@ COUNTS = {
     "loms_workers": "LOMS_WORKERS",
 }
 
+# How this machine reaches what listens on all of its addresses.
+_ON_ALL = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
 # With another value of one of these it is another shop, whose processes start anew.
 _SETTING = re.compile(
     r"(KAFKA|NOTIFY|OTEL|PAYMENT|PRODUCT|REPLY|REQUEST|SESSION|SMTP|WEBHOOK)(_\w+)?"
-    r"|GATEWAY_PORT|LOG_FORMAT|MAX_IN_FLIGHT|METRICS_PORT|PARTITIONS"
+    r"|GATEWAY_(HOST|PORT|TLS_CERT|TLS_KEY|TOKENS)"
+    r"|LOG_FORMAT|MAX_IN_FLIGHT|METRICS_PORT|PARTITIONS"
 )
 
 
@@ -40,6 +44,8 @@ class Shop:
         kafka: an existing cluster (`KAFKA`); empty, there is an embedded broker.
         kafka_port: the embedded broker's; its controller takes the next one.
         gateway_port: the first gateway's; the others take what follows.
+        gateway_host: the address that they listen on (`GATEWAY_HOST`); empty, loopback.
+        gateway_tls_cert: their certificate (`GATEWAY_TLS_CERT`); empty, they have none.
         kafka_ui_port: kept free for `make kafka-ui`.
         product_service: host:port (`PRODUCT_SERVICE`); empty, there is the stand-in.
         product_port: the stand-in's.
@@ -54,6 +60,8 @@ class Shop:
     kafka: str = ""
     kafka_port: int = 9092
     gateway_port: int = 8080
+    gateway_host: str = ""
+    gateway_tls_cert: str = ""
     kafka_ui_port: int = 8088
     product_service: str = ""
     product_port: int = 8082
@@ -88,6 +96,18 @@ class Shop:
         }
         free = (port for port in count(self.gateway_port) if port not in taken)
         return [next(free) for _ in range(self.gateways)]
+
+    @property
+    def gateway_scheme(self) -> str:
+        """Return what the address of a gateway begins with."""
+        return "https" if self.gateway_tls_cert else "http"
+
+    @property
+    def gateway_urls(self) -> list[str]:
+        """An address for each gateway, for clients on this machine."""
+        host = _ON_ALL.get(self.gateway_host, self.gateway_host)
+        name = f"[{host}]" if ":" in host else host
+        return [f"{self.gateway_scheme}://{name}:{port}" for port in self.gateway_ports]
 
     @property
     def ports(self) -> dict[int, str]:
@@ -136,6 +156,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Shop:
     return Shop(
         directory=Path(directory).resolve() if directory else Shop.directory,
         kafka=environment.get("KAFKA", ""),
+        gateway_host=environment.get("GATEWAY_HOST", ""),
+        gateway_tls_cert=environment.get("GATEWAY_TLS_CERT", ""),
         product_service=environment.get("PRODUCT_SERVICE", ""),
         session_timeout=environment.get("SESSION_TIMEOUT_SECONDS", ""),
         **numbers,

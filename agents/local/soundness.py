@@ -1,12 +1,14 @@
 """Settings that make no sense, told before anything is stopped or started for them."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
-from agents.local.shop import ShopError
+from agents.local.shop import REPOSITORY, ShopError
 from agents.notifications.settings import NotificationSettings
 from agents.products.settings import ProductSettings
 from agents.worker.settings import WorkerSettings
@@ -28,6 +30,24 @@ def require_sound(settings: Mapping[str, str]) -> None:
     wrong = [line for kind in _KINDS for line in _complaints(kind, told)]
     if wrong:
         raise ShopError("; ".join(dict.fromkeys(wrong)))
+
+
+def require_sound_gateway(environment: Mapping[str, str]) -> None:
+    """Have a gateway look at its settings; agents import nothing of it.
+
+    Raises:
+        ShopError: they make no sense; the message has its lines.
+    """
+    ran = subprocess.run(
+        (sys.executable, "-m", "gateway", "check"),
+        cwd=REPOSITORY,
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode:
+        raise ShopError(f"the gateway: {ran.stderr.strip()}")
 
 
 def _complaints(kind: type[BaseSettings], told: Mapping[str, str]) -> list[str]:

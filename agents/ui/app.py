@@ -1,6 +1,7 @@
 """The pages as a web application."""
 
 from aiohttp import web
+from aiohttp.hdrs import SERVER
 
 from agents.ui.guard import in_words, only_from_here
 from agents.ui.pages import Pages
@@ -11,4 +12,9 @@ def application(cluster: Cluster) -> web.Application:
     """Put the pages over a cluster behind their guard."""
     app = web.Application(middlewares=[only_from_here, in_words])
     app.add_routes(Pages(cluster).routes())
+    app.on_response_prepare.append(_without_versions)
     return app
+
+
+async def _without_versions(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[SERVER] = "shop"  # else it is that of aiohttp and of Python

@@ -4,7 +4,10 @@ Counted is by the batch: what is said of each record costs each record.
 """
 
 import logging
+import socket
 from collections.abc import Iterable, Mapping
+from http.server import ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 from prometheus_client import (
@@ -12,8 +15,8 @@ from prometheus_client import (
     Counter,
     Histogram,
     Metric,
+    MetricsHandler,
     disable_created_metrics,
-    start_http_server,
 )
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -87,6 +90,20 @@ HOLDINGS = Holdings()
 REGISTRY.register(HOLDINGS)
 
 
+class _Handler(MetricsHandler):
+    def version_string(self) -> str:
+        """Return the `Server` header, which is else the version of Python."""
+        return "shop"
+
+
+class MetricsServer(ThreadingHTTPServer):
+    """Answers Prometheus."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _Handler)
+
+
 def serve(settings: WorkerSettings) -> None:
     """Answer Prometheus on a port of this worker's, if it has one.
 
@@ -96,6 +113,8 @@ def serve(settings: WorkerSettings) -> None:
     if not settings.metrics_port:
         return
     try:
-        start_http_server(settings.metrics_port, settings.metrics_host)
+        server = MetricsServer(settings.metrics_host, settings.metrics_port)
     except OSError as why:
         log.error("no metrics port=%d reason=%r", settings.metrics_port, str(why))  # noqa: TRY400
+    else:
+        Thread(target=server.serve_forever, name="metrics", daemon=True).start()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from gateway.app import Gateway
+from gateway.authorization import authorizer_of
 from gateway.body import Intake
 from gateway.bus import Bus
 from gateway.correlator import Correlator
@@ -45,14 +47,20 @@ class Response:
 
 @dataclass
 class Door:
-    """Where a client knocks."""
+    """Where a client knocks.
+
+    Attributes:
+        tls: whom the client trusts; without it the door speaks plain HTTP.
+    """
 
     session: aiohttp.ClientSession
     port: int
+    tls: ssl.SSLContext | None = None
 
     async def call(self, method: str, path: str, body=None, headers=None) -> Response:
-        url = f"http://127.0.0.1:{self.port}{path}"
-        async with self.session.request(method, url, data=body, headers=headers) as got:
+        url = f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}{path}"
+        told = {"data": body, "headers": headers, "ssl": self.tls or True}
+        async with self.session.request(method, url, **told) as got:
             body = await got.read()
             return Response(got.status, got.content_type, dict(got.headers), body)
 
@@ -88,7 +96,8 @@ async def open_door(cluster: Cluster, **different) -> AsyncIterator[Door]:
     correlator = Correlator(settings.max_in_flight, settings.patience)
     bus = Bus(cluster.client_options(), settings.gateway_index, correlator)
     intake = Intake(settings.max_in_flight, settings.patience)
-    gateway = Gateway(bus, intake, pages(cluster))
+    shown = pages(cluster, is_locked=settings.gateway_tokens is not None)
+    gateway = Gateway(bus, intake, shown, authorizer_of(settings.gateway_tokens))
     connected = asyncio.create_task(bus.run())
     try:
         async with (

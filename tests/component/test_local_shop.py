@@ -83,6 +83,28 @@ def test_only_what_makes_another_shop_of_it_is_a_setting():
     assert settings(environment) == {"PAYMENT_TIMEOUT_SECONDS": "3", "KAFKA": "k"}
 
 
+def test_the_lock_of_the_door_is_a_setting_and_a_clients_token_is_none():
+    lock = {"GATEWAY_TOKENS": "t", "GATEWAY_TLS_CERT": "c", "GATEWAY_TLS_KEY": "k"}
+    lock |= {"GATEWAY_HOST": "0.0.0.0"}
+    assert settings(lock | {"GATEWAY_TOKEN": "hush"}) == lock
+    assert from_environment(lock).gateway_urls == ["https://127.0.0.1:8080"]
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("", "http://127.0.0.1:8080"),
+        ("0.0.0.0", "http://127.0.0.1:8080"),
+        ("::", "http://[::1]:8080"),
+        ("192.0.2.1", "http://192.0.2.1:8080"),
+        ("2001:db8::1", "http://[2001:db8::1]:8080"),
+        ("localhost", "http://localhost:8080"),
+    ],
+)
+def test_a_gateway_is_called_where_it_listens(host: str, url: str):
+    assert from_environment({"GATEWAY_HOST": host}).gateway_urls == [url]
+
+
 def test_a_running_shop_is_remembered_for_its_owner_alone(tmp_path: Path):
     shop = Shop(tmp_path / "there", loms_workers=2)
     save(shop, {"KAFKA": "digest"})

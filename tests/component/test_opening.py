@@ -1,5 +1,7 @@
 """A shop is open when all of it serves, and its shelves are filled once."""
 
+import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from agents.local import opening
 from agents.local.opening import NotOpenError, one_for_each, open_shop
 from tests.standins.catalogue import SAMPLE_STOCKS
+from tests.standins.shop import Shop
 from topics.cluster import Cluster
 
 
@@ -23,9 +26,12 @@ class Gateway:
         self.calls = Counter[str]()
         self.keys: set[str] = set()
         self.url = ""
+        self.is_locked = False
 
     async def answer(self, request: web.Request) -> web.Response:
         self.calls[request.path] += 1
+        if self.is_locked and request.method == "POST":
+            return web.json_response({}, status=401)
         self.keys.add(request.headers.get("Idempotency-Key", ""))
         if self.not_yet[request.path] > 0:
             self.not_yet[request.path] -= 1
@@ -78,3 +84,43 @@ async def test_what_does_not_answer_is_named(
     with pytest.raises(NotOpenError, match=r"no answer to http.*/stocks .*sku"):
         await open_shop([gateway.url], Cluster(kafka=kafka), tmp_path)
     assert not gateway.calls["/receiveStock"]
+
+
+async def test_a_locked_shop_is_asked_over_kafka(
+    gateway: Gateway, cluster: Cluster, shop: Shop, tmp_path: Path
+):
+    gateway.is_locked = True
+    opened = asyncio.create_task(open_shop([gateway.url], cluster, tmp_path))
+    replies = {
+        "stocks": {"type": "stocks", "stocks": []},
+        "listCart": {"type": "cart", "items": [], "totalPrice": 0},
+        "listOrder": {"type": "refused", "code": "unknown-order", "text": ""},
+        "receiveStock": {"type": "done"},
+    }
+    seen = Counter[tuple[str, int]]()
+    keys = set()
+    refused_once = False
+    while not opened.done():
+        waiting = asyncio.create_task(shop.request())
+        await asyncio.wait({waiting, opened}, return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            waiting.cancel()
+            break
+        request = await waiting
+        name = json.loads(request.value)["type"]
+        if not refused_once:  # is asked again
+            refused_once = True
+            unavailable = {"type": "refused", "code": "unavailable", "text": ""}
+            await shop.reply(request, unavailable)
+            continue
+        seen[name, request.partition] += 1
+        keys.add(dict(request.headers).get("idempotency-key"))
+        await shop.reply(request, replies[name])
+    await opened
+    assert gateway.calls == {"/readyz": 1, "/stocks": 1}
+    for name in ("stocks", "listCart", "listOrder"):
+        assert [seen[name, partition] for partition in (0, 1)] == [1, 1]
+    assert sum(seen["receiveStock", partition] for partition in (0, 1)) == len(
+        SAMPLE_STOCKS
+    )
+    assert len(keys - {None}) == len(SAMPLE_STOCKS)

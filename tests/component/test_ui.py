@@ -35,6 +35,7 @@ async def read(browser: TestClient, path: str) -> str:
     async with browser.get(path) as response:
         assert response.status == 200
         assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+        assert response.headers["Server"] == "shop"
         return await response.text()
 
 

@@ -82,3 +82,38 @@ def test_every_body_has_an_example_that_is_one(route):
         shown += [body["example"]] if "example" in body else []
         assert shown
         assert all(valid(body["schema"], json.loads(json.dumps(e))) for e in shown)
+
+
+OPEN_TO_OTHERS = {  # beside operators
+    "/orderPayed": "`payments`",
+    "/listOrder": "`customer`, `payments`",
+    "/receiveStock": "",
+}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+def test_a_call_has_a_security_scheme_and_names_its_roles(route):
+    locked, open_ = document(is_locked=True), DOCUMENT
+    assert locked["components"]["securitySchemes"]["token"].items() >= {
+        ("type", "http"),
+        ("scheme", "bearer"),
+    }
+    operation = locked["paths"][route.path]["post"]
+    assert operation["security"] == [{"token": []}]
+    assert open_["paths"][route.path]["post"]["security"] == [{}, {"token": []}]
+    others = OPEN_TO_OTHERS.get(route.path, "`customer`")
+    roles = ", ".join(filter(None, [others, "`operator`"]))
+    assert operation["description"].endswith(f"Roles: {roles}.")
+    for status in ("401", "403"):
+        challenge = operation["responses"][status]["headers"]["WWW-Authenticate"]
+        assert challenge["required"]
+
+
+def test_probes_and_documents_need_no_token():
+    for path, item in document(is_locked=True)["paths"].items():
+        if "get" in item:
+            assert item["get"]["security"] == [], path
+
+
+def test_a_locked_door_has_a_valid_document():
+    OpenAPIV31SpecValidator(document(is_locked=True)).validate()

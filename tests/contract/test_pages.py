@@ -80,4 +80,7 @@ def test_swagger_ui_shows_our_document_and_asks_nobody_else():
     assert "validatorUrl: null" in said
     script = PAGES["/docs/swagger-ui-bundle.js"].content
     assert b"SwaggerUIBundle" in script
+    # It shows the button by itself where the document has a security scheme.
+    assert b"authorizeBtn" in script
+    assert b"securitySchemes" in PAGES["/openapi.json"].content
     assert len(script) > 1_000_000

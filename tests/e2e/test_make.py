@@ -3,17 +3,21 @@
 import json
 import os
 import random
+import shutil
 import signal
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
+import trustme
 
 from agents.local.shop import REPOSITORY, settings
+from gateway.tokens import Role, line, new_token
 from topics.broker.launch import is_free
 
 WITHIN_SECONDS = 240.0
@@ -127,6 +131,57 @@ def test_other_settings_start_it_anew_with_what_it_had(make: Make):
     environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     assert b"PAYMENT_TIMEOUT_SECONDS=1234" in environment
     assert make.stocks(1076963) == {7: 45, 10: 70}
+
+
+def test_a_gateway_setting_that_makes_no_sense_stops_nothing(make: Make, tmp_path: Path):
+    before = make.processes()
+    for wrong, why in (
+        ({"GATEWAY_TOKENS": str(tmp_path / "absent")}, "gateway_tokens"),
+        ({"GATEWAY_TLS_CERT": "cert.pem"}, "go together"),
+        ({"REPLY_TIMEOUT_SECONDS": "-1"}, "reply_timeout_seconds"),
+    ):
+        ran = make.attempt("run-all", **wrong)
+        assert ran.returncode
+        assert why in ran.stderr
+        assert "Traceback" not in ran.stderr
+    assert make.processes() == before
+
+
+def test_a_shop_with_tokens_and_tls_opens_and_shows_its_demo(make: Make, tmp_path: Path):
+    tokens, token = tmp_path / "tokens", new_token()
+    tokens.write_text(line(token, Role.OPERATOR))
+    authority = trustme.CA()
+    issued = authority.issue_cert("shop.example")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    issued.cert_chain_pems[0].write_to_path(cert)
+    issued.private_key_pem.write_to_path(key)
+    shutil.rmtree(Path(make.environment["RUN_DIR"]) / "marks")  # as if it were new
+
+    said = make(
+        "run-all",
+        GATEWAY_TOKENS=str(tokens),
+        GATEWAY_TLS_CERT=str(cert),
+        GATEWAY_TLS_KEY=str(key),
+    )
+    assert f"https://127.0.0.1:{make.gateway_port}" in said
+
+    refused = make.attempt("demo")
+    assert refused.returncode
+    assert "GATEWAY_TOKEN=" in refused.stderr
+    assert "That was all of it" in make("demo", GATEWAY_TOKEN=token)
+    make("scale", "GATEWAYS=2")
+    make("scale", "GATEWAYS=1")
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    context.check_hostname = False
+    request = Request(
+        f"https://127.0.0.1:{make.gateway_port}/stocks",
+        b'{"sku":1076963}',
+        {"Authorization": f"Bearer {token}"},
+    )
+    with urlopen(request, context=context) as answer:
+        stocks = json.load(answer)["stocks"]
+    assert {stock["warehouseID"]: stock["count"] for stock in stocks} == {7: 45, 10: 70}
 
 
 def test_a_port_that_is_taken_is_named_and_nothing_starts(make: Make, tmp_path: Path):

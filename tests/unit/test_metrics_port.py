@@ -21,6 +21,24 @@ def test_it_tells_on_the_port_that_it_was_given(port: int):
     metrics.serve(WorkerSettings(metrics_port=port))
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         assert b"kafka_consumer_records_total" in answer.read()
+        assert answer.headers["Server"] == "shop"
+
+
+def test_an_ipv6_address_is_as_good():
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as door:
+        port = door.getsockname()[1]
+    metrics.serve(WorkerSettings(metrics_port=port, metrics_host="::1"))
+    with urlopen(f"http://[::1]:{port}/metrics") as answer:
+        assert answer.status == 200
+
+
+def test_what_is_no_request_is_told_no_version_either(port: int):
+    metrics.serve(WorkerSettings(metrics_port=port))
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"GET / nonsense HTTP/1.0\r\n\r\n")
+        said = client.makefile("rb").read()
+    assert b"Error code: 400" in said
+    assert b"Python" not in said
 
 
 def test_a_port_that_is_taken_is_an_error_and_no_end(caplog):
@@ -33,7 +51,7 @@ def test_a_port_that_is_taken_is_an_error_and_no_end(caplog):
 
 
 def test_without_a_port_it_listens_nowhere(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(metrics, "start_http_server", None)
+    monkeypatch.setattr(metrics, "MetricsServer", None)
     metrics.serve(WorkerSettings(metrics_port=0))
     assert WorkerSettings().metrics_port == 0
 

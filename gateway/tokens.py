@@ -1,0 +1,143 @@
+"""The file of tokens that open the HTTP door: a line a token, its SHA-256 and its role.
+
+A token has 256 random bits. No list of likely ones exists that a thief of the file could
+try, so a plain hash is enough: a slow or salted one protects passwords that people choose.
+"""
+
+import hmac
+import logging
+import os
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import StrEnum
+from hashlib import sha256
+from pathlib import Path
+
+_HASH = re.compile(r"[0-9a-fA-F]{64}")
+_TOKEN_BYTES = 32
+_COLUMNS = 2  # hash and role; a comment may follow
+# Two edits within one tick of a file system's clock have the same time.
+_CLOCK_TICK = timedelta(milliseconds=100)
+
+_log = logging.getLogger(__name__)
+
+
+class Role(StrEnum):
+    """What the holder of a token is to the shop."""
+
+    CUSTOMER = "customer"
+    PAYMENTS = "payments"
+    OPERATOR = "operator"
+
+
+class BadTokenFileError(Exception):
+    """A line of the file is wrong; the message has its number and never its content."""
+
+
+def new_token() -> str:
+    """Return a random token."""
+    return secrets.token_urlsafe(_TOKEN_BYTES)
+
+
+def line(token: str, role: Role, comment: str = "") -> str:
+    """Return the line that the file needs to accept a token."""
+    return " ".join([_hash(token), role, *comment.split()])
+
+
+def parse(text: str) -> dict[str, Role]:
+    """Return the role of each hash; empty lines and those that begin with # are skipped.
+
+    Raises:
+        BadTokenFileError: a line is neither, or contradicts an earlier one.
+    """
+    roles: dict[str, Role] = {}
+    for number, words in enumerate(map(str.split, text.split("\n")), start=1):
+        if words and not words[0].startswith("#"):
+            _add(roles, words, number)
+    return roles
+
+
+def _add(roles: dict[str, Role], words: list[str], number: int) -> None:
+    if len(words) < _COLUMNS or not _HASH.fullmatch(words[0]):
+        raise BadTokenFileError(
+            f"line {number} must be a SHA-256 in 64 hex digits, a space and a role"
+        )
+    if words[1] not in list(Role):
+        raise BadTokenFileError(f"line {number}: the role must be one of {', '.join(Role)}")
+    role = Role(words[1])
+    if roles.setdefault(words[0].lower(), role) is not role:
+        raise BadTokenFileError(f"line {number}: an earlier line has another role for it")
+
+
+class TokenFile:
+    """The roles of tokens, as the file has them at the moment of each request.
+
+    While the file is missing or a line of it is wrong, the last good list is in force.
+
+    Args:
+        path: see `parse`.
+
+    Raises:
+        OSError: the file can't be read.
+        BadTokenFileError: a line of it is wrong.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._roles: Mapping[str, Role] = {}
+        self._version: tuple[int, ...] | None = None
+        self._failure = ""
+        self._load()
+
+    def role_of(self, token: str) -> Role | None:
+        """Return the role of a token; None if it is unknown."""
+        self._refresh()
+        given, found = _hash(token), None
+        for known, role in self._roles.items():  # all of them, whichever matches
+            if hmac.compare_digest(known, given):
+                found = role
+        return found
+
+    def _refresh(self) -> None:
+        try:
+            self._load()
+        except OSError as error:
+            self._version = None  # what comes back may be the same version
+            self._log_failure(error.strerror or "it can't be read")
+        except BadTokenFileError as error:
+            self._log_failure(str(error))
+
+    def _load(self) -> None:
+        """Read the file, unless it is the version that was read last."""
+        with self._path.open("rb") as file:
+            stat = os.fstat(file.fileno())
+            times = stat.st_mtime_ns, stat.st_ctime_ns
+            version = (*times, stat.st_size, stat.st_ino)
+            if version == self._version:
+                return
+            self._version = version if _is_settled(max(times)) else None
+            content = file.read()
+        roles = parse(content.decode("utf-8-sig", "replace"))
+        if roles != self._roles or self._failure:
+            _log.info("event=tokens-loaded tokens=%d", len(roles))
+        self._roles, self._failure = roles, ""
+
+    def _log_failure(self, reason: str) -> None:
+        if reason != self._failure:
+            _log.error(
+                "event=tokens-not-loaded reason=%r effect='the last good list is in force'",
+                reason,
+            )
+        self._failure = reason
+
+
+def _is_settled(changed_ns: int) -> bool:
+    """Return whether a change of the file from now on gets another time."""
+    return time.time_ns() - changed_ns > _CLOCK_TICK / timedelta(microseconds=1) * 1000
+
+
+def _hash(token: str) -> str:
+    return sha256(token.encode(errors="surrogateescape")).hexdigest()

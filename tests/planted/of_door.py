@@ -1,0 +1,45 @@
+"""Bugs of the lock of the HTTP door."""
+
+from tests.planted.bug import Bug
+
+_LOCKED = "tests/component/test_gateway_locked.py::test_"
+_TOKENS = "tests/unit/test_tokens.py::test_"
+
+BUGS = (
+    Bug(
+        "a locked door lets everybody in",
+        "gateway/authorization.py",
+        "if self._tokens is None:",
+        "if True:",
+        f"{_LOCKED}who_has_no_token_is_told_how_to_authenticate",
+    ),
+    Bug(
+        "a token of any role opens every call of the door",
+        "gateway/authorization.py",
+        "if path not in CALLS[role]:",
+        "if False:",
+        f"{_LOCKED}a_role_makes_its_calls_and_no_others",
+    ),
+    Bug(
+        "the door reads a body before it looks at the token",
+        "gateway/app.py",
+        "            self._authorizer.check(request, path)",
+        "            await self._intake.read(request)\n"
+        "            self._authorizer.check(request, path)",
+        f"{_LOCKED}who_waits_to_send_a_body_is_refused_at_once",
+    ),
+    Bug(
+        "a file of tokens that vanishes locks everybody out",
+        "gateway/tokens.py",
+        "            self._version = None  # what comes back may be the same version\n",
+        "            self._version, self._roles = None, {}\n",
+        f"{_TOKENS}a_file_that_vanishes_does_not_open_the_door",
+    ),
+    Bug(
+        "an edit of the tokens holds after a restart only",
+        "gateway/tokens.py",
+        "            if version == self._version:\n",
+        "            if self._version or self._roles:\n",
+        f"{_TOKENS}an_edit_holds_at_once_however_small",
+    ),
+)

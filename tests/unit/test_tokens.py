@@ -1,0 +1,227 @@
+"""The file of tokens: what a line may be, and since when an edit holds."""
+
+import os
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from gateway.__main__ import main
+from gateway.authorization import CALLS
+from gateway.routes import ROUTES
+from gateway.tokens import BadTokenFileError, Role, TokenFile, line, new_token, parse
+
+A, B = "a" * 64, "b" * 64
+# printf %s word | sha256sum
+OF_WORD = "98c1eb4ee93476743763878fcb96a25fbc9a175074d64004779ecb5242f645e6"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "tokens"
+
+
+@pytest.mark.parametrize(
+    ("text", "roles"),
+    [
+        ("", {}),
+        ("\n# nobody yet\n  \n\t# nor here\n", {}),
+        (f"{A} customer", {A: "customer"}),
+        (f"{A} customer\n{B} operator\n", {A: "customer", B: "operator"}),
+        (f"  {A.upper()}\t payments  of the bank # 2026\r\n", {A: "payments"}),
+        (f"{A} customer\u2028\x85 of Anna\x0c\n{A} customer\n", {A: "customer"}),
+    ],
+)
+def test_a_line_is_a_hash_and_a_role(text: str, roles: dict[str, str]):
+    assert parse(text) == roles
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *(
+            "hush",
+            "customer",
+            f"{A}",
+            f"{A}customer",
+            f"{A[1:]} customer",
+            f"{A}0 customer",
+        ),
+        *(
+            f"{A} admin",
+            f"{A} Customer",
+            f"{A} # customer",
+            f"customer {A}",
+            f"{A},customer",
+        ),
+        *(f"{B} operator", "g" * 64 + " customer", "\uff11" * 64 + " customer"),
+        f"sha256:{A} customer",
+    ],
+)
+def test_a_wrong_line_is_named_by_its_number_and_never_repeated(bad: str):
+    with pytest.raises(BadTokenFileError, match="line 3") as raised:
+        parse(f"# tokens\n{B} customer\n{bad}\n{A} customer\n")
+    said = str(raised.value)
+    assert bad not in said
+    assert "hush" not in said
+    assert A[1:] not in said
+    assert B not in said
+
+
+def test_a_token_has_256_random_bits_and_only_its_hash_in_the_file(path: Path):
+    token, other = new_token(), new_token()
+    assert len(token) == len(other) == 43
+    assert token != other
+    written = line(token, Role.PAYMENTS, "of the bank,\nwho else")
+    assert token not in written
+    digest = sha256(token.encode()).hexdigest()
+    assert written == f"{digest} payments of the bank, who else"
+    path.write_text(written)
+    assert TokenFile(path).role_of(token) is Role.PAYMENTS
+
+
+@pytest.mark.parametrize(
+    "token", ["", "Word", "word ", OF_WORD, "wörd", "\udcff", "w" * 10**6]
+)
+def test_an_unknown_token_has_no_role(path: Path, token: str):
+    path.write_text(f"{OF_WORD} customer\n")
+    tokens = TokenFile(path)
+    assert tokens.role_of(token) is None
+    assert tokens.role_of("word") is Role.CUSTOMER
+
+
+def test_every_hash_is_compared_in_constant_time(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    compared = []
+    path.write_text(f"{OF_WORD} customer\n{A} payments\n{B} operator\n")
+    tokens = TokenFile(path)
+
+    def compare(known: str, given: str) -> bool:
+        compared.append((known, given))
+        return known == given
+
+    monkeypatch.setattr("hmac.compare_digest", compare)
+    assert tokens.role_of("word") is Role.CUSTOMER
+    assert compared == [(OF_WORD, OF_WORD), (A, OF_WORD), (B, OF_WORD)]
+
+
+def test_an_edit_holds_at_once_however_small(path: Path):
+    path.write_text(f"{OF_WORD} payments\n")
+    tokens = TokenFile(path)
+    for _ in range(50):  # of one length, and within one tick of the clock
+        for role in (Role.OPERATOR, Role.PAYMENTS):
+            path.write_text(f"{OF_WORD} {role}\n")
+            assert tokens.role_of("word") is role
+    path.write_text("")
+    assert tokens.role_of("word") is None
+
+
+def test_an_edit_that_restores_the_time_is_seen(path: Path):
+    path.write_text(f"{OF_WORD} payments\n")
+    os.utime(path, (1, 1))
+    tokens = TokenFile(path)
+    path.write_text(f"{OF_WORD} operator\n")
+    os.utime(path, (1, 1))
+    assert tokens.role_of("word") is Role.OPERATOR
+
+
+def test_a_file_that_stays_as_it_is_is_read_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path.write_text(f"{OF_WORD} payments\n")
+    monkeypatch.setattr("gateway.tokens._is_settled", lambda _: True)
+    tokens = TokenFile(path)
+    monkeypatch.setattr("gateway.tokens.parse", None)
+    assert tokens.role_of("word") is Role.PAYMENTS
+
+
+@pytest.mark.parametrize("bad", ["hush operator\n", "\xff\x00", f"{OF_WORD} admin"])
+def test_after_a_wrong_edit_the_last_good_list_is_in_force(path: Path, caplog, bad: str):
+    path.write_text(f"{OF_WORD} customer\n")
+    tokens = TokenFile(path)
+    caplog.set_level("INFO")
+    path.write_text(f"{A} operator\n{bad}")
+    assert [tokens.role_of("word") for _ in range(3)] == [Role.CUSTOMER] * 3
+    [said] = caplog.messages
+    assert said.startswith("event=tokens-not-loaded reason='line 2")
+    assert "hush" not in said
+    assert OF_WORD not in said
+    path.write_text(f"{OF_WORD} payments\n")
+    assert tokens.role_of("word") is Role.PAYMENTS
+    assert caplog.messages[1:] == ["event=tokens-loaded tokens=1"]
+
+
+def test_a_file_that_vanishes_does_not_open_the_door(path: Path, caplog):
+    path.write_text(f"{OF_WORD} customer\n")
+    tokens = TokenFile(path)
+    for _ in range(2):
+        caplog.clear()
+        away = path.rename(path.with_name("away"))
+        assert tokens.role_of("word") is Role.CUSTOMER
+        assert tokens.role_of("other") is None
+        [said] = caplog.messages
+        assert "No such file" in said
+        away.rename(path)
+        assert tokens.role_of("word") is Role.CUSTOMER
+    path.unlink()
+    path.mkdir()
+    assert tokens.role_of("other") is None
+    path.rmdir()
+    path.write_text("")
+    assert tokens.role_of("word") is None
+
+
+def test_a_new_call_is_for_operators_until_somebody_decides():
+    assert CALLS[Role.OPERATOR] == {route.path for route in ROUTES}
+    assert CALLS[Role.PAYMENTS] == {"/orderPayed", "/listOrder"}
+    assert CALLS[Role.CUSTOMER] == CALLS[Role.OPERATOR] - {"/orderPayed", "/receiveStock"}
+
+
+def gateway(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = (sys.executable, "-m", "gateway", *words)
+    told = os.environ | environment
+    return subprocess.run(command, env=told, capture_output=True, text=True, check=False)
+
+
+def test_the_command_writes_a_line_for_the_file_and_shows_the_token_once(path: Path):
+    ran = gateway("token", "operator", "Anna", "2026")
+    path.write_text(ran.stdout)
+    assert ran.returncode == 0
+    [token] = ran.stderr.splitlines()
+    assert ran.stdout == f"{sha256(token.encode()).hexdigest()} operator Anna 2026\n"
+    assert TokenFile(path).role_of(token) is Role.OPERATOR
+
+
+@pytest.mark.parametrize(
+    "words", [("token",), ("token", "admin"), ("tokens",), ("token", "")]
+)
+def test_wrong_usage_is_told_in_the_usual_way(words: tuple[str, ...], capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "usage: python -m gateway" in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "content", "why"),
+    [
+        ((), f"{A} operator\nhush customer\n", "line 2 must be"),
+        (("check",), None, "must be a file that can be read"),
+    ],
+)
+def test_an_unusable_file_is_a_wrong_setting(
+    path: Path, words: tuple[str, ...], content: str | None, why: str
+):
+    if content:
+        path.write_text(content)
+    ran = gateway(*words, GATEWAY_TOKENS=str(path))
+    assert ran.returncode == 2
+    [said] = ran.stderr.splitlines()
+    assert "event=bad-setting name=gateway_tokens" in said
+    assert why in said
+    assert "hush" not in said
