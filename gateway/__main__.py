@@ -9,7 +9,6 @@ import sys
 import uvloop
 from pydantic import ValidationError
 
-from gateway import logs
 from gateway.app import Gateway
 from gateway.body import Intake
 from gateway.bus import Bus
@@ -17,7 +16,7 @@ from gateway.correlator import Correlator
 from gateway.pages import pages
 from gateway.server import serving
 from gateway.settings import Settings
-from topics import tracing
+from topics import logs, tracing
 from topics.cluster import Cluster, bad_settings
 from topics.connection import NotLetInError
 
@@ -43,7 +42,7 @@ async def run(settings: Settings, cluster: Cluster) -> None:
 
 def main() -> int:
     """Read the settings and run; what can't be is said in one line."""
-    logs.configure()
+    logs.configure("gateway")
     tracing.start("gateway")
     try:
         settings, cluster = Settings(), Cluster()

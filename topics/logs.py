@@ -7,16 +7,32 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from topics.conversation import ABOUT, CORRELATION_ID, TRACE, trace_id
+from topics.outage import OUTAGES, OutageFilter
+from topics.outage import log as outages
+from topics.repeats import RepeatFilter
 
 PLAIN = "time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
 
 
 def configure(service: str) -> None:
-    """Log to the standard error, in the form that the environment asks for."""
+    """Log to the standard error, in the form that the environment asks for.
+
+    What repeats is bounded: see `topics.outage` and `topics.repeats`.
+    """
     logging.basicConfig(level=logging.INFO, format=PLAIN)
-    if os.environ.get("LOG_FORMAT") == "json":
-        for handler in logging.getLogger().handlers:
+    outage, repeat = OutageFilter(), RepeatFilter()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(outage)
+        handler.addFilter(repeat)
+        if os.environ.get("LOG_FORMAT") == "json":
             handler.setFormatter(JsonLines(service))
+
+
+def configure_tool() -> None:
+    """Log outages and what is critical alone: a tool says itself why it fails."""
+    logging.basicConfig(level=logging.CRITICAL, format=PLAIN)
+    outages.setLevel(logging.WARNING)
+    OUTAGES.mute_first_contact()
 
 
 class JsonLines(logging.Formatter):
