@@ -15,6 +15,7 @@ import sys
 
 from pydantic import ValidationError
 
+from topics import logs
 from topics.access import acls
 from topics.admin import TopicsError, check, create
 from topics.catalog import TOPICS
@@ -26,6 +27,7 @@ from topics.describe import lines as described
 
 def main() -> int:
     """Do what the command line says; 1 when topics differ or can't be created."""
+    logs.configure_tool()
     asked = _parser().parse_intermixed_args()
     command = asked.command
     try:

@@ -19,20 +19,24 @@ def configure(service: str) -> None:
 
     What repeats is bounded: see `topics.outage` and `topics.repeats`.
     """
-    logging.basicConfig(level=logging.INFO, format=PLAIN)
-    outage, repeat = OutageFilter(), RepeatFilter()
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(outage)
-        handler.addFilter(repeat)
-        if os.environ.get("LOG_FORMAT") == "json":
+    _configure(logging.INFO)
+    if os.environ.get("LOG_FORMAT") == "json":
+        for handler in logging.getLogger().handlers:
             handler.setFormatter(JsonLines(service))
 
 
 def configure_tool() -> None:
-    """Log outages and what is critical alone: a tool says itself why it fails."""
-    logging.basicConfig(level=logging.CRITICAL, format=PLAIN)
+    """Log outages and what is critical alone: a tool reports itself why it fails."""
+    _configure(logging.CRITICAL)
     outages.setLevel(logging.WARNING)
     OUTAGES.mute_first_contact()
+
+
+def _configure(level: int) -> None:
+    logging.basicConfig(level=level, format=PLAIN)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(OutageFilter())
+        handler.addFilter(RepeatFilter(handler))
 
 
 class JsonLines(logging.Formatter):

@@ -5,6 +5,7 @@ a bound such lines rotate all history away.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,49 +16,88 @@ from cachetools import LRUCache
 
 from topics import outage
 
-EVERY = timedelta(minutes=1)
+_SECONDS = timedelta(minutes=1).total_seconds()
 MAX_LINES = 1000
 """So many different lines are counted; the one that came longest ago is forgotten."""
 
 _Key = tuple[str, str, str]
+_Later = Callable[[float, Callable[[], None]], None]
 
 
 @dataclass(slots=True)
 class _Line:
+    """When a line was written last; what was suppressed since, and how often."""
+
     written: float
+    last: logging.LogRecord | None = None
     suppressed: int = 0
 
 
+def _by_a_timer(seconds: float, do: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, do)
+    timer.daemon = True
+    timer.start()
+
+
 class RepeatFilter(logging.Filter):
-    """Bounds how often a warning or an error is written.
+    """Bounds how often a handler writes a warning or an error.
 
     Lines are the same if their logger and their text before formatting are, and for a
-    traceback also its innermost place: two different errors are both written.
+    traceback also its innermost place: two different errors are both written. A minute
+    after a line the last one that was suppressed is written, with the number of the others.
 
     Args:
+        handler: writes it.
         clock: returns monotonic seconds.
+        later: calls a function after so many seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        handler: logging.Handler,
+        clock: Callable[[], float] = time.monotonic,
+        later: _Later = _by_a_timer,
+    ) -> None:
         super().__init__()
+        self._handler = handler
         self._clock = clock
+        self._later = later
+        self._lock = threading.Lock()
         self._lines: LRUCache[_Key, _Line] = LRUCache(MAX_LINES)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a line is to be written; the count is added to its end."""
+        """Return whether a line is to be written now."""
         bounded = logging.WARNING <= record.levelno < logging.CRITICAL
         if not bounded or record.name == outage.__name__:
             return True
-        key, now = _key(record), self._clock()
-        line = self._lines.get(key)
-        if line is not None and now - line.written < EVERY.total_seconds():
-            line.suppressed += 1
-            return False
-        if line is not None and line.suppressed:
-            record.msg = f"{record.getMessage()} suppressed={line.suppressed}"
-            record.args = ()
-        self._lines[key] = _Line(now)
-        return True
+        with self._lock:
+            return self._is_first(_key(record), record)
+
+    def _is_first(self, key: _Key, record: logging.LogRecord) -> bool:
+        line, now = self._lines.get(key), self._clock()
+        if line is None or (line.last is None and now - line.written >= _SECONDS):
+            self._lines[key] = _Line(now)
+            return True
+        if line.last is None:
+            self._later(line.written + _SECONDS - now, lambda: self._write(key))
+        line.last = record
+        line.suppressed += 1
+        return False
+
+    def _write(self, key: _Key) -> None:
+        with self._lock:
+            line = self._lines.get(key)
+            if line is None or line.last is None:
+                return
+            record, others = line.last, line.suppressed - 1
+            self._lines[key] = _Line(self._clock())
+        if others:
+            record.msg, record.args = f"{record.getMessage()} suppressed={others}", ()
+        self._handler.acquire()
+        try:
+            self._handler.emit(record)
+        finally:
+            self._handler.release()
 
 
 def _key(record: logging.LogRecord) -> _Key:

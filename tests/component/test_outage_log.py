@@ -6,8 +6,10 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from http import HTTPStatus
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.e2e.waiting import until
@@ -16,7 +18,7 @@ from topics.broker.embedded import EmbeddedKafka, free_place
 from topics.cluster import Cluster
 
 READY = re.compile(r" ready partitions=|event=listening")
-GONE = re.compile(r"event=kafka-unreachable broker=(\S+) reason='[^']+'$", re.MULTILINE)
+GONE = re.compile(r"event=kafka-unreachable broker=(\S+) reason=(['\"]).+\2$", re.MULTILINE)
 BACK = re.compile(
     r"event=kafka-reachable broker=(\S+) after_seconds=([0-9.]+) suppressed=(\d+)"
 )
@@ -126,3 +128,48 @@ async def test_a_worker_that_is_there_before_kafka_says_so_once(tmp_path: Path):
         worker.process.kill()
         worker.process.wait(90)
         broker.stop()
+
+
+async def test_the_kafka_ui_logs_an_outage_as_well(broker: EmbeddedKafka, tmp_path: Path):
+    port = free_place(tmp_path).port
+    words = ("agents", "ui", "--port", str(port))
+    ui = Logged(tmp_path / "ui.log", *words, KAFKA=broker.bootstrap)
+    try:
+        await ui.writes(re.compile("Ctrl-C ends it"))
+        begin = len(ui.lines)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as browser:
+            broker.kill()
+            for _ in range(10):
+                async with browser.get("/") as page:
+                    assert page.status == HTTPStatus.BAD_GATEWAY
+            assert len(ui.lines[begin:]) == 1
+            assert (await ui.writes(GONE, begin))[1] == broker.bootstrap
+            broker.start()
+            await broker.ready()
+
+            async def is_back() -> bool:
+                async with browser.get("/") as page:
+                    await page.read()
+                return BACK.search(ui.lines[-1]) is not None
+
+            await until(is_back, "it is logged that Kafka is back", WITHIN_SECONDS)
+            assert len(ui.lines[begin:]) == 2
+    finally:
+        ui.process.terminate()
+        ui.process.wait(90)
+
+
+@pytest.mark.parametrize(
+    "words", [("topics", "check"), ("agents", "dlq", "list"), ("agents.audit",)], ids=str
+)
+def test_a_tool_that_reaches_no_broker_says_so_in_one_line(words: tuple[str, ...]):
+    ran = subprocess.run(
+        [sys.executable, "-m", *words],
+        env={**os.environ, "KAFKA": "127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode > 0
+    assert ran.stderr.count("\n") == 1, ran.stderr
+    assert "Unable to bootstrap" in ran.stderr

@@ -12,6 +12,7 @@ from tests.e2e.kafka import Kafka
 from tests.e2e.letters import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC, Letter, int32
 from tests.e2e.people import Fresh
 from tests.e2e.scenes import cart, receive, received, stocks
+from tests.e2e.shop import Shop
 from tests.e2e.waiting import until
 
 AT_ONCE_SECONDS = 1.5
@@ -148,6 +149,23 @@ async def test_a_reply_topic_that_does_not_exist_holds_nobody_up(
         began = time.monotonic()
         assert await stocks(topics, sku) == {1: n + 1}
         assert time.monotonic() - began < AT_ONCE_SECONDS
+
+
+async def test_missing_reply_topics_do_not_fill_the_log(
+    kafka: Kafka, topics: KafkaDoor, fresh: Fresh, shop: Shop
+):
+    logs, sku = [shop[name].log for name in ("loms-1", "loms-2")], fresh.sku()
+
+    def dropped() -> int:
+        return sum(log.read_text().count("replies dropped") for log in logs)
+
+    before = dropped()
+    for n in range(50):
+        missing = (REPLY_TOPIC, f"missing-{n}.replies".encode())
+        await kafka.send(letter("stocks", {"sku": sku}).with_headers(missing))
+    for _ in range(10):
+        assert await stocks(topics, sku) == {}
+    assert dropped() <= before + 4
 
 
 async def test_a_reply_topic_that_is_created_later_gets_the_later_replies(

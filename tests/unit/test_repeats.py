@@ -1,30 +1,50 @@
 """What is logged of a warning that repeats, by a clock that the test turns."""
 
 import logging
+import threading
 from collections.abc import Callable
 
 import pytest
 
+from topics import repeats
 from topics.repeats import MAX_LINES, RepeatFilter
 
 TIMEOUT = "event=timeout path=%s correlation=%s"
 
 
-class Log:
-    """A logger whose lines are kept, and a clock."""
+class Log(logging.Handler):
+    """Keeps the lines that it writes, by a clock that the test turns."""
 
     def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(message)s"))
         self.now = 0.0
         self.lines: list[str] = []
-        self.filter = RepeatFilter(lambda: self.now)
+        self._due: list[tuple[float, Callable[[], None]]] = []
+        self.bound = RepeatFilter(self, lambda: self.now, self._later)
+        self.addFilter(self.bound)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record).partition("\n")[0])
 
     def write(self, template: object, *words: object, **different: object) -> None:
         about = {"name": "gateway.app", "level": logging.WARNING} | different
-        record = logging.LogRecord(
-            pathname="", lineno=1, msg=template, args=words, exc_info=None, **about
+        self.handle(
+            logging.LogRecord(
+                pathname="", lineno=1, msg=template, args=words, exc_info=None, **about
+            )
         )
-        if self.filter.filter(record):
-            self.lines.append(record.getMessage())
+
+    def wait(self, seconds: float) -> None:
+        """Have time pass."""
+        self.now += seconds
+        due = [do for at, do in self._due if at <= self.now]
+        self._due = [(at, do) for at, do in self._due if at > self.now]
+        for do in due:
+            do()
+
+    def _later(self, seconds: float, do: Callable[[], None]) -> None:
+        self._due.append((self.now + seconds, do))
 
     def fail(self, raising: Callable[[], object]) -> None:
         record = logging.LogRecord(
@@ -34,8 +54,7 @@ class Log:
             raising()
         except (ValueError, KeyError) as error:
             record.exc_info = (type(error), error, error.__traceback__)
-        if self.filter.filter(record):
-            self.lines.append(raising.__name__)
+        self.handle(record)
 
 
 @pytest.fixture
@@ -46,19 +65,38 @@ def log() -> Log:
 def test_a_line_that_repeats_is_written_once_a_minute_with_the_count(log: Log):
     for n in range(1000):
         log.write(TIMEOUT, "/stocks", f"100%s-{n}")
-        log.now += 0.125
+        log.wait(0.125)
     assert log.lines == [
         "event=timeout path=/stocks correlation=100%s-0",
-        "event=timeout path=/stocks correlation=100%s-480 suppressed=479",
-        "event=timeout path=/stocks correlation=100%s-960 suppressed=479",
+        "event=timeout path=/stocks correlation=100%s-479 suppressed=478",
+        "event=timeout path=/stocks correlation=100%s-959 suppressed=479",
     ]
 
 
-def test_a_line_that_comes_once_in_a_while_is_written_as_it_is(log: Log):
+def test_what_was_suppressed_is_counted_also_if_nothing_follows(log: Log):
+    for n in range(200):
+        log.write(TIMEOUT, "/stocks", n)
+    log.wait(59.9)
+    assert log.lines == ["event=timeout path=/stocks correlation=0"]
+    log.wait(0.1)
+    assert log.lines[1:] == ["event=timeout path=/stocks correlation=199 suppressed=198"]
+    log.wait(600.0)
+    log.write(TIMEOUT, "/stocks", 200)
+    assert log.lines[2:] == ["event=timeout path=/stocks correlation=200"]
+
+
+def test_a_second_line_is_written_as_it_is_though_late(log: Log):
+    for n in range(2):
+        log.write(TIMEOUT, "/stocks", n)
+    log.wait(60.0)
+    assert log.lines == [f"event=timeout path=/stocks correlation={n}" for n in range(2)]
+
+
+def test_a_line_that_comes_once_in_a_while_is_written_at_once(log: Log):
     for n in range(3):
         log.write(TIMEOUT, "/stocks", n)
-        log.now += 60.0
-    assert log.lines == [f"event=timeout path=/stocks correlation={n}" for n in range(3)]
+        assert log.lines[n:] == [f"event=timeout path=/stocks correlation={n}"]
+        log.wait(60.0)
 
 
 def test_each_logger_and_each_text_is_counted_on_its_own(log: Log):
@@ -89,7 +127,7 @@ def test_two_different_errors_are_both_written(log: Log):
         log.fail(one)
         log.fail(of_another_place)
         log.fail(of_another_class)
-    assert log.lines == ["one", "of_another_place", "of_another_class"]
+    assert log.lines == ["event=unexpected"] * 3
 
 
 def test_lines_of_outages_have_a_bound_of_their_own(log: Log):
@@ -102,4 +140,16 @@ def test_so_many_texts_are_counted_and_no_more(log: Log):
     for n in range(2 * MAX_LINES):
         log.write(f"a text of its own {n}")
     assert len(log.lines) == 2 * MAX_LINES
-    assert len(log.filter._lines) == MAX_LINES  # noqa: SLF001
+    assert len(log.bound._lines) == MAX_LINES  # noqa: SLF001
+
+
+def test_a_timer_writes_the_last_line_of_a_minute(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(repeats, "_SECONDS", 0.05)
+    written = threading.Event()
+    log = Log()
+    log.filters = [RepeatFilter(log)]
+    monkeypatch.setattr(log, "emit", lambda record: written.set())
+    log.write(TIMEOUT, "/stocks", 0)
+    written.clear()
+    log.write(TIMEOUT, "/stocks", 1)
+    assert written.wait(30)
