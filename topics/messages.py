@@ -122,7 +122,8 @@ _ASK = {
     ),
     names.REPLY_PARTITION: _text(
         "Of that topic: int32, big endian, or decimal text, as which four digits count."
-        " All other numbers are decimal text.",
+        " All other numbers are decimal text. The reply to a request with text has a"
+        f" header {names.NEST_IS_DISPOSED} besides.",
         format="binary",
     ),
     names.IDEMPOTENCY_KEY: _text(

@@ -1,12 +1,17 @@
 """What is logged of a broker that goes away, by a clock that the test turns."""
 
+import ast
 import logging
 import ssl
+from pathlib import Path
 
+import aiokafka
 import pytest
 from aiokafka import errors
 
-from topics.outage import OutageFilter, Outages
+import agents
+import gateway
+from topics.outage import _REPEATED, OutageFilter, Outages
 
 BROKER, OTHER = "10.0.0.1:9092", "10.0.0.2:9092"
 WHY = "ConnectionRefusedError: [Errno 111] Connection refused"
@@ -136,6 +141,18 @@ def test_lines_that_repeat_an_outage_are_suppressed_while_there_is_one(
 def test_other_errors_are_written_also_during_an_outage(outages, line):
     outages.failed(BROKER, REFUSED)
     assert OutageFilter(outages).filter(line)
+
+
+def test_every_suppressed_line_is_one_of_the_installed_client_or_of_the_shop():
+    """Another version of aiokafka may word its lines otherwise, and they would drown us."""
+    written = {
+        node.value
+        for package in (aiokafka, agents, gateway)
+        for file in Path(package.__path__[0]).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant)
+    }
+    assert set(_REPEATED) <= written
 
 
 def test_an_error_stands_for_its_cause(outages):
