@@ -19,24 +19,23 @@ def configure(service: str) -> None:
 
     What repeats is bounded: see `topics.outage` and `topics.repeats`.
     """
-    _configure(logging.INFO)
-    if os.environ.get("LOG_FORMAT") == "json":
-        for handler in logging.getLogger().handlers:
-            handler.setFormatter(JsonLines(service))
+    as_json = os.environ.get("LOG_FORMAT") == "json"
+    _configure(logging.INFO, JsonLines(service) if as_json else logging.Formatter(PLAIN))
 
 
 def configure_tool() -> None:
     """Log outages and what is critical alone: a tool reports itself why it fails."""
-    _configure(logging.CRITICAL)
+    _configure(logging.CRITICAL, logging.Formatter(PLAIN))
     outages.setLevel(logging.WARNING)
     OUTAGES.mute_first_contact()
 
 
-def _configure(level: int) -> None:
-    logging.basicConfig(level=level, format=PLAIN)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(OutageFilter())
-        handler.addFilter(RepeatFilter(handler))
+def _configure(level: int, form: logging.Formatter) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(form)
+    handler.addFilter(OutageFilter())
+    handler.addFilter(RepeatFilter(handler))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 class JsonLines(logging.Formatter):
