@@ -21,7 +21,6 @@ from collections.abc import Callable, Sequence
 import uvloop
 from pydantic import ValidationError
 
-from gateway import logs
 from gateway.app import Gateway
 from gateway.authorization import authorizer_of
 from gateway.body import Intake
@@ -31,7 +30,7 @@ from gateway.pages import pages
 from gateway.server import serving
 from gateway.settings import Settings
 from gateway.tokens import BadTokenFileError, Role, line, new_token
-from topics import tracing
+from topics import logs, tracing
 from topics.cluster import Cluster, bad_settings
 from topics.connection import NotLetInError
 
@@ -99,7 +98,7 @@ def _settings(report: Callable[[str], None]) -> tuple[Settings, Cluster] | None:
 
 
 def _serve(_asked: argparse.Namespace) -> int:
-    logs.configure()
+    logs.configure("gateway")
     tracing.start("gateway")
     settings = _settings(log.critical)
     if settings is None:

@@ -1,7 +1,6 @@
 """Whether Kafka can be reached, known before anything is sent there."""
 
 import asyncio
-import logging
 from datetime import timedelta
 from time import monotonic
 from typing import Any
@@ -14,8 +13,6 @@ from topics.connection import refusal
 
 INTERVAL = timedelta(milliseconds=200)
 PATIENCE = timedelta(milliseconds=1500)
-
-log = logging.getLogger(__name__)
 
 
 class Pulse:
@@ -63,7 +60,6 @@ class Pulse:
 
     def _tell(self, *, beats: bool) -> None:
         if beats != self.beats:
-            log.warning("event=%s", "kafka-reachable" if beats else "kafka-unreachable")
             self._since = monotonic()
         self.beats = beats
 

@@ -3,7 +3,7 @@
     python -m topics create            make what is missing, set what is set otherwise
     python -m topics check             a line for each difference; exit code 1 if any
     python -m topics describe [--json] all that is declared; asks no cluster
-    python -m topics acls [CLIENT …]   the least that each user needs
+    python -m topics acls [--nest] [CLIENT …]   the least that each user needs
 
 What `acls` prints, a line each, is for `kafka-acls.sh`. The cluster is that of the
 environment (`KAFKA`, …), as are `PARTITIONS` and `REQUEST_RETENTION_HOURS`.
@@ -15,6 +15,7 @@ import sys
 
 from pydantic import ValidationError
 
+from topics import logs
 from topics.access import acls
 from topics.admin import TopicsError, check, create
 from topics.catalog import TOPICS
@@ -26,7 +27,8 @@ from topics.describe import lines as described
 
 def main() -> int:
     """Do what the command line says; 1 when topics differ or can't be created."""
-    asked = _parser().parse_args()
+    logs.configure_tool()
+    asked = _parser().parse_intermixed_args()
     command = asked.command
     try:
         lines = _lines(asked)
@@ -42,7 +44,7 @@ def main() -> int:
 def _lines(asked: argparse.Namespace) -> list[str]:
     match asked.command:
         case "acls":
-            return [str(acl) for acl in acls(asked.client)]
+            return [str(acl) for acl in acls(asked.client, nest=asked.nest)]
         case "describe" if asked.json:
             return [as_json(TOPICS, Cluster().partitions)]
         case "describe":
@@ -62,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("command", choices=["create", "check", "describe", "acls"])
     add("client", nargs="*", help="users of your own, for acls")
+    add("--nest", action="store_true", help="they use NestJS' client, of acls")
     add("--json", action="store_true", help="for programs, of describe")
     return parser
 

@@ -1,7 +1,8 @@
 """Who may do what: the least that each user of a cluster needs, derived from the catalogue.
 
 A service is a user and a consumer group, both of its own name. A client of the request
-topics is a user, too, with a reply topic and a consumer group named after it.
+topics is a user, too, with a reply topic and a consumer group named after it. NestJS'
+client names both in its own way.
 """
 
 from collections.abc import Iterable, Iterator
@@ -112,18 +113,20 @@ SERVICES = (
 )
 
 
-def acls(clients: Iterable[str] = ()) -> list[Acl]:
+def acls(clients: Iterable[str] = (), *, nest: bool = False) -> list[Acl]:
     """Return all that must be allowed, and nothing else.
 
     Args:
         clients: users beside the shop's own who speak to it over Kafka; the reply topic
             of each is `<client>.replies`, which is theirs to create.
+        nest: whether they use NestJS' client, whose reply topics are
+            `<request topic>.reply` and whose group is `<client>-client`.
     """
     allowed = [*_operator(), *_gateway()]
     for service in SERVICES:
         allowed += _service(service)
     for client in clients:
-        allowed += _client(client)
+        allowed += _nest_client(client) if nest else _client(client)
     return allowed
 
 
@@ -145,10 +148,20 @@ def _service(service: Service) -> Iterator[Acl]:
 
 
 def _client(client: str) -> Iterator[Acl]:
-    replies = f"{client}.replies"
     yield Acl(client, Operation.READ, "group", client)
-    yield Acl(client, Operation.READ, "topic", replies)
     yield from _topics(client, Operation.WRITE, ASKED_BY_PEOPLE)
+    yield from _replies(client, f"{client}.replies")
+
+
+def _nest_client(client: str) -> Iterator[Acl]:
+    yield Acl(client, Operation.READ, "group", f"{client}-client")
+    yield from _topics(client, Operation.WRITE, ASKED_BY_PEOPLE)
+    for topic in ASKED_BY_PEOPLE:
+        yield from _replies(client, f"{topic.name}.reply")
+
+
+def _replies(client: str, replies: str) -> Iterator[Acl]:
+    yield Acl(client, Operation.READ, "topic", replies)
     for service in SERVICES:
         if DEFAULT_REPLIES.keys() & set(service.serves):  # facts are nobody's question
             yield Acl(service.name, Operation.WRITE, "topic", replies)

@@ -90,7 +90,7 @@ def _client_replies() -> dict[str, Any]:
     return {
         "address": None,
         "description": f"A topic of the client's own, which {names.REPLY_TOPIC} names:"
-        " its name ends in .replies, and the shop does not make it.",
+        " its name ends in .replies or .reply, and the shop does not make it.",
         "messages": _messages(GATEWAY_REPLIES),
     }
 

@@ -1,5 +1,6 @@
 """aiokafka's connections to brokers, mended; and why one does not come about."""
 
+from collections.abc import Awaitable
 from ssl import SSLCertVerificationError
 from typing import Any
 
@@ -11,6 +12,8 @@ from aiokafka.errors import (
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
+
+from topics.outage import OUTAGES
 
 NOT_LET_IN = (
     SaslAuthenticationFailed,
@@ -26,7 +29,21 @@ class NotLetInError(Exception):
 
 
 class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is untyped
-    """aiokafka's, fit for uvloop and for TLS."""
+    """aiokafka's, fit for uvloop and for TLS; reports outages of its broker."""
+
+    _open = False
+    """Whether the broker has taken it: until then it answers also whom it refuses."""
+
+    async def connect(self) -> Any:  # noqa: ANN401
+        """Connect, and report what becomes of it."""
+        try:
+            streams = await super().connect()
+        except (OSError, KafkaError) as error:
+            OUTAGES.failed(self._address, error)
+            raise
+        self._open = True
+        OUTAGES.answered(self._address)
+        return streams
 
     def send(self, *request: Any, **options: Any) -> Any:  # noqa: ANN401
         """Send a request; fail as the client expects where the connection is just closed.
@@ -36,10 +53,22 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
         ends without a word, and who waits for a partition's new leader waits for ever.
         """
         try:
-            return super().send(*request, **options)
+            return self._answer(super().send(*request, **options))
         except RuntimeError as error:
             self.close(reason=conn.CloseReason.CONNECTION_BROKEN)
             raise KafkaConnectionError(f"{self!r}: {error}") from error
+
+    async def _answer(self, answer: Awaitable[Any]) -> Any:  # noqa: ANN401
+        try:
+            return await answer
+        except TimeoutError:
+            OUTAGES.failed(self._address, f"no answer within {self._request_timeout:g} s")
+            raise
+
+    def _handle_frame(self, frame: bytes) -> None:
+        super()._handle_frame(frame)
+        if self._open:
+            OUTAGES.answered(self._address)
 
     def close(self, reason: Any = None, exc: Any = None) -> Any:  # noqa: ANN401
         """Close the connection, and the socket with it.
@@ -48,9 +77,16 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
         for the goodbye of a broker behind TLS, which may never come. Nothing is lost:
         requests that are under way have been given up before.
         """
+        if reason == conn.CloseReason.CONNECTION_BROKEN and self._requests:
+            why = exc if isinstance(exc, OSError) else "the broker closed the connection"
+            OUTAGES.failed(self._address, why)
         if self._writer is not None:
             self._writer.transport.abort()
         return super().close(reason, exc)
+
+    @property
+    def _address(self) -> str:
+        return f"{self.host}:{self.port}"
 
 
 conn.AIOKafkaConnection = Connection

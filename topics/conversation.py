@@ -6,6 +6,7 @@ from contextvars import ContextVar
 CORRELATION_ID = "kafka_correlationId"
 REPLY_TOPIC = "kafka_replyTopic"
 REPLY_PARTITION = "kafka_replyPartition"
+NEST_IS_DISPOSED = "kafka_nest-is-disposed"
 IDEMPOTENCY_KEY = "idempotency-key"
 ORIGIN = "origin"
 PURCHASE = "purchase"

@@ -7,16 +7,35 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from topics.conversation import ABOUT, CORRELATION_ID, TRACE, trace_id
+from topics.outage import OUTAGES, OutageFilter
+from topics.outage import log as outages
+from topics.repeats import RepeatFilter
 
 PLAIN = "time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
 
 
 def configure(service: str) -> None:
-    """Log to the standard error, in the form that the environment asks for."""
-    logging.basicConfig(level=logging.INFO, format=PLAIN)
-    if os.environ.get("LOG_FORMAT") == "json":
-        for handler in logging.getLogger().handlers:
-            handler.setFormatter(JsonLines(service))
+    """Log to the standard error, in the form that the environment asks for.
+
+    What repeats is bounded: see `topics.outage` and `topics.repeats`.
+    """
+    as_json = os.environ.get("LOG_FORMAT") == "json"
+    _configure(logging.INFO, JsonLines(service) if as_json else logging.Formatter(PLAIN))
+
+
+def configure_tool() -> None:
+    """Log outages and what is critical alone: a tool reports itself why it fails."""
+    _configure(logging.CRITICAL, logging.Formatter(PLAIN))
+    outages.setLevel(logging.WARNING)
+    OUTAGES.mute_first_contact()
+
+
+def _configure(level: int, form: logging.Formatter) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(form)
+    handler.addFilter(OutageFilter())
+    handler.addFilter(RepeatFilter(handler))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 class JsonLines(logging.Formatter):

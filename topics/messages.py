@@ -116,11 +116,14 @@ _ANSWER = {
 }
 _ASK = {
     names.REPLY_TOPIC: _text(
-        "Where the reply goes; ends in .replies. Without it: a topic of the shop's.",
-        pattern=r"\.replies$",
+        "Where the reply goes; ends in .replies or .reply. Without it: a topic of the"
+        " shop's.",
+        pattern=r"\.(replies|reply)$",
     ),
     names.REPLY_PARTITION: _text(
-        "Of that topic: int32, big endian. All other numbers are decimal text.",
+        "Of that topic: int32, big endian, or decimal text, as which four digits count."
+        " All other numbers are decimal text. The reply to a request with text has a"
+        f" header {names.NEST_IS_DISPOSED} besides.",
         format="binary",
     ),
     names.IDEMPOTENCY_KEY: _text(

@@ -9,7 +9,6 @@ Exit code: 0 all is as the logs say; 1 it is not; 2 it can't be told.
 
 import argparse
 import asyncio
-import logging
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +22,7 @@ from agents.audit.logs import CannotAuditError, Logs
 from agents.audit.moment import at, parse
 from agents.audit.options import Options
 from agents.audit.report import Report
+from topics import logs
 from topics.admin import TopicsError
 from topics.cluster import Cluster, bad_settings
 from topics.connection import NotLetInError
@@ -39,7 +39,7 @@ _UNASKED = (
 
 def main() -> int:
     """Do what the command line says."""
-    logging.basicConfig(level=logging.CRITICAL)
+    logs.configure_tool()
     asked = _parser().parse_args()
     uvloop.install()
     try:

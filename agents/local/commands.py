@@ -1,7 +1,6 @@
 """The commands for a shop of processes, in the virtual environment."""
 
 import asyncio
-import logging
 import os
 import shutil
 import signal
@@ -14,6 +13,7 @@ from agents.local.demo import walk_through
 from agents.local.progress import complain, tell
 from agents.local.shop import ShopError, from_environment, load
 from agents.local.supervision import Supervisor
+from topics.logs import configure_tool
 
 # All that a shop ever writes into its directory; RUN_DIR may be shared with other things.
 _OURS = ("kafka", "state", "logs", "marks", "lock", "supervisord.*", "shop.json")
@@ -87,8 +87,7 @@ _COMMANDS = (up, scale, down, clean, ps, logs, demo, ui, audit)
 def main() -> int:
     """Do what the command line says; 1 and the reason when that can't be."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
-    # A client's complaints about a Kafka that is still starting are no news to anybody.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    configure_tool()
     command = {one.__name__: one for one in _COMMANDS}
     try:
         command[sys.argv[1]](from_environment().directory)

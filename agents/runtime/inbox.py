@@ -14,8 +14,14 @@ from schemas.contract import Contract
 from topics import conversation as names
 from topics.topic import Topic
 
-REPLY_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,241}\.replies")
+REPLY_TOPIC = re.compile(
+    r"[A-Za-z0-9._-]{1,241}\.replies|[A-Za-z0-9._-]{1,243}\.reply"  # NestJS' own names
+)
 MAX_TOPIC = 249
+MAX_PARTITION = 2**31 - 1
+_DIGITS = 11
+"""One more than the largest partition has: what is cut off can't make it valid."""
+
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
 MAX_HEADERS = 64 * 2**10
 _TOO_MUCH = f"headers: more than {MAX_HEADERS} bytes"
@@ -45,6 +51,7 @@ class Conversation:
         correlation_id: the caller's own, returned unchanged.
         reply_topic: where the caller listens; None: nobody in particular.
         reply_partition: which partition of it; None: by the request's key.
+        nest: whether the caller is NestJS' client, which writes partitions as text.
         trace: the caller's trace headers, if any.
         refused_topic: a reply topic that the shop won't write to.
         fault: what is wrong with the headers, if anything.
@@ -53,16 +60,38 @@ class Conversation:
     correlation_id: bytes | None = None
     reply_topic: str | None = None
     reply_partition: int | None = None
+    nest: bool = False
     trace: tuple[tuple[str, bytes], ...] = ()
     refused_topic: str | None = None
     fault: str | None = None
 
     @property
     def headers(self) -> Headers:
-        """What a reply carries."""
+        """What a reply carries.
+
+        NestJS' client awaits further replies to a request until one has a header of its
+        own: without it, an HTTP controller that returns the reply would never respond.
+        """
+        return [*self.ids, (names.NEST_IS_DISPOSED, b"\0")] if self.nest else self.ids
+
+    @property
+    def ids(self) -> Headers:
+        """What names the conversation."""
         if self.correlation_id is None:
             return [*self.trace]
         return [(names.CORRELATION_ID, self.correlation_id), *self.trace]
+
+    @property
+    def return_address(self) -> Headers:
+        """Where the reply goes, written as the caller wrote it."""
+        headers = []
+        if self.reply_topic is not None:
+            headers.append((names.REPLY_TOPIC, self.reply_topic.encode()))
+        if self.reply_partition is not None:
+            number = self.reply_partition
+            written = b"%d" % number if self.nest else number.to_bytes(4, "big")
+            headers.append((names.REPLY_PARTITION, written))
+        return headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +106,8 @@ class Received:
     def riding(self, purchase: str | None) -> Headers:
         """Return the headers of whatever follows from this request."""
         said = self.conversation
-        headers = [(names.ORIGIN, self.cause.origin.encode()), *said.headers]
-        if said.reply_topic is not None:
-            headers.append((names.REPLY_TOPIC, said.reply_topic.encode()))
-        if said.reply_partition is not None:
-            partition = said.reply_partition.to_bytes(4, "big", signed=True)
-            headers.append((names.REPLY_PARTITION, partition))
+        headers = [(names.ORIGIN, self.cause.origin.encode()), *said.ids]
+        headers += said.return_address
         if self.cause.key is not None:
             headers.append((names.IDEMPOTENCY_KEY, self.cause.key.encode()))
         if purchase is not None:
@@ -100,10 +125,12 @@ def converse(record: ConsumerRecord) -> Conversation:
         return Conversation(fault=_TOO_MUCH)
     topic, sound = _reply_topic((given.get(names.REPLY_TOPIC) or b"")[: MAX_TOPIC + 1])
     partition, fault = _partition(given.get(names.REPLY_PARTITION))
+    nest = (given.get(names.REPLY_PARTITION) or b"").isdigit()
     return Conversation(
         correlation_id=correlation_id,
         reply_topic=topic if sound else None,
         reply_partition=partition,
+        nest=nest,
         trace=_trace(given, MAX_RIDING - len(correlation_id or b"")),
         refused_topic=topic if topic and not sound else None,
         fault=_excess(record.headers, correlation_id) or fault,
@@ -164,13 +191,22 @@ def _time(milliseconds: int) -> datetime:
 
 
 def _partition(value: bytes | None) -> tuple[int | None, str | None]:
-    """Return the partition that a header names, or what is wrong with it."""
+    """Return the partition that a header names, or what is wrong with it.
+
+    Four digits could be either form. They are text: as an int32 they would name a
+    partition above 800,000,000, which no topic has.
+    """
     if value is None:
         return None, None
-    number = int.from_bytes(value, "big", signed=True)
-    if len(value) != 4 or number < 0:  # noqa: PLR2004 -- an int32
-        return None, f"{names.REPLY_PARTITION}: not a partition as int32, big endian"
-    return number, None
+    if value.isdigit():
+        number = int(value.lstrip(b"0")[:_DIGITS] or b"0")
+    elif len(value) == 4:  # noqa: PLR2004 -- an int32
+        number = int.from_bytes(value, "big", signed=True)
+    else:
+        number = -1
+    if 0 <= number <= MAX_PARTITION:
+        return number, None
+    return None, f"{names.REPLY_PARTITION}: neither int32, big endian, nor decimal digits"
 
 
 def _idempotency_key(given: dict[str, bytes]) -> str | None:

@@ -1,7 +1,6 @@
 """How a tool ends: with an exit code, and with one line in place of a traceback."""
 
 import asyncio
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from agents.audit.logs import CannotAuditError
+from topics import logs
 from topics.admin import TopicsError
 from topics.cluster import Cluster, bad_settings
 from topics.connection import NotLetInError, refusal
@@ -34,7 +34,7 @@ def run(tool: str, work: Callable[[Cluster], int]) -> int:
         tool: its name, for complaints.
         work: returns an exit code.
     """
-    logging.basicConfig(level=logging.CRITICAL)
+    logs.configure_tool()
     try:
         cluster = Cluster()
     except ValidationError as wrong:

@@ -54,6 +54,6 @@ def positive(number: Callable[[str], N]) -> Callable[[str], N]:
 
 def _reply_topic(text: str) -> str:
     if REPLY_TOPIC.fullmatch(text) is None:
-        wanted = "the name of a topic for replies, which ends in .replies"
+        wanted = "the name of a topic for replies, which ends in .replies or .reply"
         raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
     return text

@@ -44,6 +44,16 @@ async def test_at_the_end_nobody_waits_for_ever(cluster: Cluster, shop: Shop):
         assert await gateway.ends() == 0
 
 
+async def test_calls_that_time_out_do_not_fill_the_log(cluster: Cluster):
+    async with running(cluster.kafka, REPLY_TIMEOUT_SECONDS="1") as gateway:
+        await gateway.door.ready()
+        calls = [gateway.door.ask("/orderPayed", {"orderID": 1}) for _ in range(50)]
+        assert {(await call).code for call in calls} == {"timeout"}
+        gateway.process.terminate()
+        assert await gateway.ends() == 0
+        assert sum("event=timeout" in line for line in gateway.said) == 1
+
+
 async def test_an_idle_connection_does_not_delay_the_end(cluster: Cluster):
     async with running(cluster.kafka) as gateway:
         assert (await gateway.door.call("GET", "/livez")).status == 200

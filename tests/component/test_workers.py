@@ -105,7 +105,7 @@ async def test_a_worker_that_is_there_before_kafka_waits_and_can_be_stopped(
 ):
     nowhere = Cluster(kafka=f"127.0.0.1:{free_place(tmp_path).port}")
     worker = _Worker(nowhere, "checkout-1", tmp_path)
-    await until(lambda: worker.said.count("waiting, Kafka at") > 1, "it waits", 60)
+    await until(lambda: "event=kafka-unreachable" in worker.said, "it waits", 60)
     worker.process.terminate()
     assert worker.process.wait(90) == 0, worker.said
 

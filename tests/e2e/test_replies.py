@@ -12,6 +12,8 @@ from tests.e2e.kafka import Kafka
 from tests.e2e.letters import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC, Letter, int32
 from tests.e2e.people import Fresh
 from tests.e2e.scenes import cart, receive, received, stocks
+from tests.e2e.shop import Shop
+from tests.e2e.waiting import until
 
 AT_ONCE_SECONDS = 1.5
 
@@ -104,7 +106,14 @@ async def test_a_request_without_any_header_is_carried_out_and_answered(
     "name",
     [
         *(b"cart.requests", b"stock.requests", b"order.events", b"loms-stock-changelog"),
-        *(b"cart.dlq", b"replies", b".replies", b"gateway-replies", b"e2e.replies.x"),
+        *(
+            b"cart.dlq",
+            b"replies",
+            b".replies",
+            b".reply",
+            b"gateway-replies",
+            b"e2e.replies.x",
+        ),
         *(b"a b.replies", b"a/b.replies", b"\xff.replies", b"a\x00.replies"),
         *("ж.replies".encode(), b"x" * 242 + b".replies", b"e2e.replies\n", b" "),
         *(b"..replies/../cart.requests", b"__consumer_offsets"),
@@ -142,6 +151,23 @@ async def test_a_reply_topic_that_does_not_exist_holds_nobody_up(
         assert time.monotonic() - began < AT_ONCE_SECONDS
 
 
+async def test_missing_reply_topics_do_not_fill_the_log(
+    kafka: Kafka, topics: KafkaDoor, fresh: Fresh, shop: Shop
+):
+    logs, sku = [shop[name].log for name in ("loms-1", "loms-2")], fresh.sku()
+
+    def dropped() -> int:
+        return sum(log.read_text().count("replies dropped") for log in logs)
+
+    before = dropped()
+    for n in range(50):
+        missing = (REPLY_TOPIC, f"missing-{n}.replies".encode())
+        await kafka.send(letter("stocks", {"sku": sku}).with_headers(missing))
+    for _ in range(10):
+        assert await stocks(topics, sku) == {}
+    assert dropped() <= before + 4
+
+
 async def test_a_reply_topic_that_is_created_later_gets_the_later_replies(
     kafka: Kafka, topics: KafkaDoor, fresh: Fresh
 ):
@@ -169,17 +195,52 @@ async def test_the_reply_partition_is_heeded(kafka: Kafka, fresh: Fresh, partiti
         assert (await kafka.ask(sent.with_headers(wanted))).partition == partition
 
 
-@pytest.mark.parametrize("partition", [2, 15, 2**31 - 1])
-async def test_a_reply_partition_that_is_not_there_loses_no_reply(
-    kafka: Kafka, fresh: Fresh, partition: int
+@pytest.mark.parametrize("text", [b"0", b"1", b"0001"])
+async def test_a_reply_partition_may_be_decimal_text(
+    kafka: Kafka, fresh: Fresh, text: bytes
 ):
     for _, sent, _ in _calls(fresh):
-        reply = await kafka.ask(sent.with_headers((REPLY_PARTITION, int32(partition))))
+        reply = await kafka.ask(sent.with_headers((REPLY_PARTITION, text)))
+        assert reply.partition == int(text)
+
+
+async def test_a_purchase_answers_also_a_caller_whose_reply_partition_is_text(
+    kafka: Kafka, topics: KafkaDoor, fresh: Fresh
+):
+    user, sku = fresh.user(), await received(topics, fresh, 5)
+    await topics.do("addToCart", user=user, sku=sku, count=1)
+    sent = letter("purchase", {"user": user}).with_headers((REPLY_PARTITION, b"1"))
+    reply = await kafka.ask(sent)
+    assert (json.loads(reply.value)["type"], reply.partition) == ("orderPlaced", 1)
+    assert ("kafka_nest-is-disposed", b"\0") in reply.headers
+
+
+async def test_a_reply_topic_may_be_named_as_nest_names_it(kafka: Kafka, fresh: Fresh):
+    await kafka.create("stock.requests.reply")
+    async with kafka.reading("stock.requests.reply") as records:
+        sent = letter("stocks", {"sku": fresh.sku()})
+        await kafka.send(sent.with_headers((REPLY_TOPIC, b"stock.requests.reply")))
+        await until(lambda: records, "the reply")
+    assert json.loads(records[0].value) == {"type": "stocks", "stocks": []}
+
+
+@pytest.mark.parametrize(
+    "partition", [*map(int32, (2, 15, 2**31 - 1)), b"2", b"1234", b"2147483647"]
+)
+async def test_a_reply_partition_that_is_not_there_loses_no_reply(
+    kafka: Kafka, fresh: Fresh, partition: bytes
+):
+    for _, sent, _ in _calls(fresh):
+        reply = await kafka.ask(sent.with_headers((REPLY_PARTITION, partition)))
         assert answer_of(reply.value).code is None
 
 
 @pytest.mark.parametrize(
-    "malformed", [b"", b"1", b"\x00\x00\x01", b"\x00\x00\x00\x00\x01", b"\xff\xff\xff\xff"]
+    "malformed",
+    [
+        *(b"", b"-1", b"+1", b"1 ", b"one", b"99999999999"),
+        *(b"\x00\x00\x01", b"\x00\x00\x00\x00\x01", b"\xff\xff\xff\xff"),
+    ],
 )
 async def test_a_malformed_reply_partition_is_a_bad_request(
     kafka: Kafka, topics: KafkaDoor, fresh: Fresh, malformed: bytes

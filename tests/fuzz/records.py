@@ -79,6 +79,7 @@ _HEADERS += [
 ]
 _BYTES = [b"", b"\x00", b"\xff\xfe", b"1", b"key:a", b"\x00\x00\x00\x01", b"\xff" * 4]
 _BYTES += [b"cart.replies", b"cart.requests", b"nobody.replies", b'"quoted"', b"k" * 129]
+_BYTES += [b"1234", b"99999999999", b"nobody.reply"]
 _BYTES += [b"cart.requests-0-7", b"x" * 5000, "ж".encode(), b"a\r\nb", b'"', b" ", b"\x7f"]
 
 

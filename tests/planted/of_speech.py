@@ -117,8 +117,8 @@ BUGS = (
     Bug(
         "replies go to whatever topic a header names",
         "agents/runtime/inbox.py",
-        r'REPLY_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,241}\.replies")',
-        r'REPLY_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")',
+        r'r"[A-Za-z0-9._-]{1,241}\.replies|[A-Za-z0-9._-]{1,243}\.reply"',
+        r'r"[A-Za-z0-9._-]{1,249}"',
         f"{_DESK}a_reply_topic_that_is_none_is_never_written_to",
     ),
     Bug(

@@ -55,6 +55,24 @@ def test_a_client_gets_the_doors_and_a_reply_topic_and_nothing_else():
     }
 
 
+def test_a_client_of_nest_gets_the_names_that_nest_gives():
+    mine = {str(acl).split("User:")[1] for acl in acls(["me"], nest=True)}
+    assert {line for line in mine if line.startswith("me ")} == {
+        "me --operation Read --group me-client",
+        "me --operation Read --topic cart.requests.reply",
+        "me --operation Read --topic order.requests.reply",
+        "me --operation Read --topic stock.requests.reply",
+        "me --operation Write --topic cart.requests",
+        "me --operation Write --topic order.requests",
+        "me --operation Write --topic stock.requests",
+    }
+    for service in ("checkout", "loms", "products"):
+        assert f"{service} --operation Write --topic cart.requests.reply" in mine
+    words = [sys.executable, "-m", "topics", "acls", "--nest", "me"]
+    ran = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines() == [str(acl) for acl in acls(["me"], nest=True)]
+
+
 def test_the_command_line_prints_one_right_a_line():
     words = [sys.executable, "-m", "topics", "acls", "me"]
     ran = subprocess.run(words, capture_output=True, text=True, check=True)

@@ -6,10 +6,13 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 import trustme
+from aiokafka.protocol.admin import ApiVersionRequest
 
 from topics import connection
 from topics.connection import conn
+from topics.outage import Outages
 
 AT_ONCE_SECONDS = 2.0
 _NO_VERSIONS = struct.pack(">hi", 0, 0)
@@ -52,6 +55,24 @@ async def test_nobody_waits_for_the_goodbye_of_a_broker_behind_tls():
         opened = await conn.create_conn("127.0.0.1", port, **how)
         async with asyncio.timeout(AT_ONCE_SECONDS):
             await opened.close()
+
+
+async def test_a_request_without_an_answer_is_an_outage_of_its_broker(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(connection, "OUTAGES", Outages())
+    authority = trustme.CA()
+    async with broker(authority) as port:
+        how = options(port, authority) | {"request_timeout_ms": 2000}
+        del how["bootstrap_servers"]
+        opened = await conn.create_conn("127.0.0.1", port, **how)
+        assert not caplog.messages
+        with pytest.raises(TimeoutError):
+            await opened.send(ApiVersionRequest())
+        await opened.close()
+    assert caplog.messages == [
+        f"event=kafka-unreachable broker=127.0.0.1:{port} reason='no answer within 2 s'"
+    ]
 
 
 async def test_a_certificate_of_an_unknown_authority_is_told_from_an_outage():

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import subprocess
 import sys
 
 import pytest
@@ -60,3 +62,23 @@ def test_it_holds_a_whole_traceback():
         int("no")
     except ValueError:
         assert "ValueError: invalid literal" in line("failed", error=True)["exception"]
+
+
+def test_a_process_bounds_what_repeats_in_either_form():
+    program = (
+        "import logging; from topics import logs; logs.configure('loms');"
+        "[logging.warning('late %d', n) for n in range(9)];"
+        "logging.info('a'); logging.info('a')"
+    )
+    for form in ("", "json"):
+        ran = subprocess.run(
+            [sys.executable, "-c", program],
+            env=os.environ | {"LOG_FORMAT": form},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        late, *rest = ran.stderr.splitlines()
+        assert "late 0" in late
+        assert late.startswith("{") is (form == "json")
+        assert len(rest) == 2, ran.stderr

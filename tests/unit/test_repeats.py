@@ -1,0 +1,155 @@
+"""What is logged of a warning that repeats, by a clock that the test turns."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from topics import repeats
+from topics.repeats import MAX_LINES, RepeatFilter
+
+TIMEOUT = "event=timeout path=%s correlation=%s"
+
+
+class Log(logging.Handler):
+    """Keeps the lines that it writes, by a clock that the test turns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(message)s"))
+        self.now = 0.0
+        self.lines: list[str] = []
+        self._due: list[tuple[float, Callable[[], None]]] = []
+        self.bound = RepeatFilter(self, lambda: self.now, self._later)
+        self.addFilter(self.bound)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record).partition("\n")[0])
+
+    def write(self, template: object, *words: object, **different: object) -> None:
+        about = {"name": "gateway.app", "level": logging.WARNING} | different
+        self.handle(
+            logging.LogRecord(
+                pathname="", lineno=1, msg=template, args=words, exc_info=None, **about
+            )
+        )
+
+    def wait(self, seconds: float) -> None:
+        """Have time pass."""
+        self.now += seconds
+        due = [do for at, do in self._due if at <= self.now]
+        self._due = [(at, do) for at, do in self._due if at > self.now]
+        for do in due:
+            do()
+
+    def _later(self, seconds: float, do: Callable[[], None]) -> None:
+        self._due.append((self.now + seconds, do))
+
+    def fail(self, raising: Callable[[], object]) -> None:
+        record = logging.LogRecord(
+            "gateway.server", logging.ERROR, "", 1, "event=unexpected", (), None
+        )
+        try:
+            raising()
+        except (ValueError, KeyError) as error:
+            record.exc_info = (type(error), error, error.__traceback__)
+        self.handle(record)
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
+
+
+def test_a_line_that_repeats_is_written_once_a_minute_with_the_count(log: Log):
+    for n in range(1000):
+        log.write(TIMEOUT, "/stocks", f"100%s-{n}")
+        log.wait(0.125)
+    assert log.lines == [
+        "event=timeout path=/stocks correlation=100%s-0",
+        "event=timeout path=/stocks correlation=100%s-479 suppressed=478",
+        "event=timeout path=/stocks correlation=100%s-959 suppressed=479",
+    ]
+
+
+def test_what_was_suppressed_is_counted_also_if_nothing_follows(log: Log):
+    for n in range(200):
+        log.write(TIMEOUT, "/stocks", n)
+    log.wait(59.9)
+    assert log.lines == ["event=timeout path=/stocks correlation=0"]
+    log.wait(0.1)
+    assert log.lines[1:] == ["event=timeout path=/stocks correlation=199 suppressed=198"]
+    log.wait(600.0)
+    log.write(TIMEOUT, "/stocks", 200)
+    assert log.lines[2:] == ["event=timeout path=/stocks correlation=200"]
+
+
+def test_a_second_line_is_written_as_it_is_though_late(log: Log):
+    for n in range(2):
+        log.write(TIMEOUT, "/stocks", n)
+    log.wait(60.0)
+    assert log.lines == [f"event=timeout path=/stocks correlation={n}" for n in range(2)]
+
+
+def test_a_line_that_comes_once_in_a_while_is_written_at_once(log: Log):
+    for n in range(3):
+        log.write(TIMEOUT, "/stocks", n)
+        assert log.lines[n:] == [f"event=timeout path=/stocks correlation={n}"]
+        log.wait(60.0)
+
+
+def test_each_logger_and_each_text_is_counted_on_its_own(log: Log):
+    log.write(TIMEOUT, "/stocks", 1)
+    log.write("event=draining")
+    log.write(TIMEOUT, "/stocks", 1, name="other")
+    assert len(log.lines) == 3
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.CRITICAL])
+def test_neither_news_nor_last_words_are_bounded(log: Log, level: int):
+    for _ in range(5):
+        log.write("fail-stop: %s", "crashed", level=level)
+    assert len(log.lines) == 5
+
+
+def test_two_different_errors_are_both_written(log: Log):
+    def one() -> None:
+        raise ValueError
+
+    def of_another_place() -> None:
+        raise ValueError
+
+    def of_another_class() -> None:
+        {}["x"]
+
+    for _ in range(3):
+        log.fail(one)
+        log.fail(of_another_place)
+        log.fail(of_another_class)
+    assert log.lines == ["event=unexpected"] * 3
+
+
+def test_lines_of_outages_have_a_bound_of_their_own(log: Log):
+    for broker in range(3):
+        log.write("event=kafka-unreachable broker=%s", broker, name="topics.outage")
+    assert len(log.lines) == 3
+
+
+def test_so_many_texts_are_counted_and_no_more(log: Log):
+    for n in range(2 * MAX_LINES):
+        log.write(f"a text of its own {n}")
+    assert len(log.lines) == 2 * MAX_LINES
+    assert len(log.bound._lines) == MAX_LINES  # noqa: SLF001
+
+
+def test_a_timer_writes_the_last_line_of_a_minute(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(repeats, "_SECONDS", 0.05)
+    written = threading.Event()
+    log = Log()
+    log.filters = [RepeatFilter(log)]
+    monkeypatch.setattr(log, "emit", lambda record: written.set())
+    log.write(TIMEOUT, "/stocks", 0)
+    written.clear()
+    log.write(TIMEOUT, "/stocks", 1)
+    assert written.wait(30)
