@@ -94,7 +94,10 @@ WRONG_FIELDS = [
 @pytest.mark.parametrize(
     ("items", "told"),
     [
-        ([{"sku": 1, "count": "x"}], "items.0.count: input should be a valid integer"),
+        (
+            [{"sku": 1, "count": "x"}],
+            "items.0.count must be an integer, without quotes, fraction or exponent",
+        ),
         ([], "items must not be empty"),
         (
             [{"sku": s, "count": 1} for s in range(1001)],
@@ -107,6 +110,41 @@ async def test_of_lines_nothing_is_told_but_what_is_wrong(
 ):
     answer = await untouched.post("/createOrder", {"user": 1, "items": items})
     assert answer.json["detail"] == told
+
+
+DUPLICATES = [
+    ("/addToCart", b'{"user":1,"sku":1,"count":1,"count":50}', "count"),
+    ("/addToCart", b'{"user":1,"sku":1,"count":1,"count":1}', "count"),
+    ("/addToCart", rb'{"user":1,"sku":1,"count":1,"co\u0075nt":50}', "count"),
+    ("/addToCart", b'{"user":1,"user":2,"sku":1,"count":"x"}', "user"),
+    ("/addToCart", b'{"user":1,"sku":1,"count":1,"x":{"a:b":1,"a:b":2}}', "x.a:b"),
+    ("/listOrder", b'{"orderID" :1,"orderID" :2}', "orderID"),
+    ("/listOrder", b'{"type":"listOrder","orderID":1,"type":"listOrder"}', "type"),
+    (
+        "/createOrder",
+        b'{"user":1,"items":[{"sku":1,"count":1},{"sku":2,"count":1,"count":2}]}',
+        "items.1.count",
+    ),
+    (
+        "/createOrder",
+        b'{"user":1,"items":[{"sku":2,"count":1}],"items":[{"sku":1,"count":1}]}',
+        "items",
+    ),
+    (
+        "/createOrder",  # lines that are merged, so that fields are fewer than in the text
+        b'{"user":1,"items":[{"sku":1,"count":1},{"sku":1,"sku":1,"count":1}]}',
+        "items.1.sku",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "name"), DUPLICATES)
+async def test_a_field_that_is_given_twice_is_refused_by_name(
+    untouched: Door, path: str, body: bytes, name: str
+):
+    answer = await untouched.post(path, body)
+    assert (answer.status, answer.code) == (400, "bad-request")
+    assert answer.json["detail"] == f"{name} is given more than once"
 
 
 @pytest.mark.parametrize("value", NOT_AN_INTEGER, ids=lambda value: value.decode()[:20])
