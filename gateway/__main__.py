@@ -20,6 +20,7 @@ from gateway.settings import Settings
 from topics import tracing
 from topics.cluster import Cluster, bad_settings
 from topics.connection import NotLetInError
+from topics.files import raise_file_limit
 
 log = logging.getLogger("gateway")
 
@@ -44,6 +45,7 @@ async def run(settings: Settings, cluster: Cluster) -> None:
 def main() -> int:
     """Read the settings and run; what can't be is said in one line."""
     logs.configure()
+    raise_file_limit()
     tracing.start("gateway")
     try:
         settings, cluster = Settings(), Cluster()

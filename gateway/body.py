@@ -3,9 +3,11 @@
 import asyncio
 from datetime import timedelta
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
+from aiohttp.hdrs import EXPECT
 from pydantic import ValidationError
 
+from gateway.headers import check_headers
 from gateway.problems import Problem, Trouble
 from gateway.routes import Route
 from schemas.contract import Code, Contract
@@ -33,8 +35,10 @@ class Intake:
         """Return the whole body.
 
         Raises:
-            Problem: TOO_LARGE, TOO_SLOW, OVERLOADED, or BAD_REQUEST for broken chunks.
+            Problem: TOO_LARGE, TOO_SLOW, OVERLOADED, or BAD_REQUEST for broken chunks; an
+                encoding or an expectation that is not supported.
         """
+        check_headers(request)
         if (request.content_length or 0) > MAX_BODY_BYTES:
             raise _too_large()
         if request.content.is_eof():
@@ -68,7 +72,7 @@ async def _read(request: web.BaseRequest) -> bytes:
 
 async def _invite(request: web.BaseRequest) -> None:
     """Tell a client that waits for it (curl with a large body) to send the body."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
+    if request.headers.get(EXPECT) and request.version >= HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # it is no part of the response
 

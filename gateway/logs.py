@@ -7,8 +7,8 @@ from datetime import timedelta
 from topics import logs
 
 QUIET = timedelta(seconds=10)
-# While Kafka is away, these complain several times a second.
-TALKATIVE = ("aiokafka", "gateway.inbox", "gateway.outbox")
+# While Kafka is away or files run out, these log several times a second.
+TALKATIVE = ("aiokafka", "gateway.inbox", "gateway.outbox", "gateway.connection")
 
 
 class Calm(logging.Filter):
