@@ -165,8 +165,8 @@ async def test_whoever_wants_a_reply_hears_that_it_was_a_bad_request(
         (
             b'{"sku":1}',
             (
-                "type is missing; it must be one of stocks, receiveStock, checkStock, reserve,"
-                " release, sell"
+                "type is missing; it must be one of stocks, receiveStock, checkStock,"
+                " reserve, release, sell"
             ),
         ),
         (

@@ -1,6 +1,7 @@
 """A field that is given twice is refused, wherever it is and however it is written."""
 
 import json
+from typing import get_args, get_origin
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,13 @@ from pydantic import BaseModel, ValidationError
 from schemas.contract import Contract
 from schemas.decoder import Decoder, require_unique
 from schemas.examples import EXAMPLES
-from topics.catalog import CART_REQUESTS, ORDER_EVENTS, ORDER_REQUESTS, STOCK_REQUESTS
+from topics.catalog import (
+    CART_REQUESTS,
+    ORDER_EVENTS,
+    ORDER_REQUESTS,
+    STOCK_REQUESTS,
+    TOPICS,
+)
 from topics.topic import Topic
 
 EVENT = (
@@ -72,15 +79,41 @@ def test_colons_elsewhere_and_unknown_fields_are_no_duplicates(topic: Topic, val
     assert topic.decode(value)
 
 
+@pytest.fixture
+def searched(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The values that were searched for duplicates."""
+    values: list[bytes] = []
+    monkeypatch.setattr("schemas.decoder.require_unique", values.append)
+    return values
+
+
 @pytest.mark.parametrize("contract", EXAMPLES)
 def test_each_call_is_decoded_without_a_search(
-    contract: type[Contract], monkeypatch: pytest.MonkeyPatch
+    contract: type[Contract], searched: list[bytes]
 ):
-    searched: list[bytes] = []
-    monkeypatch.setattr("schemas.decoder.require_unique", searched.append)
     example = EXAMPLES[contract].asks
     assert Decoder(contract).decode(example.to_json()) == example
     assert searched == []
+
+
+def test_colons_within_texts_of_the_shop_need_no_search(searched: list[bytes]):
+    ORDER_EVENTS.decode(EVENT % b"")
+    CART_REQUESTS.decode(
+        b'{"type":"orderSettled","user":1,"purchase":"key:a","orderID":1,"status":"paid"}'
+    )
+    assert searched == []
+
+
+def test_the_tuples_of_each_contract_are_of_contracts():
+    tuples = [
+        get_args(field.annotation)[0]
+        for topic in TOPICS
+        for contract in topic.contracts
+        for field in contract.model_fields.values()
+        if get_origin(field.annotation) is tuple
+    ]
+    assert len(tuples) >= 4
+    assert all(issubclass(item, Contract) for item in tuples)
 
 
 class Tree(BaseModel, frozen=True, extra="ignore"):
@@ -91,6 +124,7 @@ class Tree(BaseModel, frozen=True, extra="ignore"):
 
 
 # Fields with colons, quotes and escapes; few of them, so that duplicates come about.
+SEPARATORS = st.sampled_from([":", " : ", "\n:", ":\t"])
 NAMES = st.sampled_from(["a", "b", ":", '"', "\\", "é", "a:"])
 SCALARS = st.one_of(st.integers(), st.booleans(), st.sampled_from([":", '"a":', "\\", ""]))
 
@@ -106,7 +140,7 @@ TEXTS = st.recursive(
         st.builds(
             _object,
             st.lists(st.tuples(NAMES, inner), max_size=3),
-            st.sampled_from([":", " : "]),
+            SEPARATORS,
         ),
     ),
     max_leaves=8,
@@ -124,7 +158,7 @@ def _has_duplicates(text: str) -> bool:
     return found
 
 
-@given(st.lists(st.tuples(NAMES, TEXTS), max_size=4).map(lambda f: _object(f, ":")))
+@given(st.builds(_object, st.lists(st.tuples(NAMES, TEXTS), max_size=4), SEPARATORS))
 def test_exactly_what_has_duplicates_is_refused(text: str):
     refused = False
     try:
