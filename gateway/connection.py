@@ -7,7 +7,6 @@ TLS has no half-close.
 
 import asyncio
 import logging
-from enum import Enum
 from typing import Any
 
 from aiohttp import StreamReader, web
@@ -30,7 +29,7 @@ MAX_REASON_CHARS = 200
 
 BACKLOG = 1024
 MAX_KAFKA_FILES = 100
-SURPLUS_TIMEOUT_SECONDS = 2.0
+REFUSED_TIMEOUT_SECONDS = 2.0
 
 _HTTP_2 = "Pause on PRI"
 _TOO_MANY = "Too many headers received"
@@ -38,51 +37,51 @@ _TOO_MANY = "Too many headers received"
 log = logging.getLogger(__name__)
 
 
-class Admission(Enum):
-    """What becomes of a new connection."""
-
-    SERVED = 1
-    REFUSED = 2
-    ABORTED = 3
-
-
 class ConnectionLimit:
-    """Counts connections, so that files are left for Kafka and for a refusal.
+    """Counts connections, so that files are left for Kafka and for refusals.
 
     Args:
         files: how many files the process may have open.
 
     Attributes:
-        backlog: how many connections the kernel may hold; one `accept` loop takes them all.
+        backlog: how many connections the kernel may hold, and how many are refused at a
+            time: the oldest of more is aborted.
     """
 
     def __init__(self, files: int) -> None:
         self.backlog = min(BACKLOG, max(files // 8, 1))
-        self._max_open = files - min(MAX_KAFKA_FILES, files // 4)
-        self._max_served = self._max_open - self.backlog
-        self._open = 0
+        self._max_served = files - min(MAX_KAFKA_FILES, files // 4) - self.backlog
+        self._served = 0
+        self._refused: dict[Connection, None] = {}
 
     @classmethod
     def of_process(cls) -> "ConnectionLimit":
         """Return the limit that follows from the files of this process."""
         return cls(file_limit())
 
-    def opened(self) -> Admission:
-        """Count a new connection and return what becomes of it."""
-        self._open += 1
-        if self._open <= self._max_served:
-            return Admission.SERVED
+    def is_served(self, connection: "Connection") -> bool:
+        """Count a new connection, and return whether its requests are served."""
+        if self._served < self._max_served:
+            self._served += 1
+            return True
+        self._refused[connection] = None
         log.warning(
             "event=overloaded connections=%d max=%d advice='raise ulimit -n'",
-            self._open,
+            self._served + len(self._refused),
             self._max_served,
         )
-        fits = self._open <= self._max_open
-        return Admission.REFUSED if fits else Admission.ABORTED
+        if len(self._refused) > self.backlog:
+            oldest = next(iter(self._refused))
+            del self._refused[oldest]
+            oldest.abort()
+        return False
 
-    def closed(self) -> None:
-        """Count a connection that has ended."""
-        self._open -= 1
+    def remove(self, connection: "Connection") -> None:
+        """Take back the count of a connection that has ended."""
+        if connection.is_refused:
+            self._refused.pop(connection, None)
+        else:
+            self._served -= 1
 
 
 class Connection(RequestHandler):
@@ -113,19 +112,20 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Serve the connection, or refuse it when files run out."""
-        admission = self._limit.opened()
-        if admission is Admission.ABORTED:
-            transport.abort()  # type: ignore[attr-defined] # a transport that is written to
-            return
-        if admission is Admission.REFUSED:
+        if not self._limit.is_served(self):
             self.is_refused = True
-            self._keepalive_timeout = SURPLUS_TIMEOUT_SECONDS
+            self._keepalive_timeout = REFUSED_TIMEOUT_SECONDS
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give the file back."""
-        self._limit.closed()
+        self._limit.remove(self)
         super().connection_lost(exc)
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        if self.transport is not None:
+            self.transport.abort()
 
     def begin(self, payload: StreamReader) -> None:
         """Remember the body of the request that is handled now."""

@@ -215,4 +215,7 @@ async def test_a_flood_of_connections_leaves_a_gateway_that_serves(
         async with AsyncExitStack() as stack:
             await idle(stack, there.door.port, 400)
             assert (await there.door.call("GET", "/readyz")).status == 200
+            for _ in range(20):
+                refused = await of_its_own(there.door, b"/livez")
+                assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         await served(there.door, b"/readyz")

@@ -222,8 +222,8 @@ BUGS = (
     Bug(
         "connections take the files that Kafka needs",
         "gateway/connection.py",
-        "if self._open <= self._max_served:",
-        "if self._open:",
+        "if self._served < self._max_served:",
+        "if self._max_served:",
         f"{_CONNECTIONS}connections_beyond_the_files_are_refused_and_kafka_keeps_its_own",
     ),
 )
