@@ -108,8 +108,9 @@ class _Object(list[tuple[str, Any]]):
     """The fields of a JSON object in order, duplicates included."""
 
 
-_SEARCH = json.JSONDecoder(object_pairs_hook=_require_unique, strict=False)
-_FIELDS = json.JSONDecoder(object_pairs_hook=_Object, strict=False)
+# What pydantic accepts is accepted: `int` would refuse a number of too many digits.
+_SEARCH = json.JSONDecoder(object_pairs_hook=_require_unique, parse_int=float, strict=False)
+_FIELDS = json.JSONDecoder(object_pairs_hook=_Object, parse_int=float, strict=False)
 
 
 def _duplicate(value: object, path: Path) -> Path | None:

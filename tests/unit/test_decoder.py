@@ -48,6 +48,8 @@ UNIQUE = [
     (CART_REQUESTS, b' {"type" : "addToCart", "user" : 1, "sku" : 1, "count" : 2}\n'),
     (ORDER_EVENTS, EVENT % b""),
     (ORDER_EVENTS, EVENT % b',"more":{"more":{"user":":\\":"}}'),
+    (ORDER_EVENTS, EVENT % b',"more":[%s,1e999,NaN,-Infinity]' % (b"9" * 4300)),
+    (ORDER_EVENTS, EVENT % b',"more":%s%s' % (b"[" * 190, b"]" * 190)),
     (
         CART_REQUESTS,
         (
