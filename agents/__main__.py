@@ -26,6 +26,7 @@ from agents.worker import metrics
 from agents.worker.settings import WorkerSettings
 from topics import logs, tracing
 from topics.cluster import bad_settings
+from topics.files import raise_file_limit
 
 log = logging.getLogger("agents")
 
@@ -40,6 +41,7 @@ def main() -> None:
 
     Exits with 2 when its settings make no sense. A tool has exit codes of its own.
     """
+    raise_file_limit()
     name, *words = sys.argv[1:] or [""]
     if name in TOOLS:
         sys.exit(import_module(f"agents.tools.{name}").main(words))

@@ -33,6 +33,7 @@ from gateway.tokens import BadTokenFileError, Role, line, new_token
 from topics import logs, tracing
 from topics.cluster import Cluster, bad_settings
 from topics.connection import NotLetInError
+from topics.files import raise_file_limit
 
 log = logging.getLogger("gateway")
 
@@ -99,6 +100,7 @@ def _settings(report: Callable[[str], None]) -> tuple[Settings, Cluster] | None:
 
 def _serve(_asked: argparse.Namespace) -> int:
     logs.configure("gateway")
+    raise_file_limit()
     tracing.start("gateway")
     settings = _settings(log.critical)
     if settings is None:

@@ -91,6 +91,7 @@ class Gateway:
         if route := self._calls.get(path):
             _must_be(request, "POST")
             self._authorizer.check(request, path)  # before any byte of the body is read
+            _must_have_no_query(request)
             return await self._call(route, request)
         if look := self._looks.get(path):
             _must_be(request, "GET", "HEAD")
@@ -135,6 +136,12 @@ def _must_be(request: web.BaseRequest, *methods: str) -> None:
         allowed = ", ".join(methods)
         detail = f"{request.method[:20]} is not for this path; it takes {allowed}"
         raise Problem(Trouble.METHOD_NOT_ALLOWED, detail, {"Allow": allowed})
+
+
+def _must_have_no_query(request: web.BaseRequest) -> None:
+    if request.rel_url.raw_query_string:
+        detail = "a call has no query: its fields are in the JSON body"
+        raise Problem(Code.BAD_REQUEST, detail)
 
 
 def _timeout() -> Problem:

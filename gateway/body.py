@@ -3,26 +3,19 @@
 import asyncio
 from datetime import timedelta
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
+from aiohttp.hdrs import EXPECT
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
+from gateway.headers import check_headers
 from gateway.problems import Problem, Trouble
 from gateway.routes import Route
-from schemas.contract import MAX_LINES, Code, Contract
+from schemas.contract import Code, Contract
+from schemas.explanation import TYPE_IS_NO_FIELD, Explanation
 
 MAX_BODY_BYTES = 2**20
 
-_MAX_LISTED = 1000
-_MAX_NAMED = 10
-_MAX_NAME_CHARS = 100
-_REASONS = {
-    "missing": "is missing",
-    "extra_forbidden": "is not a field of this call",
-    "model_type": "must be a JSON object",
-    "too_short": "must not be empty",
-    "too_long": f"must not be longer than {MAX_LINES}",
-}
+_EXPLANATION = Explanation("the body")
 
 
 class Intake:
@@ -42,8 +35,10 @@ class Intake:
         """Return the whole body.
 
         Raises:
-            Problem: TOO_LARGE, TOO_SLOW, OVERLOADED, or BAD_REQUEST for broken chunks.
+            Problem: TOO_LARGE, TOO_SLOW, OVERLOADED, or BAD_REQUEST for broken chunks; an
+                encoding or an expectation that is not supported.
         """
+        check_headers(request)
         if (request.content_length or 0) > MAX_BODY_BYTES:
             raise _too_large()
         if request.content.is_eof():
@@ -77,7 +72,7 @@ async def _read(request: web.BaseRequest) -> bytes:
 
 async def _invite(request: web.BaseRequest) -> None:
     """Tell a client that waits for it (curl with a large body) to send the body."""
-    if request.headers.get("Expect", "").lower() == "100-continue":
+    if request.headers.get(EXPECT) and request.version >= HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # it is no part of the response
 
@@ -93,32 +88,10 @@ def parse(route: Route, body: bytes) -> Contract:
         Problem: BAD_REQUEST, naming each wrong field as it is named on the wire.
     """
     try:
-        asked = route.request.validate_json(body, by_alias=True, by_name=False)
+        asked = route.request.decode(body)
     except ValidationError as wrong:
-        raise Problem(Code.BAD_REQUEST, _explain(wrong)) from None
+        raise Problem(Code.BAD_REQUEST, _EXPLANATION.explain(wrong, body)) from None
     if "type" in asked.model_fields_set:
         # Over Kafka it tells requests apart; here the path does.
-        raise Problem(Code.BAD_REQUEST, f"type {_REASONS['extra_forbidden']}")
+        raise Problem(Code.BAD_REQUEST, TYPE_IS_NO_FIELD)
     return asked
-
-
-def _explain(wrong: ValidationError) -> str:
-    if wrong.error_count() > _MAX_LISTED:  # listing them would keep everybody waiting
-        return f"{wrong.error_count()} fields are wrong"
-    found = wrong.errors(include_url=False, include_context=False, include_input=False)
-    # Of a list that is read up to its first wrong line, pydantic says that it is too short.
-    cut = {error["loc"][:1] for error in found if len(error["loc"]) > 1}
-    errors = [e for e in found if e["type"] != "too_short" or e["loc"] not in cut]
-    reasons = [_reason(error) for error in errors[:_MAX_NAMED]]
-    if len(errors) > _MAX_NAMED:
-        reasons.append(f"and {len(errors) - _MAX_NAMED} more")
-    return "; ".join(reasons)
-
-
-def _reason(error: ErrorDetails) -> str:
-    name = ".".join(str(part) for part in error["loc"])[:_MAX_NAME_CHARS] or "the body"
-    kind = "extra_forbidden" if error["loc"] == ("type",) else error["type"]
-    if kind in _REASONS:
-        return f"{name} {_REASONS[kind]}"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{name}: {message[:1].lower()}{message[1:]}"

@@ -1,15 +1,56 @@
-"""The headers of an HTTP request that ride along on its record."""
+"""The headers of an HTTP request: what is supported, and what goes with its record."""
 
 import re
 from collections.abc import Iterator
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
+from aiohttp.hdrs import (
+    ACCEPT_ENCODING,
+    CONTENT_ENCODING,
+    EXPECT,
+    TRANSFER_ENCODING,
+)
 
-from gateway.problems import Problem
+from gateway.problems import Problem, Trouble
 from schemas.contract import Code
 from topics.conversation import IDEMPOTENCY_KEY, TRACE
 
 _KEY = re.compile(r"[!-~]{1,128}")  # visible ASCII
+_MAX_SHOWN = 100
+
+
+def check_headers(request: web.BaseRequest) -> None:
+    """Check what a call's headers say of its body.
+
+    Raises:
+        Problem: UNSUPPORTED_ENCODING, UNSUPPORTED_TRANSFER or EXPECTATION_FAILED.
+    """
+    if encodings := _listed(request, CONTENT_ENCODING) - {"identity"}:
+        detail = (
+            f"Content-Encoding {_shown(encodings)}: encoded bodies are not taken;"
+            " send the JSON as it is"
+        )
+        identity = {str(ACCEPT_ENCODING): "identity"}
+        raise Problem(Trouble.UNSUPPORTED_ENCODING, detail, identity)
+    if codings := _listed(request, TRANSFER_ENCODING) - {"chunked"}:
+        detail = f"Transfer-Encoding {_shown(codings)}: only chunked is supported"
+        raise Problem(Trouble.UNSUPPORTED_TRANSFER, detail)
+    if request.version < HttpVersion11:  # RFC 9110, 10.1.1: its expectations are ignored
+        return
+    if expectations := _listed(request, EXPECT) - {"100-continue"}:
+        detail = f"Expect {_shown(expectations)}: only 100-continue is supported"
+        raise Problem(Trouble.EXPECTATION_FAILED, detail)
+
+
+def _listed(request: web.BaseRequest, name: str) -> set[str]:
+    """Return the values of a header that is a list, in lower case."""
+    lines = request.headers.getall(name, ())
+    values = {value.strip().lower() for line in lines for value in line.split(",")}
+    return values - {""}
+
+
+def _shown(values: set[str]) -> str:
+    return ", ".join(sorted(values))[:_MAX_SHOWN]
 
 
 def passed_on(request: web.BaseRequest) -> list[tuple[str, bytes]]:

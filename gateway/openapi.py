@@ -19,7 +19,7 @@ _PROBLEM = "application/problem+json"
 _ABOUT = """\
 Each call is a POST with a JSON body; all numbers are integers, exact to the last digit.
 Whatever fails is a problem document (RFC 9457) whose `code` tells programs why: each call
-lists its own, and any path may answer `not-found` or `method-not-allowed`.
+lists its own, and any path may answer `not-found`, `method-not-allowed` or `uri-too-long`.
 
 The examples are a visit to a shop that was just opened (`make run-all`): tried from top to
 bottom, each is answered as shown. The same calls go over Kafka: see [/events](events).
@@ -62,7 +62,8 @@ _AT_THE_DOOR = (
     Code.KEY_REUSED,
     Code.UNAVAILABLE,
     *(Trouble.TOO_LARGE, Trouble.TOO_SLOW, Trouble.OVERLOADED, Trouble.TIMEOUT),
-    Trouble.INTERNAL,
+    *(Trouble.UNSUPPORTED_ENCODING, Trouble.UNSUPPORTED_TRANSFER),
+    *(Trouble.EXPECTATION_FAILED, Trouble.HEADERS_TOO_LARGE, Trouble.INTERNAL),
 )
 """What any call may end with."""
 

@@ -22,6 +22,11 @@ class Trouble(StrEnum):
     METHOD_NOT_ALLOWED = "method-not-allowed"
     TOO_LARGE = "too-large"
     TOO_SLOW = "request-timeout"
+    URI_TOO_LONG = "uri-too-long"
+    UNSUPPORTED_ENCODING = "unsupported-encoding"
+    EXPECTATION_FAILED = "expectation-failed"
+    HEADERS_TOO_LARGE = "headers-too-large"
+    UNSUPPORTED_TRANSFER = "unsupported-transfer-encoding"
     OVERLOADED = "overloaded"
     TIMEOUT = "timeout"
     INTERNAL = "internal"
@@ -60,6 +65,21 @@ KINDS: dict[Code | Trouble, Kind] = {
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too large"
     ),
     Trouble.TOO_SLOW: Kind(HTTPStatus.REQUEST_TIMEOUT, "The request came too slowly"),
+    Trouble.URI_TOO_LONG: Kind(
+        HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long"
+    ),
+    Trouble.UNSUPPORTED_ENCODING: Kind(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Encoded bodies are not taken"
+    ),
+    Trouble.EXPECTATION_FAILED: Kind(
+        HTTPStatus.EXPECTATION_FAILED, "The expectation can't be met"
+    ),
+    Trouble.HEADERS_TOO_LARGE: Kind(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large"
+    ),
+    Trouble.UNSUPPORTED_TRANSFER: Kind(
+        HTTPStatus.NOT_IMPLEMENTED, "The transfer encoding is not supported"
+    ),
     Trouble.OVERLOADED: Kind(
         HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests are under way"
     ),

@@ -8,6 +8,7 @@ from pydantic import Field, TypeAdapter
 
 from schemas.cart import AddToCart, CartView, DeleteFromCart, ListCart, Purchase
 from schemas.contract import Code, Contract, Done, Refused
+from schemas.decoder import Decoder
 from schemas.order import (
     CancelOrder,
     CreateOrder,
@@ -34,9 +35,9 @@ class Route:
     refuses: tuple[Code, ...] = ()
 
     @cached_property
-    def request(self) -> TypeAdapter[Contract]:
+    def request(self) -> Decoder:
         """Reads a body; built once, since building takes far longer than reading."""
-        return TypeAdapter(self.asks)
+        return Decoder(self.asks)
 
     @cached_property
     def reply(self) -> TypeAdapter[Any]:

@@ -1,5 +1,6 @@
 """The HTTP server: aiohttp's low-level one, which never answers but through us."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -8,14 +9,16 @@ from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.hdrs import SERVER
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.web_protocol import ERROR, RequestHandler
 
 from gateway.app import Gateway
+from gateway.connection import LIMITS, Connection, ConnectionLimit
 from gateway.problems import Problem, Trouble
 from gateway.settings import Settings
-from schemas.contract import Code
 
 KEEP_ALIVE = timedelta(seconds=75)
 # A client that still sends what is refused would not see why if we hung up at once.
@@ -23,20 +26,21 @@ LINGERING = timedelta(seconds=2)
 GRACE = timedelta(seconds=2)  # beyond the reply timeout, to write the last responses
 
 _OPTIONS: dict[str, Any] = {
+    **LIMITS,
     "access_log": None,
     "auto_decompress": False,
     "keepalive_timeout": KEEP_ALIVE.total_seconds(),
     "lingering_time": LINGERING.total_seconds(),
 }
 
-BACKLOG = 1024
-MAX_REASON_CHARS = 200
 SERVER_NAME = "shop"
+UNPARSED = ERROR._replace(version=HttpVersion11)
+"""Stands for a request that can't be parsed; the response has our version of HTTP."""
 
 log = logging.getLogger(__name__)
 
 
-class _Connection(RequestHandler):
+class _Connection(Connection):
     """A client's connection, whose errors are problem documents like all others."""
 
     __slots__ = ()
@@ -59,8 +63,7 @@ class _Connection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the response is under way already")
         if status == HTTPStatus.BAD_REQUEST:
-            reason = " ".join((message or "").split())[:MAX_REASON_CHARS]
-            problem = Problem(Code.BAD_REQUEST, f"this is not HTTP: {reason}")
+            problem = self.parse_problem(exc, message)
         else:
             log.error("event=unexpected path=%s", request.path, exc_info=exc)
             problem = Problem(Trouble.INTERNAL, "this is our fault and has been logged")
@@ -70,20 +73,50 @@ class _Connection(RequestHandler):
 
 
 class _Server(web.Server):
+    def __init__(self, gateway: Gateway, limit: ConnectionLimit) -> None:
+        super().__init__(self._answer)
+        self._gateway = gateway
+        self._limit = limit
+
     def __call__(self) -> RequestHandler:
-        return _Connection(self, loop=self._loop, **_OPTIONS)
+        return _Connection(self, self._limit, loop=self._loop, **_OPTIONS)
+
+    def _make_request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        if isinstance(protocol, Connection):
+            protocol.begin(payload)
+        message = UNPARSED if message is ERROR else message
+        return super()._make_request(message, payload, protocol, writer, task)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.protocol
+        if isinstance(connection, Connection) and connection.is_refused:
+            detail = "too many connections are open"
+            response = Problem(Trouble.OVERLOADED, detail).response()
+            response.force_close()
+            return response
+        return await self._gateway(request)
 
 
 @asynccontextmanager
 async def serving(gateway: Gateway, settings: Settings) -> AsyncIterator[int]:
     """Serve HTTP, yield the port; at the end take nothing new, answer those who wait."""
     grace = (settings.patience + GRACE).total_seconds()
-    runner = web.ServerRunner(_Server(gateway), shutdown_timeout=grace)
+    limit = ConnectionLimit.of_process()
+    runner = web.ServerRunner(_Server(gateway, limit), shutdown_timeout=grace)
     await runner.setup()
     host, port = settings.gateway_host, settings.gateway_port
     try:
         tls = settings.tls()
-        await web.TCPSite(runner, host, port, backlog=BACKLOG, ssl_context=tls).start()
+        await web.TCPSite(
+            runner, host, port, backlog=limit.backlog, ssl_context=tls
+        ).start()
         host, port = runner.addresses[0][:2]
         log.info("event=listening host=%s port=%d tls=%s", host, port, bool(tls))
         if not settings.gateway_tokens:

@@ -1,15 +1,13 @@
 """What a topic is."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, get_args
 
-from pydantic import TypeAdapter
-
 from schemas.contract import Contract
+from schemas.decoder import MISSING, Decoder, invalid
 
 
 class Kind(StrEnum):
@@ -84,17 +82,24 @@ class Topic:
         return _SETTINGS[self.kind] | kept
 
     @cached_property
-    def _validate(self) -> Callable[..., Contract]:
-        adapter: TypeAdapter[Contract] = TypeAdapter(self.carries)
-        return adapter.validator.validate_json
+    def types(self) -> tuple[str, ...]:
+        """What the field `type` of a record may be."""
+        return tuple(name for contract in self.contracts for name in wire_types(contract))
+
+    @cached_property
+    def _decoder(self) -> Decoder:
+        return Decoder(self.carries)
 
     def decode(self, value: bytes) -> Contract:
-        """Read a record's value.
+        """Return the message of a record's value.
 
         Raises:
             pydantic.ValidationError: the value breaks the contract.
         """
-        return self._validate(value, by_alias=True, by_name=False)
+        message = self._decoder.decode(value)
+        if "type" not in message.__pydantic_fields_set__:  # pydantic needs it in a union
+            raise invalid(MISSING, "is missing", ("type",))
+        return message
 
     def key_of(self, message: Contract) -> bytes:
         """Return the record key of a message: decimal text."""
@@ -109,3 +114,8 @@ def wire_type(contract: type[Contract]) -> str:
     """Return what `type` says in a message."""
     name: str = contract.model_fields["type"].default
     return name
+
+
+def wire_types(contract: type[Contract]) -> tuple[str, ...]:
+    """Return each text that `type` may be in a message."""
+    return get_args(contract.model_fields["type"].annotation)

@@ -26,6 +26,7 @@ from topics import logs
 from topics.admin import TopicsError
 from topics.cluster import Cluster, bad_settings
 from topics.connection import NotLetInError
+from topics.files import raise_file_limit
 
 _UNASKED = (
     CannotAuditError,
@@ -40,6 +41,7 @@ _UNASKED = (
 def main() -> int:
     """Do what the command line says."""
     logs.configure_tool()
+    raise_file_limit()
     asked = _parser().parse_args()
     uvloop.install()
     try:

@@ -12,6 +12,7 @@ from agents.worker.press import Headers
 from schemas.cause import Cause
 from schemas.contract import Contract
 from topics import conversation as names
+from topics.explanation import explain
 from topics.topic import Topic
 
 REPLY_TOPIC = re.compile(
@@ -34,7 +35,6 @@ MAX_VALUE = 256 * 2**10
 MAX_KEY = 2**10
 """A key of ours is decimal text; what is longer is repeated in no reply."""
 
-MAX_REASON = 300
 INTERNAL = re.compile(r"[!-~]{1,256}")
 ORIGIN = re.compile(rb"[A-Za-z0-9._-]{1,249}-\d{1,10}-\d{1,19}")
 
@@ -172,8 +172,10 @@ def receive(topic: Topic, record: ConsumerRecord, conversation: Conversation) ->
     try:
         request = topic.decode(record.value or b"")
     except ValidationError as error:
-        raise Poison(_reason(error)) from None
+        raise Poison(explain(topic, error, record.value or b"")) from None
     given = dict(record.headers)
+    if len(given) < len(record.headers):
+        _require_one_key(record.headers)
     cause = Cause(
         at=_time(record.timestamp),
         origin=_origin(given) or f"{record.topic}-{record.partition}-{record.offset}",
@@ -209,6 +211,12 @@ def _partition(value: bytes | None) -> tuple[int | None, str | None]:
     return None, f"{names.REPLY_PARTITION}: neither int32, big endian, nor decimal digits"
 
 
+def _require_one_key(headers: Headers) -> None:
+    """Raise Poison for different keys; of other headers, Kafka's convention is the last."""
+    if len({value for name, value in headers if name == names.IDEMPOTENCY_KEY}) > 1:
+        raise Poison(f"{names.IDEMPOTENCY_KEY}: given twice, with different values")
+
+
 def _idempotency_key(given: dict[str, bytes]) -> str | None:
     value = given.get(names.IDEMPOTENCY_KEY)
     if value is None:
@@ -237,12 +245,3 @@ def _text(given: dict[str, bytes], name: str, form: re.Pattern[str]) -> str | No
     if form.fullmatch(text) is None:
         raise Poison(f"{name}: not up to 256 visible ASCII characters")
     return text
-
-
-def _reason(error: ValidationError) -> str:
-    first, *more = error.errors(
-        include_url=False, include_input=False, include_context=False
-    )
-    where = ".".join(map(str, first["loc"])) or "value"
-    reason = f"{where[:MAX_REASON]}: {first['msg'][:MAX_REASON]}"
-    return f"{reason} (and {len(more)} more)" if more else reason

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from agents.tools.exits import MisusedError
+from schemas.decoder import require_unique
 from schemas.stock import ReceiveStock
 
 COLUMNS = ("sku", "warehouseID", "count")
@@ -129,12 +130,18 @@ def _of_json(text: str) -> Iterator[tuple[int, object]]:
     """Yield objects with their numbers, from one.
 
     Raises:
-        ValueError: it is no list.
+        ValueError: it is no list, or an object has the same field twice.
     """
     rows = json.loads(text)
     if not isinstance(rows, list):
         wanted = f"a list of objects with {', '.join(COLUMNS)}"
         raise ValueError(f"not {wanted}")  # noqa: TRY004 -- nobody's code is at fault
+    try:
+        require_unique(text)
+    except ValidationError as wrong:
+        index, *path = wrong.errors()[0]["loc"]
+        name = ".".join(map(str, path))[:_LONGEST]
+        raise ValueError(f"line {int(index) + 1}: {name} is given more than once") from None
     yield from enumerate(rows, start=1)
 
 

@@ -43,10 +43,11 @@ class GatewayProcess:
         return code
 
 
-async def start(kafka: str, **environment: str) -> GatewayProcess:
-    """Start `python -m gateway`."""
+async def start(kafka: str, ulimit: str = "", **environment: str) -> GatewayProcess:
+    """Start `python -m gateway`, with the files that `ulimit` leaves to it."""
+    limit = f"ulimit {ulimit} && " if ulimit else ""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway"),
+        *("sh", "-c", f'{limit} exec "$0" -m gateway', sys.executable),
         cwd=REPOSITORY,
         env={**os.environ, "GATEWAY_PORT": "0", "KAFKA": kafka, **environment},
         stderr=asyncio.subprocess.PIPE,
@@ -56,9 +57,11 @@ async def start(kafka: str, **environment: str) -> GatewayProcess:
 
 
 @asynccontextmanager
-async def running(kafka: str, **environment: str) -> AsyncIterator[GatewayProcess]:
+async def running(
+    kafka: str, ulimit: str = "", **environment: str
+) -> AsyncIterator[GatewayProcess]:
     """Run a gateway that listens, and kill it in the end if it still runs."""
-    gateway = await start(kafka, **environment)
+    gateway = await start(kafka, ulimit, **environment)
     try:
         listening = await gateway.says(r"event=listening .*port=(\d+)")
         gateway.door.port = int(listening[1])

@@ -99,6 +99,61 @@ async def test_a_client_that_waits_for_it_is_invited_to_send_its_body(untouched:
     writer.close()
 
 
+async def test_a_client_of_http_1_0_is_not_invited(untouched: Door):
+    reader, writer = await asyncio.open_connection("127.0.0.1", untouched.port)
+    writer.write(
+        b"POST /stocks HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    )
+    writer.write(b"{")
+    # A response to another request shows that an invitation would have been sent by now.
+    assert (await untouched.call("GET", "/livez")).status == 200
+    writer.write(b"}")
+    assert (await reader.readline()).startswith(b"HTTP/1.0 400 ")
+    assert b"sku is missing" in await reader.read()
+    writer.close()
+
+
+async def test_http_1_0_may_expect_what_it_wants(gateway: Door, shop: Shop):
+    call = asyncio.create_task(
+        gateway.raw(
+            b'POST /stocks HTTP/1.0\r\nExpect: cake\r\nContent-Length: 9\r\n\r\n{"sku":1}'
+        )
+    )
+    await shop.reply(await shop.request(), {"type": "stocks", "stocks": []})
+    assert (await call).startswith(b"HTTP/1.0 200 OK\r\n")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST http://shop:8080/stocks HTTP/1.1\r\nHost: shop\r\n",
+        b"POST /stocks HTTP/1.1\r\nHost: shop\r\nContent-Encoding: identity\r\n",
+        b"POST /stocks HTTP/1.1\r\nHost: shop\r\nContent-Encoding:\r\n",
+        b"POST /stocks HTTP/1.1\r\nHost: shop\r\nAccept: text/html\r\n",
+        b"POST /stocks HTTP/1.1\r\nHost: shop\r\nX-Long: " + b"a" * 8000 + b"\r\n",
+        (
+            b"POST /stocks HTTP/1.1\r\nHost: shop\r\n"
+            b"Content-Type: application/json; charset=latin-1\r\n"
+        ),
+    ],
+    ids=lambda head: head.decode()[:90],
+)
+async def test_what_http_leaves_to_the_client_is_served(
+    gateway: Door, shop: Shop, head: bytes
+):
+    sent = head + b'Connection: close\r\nContent-Length: 9\r\n\r\n{"sku":1}'
+    call = asyncio.create_task(gateway.raw(sent))
+    await shop.reply(await shop.request(), {"type": "stocks", "stocks": []})
+    answer = await call
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nConnection: close\r\n" in answer
+
+
+async def test_head_of_a_call_has_no_body(untouched: Door):
+    answer = await untouched.call("HEAD", "/stocks")
+    assert (answer.status, answer.headers["Allow"], answer.body) == (405, "POST", b"")
+
+
 async def test_a_body_that_does_not_come_is_not_waited_for(open_gateway, shop: Shop):
     gateway = await open_gateway(reply_timeout_seconds=0.2)
     head = b"POST /stocks HTTP/1.1\r\nHost: shop\r\nContent-Length: 9\r\n\r\n"

@@ -73,6 +73,52 @@ async def test_requests_with_the_same_key_have_one_effect(bench: Bench, goods: S
     assert types(bench.sent(REPLIES)) == ["done"] * 3
 
 
+async def test_two_different_idempotency_keys_are_refused(bench: Bench, goods: Serving):
+    headers = [("idempotency-key", b"a"), ("idempotency-key", b"b")]
+    await goods.read(record(RECEIVE, headers=[("kafka_replyTopic", b"stock.replies")]))
+    await goods.read(record(RECEIVE, headers=headers))
+    await bench.all_arrives()
+    [dead] = bench.sent(DEAD)
+    assert header(dead, "dlq.reason") == (
+        "idempotency-key: given twice, with different values"
+    )
+    assert available(goods) == {"1": 5}
+
+
+async def test_a_repeated_idempotency_key_is_one_and_of_reply_headers_the_last_counts(
+    bench: Bench, goods: Serving
+):
+    headers = [("idempotency-key", b"a"), ("idempotency-key", b"a")]
+    for name, first, last in (
+        ("kafka_replyTopic", b"other.replies", REPLIES.encode()),
+        ("kafka_correlationId", b"1", b"2"),
+    ):
+        headers += [(name, first), (name, last)]
+    await goods.read(*(record(RECEIVE, headers=headers) for _ in range(2)))
+    await bench.all_arrives()
+    assert available(goods) == {"1": 5}
+    assert types(bench.sent(REPLIES)) == ["done", "done"]
+    assert {header(r, "kafka_correlationId") for r in bench.sent(REPLIES)} == {"2"}
+
+
+async def test_a_field_that_is_given_twice_is_poison_and_named(
+    bench: Bench, goods: Serving
+):
+    value = b'{"type":"receiveStock","sku":1,"warehouseID":1,"count":5,"count":50}'
+    headers = [("kafka_replyTopic", REPLIES.encode())]
+    await goods.read(record(value, partition=OWNER, headers=headers))
+    await bench.all_arrives()
+    [reply] = bench.sent(REPLIES)
+    assert json.loads(reply.value) == {
+        "type": "refused",
+        "code": "bad-request",
+        "text": "count is given more than once",
+    }
+    [dead] = bench.sent(DEAD)
+    assert header(dead, "dlq.reason") == "count is given more than once"
+    assert available(goods) == {}
+
+
 async def test_poison_is_kept_byte_for_byte_and_the_next_record_is_served(
     bench: Bench, goods: Serving, deaths: list[str]
 ):

@@ -14,7 +14,11 @@ from schemas.contract import Code
 from schemas.examples import EXAMPLES
 
 DOCUMENT = document()
-PATHLESS = {Trouble.NOT_FOUND, Trouble.METHOD_NOT_ALLOWED}  # no call ends with these
+PATHLESS = {
+    Trouble.NOT_FOUND,
+    Trouble.METHOD_NOT_ALLOWED,
+    Trouble.URI_TOO_LONG,
+}  # no call ends with these
 BODIES = [
     *({}, {"user": 1}, {"user": 2**63}, {"user": "1"}, {"user": True}, {"user": 1.5}),
     *({"orderID": -1}, {"order_id": 1}, {"sku": 2**32 - 1}, {"sku": 2**32}),

@@ -27,6 +27,9 @@ VALUES: dict[str, bytes | None] = {
     "a number": b"17",
     "null": b"null",
     "a list": b'[{"type": "stocks", "sku": 1}]',
+    "a field twice": b'{"type": "listCart", "user": 1, "user": 2}',
+    "a type twice": b'{"type": "listCart", "user": 1, "type": "listCart"}',
+    "a field twice, once escaped": rb'{"type": "listCart", "user": 1, "\u0075ser": 1}',
     "no type": b'{"user": 1, "sku": 1}',
     "a type of nobody's": b'{"type": "drop table", "user": 1}',
     "a type that is a number": b'{"type": 5, "user": 1}',
@@ -55,6 +58,7 @@ HEADERS: dict[str, tuple[Header, ...]] = {
     "a key with a space": (("idempotency-key", b"a b"),),
     "a key with a line end": (("idempotency-key", b"a\r\n"),),
     "100 KB of headers": (("x-much", b"x" * 100_000),),
+    "two different keys": (("idempotency-key", b"a"), ("idempotency-key", b"b")),
     "a bad reply partition": (("kafka_replyPartition", b"one"),),
 }
 HARMLESS: dict[str, tuple[Header, ...]] = {
@@ -62,6 +66,7 @@ HARMLESS: dict[str, tuple[Header, ...]] = {
     "values that are not UTF-8": (("x", b"\xff\x00"), ("traceparent", b"\xff\xfe")),
     "an empty name": (("", b"x"),),
     "the same name twice": (("x", b"1"), ("x", b"2")),
+    "the same key twice": (("idempotency-key", b"a"), ("idempotency-key", b"a")),
     "a name that is not ASCII": (("имя", b"1"),),
     "a thousand headers": tuple((f"x-{n}", b"1") for n in range(1000)),
     "a null reply partition": (("kafka_replyPartition", None),),
@@ -152,6 +157,41 @@ async def test_whoever_wants_a_reply_hears_that_it_was_a_bad_request(
             answer = answer_of((await kafka.ask(sent)).value)
             assert answer.code == "bad-request"
             assert answer.text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (
+            b'{"sku":1}',
+            (
+                "type is missing; it must be one of stocks, receiveStock, checkStock,"
+                " reserve, release, sell"
+            ),
+        ),
+        (
+            b'{"type":"receiveStock","sku":1,"warehouseID":1,"count":1,"count":50}',
+            "count is given more than once",
+        ),
+        (
+            b'\xef\xbb\xbf{"type":"stocks","sku":1}',
+            (
+                "value is not JSON: it begins with a byte order mark (EF BB BF),"
+                " which must be left out"
+            ),
+        ),
+    ],
+    ids=["no type", "a field twice", "a byte order mark"],
+)
+async def test_the_refusal_and_the_dead_letter_name_the_fault(
+    kafka: Kafka, fresh: Fresh, value: bytes, text: str
+):
+    mark = ("mark", fresh.key().encode())
+    sent = replace(letter("stocks", {"sku": 1}), value=value, headers=(mark,))
+    answer = answer_of((await kafka.ask(sent)).value)
+    assert (answer.code, answer.text) == ("bad-request", text)
+    [dead] = await kafka.find("stock.dlq", lambda r: mark in r.headers)
+    assert ("dlq.reason", text.encode()) in dead.headers
 
 
 async def test_poison_with_a_bad_reply_topic_stops_nobody(

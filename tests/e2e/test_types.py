@@ -123,6 +123,9 @@ def _check_reason(record, topic: str, name: str) -> None:
         ("stocks", '{"sku": 1'),
         ("stocks", '{"sku": 1} {"sku": 1}'),
         ("stocks", '{"sku": 1, "sku": "1"}'),
+        ("stocks", '{"sku": 1, "sku": 1}'),
+        ("addToCart", '{"user": 1, "sku": 1, "count": 1, "count": 50}'),
+        ("createOrder", '{"user": 1, "items": [{"sku": 1, "count": 1, "count": 2}]}'),
     ],
 )
 async def test_a_body_of_another_shape_is_refused(

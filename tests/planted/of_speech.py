@@ -6,6 +6,7 @@ _BATCHES = "tests/component/test_runtime_batches.py::test_"
 _DESK = "tests/component/test_runtime_desk.py::test_"
 _ERRANDS = "tests/component/test_errands.py::test_"
 _DEADLINES = "tests/unit/test_deadlines.py::test_"
+_CONNECTIONS = "tests/component/test_gateway_connections.py::test_"
 _CALLS = "tests/component/test_gateway_calls.py::test_"
 
 BUGS = (
@@ -196,5 +197,33 @@ BUGS = (
         "for line in ():",
         "tests/component/test_workers.py"
         "::test_a_worker_that_was_told_another_number_of_partitions_refuses_to_work",
+    ),
+    Bug(
+        "the last of duplicate fields counts",
+        "schemas/decoder.py",
+        "if _may_repeat(value, _field_count(message)):",
+        "if False:",
+        f"{_DESK}a_field_that_is_given_twice_is_poison_and_named",
+    ),
+    Bug(
+        "a half-closed client gets nothing",
+        "gateway/connection.py",
+        "        self._close_after_last()\n        return True\n",
+        "        self._close_after_last()\n        return False\n",
+        f"{_CONNECTIONS}a_half_closed_client_gets_the_response_that_it_waits_for",
+    ),
+    Bug(
+        "a half-closed client gets the first response of a pipeline",
+        "gateway/connection.py",
+        "if self._half_closed and not self._messages:",
+        "if self._half_closed:",
+        f"{_CONNECTIONS}a_half_closed_client_gets_each_response_of_a_pipeline",
+    ),
+    Bug(
+        "connections take the files that Kafka needs",
+        "gateway/connection.py",
+        "if self._served < self._max_served:",
+        "if self._max_served:",
+        f"{_CONNECTIONS}connections_beyond_the_files_are_refused_and_kafka_keeps_its_own",
     ),
 )

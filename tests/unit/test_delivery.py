@@ -112,6 +112,14 @@ def test_a_bad_object_of_a_json_is_told_by_its_number(
         ("goods.json", b"", "Expecting value"),
         ("goods.json", b'{"sku": 1}', "not a list of objects with sku, warehouseID"),
         ("goods.json", b"[" * 100_000, "recursion"),
+        (
+            "goods.json",
+            (
+                b'[{"sku":1,"warehouseID":1,"count":1},\n'
+                b'{"sku":1,"warehouseID":1,"count":1,"count":2}]'
+            ),
+            "line 2: count is given more than once",
+        ),
         ("goods.xlsx", b"", "neither .csv nor .json"),
     ],
 )

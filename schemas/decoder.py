@@ -1,0 +1,128 @@
+"""JSON as a contract: each field is there, is right, and is given once."""
+
+import json
+import re
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from schemas.contract import Contract
+
+DUPLICATE = "duplicate_field"
+MISSING = "missing"
+
+_MAX_INVALID_BYTES = 2**16
+"""A larger invalid value is not also searched for duplicates: that takes long."""
+
+_SPACED_COLON = re.compile(rb"[ \t\r\n]:")
+
+Path = tuple[str | int, ...]
+
+
+class Decoder:
+    """Decodes JSON as one contract of a union.
+
+    Args:
+        carries: a contract, or a union of contracts.
+    """
+
+    def __init__(self, carries: Any) -> None:  # noqa: ANN401 -- a union is no type
+        adapter: TypeAdapter[Contract] = TypeAdapter(carries)
+        self._validate = adapter.validator.validate_json
+
+    def decode(self, value: bytes) -> Contract:
+        """Return the message.
+
+        Raises:
+            pydantic.ValidationError: the value breaks the contract, or repeats a field.
+        """
+        try:
+            message: Contract = self._validate(value, by_alias=True, by_name=False)
+        except ValidationError as error:
+            if len(value) <= _MAX_INVALID_BYTES and not _is_syntax(error):
+                require_unique(value)
+            raise
+        if _may_repeat(value, _field_count(message)):
+            require_unique(value)
+        return message
+
+
+def _may_repeat(value: bytes, fields: int) -> bool:
+    """Return whether a field of valid JSON may be a duplicate of another.
+
+    Pydantic keeps the last of duplicates, so a message has at most as many fields as the
+    text has different ones. Each field of the text has a colon, and has it right behind a
+    quote unless there is a space before it. So as many of those as the message has fields
+    exclude duplicates; with any other number a search decides, which takes ten times as
+    long.
+    """
+    if value.count(b":") == fields:
+        return False
+    return value.count(b'":') != fields or _SPACED_COLON.search(value) is not None
+
+
+def _is_syntax(error: ValidationError) -> bool:
+    if error.error_count() > 1:
+        return False
+    [only] = error.errors(include_url=False, include_context=False, include_input=False)
+    return only["type"] == "json_invalid"
+
+
+def _field_count(message: Contract) -> int:
+    """Count the fields that a message was given, with those of its items."""
+    count = len(message.__pydantic_fields_set__)
+    for value in message.__dict__.values():
+        if type(value) is tuple:
+            count += sum([len(item.__pydantic_fields_set__) for item in value])
+    return count
+
+
+def require_unique(value: bytes | str) -> None:
+    """Raise a ValidationError that names the first duplicate field of valid JSON."""
+    text = value if isinstance(value, str) else value.decode(errors="surrogateescape")
+    try:
+        _SEARCH.decode(text)
+    except _DuplicateError:
+        path = _duplicate(_FIELDS.decode(text), ())
+        raise invalid(DUPLICATE, "is given more than once", path or ()) from None
+
+
+def invalid(kind: str, reason: str, path: Path) -> ValidationError:
+    """Return the error of one field."""
+    custom = PydanticCustomError(kind, reason)
+    details = InitErrorDetails(type=custom, loc=path, input=None)
+    return ValidationError.from_exception_data("message", [details], hide_input=True)
+
+
+class _DuplicateError(Exception):
+    """An object has the same field twice."""
+
+
+def _require_unique(fields: list[tuple[str, Any]]) -> None:
+    if len(dict(fields)) < len(fields):
+        raise _DuplicateError
+
+
+class _Object(list[tuple[str, Any]]):
+    """The fields of a JSON object in order, duplicates included."""
+
+
+# What pydantic accepts is accepted: `int` would refuse a number of too many digits.
+_SEARCH = json.JSONDecoder(object_pairs_hook=_require_unique, parse_int=float, strict=False)
+_FIELDS = json.JSONDecoder(object_pairs_hook=_Object, parse_int=float, strict=False)
+
+
+def _duplicate(value: object, path: Path) -> Path | None:
+    """Return the path of the first duplicate field, or None."""
+    if isinstance(value, _Object):
+        seen: set[str] = set()
+        for name, _ in value:
+            if name in seen:
+                return (*path, name)
+            seen.add(name)
+    elif not isinstance(value, list):
+        return None
+    inner = value if isinstance(value, _Object) else enumerate(value)
+    found = (_duplicate(part, (*path, where)) for where, part in inner)
+    return next((deeper for deeper in found if deeper is not None), None)

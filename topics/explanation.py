@@ -1,0 +1,23 @@
+"""Why a record can't be served, with the topic that its type belongs to."""
+
+from functools import cache
+
+from pydantic import ValidationError
+
+from schemas.explanation import Explanation
+from topics.catalog import GATEWAY_REPLIES, HOME
+from topics.topic import Topic, wire_types
+
+_TOPICS = dict.fromkeys(GATEWAY_REPLIES.types, "*.replies") | {
+    name: topic.name for contract, topic in HOME.items() for name in wire_types(contract)
+}
+
+
+def explain(topic: Topic, error: ValidationError, value: bytes) -> str:
+    """Return the reasons why a value is no message of a topic."""
+    return _explanation(topic).explain(error, value)
+
+
+@cache
+def _explanation(topic: Topic) -> Explanation:
+    return Explanation("value", topic.types, _TOPICS)
