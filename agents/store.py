@@ -121,11 +121,21 @@ class Store:
         self._write(partition, newest.values())
         progress.next_offset = next_offset
 
-    def rows(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        """Iterate over a partition's keys and JSON, in key order."""
-        start, end = _stored_key(partition, b""), _stored_key(partition + 1, b"")
+    def rows(
+        self, partition: int, begin: bytes = b"", end: bytes | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over a partition's keys and JSON, in key order.
+
+        Args:
+            partition: of the rows.
+            begin: the least key.
+            end: all keys are less; None: no limit.
+        """
+        start, last = _stored_key(partition, begin), _stored_key(partition + 1, b"")
         reading = ReadOptions()
-        reading.set_iterate_upper_bound(end)
+        reading.set_iterate_upper_bound(
+            last if end is None else _stored_key(partition, end)
+        )
         items: Iterator[tuple[bytes, bytes]]
         items = self._db.items(from_key=start, read_opt=reading)  # type: ignore[assignment]
         for key, stored in items:

@@ -127,7 +127,7 @@ class ErrandAgent:
         if not task.cancelled() and task.exception() is not None:
             die("an errand failed: %r", task.exception())
 
-    def _give_up(self) -> None:
+    async def _give_up(self) -> None:
         self._epoch += 1
         for task in self._under_way:
             task.cancel()

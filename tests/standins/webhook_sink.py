@@ -23,11 +23,15 @@ class WebhookSink:
         posted: every POST in order, whatever the answer was.
         answers: status, and headers if any, of the next answers; 204 where none is left.
         gate: while it is clear, posts hang.
+        broken: what is answered as long as it is set, whatever else there is to answer.
+        failing: orders whose posts are answered with a 500.
     """
 
     def __init__(self) -> None:
         self.posted: list[Posted] = []
         self.answers: deque[int | tuple[int, dict[str, str]]] = deque()
+        self.broken = 0
+        self.failing: set[int] = set()
         self.gate = asyncio.Event()
         self.gate.set()
         self.port = 0
@@ -64,6 +68,8 @@ class WebhookSink:
             self.posted.append(post)
             self._changed.notify_all()
         await self.gate.wait()
+        if self.broken or post.json["orderID"] in self.failing:
+            return web.Response(status=self.broken or 500)
         match self.answers.popleft() if self.answers else 204:
             case (status, headers):
                 return web.Response(status=status, headers=headers)
