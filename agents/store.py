@@ -142,6 +142,11 @@ class Store:
             if value := stored[_VERSION_BYTES:]:
                 yield key[_PARTITION_BYTES:], value
 
+    def purge(self, partition: int, begin: bytes, end: bytes) -> None:
+        """Drop rows that are no more for good, with the versions that they left behind."""
+        first, last = _stored_key(partition, begin), _stored_key(partition, end)
+        self._db.delete_range(first, last, write_opt=self._unlogged)
+
     @property
     def size(self) -> int:
         """Bytes of all rows, in files and in memory."""
@@ -150,11 +155,8 @@ class Store:
 
     def forget(self, partition: int) -> None:
         """Drop a partition's rows; another worker has them now, or they are wrong."""
-        self._db.delete_range(
-            _stored_key(partition, b""),
-            _stored_key(partition + 1, b""),
-            write_opt=self._unlogged,
-        )
+        first, last = _stored_key(partition, b""), _stored_key(partition + 1, b"")
+        self._db.delete_range(first, last, write_opt=self._unlogged)
         self.progress.pop(partition, None)
 
     def close(self) -> None:

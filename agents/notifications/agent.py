@@ -41,6 +41,9 @@ from topics import tracing
 from topics.catalog import ORDER_EVENTS
 from topics.conversation import ABOUT
 
+PURGE_SECONDS = 3600.0
+"""Longer than a frozen worker may sleep: changelogs are compacted after so long, too."""
+
 _ROW_BYTES = 200  # of an event's row, at most
 
 
@@ -109,6 +112,11 @@ class NotificationAgent:
         """Update the gauges."""
         for delivery in self._deliveries:
             delivery.measure()
+
+    async def purge(self) -> None:
+        """Drop what completed deliveries have left behind, some time ago."""
+        for delivery in self._deliveries:
+            delivery.purge()
 
     def _record(self, batch: Batch, said: Said) -> Sent:
         """Log the new events of a batch and write their rows, in chunks of bounded size."""
@@ -192,6 +200,7 @@ def build(settings: WorkerSettings) -> Service:
     service = Service("notifications", settings)
     agent = NotificationAgent(service, NotificationSettings())
     service.agent(ORDER_EVENTS, agent.run)
+    service.every(PURGE_SECONDS, agent.purge)
     if settings.metrics_port:
         service.every(METRICS_SECONDS, agent.measure)
     return service

@@ -71,6 +71,7 @@ class TransportDelivery:
         self._breaker = CircuitBreaker(self._backoff)
         self._pending: dict[int, int] = {}
         self._queues: dict[int, PendingQueue] = {}
+        self._floors: dict[int, bytes] = {}
         self._loops: set[asyncio.Task[None]] = set()
         self._attempts: set[asyncio.Task[None]] = set()
 
@@ -100,6 +101,7 @@ class TransportDelivery:
             loop.cancel()
         self._pending.clear()
         self._queues.clear()
+        self._floors.clear()
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=STOP_SECONDS)
         while self._attempts:
@@ -127,6 +129,15 @@ class TransportDelivery:
         metrics.PENDING.labels(self.name).set(sum(self._pending.values()))
         metrics.OLDEST_PENDING.labels(self.name).set(age)
         metrics.UP.labels(self.name).set(self._breaker.is_up)
+
+    def purge(self) -> None:
+        """Drop what rows that were complete at the last call have left behind.
+
+        Between two calls lies more time than a worker can be frozen.
+        """
+        for partition, end in self._floors.items():
+            self._sent_log.purge(partition, self.name, end)
+        self._floors = {p: queue.floor for p, queue in self._queues.items() if queue.floor}
 
     async def _run(self, queue: PendingQueue) -> None:
         while True:

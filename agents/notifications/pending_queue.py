@@ -58,6 +58,11 @@ class PendingQueue:
         """The key of the oldest row in memory."""
         return min((keys[0] for keys in self._orders.values()), default=None)
 
+    @property
+    def floor(self) -> bytes:
+        """A key below which no row is pending."""
+        return self.oldest or (self._last and self._last + b"\0")
+
     async def next(self) -> bytes:
         """Wait for a delivery that may be tried now; its order is in flight from now on."""
         while (key := self._take()) is None:

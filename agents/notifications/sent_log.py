@@ -120,6 +120,10 @@ class SentLog:
             await asyncio.sleep(0)
         return count
 
+    def purge(self, partition: int, transport: str, end: bytes) -> None:
+        """Drop what completed deliveries below a key have left behind."""
+        self.store.purge(partition, prefix(transport), end)
+
     def _keys(self, partition: int, transport: str, key: bytes) -> Iterator[bytes]:
         start = prefix(transport)
         end = start[:-1] + bytes([start[-1] + 1])

@@ -297,6 +297,27 @@ async def test_of_many_pending_rows_few_are_in_memory(start: Start, hook: Webhoo
     assert [queue.size <= 1024 for queue in delivery._queues.values()] == [True, True]  # noqa: SLF001
 
 
+async def test_what_was_delivered_leaves_nothing_behind_in_the_rows(
+    start: Start, hook: WebhookSink
+):
+    notifier = await start(webhook_url=hook.url, backoff=NEVER)
+    hook.failing.add(3)
+    await notifier.read(*(fact(order) for order in range(6)))
+    await notifier.until(lambda: len(notifier.pending) == 1)
+    for expected in (6, 3):
+        assert _stored(notifier, b"webhook/") == expected
+        await notifier.agent.purge()
+        await notifier.agent.purge()
+    assert notifier.pending == ["webhook/0000000000000000003/3"]
+    assert len(notifier.outcomes) == 6
+
+
+def _stored(notifier: Notifier, begin: bytes) -> int:
+    """Count rows, and those that are no more and left their version behind."""
+    keys = notifier.store._db.keys()  # noqa: SLF001
+    return sum(key[4:].startswith(begin) for key in keys)
+
+
 async def test_outcomes_of_the_same_moment_share_a_record_batch(
     bench: Bench, start: Start, hook: WebhookSink
 ):
