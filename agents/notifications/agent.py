@@ -44,7 +44,9 @@ from topics.conversation import ABOUT
 PURGE_SECONDS = 3600.0
 """Longer than a frozen worker may sleep: changelogs are compacted after so long, too."""
 
-_ROW_BYTES = 200  # of an event's row, at most
+_RECORD_BYTES = 50  # of a row in the changelog, beside its key and value
+
+Rows = dict[bytes, bytes | None]
 
 
 class NotificationAgent:
@@ -101,6 +103,7 @@ class NotificationAgent:
         if revocations == self._revocations:
             for delivery in self._deliveries:
                 delivery.start()
+                delivery.measure()
 
     async def stop(self) -> None:
         """Deliver nothing more; return when the changelog has all outcomes."""
@@ -124,41 +127,42 @@ class NotificationAgent:
         if partition not in self.sent_log.store.progress:
             die("%s came before its rows were recovered", batch.tp)
         written: Sent = set()
-        rows: dict[bytes, bytes | None] = {}
+        rows: Rows = {}
         size = 0
         for record in batch.records:
-            size += self._take(record, said, rows)
-            if size > MAX_WEIGHT:
-                written.add(self._write(partition, rows, record.offset + 1))
+            new = self._rows(record, said, rows)
+            new_size = sum(len(key) + len(row or b"") for key, row in new.items())
+            if rows and size + new_size > MAX_WEIGHT:
+                written.add(self._write(partition, rows, record.offset))
                 rows, size = {}, 0
+            rows |= new
+            size += new_size + _RECORD_BYTES * len(new)
         if rows:
             written.add(self._write(partition, rows, batch.end))
         return written
 
-    def _take(
-        self, record: ConsumerRecord, said: Said, rows: dict[bytes, bytes | None]
-    ) -> int:
-        """Add the rows of a new event; return their size."""
+    def _rows(self, record: ConsumerRecord, said: Said, before: Rows) -> Rows:
+        """Log a new event and return its rows; none of an event that is known."""
         received = self._desk.take(record, said)
         if received is None:
-            return 0
+            return {}
         if self._traced:
             received = said.hops.enter_context(hop(received, record))
         event = received.request
         if not isinstance(event, OrderStatusChanged):
             raise TypeError(f"not an event of {ORDER_EVENTS.name}: {event!r}")
         key = event.event_id.encode()
-        if key in rows or self.sent_log.contains(record.partition, key):
-            return 0
+        if key in before or self.sent_log.contains(record.partition, key):
+            return {}
         token = ABOUT.set(received.conversation.headers)
         outcome = self._log(event)
         ABOUT.reset(token)
         transports = [each.name for each in self._deliveries if outcome == SENT]
-        rows[key] = event_row(event, outcome, transports)
-        pending = encode(record) if transports else b""
+        pending = encode(record, event) if transports else None
+        rows: Rows = {key: event_row(event, outcome, transports)}
         for transport in transports:
             rows[pending_key(transport, record.offset, event.order_id)] = pending
-        return _ROW_BYTES + len(transports) * (_ROW_BYTES + len(pending))
+        return rows
 
     def _log(self, event: OrderStatusChanged) -> str:
         outcome = OPTED_OUT if event.user in self._opted_out else SENT
@@ -166,9 +170,7 @@ class NotificationAgent:
         metrics.count("log", outcome)
         return outcome
 
-    def _write(
-        self, partition: int, rows: dict[bytes, bytes | None], version: int
-    ) -> asyncio.Future[Any]:
+    def _write(self, partition: int, rows: Rows, version: int) -> asyncio.Future[Any]:
         acked = self.sent_log.record(partition, rows, version)
         for delivery in self._deliveries:
             delivery.added(partition, rows)
@@ -177,6 +179,7 @@ class NotificationAgent:
     async def _dead_letter(self, record: ConsumerRecord, reason: str) -> None:
         said = Said(ORDER_EVENTS)
         said.bury(record, reason)
+        self._heart.check()
         await asyncio.wait(await self._outbox.send(said.commands))
 
 

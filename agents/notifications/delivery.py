@@ -24,6 +24,7 @@ from agents.notifications.pending import (
 from agents.notifications.pending_queue import PendingQueue
 from agents.notifications.sent_log import SentLog
 from agents.notifications.transports import Permanent, Transient, Transport
+from agents.runtime.outbox import CUT
 from agents.worker.failstop import Heart, die
 from topics.conversation import ABOUT
 
@@ -157,7 +158,8 @@ class TransportDelivery:
         finally:
             self._breaker.release()
         if outcome not in (SENT, OPTED_OUT):
-            await self._context.dead_letter(pending.record, outcome)
+            reason = outcome + CUT if pending.is_cut else outcome
+            await self._context.dead_letter(pending.record, reason)
         await self._sent_log.complete(pending, self.name, outcome)
         if queue.partition in self._pending:
             self._pending[queue.partition] -= 1

@@ -5,17 +5,22 @@ there is a pending row, under `transport/offset/order`, in the order of `order.e
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 from aiokafka.structs import ConsumerRecord
 
 from schemas.order import OrderStatusChanged
+from topics.conversation import EVENT_ID, TRACE
 
 PENDING = "pending"
 SENT = "sent"
 OPTED_OUT = "opted out"
+
+MAX_ROW_BYTES = 128 * 2**10
+_MAX_KNOWN_BYTES = 4 * 2**10
+_KNOWN_HEADERS = (EVENT_ID, *TRACE)
 
 _OFFSET_DIGITS = 19  # of an int64, so that keys sort as offsets do
 
@@ -28,11 +33,13 @@ class PendingDelivery:
         key: of its row.
         event: what is delivered.
         record: the record of the event, for a dead letter and the trace.
+        is_cut: whether parts of the record are lost, since it was too large.
     """
 
     key: bytes
     event: OrderStatusChanged
     record: ConsumerRecord
+    is_cut: bool = False
 
 
 def prefix(transport: str) -> bytes:
@@ -50,18 +57,29 @@ def order_of(key: bytes) -> int:
     return int(key.rpartition(b"/")[2])
 
 
-def encode(record: ConsumerRecord) -> bytes:
+def encode(record: ConsumerRecord, event: OrderStatusChanged) -> bytes:
     """Return the JSON of a pending row: the record as it is, byte for byte.
 
-    Keys and headers are bytes of any kind, so they are kept as Latin-1.
+    Keys and headers are bytes of any kind, so they are kept as Latin-1. Of a record that
+    is larger than any of LOMS only the event and its known headers are kept.
     """
+    row = _encoded(record.value, record)
+    if len(row) <= MAX_ROW_BYTES:
+        return row
+    known = [(name, value) for name, value in record.headers if name in _KNOWN_HEADERS]
+    fits = sum(len(value or b"") for _, value in known) <= _MAX_KNOWN_BYTES
+    plain = replace(record, key=None, headers=known if fits else ())
+    return _encoded(event.to_json(), plain, is_cut=True)
+
+
+def _encoded(value: bytes, record: ConsumerRecord, **more: bool) -> bytes:
     row = {
-        "value": record.value.decode(),
+        "value": value.decode(),
         "key": _text(record.key),
         "headers": [[name, _text(value)] for name, value in record.headers],
         "timestamp": record.timestamp,
     }
-    return orjson.dumps(row)
+    return orjson.dumps(row | more)
 
 
 def decode(topic: str, partition: int, key: bytes, row: bytes) -> PendingDelivery:
@@ -83,7 +101,7 @@ def decode(topic: str, partition: int, key: bytes, row: bytes) -> PendingDeliver
         headers=tuple((name, _bytes(text)) for name, text in kept["headers"]),
     )
     event = OrderStatusChanged.model_validate_json(value)
-    return PendingDelivery(key, event, record)
+    return PendingDelivery(key, event, record, kept.get("is_cut", False))
 
 
 def event_row(event: OrderStatusChanged, outcome: str, transports: Iterable[str]) -> bytes:

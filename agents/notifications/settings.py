@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from agents.notifications.urls import split_url
+from agents.notifications.urls import exact_url, split_url
 
 
 def _smtp(url: SecretStr) -> SecretStr:
@@ -22,6 +22,10 @@ def _smtp(url: SecretStr) -> SecretStr:
 
 def _http(url: SecretStr) -> SecretStr:
     split_url(url.get_secret_value(), "http", "https")
+    try:
+        exact_url(url.get_secret_value())
+    except ValueError:  # its text repeats a part of the URL
+        raise ValueError("must be http or https://host, of valid characters") from None
     return url
 
 

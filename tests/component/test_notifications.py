@@ -10,6 +10,7 @@ import pytest
 
 from agents.notifications import metrics
 from agents.notifications.backoff import FAILURE_THRESHOLD, Backoff
+from agents.runtime.inbox import MAX_HEADERS, MAX_VALUE
 from schemas.order import Status
 from tests.component.bench import Bench, header
 from tests.component.notifier import NOON, Notifier, fact
@@ -213,6 +214,25 @@ async def test_a_dead_letter_is_the_record_byte_for_byte(
     assert header(dead, "dlq.offset") == "0"
 
 
+async def test_events_that_are_larger_than_any_of_ours_are_delivered_too(
+    bench: Bench, start: Start, mails: MailSink, hook: WebhookSink
+):
+    hook.answers.append(410)
+    notifier = await start(smtp_url=smtp(mails), webhook_url=hook.url)
+    value = fact(1, NEW).to_json()
+    value = value[:1] + b"\n\t" * ((MAX_VALUE - len(value)) // 2) + value[1:]
+    junk = [("event-id", b"1:new"), ("junk", b"\x01" * (MAX_HEADERS - 100))]
+    await notifier.read_record(value, key=b"7", headers=junk)
+    await notifier.read(fact(2, NEW))
+    await notifier.until(lambda: not notifier.pending)
+    assert (posted(hook), len(mails.mails)) == (["1:new", "2:new"], 2)
+    [dead] = bench.sent("notifications.dlq")
+    assert dead.value == fact(1, NEW).to_json()
+    assert header(dead, "event-id") == "1:new"
+    cut = "webhook: HTTP 410; cut, since it is too large to be kept whole"
+    assert header(dead, "dlq.reason") == cut
+
+
 async def test_who_opts_out_gets_nothing_more_and_the_log_says_why(
     start: Start, hook: WebhookSink, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
@@ -239,7 +259,6 @@ async def test_who_opts_out_while_a_mail_waits_does_not_get_it(
     await notifier.read(fact(1, NEW))
     await notifier.until(lambda: mails.refused >= 2)
     listed.write_text("7  # asked by phone\n")
-    mails.greylisted.clear()
     await notifier.until(lambda: notifier.outcomes == {"1:new": "opted out"})
     assert (mails.mails, notifier.pending) == ([], [])
 
