@@ -1,4 +1,4 @@
-"""Errands: one after the other about one thing, once each, and given up with dignity."""
+"""Errands: side by side, once each, and given up with dignity."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -35,9 +35,7 @@ class _Errands:
         self.begun: list[str] = []
         self.may_end = asyncio.Event()
         self.stream = Stream()
-        self.agent = ErrandAgent(
-            bench.app, ORDER_EVENTS, self.carry_out, lambda it: it.request.order_id
-        )
+        self.agent = ErrandAgent(bench.app, ORDER_EVENTS, self.carry_out)
         bench.run(self.agent.run(self.stream))
 
     async def carry_out(self, received, _record, _send) -> None:
@@ -60,16 +58,6 @@ def _one_partition(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def errands(bench: Bench, _one_partition: None) -> _Errands:
     return _Errands(bench)
-
-
-async def test_errands_about_one_thing_wait_for_each_other_and_others_do_not(
-    errands: _Errands,
-):
-    await errands.read(fact(1, Status.NEW), fact(1, Status.PAID), fact(2, Status.NEW))
-    assert errands.begun == ["1:new", "2:new"]
-    errands.may_end.set()
-    await breathe()
-    assert errands.begun == ["1:new", "2:new", "1:paid"]
 
 
 async def test_a_batch_is_settled_when_all_its_errands_are_done(errands: _Errands):

@@ -130,13 +130,6 @@ BUGS = (
         f"{_NOTIFICATIONS}an_event_that_comes_again_is_delivered_once",
     ),
     Bug(
-        "a transport forgets what it has to deliver when the partitions change",
-        "agents/notifications/delivery.py",
-        "for partition in self._pending:",
-        "for partition in ():",
-        f"{_NOTIFICATIONS}what_is_pending_is_delivered_by_the_next_owner",
-    ),
-    Bug(
         "one order's bad address counts as a transport that is down",
         "agents/notifications/delivery.py",
         "if failure.is_of_recipient:",
@@ -170,13 +163,6 @@ BUGS = (
         "        except Permanent as refusal:\n",
         "        except (Permanent, Transient) as refusal:\n",
         f"{_NOTIFICATIONS}an_address_that_is_good_again_gets_its_mails_in_order",
-    ),
-    Bug(
-        "errands about one thing overtake each other",
-        "agents/runtime/errands.py",
-        "if before is not None:",
-        "if False:",
-        f"{_ERRANDS}errands_about_one_thing_wait_for_each_other_and_others_do_not",
     ),
     Bug(
         "errands that were given up count as done",

@@ -11,6 +11,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 _TAKEN = "250 2.0.0 taken"
 
+_WITHIN_SECONDS = 90.0
+
 
 class Mail(NamedTuple):
     """One mail that was taken, and to whom it goes."""
@@ -30,7 +32,7 @@ class MailSink:
         greylisted: receivers that are refused with a 451.
         login: the user and the password without which nothing is taken.
         tries: mails that were offered, taken or not.
-        refused: how often a receiver was greylisted.
+        refused: how often a receiver was refused.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class MailSink:
 
     async def until(self, *, tries: int) -> None:
         """Wait until so many mails were offered."""
-        async with self._changed:
+        async with asyncio.timeout(_WITHIN_SECONDS), self._changed:
             await self._changed.wait_for(lambda: self.tries >= tries)
 
     async def handle_RCPT(  # noqa: N802 -- aiosmtpd's
@@ -78,10 +80,10 @@ class MailSink:
         options: list[str],
     ) -> str:
         """Refuse those that are unknown, or to come later."""
+        self.refused += address in self.unknown | self.greylisted
         if address in self.unknown:
             return "550 5.1.1 no such mailbox"
         if address in self.greylisted:
-            self.refused += 1
             return "451 4.7.1 greylisted"
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 fine"

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
+_WITHIN_SECONDS = 90.0
+
 
 class Posted(NamedTuple):
     """One POST as it came."""
@@ -59,7 +61,7 @@ class WebhookSink:
 
     async def until(self, *, posts: int) -> None:
         """Wait until so many posts have come."""
-        async with self._changed:
+        async with asyncio.timeout(_WITHIN_SECONDS), self._changed:
             await self._changed.wait_for(lambda: len(self.posted) >= posts)
 
     async def _post(self, request: web.Request) -> web.Response:
