@@ -96,6 +96,7 @@ class NotificationAgent:
     async def start(self) -> None:
         """Begin to deliver, once the rows are recovered."""
         revocations = self._revocations
+        await self._stop_deliveries()
         await self.sent_log.open()
         for delivery in self._deliveries:
             for partition in list(self.sent_log.store.progress):
@@ -108,7 +109,7 @@ class NotificationAgent:
     async def stop(self) -> None:
         """Deliver nothing more; return when the changelog has all outcomes."""
         self._revocations += 1
-        await asyncio.gather(*(delivery.stop() for delivery in self._deliveries))
+        await self._stop_deliveries()
         await self.sent_log.flush()
 
     async def measure(self) -> None:
@@ -120,6 +121,9 @@ class NotificationAgent:
         """Drop what completed deliveries have left behind, some time ago."""
         for delivery in self._deliveries:
             delivery.purge()
+
+    async def _stop_deliveries(self) -> None:
+        await asyncio.gather(*(delivery.stop() for delivery in self._deliveries))
 
     def _record(self, batch: Batch, said: Said) -> Sent:
         """Log the new events of a batch and write their rows, in chunks of bounded size."""

@@ -280,6 +280,25 @@ async def test_what_is_pending_is_delivered_by_the_next_owner(
     assert posted(hook) == ["1:new", "1:paid"]
 
 
+async def test_partitions_that_go_while_rows_are_counted_are_not_delivered(
+    start: Start, hook: WebhookSink
+):
+    hook.broken = 503
+    notifier = await start(webhook_url=hook.url, backoff=NEVER)
+    await notifier.read(fact(1, NEW))
+    await hook.until(posts=1)
+    await notifier.agent.stop()
+    counting = asyncio.create_task(notifier.agent.start())
+    await asyncio.sleep(0)
+    await notifier.agent.stop()
+    await counting
+    [delivery] = notifier.agent._deliveries  # noqa: SLF001
+    assert not delivery._loops  # noqa: SLF001
+    notifier.store.forget(1)
+    await notifier.agent.start()
+    assert delivery._queues.keys() == {0}  # noqa: SLF001
+
+
 async def test_attempts_in_flight_end_before_partitions_are_given_back(
     start: Start, hook: WebhookSink
 ):
