@@ -24,9 +24,10 @@ def split_url(url: str, *schemes: str) -> SplitResult:
         raise ValueError(f"must be {wanted}, and have no space or line break around it")
     try:
         parts = urlsplit(url)
-        is_url = parts.scheme in schemes and parts.hostname and parts.port != 0
+        is_host = parts.hostname and " " not in parts.hostname and parts.port != 0
+        is_url = is_host and parts.scheme in schemes
     except ValueError:
-        is_url = None
+        is_url = False
     if not is_url:
         hint = "special characters of a password as %XX"
         raise ValueError(f"must be {wanted}; {hint}")
