@@ -5,6 +5,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 LOCAL := $(PYTHON) -m agents.local
 VENV := .venv/bin/python
 
+# make would expand the $ of a setting on its command line, as in WEBHOOK_URL='https://…$…'.
+$(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
+	$(eval override export $(name) := $$(value $(name)))))
+
 .DEFAULT_GOAL := help
 .PHONY: help run-all demo kafka-ui audit ps scale logs down clean test chaos planted fuzz recovery bench growth \
 	compose-test asyncapi clients check ready-to-test

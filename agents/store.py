@@ -121,16 +121,31 @@ class Store:
         self._write(partition, newest.values())
         progress.next_offset = next_offset
 
-    def rows(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
-        """Iterate over a partition's keys and JSON, in key order."""
-        start, end = _stored_key(partition, b""), _stored_key(partition + 1, b"")
+    def rows(
+        self, partition: int, begin: bytes = b"", end: bytes | None = None
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over a partition's keys and JSON, in key order.
+
+        Args:
+            partition: of the rows.
+            begin: the least key.
+            end: all keys are less; None: no limit.
+        """
+        start, last = _stored_key(partition, begin), _stored_key(partition + 1, b"")
         reading = ReadOptions()
-        reading.set_iterate_upper_bound(end)
+        reading.set_iterate_upper_bound(
+            last if end is None else _stored_key(partition, end)
+        )
         items: Iterator[tuple[bytes, bytes]]
         items = self._db.items(from_key=start, read_opt=reading)  # type: ignore[assignment]
         for key, stored in items:
             if value := stored[_VERSION_BYTES:]:
                 yield key[_PARTITION_BYTES:], value
+
+    def purge(self, partition: int, begin: bytes, end: bytes) -> None:
+        """Drop rows that are no more for good, with the versions that they left behind."""
+        first, last = _stored_key(partition, begin), _stored_key(partition, end)
+        self._db.delete_range(first, last, write_opt=self._unlogged)
 
     @property
     def size(self) -> int:
@@ -140,11 +155,8 @@ class Store:
 
     def forget(self, partition: int) -> None:
         """Drop a partition's rows; another worker has them now, or they are wrong."""
-        self._db.delete_range(
-            _stored_key(partition, b""),
-            _stored_key(partition + 1, b""),
-            write_opt=self._unlogged,
-        )
+        first, last = _stored_key(partition, b""), _stored_key(partition + 1, b"")
+        self._db.delete_range(first, last, write_opt=self._unlogged)
         self.progress.pop(partition, None)
 
     def close(self) -> None:

@@ -120,7 +120,10 @@ def _changelog(name: str, doc: str) -> Topic:
 CARTS = _changelog("checkout-carts-changelog", "The table of carts, by user.")
 ORDERS = _changelog("loms-orders-changelog", "The table of orders, by orderID.")
 STOCK = _changelog("loms-stock-changelog", "The table of stock: sku, and sku/orderID.")
-SENT = _changelog("notifications-sent-changelog", "Notices sent, by orderID:status.")
+SENT = _changelog(
+    "notifications-sent-changelog",
+    "Notices sent, by orderID:status; pending ones, by transport/offset/orderID.",
+)
 
 TOPICS: tuple[Topic, ...] = (
     CART_REQUESTS,

@@ -1,6 +1,7 @@
 """supervisord: keeps the processes of a shop alive, in the background."""
 
 import os
+import re
 import shlex
 import socket
 import subprocess
@@ -23,6 +24,7 @@ from agents.local.shop import REPOSITORY, ShopError
 STOP_SECONDS = 20
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.1
+_UNQUOTABLE = re.compile(r"""["\r\n]|^'|'$|\s[;#]""")
 _LONGEST_SOCKET_PATH = 90  # the kernel's limit is 108, and supervisord adds to it
 
 # A process that ran for `startsecs` is restarted whenever it dies. One that doesn't get
@@ -209,11 +211,25 @@ def _program(process: Process) -> str:
     return _PROGRAM.format(
         name=process.name,
         command=_escaped(shlex.join(process.command)),
-        environment=",".join(f'{name}="{_escaped(value)}"' for name, value in pairs),
+        environment=",".join(f'{name}="{_quoted(name, value)}"' for name, value in pairs),
         priority=int(process.tier),
         stop_seconds=STOP_SECONDS,
         root=_escaped(REPOSITORY),
     )
+
+
+def _quoted(name: str, value: str) -> str:
+    """Return a value for between double quotes.
+
+    Raises:
+        ShopError: supervisord would change it: it has no way to escape these characters.
+    """
+    if _UNQUOTABLE.search(value):
+        raise ShopError(
+            f"{name} can't be passed on: it has a double quote, a line break,"
+            " a quote at an end, or a ; or # behind a space"
+        )
+    return _escaped(value)
 
 
 def _escaped(value: object) -> str:

@@ -1,70 +1,201 @@
-"""Notices on Kafka: each status of an order is told once, in order within an order.
+"""Notifications on Kafka: each event of an order in, log lines and pending rows out.
 
-Between a notice's delivery and the row that remembers it lies an instant in which a crash
-makes it come again; mails and webhooks carry the event's id, so that it can be recognised.
+An event is committed when its row and its pending rows are in the changelog. The pending
+rows are delivered afterwards, by each transport on its own. Between a delivery and the
+removal of its pending row a crash repeats it; mails and webhooks carry the event's id, so
+that a receiver can recognise a repeat.
 """
 
+import asyncio
 from collections.abc import Container
+from typing import Any
 
-import orjson
 from aiokafka.structs import ConsumerRecord
 
-from agents.notifications.delivery import Delivery
-from agents.notifications.ledger import Ledger
-from agents.notifications.notice import notice
+from agents.notifications import metrics
+from agents.notifications.backoff import DEFAULT_BACKOFF, Backoff
+from agents.notifications.delivery import DeliveryContext, TransportDelivery
+from agents.notifications.log_lines import log_notice, log_withheld
 from agents.notifications.opt_out import OptOut
+from agents.notifications.pending import (
+    OPTED_OUT,
+    SENT,
+    encode,
+    event_row,
+    pending_key,
+)
+from agents.notifications.sent_log import SentLog
 from agents.notifications.settings import NotificationSettings
-from agents.notifications.transports import Permanent, configured
-from agents.runtime.errands import ErrandAgent, Send
-from agents.runtime.inbox import Received
-from agents.runtime.outbox import Said
-from agents.service import Service
+from agents.notifications.transports import configured
+from agents.runtime.desk import Desk
+from agents.runtime.fold import MAX_WEIGHT
+from agents.runtime.hop import hop
+from agents.runtime.open_batches import OpenBatches
+from agents.runtime.outbox import Outbox, Said, Sent
+from agents.service import METRICS_SECONDS, Service
+from agents.worker.batches import Batch, Catch
+from agents.worker.failstop import Heart, die
 from agents.worker.settings import WorkerSettings
 from schemas.order import OrderStatusChanged
+from topics import tracing
 from topics.catalog import ORDER_EVENTS
+from topics.conversation import ABOUT
+
+PURGE_SECONDS = 3600.0
+"""Longer than a frozen worker may sleep: changelogs are compacted after so long, too."""
+
+_RECORD_BYTES = 50  # of a row in the changelog, beside its key and value
+
+Rows = dict[bytes, bytes | None]
 
 
-class Notices:
-    """Tells people what became of their orders.
+class NotificationAgent:
+    """Logs each event once, and has each transport deliver it.
 
     Args:
-        service: that this is the work of.
-        settings: where notices go.
+        service: that the agent works in.
+        settings: the transports.
+        backoff: the delays between attempts.
     """
 
-    def __init__(self, service: Service, settings: NotificationSettings) -> None:
-        self._delivery = Delivery(configured(settings), _opted_out(settings))
-        self.ledger = Ledger(service)
+    def __init__(
+        self,
+        service: Service,
+        settings: NotificationSettings,
+        backoff: Backoff = DEFAULT_BACKOFF,
+    ) -> None:
+        app = service.app
+        self._heart: Heart = app.heart
+        self._opted_out = _opted_out(settings)
+        self._desk = Desk(ORDER_EVENTS, app.conf.cluster.partitions)
+        self._outbox = Outbox(app)
+        self._open = OpenBatches()
+        self._traced = tracing.is_on()
+        self._revocations = 0
+        self.sent_log = SentLog(service)
+        context = DeliveryContext(
+            self.sent_log, self._dead_letter, self._heart, self._opted_out, backoff
+        )
+        self._deliveries = [
+            TransportDelivery(transport, context) for transport in configured(settings)
+        ]
+        self.sent_log.table.on_recover(self.start)
+        app.when_partitions_go(self.stop)
 
-    async def tell(self, received: Received, record: ConsumerRecord, send: Send) -> None:
-        """Deliver a notice, unless it was; what nobody will ever take is a dead letter."""
-        event = _event(received)
-        event_id = event.event_id.encode()
-        if self.ledger.has(record.partition, event_id):
-            return
-        try:
-            outcome: str = await self._delivery.deliver(notice(event))
-        except Permanent as refusal:
-            outcome = str(refusal)
+    async def run(self, stream: Any) -> None:  # noqa: ANN401 -- Faust's
+        """Serve for ever."""
+        async for event in stream.noack().events():
+            await self._open.room()
+            self._heart.check()
+            catch: Catch = event.message.value
             said = Said(ORDER_EVENTS)
-            said.bury(record, str(refusal))
-            await send(said)
-        told = orjson.dumps({"at": event.at.isoformat(), "outcome": outcome})
-        await self.ledger.note(record.partition, event_id, told, record.offset + 1)
+            sent = {write for batch in catch for write in self._record(batch, said)}
+            sent |= await self._outbox.send([*said.commands, *said.rest])
+            self._open.settle(event, catch, _acknowledged(sent, said))
+
+    async def start(self) -> None:
+        """Begin to deliver, once the rows are recovered."""
+        revocations = self._revocations
+        await self._stop_deliveries()
+        await self.sent_log.open()
+        for delivery in self._deliveries:
+            for partition in list(self.sent_log.store.progress):
+                await delivery.count(partition)
+        if revocations == self._revocations:
+            for delivery in self._deliveries:
+                delivery.start()
+                delivery.measure()
+
+    async def stop(self) -> None:
+        """Deliver nothing more; return when the changelog has all outcomes."""
+        self._revocations += 1
+        await self._stop_deliveries()
+        await self.sent_log.flush()
+
+    async def measure(self) -> None:
+        """Update the gauges."""
+        for delivery in self._deliveries:
+            delivery.measure()
+
+    async def purge(self) -> None:
+        """Drop what completed deliveries have left behind, some time ago."""
+        for delivery in self._deliveries:
+            delivery.purge()
+
+    async def _stop_deliveries(self) -> None:
+        await asyncio.gather(*(delivery.stop() for delivery in self._deliveries))
+
+    def _record(self, batch: Batch, said: Said) -> Sent:
+        """Log the new events of a batch and write their rows, in chunks of bounded size."""
+        partition = batch.tp.partition
+        if partition not in self.sent_log.store.progress:
+            die("%s came before its rows were recovered", batch.tp)
+        written: Sent = set()
+        rows: Rows = {}
+        size = 0
+        for record in batch.records:
+            new = self._rows(record, said, rows)
+            new_size = sum(len(key) + len(row or b"") for key, row in new.items())
+            if rows and size + new_size > MAX_WEIGHT:
+                written.add(self._write(partition, rows, record.offset))
+                rows, size = {}, 0
+            rows |= new
+            size += new_size + _RECORD_BYTES * len(new)
+        if rows:
+            written.add(self._write(partition, rows, batch.end))
+        return written
+
+    def _rows(self, record: ConsumerRecord, said: Said, before: Rows) -> Rows:
+        """Log a new event and return its rows; none of an event that is known."""
+        received = self._desk.take(record, said)
+        if received is None:
+            return {}
+        if self._traced:
+            received = said.hops.enter_context(hop(received, record))
+        event = received.request
+        if not isinstance(event, OrderStatusChanged):
+            raise TypeError(f"not an event of {ORDER_EVENTS.name}: {event!r}")
+        key = event.event_id.encode()
+        if key in before or self.sent_log.contains(record.partition, key):
+            return {}
+        token = ABOUT.set(received.conversation.headers)
+        outcome = self._log(event)
+        ABOUT.reset(token)
+        transports = [each.name for each in self._deliveries if outcome == SENT]
+        pending = encode(record, event) if transports else None
+        rows: Rows = {key: event_row(event, outcome, transports)}
+        for transport in transports:
+            rows[pending_key(transport, record.offset, event.order_id)] = pending
+        return rows
+
+    def _log(self, event: OrderStatusChanged) -> str:
+        outcome = OPTED_OUT if event.user in self._opted_out else SENT
+        (log_notice if outcome == SENT else log_withheld)(event)
+        metrics.count("log", outcome)
+        return outcome
+
+    def _write(self, partition: int, rows: Rows, version: int) -> asyncio.Future[Any]:
+        acked = self.sent_log.record(partition, rows, version)
+        for delivery in self._deliveries:
+            delivery.added(partition, rows)
+        return acked
+
+    async def _dead_letter(self, record: ConsumerRecord, reason: str) -> None:
+        said = Said(ORDER_EVENTS)
+        said.bury(record, reason)
+        self._heart.check()
+        await asyncio.wait(await self._outbox.send(said.commands))
+
+
+async def _acknowledged(sent: Sent, said: Said) -> None:
+    """Wait until the brokers have all that a catch caused."""
+    with said.hops:
+        if sent:
+            await asyncio.wait(sent)
 
 
 def _opted_out(settings: NotificationSettings) -> Container[int]:
     return OptOut(settings.notify_opt_out) if settings.notify_opt_out else ()
-
-
-def _event(received: Received) -> OrderStatusChanged:
-    if not isinstance(received.request, OrderStatusChanged):
-        raise TypeError(f"not a fact of {ORDER_EVENTS.name}: {received.request!r}")
-    return received.request
-
-
-def _order(received: Received) -> int:
-    return _event(received).order_id
 
 
 def build(settings: WorkerSettings) -> Service:
@@ -74,7 +205,9 @@ def build(settings: WorkerSettings) -> Service:
         ValidationError: a setting of its own makes no sense.
     """
     service = Service("notifications", settings)
-    notices = Notices(service, NotificationSettings())
-    agent = ErrandAgent(service.app, ORDER_EVENTS, notices.tell, _order)
+    agent = NotificationAgent(service, NotificationSettings())
     service.agent(ORDER_EVENTS, agent.run)
+    service.every(PURGE_SECONDS, agent.purge)
+    if settings.metrics_port:
+        service.every(METRICS_SECONDS, agent.measure)
     return service

@@ -3,29 +3,30 @@
 from email.utils import getaddresses
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from agents.notifications.urls import exact_url, split_url
+
 
 def _smtp(url: SecretStr) -> SecretStr:
-    parts = _split(url, "smtp", "smtps")
+    parts = split_url(url.get_secret_value(), "smtp", "smtps")
     if parts.query not in ("", "starttls=auto", "starttls=always", "starttls=never"):
         raise ValueError("after the ? goes starttls=auto, always or never")
+    if parts.path not in ("", "/") or parts.fragment:
+        # Without this a password with a / in it would be taken for a host and a path.
+        raise ValueError("must have no path; special characters of a password as %XX")
     return url
 
 
 def _http(url: SecretStr) -> SecretStr:
-    _split(url, "http", "https")
+    split_url(url.get_secret_value(), "http", "https")
+    try:
+        exact_url(url.get_secret_value())
+    except ValueError:  # its text repeats a part of the URL
+        raise ValueError("must be http or https://host, of valid characters") from None
     return url
-
-
-def _split(url: SecretStr, *schemes: str) -> SplitResult:
-    parts = urlsplit(url.get_secret_value())
-    if parts.scheme not in schemes or not parts.hostname or parts.port == 0:
-        raise ValueError(f"must be {' or '.join(schemes)}://host, with or without :port")
-    return parts
 
 
 def _address(address: str) -> str:
@@ -59,7 +60,7 @@ class NotificationSettings(BaseSettings):
         smtp_url: smtp://user:password@host:port or smtps://…; user, password and port
             may be left out. ?starttls=always insists on encryption, never does without,
             auto (as without it) takes it where the server offers it.
-        webhook_url: gets each event as JSON by POST.
+        webhook_url: gets each event as JSON by POST; sent byte for byte.
         webhook_secret: signs them, see `signature`; unset, they are not signed.
         notify_from: the sender of mails.
         notify_to: the receiver, with {user} for the number of the order's user; without

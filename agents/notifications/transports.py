@@ -1,10 +1,9 @@
-"""The ways by which a notice reaches people: a log line, a mail, a webhook.
+"""The ways by which a notice reaches people: a mail, a webhook.
 
 A transport tries once. What failed for a passing reason is `Transient`, what will fail
 however often it is tried is `Permanent`. One connection a notice: none is found dead.
 """
 
-import logging
 import socket
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr, parsedate_to_datetime
 from http import HTTPStatus
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 import aiosmtplib
@@ -21,8 +20,11 @@ from agents.notifications.hypertext import hypertext
 from agents.notifications.notice import Notice
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.signature import signature
+from agents.notifications.urls import basic_auth, exact_url, login
 
 _FIRST_PERMANENT_REPLY = 500  # SMTP: 4yz is "not now", 5yz is "no"
+
+_CLOSING = 421  # SMTP: the server ends the session, whatever the command was
 
 _BOUNDARY = "=_notice"
 """Between the parts of a mail: no words of ours, nor what is encoded, have a =_ in them."""
@@ -35,15 +37,22 @@ _PASSING = (
     HTTPStatus.TOO_MANY_REQUESTS,
 )
 
-_log = logging.getLogger(__name__)
-
 
 class Transient(Exception):  # noqa: N818 -- an answer, not an error
-    """Not now. The receiver may have said how many seconds to wait."""
+    """Not now.
 
-    def __init__(self, reason: str, wait_seconds: float = 0) -> None:
+    Attributes:
+        wait_seconds: the delay that the receiver asked for.
+        is_of_recipient: whether the transport itself works, so that other notices can
+            be delivered.
+    """
+
+    def __init__(
+        self, reason: str, wait_seconds: float = 0, *, is_of_recipient: bool = False
+    ) -> None:
         super().__init__(reason)
         self.wait_seconds = wait_seconds
+        self.is_of_recipient = is_of_recipient
 
 
 class Permanent(Exception):  # noqa: N818 -- an answer, not an error
@@ -64,23 +73,6 @@ class Transport(Protocol):
             Transient: it may be tried again.
             Permanent: it makes no sense to try again.
         """
-
-
-class LogLine:
-    """One structured line."""
-
-    name = "log"
-
-    async def deliver(self, notice: Notice) -> None:
-        """Write it; this can't fail."""
-        event = notice.event
-        _log.info(
-            'notice event="%s" order=%d user=%d status="%s"',
-            notice.event_id,
-            event.order_id,
-            event.user,
-            event.status,
-        )
 
 
 class Mail:
@@ -130,11 +122,12 @@ class Mail:
         url = self._url
         starttls = {"starttls=always": True, "starttls=never": False}.get(url.query)
         tls = url.scheme == "smtps"
+        user, password = login(url.geturl()) or (None, None)
         return aiosmtplib.SMTP(
             hostname=url.hostname,
             port=url.port,
-            username=unquote(url.username) if url.username else None,
-            password=unquote(url.password) if url.password else None,
+            username=user or None,
+            password=password or None,
             # Not the full name of this host: to look it up may take longer than the mail.
             local_hostname=socket.gethostname(),
             timeout=self._settings.notify_timeout_seconds,
@@ -152,13 +145,15 @@ class Webhook:
     name = "webhook"
 
     def __init__(self, url: str, settings: NotificationSettings) -> None:
-        self._url = url
+        self._url = exact_url(url)
+        self._login = basic_auth(url)
         self._secret = settings.webhook_secret
         self._timeout = aiohttp.ClientTimeout(total=settings.notify_timeout_seconds)
 
     async def deliver(self, notice: Notice) -> None:
         """Post it; any 2xx is a yes."""
-        headers = {"Content-Type": "application/json", "Idempotency-Key": notice.event_id}
+        headers = {"Content-Type": "application/json", **self._login}
+        headers["Idempotency-Key"] = notice.event_id
         body = notice.event.to_json()
         if self._secret:
             headers |= signature(self._secret.get_secret_value(), datetime.now(UTC), body)
@@ -176,8 +171,8 @@ class Webhook:
 
 
 def configured(settings: NotificationSettings) -> tuple[Transport, ...]:
-    """Make the transports that there are; the log is always one of them."""
-    transports: list[Transport] = [LogLine()]
+    """Make the transports that there are; the log needs none."""
+    transports: list[Transport] = []
     if settings.smtp_url:
         transports.append(Mail(settings.smtp_url.get_secret_value(), settings))
     if settings.webhook_url:
@@ -193,6 +188,10 @@ def _verdict(why: Exception) -> Transient | Permanent:
             return Permanent(_said(why))
         case aiosmtplib.SMTPNotSupported():
             return Permanent(_said(why))
+        case (
+            aiosmtplib.SMTPRecipientRefused(code=code) | aiosmtplib.SMTPDataError(code=code)
+        ) if code != _CLOSING:
+            return Transient(_said(why), is_of_recipient=True)
         case _:
             return Transient(_said(why))
 

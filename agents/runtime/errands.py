@@ -1,12 +1,11 @@
 """Records that take their time: each is an errand of its own, run side by side.
 
-Only what talks to the world outside of Kafka works like this. A batch is committed when all
-its errands are done; errands about one thing are run one after the other. When partitions
-go, errands are given up: whoever gets the partitions begins them anew.
+A batch is committed when all its errands are done. When partitions go, errands are given
+up: whoever gets the partitions begins them anew.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
@@ -35,27 +34,18 @@ class ErrandAgent:
         app: the Faust app that it runs in.
         topic: whose records.
         errand: carries out one record; what it sends has arrived when it returns.
-        about: names what an errand is about; None: it may be run beside all others.
     """
 
-    def __init__(
-        self,
-        app: Any,
-        topic: Topic,
-        errand: Errand,
-        about: Callable[[Received], Hashable] = lambda _: None,
-    ) -> None:
+    def __init__(self, app: Any, topic: Topic, errand: Errand) -> None:
         self._topic = topic
         self._heart: Heart = app.heart
         self._errand = errand
-        self._about = about
         self._desk = Desk(topic, app.conf.cluster.partitions)
         self._outbox = Outbox(app)
         self._open = OpenBatches()
         self._room = asyncio.Semaphore(MOST)
         self._epoch = 0
         self._under_way: set[asyncio.Task[None]] = set()
-        self._last: dict[Hashable, asyncio.Task[None]] = {}
         app.when_partitions_go(self._give_up)
 
     async def run(self, stream: Any) -> None:
@@ -87,24 +77,13 @@ class ErrandAgent:
     def _begin(self, record: ConsumerRecord) -> asyncio.Task[None]:
         said = Said(self._topic)
         received = self._desk.take(record, said)
-        if received is None:
-            about, work = None, self._send(said)
-        else:
-            about = self._about(received)
-            work = self._carry_out(received, record, self._last.get(about))
+        work = self._send(said) if received is None else self._carry_out(received, record)
         task = asyncio.create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._done)
-        if about is not None:
-            self._last[about] = task
-            task.add_done_callback(lambda done: self._forget(about, done))
         return task
 
-    async def _carry_out(
-        self, received: Received, record: ConsumerRecord, before: asyncio.Task[None] | None
-    ) -> None:
-        if before is not None:
-            await asyncio.wait([before])
+    async def _carry_out(self, received: Received, record: ConsumerRecord) -> None:
         with hop(received, record) as onward:
             ABOUT.set(onward.conversation.headers)
             await self._errand(onward, record, self._send)
@@ -127,11 +106,7 @@ class ErrandAgent:
         if not task.cancelled() and task.exception() is not None:
             die("an errand failed: %r", task.exception())
 
-    def _give_up(self) -> None:
+    async def _give_up(self) -> None:
         self._epoch += 1
         for task in self._under_way:
             task.cancel()
-
-    def _forget(self, about: Hashable, done: asyncio.Task[None]) -> None:
-        if self._last.get(about) is done:
-            del self._last[about]

@@ -23,7 +23,7 @@ _LOGS = {
 _FOR_GOOD = {
     ORDERS: "orders, as nobody's",
     STOCK: "goods of orders, by orderID",
-    SENT: "notices that were sent, by orderID",
+    SENT: "notices that were sent, by orderID; until then, pending ones as they are",
 }
 _COMPACTION = ("max.compaction.lag.ms", "min.compaction.lag.ms")
 """A file is closed within the first, and left alone for the second after its last row."""

@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 
 from agents.audit.logs import Logs
+from agents.notifications.pending import PENDING
 from agents.runtime.outbox import Letter
 from agents.tools.again import is_silent, letter, request
 from agents.tools.caller import Call, Caller
@@ -98,15 +99,18 @@ class Replay:
     async def _check_notice(self, event: OrderStatusChanged) -> None:
         """See that nothing has become of a notice: what has, is not told again.
 
+        So a dead letter of one transport is not sent again by another one either.
+
         Raises:
-            CannotError: it was sent, or given up for good.
+            CannotError: it was sent, given up for good, or is still pending.
         """
         row, event_id = None, event.event_id.encode()
         async for record in self._logs.of_key(SENT, ORDER_EVENTS.key_of(event)):
             row = record.value if record.key == event_id else row
         if row is not None:
             outcome = json.loads(row)["outcome"]
-            raise CannotError(f"its notice, {event.event_id}, was settled: {outcome}")
+            state = "is" if outcome == PENDING else "was settled:"
+            raise CannotError(f"its notice, {event.event_id}, {state} {outcome}")
 
 
 async def _answered(call: Call) -> None:

@@ -3,7 +3,7 @@
 import logging
 import math
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import faust
@@ -78,18 +78,18 @@ class App(faust.App):
     heart: Heart
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._when_partitions_go: list[Callable[[], None]] = []
+        self._when_partitions_go: list[Callable[[], Awaitable[None]]] = []
         self.press = Press(lambda: self.producer._producer, _certain)
         super().__init__(*args, **kwargs)
 
-    def when_partitions_go(self, do: Callable[[], None]) -> None:
+    def when_partitions_go(self, do: Callable[[], Awaitable[None]]) -> None:
         """Have something done before partitions are given back."""
         self._when_partitions_go.append(do)
 
-    def let_partitions_go(self) -> None:
+    async def let_partitions_go(self) -> None:
         """Do it."""
         for do in self._when_partitions_go:
-            do()
+            await do()
 
     @faust.Service.task
     async def _beat(self) -> None:
@@ -103,7 +103,7 @@ class App(faust.App):
 
     async def on_stop(self) -> None:
         """Stop when all that was begun is acknowledged."""
-        self.let_partitions_go()
+        await self.let_partitions_go()
         await super().on_stop()
 
     def _crash(self, reason: BaseException) -> NoReturn:

@@ -74,7 +74,7 @@ class Consumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Give partitions back when all that was begun of them is acknowledged."""
-        self.app.let_partitions_go()
+        await self.app.let_partitions_go()
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(

@@ -1,25 +1,19 @@
-"""Errands: one after the other about one thing, once each, and given up with dignity."""
+"""Errands: side by side, once each, and given up with dignity."""
 
 import asyncio
-import json
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from faust.types import TP
 
 from agents.loms.agent import ORDER, Loms
 from agents.loms.order import Order, Step
-from agents.notifications.agent import Notices
-from agents.notifications.ledger import Ledger
-from agents.notifications.settings import NotificationSettings
 from agents.runtime.errands import ErrandAgent
 from agents.worker.batches import Batch
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
-from tests.component.bench import Bench, Event, Stream, breathe, header, record, settings
-from tests.standins.webhook_sink import WebhookSink
-from topics.catalog import ORDER_EVENTS, SENT
+from tests.component.bench import Bench, Event, Stream, breathe, record, settings
+from topics.catalog import ORDER_EVENTS
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ITEMS = (Item(sku=1, count=2),)
@@ -41,9 +35,7 @@ class _Errands:
         self.begun: list[str] = []
         self.may_end = asyncio.Event()
         self.stream = Stream()
-        self.agent = ErrandAgent(
-            bench.app, ORDER_EVENTS, self.carry_out, lambda it: it.request.order_id
-        )
+        self.agent = ErrandAgent(bench.app, ORDER_EVENTS, self.carry_out)
         bench.run(self.agent.run(self.stream))
 
     async def carry_out(self, received, _record, _send) -> None:
@@ -66,16 +58,6 @@ def _one_partition(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def errands(bench: Bench, _one_partition: None) -> _Errands:
     return _Errands(bench)
-
-
-async def test_errands_about_one_thing_wait_for_each_other_and_others_do_not(
-    errands: _Errands,
-):
-    await errands.read(fact(1, Status.NEW), fact(1, Status.PAID), fact(2, Status.NEW))
-    assert errands.begun == ["1:new", "2:new"]
-    errands.may_end.set()
-    await breathe()
-    assert errands.begun == ["1:new", "2:new", "1:paid"]
 
 
 async def test_a_batch_is_settled_when_all_its_errands_are_done(errands: _Errands):
@@ -112,91 +94,11 @@ async def test_what_is_given_up_with_its_partition_is_not_settled(
     bench: Bench, errands: _Errands, deaths: list[str]
 ):
     event = await errands.read(fact(1, Status.NEW))
-    bench.app.let_partitions_go()
+    await bench.app.let_partitions_go()
     errands.may_end.set()
     await breathe()
     assert not event.settled
     assert not deaths
-
-
-@pytest.fixture
-def listed(tmp_path: Path) -> Path:
-    """Who wants no notices."""
-    path = tmp_path / "opt-out"
-    path.touch()
-    return path
-
-
-@pytest.fixture
-async def notices(
-    bench: Bench, hook: WebhookSink, listed: Path, _one_partition: None
-) -> Stream:
-    ways = NotificationSettings(webhook_url=hook.url, notify_opt_out=listed)
-    told = Notices(bench.service, ways)
-    bench.open(told.ledger._table)  # noqa: SLF001
-    await told.ledger.open()
-    stream = Stream()
-    agent = ErrandAgent(bench.app, ORDER_EVENTS, told.tell, lambda it: it.request.order_id)
-    bench.run(agent.run(stream))
-    return stream
-
-
-async def _settled(bench: Bench, stream: Stream, event: Event) -> None:
-    stream.queue.put_nowait(event)
-    async with asyncio.timeout(30):
-        while not event.settled:
-            await bench.arrive()
-            await asyncio.sleep(0.01)  # the webhook is a real one
-
-
-async def test_a_fact_that_comes_again_is_told_once(
-    bench: Bench, notices: Stream, hook: WebhookSink
-):
-    for _ in range(2):
-        await _settled(bench, notices, batch(fact(1, Status.NEW), fact(1, Status.PAID)))
-    assert [post.json["status"] for post in hook.posted] == ["new", "paid"]
-
-
-async def test_what_is_noted_at_the_same_moment_arrives_together(bench: Bench):
-    ledger = Ledger(bench.service)
-    bench.open(ledger._table)  # noqa: SLF001
-    await ledger.open()
-    noting = [
-        asyncio.create_task(ledger.note(0, b"1:new", b"{}", 5)),
-        asyncio.create_task(ledger.note(0, b"2:new", b"{}", 4)),
-    ]
-    await bench.all_arrives()
-    await asyncio.gather(*noting)
-    [together] = bench.logs[SENT.name]
-    assert {row.key for row in together} == {b"1:new", b"2:new"}
-    assert {header(row, "version") for row in together} == {"5"}
-    assert ledger.has(0, b"2:new")
-
-
-async def test_a_notice_that_nobody_takes_is_a_dead_letter_and_not_tried_again(
-    bench: Bench, notices: Stream, hook: WebhookSink
-):
-    hook.answers.append(410)
-    for _ in range(2):
-        await _settled(bench, notices, batch(fact(1, Status.NEW)))
-    assert len(hook.posted) == 1
-    [dead] = bench.sent("notifications.dlq")
-    assert dead.value == fact(1, Status.NEW).to_json()
-    assert "410" in header(dead, "dlq.reason")
-
-
-async def test_what_became_of_a_notice_is_remembered(
-    bench: Bench, notices: Stream, hook: WebhookSink, listed
-):
-    await _settled(bench, notices, batch(fact(1, Status.NEW)))
-    listed.write_text("7\n")
-    await _settled(bench, notices, batch(fact(1, Status.NEW), fact(1, Status.PAID)))
-    rows = {row.key: json.loads(row.value) for row in bench.sent(SENT.name)}
-    assert {key: row["outcome"] for key, row in rows.items()} == {
-        b"1:new": "sent",
-        b"1:paid": "opted out",
-    }
-    assert len(hook.posted) == 1
 
 
 async def test_orders_that_await_payment_are_asked_after_once_they_are_recovered(

@@ -74,6 +74,42 @@ def test_a_process_gets_its_environment_to_the_letter(supervisor: Supervisor):
     until(lambda: log.exists() and said in log.read_text())
 
 
+ODD = {
+    "https://hook.test/a%2Fb?sig=a%2Fb%3D&x=%(x)s&y=%(ENV_HOME)s%": True,
+    "$HOME ${HOME} $$ `id` \\ \\n ~ o'brien": True,
+    " пароль é ,e {f} [g];h#i =d ": True,
+    "'single'": False,
+    'a "double"': False,
+    "a ;b": False,
+    "a #b": False,
+    "two\nlines\n[program:x]\ttab": False,
+}
+"""Values, and whether supervisord can be told them for one process."""
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_settings_arrive_byte_for_byte_given_or_inherited(supervisor: Supervisor, odd: str):
+    own = odd if ODD[odd] else ""
+    code = "import os; print(*(os.environb[n].hex() for n in (b'ALL', b'OWN')), flush=True)"
+    process = Process("a", (sys.executable, "-c", code), {"OWN": own})
+    environment = {**os.environ, MARK: str(supervisor.directory), "ALL": odd}
+    supervisor.start([process], environment)
+    supervisor.run(["a"])
+    log = supervisor.log("a")
+    until(lambda: log.exists() and log.read_text().endswith("\n"))
+    told = [odd.encode().hex(), own.encode().hex()]
+    assert log.read_text().splitlines()[0] == " ".join(told)
+
+
+@pytest.mark.parametrize("odd", [odd for odd, is_safe in ODD.items() if not is_safe])
+def test_a_setting_that_supervisord_would_change_is_refused(
+    supervisor: Supervisor, odd: str
+):
+    with pytest.raises(ShopError, match="OWN can't be passed on") as refused:
+        supervisor.configure([Process("a", SLEEP, {"OWN": odd})])
+    assert odd not in str(refused.value)
+
+
 def test_another_list_stops_starts_and_leaves_alone(supervisor: Supervisor):
     stays, goes, comes = (Process(name, SLEEP) for name in ("stays", "goes", "comes"))
     start(supervisor, stays, goes)

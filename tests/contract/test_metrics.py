@@ -8,13 +8,13 @@ from prometheus_client import generate_latest
 
 from agents.local.observability import dashboard
 from agents.loms import metrics as loms
-from agents.notifications import delivery
+from agents.notifications import metrics as notifications
 from agents.products import call
 from agents.worker import metrics as worker
 from gateway import metrics as gateway
 from tests.contract.exposition import Family, asked_for, complaints, families, promtool
 
-COUNTED_IN = (loms, delivery, call, worker, gateway)
+COUNTED_IN = (loms, notifications, call, worker, gateway)
 BASE_UNITS = ("seconds", "bytes", "records")
 OTHER_UNITS = (
     r"(^|_)(ms|millis\w*|micros\w*|nanos\w*|minutes?|hours?|[kmg]i?b|kilo\w*|mega\w*)(_|$)"

@@ -18,7 +18,7 @@ async def test_no_secret_is_in_any_log_or_answer(
     guarded: GuardedShop, guarded_http: HttpDoor, fresh: Fresh
 ):
     mail, hook, signing, token = (f"secret-{token_hex(8)}" for _ in range(4))
-    sink = MailSink(login=("mailer", "another password"))
+    sink = MailSink(login=(b"mailer", b"another password"))
     await sink.start()
     await guarded["notifications-1"].restart(
         SMTP_URL=f"smtp://mailer:{mail}@127.0.0.1:{sink.port}?starttls=never",

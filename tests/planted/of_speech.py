@@ -5,6 +5,7 @@ from tests.planted.bug import Bug
 _BATCHES = "tests/component/test_runtime_batches.py::test_"
 _DESK = "tests/component/test_runtime_desk.py::test_"
 _ERRANDS = "tests/component/test_errands.py::test_"
+_NOTIFICATIONS = "tests/component/test_notifications.py::test_"
 _DEADLINES = "tests/unit/test_deadlines.py::test_"
 _CONNECTIONS = "tests/component/test_gateway_connections.py::test_"
 _CALLS = "tests/component/test_gateway_calls.py::test_"
@@ -125,23 +126,44 @@ BUGS = (
     Bug(
         "a notice that was sent is sent again",
         "agents/notifications/agent.py",
-        "if self.ledger.has(record.partition, event_id):",
+        "if key in before or self.sent_log.contains(record.partition, key):",
         "if False:",
-        f"{_ERRANDS}a_fact_that_comes_again_is_told_once",
+        f"{_NOTIFICATIONS}an_event_that_comes_again_is_delivered_once",
+    ),
+    Bug(
+        "one order's bad address counts as a transport that is down",
+        "agents/notifications/delivery.py",
+        "if failure.is_of_recipient:",
+        "if False:",
+        f"{_NOTIFICATIONS}an_orders_bad_address_holds_up_no_other_order",
+    ),
+    Bug(
+        "an open circuit admits all attempts",
+        "agents/notifications/backoff.py",
+        "(1 if self.is_open else MAX_IN_FLIGHT)",
+        "MAX_IN_FLIGHT",
+        "tests/unit/test_backoff.py::test_an_open_circuit_admits_one_attempt_after_each_delay",
+    ),
+    Bug(
+        "events of one order overtake each other",
+        "agents/notifications/pending_queue.py",
+        "            if order in self._orders:\n",
+        "            if False:\n",
+        "tests/unit/test_pending_queue.py::test_events_of_one_order_come_one_after_the_other",
+    ),
+    Bug(
+        "a webhook's URL is normalised",
+        "agents/notifications/urls.py",
+        "safe=_AS_IT_IS), encoded=True",
+        "safe=_AS_IT_IS), encoded=False",
+        "tests/component/test_webhooks.py::test_a_webhooks_url_is_sent_byte_for_byte",
     ),
     Bug(
         "a receiver that says not now is given up",
         "agents/notifications/delivery.py",
-        "            except Permanent as refusal:\n",
-        "            except (Permanent, Transient) as refusal:\n",
-        "tests/component/test_transports.py::test_a_server_that_says_not_now_is_asked_again",
-    ),
-    Bug(
-        "notices of one order overtake each other",
-        "agents/runtime/errands.py",
-        "if before is not None:",
-        "if False:",
-        f"{_ERRANDS}errands_about_one_thing_wait_for_each_other_and_others_do_not",
+        "        except Permanent as refusal:\n",
+        "        except (Permanent, Transient) as refusal:\n",
+        f"{_NOTIFICATIONS}an_address_that_is_good_again_gets_its_mails_in_order",
     ),
     Bug(
         "errands that were given up count as done",

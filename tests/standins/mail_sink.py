@@ -11,6 +11,8 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 _TAKEN = "250 2.0.0 taken"
 
+_WITHIN_SECONDS = 90.0
+
 
 class Mail(NamedTuple):
     """One mail that was taken, and to whom it goes."""
@@ -27,18 +29,22 @@ class MailSink:
         answers: what the next mails are answered with, e.g. "451 4.3.0 later"; taken
             where none is left.
         unknown: receivers that are refused with a 550.
+        greylisted: receivers that are refused with a 451.
         login: the user and the password without which nothing is taken.
         tries: mails that were offered, taken or not.
+        refused: how often a receiver was refused.
     """
 
     def __init__(
-        self, login: tuple[str, str] | None = None, tls: ssl.SSLContext | None = None
+        self, login: tuple[bytes, bytes] | None = None, tls: ssl.SSLContext | None = None
     ) -> None:
         self.mails: list[Mail] = []
         self.answers: deque[str] = deque()
         self.unknown: set[str] = set()
+        self.greylisted: set[str] = set()
         self.login = login
         self.tries = 0
+        self.refused = 0
         self.port = 0
         self._tls = tls
         self._server: asyncio.Server | None = None
@@ -62,7 +68,7 @@ class MailSink:
 
     async def until(self, *, tries: int) -> None:
         """Wait until so many mails were offered."""
-        async with self._changed:
+        async with asyncio.timeout(_WITHIN_SECONDS), self._changed:
             await self._changed.wait_for(lambda: self.tries >= tries)
 
     async def handle_RCPT(  # noqa: N802 -- aiosmtpd's
@@ -73,9 +79,12 @@ class MailSink:
         address: str,
         options: list[str],
     ) -> str:
-        """Refuse those that are unknown."""
+        """Refuse those that are unknown, or to come later."""
+        self.refused += address in self.unknown | self.greylisted
         if address in self.unknown:
             return "550 5.1.1 no such mailbox"
+        if address in self.greylisted:
+            return "451 4.7.1 greylisted"
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 fine"
 
@@ -108,6 +117,5 @@ class MailSink:
     def _authenticate(
         self, server: SMTP, session: Session, envelope: Envelope, kind: str, login: object
     ) -> AuthResult:
-        user, password = self.login or ("", "")
-        expected = LoginPassword(user.encode(), password.encode())
+        expected = LoginPassword(*self.login or (b"", b""))
         return AuthResult(success=login == expected, handled=False)

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
+_WITHIN_SECONDS = 90.0
+
 
 class Posted(NamedTuple):
     """One POST as it came."""
@@ -23,11 +25,15 @@ class WebhookSink:
         posted: every POST in order, whatever the answer was.
         answers: status, and headers if any, of the next answers; 204 where none is left.
         gate: while it is clear, posts hang.
+        broken: what is answered as long as it is set, whatever else there is to answer.
+        failing: orders whose posts are answered with a 500.
     """
 
     def __init__(self) -> None:
         self.posted: list[Posted] = []
         self.answers: deque[int | tuple[int, dict[str, str]]] = deque()
+        self.broken = 0
+        self.failing: set[int] = set()
         self.gate = asyncio.Event()
         self.gate.set()
         self.port = 0
@@ -55,7 +61,7 @@ class WebhookSink:
 
     async def until(self, *, posts: int) -> None:
         """Wait until so many posts have come."""
-        async with self._changed:
+        async with asyncio.timeout(_WITHIN_SECONDS), self._changed:
             await self._changed.wait_for(lambda: len(self.posted) >= posts)
 
     async def _post(self, request: web.Request) -> web.Response:
@@ -64,6 +70,8 @@ class WebhookSink:
             self.posted.append(post)
             self._changed.notify_all()
         await self.gate.wait()
+        if self.broken or post.json["orderID"] in self.failing:
+            return web.Response(status=self.broken or 500)
         match self.answers.popleft() if self.answers else 204:
             case (status, headers):
                 return web.Response(status=status, headers=headers)

@@ -97,3 +97,12 @@ def test_how_long_requests_stay_is_a_number_of_hours(hours: str, told: bool):
     assert bool(ran.stdout) == told
     assert ran.returncode == (0 if told else 1)
     assert ran.stderr.startswith("REQUEST_RETENTION_HOURS: ") != told
+
+
+def test_a_login_of_kafka_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch):
+    odd = "  $HOME %(x)s 100% a=b,c 'q\" #x\\ é "
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
+    monkeypatch.setenv("KAFKA_SASL_USERNAME", odd)
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", odd)
+    options = Cluster().client_options()
+    assert options["sasl_plain_username"] == options["sasl_plain_password"] == odd

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import configured
+from agents.products.settings import ProductSettings
 
 
 @pytest.mark.parametrize("name", ["notify_from", "notify_to"])
@@ -91,28 +92,61 @@ def test_the_worker_says_in_a_line_what_setting_makes_no_sense(
     assert why in said
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
+NO_URLS = {
+    "smtp_url": [
         "mail.test",
         "http://user:s3cret@mail.test",
         "smtp://user:s3cret@",
         "smtp://user:s3cret@mail.test:port",
         "smtp://user:s3cret@mail.test?starttls=perhaps",
+        "smtp://user:s3cret/x@mail.test",
+        "smtp://user:s3cret#x@mail.test",
+        "smtp://user:s3cret?x@mail.test",
+        "smtp://user:25/s3cret@mail.test",
+        "smtp://user:s3cret[x@mail.test",
+        "smtp://user:s3cret\u2100@mail.test",
+        "smtp://user:s3\tcret@mail.test",
+        "smtp://user:s3cret@mail.test\n",
+        " smtp://user:s3cret@mail.test",
     ],
+    "webhook_url": [
+        "https://hook.test/a b\n",
+        "https://hook.test/a\tb?s3cret",
+        "https://user:s3cret[@hook.test",
+        "https://user:s3cret:x@hook.test:y",
+        "https://user:s3cret/@hook.test",
+        "https://user:s3cret@ho ok.test/",
+        "https://user:s3cret@hook.test:99999/",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "url"), [(name, url) for name, urls in NO_URLS.items() for url in urls]
 )
-def test_a_mail_server_that_is_not_one_is_refused_without_its_password(url):
-    with pytest.raises(ValidationError) as refused:
-        NotificationSettings(smtp_url=url)
-    assert "s3cret" not in str(refused.value)
+def test_a_url_that_is_none_is_refused_without_its_password(name, url):
+    with pytest.raises(ValidationError, match=rf"{name}\n") as refused:
+        NotificationSettings(**{name: url})
+    assert "cret" not in str(refused.value)
 
 
-def test_the_log_is_always_told_and_the_others_when_set(monkeypatch):
+def test_secrets_and_templates_are_taken_as_they_are(monkeypatch):
+    odd = "  $HOME %(x)s 100% 'q\" #x\\n {} é "
+    monkeypatch.setenv("WEBHOOK_SECRET", odd)
+    monkeypatch.setenv("PRODUCT_TOKEN", odd)
+    monkeypatch.setenv("NOTIFY_TO", "100%25$x <{user}+$HOME%(x)s@shop.test>")
+    settings = NotificationSettings()
+    assert settings.webhook_secret.get_secret_value() == odd
+    assert settings.notify_to == "100%25$x <{user}+$HOME%(x)s@shop.test>"
+    assert ProductSettings().product_token.get_secret_value() == odd
+
+
+def test_transports_are_there_when_they_are_set(monkeypatch):
     monkeypatch.setenv("SMTP_URL", "")
-    assert [way.name for way in configured(NotificationSettings())] == ["log"]
+    assert configured(NotificationSettings()) == ()
     monkeypatch.setenv("SMTP_URL", "smtps://user:p%40ss@mail.test:2465?starttls=never")
     monkeypatch.setenv("WEBHOOK_URL", "https://chat.test/bot-s3cret/sendMessage")
     monkeypatch.setenv("WEBHOOK_SECRET", "signed-s3cret")
     settings = NotificationSettings()
-    assert [way.name for way in configured(settings)] == ["log", "smtp", "webhook"]
+    assert [way.name for way in configured(settings)] == ["smtp", "webhook"]
     assert "s3cret" not in repr(settings)

@@ -72,6 +72,21 @@ PANELS = (
         "cps",
         {_per_second("notices_total", "transport, outcome"): "{{transport}} {{outcome}}"},
     ),
+    Panel(
+        "Notices pending",
+        "short",
+        {"sum by (transport) (notices_pending)": "{{transport}}"},
+    ),
+    Panel(
+        "Oldest pending notice",
+        "s",
+        {"max by (transport) (notices_oldest_pending_seconds)": "{{transport}}"},
+    ),
+    Panel(
+        "Transports up",
+        "short",
+        {"min by (transport) (notices_transport_up)": "{{transport}}"},
+    ),
     Panel("ProductService", "s", _quantiles("grpc_client_handling_seconds", "grpc_code")),
     Panel(
         "ProductService: calls, retries",

@@ -1,0 +1,150 @@
+"""The notifications table: which events were read, and which deliveries are pending."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+
+from agents.notifications.pending import PendingDelivery, decode, prefix, with_outcome
+from agents.runtime.changelog import Changelog
+from agents.service import Service
+from agents.store import Store
+from agents.worker.press import Acked, Press
+from topics.catalog import ORDER_EVENTS, SENT
+
+_COUNTED_AT_ONCE = 1000
+
+_FLUSH_SECONDS = 5.0
+"""A worker that stops without a broker waits no longer; its files are not trusted then."""
+
+
+@dataclass(eq=False)
+class _PendingWrite:
+    """Outcomes of one partition that are written together."""
+
+    acked: asyncio.Future[None]
+    outcomes: list[tuple[PendingDelivery, str, str]] = field(default_factory=list)
+
+
+class SentLog:
+    """Remembers events and pending deliveries, in the table and its changelog.
+
+    Deliveries that end at the same moment share a record batch: one for each would cost
+    more than the rest of the work.
+
+    Args:
+        service: that owns the table.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._press: Press = service.app.press
+        self.table = service.table(SENT)
+        self._writes: dict[int, _PendingWrite] = {}
+        self._unacknowledged: set[Acked] = set()
+
+    @property
+    def store(self) -> Store:
+        """The rows."""
+        store: Store = self.table.data.rows
+        return store
+
+    async def open(self) -> None:
+        """Get ready to write, once the rows are recovered."""
+        await self._changelog.open()
+
+    def contains(self, partition: int, event_id: bytes) -> bool:
+        """Return whether an event was read before."""
+        return self.store.get(partition, event_id) is not None
+
+    def record(
+        self, partition: int, rows: Mapping[bytes, bytes | None], version: int
+    ) -> Acked:
+        """Write rows; the future is done when the changelog has all of them."""
+        self.store.put(partition, rows, version)
+        acked = self._changelog.append(partition, rows, version)
+        self._unacknowledged.add(acked)
+        acked.add_done_callback(self._unacknowledged.discard)
+        return acked
+
+    async def complete(
+        self, pending: PendingDelivery, transport: str, outcome: str
+    ) -> None:
+        """Remove a pending row; return when the changelog has it."""
+        partition = pending.record.partition
+        write = self._writes.get(partition)
+        if write is None:
+            loop = asyncio.get_running_loop()
+            write = self._writes[partition] = _PendingWrite(loop.create_future())
+            loop.call_soon(self._write, partition)
+        write.outcomes.append((pending, transport, outcome))
+        await asyncio.shield(write.acked)
+
+    async def flush(self) -> None:
+        """Write all outcomes; return when the changelog has all rows."""
+        for partition in list(self._writes):
+            self._write(partition)
+        if self._unacknowledged:
+            await asyncio.wait(self._unacknowledged, timeout=_FLUSH_SECONDS)
+
+    def pending(self, partition: int, key: bytes) -> PendingDelivery:
+        """Return a pending delivery.
+
+        Raises:
+            KeyError: there is no such row.
+        """
+        row = self.store.get(partition, key)
+        if row is None:
+            raise KeyError(key)
+        return decode(ORDER_EVENTS.name, partition, key, row)
+
+    def time_of(self, partition: int, key: bytes | None) -> float | None:
+        """Return when the event of a pending row happened; None: there is no such row."""
+        row = None if key is None else self.store.get(partition, key)
+        if key is None or row is None:
+            return None
+        return decode(ORDER_EVENTS.name, partition, key, row).event.at.timestamp()
+
+    def keys_behind(
+        self, partition: int, transport: str, key: bytes, limit: int
+    ) -> list[bytes]:
+        """Return the keys of a transport's pending rows behind a key, oldest first."""
+        return list(islice(self._keys(partition, transport, key), limit))
+
+    async def count(self, partition: int, transport: str) -> int:
+        """Count the pending rows of a transport; other tasks run meanwhile."""
+        count, keys = 0, [b""]
+        while keys:
+            keys = self.keys_behind(partition, transport, keys[-1], _COUNTED_AT_ONCE)
+            count += len(keys)
+            await asyncio.sleep(0)
+        return count
+
+    def purge(self, partition: int, transport: str, end: bytes) -> None:
+        """Drop what completed deliveries below a key have left behind."""
+        self.store.purge(partition, prefix(transport), end)
+
+    def _keys(self, partition: int, transport: str, key: bytes) -> Iterator[bytes]:
+        start = prefix(transport)
+        end = start[:-1] + bytes([start[-1] + 1])
+        rows = self.store.rows(partition, key + b"\0" if key else start, end)
+        return (found for found, _ in rows)
+
+    def _write(self, partition: int) -> None:
+        write = self._writes.pop(partition, None)
+        if write is None:  # it was flushed
+            return
+        rows: dict[bytes, bytes | None] = {}
+        for pending, transport, outcome in write.outcomes:
+            rows[pending.key] = None
+            event_id = pending.event.event_id.encode()
+            row = rows.get(event_id) or self.store.get(partition, event_id)
+            if row is not None:
+                rows[event_id] = with_outcome(row, transport, outcome)
+        version = self.store.progress[partition].version
+        acked = self.record(partition, rows, version)
+        acked.add_done_callback(lambda _: write.acked.set_result(None))
+
+    @cached_property
+    def _changelog(self) -> Changelog:
+        return Changelog(self._press, SENT, self.store)

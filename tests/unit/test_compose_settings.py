@@ -1,0 +1,33 @@
+"""docker-compose.yml hands on every setting that a process reads."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agents.notifications.settings import NotificationSettings
+from agents.products.settings import ProductSettings
+from gateway.settings import Settings
+from topics.cluster import Cluster
+
+COMPOSE = (Path(__file__).parents[2] / "docker-compose.yml").read_text()
+OTEL = ("EXPORTER_OTLP_ENDPOINT", "EXPORTER_OTLP_HEADERS", "TRACES_SAMPLER")
+FIELDS = {
+    name.upper()
+    for settings in (Cluster, NotificationSettings, ProductSettings, Settings)
+    for name in settings.model_fields
+    if name != "gateway_index"  # each gateway has its own
+}
+
+
+@pytest.mark.parametrize("name", sorted(FIELDS | {f"OTEL_{name}" for name in OTEL}))
+def test_a_setting_is_handed_on_to_containers(name: str):
+    assert re.search(rf"^\s+{name}:", COMPOSE, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["WEBHOOK_URL", "WEBHOOK_SECRET", "NOTIFY_TO", "KAFKA_SASL_PASSWORD"],
+)
+def test_what_may_have_a_dollar_in_it_is_handed_on_without_interpolation(name: str):
+    assert re.search(rf"^\s+{name}:$", COMPOSE, re.MULTILINE)
