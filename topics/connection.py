@@ -1,7 +1,9 @@
 """aiokafka's connections to brokers, mended; and why one does not come about."""
 
+from contextvars import ContextVar
 from ssl import SSLCertVerificationError
 from typing import Any
+from weakref import WeakSet
 
 from aiokafka import conn
 from aiokafka.errors import (
@@ -25,8 +27,41 @@ class NotLetInError(Exception):
     """Kafka is there, but not for us: a wrong password, an unknown certificate."""
 
 
+OPENED: ContextVar["WeakSet[Connection] | None"] = ContextVar("OPENED", default=None)
+"""The connections that this context has opened, for `topics.answering`."""
+
+
 class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is untyped
-    """aiokafka's, fit for uvloop and for TLS."""
+    """aiokafka's, fit for uvloop and for TLS, and with a look at what it waits for.
+
+    Attributes:
+        address: host:port of the broker.
+    """
+
+    def __init__(self, host: str, port: int, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(host, port, **options)
+        self.address = f"{host}:{port}"
+        self._connecting = False
+        if (opened := OPENED.get()) is not None:
+            opened.add(self)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the broker has something to answer."""
+        return self._connecting or bool(self._requests)
+
+    @property
+    def answered_at(self) -> float:
+        """When the broker answered last, as `time.monotonic` counts."""
+        return float(self._last_action)
+
+    async def connect(self) -> Any:  # noqa: ANN401
+        """Connect to the broker."""
+        self._connecting = True
+        try:
+            return await super().connect()
+        finally:
+            self._connecting = False
 
     def send(self, *request: Any, **options: Any) -> Any:  # noqa: ANN401
         """Send a request; fail as the client expects where the connection is just closed.

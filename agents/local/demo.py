@@ -2,16 +2,21 @@
 
 import json
 import secrets
+from functools import partial
 from typing import Any
 
 from aiohttp import ClientError, ClientSession
 from aiokafka.errors import KafkaError
+from pydantic import ValidationError
 
 from agents.local.progress import tell
 from agents.local.shop import Shop, ShopError
 from agents.local.witness import TRACEPARENT, Witness, new_trace, witness
+from topics.answering import NoAnswerError, answered
 from topics.catalog import STOCK_REQUESTS
 from topics.cluster import Cluster
+from topics.connection import NotLetInError
+from topics.target import NoClusterError, choose
 
 # Products of which there are no sample goods: what the demo brings it sells again.
 _RECORD, _CARDS = 2958025, 2618151
@@ -67,16 +72,22 @@ async def walk_through(shop: Shop) -> None:
         ShopError: the shop does not answer, or not as it should.
     """
     url = f"http://127.0.0.1:{shop.gateway_port}"
+    try:
+        cluster, origin = choose()
+    except (NoClusterError, ValidationError) as error:
+        raise ShopError(str(error)) from error
+    tell(f"Kafka at {cluster.kafka}, {origin}")
     tell(f"The story of buying goods at {url}; indented are the records on Kafka:")
     tell("topic, key, value. (Each step waits a moment until no more of them come.)")
     try:
-        async with (
-            ClientSession() as session,
-            witness(Cluster(kafka=shop.bootstrap)) as seen,
-        ):
-            await _story(Walk(session, url, seen))
-    except (ClientError, KafkaError) as error:
+        await answered(cluster, partial(_walk_through, url))
+    except (ClientError, KafkaError, NoAnswerError, NotLetInError) as error:
         raise ShopError(f"the shop does not answer (make run-all?): {error}") from error
+
+
+async def _walk_through(url: str, cluster: Cluster) -> None:
+    async with ClientSession() as session, witness(cluster) as seen:
+        await _story(Walk(session, url, seen))
 
 
 async def _story(walk: Walk) -> None:
