@@ -98,4 +98,4 @@ def _origin(shop: RunningShop, given: Cluster) -> str:
         if os.environ.get(name) and value != taken
     ]
     origin = f"the cluster of the shop in {shop.directory}"
-    return f"{origin} ({', '.join(ignored)} is ignored)" if ignored else origin
+    return f"{origin} (ignored: {', '.join(ignored)})" if ignored else origin
