@@ -42,7 +42,7 @@ async def answered(
 
     Args:
         cluster: how to reach the brokers.
-        work: gets the cluster, with a broker that answers as the first address.
+        work: gets the cluster, with a broker that answers as its only address.
 
     Raises:
         NoAnswerError: no broker can be reached, or one is silent for ten seconds.
@@ -62,22 +62,23 @@ async def answered(
 
 
 async def reach(cluster: Cluster) -> Cluster:
-    """Return the cluster with a broker that answers as the first address.
+    """Return the cluster with a broker that answers as its only address.
+
+    aiokafka connects to one address, and learns the others from it; it takes them in any
+    order, and waits for one that is silent.
 
     Raises:
         NoAnswerError: no broker can be reached.
         NotLetInError: Kafka is there, but refuses the login or the connection.
     """
-    addresses = cluster.kafka.split(",")
-    probes = _Probes(cluster, addresses)
+    probes = _Probes(cluster, cluster.kafka.split(","))
     try:
         first = await probes.first()
     finally:
         probes.end()
     if first is None:
         raise probes.reason()
-    others = [address for address in addresses if address != first]
-    return cluster.model_copy(update={"kafka": ",".join([first, *others])})
+    return cluster.model_copy(update={"kafka": first})
 
 
 async def _attend(task: asyncio.Task[T], silence: "_Silence", cluster: Cluster) -> None:
@@ -87,8 +88,7 @@ async def _attend(task: asyncio.Task[T], silence: "_Silence", cluster: Cluster) 
         while not (await asyncio.wait({task}, timeout=_LOOK_SECONDS))[0]:
             seconds = silence.longest()
             if probes is None and seconds >= _PROBE_SECONDS:
-                addresses = [*cluster.kafka.split(","), *silence.addresses()]
-                probes = _Probes(cluster, addresses)
+                probes = _Probes(cluster, [cluster.kafka, *silence.addresses()])
                 due = max(LIMIT_SECONDS, seconds + _PROBE_SECONDS)
             elif probes and not _PROBE_SECONDS <= seconds < due:
                 _judge(probes, seconds)

@@ -133,7 +133,8 @@ async def test_a_page_names_the_broker_and_shows_all_again_when_it_answers(
                 assert response.status == 504
                 assert await response.text() == silent(broker)
         async with asyncio.timeout(WITHIN_SECONDS):
-            while await status(browser) != 200:  # it has to register anew
+            # It has to register anew.
+            while await status(browser) != 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
 
 

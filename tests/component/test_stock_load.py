@@ -9,7 +9,7 @@ import pytest
 
 from agents.tools.caller import reply_topic
 from agents.tools.loading import AT_ONCE
-from tests.component.tools import begun, end, run
+from tests.component.tools import at_a_terminal, begun, end, run
 from tests.standins.shop import Shop
 from topics.admin import check
 from topics.catalog import STOCK_REQUESTS
@@ -83,6 +83,26 @@ async def test_a_file_without_lines_is_loaded_at_once(
 ):
     ended = await run(cluster, "stock", "load", "--yes", delivery())
     assert ended == (0, b"nothing to load\n", "")
+
+
+@pytest.mark.parametrize("typed", [b"\n", b"n\n", b""])
+async def test_whoever_does_not_say_yes_at_a_terminal_has_nothing_loaded(
+    cluster: Cluster, untouched_shop: None, delivery: Delivery, typed: bytes
+):
+    words = ["stock", "load", delivery(*THREE)]
+    code, out, err = await at_a_terminal(cluster, typed or b"\x04", *words)
+    assert (code, out) == (1, b"")
+    asked = f"Load 3 lines into {cluster.kafka}? [y/N] "
+    assert err == f"{asked}stock: nothing was loaded\n"
+
+
+async def test_whoever_says_yes_at_a_terminal_has_it_loaded(
+    cluster: Cluster, shop: Shop, delivery: Delivery
+):
+    words = ["stock", "load", delivery(*THREE), "--patience", "1"]
+    code, out, _ = await at_a_terminal(cluster, b"y\n", *words)
+    assert (code, len(await shop.requests(3))) == (1, 3)
+    assert b"3 unanswered" in out
 
 
 async def test_where_nobody_answers_it_is_given_up_and_told(

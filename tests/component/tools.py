@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pty
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -56,3 +57,14 @@ async def run(cluster: Cluster, *words: str) -> Ended:
     """Run a tool to its end."""
     async with begun(cluster, *words) as process:
         return await end(process)
+
+
+async def at_a_terminal(cluster: Cluster, typed: bytes, *words: str) -> Ended:
+    """Run a tool for somebody who types this."""
+    keyboard, terminal = pty.openpty()
+    os.write(keyboard, typed)
+    async with begun(cluster, *words, stdin=terminal) as process:
+        ended = await end(process)
+    os.close(keyboard)
+    os.close(terminal)
+    return ended
