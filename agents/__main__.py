@@ -6,8 +6,8 @@
     python -m agents forget USER …              erase a user, and say what remains
     python -m agents ui …                       show Kafka to a browser
 
-Where they are comes from the environment (`KAFKA`, …). `--help` behind a tool tells more
-of it.
+A worker reads its cluster from the environment (`KAFKA`, …). A tool works on the shop that
+runs in this directory, else on the cluster of `KAFKA`. `--help` behind a tool tells more.
 """
 
 import argparse

@@ -4,6 +4,7 @@ The latter run in one event loop, since that of the shop's keepers and clients m
 with a test.
 """
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from topics.broker.embedded import EmbeddedKafka, free_place
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
+
+# A shop that runs in this repository is not the one that tools under test work on.
+os.environ["RUN_DIR"] = str(Path(__file__).parent / "no-shop-runs-here")
 
 _HERE = Path(__file__).parent
 _CLIENTS = _HERE / "clients"

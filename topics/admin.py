@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -24,6 +25,34 @@ _OWNED = (Kind.REQUESTS, Kind.EVENTS, Kind.CHANGELOG)
 
 class TopicsError(Exception):
     """The topics can't be brought into line; the message says why, in one line."""
+
+
+class Plan(NamedTuple):
+    """What `create` does to a cluster.
+
+    Attributes:
+        missing: a line for each topic that it creates.
+        changed: a line for each setting that it changes.
+    """
+
+    missing: list[str]
+    changed: list[str]
+
+
+async def plan(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> Plan:
+    """Return what `create` would do now.
+
+    Raises:
+        TopicsError, NotLetInError: as `create`.
+    """
+    declared = {topic.name: topic for topic in topics}
+    async with _admin(cluster) as admin:
+        found = await _observe(admin, declared)
+    _require_partitions(declared, found, cluster)
+    return Plan(
+        [f"{name}: missing" for name in declared if name not in found],
+        [line for n, there in found.items() for line in misset(declared[n], there)],
+    )
 
 
 async def create(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str]:

@@ -1,8 +1,10 @@
 """aiokafka's connections to brokers, mended; and why one does not come about."""
 
 from collections.abc import Awaitable
+from contextvars import ContextVar
 from ssl import SSLCertVerificationError
 from typing import Any
+from weakref import WeakSet
 
 from aiokafka import conn
 from aiokafka.errors import (
@@ -28,21 +30,49 @@ class NotLetInError(Exception):
     """Kafka is there, but not for us: a wrong password, an unknown certificate."""
 
 
+OPENED: ContextVar["WeakSet[Connection] | None"] = ContextVar("OPENED", default=None)
+"""The connections that this context has opened, for `topics.answering`."""
+
+
 class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is untyped
-    """aiokafka's, fit for uvloop and for TLS; reports outages of its broker."""
+    """aiokafka's, fit for uvloop and for TLS; reports outages of its broker.
+
+    Attributes:
+        address: host:port of the broker.
+    """
 
     _open = False
     """Whether the broker has taken it: until then it answers also whom it refuses."""
 
+    def __init__(self, host: str, port: int, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(host, port, **options)
+        self.address = f"{host}:{port}"
+        self._connecting = False
+        if (opened := OPENED.get()) is not None:
+            opened.add(self)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the broker has something to answer."""
+        return self._connecting or bool(self._requests)
+
+    @property
+    def answered_at(self) -> float:
+        """When the broker answered last, as `time.monotonic` counts."""
+        return float(self._last_action)
+
     async def connect(self) -> Any:  # noqa: ANN401
         """Connect, and report what becomes of it."""
+        self._connecting = True
         try:
             streams = await super().connect()
         except (OSError, KafkaError) as error:
-            OUTAGES.failed(self._address, error)
+            OUTAGES.failed(self.address, error)
             raise
+        finally:
+            self._connecting = False
         self._open = True
-        OUTAGES.answered(self._address)
+        OUTAGES.answered(self.address)
         return streams
 
     def send(self, *request: Any, **options: Any) -> Any:  # noqa: ANN401
@@ -62,13 +92,13 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
         try:
             return await answer
         except TimeoutError:
-            OUTAGES.failed(self._address, f"no answer within {self._request_timeout:g} s")
+            OUTAGES.failed(self.address, f"no answer within {self._request_timeout:g} s")
             raise
 
     def _handle_frame(self, frame: bytes) -> None:
         super()._handle_frame(frame)
         if self._open:
-            OUTAGES.answered(self._address)
+            OUTAGES.answered(self.address)
 
     def close(self, reason: Any = None, exc: Any = None) -> Any:  # noqa: ANN401
         """Close the connection, and the socket with it.
@@ -79,14 +109,10 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
         """
         if reason == conn.CloseReason.CONNECTION_BROKEN and self._requests:
             why = exc if isinstance(exc, OSError) else "the broker closed the connection"
-            OUTAGES.failed(self._address, why)
+            OUTAGES.failed(self.address, why)
         if self._writer is not None:
             self._writer.transport.abort()
         return super().close(reason, exc)
-
-    @property
-    def _address(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 conn.AIOKafkaConnection = Connection

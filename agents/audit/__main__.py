@@ -1,4 +1,4 @@
-"""Audit a shop: `python -m agents.audit`, on the cluster of the environment (`KAFKA`, …).
+"""Audit a shop: `python -m agents.audit`, the one of this directory, or of `KAFKA`.
 
 Folds the request topics anew through the pure rules and compares with the changelogs, the
 answers of the running shop, and the workers' local stores. It reads what is there and asks
@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -24,12 +25,16 @@ from agents.audit.options import Options
 from agents.audit.report import Report
 from topics import logs
 from topics.admin import TopicsError
+from topics.answering import NoAnswerError, answered
 from topics.cluster import Cluster, bad_settings
 from topics.connection import NotLetInError
 from topics.files import raise_file_limit
+from topics.target import NoClusterError, Target
 
 _UNASKED = (
     CannotAuditError,
+    NoAnswerError,
+    NoClusterError,
     TopicsError,
     NotLetInError,
     KafkaError,
@@ -45,13 +50,14 @@ def main() -> int:
     asked = _parser().parse_args()
     uvloop.install()
     try:
-        cluster = Cluster()
+        # On standard output, which is for people but for its last line.
+        cluster = Target("audit", sys.stdout).cluster
+        if asked.at:
+            show = partial(_show, asked.at, asked.key)
+            return asyncio.run(answered(cluster, show))
+        report = asyncio.run(answered(cluster, partial(_audit, _options(asked))))
     except ValidationError as wrong:
         return _cannot(*bad_settings(wrong))
-    try:
-        if asked.at:
-            return asyncio.run(_show(cluster, asked.at, asked.key))
-        report = asyncio.run(_audit(cluster, _options(asked)))
     except _UNASKED as reason:
         return _cannot(str(reason))
     for line in report.lines(quiet=asked.quiet):
@@ -74,12 +80,12 @@ def _options(asked: argparse.Namespace) -> Options:
     )
 
 
-async def _audit(cluster: Cluster, options: Options) -> Report:
+async def _audit(options: Options, cluster: Cluster) -> Report:
     async with Logs(cluster) as logs:
         return await Audit(logs, cluster, options).run()
 
 
-async def _show(cluster: Cluster, places: list[str], keys: list[str]) -> int:
+async def _show(places: list[str], keys: list[str], cluster: Cluster) -> int:
     async with Logs(cluster) as logs:
         for tp, offset in map(parse, places):
             for line in await at(logs, tp, offset, keys):

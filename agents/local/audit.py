@@ -12,10 +12,10 @@ from pathlib import Path
 from agents.local.environment import alone
 from agents.local.progress import step
 from agents.local.shop import REPOSITORY, Shop, ShopError, from_environment, load
-from agents.local.supervision import Supervisor
 from topics.broker.embedded import EmbeddedKafka
 from topics.broker.java import CannotRunError
 from topics.broker.launch import Place
+from topics.running_shop import running_shop
 
 
 def audit(directory: Path) -> int:
@@ -27,10 +27,9 @@ def audit(directory: Path) -> int:
     Raises:
         ShopError: there is no shop.
     """
-    saved = load(directory) if Supervisor(directory).is_running else None
-    running = saved or load(directory / "compose")
-    if running:
-        return _run(running[0], directory)
+    running = running_shop(directory)
+    if running and (saved := load(running.directory)):
+        return _run(saved[0], directory)
     shop = from_environment()
     if shop.kafka:
         return _run(shop, directory)

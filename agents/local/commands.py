@@ -14,6 +14,7 @@ from agents.local.progress import complain, tell
 from agents.local.shop import ShopError, from_environment, load
 from agents.local.supervision import Supervisor
 from topics.logs import configure_tool
+from topics.running_shop import running_shop
 
 # All that a shop ever writes into its directory; RUN_DIR may be shared with other things.
 _OURS = ("kafka", "state", "logs", "marks", "lock", "supervisord.*", "shop.json")
@@ -60,20 +61,19 @@ def logs(directory: Path) -> None:
 
 
 def demo(directory: Path) -> None:
-    """Walk through the whole story."""
-    running = load(directory) or load(directory / "compose")
-    asyncio.run(walk_through(running[0] if running else from_environment()))
-
-
-def ui(directory: Path) -> None:
-    """Show Kafka to a browser, until somebody ends it."""
-    asked = from_environment()
-    running = load(directory) or load(directory / "compose")
-    if running is None and not asked.kafka:
+    """Walk through the whole story: in the shop that runs here, else at `KAFKA`."""
+    running, given = running_shop(directory), from_environment()
+    saved = load(running.directory) if running else None
+    if saved is None and not given.kafka:
         raise ShopError("the shop does not run: make run-all")
-    shop = running[0] if running else asked
-    words = [sys.executable, "-m", "agents", "ui", "--port", str(asked.kafka_ui_port)]
-    os.execve(words[0], words, {**os.environ, "KAFKA": shop.bootstrap})  # noqa: S606
+    asyncio.run(walk_through(saved[0] if saved else given))
+
+
+def ui(_directory: Path) -> None:
+    """Show Kafka to a browser, until somebody ends it."""
+    port = str(from_environment().kafka_ui_port)
+    words = [sys.executable, "-m", "agents", "ui", "--port", port]
+    os.execv(words[0], words)  # noqa: S606
 
 
 def audit(directory: Path) -> None:

@@ -7,17 +7,22 @@ import json
 import os
 import secrets
 import ssl
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import ClientError, ClientSession, TCPConnector
 from aiokafka.errors import KafkaError
+from pydantic import ValidationError
 
 from agents.local.progress import tell
 from agents.local.shop import Shop, ShopError
 from agents.local.witness import TRACEPARENT, Witness, new_trace, witness
+from topics.answering import NoAnswerError, answered
 from topics.catalog import STOCK_REQUESTS
 from topics.cluster import Cluster
+from topics.connection import NotLetInError
+from topics.target import NoClusterError, choose
 
 # Products of which there are no sample goods: what the demo brings it sells again.
 _RECORD, _CARDS = 2958025, 2618151
@@ -79,16 +84,22 @@ async def walk_through(shop: Shop) -> None:
         ShopError: the shop does not answer, or not as it should.
     """
     url = shop.gateway_urls[0]
+    try:
+        cluster, origin = choose()
+    except (NoClusterError, ValidationError) as error:
+        raise ShopError(str(error)) from error
+    tell(f"Kafka at {cluster.kafka}, {origin}")
     tell(f"The story of buying goods at {url}; indented are the records on Kafka:")
     tell("topic, key, value. (Each step waits a moment until no more of them come.)")
     try:
-        async with (
-            _session(shop) as session,
-            witness(Cluster(kafka=shop.bootstrap)) as seen,
-        ):
-            await _story(Walk(session, url, seen))
-    except (ClientError, KafkaError, OSError) as error:
+        await answered(cluster, partial(_walk_through, shop, url))
+    except (ClientError, KafkaError, NoAnswerError, NotLetInError, OSError) as error:
         raise ShopError(f"the shop does not answer (make run-all?): {error}") from error
+
+
+async def _walk_through(shop: Shop, url: str, cluster: Cluster) -> None:
+    async with _session(shop) as session, witness(cluster) as seen:
+        await _story(Walk(session, url, seen))
 
 
 def _session(shop: Shop) -> ClientSession:

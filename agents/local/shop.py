@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 
+from topics.running_shop import run_directory
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 MOST_WORKERS = 64
@@ -152,9 +154,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Shop:
     numbers |= _numbers({"partitions": "PARTITIONS"}, environment, 1024)
     last = _FIRST_EPHEMERAL_PORT - 2 * MOST_WORKERS - 3
     numbers |= _numbers({"metrics_port": "METRICS_PORT"}, environment, last, least=0)
-    directory = environment.get("RUN_DIR")
     return Shop(
-        directory=Path(directory).resolve() if directory else Shop.directory,
+        directory=run_directory(environment),
         kafka=environment.get("KAFKA", ""),
         gateway_host=environment.get("GATEWAY_HOST", ""),
         gateway_tls_cert=environment.get("GATEWAY_TLS_CERT", ""),

@@ -1,14 +1,10 @@
 """supervisord: keeps the processes of a shop alive, in the background."""
 
-import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -20,12 +16,12 @@ from supervisor.xmlrpc import Faults, SupervisorTransport  # type: ignore[import
 
 from agents.local.processes import Process
 from agents.local.shop import REPOSITORY, ShopError
+from topics.running_shop import socket_path, supervisor_answers
 
 STOP_SECONDS = 20
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 _UNQUOTABLE = re.compile(r"""["\r\n]|^'|'$|\s[;#]""")
-_LONGEST_SOCKET_PATH = 90  # the kernel's limit is 108, and supervisord adds to it
 
 # A process that ran for `startsecs` is restarted whenever it dies. One that doesn't get
 # so far is tried again after 1, 2, 3, … seconds, and not given up in a lifetime.
@@ -93,13 +89,12 @@ class Supervisor:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.socket = _socket_path(directory)
+        self.socket = socket_path(directory)
 
     @property
     def is_running(self) -> bool:
         """Whether it answers."""
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(str(self.socket)) == 0
+        return supervisor_answers(self.socket)
 
     def start(self, processes: Iterable[Process], environment: dict[str, str]) -> None:
         """Start supervisord in the background; none of the processes runs yet.
@@ -131,6 +126,7 @@ class Supervisor:
         """Write down what there is to run."""
         for name in ("logs", "state"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
+        self.socket.parent.mkdir(mode=0o700, exist_ok=True)
         places = {"run": _escaped(self.directory), "socket": _escaped(self.socket)}
         programs = (_program(process) for process in processes)
         self._config.write_text(_DAEMON.format(**places) + "".join(programs))
@@ -195,15 +191,6 @@ class Supervisor:
             raise ShopError(f"supervisord: {fault.faultString}") from fault
         except (OSError, HTTPException) as error:
             raise ShopError(f"supervisord does not answer: {error}") from error
-
-
-def _socket_path(directory: Path) -> Path:
-    path = directory / "supervisord.sock"
-    if len(str(path).encode()) <= _LONGEST_SOCKET_PATH:
-        return path
-    short = Path(tempfile.gettempdir()) / f"shop-{os.getuid()}"
-    short.mkdir(mode=0o700, exist_ok=True)
-    return short / f"{zlib.crc32(str(directory).encode()):08x}.sock"
 
 
 def _program(process: Process) -> str:

@@ -92,17 +92,18 @@ class Caller:
             await self._make_replies()
             await self._producer.start()
             await self._listen()
-        except BaseException:
-            await self.__aexit__()
+        except BaseException as error:
+            await self.__aexit__(type(error))
             raise
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, error: type[BaseException] | None = None, *_: object) -> None:
         if self._reading is not None:
             self._reading.cancel()
         await self._consumer.stop()
         try:
-            async with asyncio.timeout(_GOODBYE_SECONDS):
+            # After an error nothing is left to send.
+            async with asyncio.timeout(0 if error else _GOODBYE_SECONDS):
                 await self._producer.stop()
         except TimeoutError:  # Kafka has gone, and takes no more
             await self._producer.client.close()

@@ -8,6 +8,7 @@ sku,warehouseID,count            [{"sku": 1076963, "warehouseID": 10, "count": 7
 import csv
 import json
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -23,6 +24,8 @@ from schemas.stock import ReceiveStock
 
 COLUMNS = ("sku", "warehouseID", "count")
 _NUMBER = re.compile(r"\s*(-?[0-9]{1,30})\s*")
+_SEPARATORS = (",", ";", "\t")
+_AFTER_QUOTE = re.compile(r'" +(?=[,;\t\r\n]|\Z)')
 _BEYOND = "beyond the last column"
 _REASONS, _LONGEST = 3, 100
 
@@ -76,13 +79,19 @@ def read(path: Path) -> Delivery:
     if rows_of is None:
         raise MisusedError(f"{path}: neither .csv nor .json")
     try:
-        rows = list(rows_of(content.decode("utf-8-sig")))
+        rows = list(rows_of(content.decode(_encoding(content))))
     except (ValueError, RecursionError) as error:
         raise MisusedError(f"{path}: {error}") from error
     delivery = Delivery(sha256(content).hexdigest(), [], [])
     for number, row in rows:
         _look_at(delivery, number, row)
     return delivery
+
+
+def _encoding(content: bytes) -> str:
+    """Return the encoding of a file; what spreadsheets call Unicode text is UTF-16."""
+    is_utf_16 = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+    return "utf-16" if is_utf_16 else "utf-8-sig"
 
 
 def _look_at(delivery: Delivery, number: int, row: object) -> None:
@@ -108,16 +117,54 @@ def _of_csv(text: str) -> Iterator[tuple[int, object]]:
     Raises:
         ValueError: the columns are others, or one can't tell where they end.
     """
-    rows = csv.DictReader(
-        StringIO(text, newline=""), restkey=_BEYOND, skipinitialspace=True, strict=True
-    )
+    # An empty line at the top has no columns, and the separator is not in it.
+    lines = StringIO(_AFTER_QUOTE.sub('"', text), newline="")
+    rows = csv.reader(lines, delimiter=_separator(text), skipinitialspace=True, strict=True)
     try:
-        if sorted(rows.fieldnames or ()) != sorted(COLUMNS):
-            raise ValueError(f"the first line must be {','.join(COLUMNS)}")
+        columns = _columns(next(filter(any, rows), []))
         for row in rows:
-            yield rows.line_num, {n: _value(v) for n, v in row.items() if v is not None}
+            if any(map(str.strip, row)):
+                yield rows.line_num, _named(columns, row)
     except csv.Error as error:
-        raise ValueError(f"line {rows.reader.line_num}: {error}") from error
+        raise ValueError(f"line {rows.line_num}: {error}") from error
+
+
+def _separator(text: str) -> str:
+    """Return what separates the columns: spreadsheets write what their country uses."""
+    head = next(filter(str.strip, text.splitlines()), "")
+    return max(_SEPARATORS, key=head.count)
+
+
+def _columns(head: list[str]) -> list[str]:
+    """Return the names of the columns.
+
+    Raises:
+        ValueError: a column is missing, unknown or there twice.
+    """
+    names = _without_empty_ends(head)
+    unknown = [f"{name[:_LONGEST]!r} is unknown" for name in names if name not in COLUMNS]
+    missing = [f"{name} is missing" for name in COLUMNS if name not in names]
+    twice = [f"{name} is there twice" for name in COLUMNS if names.count(name) > 1]
+    if wrong := [*unknown, *missing, *twice]:
+        raise ValueError(
+            f"the first line must be {','.join(COLUMNS)}, separated by a comma,"
+            f" a semicolon or a tab: {'; '.join(wrong[:_REASONS])}"
+        )
+    return names
+
+
+def _named(columns: list[str], row: list[str]) -> dict[str, object]:
+    named = {name: _value(cell) for name, cell in zip(columns, row, strict=False)}
+    beyond = _without_empty_ends(row[len(columns) :])
+    return named | ({_BEYOND: beyond} if beyond else {})
+
+
+def _without_empty_ends(cells: list[str]) -> list[str]:
+    """Return stripped cells; spreadsheets also write columns in which nothing is left."""
+    stripped = [cell.strip() for cell in cells]
+    while stripped and not stripped[-1]:
+        stripped.pop()
+    return stripped
 
 
 def _value(cell: object) -> object:

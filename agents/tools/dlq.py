@@ -1,4 +1,4 @@
-"""Look at dead letters, and send them again: on the cluster of the environment (`KAFKA`).
+"""Look at dead letters, and send them again: on the cluster of the shop.
 
     python -m agents dlq list [TOPIC] [--last N]
     python -m agents dlq show TOPIC-PARTITION@OFFSET [--raw]
@@ -14,7 +14,6 @@ Exit code: 0 all is done; 1 something is not; 2 wrong usage; 130 interrupted.
 """
 
 import argparse
-import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
@@ -23,7 +22,16 @@ from aiokafka.structs import ConsumerRecord
 
 from agents.audit.logs import Logs
 from agents.tools.caller import Caller
-from agents.tools.exits import FAILED, OK, ask, complain, put, require_somebody, run, say
+from agents.tools.exits import (
+    FAILED,
+    OK,
+    complain,
+    on,
+    put,
+    require_somebody,
+    run,
+    say,
+)
 from agents.tools.graves import named, newest
 from agents.tools.letters import (
     SOURCES,
@@ -38,6 +46,8 @@ from agents.tools.options import add_caller, parser_of, positive
 from agents.tools.replay import Fate, Replay
 from topics.catalog import DEAD_LETTERS
 from topics.cluster import Cluster
+from topics.target import Target
+from topics.terminal import ask
 
 _FORM = "TOPIC-PARTITION@OFFSET"
 _TOPICS = f"only of one: {', '.join(SOURCES)}"
@@ -50,14 +60,14 @@ def main(words: Sequence[str]) -> int:
     return run("dlq", partial(asked.do, asked))
 
 
-def _list(asked: argparse.Namespace, cluster: Cluster) -> int:
-    for line in table(asyncio.run(_newest(asked, cluster))):
+def _list(asked: argparse.Namespace, target: Target) -> int:
+    for line in table(on(target, partial(_newest, asked))):
         say(line)
     return OK
 
 
-def _show(asked: argparse.Namespace, cluster: Cluster) -> int:
-    (letter,) = asyncio.run(_read(asked, cluster))
+def _show(asked: argparse.Namespace, target: Target) -> int:
+    (letter,) = on(target, partial(_read, asked))
     if asked.raw:
         put(letter.value or b"")
         return OK
@@ -66,16 +76,16 @@ def _show(asked: argparse.Namespace, cluster: Cluster) -> int:
     return OK
 
 
-def _replay(asked: argparse.Namespace, cluster: Cluster) -> int:
+def _replay(asked: argparse.Namespace, target: Target) -> int:
     if not asked.yes:
         require_somebody("replay: ")
-    letters = asyncio.run(_read(asked, cluster))
+    letters = on(target, partial(_read, asked))
     for line in table([summary(letter) for letter in letters]):
         say(line)
     if not asked.yes and not ask("Send them again?"):
         complain("dlq: nothing was sent")
         return FAILED
-    return asyncio.run(_send(asked, cluster, letters))
+    return on(target, partial(_send, asked, letters))
 
 
 async def _newest(asked: argparse.Namespace, cluster: Cluster) -> list[Summary]:
@@ -91,7 +101,7 @@ async def _read(asked: argparse.Namespace, cluster: Cluster) -> list[ConsumerRec
 
 
 async def _send(
-    asked: argparse.Namespace, cluster: Cluster, letters: list[ConsumerRecord]
+    asked: argparse.Namespace, letters: list[ConsumerRecord], cluster: Cluster
 ) -> int:
     graves = {letter.topic for letter in letters}
     code = OK

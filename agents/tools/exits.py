@@ -3,7 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
@@ -11,8 +12,13 @@ from pydantic import ValidationError
 from agents.audit.logs import CannotAuditError
 from topics import logs
 from topics.admin import TopicsError
+from topics.answering import NoAnswerError, answered, reach
 from topics.cluster import Cluster, bad_settings
-from topics.connection import NotLetInError, refusal
+from topics.connection import NotLetInError
+from topics.target import NoClusterError, Target
+from topics.terminal import is_attended
+
+T = TypeVar("T")
 
 OK, FAILED, MISUSED = 0, 1, 2
 INTERRUPTED = 130
@@ -27,28 +33,43 @@ class MisusedError(Exception):
     """What was asked makes no sense; the message says why, in one line."""
 
 
-def run(tool: str, work: Callable[[Cluster], int]) -> int:
-    """Do a tool's work on the cluster of the environment; return the exit code.
+REASONS = (
+    CannotError,
+    CannotAuditError,
+    NoAnswerError,
+    NoClusterError,
+    NotLetInError,
+    TopicsError,
+)
+"""Errors whose message is all that there is to print."""
+
+
+def run(tool: str, work: Callable[[Target], int]) -> int:
+    """Do a tool's work; return the exit code.
 
     Args:
-        tool: its name, for complaints.
-        work: returns an exit code.
+        tool: its name, for its first line and for complaints.
+        work: gets the cluster to work on, and returns an exit code.
     """
     logs.configure_tool()
+    target = Target(tool)
     try:
-        cluster = Cluster()
+        return work(target)
     except ValidationError as wrong:
         return _ends(tool, MISUSED, *bad_settings(wrong))
-    try:
-        return work(cluster)
     except MisusedError as reason:
         return _ends(tool, MISUSED, str(reason))
-    except (CannotError, CannotAuditError, TopicsError, NotLetInError) as reason:
+    except REASONS as reason:
         return _ends(tool, FAILED, str(reason))
     except (KafkaError, OSError, asyncio.CancelledError) as error:
-        return _ends(tool, FAILED, _away(cluster, error))
+        return _ends(tool, FAILED, _away(target.cluster, error))
     except KeyboardInterrupt:
         return _ends(tool, INTERRUPTED, "interrupted")
+
+
+def on(target: Target, work: Callable[[Cluster], Coroutine[Any, Any, T]]) -> T:
+    """Do work on the cluster while its brokers answer; return the result of the work."""
+    return asyncio.run(answered(target.cluster, work))
 
 
 def say(line: str = "") -> None:
@@ -80,15 +101,8 @@ def require_somebody(verb: str = "") -> None:
     Raises:
         MisusedError: nobody sits at a terminal.
     """
-    if not (sys.stdin and sys.stdin.isatty()):
+    if not is_attended():
         raise MisusedError(f"{verb}nobody can be asked here whether he is sure: --yes")
-
-
-def ask(question: str) -> bool:
-    """Ask whoever sits at the terminal; no answer is a no."""
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def plain(text: str) -> str:
@@ -113,5 +127,8 @@ def _away(cluster: Cluster, error: BaseException) -> str:
     if isinstance(error, asyncio.CancelledError):
         # So aiokafka ends that is to disconnect from a broker which says nothing any more.
         return f"Kafka at {cluster.kafka} does not answer any more"
-    refused = asyncio.run(refusal(cluster.client_options()))
-    return str(refused or f"Kafka at {cluster.kafka}: {str(error) or repr(error)}")
+    try:
+        asyncio.run(reach(cluster))
+    except (NoAnswerError, NotLetInError) as reason:
+        return str(reason)
+    return f"Kafka at {cluster.kafka}: {str(error) or repr(error)}"

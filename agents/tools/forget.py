@@ -1,4 +1,4 @@
-"""Forget a user, on the cluster of the environment (`KAFKA`).
+"""Forget a user, on the cluster of the shop.
 
     python -m agents forget USER [--cancel] [--yes]
 
@@ -11,7 +11,6 @@ Exit code: 0 the user is forgotten; 1 not; 2 wrong usage; 130 interrupted.
 """
 
 import argparse
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -26,8 +25,8 @@ from agents.tools.exits import (
     FAILED,
     OK,
     CannotError,
-    ask,
     complain,
+    on,
     require_somebody,
     run,
     say,
@@ -39,6 +38,8 @@ from schemas.contract import UserId
 from topics.admin import settings_of
 from topics.catalog import TOPICS
 from topics.cluster import Cluster
+from topics.target import Target
+from topics.terminal import ask
 
 _ELSEWHERE = """\
 What was asked stays as long as REQUEST_RETENTION_HOURS says (python -m topics create).
@@ -53,10 +54,10 @@ def main(words: Sequence[str]) -> int:
     return run("forget", partial(_forget, asked))
 
 
-def _forget(asked: argparse.Namespace, cluster: Cluster) -> int:
+def _forget(asked: argparse.Namespace, target: Target) -> int:
     if not asked.yes:
         require_somebody()
-    there = asyncio.run(_look(asked, cluster))
+    there = on(target, partial(_look, asked))
     say(f"user {asked.user}: {there}")
     waiting = [order for order in there.orders if order.status in OPEN]
     if waiting and not asked.cancel:
@@ -67,7 +68,7 @@ def _forget(asked: argparse.Namespace, cluster: Cluster) -> int:
     if not asked.yes and not ask(f"Forget user {asked.user}? It can't be undone."):
         complain("forget: nothing was done")
         return FAILED
-    return asyncio.run(_run(asked, cluster))
+    return on(target, partial(_run, asked))
 
 
 async def _look(asked: argparse.Namespace, cluster: Cluster) -> Belongings:

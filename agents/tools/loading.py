@@ -30,6 +30,8 @@ class Loading:
         refused: those that it has not, by number, and why.
         unanswered: numbers of the lines of which nothing is known.
         trouble: why no more lines are sent; empty where they are.
+        has_begun: whether lines are sent, or were.
+        is_broken_off: whether it ended while lines were under way.
     """
 
     def __init__(self, delivery: Delivery, patience: timedelta, bar: Bar) -> None:
@@ -42,6 +44,8 @@ class Loading:
         self.refused: dict[int, No] = {}
         self.unanswered: list[int] = []
         self.trouble = ""
+        self.has_begun = False
+        self.is_broken_off = False
 
     @property
     def rest(self) -> int:
@@ -56,9 +60,14 @@ class Loading:
 
     async def run(self, caller: Caller) -> None:
         """Send all lines, unless nobody answers any more."""
+        self.has_begun = True
         async with asyncio.TaskGroup() as group:
             for _ in range(min(AT_ONCE, len(self._delivery.lines))):
                 group.create_task(self._work(caller))
+
+    def break_off(self, reason: str) -> None:
+        """Note why it ended while lines were under way."""
+        self.trouble, self.is_broken_off = reason, True
 
     async def _work(self, caller: Caller) -> None:
         for line in self._left:

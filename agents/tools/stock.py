@@ -1,7 +1,7 @@
-"""Put goods into warehouses, on the cluster of the environment (`KAFKA`).
+"""Put goods into warehouses, on the cluster of the shop.
 
-    python -m agents stock load FILE.csv [--skip-bad]
-    python -m agents stock load FILE.json
+    python -m agents stock load FILE.csv [--skip-bad] [--yes]
+    python -m agents stock load FILE.json [--yes]
 
 A line of a .csv, below the line `sku,warehouseID,count`, or an object of a .json, a list of
 {"sku": 1, "warehouseID": 1, "count": 1}, is one receiveStock. Nothing is loaded unless
@@ -24,10 +24,21 @@ from pathlib import Path
 from agents.tools.bar import Bar
 from agents.tools.caller import Caller
 from agents.tools.delivery import Delivery, read
-from agents.tools.exits import FAILED, INTERRUPTED, OK, complain, run, say
+from agents.tools.exits import (
+    FAILED,
+    INTERRUPTED,
+    OK,
+    complain,
+    require_somebody,
+    run,
+    say,
+)
 from agents.tools.loading import Loading
 from agents.tools.options import add_caller, parser_of
+from topics.answering import NoAnswerError, answered
 from topics.cluster import Cluster
+from topics.target import Target
+from topics.terminal import ask
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
@@ -38,16 +49,25 @@ def main(words: Sequence[str]) -> int:
     return run("stock", partial(_load, asked))
 
 
-def _load(asked: argparse.Namespace, cluster: Cluster) -> int:
+def _load(asked: argparse.Namespace, target: Target) -> int:
     delivery = read(asked.file)
     for bad in delivery.bad:
         complain(str(bad))
     if delivery.bad and not asked.skip_bad:
         complain(f"stock: bad lines: {len(delivery.bad)}; nothing was loaded")
         return FAILED
+    if delivery.lines and not asked.yes:
+        require_somebody("load: ")
+        if not ask(f"Load {len(delivery.lines)} lines into {target.cluster.kafka}?"):
+            complain("stock: nothing was loaded")
+            return FAILED
+    return _send(delivery, asked, target)
+
+
+def _send(delivery: Delivery, asked: argparse.Namespace, target: Target) -> int:
     bar = Bar(len(delivery.lines))
     loading = Loading(delivery, timedelta(seconds=asked.patience), bar)
-    interrupted = asyncio.run(_run(loading, cluster, asked.replies))
+    interrupted = asyncio.run(_run(loading, target.cluster, asked.replies))
     bar.clear()
     for line in report(delivery, loading, interrupted=interrupted):
         say(line)
@@ -59,7 +79,8 @@ def _load(asked: argparse.Namespace, cluster: Cluster) -> int:
 async def _run(loading: Loading, cluster: Cluster, replies: str) -> bool:
     """Load; return whether it was interrupted."""
     loop = asyncio.get_running_loop()
-    task = asyncio.create_task(_converse(loading, cluster, replies))
+    work = answered(cluster, partial(_converse, loading, replies))
+    task = asyncio.create_task(work)
 
     def stop() -> None:
         for each in _STOPS:
@@ -70,11 +91,21 @@ async def _run(loading: Loading, cluster: Cluster, replies: str) -> bool:
         loop.add_signal_handler(each, stop)
     await asyncio.wait([task])
     if not task.cancelled():
-        task.result()
+        _take(task, loading)
     return task.cancelled()
 
 
-async def _converse(loading: Loading, cluster: Cluster, replies: str) -> None:
+def _take(task: asyncio.Task[None], loading: Loading) -> None:
+    """Take the result of a task; what was loaded before a broker fell silent counts."""
+    try:
+        task.result()
+    except NoAnswerError as reason:
+        if not loading.has_begun:
+            raise
+        loading.break_off(str(reason))
+
+
+async def _converse(loading: Loading, replies: str, cluster: Cluster) -> None:
     async with Caller(cluster, replies) as caller:
         await loading.run(caller)
 
@@ -87,11 +118,12 @@ def report(delivery: Delivery, loading: Loading, *, interrupted: bool) -> Iterat
         yield f"line {number}: unanswered"
     if loading.trouble:
         yield f"given up: {loading.trouble}"
+    cut_short = interrupted or loading.is_broken_off
     counts = {
         "loaded": loading.loaded,
         "refused": len(loading.refused),
         "unanswered": len(loading.unanswered),
-        "under way or not sent" if interrupted else "not sent": loading.rest,
+        "under way or not sent" if cut_short else "not sent": loading.rest,
         "bad and skipped": len(delivery.bad),
     }
     told = [f"{count} {what}" for what, count in counts.items() if count]
@@ -107,5 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("file", type=Path, metavar="FILE", help="ends in .csv or .json")
     skip = "load the others where lines are bad"
     load.add_argument("--skip-bad", action="store_true", help=skip)
+    yes = "ask nobody whether he is sure"
+    load.add_argument("--yes", action="store_true", help=yes)
     add_caller(load)
     return parser

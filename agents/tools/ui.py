@@ -1,4 +1,4 @@
-"""Show Kafka to a browser on this machine: the cluster of the environment (`KAFKA`).
+"""Show Kafka to a browser on this machine: the cluster of the shop.
 
     python -m agents ui [--port PORT]
 
@@ -10,7 +10,6 @@ Exit code: 0 it was ended; 1 Kafka is not there, or the port is taken; 2 wrong u
 """
 
 import argparse
-import asyncio
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -18,11 +17,12 @@ from functools import partial
 from aiohttp import web
 
 from agents.audit.logs import Logs
-from agents.tools.exits import OK, CannotError, run, say
+from agents.tools.exits import OK, CannotError, on, run, say
 from agents.tools.options import parser_of, positive
 from agents.ui.app import application
 from topics.broker.launch import is_free
 from topics.cluster import Cluster
+from topics.target import Target
 
 _PORT = 8088
 _LAST_PORT = 65535
@@ -35,13 +35,14 @@ def main(words: Sequence[str]) -> int:
     return run("ui", partial(_serve, parser.parse_args(words)))
 
 
-def _serve(asked: argparse.Namespace, cluster: Cluster) -> int:
+def _serve(asked: argparse.Namespace, target: Target) -> int:
+    cluster = target.cluster
     if not is_free(asked.port):
         raise CannotError(
             f"port {asked.port} is taken by another program;"
             " --port, or KAFKA_UI_PORT with make, chooses another one"
         )
-    asyncio.run(_look(cluster))
+    on(target, _look)
     logging.getLogger("aiohttp").setLevel(logging.ERROR)
     where = f"Kafka at {cluster.kafka}: http://127.0.0.1:{asked.port} (Ctrl-C ends it)"
     web.run_app(

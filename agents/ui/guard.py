@@ -3,9 +3,11 @@
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from agents.audit.logs import CannotAuditError
+from topics.answering import NoAnswerError
+from topics.connection import NotLetInError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -52,5 +54,12 @@ async def in_words(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except CannotAuditError as missing:
         raise web.HTTPNotFound(text=str(missing)) from missing
+    except NoAnswerError as silent:
+        raise web.HTTPGatewayTimeout(text=str(silent)) from silent
+    except NotLetInError as refused:
+        raise web.HTTPBadGateway(text=str(refused)) from refused
+    except MessageSizeTooLargeError as large:
+        text = f"the record is too large: {large}"
+        raise web.HTTPBadRequest(text=text) from large
     except (KafkaError, OSError, TimeoutError) as error:
         raise web.HTTPBadGateway(text=f"Kafka: {str(error) or repr(error)}") from error

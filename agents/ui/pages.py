@@ -3,14 +3,18 @@
 import re
 import secrets
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
+from aiokafka.structs import RecordMetadata
 from jinja2 import Environment, FileSystemLoader
 
 from agents.audit.logs import Logs
+from agents.ui.form import Form, read
 from agents.ui.views import RecordView, TopicView, bodies, topic_of
+from topics.answering import LIMIT_SECONDS, answered
 from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES
 from topics.cluster import Cluster
 from topics.conversation import CORRELATION_ID, REPLY_TOPIC
@@ -42,23 +46,14 @@ class Pages:
 
     async def topics(self, _request: web.Request) -> web.Response:
         """List the topics."""
-        async with Logs(self._cluster) as logs:
-            topics = [topic_of(name) for name in await logs.names()]
-            partitions = await logs.partitions(topics)
-            spans = await logs.spans(partitions)
-        offsets = dict.fromkeys(partitions, 0)
-        names = {topic.name: topic for topic in partitions}
-        for tp, span in spans.items():
-            offsets[names[tp.topic]] += span.end - span.begin
-        views = [TopicView(topic, n, offsets[topic]) for topic, n in partitions.items()]
+        views = await answered(self._cluster, _overview)
         return self._page("topics.html", views=views, kafka=self._cluster.kafka)
 
     async def topic(self, request: web.Request) -> web.Response:
         """Show the newest records of a topic, and the form where it takes requests."""
         topic, said = topic_of(request.match_info["name"]), request.query
         find, most, examples = said.get("find", ""), _most(said), bodies(topic)
-        async with Logs(self._cluster) as logs:
-            records = [RecordView.of(one) for one in await logs.newest([topic], most)]
+        records = await answered(self._cluster, partial(_newest, topic, most))
         return self._page(
             "topic.html",
             topic=topic,
@@ -75,16 +70,9 @@ class Pages:
 
     async def produce(self, request: web.Request) -> web.Response:
         """Send what is in the form, and say where it lies and where its reply will be."""
-        topic, form = _of_requests(request), await request.post()
-        said = {name: str(form.get(name, "")) for name in ("key", "headers", "value")}
-        headers = _headers(said["headers"])
-        async with AIOKafkaProducer(**self._cluster.client_options()) as producer:
-            sent = await producer.send_and_wait(
-                topic.name,
-                said["value"].encode(),
-                key=said["key"].encode() or None,
-                headers=[(name, value.encode()) for name, value in headers.items()],
-            )
+        topic, form = _of_requests(request), await read(request)
+        sent = await answered(self._cluster, partial(_send, topic, form))
+        headers = dict(form.headers)
         told = {
             "sent": f"{sent.partition}@{sent.offset}",
             "replies": headers.get(REPLY_TOPIC, DEFAULT_REPLIES[topic].name),
@@ -105,13 +93,34 @@ def _of_requests(request: web.Request) -> Topic:
     return topic
 
 
-def _headers(text: str) -> dict[str, str]:
-    """Read lines of `name: value`."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    pairs = [line.partition(":") for line in lines]
-    if wrong := [line for line, pair in zip(lines, pairs, strict=True) if not pair[1]]:
-        raise web.HTTPBadRequest(text=f"a header is name: value, and not {wrong[0]!r}")
-    return {name.strip(): value.strip() for name, _, value in pairs}
+async def _send(topic: Topic, form: Form, cluster: Cluster) -> RecordMetadata:
+    options = cluster.client_options()
+    # What a silent broker has not taken by then is dropped, and not sent later.
+    options["request_timeout_ms"] = round(LIMIT_SECONDS * 1000)
+    async with AIOKafkaProducer(**options) as producer:
+        return await producer.send_and_wait(
+            topic.name,
+            form.value.encode(),
+            key=form.key.encode() if form.key else None,
+            headers=[(name, value.encode()) for name, value in form.headers],
+        )
+
+
+async def _overview(cluster: Cluster) -> list[TopicView]:
+    async with Logs(cluster) as logs:
+        topics = [topic_of(name) for name in await logs.names()]
+        partitions = await logs.partitions(topics)
+        spans = await logs.spans(partitions)
+    offsets = dict.fromkeys(partitions, 0)
+    names = {topic.name: topic for topic in partitions}
+    for tp, span in spans.items():
+        offsets[names[tp.topic]] += span.end - span.begin
+    return [TopicView(topic, n, offsets[topic]) for topic, n in partitions.items()]
+
+
+async def _newest(topic: Topic, most: int, cluster: Cluster) -> list[RecordView]:
+    async with Logs(cluster) as logs:
+        return [RecordView.of(one) for one in await logs.newest([topic], most)]
 
 
 def _most(query: Mapping[str, str]) -> int:

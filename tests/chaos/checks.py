@@ -97,6 +97,7 @@ async def _verdict(check: Callable[[], Awaitable[None]]) -> str | None:
 async def _audit(arena: Arena) -> tuple[int, str]:
     """Run `make audit`'s program on the shop; return its exit code and last words."""
     own = {"KAFKA": arena.shop.kafka, "PARTITIONS": str(arena.shop.partitions)}
+    own |= {"RUN_DIR": str(arena.shop.local.directory)}  # not the shop of this repository
     running = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "agents.audit", "--quiet"),
         cwd=REPOSITORY,

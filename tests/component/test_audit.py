@@ -104,7 +104,7 @@ def test_without_kafka_it_says_so_in_one_line(place: Place):
     assert ran.returncode == 2
     assert ran.stderr.startswith("audit: ")
     assert ran.stderr.count("\n") == 1
-    assert not ran.stdout
+    assert ran.stdout == "audit: Kafka at 127.0.0.1:1, the cluster of KAFKA\n"
 
 
 async def test_where_a_log_has_lost_its_beginning_the_tables_are_judged(place: Place):

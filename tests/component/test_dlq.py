@@ -1,13 +1,12 @@
 """Dead letters on a real broker: listed, shown, replayed; the test itself is the shop."""
 
 import os
-import pty
 
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from agents.tools.letters import Place
-from tests.component.tools import Ended, begun, end, run
+from tests.component.tools import at_a_terminal, begun, end, run
 from tests.standins.shop import Shop
 from tests.unit.buried import REASON, buried, record
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS
@@ -168,7 +167,7 @@ async def test_whoever_says_no_at_a_terminal_has_nothing_sent(
     cluster: Cluster, untouched_shop: None
 ):
     place = await bury(cluster, buried())
-    code, out, err = await at_a_terminal(cluster, b"\n", "replay", str(place))
+    code, out, err = await at_a_terminal(cluster, b"\n", "dlq", "replay", str(place))
     assert code == 1
     assert out.decode().startswith(f"{place}  ")
     assert err == "Send them again? [y/N] dlq: nothing was sent\n"
@@ -176,18 +175,7 @@ async def test_whoever_says_no_at_a_terminal_has_nothing_sent(
 
 async def test_whoever_says_yes_at_a_terminal_has_it_sent(cluster: Cluster, shop: Shop):
     place = await bury(cluster, buried(b'{"type": "purchase", "user": 1}'))
-    words = ["replay", str(place), "--patience", "1"]
+    words = ["dlq", "replay", str(place), "--patience", "1"]
     code, _, err = await at_a_terminal(cluster, b"y\n", *words)
     assert (code, err) == (1, "Send them again? [y/N] ")
     assert (await shop.request()).topic == CART_REQUESTS.name
-
-
-async def at_a_terminal(cluster: Cluster, typed: bytes, *words: str) -> Ended:
-    """Run the tool for somebody who types this."""
-    keyboard, terminal = pty.openpty()
-    os.write(keyboard, typed)
-    async with begun(cluster, "dlq", *words, stdin=terminal) as process:
-        ended = await end(process)
-    os.close(keyboard)
-    os.close(terminal)
-    return ended

@@ -9,7 +9,7 @@ import pytest
 
 from agents.tools.caller import reply_topic
 from agents.tools.loading import AT_ONCE
-from tests.component.tools import begun, end, run
+from tests.component.tools import at_a_terminal, begun, end, run
 from tests.standins.shop import Shop
 from topics.admin import check
 from topics.catalog import STOCK_REQUESTS
@@ -37,7 +37,7 @@ def delivery(tmp_path: Path) -> Delivery:
 async def test_each_line_is_a_request_and_the_outcome_of_all_is_told(
     cluster: Cluster, shop: Shop, delivery: Delivery
 ):
-    async with begun(cluster, "stock", "load", delivery(*THREE)) as process:
+    async with begun(cluster, "stock", "load", "--yes", delivery(*THREE)) as process:
         requests = await shop.requests(3)
         for request in requests:
             no = {"type": "refused", "code": "count-too-large", "text": "full"}
@@ -58,7 +58,7 @@ async def test_the_same_file_is_the_same_requests_and_all_of_it_loaded_is_succes
 ):
     runs = []
     for _ in range(2):
-        async with begun(cluster, "stock", "load", delivery(*THREE)) as process:
+        async with begun(cluster, "stock", "load", "--yes", delivery(*THREE)) as process:
             requests = await shop.requests(3)
             for request in requests:
                 await shop.reply(request, DONE)
@@ -70,7 +70,7 @@ async def test_the_same_file_is_the_same_requests_and_all_of_it_loaded_is_succes
 async def test_bad_lines_are_skipped_only_if_that_is_wanted_and_it_is_no_success(
     cluster: Cluster, shop: Shop, delivery: Delivery
 ):
-    words = ["stock", "load", delivery("1,1,5", "2,1,0"), "--skip-bad"]
+    words = ["stock", "load", "--yes", delivery("1,1,5", "2,1,0"), "--skip-bad"]
     async with begun(cluster, *words) as process:
         await shop.reply(await shop.request(), DONE)
         code, out, err = await end(process)
@@ -81,14 +81,34 @@ async def test_bad_lines_are_skipped_only_if_that_is_wanted_and_it_is_no_success
 async def test_a_file_without_lines_is_loaded_at_once(
     cluster: Cluster, untouched_shop: None, delivery: Delivery
 ):
-    ended = await run(cluster, "stock", "load", delivery())
+    ended = await run(cluster, "stock", "load", "--yes", delivery())
     assert ended == (0, b"nothing to load\n", "")
+
+
+@pytest.mark.parametrize("typed", [b"\n", b"n\n", b""])
+async def test_whoever_does_not_say_yes_at_a_terminal_has_nothing_loaded(
+    cluster: Cluster, untouched_shop: None, delivery: Delivery, typed: bytes
+):
+    words = ["stock", "load", delivery(*THREE)]
+    code, out, err = await at_a_terminal(cluster, typed or b"\x04", *words)
+    assert (code, out) == (1, b"")
+    asked = f"Load 3 lines into {cluster.kafka}? [y/N] "
+    assert err == f"{asked}stock: nothing was loaded\n"
+
+
+async def test_whoever_says_yes_at_a_terminal_has_it_loaded(
+    cluster: Cluster, shop: Shop, delivery: Delivery
+):
+    words = ["stock", "load", delivery(*THREE), "--patience", "1"]
+    code, out, _ = await at_a_terminal(cluster, b"y\n", *words)
+    assert (code, len(await shop.requests(3))) == (1, 3)
+    assert b"3 unanswered" in out
 
 
 async def test_where_nobody_answers_it_is_given_up_and_told(
     cluster: Cluster, shop: Shop, delivery: Delivery
 ):
-    words = ["stock", "load", delivery(*THREE), "--patience", "1"]
+    words = ["stock", "load", "--yes", delivery(*THREE), "--patience", "1"]
     code, out, _ = await run(cluster, *words)
     assert code == 1
     *lines, trouble, told, again = out.decode().splitlines()
@@ -102,7 +122,7 @@ async def test_so_many_are_under_way_at_once_and_who_interrupts_hears_what_is_co
     cluster: Cluster, shop: Shop, delivery: Delivery, how: signal.Signals
 ):
     lines = [f"{n},1,5" for n in range(AT_ONCE + 1)]
-    words = ["stock", "load", delivery(*lines), "--patience", "600"]
+    words = ["stock", "load", "--yes", delivery(*lines), "--patience", "600"]
     async with begun(cluster, *words) as process:
         first, *_ = await shop.requests(AT_ONCE)
         await shop.reply(first, DONE)
@@ -117,7 +137,7 @@ async def test_so_many_are_under_way_at_once_and_who_interrupts_hears_what_is_co
 async def test_the_topic_for_replies_is_made_once_and_its_records_go_soon(
     cluster: Cluster, delivery: Delivery
 ):
-    words = ["stock", "load", delivery(), "--replies", "mine.replies"]
+    words = ["stock", "load", "--yes", delivery(), "--replies", "mine.replies"]
     for _ in range(2):
         assert (await run(cluster, *words))[0] == 0
     assert await check(cluster, [reply_topic("mine.replies")]) == []
@@ -126,7 +146,7 @@ async def test_the_topic_for_replies_is_made_once_and_its_records_go_soon(
 async def test_a_topic_that_is_there_serves_for_replies_as_it_is(
     cluster: Cluster, shop: Shop, delivery: Delivery
 ):
-    words = ["stock", "load", delivery("1,1,5"), "--replies", "stock.replies"]
+    words = ["stock", "load", "--yes", delivery("1,1,5"), "--replies", "stock.replies"]
     async with begun(cluster, *words) as process:
         await shop.reply(await shop.request(), DONE)
         assert await end(process) == (0, b"1 loaded\n", "")

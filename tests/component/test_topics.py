@@ -10,7 +10,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from tests.component.tools import Ended, end, program
 from topics.admin import TopicsError, check, create
+from topics.catalog import TOPICS
 from topics.cluster import Cluster
 from topics.topic import Kind, Topic
 
@@ -105,6 +107,40 @@ async def test_a_cluster_that_is_not_there_is_said_in_one_line():
     nowhere = Cluster(kafka="127.0.0.1:1")
     with pytest.raises(TopicsError, match=r"Kafka at 127\.0\.0\.1:1"):
         await check(nowhere)
+
+
+async def test_settings_are_changed_only_by_order_where_nobody_can_be_asked(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+):
+    await create(cluster)
+    monkeypatch.setenv("REQUEST_RETENTION_HOURS", "5")
+    code, out, err = await topics_program(cluster, "create")
+    assert (code, out) == (2, b"")
+    *lines, last = err.splitlines()
+    assert "topics: cart.requests: retention.ms is -1, not 18000000" in lines
+    assert last == "topics: no terminal to ask at: --yes changes the settings"
+    monkeypatch.delenv("REQUEST_RETENTION_HOURS")
+    assert await check(cluster) == []
+    as_declared = f"{len(TOPICS)} topics are as declared\n".encode()
+    assert await topics_program(cluster, "create") == (0, as_declared, "")
+
+
+async def test_what_is_ordered_is_changed_without_a_question(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+):
+    await create(cluster)
+    monkeypatch.setenv("REQUEST_RETENTION_HOURS", "5")
+    code, out, _ = await topics_program(cluster, "create", "--yes")
+    assert (code, b"cart.requests: settings changed" in out) == (0, True)
+    assert (await topics_program(cluster, "check"))[0] == 0
+    monkeypatch.delenv("REQUEST_RETENTION_HOURS")
+    assert (await topics_program(cluster, "create", "--yes"))[0] == 0
+    assert await check(cluster) == []
+
+
+async def topics_program(cluster: Cluster, *words: str) -> Ended:
+    async with program(cluster, "topics", *words) as process:
+        return await end(process)
 
 
 @asynccontextmanager

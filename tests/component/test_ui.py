@@ -20,6 +20,7 @@ from topics.catalog import CART_REQUESTS, CARTS, DEFAULT_REPLIES, STOCK_REQUESTS
 from topics.cluster import Cluster
 from topics.topic import Topic
 
+FORM = "application/x-www-form-urlencoded"
 CALLS = [(topic, type_) for topic in DEFAULT_REPLIES for type_ in bodies(topic)]
 
 
@@ -163,11 +164,63 @@ async def test_nothing_is_sent_to_topics_that_take_no_requests(
     assert 'method="post"' not in await read(browser, f"/topics/{topic.name}")
 
 
-async def test_a_header_without_a_colon_is_refused(browser: TestClient):
-    form = {"value": "{}", "headers": "what"}
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("", "value is missing"),
+        ("key=17", "value is missing"),
+        ("value=&key=17", "value is empty"),
+        ("value={}&value={}", "value is there twice"),
+        ("value={}&key=1&key=2", "key is there twice"),
+        ("value={}&partition=one", "unknown field 'partition'; the form has value, key, h"),
+        ("value", "the form can't be read: bad query field"),
+        ("value=%FF", "the form can't be read: 'utf-8' codec can't decode"),
+        ("value=Теория", "the form can't be read: 'ascii' codec"),
+        ("value={}&headers=what", "a header is name: value, and not 'what'"),
+        ("value={}&headers=%3A+what", "a header is name: value, and not ': what'"),
+    ],
+)
+async def test_a_form_with_a_fault_is_refused_and_nothing_is_sent(
+    browser: TestClient, untouched_shop: None, body: str, why: str
+):
+    path, headers = f"/topics/{STOCK_REQUESTS.name}", {"Content-Type": FORM}
+    async with browser.post(path, data=body.encode(), headers=headers) as response:
+        assert response.status == 400
+        assert (await response.text()).startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("type_", "body", "status"),
+    [
+        ("application/json", b'{"value": "{}"}', 415),
+        ("multipart/form-data; boundary=x", b"--x--", 415),
+        ("text/plain", b"value={}", 415),
+        (FORM, b"value=" + b"x" * 2**20, 413),
+    ],
+)
+async def test_what_is_no_form_or_too_large_is_refused_and_nothing_is_sent(
+    browser: TestClient, untouched_shop: None, type_: str, body: bytes, status: int
+):
+    path, headers = f"/topics/{STOCK_REQUESTS.name}", {"Content-Type": type_}
+    async with browser.post(path, data=body, headers=headers) as response:
+        assert response.status == status
+
+
+async def test_a_record_that_kafka_finds_too_large_is_refused(
+    browser: TestClient, untouched_shop: None
+):
+    form = {"value": "x" * (2**20 - 20)}
     async with browser.post(f"/topics/{STOCK_REQUESTS.name}", data=form) as response:
         assert response.status == 400
-        assert await response.text() == "a header is name: value, and not 'what'"
+        assert "too large" in await response.text()
+
+
+async def test_headers_stay_as_they_were_typed(browser: TestClient, cluster: Cluster):
+    form = {"value": "{}", "headers": "a: 1\u2028b: 2\r\na: 3"}
+    async with browser.post(f"/topics/{STOCK_REQUESTS.name}", data=form) as response:
+        assert response.status == 200
+    record = await newest(cluster, STOCK_REQUESTS)
+    assert record.headers == (("a", "1\u2028b: 2".encode()), ("a", b"3"))
 
 
 @pytest.mark.parametrize(

@@ -2,25 +2,28 @@
 
 import asyncio
 import os
+import pty
+import re
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from topics.cluster import Cluster
 
 WITHIN_SECONDS = 90.0
+CLUSTER_LINE = re.compile(r"\A\w+: Kafka at \S+, the cluster of KAFKA\n")
 
 Process = asyncio.subprocess.Process
 Ended = tuple[int, bytes, str]
 
 
 @asynccontextmanager
-async def begun(cluster: Cluster, *words: str, **pipes: int) -> AsyncIterator[Process]:
-    """Begin a tool; it is over in the end, by force if need be."""
+async def program(cluster: Cluster, *words: str, **pipes: int) -> AsyncIterator[Process]:
+    """Begin a program (python -m …); it is over in the end, by force if need be."""
     own = {"KAFKA": cluster.kafka, "PARTITIONS": str(cluster.partitions)}
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agents", *words),
+        *(sys.executable, "-m", *words),
         env=os.environ | own,
         **streams | pipes,
     )
@@ -32,15 +35,36 @@ async def begun(cluster: Cluster, *words: str, **pipes: int) -> AsyncIterator[Pr
             await process.wait()
 
 
+def begun(
+    cluster: Cluster, *words: str, **pipes: int
+) -> AbstractAsyncContextManager[Process]:
+    """Begin a tool of `python -m agents`."""
+    return program(cluster, "agents", *words, **pipes)
+
+
 async def end(process: Process) -> Ended:
-    """Wait for a tool's end; return its exit code and what it said."""
+    """Wait for a tool's end; return its exit code and its output.
+
+    The line about the cluster, which the tests of `topics.target` are about, is left out.
+    """
     async with asyncio.timeout(WITHIN_SECONDS):
         out, err = await process.communicate()
     assert b"Traceback" not in err, err.decode()
-    return process.returncode, out, err.decode()
+    return process.returncode, out, CLUSTER_LINE.sub("", err.decode())
 
 
 async def run(cluster: Cluster, *words: str) -> Ended:
     """Run a tool to its end."""
     async with begun(cluster, *words) as process:
         return await end(process)
+
+
+async def at_a_terminal(cluster: Cluster, typed: bytes, *words: str) -> Ended:
+    """Run a tool for somebody who types this."""
+    keyboard, terminal = pty.openpty()
+    os.write(keyboard, typed)
+    async with begun(cluster, *words, stdin=terminal) as process:
+        ended = await end(process)
+    os.close(keyboard)
+    os.close(terminal)
+    return ended

@@ -157,7 +157,7 @@ def test_who_makes_the_topics_with_a_wrong_password_is_told_so(
 ):
     ran = _run("topics", guarded.cluster_of(OPERATOR, "a-wrong-password"), command)
     assert ran.returncode == 1
-    _says_why_once(ran.stdout + ran.stderr, "topics: ")
+    _says_why_once(ran.stdout + ran.stderr, "does not let us in")
 
 
 def _says_why_once(said: str, mark: str) -> None:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -105,6 +106,30 @@ def test_the_demo_walks_through_the_whole_story_however_full_the_shelves(make: M
     for topic in ("cart.requests", "order.requests", "stock.requests", "order.events"):
         assert topic in story
     assert "That was all of it" in story
+    assert story.startswith(f"Kafka at 127.0.0.1:{make.environment['KAFKA_PORT']}, ")
+
+
+@pytest.mark.parametrize(
+    "words", ["agents dlq list", "topics check", "agents.audit --quiet --no-questions"]
+)
+def test_tools_work_on_the_shop_of_the_directory_whatever_else_there_is(
+    make: Make, words: str
+):
+    own = make.environment | {"KAFKA": "127.0.0.1:1", "PARTITIONS": "3"}
+    del own["KAFKA_PORT"]
+    ran = subprocess.run(
+        [sys.executable, "-m", *words.split()],
+        env=own,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    first, *_ = (ran.stderr + ran.stdout).splitlines()
+    port, directory = make.environment["KAFKA_PORT"], make.environment["RUN_DIR"]
+    where = f"Kafka at 127.0.0.1:{port}, the cluster of the shop in {directory}"
+    assert f"{where} (ignored: KAFKA=127.0.0.1:1, PARTITIONS=3)" in first
 
 
 def test_what_dies_comes_back(make: Make):

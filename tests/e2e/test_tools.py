@@ -43,7 +43,9 @@ async def run(shop: Shop, *words: object, **different: str) -> Ran:
     )
     async with asyncio.timeout(WITHIN_SECONDS):
         out, _ = await process.communicate()
-    return process.returncode, out.decode().splitlines()
+    first, *lines = out.decode().splitlines()
+    assert first == f"{words[0]}: Kafka at {shop.kafka}, the cluster of KAFKA"
+    return process.returncode, lines
 
 
 @pytest.fixture
@@ -197,7 +199,7 @@ async def test_a_delivery_is_loaded_once_however_often_it_is_run(
     lines = [f"{sku},{sku % 3 + 1},{n}" for n, sku in enumerate(skus, start=1)]
     file.write_text("\n".join([HEAD, *lines, lines[0]]))
     for _ in range(2):
-        assert await tool("stock", "load", file) == (0, ["601 loaded"])
+        assert await tool("stock", "load", "--yes", file) == (0, ["601 loaded"])
         assert await stocks(http, skus[0]) == {skus[0] % 3 + 1: 2}
         assert await stocks(http, skus[-1]) == {skus[-1] % 3 + 1: 600}
 
@@ -213,7 +215,7 @@ async def test_lines_that_stock_refuses_are_named_and_the_others_are_loaded(
     ]
     file = tmp_path / "goods.json"
     file.write_text(json.dumps(rows))
-    code, (refused, told) = await tool("stock", "load", file)
+    code, (refused, told) = await tool("stock", "load", "--yes", file)
     assert code == 1
     assert refused.startswith("line 2: refused, count-too-large (")
     assert told == "2 loaded, 1 refused"
@@ -226,7 +228,7 @@ async def test_a_delivery_needs_no_other_rights_than_those_of_a_customer(
 ):
     file, sku = tmp_path / "goods.csv", 4_000_000_001
     file.write_text(f"{HEAD}\n{sku},1,5\n")
-    words = ("stock", "load", file, "--replies", REPLIES)
+    words = ("stock", "load", "--yes", file, "--replies", REPLIES)
     assert await run(guarded, *words, **guarded.login(CUSTOMER)) == (0, ["1 loaded"])
     assert await stocks(guarded_http, sku) == {1: 5}
 

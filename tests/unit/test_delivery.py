@@ -37,11 +37,38 @@ def test_each_line_of_a_csv_is_a_request(tmp_path: Path):
         '"sku" , "warehouseID", "count"\n"1", 2,3 \n\n'.replace(" ,", ","),
         f"\ufeff{HEAD}\r\n1,2,3\r\n",
         f"{HEAD}\r1,2,3\r",
+        f"{HEAD} \n1,2,3\n",
+        "sku;warehouseID;count\r\n1;2;3\r\n",
+        "sku\twarehouseID\tcount\n1\t2\t3\n",
+        "sku ; warehouseID\t;count\n1 ; 2 ;\t3\n",
+        '"sku" ;"warehouseID" ;"count" \n"1" ;"2" ;"3" ',
+        f"{HEAD},\n1,2,3,\n,,,\n ,\n",
+        "\ufeffsku\twarehouseID\tcount\r\n1\t2\t3\r\n".encode("utf-16-le"),
+        "\ufeffsku\twarehouseID\tcount\r\n1\t2\t3\r\n".encode("utf-16-be"),
     ],
-    ids=["in another order", "with quotes and spaces", "of Windows", "of old Macs"],
+    ids=[
+        "in another order",
+        "with quotes and spaces",
+        "of Windows",
+        "of old Macs",
+        "with a space behind the last name",
+        "with semicolons",
+        "with tabs",
+        "with spaces around semicolons",
+        "with quotes and spaces behind them",
+        "with an empty column and empty lines",
+        "of Excel's Unicode text",
+        "of the same on other processors",
+    ],
 )
-def test_a_csv_may_come_from_anywhere(tmp_path: Path, content: str):
+def test_a_csv_may_come_from_anywhere(tmp_path: Path, content: str | bytes):
     assert received(delivery(tmp_path, content)) == [(2, 1, 2, 3)]
+
+
+def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path):
+    there = delivery(tmp_path, f"\n{HEAD}\n\n1,2,3\n,,\n4,5,x\n")
+    assert received(there) == [(4, 1, 2, 3)]
+    assert [bad.number for bad in there.bad] == [6]
 
 
 def test_each_object_of_a_json_is_a_request(tmp_path: Path):
@@ -104,11 +131,17 @@ def test_a_bad_object_of_a_json_is_told_by_its_number(
     [
         ("goods.csv", b"", "the first line must be sku,warehouseID,count"),
         ("goods.csv", b"1,2,3\n", "the first line must be"),
-        ("goods.csv", b"sku;warehouseID;count\n1;2;3\n", "the first line must be"),
-        ("goods.csv", b"sku,warehouseID,count,note\n", "the first line must be"),
-        ("goods.csv", b"sku,warehouseID,count,sku\n", "the first line must be"),
+        ("goods.csv", b"sku,warehouseID,count,note\n", "'note' is unknown"),
+        ("goods.csv", b"sku,warehouseID,count,sku\n", "sku is there twice"),
+        (
+            "goods.csv",
+            b"sku,warehouse,count\n",
+            "'warehouse' is unknown; warehouseID is mi",
+        ),
+        ("goods.csv", b"sku|warehouseID|count\n", "by a comma, a semicolon or a tab"),
+        ("goods.csv", b"sku,,count\n", "'' is unknown; warehouseID is missing"),
         ("goods.csv", HEAD.encode() + b'\n1,2,"3\n', "line 2: unexpected end of data"),
-        ("goods.csv", b"\xff\xfe", "'utf-8' codec can't decode"),
+        ("goods.csv", b"\xff\xfa", "'utf-8' codec can't decode"),
         ("goods.json", b"", "Expecting value"),
         ("goods.json", b'{"sku": 1}', "not a list of objects with sku, warehouseID"),
         ("goods.json", b"[" * 100_000, "recursion"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agents.tools import dlq, exits
-from topics.cluster import Cluster
+from topics.target import Target
 
 NOWHERE = "127.0.0.1:1"
 
@@ -100,16 +100,27 @@ def test_where_nobody_can_be_asked_a_replay_must_be_ordered():
     assert ran.stderr.startswith("dlq: replay: nobody can be asked")
 
 
+def test_where_nobody_can_be_asked_a_load_must_be_ordered(tmp_path: Path):
+    file = tmp_path / "goods.csv"
+    file.write_text("sku,warehouseID,count\n1,1,5\n")
+    ran = run("stock", "load", str(file))
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("stock: load: nobody can be asked")
+    assert ran.stderr.endswith("--yes\n")
+
+
 @pytest.mark.parametrize(
     "words", ["dlq list", "dlq show cart.dlq-0@1", "stock load", "forget -7 --yes"]
 )
 def test_without_kafka_it_is_said_in_one_line(words: str, goods: Path):
-    file = [str(goods), "--skip-bad"] if "stock" in words else []
+    file = [str(goods), "--skip-bad", "--yes"] if "stock" in words else []
+    tool = words.split(maxsplit=1)[0]
     ran = run(*words.split(), *file)
     assert ran.returncode == 1
-    *bad, line = ran.stderr.splitlines()
-    assert len(bad) == len(file) // 2
-    assert line.startswith(f"{words.split(maxsplit=1)[0]}: Kafka at {NOWHERE}: ")
+    *bad, first, line = ran.stderr.splitlines()
+    assert len(bad) == len(file) // 3
+    assert first == f"{tool}: Kafka at {NOWHERE}, the cluster of KAFKA"
+    assert line.startswith(f"{tool}: Kafka at {NOWHERE}: ")
     assert not ran.stdout
 
 
@@ -130,9 +141,11 @@ def test_where_a_line_is_bad_nothing_is_loaded_and_kafka_is_not_asked(goods: Pat
 
 
 def test_a_broker_that_says_nothing_any_more_is_told_in_one_line(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    def disconnect(_: Cluster) -> int:
+    monkeypatch.setenv("KAFKA", NOWHERE)
+
+    def disconnect(_: Target) -> int:
         raise asyncio.CancelledError
 
     assert exits.run("dlq", disconnect) == 1

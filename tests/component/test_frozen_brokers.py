@@ -1,0 +1,187 @@
+"""Tools and pages at a broker that is frozen (SIGSTOP): ten seconds, then its name."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+
+from agents.ui.app import application
+from tests.component.tools import Ended, begun, end, program
+from tests.standins.shop import open_shop
+from topics import answering
+from topics.admin import create
+from topics.answering import answered
+from topics.broker.embedded import EmbeddedKafka, free_place
+from topics.catalog import CART_REQUESTS
+from topics.cluster import Cluster
+
+LIMIT_SECONDS = 10.0
+SLACK_SECONDS = 15.0  # several tools run at once, on a machine that is busy
+WITHIN_SECONDS = 60.0
+DONE = {"type": "done"}
+TOOLS = {
+    "agents dlq list": 1,
+    "agents dlq show cart.dlq-0@0": 1,
+    "agents dlq replay --yes cart.dlq-0@0": 1,
+    "agents stock load --yes GOODS": 1,
+    "agents forget 1 --yes": 1,
+    "agents ui --port 31999": 1,
+    "topics check": 1,
+    "topics create --yes": 1,
+    "agents.audit --no-questions": 2,
+}
+"""What is begun, and the exit code with which it ends."""
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    """A broker of these tests' own, with all topics."""
+    broker = EmbeddedKafka(free_place(tmp_path_factory.mktemp("to freeze")))
+    try:
+        broker.start_and_wait()
+        asyncio.run(create(Cluster(kafka=broker.bootstrap, partitions=2)))
+        yield broker
+    finally:
+        broker.kill()
+
+
+@pytest.fixture
+def cluster(broker: EmbeddedKafka) -> Cluster:
+    return Cluster(kafka=broker.bootstrap, partitions=2)
+
+
+@pytest.fixture
+def goods(tmp_path: Path) -> str:
+    file = tmp_path / "goods.csv"
+    file.write_text("sku,warehouseID,count\n1,1,5\n2,1,5\n3,1,5\n")
+    return str(file)
+
+
+@contextmanager
+def frozen(broker: EmbeddedKafka) -> Iterator[None]:
+    os.kill(broker.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(broker.process.pid, signal.SIGCONT)
+
+
+def silent(broker: EmbeddedKafka) -> str:
+    """Return what is said of a broker that does not answer."""
+    return f"Kafka at {broker.bootstrap} does not answer within 10 s"
+
+
+async def test_tools_end_after_ten_seconds_with_the_address_of_the_broker(
+    broker: EmbeddedKafka, cluster: Cluster, goods: str
+):
+    async def to_the_end(words: str) -> tuple[Ended, float]:
+        """Return how a tool ended, and how long after it had named the cluster."""
+        given = words.replace("GOODS", goods).split()
+        async with program(cluster, *given) as process:
+            first = process.stdout if "audit" in words else process.stderr
+            assert broker.bootstrap.encode() in await first.readline()
+            began = time.monotonic()
+            return await end(process), time.monotonic() - began
+
+    with frozen(broker):
+        ended = await asyncio.gather(*map(to_the_end, TOOLS))
+    for (words, wanted), ((code, _, err), seconds) in zip(
+        TOOLS.items(), ended, strict=True
+    ):
+        assert code == wanted, words
+        assert err.partition(": ")[2] == f"{silent(broker)}\n"
+        assert LIMIT_SECONDS <= seconds < LIMIT_SECONDS + SLACK_SECONDS, words
+
+
+async def test_a_load_that_is_under_way_tells_what_is_confirmed_and_which_broker_is_silent(
+    broker: EmbeddedKafka, cluster: Cluster, goods: str
+):
+    words = ["stock", "load", "--yes", goods, "--patience", "600"]
+    async with open_shop(cluster.kafka) as shop, begun(cluster, *words) as process:
+        first, *_ = await shop.requests(3)
+        await shop.reply(first, DONE)
+        # A reply that it has read is not known here: it has as long as it needs to begin.
+        with frozen(broker):
+            code, out, err = await end(process)
+    assert (code, err) == (1, "")
+    given_up, told, again = out.decode().splitlines()
+    assert given_up == f"given up: {silent(broker)}"
+    assert told in ("1 loaded, 2 under way or not sent", "3 under way or not sent")
+    assert again == "to load the rest run it again: what is loaded is not loaded twice"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("GET", "/topics/cart.dlq"), ("POST", "/topics/cart.requests")],
+)
+async def test_a_page_names_the_broker_and_shows_all_again_when_it_answers(
+    broker: EmbeddedKafka, cluster: Cluster, method: str, path: str
+):
+    server = TestServer(application(cluster), host="127.0.0.1")
+    form = {"value": "{}"} if method == "POST" else None
+    async with TestClient(server) as browser:
+        with frozen(broker):
+            async with browser.request(method, path, data=form) as response:
+                assert response.status == 504
+                assert await response.text() == silent(broker)
+        async with asyncio.timeout(WITHIN_SECONDS):
+            # It has to register anew.
+            while await status(browser) != 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+
+
+async def status(browser: TestClient) -> int:
+    async with browser.get("/") as response:
+        return response.status
+
+
+async def test_a_broker_that_answers_may_take_its_time(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+):
+    hurry(monkeypatch)
+
+    async def wait_for_nothing(there: Cluster) -> str:
+        """Wait for records that do not come, in one request of three seconds."""
+        consumer = AIOKafkaConsumer(
+            CART_REQUESTS.name, bootstrap_servers=there.kafka, fetch_max_wait_ms=3000
+        )
+        async with consumer:
+            await consumer.seek_to_end()
+            await consumer.getmany(timeout_ms=2500)
+        return "done"
+
+    assert await answered(cluster, wait_for_nothing) == "done"
+
+
+async def test_a_process_that_computes_for_long_takes_no_broker_for_silent(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+):
+    hurry(monkeypatch)
+
+    async def compute(there: Cluster) -> str:
+        admin = AIOKafkaAdminClient(bootstrap_servers=there.kafka)
+        await admin.start()
+        asked = [asyncio.create_task(admin.list_topics()) for _ in range(3)]
+        await asyncio.sleep(0)
+        time.sleep(2)  # noqa: ASYNC251 -- as folding a long log does
+        await asyncio.gather(*asked)
+        await admin.close()
+        return "done"
+
+    assert await answered(cluster, compute) == "done"
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have brokers be taken for silent within half a second."""
+    monkeypatch.setattr(answering, "LIMIT_SECONDS", 0.8)
+    monkeypatch.setattr(answering, "_PROBE_SECONDS", 0.4)
+    monkeypatch.setattr(answering, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(answering, "_LONGEST_LOOK_SECONDS", 0.1)

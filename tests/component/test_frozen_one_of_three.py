@@ -1,0 +1,117 @@
+"""Tools at a cluster of three brokers, one of which is frozen (SIGSTOP)."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from tests.component.tools import run
+from tests.e2e.nodes import Node, broker, nodes
+from topics.admin import create
+from topics.broker.embedded import answers, free_place
+from topics.cluster import Cluster
+
+STARTS_SECONDS = 240.0
+FAILS_OVER_SECONDS = 60.0
+DEAD = "cart.dlq"
+PATIENT = "--set=broker.session.timeout.ms=30000"
+"""For so long a frozen broker stays the leader of its partitions."""
+
+
+Brokers = dict[Node, subprocess.Popen]
+
+
+@pytest.fixture(scope="module")
+def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
+    """Three nodes, with all topics in three copies."""
+    directory = tmp_path_factory.mktemp("three")
+    there = nodes(3, free_place(directory).port)
+    started: Brokers = {}
+    try:
+        for node in there:
+            command = [*broker(node, there, directory).command, PATIENT]
+            with (directory / f"{node.name}.log").open("wb") as log:
+                started[node] = subprocess.Popen(command, stdout=log, stderr=log)
+        asyncio.run(ready(cluster_of(started)))
+        asyncio.run(create(cluster_of(started)))
+        yield started
+    finally:
+        for process in started.values():
+            process.kill()
+            process.wait()
+
+
+def cluster_of(brokers: Brokers, first: int = 1) -> Cluster:
+    """Return the cluster, with the node of that number as its first address."""
+    there = sorted(brokers, key=lambda node: node.number != first)
+    kafka = ",".join(node.address for node in there)
+    return Cluster(kafka=kafka, partitions=2, kafka_replication=3)
+
+
+async def ready(cluster: Cluster) -> None:
+    async with asyncio.timeout(STARTS_SECONDS):
+        while not await answers(cluster.kafka.split(","), brokers=3):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
+
+async def leader_of(cluster: Cluster, topic: str) -> int:
+    """Return the number of the node that leads partition 0."""
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=cluster.kafka.split(","), request_timeout_ms=2000
+    )
+    await admin.start()
+    try:
+        [there] = await admin.describe_topics([topic])
+    finally:
+        await admin.close()
+    return next(p["leader"] for p in there["partitions"] if p["partition"] == 0)
+
+
+async def knows(address: str, number: int) -> bool:
+    """Return whether a broker takes another one for alive."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=2000)
+    await admin.start()
+    try:
+        there = await admin.describe_cluster()
+    except (KafkaError, TimeoutError):  # it was the silent one that was asked
+        return True
+    finally:
+        await admin.close()
+    return any(each["node_id"] == number for each in there["brokers"])
+
+
+@contextmanager
+def frozen(brokers: Brokers, number: int) -> Iterator[Node]:
+    [node] = [node for node in brokers if node.number == number]
+    os.kill(brokers[node].pid, signal.SIGSTOP)
+    try:
+        yield node
+    finally:
+        os.kill(brokers[node].pid, signal.SIGCONT)
+
+
+async def test_the_broker_that_is_silent_is_named_and_without_it_the_tool_works(
+    brokers: Brokers,
+):
+    number = await leader_of(cluster_of(brokers), DEAD)
+    cluster = cluster_of(brokers, first=number)
+    alive = [node.address for node in brokers if node.number != number]
+    began = time.monotonic()
+    with frozen(brokers, number) as node:
+        code, out, err = await run(cluster, "dlq", "list", DEAD)
+        assert (code, out) == (1, b"")
+        assert err == f"dlq: Kafka at {node.address} does not answer within 10 s\n"
+        assert 10 < time.monotonic() - began < 30
+        async with asyncio.timeout(FAILS_OVER_SECONDS):
+            for address in alive:
+                while await knows(address, number):  # noqa: ASYNC110
+                    await asyncio.sleep(0.2)
+        ended = await run(cluster, "dlq", "list", DEAD)
+        assert ended == (0, b"", "")
