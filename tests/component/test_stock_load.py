@@ -70,7 +70,7 @@ async def test_the_same_file_is_the_same_requests_and_all_of_it_loaded_is_succes
 async def test_bad_lines_are_skipped_only_if_that_is_wanted_and_it_is_no_success(
     cluster: Cluster, shop: Shop, delivery: Delivery
 ):
-    words = ["stock", "load", "--yes", delivery("1,1,5", "2,1,0"), "--skip-bad"]
+    words = ["stock", "load", delivery("1,1,5", "2,1,0"), "--skip-bad"]
     async with begun(cluster, *words) as process:
         await shop.reply(await shop.request(), DONE)
         code, out, err = await end(process)

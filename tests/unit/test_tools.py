@@ -100,15 +100,6 @@ def test_where_nobody_can_be_asked_a_replay_must_be_ordered():
     assert ran.stderr.startswith("dlq: replay: nobody can be asked")
 
 
-def test_where_nobody_can_be_asked_a_load_must_be_ordered(tmp_path: Path):
-    file = tmp_path / "goods.csv"
-    file.write_text("sku,warehouseID,count\n1,1,5\n")
-    ran = run("stock", "load", str(file))
-    assert ran.returncode == 2
-    assert ran.stderr.startswith("stock: load: nobody can be asked")
-    assert ran.stderr.endswith("--yes\n")
-
-
 @pytest.mark.parametrize(
     "words", ["dlq list", "dlq show cart.dlq-0@1", "stock load", "forget -7 --yes"]
 )
