@@ -55,11 +55,16 @@ def _load(asked: argparse.Namespace, target: Target) -> int:
     if delivery.bad and not asked.skip_bad:
         complain(f"stock: bad lines: {len(delivery.bad)}; nothing was loaded")
         return FAILED
-    if delivery.lines and not asked.yes and is_attended():  # a script has decided already
-        if not ask(f"Load {len(delivery.lines)} lines into {target.cluster.kafka}?"):
-            complain("stock: nothing was loaded")
-            return FAILED
+    if delivery.lines and not asked.yes and not _is_agreed(delivery, target):
+        complain("stock: nothing was loaded")
+        return FAILED
     return _send(delivery, asked, target)
+
+
+def _is_agreed(delivery: Delivery, target: Target) -> bool:
+    """Ask the person at the terminal; without one a script has decided already."""
+    question = f"Load {len(delivery.lines)} lines into {target.cluster.kafka}?"
+    return not is_attended() or ask(question)
 
 
 def _send(delivery: Delivery, asked: argparse.Namespace, target: Target) -> int:
