@@ -52,10 +52,9 @@ def main() -> int:
             log.critical(line)
         return 2
     status = 0
-    uvloop.install()
     gc.freeze()  # what is there by now stays: no collection need look at it again
     try:
-        asyncio.run(run(settings, cluster))
+        uvloop.run(run(settings, cluster))
     except* (OSError, NotLetInError) as errors:
         log.critical("event=cannot-serve error=%r", str(_first(errors)))
         status = 1

@@ -8,7 +8,6 @@ Exit code: 0 all is as the logs say; 1 it is not; 2 it can't be told.
 """
 
 import argparse
-import asyncio
 import logging
 import sys
 from datetime import timedelta
@@ -41,15 +40,14 @@ def main() -> int:
     """Do what the command line says."""
     logging.basicConfig(level=logging.CRITICAL)
     asked = _parser().parse_args()
-    uvloop.install()
     try:
         cluster = Cluster()
     except ValidationError as wrong:
         return _cannot(*bad_settings(wrong))
     try:
         if asked.at:
-            return asyncio.run(_show(cluster, asked.at, asked.key))
-        report = asyncio.run(_audit(cluster, _options(asked)))
+            return uvloop.run(_show(cluster, asked.at, asked.key))
+        report = uvloop.run(_audit(cluster, _options(asked)))
     except _UNASKED as reason:
         return _cannot(str(reason))
     for line in report.lines(quiet=asked.quiet):

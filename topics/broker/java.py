@@ -55,12 +55,14 @@ def tools() -> Path:
     """
     home = cache_directory() / "tools"
     ready = home / "ready"
-    if not ready.exists() or ready.read_text() != repr(_TOOLS):
+    made_of = repr((*_TOOLS, sys.version_info[:2]))
+    python = home / "bin" / "python"  # a dangling link, if the system's was upgraded
+    if not (python.exists() and ready.exists() and ready.read_text() == made_of):
         _command(sys.executable, "-m", "venv", "--clear", str(home))
-        pip = (str(home / "bin" / "python"), "-m", "pip", "install", "-q")
+        pip = (str(python), "-m", "pip", "install", "-q")
         _command(*pip, _NEWER_PIP)
         _command(*pip, *_TOOLS)
-        ready.write_text(repr(_TOOLS))
+        ready.write_text(made_of)
     return home / "bin"
 
 
