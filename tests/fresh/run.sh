@@ -15,6 +15,7 @@ cd "$(dirname "$0")/../.."
 DEBIAN=${DEBIAN:-trixie}
 FRESH=${FRESH:-run-all demo down test}
 BASE=$PWD/.cache/fresh/$DEBIAN
+BUNDLE=/etc/ssl/certs/ca-certificates.crt
 PACKAGES=python3,python3-venv,make,git,ca-certificates  # the last: git recommends it
 SETTINGS='PIP_|PYTEST_|SSL_CERT_|(http|https|no|all)_proxy=|(HTTP|HTTPS|NO)_PROXY=|.*_PORT='
 
@@ -45,7 +46,7 @@ configure() { # configure ROOT
   local file
   cp -L /etc/hosts /etc/resolv.conf "$1/etc/"
   for file in /etc/pip.conf ~/.config/pip/pip.conf ~/.pip/pip.conf \
-    "${PIP_CERT:-}" "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt; do
+    "${PIP_CERT:-}" "${SSL_CERT_FILE:-}" "$BUNDLE"; do
     [ -f "$file" ] && install -D -m 644 "$file" "$1$file"
   done
   env -0 | grep -zE "^($SETTINGS)" | tr '\0' '\n' >"$1/root/settings" || true
@@ -72,8 +73,8 @@ shop() { # shop ROOT: what runs inside
   mapfile -t settings <"$1/root/settings"
   for target in $FRESH; do
     say "make $target"
-    chroot "$1" env -i PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 "${settings[@]}" \
-      make -C /root/shop "$target" </dev/null
+    chroot "$1" env -i PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 \
+      REQUESTS_CA_BUNDLE="$BUNDLE" "${settings[@]}" make -C /root/shop "$target" </dev/null
   done
 }
 
@@ -88,13 +89,21 @@ unshare --mount --pid --fork true 2>/dev/null || cannot "no namespaces can be ma
 install_debootstrap
 [ -d "$BASE" ] || make_base
 
+clean_up() {
+  set +e
+  [ -n "${CHILD:-}" ] && kill "$CHILD" 2>/dev/null && wait "$CHILD"
+  rm -rf --one-file-system "$WORK"
+}
+
 WORK=$(mktemp -d)
-trap 'rm -rf --one-file-system "$WORK"' EXIT
+trap clean_up EXIT
 trap 'exit 130' INT TERM
 cp -a --reflink=auto "$BASE/." "$WORK"
 configure "$WORK"
 git clone -q --no-hardlinks . "$WORK/root/shop"
 say "$DEBIAN with $(chroot "$WORK" python3 --version) is ready"
 unshare --mount --pid --fork --kill-child "$PWD/tests/fresh/run.sh" inside "$WORK" &
-wait $!
+CHILD=$!
+wait "$CHILD"
+CHILD=
 say "passed: $FRESH"
