@@ -46,10 +46,10 @@ configure() { # configure ROOT
   local file
   cp -L /etc/hosts /etc/resolv.conf "$1/etc/"
   for file in /etc/pip.conf ~/.config/pip/pip.conf ~/.pip/pip.conf \
-    "${PIP_CERT:-}" "${SSL_CERT_FILE:-}" "$BUNDLE"; do
+    "${PIP_CONFIG_FILE:-}" "${PIP_CERT:-}" "${SSL_CERT_FILE:-}" "$BUNDLE"; do
     [ -f "$file" ] && install -D -m 644 "$file" "$1$file"
   done
-  env -0 | grep -zE "^($SETTINGS)" | tr '\0' '\n' >"$1/root/settings" || true
+  env -0 | grep -zE "^($SETTINGS)" >"$1/root/settings" || true
 }
 
 # The mounts of a container. They end with their namespace, as do all processes.
@@ -70,7 +70,7 @@ mount_all() { # mount_all ROOT
 shop() { # shop ROOT: what runs inside
   local target settings=()
   mount_all "$1"
-  mapfile -t settings <"$1/root/settings"
+  mapfile -d '' settings <"$1/root/settings"
   for target in $FRESH; do
     say "make $target"
     chroot "$1" env -i PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 \
