@@ -1,8 +1,13 @@
 # The shop's commands; `make help` tells what each does. All of them work in a fresh clone
-# on a machine with Python 3.11 and nothing else prepared.
+# on a machine with Python 3.11 to 3.14 and nothing else prepared.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
-LOCAL := $(PYTHON) -m agents.local
+# The first of these that runs and is supported; PYTHON=… names another one. The virtual
+# environment stays with the Python that made it. A shim of pyenv's can be there and fail.
+PYTHONS := .venv/bin/python python3 python3.14 python3.13 python3.12 python3.11
+CHOSEN := $(or $(PYTHON),$(shell for python in $(PYTHONS); do \
+	$$python agents/local/interpreter.py 2> /dev/null && echo $$python && exit; \
+	done; echo python3))
+LOCAL := $(CHOSEN) -m agents.local
 VENV := .venv/bin/python
 
 # make would expand the $ of a setting on its command line, as in WEBHOOK_URL='https://…$…'.
@@ -11,7 +16,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
 
 .DEFAULT_GOAL := help
 .PHONY: help run-all demo kafka-ui audit ps scale logs down clean test chaos planted fuzz recovery bench growth \
-	compose-test asyncapi clients check ready-to-test
+	compose-test fresh asyncapi clients check ready-to-test
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -69,11 +74,14 @@ recovery: ready-to-test ## kill workers 20 times each way: seconds without an an
 	$(VENV) -m tests.bench.recovery
 
 ready-to-test:
-	@$(PYTHON) -m agents.local.environment dev
+	@$(CHOSEN) -m agents.local.environment dev
 	@$(VENV) -m topics.broker fetch > /dev/null
 
 compose-test: ## bring docker-compose.yml up for real, with an engine of its own (or say why not)
-	@tests/compose/run.sh
+	@PYTHON=$(CHOSEN) tests/compose/run.sh
+
+fresh: ## run both README commands in a bare Debian of its own: FRESH="run-all" DEBIAN=forky
+	@tests/fresh/run.sh
 
 asyncapi: ready-to-test ## have AsyncAPI's parser, Spectral and Redocly read the documents (needs npm)
 	$(VENV) -m pytest -q -rs tests/contract/test_asyncapi.py tests/contract/test_linters.py
@@ -82,7 +90,7 @@ clients: ready-to-test ## have curl, kcat, Spring, NestJS, Chromium and openapi-
 	$(VENV) -m pytest -q -rs tests/clients
 
 check: ## what CI runs: format, lint, types, compose file, Dockerfile, and all tests
-	@$(PYTHON) -m agents.local.environment dev,check
+	@$(CHOSEN) -m agents.local.environment dev,check
 	@$(VENV) -m topics.broker fetch > /dev/null
 	$(VENV) -m ruff format --check .
 	$(VENV) -m ruff check .

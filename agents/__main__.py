@@ -11,6 +11,7 @@ runs in this directory, else on the cluster of `KAFKA`. `--help` behind a tool t
 """
 
 import argparse
+import asyncio
 import logging
 import sys
 from collections.abc import Callable
@@ -48,7 +49,7 @@ def main() -> None:
     service = _parser().parse_args().service
     logs.configure(service)
     tracing.start(service)
-    uvloop.install()
+    asyncio.set_event_loop(uvloop.new_event_loop())  # mode takes the current loop
     build: Callable[[WorkerSettings], Service] = import_module(
         f"agents.{service}.agent"
     ).build

@@ -106,10 +106,9 @@ def _serve(_asked: argparse.Namespace) -> int:
     if settings is None:
         return 2
     status = 0
-    uvloop.install()
     gc.freeze()  # what is there by now stays: no collection need look at it again
     try:
-        asyncio.run(run(*settings))
+        uvloop.run(run(*settings))
     except* (OSError, NotLetInError, BadTokenFileError) as errors:
         log.critical("event=cannot-serve error=%r", str(_first(errors)))
         status = 1

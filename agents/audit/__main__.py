@@ -8,7 +8,6 @@ Exit code: 0 all is as the logs say; 1 it is not; 2 it can't be told.
 """
 
 import argparse
-import asyncio
 import sys
 from datetime import timedelta
 from functools import partial
@@ -48,14 +47,13 @@ def main() -> int:
     logs.configure_tool()
     raise_file_limit()
     asked = _parser().parse_args()
-    uvloop.install()
     try:
         # On standard output, which is for people but for its last line.
         cluster = Target("audit", sys.stdout).cluster
         if asked.at:
             show = partial(_show, asked.at, asked.key)
-            return asyncio.run(answered(cluster, show))
-        report = asyncio.run(answered(cluster, partial(_audit, _options(asked))))
+            return uvloop.run(answered(cluster, show))
+        report = uvloop.run(answered(cluster, partial(_audit, _options(asked))))
     except ValidationError as wrong:
         return _cannot(*bad_settings(wrong))
     except _UNASKED as reason:

@@ -2,7 +2,7 @@
 
     python -m agents.local.environment [dev,check]
 
-Needs Python alone.
+Needs Python alone. The environment is made anew for another version of Python.
 """
 
 import fcntl
@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
-from agents.local.shop import REPOSITORY, ShopError
+from agents.local.shop import REPOSITORY, ShopError, from_environment, load
 
 VENV = REPOSITORY / ".venv"
 PYTHON = VENV / "bin" / "python"
 
-_NEEDED = (3, 11)
+_OURS = "{}.{}".format(*sys.version_info)
 _CONSTRAINTS = REPOSITORY / ".ci" / "constraints.txt"
 _RECIPE = (REPOSITORY / "pyproject.toml", _CONSTRAINTS)
 _NEWER_PIP = "pip==26.3"
@@ -34,13 +34,9 @@ def ensure(extra: str = "") -> Path:
         extra: which optional packages are wanted too, such as "dev,check".
 
     Raises:
-        ShopError: this is the wrong Python, or packages can't be installed.
+        ShopError: packages can't be installed, or the shop runs on another version of
+            Python.
     """
-    if sys.version_info[:2] != _NEEDED:
-        raise ShopError(
-            f"Python 3.11 is needed, and this is {sys.version.split()[0]}:"
-            " make PYTHON=/path/to/python3.11 …"
-        )
     with alone(REPOSITORY / ".cache" / "venv.lock"):
         if not _is_current(extra):
             _create()
@@ -58,7 +54,7 @@ def alone(lock: Path) -> Iterator[None]:
 
 
 def _is_current(extra: str) -> bool:
-    return _stamp(extra).exists() and _runs()
+    return _stamp(extra).exists() and _version() == _OURS
 
 
 def _stamp(extra: str) -> Path:
@@ -67,22 +63,35 @@ def _stamp(extra: str) -> Path:
     return VENV / f"shop-{hashlib.sha256(recipe).hexdigest()[:16]}{extra and '-' + extra}"
 
 
-def _runs() -> bool:
+def _version() -> str:
+    """Return the version of the environment's Python, such as 3.13; empty: unusable."""
     # A moved or upgraded Python leaves an environment whose own is a dangling link.
-    return PYTHON.exists() and not _failure(str(PYTHON), "-c", "import pip")
+    if not PYTHON.exists():
+        return ""
+    code = "import pip, sys; print(*sys.version_info[:2], sep='.')"
+    words = (str(PYTHON), "-c", code)
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _create() -> None:
-    if _runs():
+    found = _version()
+    if found == _OURS:
         return
+    if found and load(from_environment().directory):
+        raise ShopError(
+            f"the shop runs on Python {found}, and this is {_OURS}: make down, without"
+            " PYTHON=…, comes first"
+        )
     bare = (sys.executable, "-m", "venv", "--without-pip", "--clear", str(VENV))
     if why := _failure(*bare):
         raise ShopError(f"no virtual environment can be made in {VENV}: {why}")
     # The pip that comes with Python 3.11 takes twice as long over our packages, and
     # unpacking it first takes as long again; where it is missing there is no other way.
     theirs = (sys.executable, "-m", "pip", "--python", str(PYTHON), *_PIP[2:])
-    if _failure(*theirs, _NEWER_PIP):
-        _failure(str(PYTHON), "-m", "ensurepip")
+    if not _failure(*theirs, _NEWER_PIP):
+        return
+    if why := _failure(str(PYTHON), "-m", "ensurepip"):
+        raise ShopError(f"{VENV} gets no pip (Debian: apt install python3-venv): {why}")
 
 
 def _install(extra: str) -> None:

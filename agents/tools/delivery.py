@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from agents.tools.exits import MisusedError
 from schemas.decoder import require_unique
@@ -179,7 +180,8 @@ def _of_json(text: str) -> Iterator[tuple[int, object]]:
     Raises:
         ValueError: it is no list, or an object has the same field twice.
     """
-    rows = json.loads(text)
+    # The depth that json.loads accepts depends on the version of Python.
+    rows = from_json(text)
     if not isinstance(rows, list):
         wanted = f"a list of objects with {', '.join(COLUMNS)}"
         raise ValueError(f"not {wanted}")  # noqa: TRY004 -- nobody's code is at fault

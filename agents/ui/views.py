@@ -1,9 +1,12 @@
 """Topics and records as the pages show them."""
 
 import json
+from collections.abc import Iterator
+from io import StringIO
 from typing import NamedTuple, Self
 
 from aiokafka.structs import ConsumerRecord
+from pydantic_core import from_json
 
 from agents.tools.legible import decoded, legible, moment
 from schemas.contract import Contract, Item
@@ -14,6 +17,8 @@ from topics.topic import Kind, Topic
 
 _OURS = {topic.name: topic for topic in TOPICS}
 _WIDEST = 160
+_INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
+_LONGEST_INDENTED = 10
 
 # What is asked between services only is no call, and has no example elsewhere.
 _BETWEEN_SERVICES = (PriceCart(user=42, items=(Item(sku=1076963, count=2),)),)
@@ -88,8 +93,22 @@ def _value(value: bytes | None) -> str:
 
 def _laid_out(value: str) -> str:
     try:
-        laid_out = json.dumps(json.loads(value), ensure_ascii=False, indent=2)
-        laid_out.encode()  # half of a surrogate pair is JSON, and no text
-    except (ValueError, RecursionError):
+        # The depth that json.loads accepts depends on the version of Python.
+        parts = _INDENTED.iterencode(from_json(value))
+        return _joined(parts, _LONGEST_INDENTED * len(value))
+    except ValueError:
         return value
-    return laid_out
+
+
+def _joined(parts: Iterator[str], most: int) -> str:
+    """Join texts.
+
+    Raises:
+        ValueError: the sum is longer; deep nesting makes indentation grow by the square.
+    """
+    text = StringIO()
+    for part in parts:
+        if text.tell() + len(part) > most:
+            raise ValueError(f"longer than {most} characters")
+        text.write(part)
+    return text.getvalue()

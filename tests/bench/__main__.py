@@ -7,7 +7,6 @@ also a ratio of two that were seen within a minute on the same machine.
 """
 
 import argparse
-import asyncio
 import tempfile
 from pathlib import Path
 
@@ -35,8 +34,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     asked = parser.parse_args()
-    uvloop.install()
-    print(*asyncio.run(run(asked.rounds, asked.seconds)), sep="\n")
+    print(*uvloop.run(run(asked.rounds, asked.seconds)), sep="\n")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Each part prints a JSON line for each point.
 """
 
 import argparse
-import asyncio
 import itertools
 import json
 import math
@@ -241,8 +240,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each point")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="draw curves there")
     asked = parser.parse_args()
-    uvloop.install()
-    asyncio.run(run(asked.parts or [*PARTS], asked.seconds, asked.plots))
+    uvloop.run(run(asked.parts or [*PARTS], asked.seconds, asked.plots))
 
 
 if __name__ == "__main__":

