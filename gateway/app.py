@@ -154,7 +154,7 @@ def _timeout() -> Problem:
 
 def _respond(route: Route, value: bytes) -> web.Response:
     try:
-        reply = route.reply.validate_json(value)
+        reply = route.reply_adapter.validate_json(value)
     except ValidationError as wrong:
         log.error("event=bad-reply path=%s error=%r", route.path, wrong)  # noqa: TRY400
         raise Problem(Trouble.INTERNAL, "the reply makes no sense") from None

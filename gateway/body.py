@@ -88,7 +88,7 @@ def parse(route: Route, body: bytes) -> Contract:
         Problem: BAD_REQUEST, naming each wrong field as it is named on the wire.
     """
     try:
-        asked = route.request.decode(body)
+        asked = route.request_adapter.decode(body)
     except ValidationError as wrong:
         raise Problem(Code.BAD_REQUEST, _EXPLANATION.explain(wrong, body)) from None
     if "type" in asked.model_fields_set:

@@ -35,12 +35,12 @@ class Route:
     refuses: tuple[Code, ...] = ()
 
     @cached_property
-    def request(self) -> Decoder:
+    def request_adapter(self) -> Decoder:
         """Reads a body; built once, since building takes far longer than reading."""
         return Decoder(self.asks)
 
     @cached_property
-    def reply(self) -> TypeAdapter[Any]:
+    def reply_adapter(self) -> TypeAdapter[Any]:
         """Reads what may come back to this call, and nothing else."""
         union: Any = self.answers | Refused
         return TypeAdapter(Annotated[union, Field(discriminator="type")])
