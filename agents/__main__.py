@@ -56,7 +56,7 @@ def main() -> None:
     log.info("begins service=%s", service)
     settings = _with_sound_settings(WorkerSettings)
     try:
-        lock = settings.own_state_dir()
+        lock = settings.lock_state_dir()
     except BlockingIOError:
         sys.exit(f"another worker runs in {settings.state_dir}")
     metrics.serve(settings)

@@ -20,7 +20,7 @@ S = TypeVar("S")
 R = TypeVar("R", bound=Contract)
 E = TypeVar("E")
 
-Message = Contract | ForPurchase
+OutgoingMessage = Contract | ForPurchase
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,16 +45,16 @@ class Aggregate(Generic[S, R, E]):
     identify: Callable[[R, Cause], tuple[str, ...]]
     decide: Callable[[S, R, Cause], Sequence[E]]
     evolve: Callable[[S, E], S]
-    follow_up: Callable[[S, R, Cause], Iterable[Message]]
+    follow_up: Callable[[S, R, Cause], Iterable[OutgoingMessage]]
 
     @cached_property
     def adapters(self) -> tuple[TypeAdapter[Any], ...]:
         """What turns each of a state's rows into JSON and back."""
         return tuple(TypeAdapter(row) for row in self.rows)
 
-    def turn(
-        self, state: S, request: R, cause: Cause, *, seen: bool = False
-    ) -> tuple[S, list[Message]]:
+    def step(
+        self, state: S, request: R, cause: Cause, *, redelivered: bool = False
+    ) -> tuple[S, list[OutgoingMessage]]:
         """Take one record's turn.
 
         Args:
@@ -69,13 +69,13 @@ class Aggregate(Generic[S, R, E]):
         try:
             events = self.decide(state, request, cause)
             # What could happen now and did not happen then was refused then.
-            after = state if seen else reduce(self.evolve, events, state)
+            after = state if redelivered else reduce(self.evolve, events, state)
             return after, list(self.follow_up(after, request, cause))
         except Refusal as no:
             return state, [_refused(no.code, str(no))]
 
 
-def one_row(row: S) -> S:
+def single_row(row: S) -> S:
     """Make a state of its only row: they are the same."""
     return row
 

@@ -33,13 +33,13 @@ from rocksdict import (
     WriteOptions,
 )
 
-MARKER = "at-rest.json"
-_TRUSTED = timedelta(hours=12)
+CHECKPOINT = "at-rest.json"
+MAX_CHECKPOINT_AGE = timedelta(hours=12)
 """For a day a changelog says of a row that it is no more (delete.retention.ms), and then
 nothing: older files would have it for ever."""
 
 _PARTITION_BYTES = 4
-_VERSION_BYTES = 8
+_OFFSET_BYTES = 8
 _MEMTABLE_BYTES = 4 << 20
 """RocksDB holds new rows in memory up to this, twice; its default is 64 MiB."""
 
@@ -52,11 +52,11 @@ class Row(NamedTuple):
 
     key: bytes
     value: bytes | None
-    version: int
+    source_offset: int
 
 
 @dataclass
-class Progress:
+class PartitionOffsets:
     """How far a partition's rows go.
 
     Attributes:
@@ -66,12 +66,12 @@ class Progress:
             frozen worker's last words. They are to be written again.
     """
 
-    version: int = 0
-    next_offset: int = 0
-    overtaken: dict[bytes, Row] = field(default_factory=dict)
+    source_offset: int = 0
+    changelog_offset: int = 0
+    superseded: dict[bytes, Row] = field(default_factory=dict)
 
 
-class Store:
+class StateStore:
     """The rows of one table, of all partitions that this worker has.
 
     Args:
@@ -87,39 +87,45 @@ class Store:
         self._path = path
         self._rows = path / "rows"
         self._cluster = cluster
-        self.progress: defaultdict[int, Progress] = defaultdict(Progress)
-        self.unacknowledged = 0
-        self._unlogged = WriteOptions()
+        self.offsets: defaultdict[int, PartitionOffsets] = defaultdict(PartitionOffsets)
+        self.pending_acks = 0
+        self._no_wal = WriteOptions()
         # The changelog is the log. (A property, whatever rocksdict's stubs say.)
-        self._unlogged.disable_wal = True  # type: ignore[assignment,method-assign]
+        self._no_wal.disable_wal = True  # type: ignore[assignment,method-assign]
         self._db = self._open()
 
     def get(self, partition: int, key: bytes) -> bytes | None:
         """Return a row's JSON; None if there is no such row, or no more."""
         stored = self._db.get(_stored_key(partition, key))
-        return None if stored is None else stored[_VERSION_BYTES:] or None
+        return None if stored is None else stored[_OFFSET_BYTES:] or None
 
-    def put(self, partition: int, rows: Mapping[bytes, bytes | None], version: int) -> None:
+    def put(
+        self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int
+    ) -> None:
         """Write what a fold of records came to; None deletes a row."""
-        self.unacknowledged += 1
-        self._write(partition, (Row(key, value, version) for key, value in rows.items()))
-        self.progress[partition].version = version
+        self.pending_acks += 1
+        self._write(
+            partition, (Row(key, value, source_offset) for key, value in rows.items())
+        )
+        self.offsets[partition].source_offset = source_offset
 
-    def recover(self, partition: int, rows: Iterable[Row], next_offset: int) -> None:
+    def recover(self, partition: int, rows: Iterable[Row], changelog_offset: int) -> None:
         """Apply changelog records in log order; of each row the highest version stays."""
-        progress, newest = self.progress[partition], dict[bytes, Row]()
+        progress, newest = self.offsets[partition], dict[bytes, Row]()
         for row in rows:
-            if row.version < progress.version:  # else none that is here can be higher
-                known = newest.get(row.key) or progress.overtaken.get(row.key)
+            if (
+                row.source_offset < progress.source_offset
+            ):  # else none that is here can be higher
+                known = newest.get(row.key) or progress.superseded.get(row.key)
                 known = known or self._row(partition, row.key)
-                if row.version < known.version:
-                    progress.overtaken[row.key] = known
+                if row.source_offset < known.source_offset:
+                    progress.superseded[row.key] = known
                     continue
             newest[row.key] = row
-            progress.overtaken.pop(row.key, None)
-            progress.version = max(progress.version, row.version)
+            progress.superseded.pop(row.key, None)
+            progress.source_offset = max(progress.source_offset, row.source_offset)
         self._write(partition, newest.values())
-        progress.next_offset = next_offset
+        progress.changelog_offset = changelog_offset
 
     def rows(
         self, partition: int, begin: bytes = b"", end: bytes | None = None
@@ -139,13 +145,13 @@ class Store:
         items: Iterator[tuple[bytes, bytes]]
         items = self._db.items(from_key=start, read_opt=reading)  # type: ignore[assignment]
         for key, stored in items:
-            if value := stored[_VERSION_BYTES:]:
+            if value := stored[_OFFSET_BYTES:]:
                 yield key[_PARTITION_BYTES:], value
 
     def purge(self, partition: int, begin: bytes, end: bytes) -> None:
         """Drop rows that are no more for good, with the versions that they left behind."""
         first, last = _stored_key(partition, begin), _stored_key(partition, end)
-        self._db.delete_range(first, last, write_opt=self._unlogged)
+        self._db.delete_range(first, last, write_opt=self._no_wal)
 
     @property
     def size(self) -> int:
@@ -153,59 +159,59 @@ class Store:
         parts = ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables")
         return sum(self._db.property_int_value(part) or 0 for part in parts)
 
-    def forget(self, partition: int) -> None:
+    def drop_partition(self, partition: int) -> None:
         """Drop a partition's rows; another worker has them now, or they are wrong."""
         first, last = _stored_key(partition, b""), _stored_key(partition + 1, b"")
-        self._db.delete_range(first, last, write_opt=self._unlogged)
-        self.progress.pop(partition, None)
+        self._db.delete_range(first, last, write_opt=self._no_wal)
+        self.offsets.pop(partition, None)
 
     def close(self) -> None:
         """Close, and mark the files as complete if the changelog has all of it."""
         self._db.flush()
         self._db.close()
-        if self.unacknowledged:
+        if self.pending_acks:
             return
         ends = {
-            partition: [progress.version, progress.next_offset]
-            for partition, progress in self.progress.items()
+            partition: [progress.source_offset, progress.changelog_offset]
+            for partition, progress in self.offsets.items()
         }
         complete = {
             "cluster": self._cluster,
             "at": time.time(),
             "ends": ends,
-            "files": _files(self._rows),
+            "files": _fingerprint(self._rows),
         }
-        (self._path / MARKER).write_text(json.dumps(complete))
+        (self._path / CHECKPOINT).write_text(json.dumps(complete))
 
     def _open(self) -> Rdict:
-        marker = self._path / MARKER
+        marker = self._path / CHECKPOINT
         try:
             complete = json.loads(marker.read_text())
             marker.unlink()  # from here on the files are ahead of nothing but a crash
-            _require_same(complete, self._cluster, _files(self._rows))
+            _validate_checkpoint(complete, self._cluster, _fingerprint(self._rows))
             database = Rdict(str(self._rows), _options())
         except Exception:  # noqa: BLE001 -- torn, alien or missing: the changelog has it all
             shutil.rmtree(self._path, ignore_errors=True)
             self._path.mkdir(parents=True)
             return Rdict(str(self._rows), _options())
         for partition, (version, next_offset) in complete["ends"].items():
-            self.progress[int(partition)] = Progress(version, next_offset)
+            self.offsets[int(partition)] = PartitionOffsets(version, next_offset)
         return database
 
     def _row(self, partition: int, key: bytes) -> Row:
         stored = self._db.get(_stored_key(partition, key)) or b""
-        version = int.from_bytes(stored[:_VERSION_BYTES], "big")
-        return Row(key, stored[_VERSION_BYTES:] or None, version)
+        version = int.from_bytes(stored[:_OFFSET_BYTES], "big")
+        return Row(key, stored[_OFFSET_BYTES:] or None, version)
 
     def _write(self, partition: int, rows: Iterable[Row]) -> None:
         writes, prefix = WriteBatch(raw_mode=True), _stored_key(partition, b"")
         for key, value, version in rows:
-            stamp = version.to_bytes(_VERSION_BYTES, "big")
+            stamp = version.to_bytes(_OFFSET_BYTES, "big")
             writes.put(prefix + key, stamp + (value or b""))
-        self._db.write(writes, self._unlogged)
+        self._db.write(writes, self._no_wal)
 
 
-def _files(directory: Path) -> dict[str, list[int]]:
+def _fingerprint(directory: Path) -> dict[str, list[int]]:
     """Return the size of each file of a database at rest, and what its bytes add up to.
 
     RocksDB opens one whose list of files was cut, and takes what was added last for never
@@ -221,7 +227,7 @@ def _files(directory: Path) -> dict[str, list[int]]:
     }
 
 
-def _require_same(
+def _validate_checkpoint(
     complete: Mapping[str, Any], cluster: str, files: Mapping[str, list[int]]
 ) -> None:
     """Check that files are those that were marked as complete.
@@ -231,7 +237,7 @@ def _require_same(
     """
     if complete["cluster"] != cluster or complete["files"] != files:
         raise ValueError("not what was left here")
-    if not 0 <= time.time() - complete["at"] <= _TRUSTED.total_seconds():
+    if not 0 <= time.time() - complete["at"] <= MAX_CHECKPOINT_AGE.total_seconds():
         raise ValueError("left here too long ago")
 
 

@@ -47,9 +47,9 @@ class Copy:
         """
         for kept in rows:
             there = self.rows.get(kept.row.key)
-            if there is None or kept.row.version >= there.row.version:
+            if there is None or kept.row.source_offset >= there.row.source_offset:
                 self.rows[kept.row.key] = kept
-            self.version = max(self.version, kept.row.version)
+            self.version = max(self.version, kept.row.source_offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def decoded(aggregate: AnyAggregate, copy: Copy) -> Iterator[tuple[str, Any]]:
 def beyond(replay: Replay, copy: Copy, end: int) -> Difference:
     """Say that a copy holds more than its log."""
     text = f"it says that it holds {copy.version} records"
-    row = next((k for k in copy.rows.values() if k.row.version == copy.version), None)
+    row = next((k for k in copy.rows.values() if k.row.source_offset == copy.version), None)
     name = row.row.key.decode(errors="backslashreplace") if row else ""
     at = row.at if row else copy.name
     last = f"{replay.topic.name}-{replay.partition}@{end}"

@@ -7,7 +7,7 @@ from aiokafka.structs import ConsumerRecord
 from agents.audit.compare import Copy, Kept
 from agents.audit.logs import Logs
 from agents.audit.scope import CHANGELOGS
-from agents.worker.recovery import row_of
+from agents.worker.recovery import decode_row
 from topics.topic import Topic
 
 Copies = Mapping[tuple[Topic, int], Copy]
@@ -29,4 +29,4 @@ async def read_changelogs(logs: Logs, partitions: Mapping[Topic, int]) -> Copies
 
 def _kept(record: ConsumerRecord) -> Kept:
     at = f"{record.topic}-{record.partition}@{record.offset}"
-    return Kept(row_of(record), at)
+    return Kept(decode_row(record), at)

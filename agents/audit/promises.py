@@ -17,7 +17,7 @@ from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
 from agents.audit.replay import Turn
-from agents.runtime.outbox import Letter
+from agents.runtime.outbox import ProducerRecord
 from schemas.cart import OrderSettled
 from schemas.contract import Contract
 from schemas.order import Status
@@ -88,7 +88,7 @@ class Promises:
     def _hear(self, turn: Turn) -> None:
         self.hear(turn.record, turn.received.request if turn.received else None)
 
-    def _owe(self, record: ConsumerRecord, letter: Letter) -> None:
+    def _owe(self, record: ConsumerRecord, letter: ProducerRecord) -> None:
         given = dict(letter.headers)
         mark = _mark(letter.topic, letter.key, letter.value, given, None)
         if mark is None or mark in self._heard:

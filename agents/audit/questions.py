@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from aiokafka import TopicPartition
 
-from agents.aggregate import Message
+from agents.aggregate import OutgoingMessage
 from agents.audit.replay import AnyAggregate, Turn
 from schemas.cart import CartView, ListCart
 from schemas.contract import Code, Contract, Refused
@@ -83,7 +83,7 @@ class Answers:
         elif turn.changed and self._doubtful:
             self._reconsider(turn, aggregate)
 
-    def wrong(self) -> Mapping[Question, Message]:
+    def wrong(self) -> Mapping[Question, OutgoingMessage]:
         """Return the questions whose answers were wrong, and what had to be answered."""
         doubts = (doubt for doubts in self._doubtful.values() for doubt in doubts)
         return {question: turn.messages[0] for question, turn in doubts}
@@ -113,11 +113,11 @@ def _holds(question: Question, asked: Turn, later: Turn, aggregate: AnyAggregate
     if asked.received is None:
         return False
     cause = asked.received.cause
-    _, (expected,) = aggregate.turn(later.after, question.request, cause)
+    _, (expected,) = aggregate.step(later.after, question.request, cause)
     return any(agrees(expected, answer) for answer in question.answers)
 
 
-def agrees(expected: Message, answer: Contract) -> bool:
+def agrees(expected: OutgoingMessage, answer: Contract) -> bool:
     """Tell whether an answer says what the rules say.
 
     Names and prices are ProductService's, which may also have none.

@@ -11,10 +11,10 @@ from typing import Any
 from aiokafka.structs import ConsumerRecord
 from pydantic import TypeAdapter
 
-from agents.aggregate import Aggregate, Message
-from agents.runtime.desk import Desk
-from agents.runtime.inbox import Received
-from agents.runtime.outbox import Letter, Said
+from agents.aggregate import Aggregate, OutgoingMessage
+from agents.runtime.desk import RecordRouter
+from agents.runtime.inbox import Envelope
+from agents.runtime.outbox import ProducerRecord, RecordCollector
 from topics.topic import Topic
 
 AnyAggregate = Aggregate[Any, Any, Any]
@@ -35,12 +35,12 @@ class Turn:
     """
 
     record: ConsumerRecord
-    received: Received | None
+    received: Envelope | None
     keys: tuple[str, ...]
     before: Any
     after: Any
-    messages: Sequence[Message]
-    letters: Sequence[Letter]
+    messages: Sequence[OutgoingMessage]
+    letters: Sequence[ProducerRecord]
 
     @property
     def changed(self) -> bool:
@@ -77,7 +77,7 @@ class Replay:
         self.rows: dict[str, Any] = {}
         self.touched: dict[str, int] = {}
         self.offset = 0
-        self._desk = Desk(topic, partitions)
+        self._desk = RecordRouter(topic, partitions)
         self._stops: list[tuple[int, Callable[[], None]]] = []
 
     def stop_at(self, offset: int, do: Callable[[], None]) -> None:
@@ -99,10 +99,18 @@ class Replay:
     def take(self, record: ConsumerRecord) -> Turn:
         """Let the next record take its turn."""
         self.reach(record.offset)
-        said = Said(self.topic)
-        received = self._desk.take(record, said)
+        said = RecordCollector(self.topic)
+        received = self._desk.route(record, said)
         if received is None or self.aggregate is None:
-            turn = Turn(record, received, (), None, None, (), [*said.commands, *said.rest])
+            turn = Turn(
+                record,
+                received,
+                (),
+                None,
+                None,
+                (),
+                [*said.commands, *said.replies_and_events],
+            )
         else:
             turn = self._turn(self.aggregate, record, received, said)
         self.offset = record.offset + 1
@@ -118,18 +126,18 @@ class Replay:
         self,
         aggregate: AnyAggregate,
         record: ConsumerRecord,
-        received: Received,
-        said: Said,
+        received: Envelope,
+        said: RecordCollector,
     ) -> Turn:
         request, cause = received.request, received.cause
         keys = aggregate.identify(request, cause)
         before = aggregate.state(*map(self.rows.get, keys))
-        after, messages = aggregate.turn(before, request, cause)
+        after, messages = aggregate.step(before, request, cause)
         if after is not before:
             self._keep(keys, after, record.offset)
         for message in messages:
-            said.say(message, received)
-        letters = [*said.commands, *said.rest]
+            said.add(message, received)
+        letters = [*said.commands, *said.replies_and_events]
         return Turn(record, received, keys, before, after, messages, letters)
 
     def _keep(self, keys: tuple[str, ...], after: Any, offset: int) -> None:  # noqa: ANN401

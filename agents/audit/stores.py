@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from agents.audit.compare import Copy, Kept
 from agents.audit.replay import AnyAggregate
 from agents.audit.scope import SOURCES
-from agents.store import Row, Store
+from agents.store import Row, StateStore
 
 
 def look(
@@ -67,16 +67,16 @@ def copies(store: Path, cluster: str) -> list[Copy]:
     with TemporaryDirectory() as directory:
         twin = Path(directory) / store.name
         shutil.copytree(store, twin)
-        opened = Store(twin, cluster)
+        opened = StateStore(twin, cluster)
         found = [
-            _copy(opened, store, partition, progress.version)
-            for partition, progress in opened.progress.items()
+            _copy(opened, store, partition, progress.source_offset)
+            for partition, progress in opened.offsets.items()
         ]
         opened.close()
     return found
 
 
-def _copy(opened: Store, store: Path, partition: int, version: int) -> Copy:
+def _copy(opened: StateStore, store: Path, partition: int, version: int) -> Copy:
     copy = Copy(str(store), partition, version)
     for key, value in opened.rows(partition):
         at = f"{store}, partition {partition}"

@@ -1,6 +1,6 @@
 """Carts on Kafka."""
 
-from agents.aggregate import Aggregate, one_row
+from agents.aggregate import Aggregate, single_row
 from agents.checkout import cart, saga
 from agents.service import Service
 from agents.worker.settings import WorkerSettings
@@ -11,7 +11,7 @@ CART: Aggregate[cart.Cart | None, CartRequest, cart.CartEvent] = Aggregate(
     requests=CART_REQUESTS,
     changelog=CARTS,
     rows=(cart.Cart,),
-    state=one_row,
+    state=single_row,
     identify=cart.identify,
     decide=cart.decide,
     evolve=cart.evolve,
@@ -22,5 +22,5 @@ CART: Aggregate[cart.Cart | None, CartRequest, cart.CartEvent] = Aggregate(
 def build(settings: WorkerSettings) -> Service:
     """Make the service."""
     service = Service("checkout", settings)
-    service.serve(CART)
+    service.add_aggregate(CART)
     return service

@@ -24,7 +24,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
-from agents.runtime.outbox import Letter
+from agents.runtime.outbox import ProducerRecord
 from agents.tools.caller import Caller
 from agents.tools.replies import refusal
 from schemas.contract import Code
@@ -148,7 +148,7 @@ class BackDoor(Shopfront):
         except (KafkaError, TimeoutError):
             return 0
 
-    async def _reply_status(self, letter: Letter) -> int:
+    async def _reply_status(self, letter: ProducerRecord) -> int:
         async with self._caller.asked(letter) as (_, waiting):
             refused = refusal(await waiting.reply)
         if refused is None:
@@ -156,13 +156,13 @@ class BackDoor(Shopfront):
         return HTTPStatus.NOT_FOUND if refused.code == Code.UNKNOWN_ORDER else 0
 
 
-def _letter(call: Call) -> Letter:
+def _letter(call: Call) -> ProducerRecord:
     name = call.url.rpartition("/")[2]
     value = json.dumps({"type": name} | (call.body or {})).encode()
     headers = [(IDEMPOTENCY_KEY, call.key.encode())] if call.key else []
     # Of all of these the first number is the owner, or its own shard.
     owner = next(iter(call.body.values())) if call.body else 0
-    return Letter(_TOPICS[name].name, str(owner).encode(), value, [*headers])
+    return ProducerRecord(_TOPICS[name].name, str(owner).encode(), value, [*headers])
 
 
 async def open_shop(gateways: Sequence[str], cluster: Cluster, marks: Path) -> None:

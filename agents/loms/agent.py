@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from agents.aggregate import Aggregate, one_row
+from agents.aggregate import Aggregate, single_row
 from agents.loms import metrics, order, saga, stock
 from agents.loms.deadlines import Deadlines, awaiting_since
 from agents.loms.order import Order
-from agents.runtime.outbox import Letter, Outbox
+from agents.runtime.outbox import ProducerRecord, Publisher
 from agents.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.order import OrderRequest
@@ -26,7 +26,7 @@ ORDER: Aggregate[Order | None, OrderRequest, order.OrderEvent] = Aggregate(
     requests=ORDER_REQUESTS,
     changelog=ORDERS,
     rows=(Order,),
-    state=one_row,
+    state=single_row,
     identify=order.identify,
     decide=order.decide,
     evolve=order.evolve,
@@ -53,12 +53,12 @@ class Loms:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.service = Service("loms", settings)
-        self.service.serve(GOODS)
-        self._orders = self.service.serve(ORDER, self._watch, self._refill)
-        self._outbox = Outbox(self.service.app)
+        self.service.add_aggregate(GOODS)
+        self._orders = self.service.add_aggregate(ORDER, self._watch, self._refill)
+        self._outbox = Publisher(self.service.app)
         self._time_to_pay = timedelta(seconds=settings.payment_timeout_seconds)
         self._deadlines = Deadlines(self._time_to_pay, self._find)
-        self.service.every(TICK_SECONDS, self._ask)
+        self.service.add_timer(TICK_SECONDS, self._ask)
 
     def _watch(self, partition: int, touched: Sequence[tuple[str, Order]]) -> None:
         for key, row in touched:
@@ -69,7 +69,7 @@ class Loms:
         """Take in all that await payment, after the partitions have changed."""
         self._deadlines.forget_all()
         store = self._orders.store
-        for partition in store.progress:
+        for partition in store.offsets:
             for number, (key, value) in enumerate(store.rows(partition)):
                 if not number % ROWS_AT_ONCE:
                     await asyncio.sleep(0)  # a million rows take seconds
@@ -84,7 +84,7 @@ class Loms:
         """Ask what is due; what is too much for one tick is asked at the next ones."""
         questions = list(islice(self._deadlines.overdue(datetime.now(UTC)), ASK_AT_ONCE))
         await self._outbox.send(
-            Letter(ORDER_REQUESTS.name, ORDER_REQUESTS.key_of(q), q.to_json(), [])
+            ProducerRecord(ORDER_REQUESTS.name, ORDER_REQUESTS.key_of(q), q.to_json(), [])
             for q in questions
         )
 

@@ -27,14 +27,14 @@ from agents.notifications.pending import (
 from agents.notifications.sent_log import SentLog
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import configured
-from agents.runtime.desk import Desk
-from agents.runtime.fold import MAX_WEIGHT
-from agents.runtime.hop import hop
-from agents.runtime.open_batches import OpenBatches
-from agents.runtime.outbox import Outbox, Said, Sent
+from agents.runtime.desk import RecordRouter
+from agents.runtime.fold import MAX_BATCH_BYTES
+from agents.runtime.hop import consumer_span
+from agents.runtime.open_batches import InFlightBatches
+from agents.runtime.outbox import Publisher, RecordCollector, Deliveries
 from agents.service import METRICS_SECONDS, Service
-from agents.worker.batches import Batch, Catch
-from agents.worker.failstop import Heart, die
+from agents.worker.batches import PartitionRecords, ConsumerRecords
+from agents.worker.failstop import PauseMonitor, fail_stop
 from agents.worker.settings import WorkerSettings
 from schemas.order import OrderStatusChanged
 from topics import tracing
@@ -65,11 +65,11 @@ class NotificationAgent:
         backoff: Backoff = DEFAULT_BACKOFF,
     ) -> None:
         app = service.app
-        self._heart: Heart = app.heart
+        self._heart: PauseMonitor = app.pause_monitor
         self._opted_out = _opted_out(settings)
-        self._desk = Desk(ORDER_EVENTS, app.conf.cluster.partitions)
-        self._outbox = Outbox(app)
-        self._open = OpenBatches()
+        self._desk = RecordRouter(ORDER_EVENTS, app.conf.cluster.partitions)
+        self._outbox = Publisher(app)
+        self._open = InFlightBatches()
         self._traced = tracing.is_on()
         self._revocations = 0
         self.sent_log = SentLog(service)
@@ -80,18 +80,18 @@ class NotificationAgent:
             TransportDelivery(transport, context) for transport in configured(settings)
         ]
         self.sent_log.table.on_recover(self.start)
-        app.when_partitions_go(self.stop)
+        app.add_revocation_listener(self.stop)
 
     async def run(self, stream: Any) -> None:  # noqa: ANN401 -- Faust's
         """Serve for ever."""
         async for event in stream.noack().events():
-            await self._open.room()
+            await self._open.acquire()
             self._heart.check()
-            catch: Catch = event.message.value
-            said = Said(ORDER_EVENTS)
+            catch: ConsumerRecords = event.message.value
+            said = RecordCollector(ORDER_EVENTS)
             sent = {write for batch in catch for write in self._record(batch, said)}
-            sent |= await self._outbox.send([*said.commands, *said.rest])
-            self._open.settle(event, catch, _acknowledged(sent, said))
+            sent |= await self._outbox.send([*said.commands, *said.replies_and_events])
+            self._open.complete(event, catch, _acknowledged(sent, said))
 
     async def start(self) -> None:
         """Begin to deliver, once the rows are recovered."""
@@ -99,7 +99,7 @@ class NotificationAgent:
         await self._stop_deliveries()
         await self.sent_log.open()
         for delivery in self._deliveries:
-            for partition in list(self.sent_log.store.progress):
+            for partition in list(self.sent_log.store.offsets):
                 await delivery.count(partition)
         if revocations == self._revocations:
             for delivery in self._deliveries:
@@ -125,18 +125,18 @@ class NotificationAgent:
     async def _stop_deliveries(self) -> None:
         await asyncio.gather(*(delivery.stop() for delivery in self._deliveries))
 
-    def _record(self, batch: Batch, said: Said) -> Sent:
+    def _record(self, batch: PartitionRecords, said: RecordCollector) -> Deliveries:
         """Log the new events of a batch and write their rows, in chunks of bounded size."""
         partition = batch.tp.partition
-        if partition not in self.sent_log.store.progress:
-            die("%s came before its rows were recovered", batch.tp)
-        written: Sent = set()
+        if partition not in self.sent_log.store.offsets:
+            fail_stop("%s came before its rows were recovered", batch.tp)
+        written: Deliveries = set()
         rows: Rows = {}
         size = 0
         for record in batch.records:
             new = self._rows(record, said, rows)
             new_size = sum(len(key) + len(row or b"") for key, row in new.items())
-            if rows and size + new_size > MAX_WEIGHT:
+            if rows and size + new_size > MAX_BATCH_BYTES:
                 written.add(self._write(partition, rows, record.offset))
                 rows, size = {}, 0
             rows |= new
@@ -145,20 +145,20 @@ class NotificationAgent:
             written.add(self._write(partition, rows, batch.end))
         return written
 
-    def _rows(self, record: ConsumerRecord, said: Said, before: Rows) -> Rows:
+    def _rows(self, record: ConsumerRecord, said: RecordCollector, before: Rows) -> Rows:
         """Log a new event and return its rows; none of an event that is known."""
-        received = self._desk.take(record, said)
+        received = self._desk.route(record, said)
         if received is None:
             return {}
         if self._traced:
-            received = said.hops.enter_context(hop(received, record))
+            received = said.spans.enter_context(consumer_span(received, record))
         event = received.request
         if not isinstance(event, OrderStatusChanged):
             raise TypeError(f"not an event of {ORDER_EVENTS.name}: {event!r}")
         key = event.event_id.encode()
         if key in before or self.sent_log.contains(record.partition, key):
             return {}
-        token = ABOUT.set(received.conversation.headers)
+        token = ABOUT.set(received.reply_context.headers)
         outcome = self._log(event)
         ABOUT.reset(token)
         transports = [each.name for each in self._deliveries if outcome == SENT]
@@ -181,15 +181,15 @@ class NotificationAgent:
         return acked
 
     async def _dead_letter(self, record: ConsumerRecord, reason: str) -> None:
-        said = Said(ORDER_EVENTS)
-        said.bury(record, reason)
+        said = RecordCollector(ORDER_EVENTS)
+        said.dead_letter(record, reason)
         self._heart.check()
         await asyncio.wait(await self._outbox.send(said.commands))
 
 
-async def _acknowledged(sent: Sent, said: Said) -> None:
+async def _acknowledged(sent: Deliveries, said: RecordCollector) -> None:
     """Wait until the brokers have all that a catch caused."""
-    with said.hops:
+    with said.spans:
         if sent:
             await asyncio.wait(sent)
 
@@ -206,8 +206,8 @@ def build(settings: WorkerSettings) -> Service:
     """
     service = Service("notifications", settings)
     agent = NotificationAgent(service, NotificationSettings())
-    service.agent(ORDER_EVENTS, agent.run)
-    service.every(PURGE_SECONDS, agent.purge)
+    service.add_agent(ORDER_EVENTS, agent.run)
+    service.add_timer(PURGE_SECONDS, agent.purge)
     if settings.metrics_port:
-        service.every(METRICS_SECONDS, agent.measure)
+        service.add_timer(METRICS_SECONDS, agent.measure)
     return service

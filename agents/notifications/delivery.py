@@ -24,8 +24,8 @@ from agents.notifications.pending import (
 from agents.notifications.pending_queue import PendingQueue
 from agents.notifications.sent_log import SentLog
 from agents.notifications.transports import Permanent, Transient, Transport
-from agents.runtime.outbox import CUT
-from agents.worker.failstop import Heart, die
+from agents.runtime.outbox import TRUNCATED
+from agents.worker.failstop import PauseMonitor, fail_stop
 from topics.conversation import ABOUT
 
 STOP_SECONDS = 1.0
@@ -52,7 +52,7 @@ class DeliveryContext:
 
     sent_log: SentLog
     dead_letter: DeadLetter
-    heart: Heart
+    heart: PauseMonitor
     opted_out: Container[int] = ()
     backoff: Backoff = DEFAULT_BACKOFF
 
@@ -158,7 +158,7 @@ class TransportDelivery:
         finally:
             self._breaker.release()
         if outcome not in (SENT, OPTED_OUT):
-            reason = outcome + CUT if pending.is_cut else outcome
+            reason = outcome + TRUNCATED if pending.is_cut else outcome
             await self._context.dead_letter(pending.record, reason)
         await self._sent_log.complete(pending, self.name, outcome)
         if queue.partition in self._pending:
@@ -223,7 +223,7 @@ class TransportDelivery:
 def _end(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
     tasks.discard(task)
     if not task.cancelled() and task.exception() is not None:
-        die("a delivery failed: %r", task.exception())
+        fail_stop("a delivery failed: %r", task.exception())
 
 
 def _raise_if_cancelled() -> None:

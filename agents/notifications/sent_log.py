@@ -7,10 +7,10 @@ from functools import cached_property
 from itertools import islice
 
 from agents.notifications.pending import PendingDelivery, decode, prefix, with_outcome
-from agents.runtime.changelog import Changelog
+from agents.runtime.changelog import ChangelogProducer
 from agents.service import Service
-from agents.store import Store
-from agents.worker.press import Acked, Press
+from agents.store import StateStore
+from agents.worker.press import DeliveryFuture, BatchingProducer
 from topics.catalog import ORDER_EVENTS, SENT
 
 _COUNTED_AT_ONCE = 1000
@@ -38,20 +38,20 @@ class SentLog:
     """
 
     def __init__(self, service: Service) -> None:
-        self._press: Press = service.app.press
-        self.table = service.table(SENT)
+        self._press: BatchingProducer = service.app.batching_producer
+        self.table = service.add_table(SENT)
         self._writes: dict[int, _PendingWrite] = {}
-        self._unacknowledged: set[Acked] = set()
+        self._unacknowledged: set[DeliveryFuture] = set()
 
     @property
-    def store(self) -> Store:
+    def store(self) -> StateStore:
         """The rows."""
-        store: Store = self.table.data.rows
+        store: StateStore = self.table.data.rows
         return store
 
     async def open(self) -> None:
         """Get ready to write, once the rows are recovered."""
-        await self._changelog.open()
+        await self._changelog.rewrite_superseded()
 
     def contains(self, partition: int, event_id: bytes) -> bool:
         """Return whether an event was read before."""
@@ -59,10 +59,10 @@ class SentLog:
 
     def record(
         self, partition: int, rows: Mapping[bytes, bytes | None], version: int
-    ) -> Acked:
+    ) -> DeliveryFuture:
         """Write rows; the future is done when the changelog has all of them."""
         self.store.put(partition, rows, version)
-        acked = self._changelog.append(partition, rows, version)
+        acked = self._changelog.produce(partition, rows, version)
         self._unacknowledged.add(acked)
         acked.add_done_callback(self._unacknowledged.discard)
         return acked
@@ -141,10 +141,10 @@ class SentLog:
             row = rows.get(event_id) or self.store.get(partition, event_id)
             if row is not None:
                 rows[event_id] = with_outcome(row, transport, outcome)
-        version = self.store.progress[partition].version
+        version = self.store.offsets[partition].source_offset
         acked = self.record(partition, rows, version)
         acked.add_done_callback(lambda _: write.acked.set_result(None))
 
     @cached_property
-    def _changelog(self) -> Changelog:
-        return Changelog(self._press, SENT, self.store)
+    def _changelog(self) -> ChangelogProducer:
+        return ChangelogProducer(self._press, SENT, self.store)

@@ -7,9 +7,9 @@ from aiokafka.structs import ConsumerRecord
 from agents.products.client import ProductClient
 from agents.products.settings import ProductSettings
 from agents.refusal import Refusal
-from agents.runtime.errands import ErrandAgent, Send
-from agents.runtime.inbox import Received
-from agents.runtime.outbox import Said
+from agents.runtime.errands import ConcurrentProcessor, Send
+from agents.runtime.inbox import Envelope
+from agents.runtime.outbox import RecordCollector
 from agents.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.cart import CartView
@@ -21,13 +21,13 @@ from topics.catalog import PRODUCT_REQUESTS
 class Pricing:
     """Answers carts that wait for names and prices."""
 
-    async def answer(self, received: Received, _: ConsumerRecord, send: Send) -> None:
+    async def answer(self, received: Envelope, _: ConsumerRecord, send: Send) -> None:
         """Reply to whoever asked for the cart."""
-        said = Said(PRODUCT_REQUESTS)
-        said.say(await self._priced(received), received)
+        said = RecordCollector(PRODUCT_REQUESTS)
+        said.add(await self._priced(received), received)
         await send(said)
 
-    async def _priced(self, received: Received) -> CartView | Refused:
+    async def _priced(self, received: Envelope) -> CartView | Refused:
         request = received.request
         if not isinstance(request, PriceCart):
             raise TypeError(f"not a request of {PRODUCT_REQUESTS.name}: {request!r}")
@@ -44,6 +44,6 @@ class Pricing:
 def build(settings: WorkerSettings) -> Service:
     """Make the service."""
     service = Service("products", settings)
-    agent = ErrandAgent(service.app, PRODUCT_REQUESTS, Pricing().answer)
-    service.agent(PRODUCT_REQUESTS, agent.run)
+    agent = ConcurrentProcessor(service.app, PRODUCT_REQUESTS, Pricing().answer)
+    service.add_agent(PRODUCT_REQUESTS, agent.run)
     return service

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 from aiokafka.structs import TopicPartition
 
-from agents.store import Store
-from agents.worker.failstop import die
-from agents.worker.press import Acked, Press
-from agents.worker.recovery import VERSION_HEADER
+from agents.store import StateStore
+from agents.worker.failstop import fail_stop
+from agents.worker.press import DeliveryFuture, BatchingProducer
+from agents.worker.recovery import PROCESSED_OFFSET_HEADER
 from topics.topic import Topic
 
 
-class Changelog:
+class ChangelogProducer:
     """The only writer of a table's partitions that this worker has.
 
     Args:
@@ -20,40 +20,40 @@ class Changelog:
         store: the table's rows.
     """
 
-    def __init__(self, press: Press, topic: Topic, store: Store) -> None:
-        self._press = press
+    def __init__(self, producer: BatchingProducer, topic: Topic, store: StateStore) -> None:
+        self._producer = producer
         self._topic = topic
         self._store = store
 
-    async def open(self) -> None:
+    async def rewrite_superseded(self) -> None:
         """Get ready to write, and put the true rows behind a frozen worker's last (T8)."""
-        await self._press.partitions(self._topic.name)
-        for partition, progress in self._store.progress.items():
-            for row in progress.overtaken.values():
-                self._store.unacknowledged += 1
-                self.append(partition, {row.key: row.value}, row.version)
-            progress.overtaken.clear()
+        await self._producer.partition_count(self._topic.name)
+        for partition, progress in self._store.offsets.items():
+            for row in progress.superseded.values():
+                self._store.pending_acks += 1
+                self.produce(partition, {row.key: row.value}, row.source_offset)
+            progress.superseded.clear()
 
-    def append(
-        self, partition: int, rows: Mapping[bytes, bytes | None], version: int
-    ) -> Acked:
+    def produce(
+        self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int
+    ) -> DeliveryFuture:
         """Write rows that were put into the store, all of them or none.
 
         The store goes first: its files may be ahead of the changelog, since they are not
         trusted after a crash. The other way round they could lack what others have seen.
         """
-        progress = self._store.progress[partition]
-        expected = progress.next_offset
-        progress.next_offset += len(rows)
+        progress = self._store.offsets[partition]
+        expected = progress.changelog_offset
+        progress.changelog_offset += len(rows)
         tp = TopicPartition(self._topic.name, partition)
-        headers = [(VERSION_HEADER, str(version).encode())]
-        sent = self._press.send_together(tp, rows.items(), headers)
+        headers = [(PROCESSED_OFFSET_HEADER, str(source_offset).encode())]
+        sent = self._producer.send_batch(tp, rows.items(), headers)
         sent.add_done_callback(lambda done: self._check(done, expected))
         return sent
 
-    def _check(self, sent: Acked, expected: int) -> None:
+    def _check(self, sent: DeliveryFuture, expected: int) -> None:
         """Die if somebody else writes here too: one of us has been replaced."""
-        self._store.unacknowledged -= 1
+        self._store.pending_acks -= 1
         at = sent.result()
         if at.offset != expected:
-            die("%s-%d: another writer, offset %d", at.topic, at.partition, at.offset)
+            fail_stop("%s-%d: another writer, offset %d", at.topic, at.partition, at.offset)

@@ -7,13 +7,13 @@ import orjson
 from pydantic import ValidationError
 
 from agents.aggregate import Aggregate
-from agents.store import Store
+from agents.store import StateStore
 
-MAX_WEIGHT = 256 * 2**10
-_RECORD_WEIGHT = 300
+MAX_BATCH_BYTES = 256 * 2**10
+_RECORD_OVERHEAD_BYTES = 300
 
 
-class Fold:
+class PartitionTransaction:
     """A run of one partition's records, folded in memory until it is written.
 
     Args:
@@ -23,15 +23,15 @@ class Fold:
     """
 
     def __init__(
-        self, aggregate: Aggregate[Any, Any, Any], store: Store, partition: int
+        self, aggregate: Aggregate[Any, Any, Any], store: StateStore, partition: int
     ) -> None:
         self._aggregate = aggregate
         self._store = store
         self._partition = partition
         self._rows: dict[str, Any] = {}
-        self._touched: dict[str, int] = {}
+        self._changes: dict[str, int] = {}
         self._unknown: dict[str, dict[str, Any]] = {}
-        self._weight = 0
+        self._bytes = 0
 
     def state(self, keys: tuple[str, ...]) -> Any:
         """Return the state that lies under these keys."""
@@ -45,32 +45,32 @@ class Fold:
                 self._rows[key] = row
                 if row is None:
                     self._unknown.pop(key, None)
-                self._touched[key] = place
+                self._changes[key] = place
 
-    def weigh(self, record_bytes: int) -> bool:
+    def add_bytes(self, record_bytes: int) -> bool:
         """Count a record in; say whether it is time to write.
 
         What is written at once must fit into one record batch of the changelog.
         """
-        self._weight += 2 * record_bytes + _RECORD_WEIGHT
-        return self._weight > MAX_WEIGHT
+        self._bytes += 2 * record_bytes + _RECORD_OVERHEAD_BYTES
+        return self._bytes > MAX_BATCH_BYTES
 
-    def written(self) -> dict[bytes, bytes | None]:
+    def encoded_changes(self) -> dict[bytes, bytes | None]:
         """Return the touched rows' JSON by key: entries before the shelf they are on.
 
         None stands for a row that is no more.
         """
-        return {key.encode(): self._json(key, at) for key, at in self._touched.items()}
+        return {key.encode(): self._json(key, at) for key, at in self._changes.items()}
 
-    def touched(self) -> list[tuple[str, Any]]:
+    def changes(self) -> list[tuple[str, Any]]:
         """Return the touched rows by key; None stands for one that is no more."""
-        return [(key, self._rows[key]) for key in self._touched]
+        return [(key, self._rows[key]) for key in self._changes]
 
     def _row(self, key: str, place: int) -> Any:
         if key not in self._rows:
             stored = self._store.get(self._partition, key.encode())
             if stored is not None:
-                self._weight += len(stored)
+                self._bytes += len(stored)
                 stored = self._read(key, place, stored)
             self._rows[key] = stored
         return self._rows[key]

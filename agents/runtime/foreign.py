@@ -17,35 +17,35 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 from cachetools import TTLCache
 
-from agents.worker.failstop import die
-from agents.worker.press import Acked, Press
+from agents.worker.failstop import fail_stop
+from agents.worker.press import DeliveryFuture, BatchingProducer
 from topics.cluster import Cluster
 
 if TYPE_CHECKING:
-    from agents.runtime.outbox import Letter
+    from agents.runtime.outbox import ProducerRecord
 
-PATIENCE = timedelta(seconds=5)
+SEND_TIMEOUT = timedelta(seconds=5)
 """So long a batch waits for replies to a topic that takes nothing."""
 
-PATIENCE_IN_A_CROWD = timedelta(seconds=0.5)
-CROWD = 32
+SEND_TIMEOUT_UNDER_LOAD = timedelta(seconds=0.5)
+LOAD_THRESHOLD = 32
 """Half of the batches that may be open: the other half always makes room soon."""
 
-GIVEN_UP_AFTER = timedelta(minutes=10)
-MAX_LATE_BYTES = 32 * 2**20
+DELIVERY_TIMEOUT = timedelta(minutes=10)
+MAX_BUFFERED_BYTES = 32 * 2**20
 """Of replies that are late; what passes that is dropped (R10)."""
 
-_LETTER_BYTES = 2**10  # beside its value
+_RECORD_OVERHEAD_BYTES = 2**10  # beside its value
 
-KNOWN_FOR = timedelta(seconds=5)
+METADATA_TTL = timedelta(seconds=5)
 MAX_TOPICS = 10_000
-PAUSE = timedelta(seconds=1)
-AWAY = (KafkaConnectionError, NodeNotReadyError, OSError)
+RETRY_BACKOFF = timedelta(seconds=1)
+TRANSIENT_ERRORS = (KafkaConnectionError, NodeNotReadyError, OSError)
 
 log = logging.getLogger(__name__)
 
 
-class ForeignReplies:
+class ClientReplyProducer:
     """Posts replies to topics that are not the shop's.
 
     Args:
@@ -54,26 +54,32 @@ class ForeignReplies:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._there: TTLCache[str, asyncio.Task[bool]] = TTLCache(
-            MAX_TOPICS, KNOWN_FOR.total_seconds()
+        self._known_topics: TTLCache[str, asyncio.Task[bool]] = TTLCache(
+            MAX_TOPICS, METADATA_TTL.total_seconds()
         )
         self._waiting = 0
         self._bytes = 0
         self._sending: set[asyncio.Task[None]] = set()
-        self._clients: asyncio.Task[tuple[Press, AIOKafkaAdminClient]] | None = None
+        self._clients: asyncio.Task[tuple[BatchingProducer, AIOKafkaAdminClient]] | None = (
+            None
+        )
 
-    async def post(self, letters: "list[Letter]") -> None:
+    async def send(self, letters: "list[ProducerRecord]") -> None:
         """Send letters; return when they have arrived, or need not be waited for.
 
         A broker that dies takes its topics along until others lead them: so what is late
         is still sent then. Only a crash before that loses it; whoever asks again, hears it.
         """
-        sending = {asyncio.create_task(self._send(each)) for each in _by_topic(letters)}
+        sending = {
+            asyncio.create_task(self._send_to_topic(each)) for each in _by_topic(letters)
+        }
         self._sending |= sending
         for task in sending:
             task.add_done_callback(self._done)
         self._waiting += 1
-        patience = PATIENCE_IN_A_CROWD if self._waiting > CROWD else PATIENCE
+        patience = (
+            SEND_TIMEOUT_UNDER_LOAD if self._waiting > LOAD_THRESHOLD else SEND_TIMEOUT
+        )
         try:
             await asyncio.wait(sending, timeout=patience.total_seconds())
         finally:
@@ -82,37 +88,41 @@ class ForeignReplies:
     def _done(self, sending: asyncio.Task[None]) -> None:
         self._sending.discard(sending)
         if not sending.cancelled() and sending.exception() is not None:
-            die("replies could not be sent: %r", sending.exception())
+            fail_stop("replies could not be sent: %r", sending.exception())
 
-    async def _send(self, letters: "list[Letter]") -> None:
+    async def _send_to_topic(self, letters: "list[ProducerRecord]") -> None:
         """Send letters to one topic, as long as there is hope."""
-        topic, deadline = letters[0].topic, monotonic() + GIVEN_UP_AFTER.total_seconds()
-        size = sum(len(each.value or b"") + _LETTER_BYTES for each in letters)
+        topic, deadline = letters[0].topic, monotonic() + DELIVERY_TIMEOUT.total_seconds()
+        size = sum(len(each.value or b"") + _RECORD_OVERHEAD_BYTES for each in letters)
         self._bytes += size
         try:
-            while why := await self._refused(topic, letters):
-                if self._is_hopeless(why, deadline):
+            while why := await self._attempt(topic, letters):
+                if self._is_fatal(why, deadline):
                     log.warning("replies dropped topic=%s reason=%r", topic, why)
                     return
-                self._there.pop(topic, None)  # it may have gone with its broker
-                await asyncio.sleep(PAUSE.total_seconds())
+                self._known_topics.pop(topic, None)  # it may have gone with its broker
+                await asyncio.sleep(RETRY_BACKOFF.total_seconds())
         finally:
             self._bytes -= size
 
-    async def _refused(self, topic: str, letters: "list[Letter]") -> Exception | None:
+    async def _attempt(
+        self, topic: str, letters: "list[ProducerRecord]"
+    ) -> Exception | None:
         """Try to send; return why it could not be done."""
         try:
-            await self._try_to_send(topic, letters)
+            await self._produce(topic, letters)
         except (KafkaError, OSError) as error:  # a timeout is one
             return error
         return None
 
-    def _is_hopeless(self, why: Exception, deadline: float) -> bool:
-        passing = isinstance(why, AWAY) or (isinstance(why, KafkaError) and why.retriable)
-        return not passing or monotonic() > deadline or self._bytes > MAX_LATE_BYTES
+    def _is_fatal(self, why: Exception, deadline: float) -> bool:
+        passing = isinstance(why, TRANSIENT_ERRORS) or (
+            isinstance(why, KafkaError) and why.retriable
+        )
+        return not passing or monotonic() > deadline or self._bytes > MAX_BUFFERED_BYTES
 
-    async def _try_to_send(self, topic: str, letters: "list[Letter]") -> None:
-        if not await self._is_there(topic):
+    async def _produce(self, topic: str, letters: "list[ProducerRecord]") -> None:
+        if not await self._exists(topic):
             log.warning("replies dropped topic=%s reason=no-such-topic", topic)
             return
         press, _ = await self._connected()
@@ -122,11 +132,11 @@ class ForeignReplies:
         }
         await asyncio.gather(*sent)
 
-    async def _is_there(self, topic: str) -> bool:
+    async def _exists(self, topic: str) -> bool:
         """Tell whether a topic exists; looked up once for all that wait for it."""
-        there = self._there.get(topic)
+        there = self._known_topics.get(topic)
         if there is None:
-            there = self._there[topic] = asyncio.create_task(self._look_up(topic))
+            there = self._known_topics[topic] = asyncio.create_task(self._look_up(topic))
         return await asyncio.shield(there)
 
     async def _look_up(self, topic: str) -> bool:
@@ -134,32 +144,32 @@ class ForeignReplies:
         (told,) = await admin.describe_topics([topic])
         return bool(told["partitions"])
 
-    async def _connected(self) -> tuple[Press, AIOKafkaAdminClient]:
+    async def _connected(self) -> tuple[BatchingProducer, AIOKafkaAdminClient]:
         failed = self._clients and self._clients.done() and self._clients.exception()
         if self._clients is None or failed:
             self._clients = asyncio.create_task(self._connect())
         return await asyncio.shield(self._clients)
 
-    async def _connect(self) -> tuple[Press, AIOKafkaAdminClient]:
+    async def _connect(self) -> tuple[BatchingProducer, AIOKafkaAdminClient]:
         options = self._cluster.client_options()
         producer = AIOKafkaProducer(
             **options,
             acks="all",  # and not idempotent: a record given up would leave a hole
-            request_timeout_ms=PATIENCE // timedelta(milliseconds=1),
+            request_timeout_ms=SEND_TIMEOUT // timedelta(milliseconds=1),
         )
         admin = AIOKafkaAdminClient(**options)
         await producer.start()
         await admin.start()
-        return Press(lambda: producer, _note), admin
+        return BatchingProducer(lambda: producer, _log_failure), admin
 
 
-def _note(sent: Acked) -> None:
+def _log_failure(sent: DeliveryFuture) -> None:
     if not sent.cancelled() and (error := sent.exception()):
         log.debug("replies not taken reason=%r", error)
 
 
-def _by_topic(letters: "list[Letter]") -> "Iterable[list[Letter]]":
-    topics: dict[str, list[Letter]] = {}
+def _by_topic(letters: "list[ProducerRecord]") -> "Iterable[list[ProducerRecord]]":
+    topics: dict[str, list[ProducerRecord]] = {}
     for letter in letters:
         topics.setdefault(letter.topic, []).append(letter)
     return topics.values()

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from aiokafka.structs import ConsumerRecord
 
-from agents.runtime.inbox import Received
+from agents.runtime.inbox import Envelope
 from topics import tracing
 
 
 @contextmanager
-def hop(received: Received, record: ConsumerRecord) -> Iterator[Received]:
+def consumer_span(received: Envelope, record: ConsumerRecord) -> Iterator[Envelope]:
     """Make a span of serving a record; all that follows from it is told of that span.
 
     Yields:
@@ -20,7 +20,7 @@ def hop(received: Received, record: ConsumerRecord) -> Iterator[Received]:
     if not tracing.is_on():
         yield received
         return
-    conversation = received.conversation
+    conversation = received.reply_context
     about: dict[str, str | int] = {
         "messaging.system": "kafka",
         "messaging.operation.type": "process",

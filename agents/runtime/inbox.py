@@ -26,7 +26,7 @@ _DIGITS = 11
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
 MAX_HEADERS = 64 * 2**10
 _TOO_MUCH = f"headers: more than {MAX_HEADERS} bytes"
-MAX_RIDING = 4 * 2**10
+MAX_PROPAGATED_BYTES = 4 * 2**10
 """What rides from cause to effect: an order of a thousand lines repeats it as often."""
 
 MAX_VALUE = 256 * 2**10
@@ -39,12 +39,12 @@ INTERNAL = re.compile(r"[!-~]{1,256}")
 ORIGIN = re.compile(rb"[A-Za-z0-9._-]{1,249}-\d{1,10}-\d{1,19}")
 
 
-class Poison(Exception):  # noqa: N818 -- a verdict on a record
+class InvalidRecord(Exception):  # noqa: N818 -- a verdict on a record
     """A record that can't be understood; it goes to the dead letters with this reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class ReplyContext:
     """Who asked and where the answer goes; rides from cause to effect.
 
     Attributes:
@@ -62,8 +62,8 @@ class Conversation:
     reply_partition: int | None = None
     nest: bool = False
     trace: tuple[tuple[str, bytes], ...] = ()
-    refused_topic: str | None = None
-    fault: str | None = None
+    invalid_reply_topic: str | None = None
+    error: str | None = None
 
     @property
     def headers(self) -> Headers:
@@ -95,17 +95,17 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class Envelope:
     """A request as it arrived."""
 
     request: Contract
     cause: Cause
-    conversation: Conversation
+    reply_context: ReplyContext
     key: bytes
 
-    def riding(self, purchase: str | None) -> Headers:
+    def propagated_headers(self, purchase: str | None) -> Headers:
         """Return the headers of whatever follows from this request."""
-        said = self.conversation
+        said = self.reply_context
         headers = [(names.ORIGIN, self.cause.origin.encode()), *said.ids]
         headers += said.return_address
         if self.cause.key is not None:
@@ -115,25 +115,25 @@ class Received:
         return headers
 
 
-def converse(record: ConsumerRecord) -> Conversation:
+def parse_reply_context(record: ConsumerRecord) -> ReplyContext:
     """Read who asked; what is wrong with it is told, so that he can be told."""
     if not record.headers:
-        return Conversation()
+        return ReplyContext()
     given = dict(record.headers)
     correlation_id = given.get(names.CORRELATION_ID)
     if len(correlation_id or b"") > MAX_HEADERS:  # no reply could carry it
-        return Conversation(fault=_TOO_MUCH)
+        return ReplyContext(error=_TOO_MUCH)
     topic, sound = _reply_topic((given.get(names.REPLY_TOPIC) or b"")[: MAX_TOPIC + 1])
     partition, fault = _partition(given.get(names.REPLY_PARTITION))
     nest = (given.get(names.REPLY_PARTITION) or b"").isdigit()
-    return Conversation(
+    return ReplyContext(
         correlation_id=correlation_id,
         reply_topic=topic if sound else None,
         reply_partition=partition,
         nest=nest,
-        trace=_trace(given, MAX_RIDING - len(correlation_id or b"")),
-        refused_topic=topic if topic and not sound else None,
-        fault=_excess(record.headers, correlation_id) or fault,
+        trace=_trace(given, MAX_PROPAGATED_BYTES - len(correlation_id or b"")),
+        invalid_reply_topic=topic if topic and not sound else None,
+        error=_excess(record.headers, correlation_id) or fault,
     )
 
 
@@ -141,8 +141,8 @@ def _excess(headers: Headers, correlation_id: bytes | None) -> str | None:
     """Say what there is too much of, if anything."""
     if sum([len(name) + len(value or b"") for name, value in headers]) > MAX_HEADERS:
         return _TOO_MUCH
-    if len(correlation_id or b"") > MAX_RIDING:
-        return f"{names.CORRELATION_ID}: more than {MAX_RIDING} bytes"
+    if len(correlation_id or b"") > MAX_PROPAGATED_BYTES:
+        return f"{names.CORRELATION_ID}: more than {MAX_PROPAGATED_BYTES} bytes"
     return None
 
 
@@ -159,20 +159,22 @@ def _reply_topic(value: bytes) -> tuple[str, bool]:
     return topic, REPLY_TOPIC.fullmatch(topic) is not None
 
 
-def receive(topic: Topic, record: ConsumerRecord, conversation: Conversation) -> Received:
+def deserialize(
+    topic: Topic, record: ConsumerRecord, conversation: ReplyContext
+) -> Envelope:
     """Read a record.
 
     Raises:
         Poison: it breaks the topic's contract; the text says where.
     """
     if len(record.value or b"") > MAX_VALUE:
-        raise Poison(f"value: more than {MAX_VALUE} bytes")
-    if conversation.fault is not None:
-        raise Poison(conversation.fault)
+        raise InvalidRecord(f"value: more than {MAX_VALUE} bytes")
+    if conversation.error is not None:
+        raise InvalidRecord(conversation.error)
     try:
         request = topic.decode(record.value or b"")
     except ValidationError as error:
-        raise Poison(explain(topic, error, record.value or b"")) from None
+        raise InvalidRecord(explain(topic, error, record.value or b"")) from None
     given = dict(record.headers)
     if len(given) < len(record.headers):
         _require_one_key(record.headers)
@@ -182,14 +184,14 @@ def receive(topic: Topic, record: ConsumerRecord, conversation: Conversation) ->
         key=_idempotency_key(given),
         purchase=_text(given, names.PURCHASE, INTERNAL),
     )
-    return Received(request, cause, conversation, topic.key_of(request))
+    return Envelope(request, cause, conversation, topic.key_of(request))
 
 
 def _time(milliseconds: int) -> datetime:
     try:
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (ValueError, OverflowError, OSError):
-        raise Poison("timestamp: out of range") from None
+        raise InvalidRecord("timestamp: out of range") from None
 
 
 def _partition(value: bytes | None) -> tuple[int | None, str | None]:
@@ -214,7 +216,7 @@ def _partition(value: bytes | None) -> tuple[int | None, str | None]:
 def _require_one_key(headers: Headers) -> None:
     """Raise Poison for different keys; of other headers, Kafka's convention is the last."""
     if len({value for name, value in headers if name == names.IDEMPOTENCY_KEY}) > 1:
-        raise Poison(f"{names.IDEMPOTENCY_KEY}: given twice, with different values")
+        raise InvalidRecord(f"{names.IDEMPOTENCY_KEY}: given twice, with different values")
 
 
 def _idempotency_key(given: dict[str, bytes]) -> str | None:
@@ -224,7 +226,9 @@ def _idempotency_key(given: dict[str, bytes]) -> str | None:
     quoted = len(value) > 1 and value[:1] == value[-1:] == b'"'
     key = (value[1:-1] if quoted else value).decode("latin-1")
     if IDEMPOTENCY_KEY.fullmatch(key) is None:
-        raise Poison(f"{names.IDEMPOTENCY_KEY}: not 1 to 128 visible ASCII characters")
+        raise InvalidRecord(
+            f"{names.IDEMPOTENCY_KEY}: not 1 to 128 visible ASCII characters"
+        )
     return key
 
 
@@ -243,5 +247,5 @@ def _text(given: dict[str, bytes], name: str, form: re.Pattern[str]) -> str | No
         return None
     text = value.decode("latin-1")
     if form.fullmatch(text) is None:
-        raise Poison(f"{name}: not up to 256 visible ASCII characters")
+        raise InvalidRecord(f"{name}: not up to 256 visible ASCII characters")
     return text

@@ -4,42 +4,44 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from agents.worker.batches import Catch
-from agents.worker.failstop import die
+from agents.worker.batches import ConsumerRecords
+from agents.worker.failstop import fail_stop
 
-MOST = 64
+MAX_IN_FLIGHT = 64
 """Catches, or batches of errands, that may be under way; then no more is read (R10)."""
 
 
-class OpenBatches:
+class InFlightBatches:
     """Settles each batch when all that it caused is acknowledged (R2)."""
 
     def __init__(self) -> None:
-        self._room = asyncio.Semaphore(MOST)
-        self._settling: set[asyncio.Task[None]] = set()
+        self._capacity = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._completing: set[asyncio.Task[None]] = set()
 
-    async def room(self) -> None:
+    async def acquire(self) -> None:
         """Wait until something more may be opened."""
-        await self._room.acquire()
+        await self._capacity.acquire()
 
-    def settle(self, event: Any, batches: Catch, rest: Coroutine[Any, Any, None]) -> None:
+    def complete(
+        self, event: Any, batches: ConsumerRecords, rest: Coroutine[Any, Any, None]
+    ) -> None:
         """Do the rest of the work of batches, and then let them be committed."""
-        task = asyncio.create_task(self._settle(event, batches, rest))
-        self._settling.add(task)
-        task.add_done_callback(self._settled)
+        task = asyncio.create_task(self._complete(event, batches, rest))
+        self._completing.add(task)
+        task.add_done_callback(self._completed)
 
-    async def _settle(
-        self, event: Any, batches: Catch, rest: Coroutine[Any, Any, None]
+    async def _complete(
+        self, event: Any, batches: ConsumerRecords, rest: Coroutine[Any, Any, None]
     ) -> None:
         try:
             await rest
             for batch in batches:
-                batch.settled = True
+                batch.acknowledged = True
         finally:
             event.ack()  # faust's own; without `settled` nothing is committed
 
-    def _settled(self, task: asyncio.Task[None]) -> None:
-        self._settling.discard(task)
-        self._room.release()
+    def _completed(self, task: asyncio.Task[None]) -> None:
+        self._completing.discard(task)
+        self._capacity.release()
         if not task.cancelled() and task.exception() is not None:
-            die("a batch could not be settled: %r", task.exception())
+            fail_stop("a batch could not be settled: %r", task.exception())

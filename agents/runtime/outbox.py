@@ -10,12 +10,12 @@ from typing import Any
 from aiokafka.structs import ConsumerRecord
 from prometheus_client import Counter
 
-from agents.aggregate import Message
-from agents.runtime.foreign import ForeignReplies
-from agents.runtime.inbox import MAX_HEADERS, MAX_KEY, Conversation, Received
+from agents.aggregate import OutgoingMessage
+from agents.runtime.foreign import ClientReplyProducer
+from agents.runtime.inbox import MAX_HEADERS, MAX_KEY, ReplyContext, Envelope
 from agents.worker.metrics import DEAD_LETTERS as BURIED
 from agents.worker.metrics import ORDERS
-from agents.worker.press import Headers, Press
+from agents.worker.press import Headers, BatchingProducer
 from schemas.cart import OrderSettled
 from schemas.cause import ForPurchase
 from schemas.contract import Contract
@@ -24,19 +24,19 @@ from topics import conversation as names
 from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES, HOME, TOPICS
 from topics.topic import Kind, Topic
 
-Sent = set[asyncio.Future[Any]]
+Deliveries = set[asyncio.Future[Any]]
 
 MAX_DEAD_LETTER = 2**20 + 2**18
 """More than a request topic takes uncompressed, and less than a topic of these takes."""
 
-CUT = "; cut, since it is too large to be kept whole"
+TRUNCATED = "; cut, since it is too large to be kept whole"
 """How the reason ends of a dead letter that has lost some of its bytes."""
 
-OURS = frozenset(topic.name for topic in TOPICS)
+SHOP_TOPICS = frozenset(topic.name for topic in TOPICS)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class ProducerRecord:
     """A record to be sent."""
 
     topic: str
@@ -47,7 +47,7 @@ class Letter:
 
 
 @dataclass(slots=True)
-class Said:
+class RecordCollector:
     """What a batch of records has to say.
 
     Attributes:
@@ -58,11 +58,11 @@ class Said:
     """
 
     source: Topic
-    commands: list[Letter] = field(default_factory=list)
-    rest: list[Letter] = field(default_factory=list)
-    hops: ExitStack = field(default_factory=ExitStack)
+    commands: list[ProducerRecord] = field(default_factory=list)
+    replies_and_events: list[ProducerRecord] = field(default_factory=list)
+    spans: ExitStack = field(default_factory=ExitStack)
 
-    def say(self, message: Message, received: Received) -> None:
+    def add(self, message: OutgoingMessage, received: Envelope) -> None:
         """Address a message: its type is its topic, or the caller's if it is a reply."""
         purchase = received.cause.purchase
         if isinstance(message, ForPurchase):
@@ -70,44 +70,52 @@ class Said:
             message = message.request
         home = HOME.get(type(message))
         if home is None:
-            self.reply(message, received.conversation, received.key)
+            self.reply(message, received.reply_context, received.key)
         elif home.kind is Kind.REQUESTS:
-            headers = received.riding(purchase)
-            letter = Letter(home.name, home.key_of(message), message.to_json(), headers)
-            # How an order ended is the reply to a purchase, by way of its cart.
-            (self.rest if isinstance(message, OrderSettled) else self.commands).append(
-                letter
+            headers = received.propagated_headers(purchase)
+            letter = ProducerRecord(
+                home.name, home.key_of(message), message.to_json(), headers
             )
+            # How an order ended is the reply to a purchase, by way of its cart.
+            (
+                self.replies_and_events
+                if isinstance(message, OrderSettled)
+                else self.commands
+            ).append(letter)
         elif isinstance(message, OrderStatusChanged):
-            _orders(message.status).inc()
+            _orders_by_status(message.status).inc()
             event_id = (names.EVENT_ID, message.event_id.encode())
-            headers = [event_id, *received.conversation.trace]
-            self.rest.append(
-                Letter(home.name, home.key_of(message), message.to_json(), headers)
+            headers = [event_id, *received.reply_context.trace]
+            self.replies_and_events.append(
+                ProducerRecord(home.name, home.key_of(message), message.to_json(), headers)
             )
 
-    def reply(self, reply: Contract, to: Conversation, key: bytes | None) -> None:
+    def reply(self, reply: Contract, to: ReplyContext, key: bytes | None) -> None:
         """Answer the caller, or whoever looks on if he named no topic of his own."""
         default = DEFAULT_REPLIES.get(self.source)
         topic = to.reply_topic or (default.name if default else None)
         if topic is not None:
             value = reply.to_json()
-            self.rest.append(Letter(topic, key, value, to.headers, to.reply_partition))
+            self.replies_and_events.append(
+                ProducerRecord(topic, key, value, to.headers, to.reply_partition)
+            )
 
-    def forward(self, record: ConsumerRecord, received: Received) -> None:
+    def forward(self, record: ConsumerRecord, received: Envelope) -> None:
         """Pass a record on to its owner, as it is; its first place stays its name."""
         headers = [header for header in record.headers if header[0] != names.ORIGIN]
         headers.append((names.ORIGIN, received.cause.origin.encode()))
-        self.commands.append(Letter(self.source.name, received.key, record.value, headers))
+        self.commands.append(
+            ProducerRecord(self.source.name, received.key, record.value, headers)
+        )
 
-    def bury(self, record: ConsumerRecord, reason: str) -> None:
+    def dead_letter(self, record: ConsumerRecord, reason: str) -> None:
         """Send a record to the dead letters, byte for byte, with the reason.
 
         Only what its sender compressed can be larger than a dead letter: that is cut.
         """
         key, value, headers = record.key, record.value, list(record.headers)
         if _size(headers) + len(key or b"") + len(value or b"") > MAX_DEAD_LETTER:
-            reason += CUT
+            reason += TRUNCATED
             headers = headers if _size(headers) <= MAX_HEADERS else []
             key, value = key and key[:MAX_KEY], value and value[: MAX_DEAD_LETTER // 2]
         why = {
@@ -119,7 +127,7 @@ class Said:
         headers += [(name, text.encode()) for name, text in why.items()]
         BURIED.labels(self.source.name).inc()
         topic = DEAD_LETTERS[self.source].name
-        self.commands.append(Letter(topic, key, value, headers))
+        self.commands.append(ProducerRecord(topic, key, value, headers))
 
 
 def _size(headers: Headers) -> int:
@@ -127,11 +135,11 @@ def _size(headers: Headers) -> int:
 
 
 @cache
-def _orders(status: str) -> Counter:
+def _orders_by_status(status: str) -> Counter:
     return ORDERS.labels(status)  # a quarter of the price
 
 
-class Outbox:
+class Publisher:
     """Sends letters, each to its topic.
 
     Args:
@@ -139,21 +147,21 @@ class Outbox:
     """
 
     def __init__(self, app: Any) -> None:
-        self._press: Press = app.press
-        self._foreign = ForeignReplies(app.conf.cluster)
+        self._producer: BatchingProducer = app.press
+        self._client_replies = ClientReplyProducer(app.conf.cluster)
 
-    async def send(self, letters: Iterable[Letter]) -> Sent:
+    async def send(self, records: Iterable[ProducerRecord]) -> Deliveries:
         """Send letters in order; return what tells that the brokers have them.
 
         Letters to topics that are not ours are posted on their own: such a topic may be
         slow, or not be there, and must hold nobody up.
         """
-        acked: Sent = set()
-        foreign: list[Letter] = []
-        for letter in letters:
-            if letter.topic in OURS:
+        acked: Deliveries = set()
+        foreign: list[ProducerRecord] = []
+        for letter in records:
+            if letter.topic in SHOP_TOPICS:
                 acked.add(
-                    await self._press.send(
+                    await self._producer.send(
                         letter.topic,
                         letter.key,
                         letter.value,
@@ -164,5 +172,5 @@ class Outbox:
             else:
                 foreign.append(letter)
         if foreign:
-            acked.add(asyncio.create_task(self._foreign.post(foreign)))
+            acked.add(asyncio.create_task(self._client_replies.send(foreign)))
         return acked

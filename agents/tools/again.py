@@ -13,7 +13,7 @@ from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
 from agents.runtime.inbox import ORIGIN
-from agents.runtime.outbox import CUT, Letter
+from agents.runtime.outbox import TRUNCATED, ProducerRecord
 from agents.tools.exits import CannotError
 from agents.tools.letters import SOURCES, WHY, place_of, why
 from agents.worker.press import Headers
@@ -37,7 +37,7 @@ _SILENT = (
 _CONVERSATION = (names.CORRELATION_ID, names.REPLY_TOPIC, names.REPLY_PARTITION)
 
 
-def letter(record: ConsumerRecord) -> Letter:
+def letter(record: ConsumerRecord) -> ProducerRecord:
     """Return what is sent in order to have a dead letter served after all.
 
     Raises:
@@ -47,10 +47,12 @@ def letter(record: ConsumerRecord) -> Letter:
     first = f"{source.name}-{told.get('partition')}-{told.get('offset')}"
     if told.get("topic") != source.name or not ORIGIN.fullmatch(first.encode()):
         raise CannotError(f"{place_of(record)} does not say where it comes from")
-    if told.get("reason", "").endswith(CUT):
+    if told.get("reason", "").endswith(TRUNCATED):
         raise CannotError(f"{place_of(record)} is not whole any more; {first} may be")
     kept = [header for header in record.headers if _is_senders(header[0])]
-    return Letter(source.name, record.key, record.value, [*kept, *_name(kept, first)])
+    return ProducerRecord(
+        source.name, record.key, record.value, [*kept, *_name(kept, first)]
+    )
 
 
 def request(source: Topic, value: bytes | None) -> Contract | None:

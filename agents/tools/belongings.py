@@ -13,7 +13,7 @@ from agents.audit.logs import Logs
 from agents.loms.order import Order
 from agents.store import Row
 from agents.tools.exits import CannotError
-from agents.worker.recovery import row_of
+from agents.worker.recovery import decode_row
 from schemas.contract import SHARDS
 from topics.catalog import CARTS, ORDERS
 from topics.topic import Topic
@@ -81,8 +81,8 @@ async def _newest(
     """Return of each row that ever matched what it is now, as a worker that recovers."""
     rows: dict[bytes, Row] = {}
     async for record in logs.of_key(topic, str(key).encode()):
-        row = row_of(record)
+        row = decode_row(record)
         known = rows.get(row.key)
-        if matches(row) if known is None else row.version >= known.version:
+        if matches(row) if known is None else row.source_offset >= known.source_offset:
             rows[row.key] = row
     return rows.values()

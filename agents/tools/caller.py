@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 
-from agents.runtime.outbox import Letter
+from agents.runtime.outbox import ProducerRecord
 from agents.worker.lenient import LenientRecords
 from schemas.reply import Reply
 from topics import conversation as names
@@ -109,7 +109,9 @@ class Caller:
             await self._producer.client.close()
 
     @asynccontextmanager
-    async def asked(self, letter: Letter) -> AsyncIterator[tuple[RecordMetadata, Call]]:
+    async def asked(
+        self, letter: ProducerRecord
+    ) -> AsyncIterator[tuple[RecordMetadata, Call]]:
         """Send a request; yield where it lies, and what may become of it."""
         correlation_id = f"{self._run}-{next(self._numbers)}".encode()
         conversation = [

@@ -8,7 +8,7 @@ from time import monotonic
 
 from agents.audit.logs import Logs
 from agents.loms.order import OPEN, Order
-from agents.runtime.outbox import Letter
+from agents.runtime.outbox import ProducerRecord
 from agents.tools.belongings import belongings
 from agents.tools.caller import Caller
 from agents.tools.exits import CannotError
@@ -122,6 +122,6 @@ class Forgetting:
             raise CannotError(f"{text}; run it again when somebody does") from None
 
 
-def _letter(request: Contract) -> Letter:
+def _letter(request: Contract) -> ProducerRecord:
     topic = HOME[type(request)]
-    return Letter(topic.name, topic.key_of(request), request.to_json(), [])
+    return ProducerRecord(topic.name, topic.key_of(request), request.to_json(), [])

@@ -6,7 +6,7 @@ from time import monotonic
 
 from aiokafka.errors import KafkaError
 
-from agents.runtime.outbox import Letter
+from agents.runtime.outbox import ProducerRecord
 from agents.tools.bar import Bar
 from agents.tools.caller import Caller
 from agents.tools.delivery import Delivery, Line
@@ -92,7 +92,7 @@ class Loading:
         else:
             self.refused[line.number] = no
 
-    def _letter(self, line: Line) -> Letter:
+    def _letter(self, line: Line) -> ProducerRecord:
         key = STOCK_REQUESTS.key_of(line.request)
         headers = [(IDEMPOTENCY_KEY, self._delivery.key(line))]
-        return Letter(STOCK_REQUESTS.name, key, line.request.to_json(), headers)
+        return ProducerRecord(STOCK_REQUESTS.name, key, line.request.to_json(), headers)

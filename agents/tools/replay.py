@@ -11,7 +11,7 @@ from aiokafka.structs import ConsumerRecord, RecordMetadata
 
 from agents.audit.logs import Logs
 from agents.notifications.pending import PENDING
-from agents.runtime.outbox import Letter
+from agents.runtime.outbox import ProducerRecord
 from agents.tools.again import is_silent, letter, request
 from agents.tools.caller import Call, Caller
 from agents.tools.exits import CannotError
@@ -73,7 +73,7 @@ class Replay:
         except KafkaError as error:
             return Outcome(Fate.UNKNOWN, f"Kafka has not confirmed it: {error}")
 
-    async def _send(self, again: Letter, source: Topic, *, silent: bool) -> Outcome:
+    async def _send(self, again: ProducerRecord, source: Topic, *, silent: bool) -> Outcome:
         async with self._caller.asked(again) as (sent, call):
             reader, place = READERS[source], _place(sent)
             try:

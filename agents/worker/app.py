@@ -14,13 +14,13 @@ from yarl import URL
 
 from agents.worker.assignor import Assignor, RoundRobin
 from agents.worker.batches import Consumer
-from agents.worker.failstop import Heart, die
-from agents.worker.first_contact import first_contact
+from agents.worker.failstop import PauseMonitor, fail_stop
+from agents.worker.first_contact import wait_for_kafka
 from agents.worker.lenient import LenientRecords
-from agents.worker.polite import PoliteFetcher
-from agents.worker.press import Acked, Press
+from agents.worker.polite import YieldingFetcher
+from agents.worker.press import DeliveryFuture, BatchingProducer
 from agents.worker.settings import WorkerSettings
-from agents.worker.tables import TableRows, Tables
+from agents.worker.tables import StateStoreAdapter, TableManager
 
 MAX_BATCH_BYTES = 900 * 2**10
 MAX_REQUEST_BYTES = 3 * 2**20
@@ -36,8 +36,8 @@ QUEUED_BATCHES = 8
 COMMIT_SECONDS = 0.25
 FETCH_MAX_WAIT_MS = 50
 
-HEARTBEATS = 1 / 10
-LONGEST_PAUSE = 2 / 3
+HEARTBEAT_RATIO = 1 / 10
+MAX_PAUSE_RATIO = 2 / 3
 """Of the session timeout. A pause, with the heartbeat that it held up, ends well within it;
 a shorter one would cost more workers on a busy machine than it saves doubts."""
 
@@ -75,67 +75,71 @@ class App(faust.App):
         press: sends the worker's records; one that can't be sent ends the worker (T5).
     """
 
-    heart: Heart
+    pause_monitor: PauseMonitor
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._when_partitions_go: list[Callable[[], Awaitable[None]]] = []
-        self.press = Press(lambda: self.producer._producer, _certain)
+        self._revocation_listeners: list[Callable[[], Awaitable[None]]] = []
+        self.batching_producer = BatchingProducer(
+            lambda: self.producer._producer, _on_delivery
+        )
         super().__init__(*args, **kwargs)
 
-    def when_partitions_go(self, do: Callable[[], Awaitable[None]]) -> None:
+    def add_revocation_listener(self, do: Callable[[], Awaitable[None]]) -> None:
         """Have something done before partitions are given back."""
-        self._when_partitions_go.append(do)
+        self._revocation_listeners.append(do)
 
-    async def let_partitions_go(self) -> None:
+    async def partitions_revoked(self) -> None:
         """Do it."""
-        for do in self._when_partitions_go:
+        for do in self._revocation_listeners:
             await do()
 
     @faust.Service.task
-    async def _beat(self) -> None:
+    async def _monitor_pauses(self) -> None:
         # An app.task() would begin when the tables are recovered, and find that too late.
-        await self.heart.beat()
+        await self.pause_monitor.run()
 
     async def on_first_start(self) -> None:
         """Wait for Kafka: a worker that is there first is no reason to start again."""
-        self.conf.cluster_id = await first_contact(self.conf.cluster)
+        self.conf.cluster_id = await wait_for_kafka(self.conf.cluster)
         await super().on_first_start()
 
     async def on_stop(self) -> None:
         """Stop when all that was begun is acknowledged."""
-        await self.let_partitions_go()
+        await self.partitions_revoked()
         await super().on_stop()
 
     def _crash(self, reason: BaseException) -> NoReturn:
         """Stop at once, whichever part it was that crashed (R3)."""
-        die("crashed: %r", reason)
+        fail_stop("crashed: %r", reason)
 
     async def _on_agent_error(self, agent: Any, exc: BaseException) -> NoReturn:
         """Stop before anything is committed (T6)."""
         text = "".join(traceback.format_exception(exc))
-        die("agent %s raised %r\n%s", agent.name, exc, text)
+        fail_stop("agent %s raised %r\n%s", agent.name, exc, text)
 
 
-def _certain(sent: Acked) -> None:
+def _on_delivery(sent: DeliveryFuture) -> None:
     if sent.cancelled() or sent.exception() is not None:
-        die("not sent: %r", "cancelled" if sent.cancelled() else sent.exception())
+        fail_stop("not sent: %r", "cancelled" if sent.cancelled() else sent.exception())
 
 
-def build(service: str, settings: WorkerSettings) -> App:
+def create_app(service: str, settings: WorkerSettings) -> App:
     """Make the app of a service; its consumer group is named after it."""
-    stores.STORES.aliases["rows"] = f"{TableRows.__module__}:{TableRows.__name__}"
+    stores.STORES.aliases["rows"] = (
+        f"{StateStoreAdapter.__module__}:{StateStoreAdapter.__name__}"
+    )
     driver.Transport.Consumer = Consumer
     driver.Transport.Producer = Producer
     driver.RoundRobinPartitionAssignor = RoundRobin
     fetcher.MemoryRecords = LenientRecords
-    consumer.Fetcher = PoliteFetcher
+    consumer.Fetcher = YieldingFetcher
     session = settings.session_timeout.total_seconds()
     app = App(
         service,
         broker=[URL(f"kafka://{address}") for address in settings.kafka.split(",")],
         broker_credentials=_credentials(settings),
         PartitionAssignor=Assignor,
-        TableManager=Tables,
+        TableManager=TableManager,
         store="rows://",
         datadir=settings.state_dir,
         processing_guarantee="at_least_once",
@@ -152,7 +156,7 @@ def build(service: str, settings: WorkerSettings) -> App:
         producer_linger=0,
         producer_request_timeout=REQUEST_SECONDS,
         broker_session_timeout=session,
-        broker_heartbeat_interval=session * HEARTBEATS,
+        broker_heartbeat_interval=session * HEARTBEAT_RATIO,
         broker_rebalance_timeout=session * 2,
         # Whoever joins a group hears nothing until all have, or had the time to.
         broker_request_timeout=REQUEST_SECONDS + session * 2,
@@ -166,7 +170,7 @@ def build(service: str, settings: WorkerSettings) -> App:
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
-    app.heart = Heart(settings.session_timeout * LONGEST_PAUSE)
+    app.pause_monitor = PauseMonitor(settings.session_timeout * MAX_PAUSE_RATIO)
     app.conf.cluster = settings
     app.conf.state_dir = settings.state_dir
     app.conf.fetch_max_wait_ms = FETCH_MAX_WAIT_MS

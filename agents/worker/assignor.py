@@ -12,7 +12,7 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.coordinator.assignors import roundrobin
 from faust.assignor import PartitionAssignor
 
-from agents.worker.failstop import die
+from agents.worker.failstop import fail_stop
 
 
 class Assignor(PartitionAssignor):
@@ -38,4 +38,4 @@ def _require_topics(cluster: ClusterMetadata, members: Mapping[str, Any]) -> Non
     wanted = {topic for member in members.values() for topic in member.subscription}
     missing = sorted(t for t in wanted if not cluster.partitions_for_topic(t))
     if missing:
-        die("the broker does not know the topics %s", ", ".join(missing))
+        fail_stop("the broker does not know the topics %s", ", ".join(missing))

@@ -24,21 +24,21 @@ from faust.types import TP
 from mode.utils.futures import notify
 
 from agents.worker import metrics
-from agents.worker.inloop import InLoop
+from agents.worker.inloop import EventLoopConsumerThread
 
 POLL_SECONDS = 0.1
 """So long a rebalance may have to wait for the drain loop to stand still."""
 
-CATCH_BYTES = 128 * 2**10
+MAX_CHUNK_BYTES = 128 * 2**10
 
 
 @dataclass(eq=False)
-class Batch:
+class PartitionRecords:
     """Records of one partition, in log order; `settled` when all they caused is acked."""
 
     tp: TP
     records: list[ConsumerRecord] = field(repr=False)
-    settled: bool = False
+    acknowledged: bool = False
 
     @property
     def end(self) -> int:
@@ -46,11 +46,11 @@ class Batch:
         return int(self.records[-1].offset) + 1
 
 
-Catch = list[Batch]
+ConsumerRecords = list[PartitionRecords]
 """What was fetched of one topic: a batch for each partition that there was something of."""
 
 
-class CatchSchema(faust.Schema):
+class RawRecordsSchema(faust.Schema):
     """Hands a catch to its agent as it is: we decode records ourselves (T12)."""
 
     def compile(self, app: Any, **_: Any) -> Callable[..., Any]:
@@ -67,9 +67,9 @@ class Consumer(driver.Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._epoch = 0
-        self._parked = asyncio.Event()
-        self._parked.set()
-        self._delivered: defaultdict[TP, deque[Batch]] = defaultdict(deque)
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._delivered: defaultdict[TP, deque[PartitionRecords]] = defaultdict(deque)
         super().__init__(*args, **kwargs)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -97,7 +97,7 @@ class Consumer(driver.Consumer):
 
     async def wait_for_stopped_flow(self) -> None:
         """Wait until the drain loop stands still."""
-        await self._parked.wait()
+        await self._idle.wait()
 
     async def perform_seek(self) -> None:
         """Go to the committed offsets, or to the beginning where there is none."""
@@ -124,7 +124,7 @@ class Consumer(driver.Consumer):
     async def force_commit(self, *_: Any, **__: Any) -> bool:
         """Commit each partition up to its first batch that is not settled."""
         offsets = {
-            tp: end for tp in list(self._delivered) if (end := self._settled_end(tp))
+            tp: end for tp in list(self._delivered) if (end := self._committable_offset(tp))
         }
         return bool(offsets) and await self._commit_offsets(offsets)
 
@@ -150,9 +150,9 @@ class Consumer(driver.Consumer):
             if end is not None
         }
 
-    def _settled_end(self, tp: TP) -> int | None:
+    def _committable_offset(self, tp: TP) -> int | None:
         end, open_batches = None, self._delivered[tp]
-        while open_batches and open_batches[0].settled:
+        while open_batches and open_batches[0].acknowledged:
             end = open_batches.popleft().end
         return end
 
@@ -164,14 +164,14 @@ class Consumer(driver.Consumer):
             if not self.transport.app.should_stop:
                 raise
         finally:
-            self._parked.set()
+            self._idle.set()
 
     async def _drain_once(self) -> None:
         if not self.flow_active:
-            self._parked.set()
+            self._idle.set()
             await self.wait(self.can_resume_flow)
             return
-        self._parked.clear()
+        self._idle.clear()
         epoch = self._epoch
         active = set(self._get_active_partitions())
         if not active:
@@ -190,21 +190,21 @@ class Consumer(driver.Consumer):
             fresh = [record for record in records if record.offset >= start]
             topics[tp.topic].append((tp, fresh))
         for topic, partitions in topics.items():
-            for catch in _catches(partitions):
+            for catch in _chunks(partitions):
                 if epoch != self._epoch:
                     return
                 self._count(topic, catch)
                 for batch in catch:
                     self._delivered[batch.tp].append(batch)
-                await self._hand_over(catch)
+                await self._dispatch(catch)
                 self._read_offset.update((batch.tp, batch.end) for batch in catch)
 
-    def _count(self, topic: str, catch: Catch) -> None:
+    def _count(self, topic: str, catch: ConsumerRecords) -> None:
         records = sum(len(batch.records) for batch in catch)
         metrics.RECORDS.labels(topic).inc(records)
         metrics.BATCH.labels(topic).observe(records)
 
-    async def _hand_over(self, catch: Catch) -> None:
+    async def _dispatch(self, catch: ConsumerRecords) -> None:
         tp, last = catch[0].tp, catch[0].records[-1]
         message = self._to_message(tp, last)
         message.value = catch
@@ -214,24 +214,28 @@ class Consumer(driver.Consumer):
         else:
             await self.callback(message)
 
-    def _new_consumer_thread(self) -> InLoop:
+    def _new_consumer_thread(self) -> EventLoopConsumerThread:
         loop = asyncio.get_running_loop()
-        return InLoop(self, loop=loop, thread_loop=loop, beacon=self.beacon)
+        return EventLoopConsumerThread(
+            self, loop=loop, thread_loop=loop, beacon=self.beacon
+        )
 
 
-def _catches(fetched: Iterable[tuple[TP, list[ConsumerRecord]]]) -> Iterator[Catch]:
+def _chunks(
+    fetched: Iterable[tuple[TP, list[ConsumerRecord]]],
+) -> Iterator[ConsumerRecords]:
     """Cut what was fetched into pieces of bounded size: work goes by bytes, too."""
-    catch: Catch = []
+    catch: ConsumerRecords = []
     size = 0
     for tp, records in fetched:
         piece: list[ConsumerRecord] = []
         for record in records:
             piece.append(record)
             size += len(record.value or b"")
-            if size > CATCH_BYTES:
-                yield [*catch, Batch(tp, piece)]
+            if size > MAX_CHUNK_BYTES:
+                yield [*catch, PartitionRecords(tp, piece)]
                 catch, piece, size = [], [], 0
         if piece:
-            catch.append(Batch(tp, piece))
+            catch.append(PartitionRecords(tp, piece))
     if catch:
         yield catch

@@ -9,12 +9,12 @@ from datetime import timedelta
 from typing import NoReturn
 
 EXIT_CODE = 70
-BEAT = timedelta(seconds=0.1)
+CHECK_INTERVAL = timedelta(seconds=0.1)
 
 log = logging.getLogger(__name__)
 
 
-def die(reason: str, *args: object) -> NoReturn:
+def fail_stop(reason: str, *args: object) -> NoReturn:
     """End the process now, without cleaning up; the supervisor starts the next one.
 
     Nothing that is not acknowledged yet is committed, and the local state is not marked
@@ -26,7 +26,7 @@ def die(reason: str, *args: object) -> NoReturn:
     os._exit(EXIT_CODE)
 
 
-class Heart:
+class PauseMonitor:
     """Notices that the process was frozen: it may have been replaced meanwhile.
 
     A worker that is in no group yet can't have been: a slow start is no reason to die, and
@@ -42,7 +42,7 @@ class Heart:
         self._last = time.monotonic()
         self._member = False
 
-    def join(self) -> None:
+    def arm(self) -> None:
         """Begin to mind: from now on the worker has partitions that it can lose."""
         self._last = time.monotonic()
         self._member = True
@@ -51,12 +51,12 @@ class Heart:
         """Die if the last beat is too long ago; to be called before anything is said."""
         asleep = time.monotonic() - self._last
         if self._member and asleep > self._limit:
-            die("frozen for %.1f s, and maybe replaced meanwhile", asleep)
+            fail_stop("frozen for %.1f s, and maybe replaced meanwhile", asleep)
 
-    async def beat(self) -> None:
+    async def run(self) -> None:
         """Beat for ever, from now on."""
         self._last = time.monotonic()
         while True:
             self.check()
             self._last = time.monotonic()
-            await asyncio.sleep(BEAT.total_seconds())
+            await asyncio.sleep(CHECK_INTERVAL.total_seconds())

@@ -3,33 +3,33 @@
 import asyncio
 import logging
 
-from agents.worker.failstop import die
+from agents.worker.failstop import fail_stop
 from topics.admin import TopicsError, cluster_id, partition_drift
 from topics.cluster import Cluster
 from topics.connection import NotLetInError
 
-_FIRST_PAUSE_SECONDS = 0.25
-_LONGEST_PAUSE_SECONDS = 4.0
+_MIN_BACKOFF_SECONDS = 0.25
+_MAX_BACKOFF_SECONDS = 4.0
 
 log = logging.getLogger(__name__)
 
 
-async def first_contact(cluster: Cluster) -> str:
+async def wait_for_kafka(cluster: Cluster) -> str:
     """Return the cluster's id once it answers; that may take a night.
 
     A worker that was told another number of partitions than the topics have is ended: it
     would take others for the owners of its records than all its fellows do. So is one that
     Kafka does not let in: no waiting helps against a wrong password.
     """
-    pause = _FIRST_PAUSE_SECONDS
+    pause = _MIN_BACKOFF_SECONDS
     while True:
         try:
             for line in await partition_drift(cluster):
-                die("PARTITIONS is wrong here: %s", line)
+                fail_stop("PARTITIONS is wrong here: %s", line)
             return await cluster_id(cluster)
         except NotLetInError as error:
-            die("%s", error)
+            fail_stop("%s", error)
         except TopicsError as error:
             log.warning("waiting, %s", error)
         await asyncio.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        pause = min(2 * pause, _MAX_BACKOFF_SECONDS)

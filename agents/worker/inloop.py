@@ -7,10 +7,10 @@ import faust
 from aiokafka.errors import InvalidSessionTimeoutError
 from faust.transport.drivers import aiokafka as driver
 
-from agents.worker.failstop import die
+from agents.worker.failstop import fail_stop
 
 
-class InLoop(driver.AIOKafkaConsumerThread):
+class EventLoopConsumerThread(driver.AIOKafkaConsumerThread):
     """aiokafka's consumer in the agents' own loop instead of a thread of its own.
 
     With a thread every fetch is handed over twice through the interpreter's lock, which
@@ -34,7 +34,7 @@ class InLoop(driver.AIOKafkaConsumerThread):
         worker that is not let in would wait for ever.
         """
         await super().on_start()
-        self._consumer._coordinator._push_error_to_user = _give_up
+        self._consumer._coordinator._push_error_to_user = _fail_stop_on
 
     async def stop(self) -> None:
         """Stop; there is no thread to join."""
@@ -58,7 +58,9 @@ class InLoop(driver.AIOKafkaConsumerThread):
         return consumer
 
 
-def _give_up(error: BaseException) -> NoReturn:
+def _fail_stop_on(error: BaseException) -> NoReturn:
     if isinstance(error, InvalidSessionTimeoutError):
-        die("SESSION_TIMEOUT_SECONDS is less, or more, than this Kafka's brokers allow")
-    die("the group says no: %r", error)
+        fail_stop(
+            "SESSION_TIMEOUT_SECONDS is less, or more, than this Kafka's brokers allow"
+        )
+    fail_stop("the group says no: %r", error)

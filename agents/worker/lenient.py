@@ -39,9 +39,9 @@ class _LenientBatch:
                 read += 1
                 yield record
         except UnicodeDecodeError:
-            yield from islice(self._slowly(), read, None)
+            yield from islice(self._decode_escaped(), read, None)
 
-    def _slowly(self) -> Iterator[Any]:
+    def _decode_escaped(self) -> Iterator[Any]:
         batch = _DefaultRecordBatchPy(self._piece)
         batch._maybe_uncompress()
         batch._buffer = _LenientBytes(batch._buffer)

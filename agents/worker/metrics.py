@@ -52,13 +52,13 @@ RECOVERED = Counter("recovery_records_total", "Changelog records that were read 
 log = logging.getLogger(__name__)
 
 
-class Holdings(Collector):
+class WorkerGauges(Collector):
     """What the worker has at the moment, told as a whole: partitions come and go."""
 
     def __init__(self) -> None:
-        self._told: list[Metric] = []
+        self._metrics: list[Metric] = []
 
-    def tell(self, lags: Mapping[Any, int], sizes: Mapping[str, int]) -> None:
+    def update(self, lags: Mapping[Any, int], sizes: Mapping[str, int]) -> None:
         """Say how it is.
 
         Args:
@@ -79,15 +79,15 @@ class Holdings(Collector):
         )
         for table, size_bytes in sizes.items():
             size.add_metric([table], size_bytes)
-        self._told = [lag, size]
+        self._metrics = [lag, size]
 
     def collect(self) -> Iterable[Metric]:
         """Return what was told last."""
-        return self._told
+        return self._metrics
 
 
-HOLDINGS = Holdings()
-REGISTRY.register(HOLDINGS)
+WORKER_GAUGES = WorkerGauges()
+REGISTRY.register(WORKER_GAUGES)
 
 
 class _Handler(MetricsHandler):

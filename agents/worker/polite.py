@@ -5,11 +5,11 @@ from typing import Any
 
 from aiokafka.consumer import fetcher
 
-TURNS = 8
+YIELDS = 8
 """Of the loop, until a record that was fetched is folded and its reply has been sent."""
 
 
-class PoliteFetcher(fetcher.Fetcher):
+class YieldingFetcher(fetcher.Fetcher):
     """Lets what it brought go first; to stand in for aiokafka's `Fetcher`.
 
     That asks for more at once. It takes as long as all that a worker does about a record,
@@ -18,7 +18,7 @@ class PoliteFetcher(fetcher.Fetcher):
 
     async def _proc_fetch_request(self, *asked: Any) -> bool:
         try:
-            for _ in range(TURNS):
+            for _ in range(YIELDS):
                 await asyncio.sleep(0)
         except asyncio.CancelledError:
             return False  # as it says itself when its partitions have gone

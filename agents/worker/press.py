@@ -17,7 +17,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.partitioner import murmur2
 from aiokafka.structs import RecordMetadata, TopicPartition
 
-Acked = asyncio.Future[RecordMetadata]
+DeliveryFuture = asyncio.Future[RecordMetadata]
 Headers = list[tuple[str, bytes]]
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def partition_of(key: bytes, partitions: int) -> int:
     return int(murmur2(key) & 0x7FFFFFFF) % partitions
 
 
-class Press:
+class BatchingProducer:
     """Sends records through an aiokafka producer.
 
     Args:
@@ -37,12 +37,14 @@ class Press:
         sent: is told of each batch that was sent, or could not be.
     """
 
-    def __init__(self, producer: Callable[[], Any], sent: Callable[[Acked], None]) -> None:
+    def __init__(
+        self, producer: Callable[[], Any], on_delivery: Callable[[DeliveryFuture], None]
+    ) -> None:
         self._producer = producer
-        self._sent = sent
+        self._on_delivery = on_delivery
         self._partitions: dict[str, int] = {}
 
-    async def partitions(self, topic: str) -> int:
+    async def partition_count(self, topic: str) -> int:
         """Return how many partitions a topic has; from now on the producer knows it.
 
         A broker that has just started knows of none for a while.
@@ -63,11 +65,15 @@ class Press:
         value: bytes | None,
         headers: Headers,
         partition: int | None = None,
-    ) -> Acked:
+    ) -> DeliveryFuture:
         """Send a record; a partition that the topic does not have is chosen by key."""
-        partitions = self._partitions.get(topic) or await self.partitions(topic)
+        partitions = self._partitions.get(topic) or await self.partition_count(topic)
         if partition is None or partition >= partitions:
-            partition = _any(partitions) if key is None else partition_of(key, partitions)
+            partition = (
+                _random_partition(partitions)
+                if key is None
+                else partition_of(key, partitions)
+            )
         tp = TopicPartition(topic, partition)
         producer = self._producer()
         waiting = producer._message_accumulator._batches.get(tp)
@@ -75,14 +81,14 @@ class Press:
             return waiting[-1].future
         builder = producer.create_batch()
         _append(builder, key, value, headers)
-        return self._open(tp, builder)
+        return self._enqueue(tp, builder)
 
-    def send_together(
+    def send_batch(
         self,
         tp: TopicPartition,
         records: Iterable[tuple[bytes, bytes | None]],
         headers: Headers,
-    ) -> Acked:
+    ) -> DeliveryFuture:
         """Send records that arrive together or not at all: as a batch of their own.
 
         The producer must know the topic: `partitions` was asked before.
@@ -95,18 +101,18 @@ class Press:
             if not _append(builder, key, value, headers):
                 raise ValueError(f"more than one record batch for {tp}")
         builder.close()
-        return self._open(tp, builder)
+        return self._enqueue(tp, builder)
 
-    def _open(self, tp: TopicPartition, builder: Any) -> Acked:
+    def _enqueue(self, tp: TopicPartition, builder: Any) -> DeliveryFuture:
         accumulator = self._producer()._message_accumulator
         if accumulator._exception is not None:
             raise accumulator._exception  # its sender has ended: nothing would leave
         batch = accumulator._append_batch(builder, tp)
-        batch.future.add_done_callback(self._sent)
+        batch.future.add_done_callback(self._on_delivery)
         return batch.future
 
 
-def _any(partitions: int) -> int:
+def _random_partition(partitions: int) -> int:
     return random.randrange(partitions)
 
 

@@ -18,18 +18,18 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
-from agents.store import Row, Store
+from agents.store import Row, StateStore
 from agents.worker import metrics
-from agents.worker.failstop import die
+from agents.worker.failstop import fail_stop
 from topics.cluster import Cluster
 
-VERSION_HEADER = "version"
-_AT_ONCE = 5000
+PROCESSED_OFFSET_HEADER = "version"
+MAX_POLL_RECORDS = 5000
 _POLL_MS = 200
 _FETCH_WAIT_MS = 20  # a partition that has been read to its end holds up the others
 _FETCH_BYTES = 4 * 2**20
 _REQUEST_MS = 10_000
-PATIENCE_SECONDS = 60
+STALL_TIMEOUT_SECONDS = 60
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Recovery(faust.Service):
         self.app = app
         self.tables = tables
         self.completed = asyncio.Event()
-        self._due = asyncio.Event()
+        self._rebalanced = asyncio.Event()
         self._rebalance = 0
 
     def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -54,18 +54,18 @@ class Recovery(faust.Service):
         """Begin anew with the partitions that the group has just assigned."""
         self.app.in_recovery = True
         self._rebalance = self.app.rebalancing_count
-        self._due.set()
+        self._rebalanced.set()
 
     @faust.Service.task
-    async def _recover_for_ever(self) -> None:
-        while not await self.wait_for_stopped(self._due):
-            self._due.clear()
+    async def _recover_after_rebalances(self) -> None:
+        while not await self.wait_for_stopped(self._rebalanced):
+            self._rebalanced.clear()
             rebalance = self._rebalance
             try:
                 await self._recover(rebalance)
             except Exception as error:  # noqa: BLE001 -- half a table serves nobody
                 if rebalance == self.app.rebalancing_count:
-                    die("recovery failed: %r", error)
+                    fail_stop("recovery failed: %r", error)
                 log.info("given up, since partitions are assigned anew: %r", error)
 
     async def _recover(self, rebalance: int) -> None:
@@ -87,9 +87,9 @@ class Recovery(faust.Service):
         assigned = {
             tp.partition for tp in self.app.assignor.assigned_actives() if tp.topic == topic
         }
-        store: Store = table.data.rows
-        for partition in set(store.progress) - assigned:
-            store.forget(partition)
+        store: StateStore = table.data.rows
+        for partition in set(store.offsets) - assigned:
+            store.drop_partition(partition)
         if not assigned:
             return 0
         return await read_changelog(topic, store, assigned, self.app.conf.cluster)
@@ -123,7 +123,7 @@ class Recovery(faust.Service):
 
 
 async def read_changelog(
-    topic: str, store: Store, partitions: set[int], cluster: Cluster
+    topic: str, store: StateStore, partitions: set[int], cluster: Cluster
 ) -> int:
     """Bring partitions up to the end of their changelog; return the records read."""
     reader = AIOKafkaConsumer(
@@ -146,33 +146,35 @@ async def read_changelog(
 
 
 async def _seek(
-    reader: AIOKafkaConsumer, store: Store, ends: Mapping[TopicPartition, int]
+    reader: AIOKafkaConsumer, store: StateStore, ends: Mapping[TopicPartition, int]
 ) -> None:
     for tp, end in ends.items():
-        if store.progress[tp.partition].next_offset > end:
+        if store.offsets[tp.partition].changelog_offset > end:
             log.warning("rows beyond the end of %s: not of this cluster, dropped", tp)
-            store.forget(tp.partition)
-        reader.seek(tp, store.progress[tp.partition].next_offset)
+            store.drop_partition(tp.partition)
+        reader.seek(tp, store.offsets[tp.partition].changelog_offset)
 
 
 async def _read_to(
-    reader: AIOKafkaConsumer, store: Store, ends: Mapping[TopicPartition, int]
+    reader: AIOKafkaConsumer, store: StateStore, ends: Mapping[TopicPartition, int]
 ) -> int:
     read, last_progress = 0, time.monotonic()
     left = {tp for tp, end in ends.items() if await reader.position(tp) < end}
     while left:
-        fetched = await reader.getmany(*left, timeout_ms=_POLL_MS, max_records=_AT_ONCE)
+        fetched = await reader.getmany(
+            *left, timeout_ms=_POLL_MS, max_records=MAX_POLL_RECORDS
+        )
         for tp, records in fetched.items():
-            store.recover(tp.partition, map(row_of, records), records[-1].offset + 1)
+            store.recover(tp.partition, map(decode_row, records), records[-1].offset + 1)
             read += len(records)
             await asyncio.sleep(0)  # what is fetched already comes without a pause
         left = {tp for tp in left if await reader.position(tp) < ends[tp]}
         if fetched:
             last_progress = time.monotonic()
-        elif time.monotonic() - last_progress > PATIENCE_SECONDS:
+        elif time.monotonic() - last_progress > STALL_TIMEOUT_SECONDS:
             raise TimeoutError(f"nothing more comes of {left}")
     for tp, end in ends.items():
-        store.progress[tp.partition].next_offset = end
+        store.offsets[tp.partition].changelog_offset = end
     return read
 
 
@@ -180,9 +182,9 @@ def _listed(numbers: Iterable[int]) -> str:
     return ",".join(map(str, numbers))
 
 
-def row_of(record: ConsumerRecord) -> Row:
+def decode_row(record: ConsumerRecord) -> Row:
     """Read a changelog record."""
     for name, value in record.headers:
-        if name == VERSION_HEADER:
+        if name == PROCESSED_OFFSET_HEADER:
             return Row(record.key, record.value, int(value))
     return Row(record.key, record.value, 0)

@@ -31,7 +31,7 @@ class WorkerSettings(Cluster):
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, lt=2**16)
 
-    def own_state_dir(self) -> TextIO:
+    def lock_state_dir(self) -> TextIO:
         """Take the state directory for this process alone; create it if need be.
 
         Returns:

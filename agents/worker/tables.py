@@ -6,33 +6,33 @@ from typing import Any, NoReturn
 from faust.stores import base
 from faust.tables import TableManager
 
-from agents.store import Store
+from agents.store import StateStore
 from agents.worker.recovery import Recovery
 
 
-class TableRows(base.Store):
+class StateStoreAdapter(base.Store):
     """Lets a Faust table own a `Store`; agents read and write the store itself."""
 
-    rows: Store
+    rows: StateStore
 
     async def on_start(self) -> None:
         """Open the rows."""
         conf = self.app.conf
-        self.rows = Store(Path(conf.state_dir) / self.table.name, conf.cluster_id)
+        self.rows = StateStore(Path(conf.state_dir) / self.table.name, conf.cluster_id)
 
     async def on_stop(self) -> None:
         """Close them."""
         self.rows.close()
 
-    def _not_ours(self, *_: Any, **__: Any) -> NoReturn:
+    def _unsupported(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse what only faust's own recovery and backups would call."""
         raise TypeError("rows are recovered by agents.worker.recovery")
 
-    apply_changelog_batch = reset_state = _not_ours
-    backup_partition = restore_backup = _not_ours
+    apply_changelog_batch = reset_state = _unsupported
+    backup_partition = restore_backup = _unsupported
 
 
-class Tables(TableManager):
+class TableManager(TableManager):
     """All tables of a worker."""
 
     _recovery: Recovery | None = None

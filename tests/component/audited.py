@@ -97,7 +97,7 @@ class Place:
     async def forge(self, key: bytes, value: bytes, ahead: int) -> str:
         """Write a row over the newest one; return where it lies now."""
         kept = await self.copy_with(key)
-        version = str(kept.rows[key].row.version + ahead).encode()
+        version = str(kept.rows[key].row.source_offset + ahead).encode()
         async with AIOKafkaProducer(bootstrap_servers=self.cluster.kafka) as producer:
             sent = await producer.send_and_wait(
                 kept.name, value, key, kept.partition, headers=[("version", version)]

@@ -11,7 +11,7 @@ from faust.types import TP
 from agents.notifications.agent import NotificationAgent
 from agents.notifications.backoff import Backoff
 from agents.notifications.settings import NotificationSettings
-from agents.worker.batches import Batch
+from agents.worker.batches import PartitionRecords
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from tests.component.bench import Bench, Event, Stream, record
@@ -67,7 +67,7 @@ class Notifier:
         return {"partition": 0, "offset": self._offset - 1}
 
     async def _read(self, records: list[Any]) -> Event:
-        event = Event([Batch(TP(ORDER_EVENTS.name, 0), records)])
+        event = Event([PartitionRecords(TP(ORDER_EVENTS.name, 0), records)])
         self._stream.queue.put_nowait(event)
         await self.until(lambda: event.settled)
         return event

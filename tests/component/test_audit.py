@@ -7,7 +7,7 @@ import pytest_asyncio
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from agents.store import MARKER, Store
+from agents.store import CHECKPOINT, StateStore
 from tests.component.audited import PAID, SKU, Place, a_history, order, stop
 from topics.admin import cluster_id, create
 from topics.broker.embedded import EmbeddedKafka, free_place
@@ -59,22 +59,22 @@ async def test_a_shop_that_stopped_well_is_clean_and_its_stores_as_well(place: P
 
 async def test_what_is_forged_into_a_store_is_found(place: Place):
     state = place.directory / "loms-1" / "stock"
-    store = Store(state, await cluster_id(place.cluster))
+    store = StateStore(state, await cluster_id(place.cluster))
     (partition, key) = next(
-        (n, key) for n in store.progress for key, _ in store.rows(n) if b"/" not in key
+        (n, key) for n in store.offsets for key, _ in store.rows(n) if b"/" not in key
     )
-    version = store.progress[partition].version
+    version = store.offsets[partition].source_offset
     store.put(partition, {key: b'{"available":{"1":9},"reserved":{}}'}, version)
-    store.unacknowledged = 0
+    store.pending_acks = 0
     store.close()
-    before = (state / MARKER).read_text()
+    before = (state / CHECKPOINT).read_text()
 
     code, told, counts = place.audit("--stores", str(place.directory))
 
     assert code == 1
     assert counts["differences"] == 1
     assert f"row {key.decode()!r} at {state}" in told
-    assert (state / MARKER).read_text() == before
+    assert (state / CHECKPOINT).read_text() == before
 
 
 async def test_a_row_that_is_forged_into_a_changelog_is_found(place: Place):

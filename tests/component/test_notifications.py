@@ -294,7 +294,7 @@ async def test_partitions_that_go_while_rows_are_counted_are_not_delivered(
     await counting
     [delivery] = notifier.agent._deliveries  # noqa: SLF001
     assert not delivery._loops  # noqa: SLF001
-    notifier.store.forget(1)
+    notifier.store.drop_partition(1)
     await notifier.agent.start()
     assert delivery._queues.keys() == {0}  # noqa: SLF001
 

@@ -8,7 +8,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from agents.loms.agent import GOODS, ORDER
 from agents.loms.order import Order, Step
-from agents.runtime.open_batches import MOST
+from agents.runtime.open_batches import MAX_IN_FLIGHT
 from schemas.contract import MAX_COUNT, MAX_GOODS, MAX_LINES, Item
 from schemas.order import CreateOrder, ListOrder, Status, StockReserved, order_id
 from schemas.stock import ListStocks, ReceiveStock, Release, Reserve, Sell
@@ -63,8 +63,8 @@ async def test_replies_do_not_overtake_the_commands_of_the_batch_before(
 
 
 async def test_no_more_batches_are_begun_than_may_be_open(bench: Bench, goods: Serving):
-    batches = [await goods.read(ListStocks(sku=1)) for _ in range(MOST + 5)]
-    assert goods.stream.taken == MOST + 1  # one waits for room
+    batches = [await goods.read(ListStocks(sku=1)) for _ in range(MAX_IN_FLIGHT + 5)]
+    assert goods.stream.taken == MAX_IN_FLIGHT + 1  # one waits for room
     await bench.all_arrives()
     assert all(batch.settled for batch in batches)
 
@@ -168,8 +168,8 @@ async def test_a_record_that_kafka_does_not_take_is_the_end(
 async def test_a_worker_that_was_frozen_says_nothing_any_more(
     bench: Bench, goods: Serving, deaths: list[str]
 ):
-    bench.app.heart.join()
-    bench.app.heart._last -= 3600  # noqa: SLF001 -- so long its last beat is ago
+    bench.app.pause_monitor.arm()
+    bench.app.pause_monitor._last -= 3600  # noqa: SLF001 -- so long its last beat is ago
     await goods.read(Release(sku=1, order_id=7))
     assert "frozen" in deaths[0]
     assert not bench.lying
@@ -187,7 +187,7 @@ async def test_a_worker_whose_agent_raised_has_ended(
 async def test_a_batch_of_a_partition_without_rows_is_not_served(
     bench: Bench, goods: Serving, deaths: list[str]
 ):
-    goods.store.forget(record(ListStocks(sku=1)).partition)
+    goods.store.drop_partition(record(ListStocks(sku=1)).partition)
     await goods.read(ListStocks(sku=1))
     assert "before its rows were recovered" in deaths[0]
     await breathe()

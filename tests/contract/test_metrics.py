@@ -24,7 +24,7 @@ THEIRS = ("python_", "process_")  # the client library's own
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    worker.HOLDINGS.tell({TP("order.requests", 3): 5}, {"orders": 2**20})
+    worker.WORKER_GAUGES.update({TP("order.requests", 3): 5}, {"orders": 2**20})
     gateway.REQUESTS.labels("stocks", gateway.OK).inc()
     gateway.SECONDS.labels("stocks", gateway.OK).observe(0.004)
     worker.BATCH.labels("order.requests").observe(7)

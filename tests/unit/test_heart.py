@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from agents.worker import failstop
-from agents.worker.failstop import Heart
+from agents.worker.failstop import PauseMonitor
 
 NEVER_FROZEN = timedelta(hours=1)
 FROZEN = timedelta(0)
@@ -20,8 +20,8 @@ def deaths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_member_of_a_group_that_was_frozen_dies(deaths: list[str]):
-    heart = Heart(FROZEN)
-    heart.join()
+    heart = PauseMonitor(FROZEN)
+    heart.arm()
 
     heart.check()
 
@@ -29,7 +29,7 @@ def test_a_member_of_a_group_that_was_frozen_dies(deaths: list[str]):
 
 
 def test_a_worker_that_starts_slowly_lives(deaths: list[str]):
-    heart = Heart(FROZEN)
+    heart = PauseMonitor(FROZEN)
 
     heart.check()
 
@@ -37,8 +37,8 @@ def test_a_worker_that_starts_slowly_lives(deaths: list[str]):
 
 
 def test_a_member_that_was_not_frozen_lives(deaths: list[str]):
-    heart = Heart(NEVER_FROZEN)
-    heart.join()
+    heart = PauseMonitor(NEVER_FROZEN)
+    heart.arm()
 
     heart.check()
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from aiokafka.structs import ConsumerRecord
 
-from agents.runtime.inbox import Received, converse, receive
+from agents.runtime.inbox import Envelope, parse_reply_context, deserialize
 from agents.runtime.outbox import MAX_DEAD_LETTER
 from agents.tools.again import is_silent, letter, request
 from agents.tools.exits import CannotError
@@ -35,10 +35,10 @@ def dead(headers: Headers = (), value: bytes | None = RECEIVE) -> ConsumerRecord
     return buried(value, b"1", headers, STOCK_REQUESTS)
 
 
-def replayed(offset: int, *headers: tuple[str, bytes | None]) -> Received:
+def replayed(offset: int, *headers: tuple[str, bytes | None]) -> Envelope:
     """A dead letter's replay, as stock reads it at an offset."""
     there = arrived(letter(dead(headers)), partition=0, offset=offset)
-    return receive(STOCK_REQUESTS, there, converse(there))
+    return deserialize(STOCK_REQUESTS, there, parse_reply_context(there))
 
 
 def test_a_replay_is_what_its_sender_sent_and_goes_where_it_came_from():
@@ -52,7 +52,7 @@ def test_a_replay_is_what_its_sender_sent_and_goes_where_it_came_from():
 
 def test_without_a_key_it_is_named_after_the_place_where_it_lay_first():
     first = record("stock.requests", RECEIVE, b"1")
-    original = receive(STOCK_REQUESTS, first, converse(first)).cause
+    original = deserialize(STOCK_REQUESTS, first, parse_reply_context(first)).cause
     causes = [replayed(offset).cause for offset in (100, 101)]
     assert {cause.request_id for cause in causes} == {original.request_id}
     assert {cause.origin for cause in causes} == {"stock.requests-1-42"}
@@ -80,15 +80,15 @@ def test_what_dies_again_is_still_the_same_request():
     again = letter(dead())
     once_more = buried(again.value, again.key, tuple(again.headers), STOCK_REQUESTS)
     there = arrived(letter(once_more), offset=100)
-    cause = receive(STOCK_REQUESTS, there, converse(there)).cause
+    cause = deserialize(STOCK_REQUESTS, there, parse_reply_context(there)).cause
     assert cause.request_id == "stock.requests-1-42"
 
 
 def test_the_conversation_is_over():
-    conversation = replayed(100, *OLD).conversation
+    conversation = replayed(100, *OLD).reply_context
     assert conversation.correlation_id is None
     assert conversation.reply_topic is None
-    assert conversation.fault is None
+    assert conversation.error is None
 
 
 def test_what_was_cut_is_not_sent_again():

@@ -25,7 +25,7 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-from agents.aggregate import Message
+from agents.aggregate import OutgoingMessage
 from agents.checkout.agent import CART
 from agents.loms.agent import GOODS, ORDER
 from schemas.cart import OrderSettled
@@ -40,7 +40,7 @@ from .partition import Partition, Record, Turn
 SHOP = (CART, ORDER, GOODS)
 PARTITIONS = 3
 MOST_STEPS = 20_000
-Letter = tuple[Cause, Message]
+Letter = tuple[Cause, OutgoingMessage]
 
 A_MILLISECOND = timedelta(milliseconds=1)
 
@@ -153,14 +153,14 @@ class World:
         self.random.shuffle(commands)
         return commands, [letter for letter in said if not self._goes_first(letter[1])]
 
-    def _goes_first(self, message: Message) -> bool:
+    def _goes_first(self, message: OutgoingMessage) -> bool:
         return self._is_command(message) and not isinstance(message, OrderSettled)
 
-    def _is_command(self, message: Message) -> bool:
+    def _is_command(self, message: OutgoingMessage) -> bool:
         request = message.request if isinstance(message, ForPurchase) else message
         return HOME.get(type(request)) in self.partitions
 
-    def _send(self, message: Message, cause: Cause) -> None:
+    def _send(self, message: OutgoingMessage, cause: Cause) -> None:
         purchase = cause.purchase
         if isinstance(message, ForPurchase):
             message, purchase = message.request, message.purchase

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from agents.loms.agent import ORDER
 from agents.loms.order import Order, Step
 from agents.worker.press import partition_of
-from agents.worker.recovery import VERSION_HEADER
+from agents.worker.recovery import PROCESSED_OFFSET_HEADER
 from schemas.contract import SHARDS
 from schemas.order import Status
 from tests.bench.recovery.counter import one_gateway
@@ -66,7 +66,7 @@ async def fill(cluster: Cluster, rows: int) -> None:
                 _row(count),
                 key=b"%d" % (count + SHARDS),
                 partition=shard,
-                headers=[(VERSION_HEADER, b"0")],
+                headers=[(PROCESSED_OFFSET_HEADER, b"0")],
             )
 
 
