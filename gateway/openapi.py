@@ -105,8 +105,8 @@ def document(*, is_locked: bool = False) -> dict[str, Any]:
 def _operation(route: Route, security: list[dict[str, list[str]]]) -> dict[str, Any]:
     codes: Iterable[Code | Trouble] = (*_AT_THE_DOOR, *route.refuses)
     example = EXAMPLES[route.asks]
-    key = {"example": example.key} if example.key else {}
-    done = {"description": "Done.", "content": _content(route.answers, example.answers)}
+    key = {"example": example.idempotency_key} if example.idempotency_key else {}
+    done = {"description": "Done.", "content": _content(route.answers, example.reply)}
     return {
         "operationId": route.path[1:],
         "tags": [HOME[route.asks].name.removesuffix(".requests")],
@@ -114,7 +114,7 @@ def _operation(route: Route, security: list[dict[str, list[str]]]) -> dict[str, 
         "description": f"{route.asks.__doc__}\n\nRoles: {_roles(route)}.",
         "security": security,
         "parameters": [_IDEMPOTENCY_KEY | key],
-        "requestBody": {"required": True, "content": _content(route.asks, example.asks)},
+        "requestBody": {"required": True, "content": _content(route.asks, example.request)},
         "responses": {"200": done, **_problems(codes)},
     }
 

@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.contract import Contract, Count, Item, OfUser, OrderId, Price, Sku
+from schemas.contract import Contract, Count, Item, UserMessage, OrderId, Price, Sku
 from schemas.order import Status
 
 # Requests
 
 
-class AddToCart(OfUser):
+class AddToCart(UserMessage):
     """Put so many pieces more of a sku into the user's cart; reserves nothing."""
 
     type: Literal["addToCart"] = "addToCart"
@@ -18,7 +18,7 @@ class AddToCart(OfUser):
     count: Count
 
 
-class DeleteFromCart(OfUser):
+class DeleteFromCart(UserMessage):
     """Take so many pieces off a line; at zero or below the line is gone."""
 
     type: Literal["deleteFromCart"] = "deleteFromCart"
@@ -26,19 +26,19 @@ class DeleteFromCart(OfUser):
     count: Count
 
 
-class ListCart(OfUser):
+class ListCart(UserMessage):
     """Show the cart with the names and prices of this moment."""
 
     type: Literal["listCart"] = "listCart"
 
 
-class Purchase(OfUser):
+class Purchase(UserMessage):
     """Make the whole cart one order. `purchases` is another name of the same request."""
 
     type: Literal["purchase", "purchases"] = "purchase"
 
 
-class ForgetCart(OfUser):
+class EraseCart(UserMessage):
     """Erase the cart and all that it remembers; for whoever runs the shop."""
 
     type: Literal["forgetCart"] = "forgetCart"
@@ -47,7 +47,7 @@ class ForgetCart(OfUser):
 # What others answer to the cart
 
 
-class StockChecked(OfUser, extra="ignore"):
+class StockChecked(UserMessage, extra="ignore"):
     """Stock's answer to an addToCart, which it repeats so that nothing need be kept."""
 
     type: Literal["stockChecked"] = "stockChecked"
@@ -56,7 +56,7 @@ class StockChecked(OfUser, extra="ignore"):
     available: int = Field(strict=True, ge=0, lt=2**16, description="capped at a full line")
 
 
-class OrderSettled(OfUser, extra="ignore"):
+class OrderSettled(UserMessage, extra="ignore"):
     """How the order ended that a purchase of this cart became."""
 
     type: Literal["orderSettled"] = "orderSettled"
@@ -70,7 +70,7 @@ CartRequest = Annotated[
     | DeleteFromCart
     | ListCart
     | Purchase
-    | ForgetCart
+    | EraseCart
     | StockChecked
     | OrderSettled,
     Field(discriminator="type"),

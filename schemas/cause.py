@@ -18,9 +18,9 @@ class Cause:
         purchase: the request id of the purchase that this conversation carries out.
     """
 
-    at: datetime
+    timestamp: datetime
     origin: str
-    key: str | None = None
+    idempotency_key: str | None = None
     purchase: str | None = None
 
     @property
@@ -28,7 +28,11 @@ class Cause:
         """What stands for the request: the client's key, or else the record itself."""
         if self.purchase is not None:
             return purchase_id(self.purchase)
-        return f"key:{self.key}" if self.key is not None else self.origin
+        return (
+            f"key:{self.idempotency_key}"
+            if self.idempotency_key is not None
+            else self.origin
+        )
 
 
 def purchase_id(request_id: str) -> str:

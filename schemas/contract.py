@@ -30,14 +30,14 @@ Price = Annotated[int, Field(strict=True, ge=0, lt=2**32, description="uint32")]
 Count = Annotated[
     int, Field(strict=True, ge=1, lt=2**16, description="uint16, at least one")
 ]
-Goods = Annotated[
+StockCount = Annotated[
     int, Field(strict=True, ge=1, lt=2**64, description="uint64, at least one")
 ]
 
 SHARDS = 4096
 MAX_COUNT = 2**16 - 1
 MAX_PRICE = 2**32 - 1
-MAX_GOODS = 2**64 - 1
+MAX_STOCK = 2**64 - 1
 MAX_LINES = 1000
 MAX_TIMEOUT_SECONDS = 2**31 - 1
 """68 years: a moment of ours so much later is still one that a clock can show."""
@@ -59,7 +59,7 @@ class Contract(BaseModel):
         return self.__pydantic_serializer__.to_json(self)
 
 
-class OfUser(Contract):
+class UserMessage(Contract):
     """A message about one user; lies in that user's partition."""
 
     user: UserId
@@ -70,7 +70,7 @@ class OfUser(Contract):
         return self.user % SHARDS
 
 
-class OfOrder(Contract):
+class OrderMessage(Contract):
     """A message about one order; the id's low 12 bits are its user's shard."""
 
     order_id: OrderId = Field(alias="orderID")
@@ -81,7 +81,7 @@ class OfOrder(Contract):
         return self.order_id % SHARDS
 
 
-class OfSku(Contract):
+class SkuMessage(Contract):
     """A message about one sku's stock; lies in that sku's partition."""
 
     sku: Sku

@@ -39,9 +39,9 @@ class Example:
         key: the idempotency key it is made with, if any.
     """
 
-    asks: Contract
-    answers: Contract
-    key: str | None = None
+    request: Contract
+    reply: Contract
+    idempotency_key: str | None = None
 
 
 _USER = 42
@@ -51,7 +51,7 @@ _FROM_CART = order_id(_USER, purchase_id(f"key:{_BOUGHT}"))
 _DIRECT = order_id(_USER, f"key:{_ORDERED}")
 _ITEMS = (Item(sku=_COOKBOOK, count=1),)
 
-_VISIT = (
+_WALKTHROUGH = (
     Example(AddToCart(user=_USER, sku=_BOOK, count=2), Done()),
     Example(DeleteFromCart(user=_USER, sku=_BOOK, count=1), Done()),
     Example(
@@ -82,7 +82,7 @@ _VISIT = (
     Example(ReceiveStock(sku=_HEADPHONES, warehouse_id=7, count=5), Done()),
 )
 
-EXAMPLES: dict[type[Contract], Example] = {type(one.asks): one for one in _VISIT}
+EXAMPLES: dict[type[Contract], Example] = {type(one.request): one for one in _WALKTHROUGH}
 
 _ALONE = (
     Refused(code=Code.CART_EMPTY, text="the cart is empty"),
@@ -98,5 +98,5 @@ _ALONE = (
 
 def examples_of(contract: type[Contract]) -> list[Contract]:
     """Return the messages of one class, each once."""
-    visit = (message for one in _VISIT for message in (one.asks, one.answers))
+    visit = (message for one in _WALKTHROUGH for message in (one.request, one.reply))
     return [one for one in dict.fromkeys((*visit, *_ALONE)) if type(one) is contract]

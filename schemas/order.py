@@ -15,8 +15,8 @@ from schemas.contract import (
     SHARDS,
     Contract,
     Item,
-    OfOrder,
-    OfUser,
+    OrderMessage,
+    UserMessage,
     Sku,
     UserId,
 )
@@ -32,7 +32,7 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-def one_line_a_sku(items: tuple[Item, ...]) -> tuple[Item, ...]:
+def merge_lines(items: tuple[Item, ...]) -> tuple[Item, ...]:
     """Add up lines of the same sku, and sort by sku.
 
     Raises:
@@ -52,7 +52,7 @@ Items = Annotated[
     tuple[Item, ...],
     # Without fail_fast, naming what is wrong with a megabyte of lines takes seconds.
     Field(min_length=1, max_length=MAX_LINES, fail_fast=True),
-    AfterValidator(one_line_a_sku),
+    AfterValidator(merge_lines),
 ]
 
 
@@ -78,38 +78,38 @@ def order_id(user: int, request_id: str) -> int:
 # Requests
 
 
-class CreateOrder(OfUser):
+class CreateOrder(UserMessage):
     """Reserve all lines or none; the same sku twice is one line with the sum."""
 
     type: Literal["createOrder"] = "createOrder"
     items: Items
 
 
-class ListOrder(OfOrder):
+class ListOrder(OrderMessage):
     """Show an order."""
 
     type: Literal["listOrder"] = "listOrder"
 
 
-class PayOrder(OfOrder):
+class PayOrder(OrderMessage):
     """Mark an order as paid; its reserved goods are written off."""
 
     type: Literal["orderPayed"] = "orderPayed"
 
 
-class CancelOrder(OfOrder):
+class CancelOrder(OrderMessage):
     """Cancel an order that is not paid; its reservations are given back."""
 
     type: Literal["cancelOrder"] = "cancelOrder"
 
 
-class ForgetOrder(OfOrder):
+class AnonymizeOrder(OrderMessage):
     """Erase whose order it was; for whoever runs the shop. The order must be over."""
 
     type: Literal["forgetOrder"] = "forgetOrder"
 
 
-class ExpireOrder(OfOrder, extra="ignore"):
+class ExpireOrder(OrderMessage, extra="ignore"):
     """What LOMS' own timer asks of an order unpaid for so long; the order decides."""
 
     type: Literal["expireOrder"] = "expireOrder"
@@ -118,7 +118,7 @@ class ExpireOrder(OfOrder, extra="ignore"):
     )
 
 
-class StockReserved(OfOrder, extra="ignore"):
+class StockReserved(OrderMessage, extra="ignore"):
     """Stock's answer to a reserve: all of the line, or nothing of it."""
 
     type: Literal["stockReserved"] = "stockReserved"
@@ -131,7 +131,7 @@ OrderRequest = Annotated[
     | ListOrder
     | PayOrder
     | CancelOrder
-    | ForgetOrder
+    | AnonymizeOrder
     | ExpireOrder
     | StockReserved,
     Field(discriminator="type"),
@@ -140,7 +140,7 @@ OrderRequest = Annotated[
 # Replies and facts
 
 
-class OrderPlaced(OfOrder, extra="ignore"):
+class OrderPlaced(OrderMessage, extra="ignore"):
     """The reply to createOrder and purchase, once the order has settled."""
 
     type: Literal["orderPlaced"] = "orderPlaced"
@@ -155,7 +155,7 @@ class OrderView(Contract, extra="ignore"):
     items: tuple[Item, ...]
 
 
-class OrderStatusChanged(OfOrder, extra="ignore"):
+class OrderStatusChanged(OrderMessage, extra="ignore"):
     """A fact: the status an order took, and when (RFC 3339, UTC)."""
 
     type: Literal["orderStatusChanged"] = "orderStatusChanged"

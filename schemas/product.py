@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.contract import Item, OfUser
+from schemas.contract import Item, UserMessage
 
 
-class PriceCart(OfUser, extra="ignore"):
+class PriceCart(UserMessage, extra="ignore"):
     """A cart on its way to its user, who waits for names and prices."""
 
     type: Literal["priceCart"] = "priceCart"

@@ -4,26 +4,34 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.contract import Contract, Count, Goods, OfSku, OrderId, UserId, WarehouseId
+from schemas.contract import (
+    Contract,
+    Count,
+    StockCount,
+    SkuMessage,
+    OrderId,
+    UserId,
+    WarehouseId,
+)
 
 # Requests
 
 
-class ListStocks(OfSku):
+class ListStocks(SkuMessage):
     """Show what can be bought now, per warehouse."""
 
     type: Literal["stocks"] = "stocks"
 
 
-class ReceiveStock(OfSku):
+class ReceiveStock(SkuMessage):
     """Put goods into a warehouse."""
 
     type: Literal["receiveStock"] = "receiveStock"
     warehouse_id: WarehouseId = Field(alias="warehouseID")
-    count: Goods
+    count: StockCount
 
 
-class CheckStock(OfSku, extra="ignore"):
+class CheckStock(SkuMessage, extra="ignore"):
     """A cart's question whether a line can be bought now."""
 
     type: Literal["checkStock"] = "checkStock"
@@ -31,7 +39,7 @@ class CheckStock(OfSku, extra="ignore"):
     count: Count
 
 
-class Reserve(OfSku, extra="ignore"):
+class Reserve(SkuMessage, extra="ignore"):
     """Set goods aside for an order's line; all of it or nothing."""
 
     type: Literal["reserve"] = "reserve"
@@ -39,14 +47,14 @@ class Reserve(OfSku, extra="ignore"):
     count: Count
 
 
-class Release(OfSku, extra="ignore"):
+class Release(SkuMessage, extra="ignore"):
     """Give an order's goods back to the warehouses they came from."""
 
     type: Literal["release"] = "release"
     order_id: OrderId = Field(alias="orderID")
 
 
-class Sell(OfSku, extra="ignore"):
+class Sell(SkuMessage, extra="ignore"):
     """Write an order's goods off: it is paid."""
 
     type: Literal["sell"] = "sell"
@@ -65,7 +73,7 @@ class Stock(Contract, extra="ignore"):
     """What can be bought now in one warehouse: goods minus reservations."""
 
     warehouse_id: WarehouseId = Field(alias="warehouseID")
-    count: Goods
+    count: StockCount
 
 
 class StocksView(Contract, extra="ignore"):

@@ -7,12 +7,15 @@ from typing import Any
 
 from agents.audit.replay import Turn
 from agents.loms.order import Order
-from agents.loms.stock import Fate, Receipt, Reservation, Shelf
+from agents.loms.stock import ReservationStatus, Receipt, Reservation, StockLevel
 from schemas.order import Status
 from schemas.stock import ReceiveStock
 
-_STANDING = {Status.AWAITING_PAYMENT: Fate.RESERVED, Status.PAID: Fate.SOLD}
-_GIVEN_BACK = (Fate.RELEASED, Fate.REFUSED)
+_STANDING = {
+    Status.AWAITING_PAYMENT: ReservationStatus.RESERVED,
+    Status.PAID: ReservationStatus.SOLD,
+}
+_GIVEN_BACK = (ReservationStatus.RELEASED, ReservationStatus.REFUSED)
 
 Place = tuple[int, int]
 """A sku and a warehouse."""
@@ -101,14 +104,16 @@ def total(lines: Ledger) -> Line:
     return Line(**sums)
 
 
-def _tallies(row: Shelf | Reservation | Receipt) -> Iterator[tuple[str, Mapping[int, int]]]:
+def _tallies(
+    row: StockLevel | Reservation | Receipt,
+) -> Iterator[tuple[str, Mapping[int, int]]]:
     match row:
-        case Shelf(available, reserved):
+        case StockLevel(available, reserved):
             yield "available", available
             yield "reserved", reserved
-        case Reservation(Fate.RESERVED, parcels):
+        case Reservation(ReservationStatus.RESERVED, parcels):
             yield "held", parcels
-        case Reservation(Fate.SOLD, parcels):
+        case Reservation(ReservationStatus.SOLD, parcels):
             yield "written_off", parcels
         case Receipt(request):
             _, warehouse, count = request.split()
@@ -129,8 +134,8 @@ def order_faults(order: Order, find: Find) -> Iterator[str]:
     stands = _STANDING.get(order.status)
     for sku, count in order.lines.items():
         entry = find(sku, order.order_id)
-        fate = entry.fate if entry else None
-        pieces = sum(entry.parcels.values()) if entry else 0
+        fate = entry.status if entry else None
+        pieces = sum(entry.allocation.values()) if entry else 0
         wanted = (stands,) if stands else _GIVEN_BACK
         if fate not in wanted or (stands and pieces != count):
             yield (
@@ -144,12 +149,12 @@ def orphans(
 ) -> Iterator[tuple[int, str]]:
     """Yield orders, and what stock set aside or sold for them that they don't know of."""
     for key, row in stock.items():
-        if not isinstance(row, Reservation) or row.fate in _GIVEN_BACK:
+        if not isinstance(row, Reservation) or row.status in _GIVEN_BACK:
             continue
         sku, _, name = key.partition("/")
         order = find(int(name))
         if order is None or int(sku) not in order.lines:
             yield (
                 int(name),
-                f"sku {sku} is {row.fate} for order {name}, which knows nothing of it",
+                f"sku {sku} is {row.status} for order {name}, which knows nothing of it",
             )

@@ -1,8 +1,8 @@
 """What is audited: which topics, who reads them, and which tables are folded from them."""
 
 from agents.audit.replay import AnyAggregate
-from agents.checkout.agent import CART
-from agents.loms.agent import GOODS, ORDER
+from agents.checkout.agent import CART_AGGREGATE
+from agents.loms.agent import STOCK_AGGREGATE, ORDER_AGGREGATE
 from topics.catalog import (
     CART_REQUESTS,
     DEAD_LETTERS,
@@ -23,7 +23,9 @@ GROUPS = {
 }
 """The topics that are read, and by whom."""
 
-AGGREGATES: dict[Topic, AnyAggregate] = {a.requests: a for a in (CART, ORDER, GOODS)}
+AGGREGATES: dict[Topic, AnyAggregate] = {
+    a.requests: a for a in (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
+}
 """Those that a table is folded from."""
 
 SOURCES = {aggregate.changelog: aggregate for aggregate in AGGREGATES.values()}

@@ -7,7 +7,7 @@ from agents.worker.settings import WorkerSettings
 from schemas.cart import CartRequest
 from topics.catalog import CART_REQUESTS, CARTS
 
-CART: Aggregate[cart.Cart | None, CartRequest, cart.CartEvent] = Aggregate(
+CART_AGGREGATE: Aggregate[cart.Cart | None, CartRequest, cart.CartEvent] = Aggregate(
     requests=CART_REQUESTS,
     changelog=CARTS,
     rows=(cart.Cart,),
@@ -22,5 +22,5 @@ CART: Aggregate[cart.Cart | None, CartRequest, cart.CartEvent] = Aggregate(
 def build(settings: WorkerSettings) -> Service:
     """Make the service."""
     service = Service("checkout", settings)
-    service.add_aggregate(CART)
+    service.add_aggregate(CART_AGGREGATE)
     return service

@@ -19,7 +19,7 @@ from schemas.cart import (
     AddToCart,
     CartRequest,
     DeleteFromCart,
-    ForgetCart,
+    EraseCart,
     OrderSettled,
     Purchase,
     StockChecked,
@@ -28,8 +28,8 @@ from schemas.cause import Cause
 from schemas.contract import MAX_COUNT, MAX_LINES, Code
 from schemas.order import Status
 
-REMEMBERED = 256
-REMEMBERED_REFUSALS = 32
+DEDUP_WINDOW = 256
+MAX_RECORDED_REFUSALS = 32
 MAX_CHECKOUTS = 16
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ Lines = Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class No:
+class RecordedRefusal:
     """A refusal, kept so that the same attempt hears it again."""
 
     code: Code
@@ -57,8 +57,8 @@ class Cart:
     """
 
     lines: Lines = field(default_factory=dict)
-    done: Mapping[str, str] = field(default_factory=dict)
-    refused: Mapping[str, No] = field(default_factory=dict)
+    processed: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, RecordedRefusal] = field(default_factory=dict)
     checkouts: Mapping[str, Lines] = field(default_factory=dict)
 
 
@@ -93,15 +93,15 @@ class Declined:
     """An attempt was refused."""
 
     origin: str
-    no: No
+    refusal: RecordedRefusal
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class CartErased:
     """Nothing is known of this user any more."""
 
 
-CartEvent = LineSet | CheckedOut | CheckoutEnded | Declined | Forgotten
+CartEvent = LineSet | CheckedOut | CheckoutEnded | Declined | CartErased
 
 
 def identify(request: CartRequest, _: Cause) -> tuple[str, ...]:
@@ -117,9 +117,9 @@ def decide(cart: Cart | None, request: CartRequest, cause: Cause) -> list[CartEv
     if cause.origin in cart.refused:
         return []
     try:
-        return _carry_out(cart, request, cause)
+        return _process(cart, request, cause)
     except Refusal as no:
-        return [Declined(cause.origin, No(no.code, str(no)))]
+        return [Declined(cause.origin, RecordedRefusal(no.code, str(no)))]
 
 
 def evolve(cart: Cart | None, event: CartEvent) -> Cart | None:
@@ -129,47 +129,49 @@ def evolve(cart: Cart | None, event: CartEvent) -> Cart | None:
         case LineSet(sku, count, request_id, request):
             others = {s: n for s, n in cart.lines.items() if s != sku}
             lines = others | {sku: count} if count > 0 else others
-            return replace(cart, lines=lines, done=_noted(cart, request_id, request))
+            return replace(cart, lines=lines, done=_remembered(cart, request_id, request))
         case CheckedOut(request_id):
             checkouts = {**cart.checkouts, request_id: cart.lines}
-            done = _noted(cart, request_id, "purchase")
+            done = _remembered(cart, request_id, "purchase")
             return replace(cart, lines={}, done=done, checkouts=checkouts)
         case CheckoutEnded():
             return _after_checkout(cart, event)
         case Declined(origin, no):
-            refused = _newest({**cart.refused, origin: no}, REMEMBERED_REFUSALS)
+            refused = _newest({**cart.refused, origin: no}, MAX_RECORDED_REFUSALS)
             return replace(cart, refused=refused)
-        case Forgotten():
+        case CartErased():
             return None
 
 
-def _carry_out(cart: Cart, request: CartRequest, cause: Cause) -> list[CartEvent]:
+def _process(cart: Cart, request: CartRequest, cause: Cause) -> list[CartEvent]:
     under_way = cause.request_id in cart.checkouts  # though forgotten by `done`
-    known = "purchase" if under_way else cart.done.get(cause.request_id)
-    if known is not None and known != name_of(request):
+    known = "purchase" if under_way else cart.processed.get(cause.request_id)
+    if known is not None and known != request_fingerprint(request):
         raise Refusal(Code.KEY_REUSED, f"this idempotency key was used for: {known}")
     if known is not None:
         return []
     match request:
         case AddToCart():
-            _check_room(cart, request)
+            _require_capacity(cart, request)
         case StockChecked():
             return [_add(cart, request, cause)]
         case DeleteFromCart(sku=sku):
             left = cart.lines.get(sku, 0) - request.count
-            return [LineSet(sku, max(left, 0), cause.request_id, name_of(request))]
+            return [
+                LineSet(sku, max(left, 0), cause.request_id, request_fingerprint(request))
+            ]
         case Purchase():
-            _check_purchase(cart)
+            _require_purchasable(cart)
             return [CheckedOut(cause.request_id)]
-        case ForgetCart():
-            _check_quiet(cart)
-            return [Forgotten()]
+        case EraseCart():
+            _require_no_checkout(cart)
+            return [CartErased()]
         case _:
             pass
     return []
 
 
-def name_of(request: CartRequest) -> str:
+def request_fingerprint(request: CartRequest) -> str:
     """Return the request in words: a key may come again with the same one only."""
     match request:
         case AddToCart() | StockChecked():
@@ -182,7 +184,7 @@ def name_of(request: CartRequest) -> str:
             return request.type
 
 
-def _check_room(cart: Cart, request: AddToCart | StockChecked) -> int:
+def _require_capacity(cart: Cart, request: AddToCart | StockChecked) -> int:
     """Return the line's new total, if a cart may have it."""
     total = cart.lines.get(request.sku, 0) + request.count
     if total > MAX_COUNT:
@@ -193,14 +195,14 @@ def _check_room(cart: Cart, request: AddToCart | StockChecked) -> int:
 
 
 def _add(cart: Cart, checked: StockChecked, cause: Cause) -> LineSet:
-    total = _check_room(cart, checked)
+    total = _require_capacity(cart, checked)
     if total > checked.available:
         text = f"of sku {checked.sku}, {checked.available} can be bought, not {total}"
         raise Refusal(Code.INSUFFICIENT_STOCK, text)
-    return LineSet(checked.sku, total, cause.request_id, name_of(checked))
+    return LineSet(checked.sku, total, cause.request_id, request_fingerprint(checked))
 
 
-def _check_purchase(cart: Cart) -> None:
+def _require_purchasable(cart: Cart) -> None:
     if not cart.lines:
         raise Refusal(Code.CART_EMPTY, "the cart is empty")
     if len(cart.lines) > MAX_LINES:  # a failed purchase's lines came back beside others
@@ -210,7 +212,7 @@ def _check_purchase(cart: Cart) -> None:
         raise Refusal(Code.UNAVAILABLE, "too many purchases of this cart are under way")
 
 
-def _check_quiet(cart: Cart) -> None:
+def _require_no_checkout(cart: Cart) -> None:
     """Its order would be there only after whoever forgets has looked for orders."""
     if cart.checkouts:
         raise Refusal(Code.WRONG_STATUS, "a purchase of this cart is under way")
@@ -230,14 +232,14 @@ def _after_checkout(cart: Cart, ended: CheckoutEnded) -> Cart:
     lines = dict(cart.lines)
     for sku, count in bought.items() if ended.restored else ():
         lines[sku] = min(lines.get(sku, 0) + count, MAX_COUNT)
-    done = dict(cart.done)
+    done = dict(cart.processed)
     if ended.refused:
         done.pop(ended.request_id, None)
     return replace(cart, lines=lines, checkouts=checkouts, done=done)
 
 
-def _noted(cart: Cart, request_id: str, request: str) -> Mapping[str, str]:
-    return _newest({**cart.done, request_id: request}, REMEMBERED)
+def _remembered(cart: Cart, request_id: str, request: str) -> Mapping[str, str]:
+    return _newest({**cart.processed, request_id: request}, DEDUP_WINDOW)
 
 
 def _newest(entries: dict[str, T], most: int) -> dict[str, T]:

@@ -6,12 +6,12 @@ again says again what it said before.
 
 from collections.abc import Iterator
 
-from agents.checkout.cart import Cart, Lines, name_of
+from agents.checkout.cart import Cart, Lines, request_fingerprint
 from schemas.cart import (
     AddToCart,
     CartRequest,
     CartView,
-    ForgetCart,
+    EraseCart,
     ListCart,
     OrderSettled,
     Purchase,
@@ -29,24 +29,26 @@ def follow_up(
     """Say all that must be said now: the next question, or the reply."""
     cart = cart or Cart()
     if isinstance(request, OrderSettled):
-        yield _how_it_ended(request)
+        yield _purchase_reply(request)
     elif no := cart.refused.get(cause.origin):
         yield Refused(code=no.code, text=no.text)
     elif lines := cart.checkouts.get(cause.request_id):
         order = CreateOrder(user=request.user, items=_items(lines))
         yield ForPurchase(order, cause.request_id)
     else:
-        yield _answer(cart, request, cause)
+        yield _reply(cart, request, cause)
 
 
-def _answer(cart: Cart, request: CartRequest, cause: Cause) -> Contract:
-    done = cart.done.get(cause.request_id)
+def _reply(cart: Cart, request: CartRequest, cause: Cause) -> Contract:
+    done = cart.processed.get(cause.request_id)
     match request:
         case ListCart(user=user):
             return _view(user, cart.lines)
         case AddToCart(user=user, sku=sku, count=count) if done is None:
             return CheckStock(sku=sku, user=user, count=count)
-        case _ if done != name_of(request) and not isinstance(request, ForgetCart):
+        case _ if done != request_fingerprint(request) and not isinstance(
+            request, EraseCart
+        ):
             return Refused(code=Code.UNAVAILABLE, text="not done; ask again")
         case Purchase(user=user):
             order = order_id(user, purchase_id(cause.request_id))
@@ -61,7 +63,7 @@ def _view(user: int, lines: Lines) -> Contract:
     return PriceCart(user=user, items=_items(lines))
 
 
-def _how_it_ended(settled: OrderSettled) -> Contract:
+def _purchase_reply(settled: OrderSettled) -> Contract:
     if settled.order_id is None:
         return Refused(code=Code.UNAVAILABLE, text="the order was not taken; ask again")
     return OrderPlaced(order_id=settled.order_id)

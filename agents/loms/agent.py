@@ -7,7 +7,7 @@ from itertools import islice
 
 from agents.aggregate import Aggregate, single_row
 from agents.loms import metrics, order, saga, stock
-from agents.loms.deadlines import Deadlines, awaiting_since
+from agents.loms.deadlines import PaymentDeadlines, awaiting_since
 from agents.loms.order import Order
 from agents.runtime.outbox import ProducerRecord, Publisher
 from agents.service import Service
@@ -17,12 +17,12 @@ from schemas.stock import StockRequest
 from topics.catalog import ORDER_REQUESTS, ORDERS, STOCK, STOCK_REQUESTS
 
 TICK_SECONDS = 0.25
-ASK_AT_ONCE = 2_500
+MAX_EXPIRATIONS_PER_TICK = 2_500
 """10,000 a second: more would hold up the loop, of which the worker would die."""
 
-ROWS_AT_ONCE = 10_000
+ROWS_PER_YIELD = 10_000
 
-ORDER: Aggregate[Order | None, OrderRequest, order.OrderEvent] = Aggregate(
+ORDER_AGGREGATE: Aggregate[Order | None, OrderRequest, order.OrderEvent] = Aggregate(
     requests=ORDER_REQUESTS,
     changelog=ORDERS,
     rows=(Order,),
@@ -32,11 +32,11 @@ ORDER: Aggregate[Order | None, OrderRequest, order.OrderEvent] = Aggregate(
     evolve=order.evolve,
     follow_up=saga.follow_up,
 )
-GOODS: Aggregate[stock.Goods, StockRequest, stock.Moved] = Aggregate(
+STOCK_AGGREGATE: Aggregate[stock.StockState, StockRequest, stock.StockMoved] = Aggregate(
     requests=STOCK_REQUESTS,
     changelog=STOCK,
-    rows=(stock.Shelf, stock.Reservation | stock.Receipt),
-    state=stock.Goods,
+    rows=(stock.StockLevel, stock.Reservation | stock.Receipt),
+    state=stock.StockState,
     identify=stock.identify,
     decide=stock.decide,
     evolve=stock.evolve,
@@ -53,37 +53,41 @@ class Loms:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.service = Service("loms", settings)
-        self.service.add_aggregate(GOODS)
-        self._orders = self.service.add_aggregate(ORDER, self._watch, self._refill)
-        self._outbox = Publisher(self.service.app)
+        self.service.add_aggregate(STOCK_AGGREGATE)
+        self._orders = self.service.add_aggregate(
+            ORDER_AGGREGATE, self._on_change, self._rebuild_deadlines
+        )
+        self._publisher = Publisher(self.service.app)
         self._time_to_pay = timedelta(seconds=settings.payment_timeout_seconds)
-        self._deadlines = Deadlines(self._time_to_pay, self._find)
-        self.service.add_timer(TICK_SECONDS, self._ask)
+        self._deadlines = PaymentDeadlines(self._time_to_pay, self._find)
+        self.service.add_timer(TICK_SECONDS, self._expire_overdue)
 
-    def _watch(self, partition: int, touched: Sequence[tuple[str, Order]]) -> None:
+    def _on_change(self, partition: int, touched: Sequence[tuple[str, Order]]) -> None:
         for key, row in touched:
-            self._deadlines.watch(partition, key, row)
+            self._deadlines.schedule(partition, key, row)
             metrics.observe(row, self._time_to_pay)
 
-    async def _refill(self) -> None:
+    async def _rebuild_deadlines(self) -> None:
         """Take in all that await payment, after the partitions have changed."""
-        self._deadlines.forget_all()
+        self._deadlines.clear()
         store = self._orders.store
         for partition in store.offsets:
             for number, (key, value) in enumerate(store.rows(partition)):
-                if not number % ROWS_AT_ONCE:
+                if not number % ROWS_PER_YIELD:
                     await asyncio.sleep(0)  # a million rows take seconds
                 if since := awaiting_since(value):
-                    self._deadlines.expect(partition, key.decode(), since)
+                    self._deadlines.schedule_at(partition, key.decode(), since)
 
     def _find(self, partition: int, key: str) -> Order | None:
         value = self._orders.store.get(partition, key.encode())
-        return None if value is None else ORDER.adapters[0].validate_json(value)
+        return None if value is None else ORDER_AGGREGATE.adapters[0].validate_json(value)
 
-    async def _ask(self) -> None:
+    async def _expire_overdue(self) -> None:
         """Ask what is due; what is too much for one tick is asked at the next ones."""
-        questions = list(islice(self._deadlines.overdue(datetime.now(UTC)), ASK_AT_ONCE))
-        await self._outbox.send(
+        questions = list(
+            islice(self._deadlines.overdue(datetime.now(UTC)), MAX_EXPIRATIONS_PER_TICK)
+        )
+        await self._publisher.send(
             ProducerRecord(ORDER_REQUESTS.name, ORDER_REQUESTS.key_of(q), q.to_json(), [])
             for q in questions
         )

@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 from agents.loms.order import Order
 from schemas.order import ExpireOrder, Status
 
-ASK_AGAIN = timedelta(seconds=1)
+RETRY_INTERVAL = timedelta(seconds=1)
 """When a clock was ahead of the broker's, or the first question is still under way."""
 
 Find = Callable[[int, str], Order | None]
@@ -38,7 +38,7 @@ def awaiting_since(row: bytes) -> datetime | None:
 
 
 @dataclass
-class Deadlines:
+class PaymentDeadlines:
     """When orders that await payment are to be asked after, by partition.
 
     Args:
@@ -52,31 +52,31 @@ class Deadlines:
     def __post_init__(self) -> None:
         self._due: defaultdict[int, list[tuple[float, str]]] = defaultdict(list)
 
-    def watch(self, partition: int, key: str, order: Order) -> None:
+    def schedule(self, partition: int, key: str, order: Order) -> None:
         """Take an order in, if it awaits payment."""
         if order.status is Status.AWAITING_PAYMENT:
-            self.expect(partition, key, order.since)
+            self.schedule_at(partition, key, order.since)
 
-    def expect(self, partition: int, key: str, since: datetime) -> None:
+    def schedule_at(self, partition: int, key: str, since: datetime) -> None:
         """Take in an order that awaits payment since then."""
         deadline = (since + self.time_to_pay).timestamp()
         heappush(self._due[partition], (deadline, key))
 
-    def forget_all(self) -> None:
+    def clear(self) -> None:
         """Begin anew: the partitions have changed."""
         self._due.clear()
 
     def overdue(self, now: datetime) -> Iterator[ExpireOrder]:
         """Yield a question for each order whose time is over; once a second at most."""
-        at, again = now.timestamp(), (now + ASK_AGAIN).timestamp()
+        at, again = now.timestamp(), (now + RETRY_INTERVAL).timestamp()
         for partition, due in self._due.items():
             while due and due[0][0] <= at:
                 _, key = heappop(due)
                 order = self.find(partition, key)
                 if order is not None and order.status is Status.AWAITING_PAYMENT:
                     heappush(due, (again, key))
-                    yield self._question(order)
+                    yield self._expiration(order)
 
-    def _question(self, order: Order) -> ExpireOrder:
+    def _expiration(self, order: Order) -> ExpireOrder:
         seconds = self.time_to_pay // timedelta(seconds=1)
         return ExpireOrder(order_id=order.order_id, unpaid_seconds=seconds)

@@ -25,11 +25,13 @@ def observe(order: Order, time_to_pay: timedelta) -> None:
     It comes by once as awaiting payment, and once as what it is after that: stock has
     nothing to say to it any more.
     """
-    if order.forgotten:  # that is no step: it came by as what it is
+    if order.anonymized:  # that is no step: it came by as what it is
         return
-    before, now = order.steps[-2:] if len(order.steps) > 1 else (None, order.steps[-1])
+    before, now = (
+        order.history[-2:] if len(order.history) > 1 else (None, order.history[-1])
+    )
     if now.status is Status.AWAITING_PAYMENT:
-        SAGA.observe((now.at - order.steps[0].at).total_seconds())
+        SAGA.observe((now.at - order.history[0].at).total_seconds())
     elif before and before.status is Status.AWAITING_PAYMENT:
         late = now.at - before.at - time_to_pay
         if now.status is Status.CANCELLED and late >= timedelta():

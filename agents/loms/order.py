@@ -21,7 +21,7 @@ from schemas.order import (
     CancelOrder,
     CreateOrder,
     ExpireOrder,
-    ForgetOrder,
+    AnonymizeOrder,
     ListOrder,
     OrderRequest,
     PayOrder,
@@ -35,12 +35,12 @@ OPEN = (Status.NEW, Status.AWAITING_PAYMENT)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StatusChange:
     """A status the order took: when, and by which attempt."""
 
     status: Status
     at: datetime
-    by: str
+    origin: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +62,25 @@ class Order:
     user: int
     request_id: str
     lines: Mapping[int, int]
-    steps: tuple[Step, ...]
+    history: tuple[StatusChange, ...]
     answers: Mapping[int, bool] = field(default_factory=dict)
-    closed_by: int | None = None
-    done: Mapping[str, str] = field(default_factory=dict)
+    last_answer: int | None = None
+    processed: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def forgotten(self) -> bool:
+    def anonymized(self) -> bool:
         """Whether whose it was has been erased."""
         return not self.request_id
 
     @property
     def status(self) -> Status:
         """Where it stands."""
-        return self.steps[-1].status
+        return self.history[-1].status
 
     @property
     def since(self) -> datetime:
         """When it came to stand there."""
-        return self.steps[-1].at
+        return self.history[-1].at
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Created:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class LineAnswered:
     """Stock answered for one line."""
 
     sku: int
@@ -100,19 +100,19 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Stepped:
+class StatusChanged:
     """The order took a status; `done` names the request with a key that asked for it."""
 
-    step: Step
-    done: Mapping[str, str] = field(default_factory=dict)
+    change: StatusChange
+    processed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class Anonymized:
     """Whose order it was is known no more; what was bought still is, for the books."""
 
 
-OrderEvent = Created | Answered | Stepped | Forgotten
+OrderEvent = Created | LineAnswered | StatusChanged | Anonymized
 
 
 def identify(request: OrderRequest, cause: Cause) -> tuple[str, ...]:
@@ -132,16 +132,16 @@ def decide(order: Order | None, request: OrderRequest, cause: Cause) -> list[Ord
     """
     if isinstance(request, CreateOrder):
         return [] if order else [Created(_new(request, cause))]
-    there = known(order, request)
+    there = require_order(order, request)
     match request:
         case ListOrder():
             return []
         case StockReserved():
-            return _collect(there, request, cause)
+            return _record_answer(there, request, cause)
         case PayOrder() | CancelOrder():
-            return _leave(there, request, cause)
-        case ForgetOrder():
-            return _forget(there)
+            return _close(there, request, cause)
+        case AnonymizeOrder():
+            return _anonymize(there)
         case ExpireOrder():
             return _expire(there, request, cause)
 
@@ -153,23 +153,25 @@ def evolve(order: Order | None, event: OrderEvent) -> Order:
     if order is None:
         raise TypeError(f"{event} has no order")
     match event:
-        case Answered(sku, reserved, last):
+        case LineAnswered(sku, reserved, last):
             answers = {**order.answers, sku: reserved}
             return replace(order, answers=answers, closed_by=sku if last else None)
-        case Stepped(step, done):
-            return replace(order, steps=(*order.steps, step), done={**order.done, **done})
-        case Forgotten():
+        case StatusChanged(step, done):
+            return replace(
+                order, steps=(*order.history, step), done={**order.processed, **done}
+            )
+        case Anonymized():
             return _without_owner(order)
 
 
-def known(order: Order | None, request: OrderRequest) -> Order:
+def require_order(order: Order | None, request: OrderRequest) -> Order:
     """Return the order that a request is about.
 
     Raises:
         Refusal: UNKNOWN_ORDER.
     """
     asked = isinstance(request, ListOrder | PayOrder | CancelOrder)
-    if order is None or (order.forgotten and asked):
+    if order is None or (order.anonymized and asked):
         name = "" if isinstance(request, CreateOrder) else f" {request.order_id}"
         raise Refusal(Code.UNKNOWN_ORDER, f"there is no order{name}")
     return order
@@ -181,31 +183,31 @@ def _new(request: CreateOrder, cause: Cause) -> Order:
         user=request.user,
         request_id=cause.request_id,
         lines={item.sku: item.count for item in request.items},
-        steps=(Step(Status.NEW, cause.at, cause.origin),),
+        history=(StatusChange(Status.NEW, cause.timestamp, cause.origin),),
     )
 
 
-def _step(status: Status, cause: Cause) -> Stepped:
-    return Stepped(Step(status, cause.at, cause.origin))
+def _status_changed(status: Status, cause: Cause) -> StatusChanged:
+    return StatusChanged(StatusChange(status, cause.timestamp, cause.origin))
 
 
-def _collect(order: Order, answer: StockReserved, cause: Cause) -> list[OrderEvent]:
+def _record_answer(order: Order, answer: StockReserved, cause: Cause) -> list[OrderEvent]:
     """Note one answer of stock; the last one settles the order."""
     if answer.sku in order.answers or answer.sku not in order.lines:
         return []
     last = len(order.answers) + 1 == len(order.lines)
-    noted = Answered(answer.sku, answer.reserved, last)
+    noted = LineAnswered(answer.sku, answer.reserved, last)
     if not last or order.status is not Status.NEW:
         return [noted]
     reserved = answer.reserved and all(order.answers.values())
     end = Status.AWAITING_PAYMENT if reserved else Status.FAILED
-    return [noted, _step(end, cause)]
+    return [noted, _status_changed(end, cause)]
 
 
-def _leave(order: Order, request: PayOrder | CancelOrder, cause: Cause) -> list[OrderEvent]:
+def _close(order: Order, request: PayOrder | CancelOrder, cause: Cause) -> list[OrderEvent]:
     """Go to a final status; arriving twice is no offence."""
     to = Status.PAID if isinstance(request, PayOrder) else Status.CANCELLED
-    used = order.done.get(cause.request_id)
+    used = order.processed.get(cause.request_id)
     if used is not None and used != request.type:
         raise Refusal(Code.KEY_REUSED, f"this idempotency key was used for: {used}")
     if order.status is to:
@@ -213,26 +215,26 @@ def _leave(order: Order, request: PayOrder | CancelOrder, cause: Cause) -> list[
     open_to_all = order.status is Status.AWAITING_PAYMENT
     if not open_to_all and (order.status is not Status.NEW or to is Status.PAID):
         raise Refusal(Code.WRONG_STATUS, f"order {order.order_id} is {order.status}")
-    done = {cause.request_id: request.type} if cause.key is not None else {}
-    return [Stepped(Step(to, cause.at, cause.origin), done)]
+    done = {cause.request_id: request.type} if cause.idempotency_key is not None else {}
+    return [StatusChanged(StatusChange(to, cause.timestamp, cause.origin), done)]
 
 
 def _expire(order: Order, request: ExpireOrder, cause: Cause) -> list[OrderEvent]:
     """Cancel an order that nobody paid in time, by the clock of the records."""
     due = order.since + timedelta(seconds=request.unpaid_seconds)
-    if order.status is not Status.AWAITING_PAYMENT or cause.at < due:
+    if order.status is not Status.AWAITING_PAYMENT or cause.timestamp < due:
         return []
-    return [_step(Status.CANCELLED, cause)]
+    return [_status_changed(Status.CANCELLED, cause)]
 
 
-def _forget(order: Order) -> list[OrderEvent]:
+def _anonymize(order: Order) -> list[OrderEvent]:
     """Forget whose order it was, unless something is still to come of it."""
-    if order.forgotten:
+    if order.anonymized:
         return []
-    if order.status in OPEN or order.closed_by is None:
+    if order.status in OPEN or order.last_answer is None:
         text = f"order {order.order_id} is {order.status}, and not over yet"
         raise Refusal(Code.WRONG_STATUS, text)
-    return [Forgotten()]
+    return [Anonymized()]
 
 
 def _without_owner(order: Order) -> Order:
@@ -241,6 +243,6 @@ def _without_owner(order: Order) -> Order:
         order,
         user=order.order_id % SHARDS,
         request_id="",
-        steps=tuple(replace(step, by="") for step in order.steps),
+        steps=tuple(replace(step, by="") for step in order.history),
         done={},
     )

@@ -8,7 +8,7 @@ from it; the answer of stock that is in last settles the matter for whoever wait
 
 from collections.abc import Iterable, Iterator
 
-from agents.loms.order import Order, known
+from agents.loms.order import Order, require_order
 from schemas.cart import OrderSettled
 from schemas.cause import Cause
 from schemas.contract import Code, Contract, Done, Item, Refused
@@ -16,7 +16,7 @@ from schemas.order import (
     CancelOrder,
     CreateOrder,
     ExpireOrder,
-    ForgetOrder,
+    AnonymizeOrder,
     ListOrder,
     OrderPlaced,
     OrderRequest,
@@ -33,21 +33,21 @@ def follow_up(
     order: Order | None, request: OrderRequest, cause: Cause
 ) -> Iterator[Contract]:
     """Say all that must be said now: commands to stock, facts, the reply."""
-    order = known(order, request)
+    order = require_order(order, request)
     match request:
         case ListOrder():
             yield OrderView(status=order.status, user=order.user, items=_items(order))
         case CreateOrder():
             yield from _after_create(order, request, cause)
-        case StockReserved(sku=sku) if sku == order.closed_by:
+        case StockReserved(sku=sku) if sku == order.last_answer:
             yield from _after_close(order, cause)
         case StockReserved():
             return
         case PayOrder():
-            yield from _after_leaving(order, request, cause, Status.PAID)
+            yield from _after_status(order, request, cause, Status.PAID)
         case CancelOrder() | ExpireOrder():
-            yield from _after_leaving(order, request, cause, Status.CANCELLED)
-        case ForgetOrder():
+            yield from _after_status(order, request, cause, Status.CANCELLED)
+        case AnonymizeOrder():
             yield Done()
 
 
@@ -55,9 +55,9 @@ def _after_create(order: Order, request: CreateOrder, cause: Cause) -> Iterator[
     if conflict := _conflict(order, request, cause):
         yield conflict if cause.purchase is None else _to_cart(request.user, cause, None)
         return
-    yield from _facts(order, cause, Status.NEW)
+    yield from _status_events(order, cause, Status.NEW)
     if order.status is not Status.NEW:
-        yield _placed(order, cause)
+        yield _placement_reply(order, cause)
         return
     for sku, count in order.lines.items():
         yield Reserve(sku=sku, order_id=order.order_id, count=count)
@@ -76,21 +76,21 @@ def _conflict(order: Order, request: CreateOrder, cause: Cause) -> Refused | Non
 
 def _after_close(order: Order, cause: Cause) -> Iterator[Contract]:
     """Settle the matter for whoever waits for this order."""
-    if order.status is Status.FAILED and order.steps[-1].by == cause.origin:
+    if order.status is Status.FAILED and order.history[-1].origin == cause.origin:
         yield from _release(order, (sku for sku, yes in order.answers.items() if yes))
-    yield from _facts(order, cause, Status.AWAITING_PAYMENT, Status.FAILED)
-    yield _placed(order, cause)
+    yield from _status_events(order, cause, Status.AWAITING_PAYMENT, Status.FAILED)
+    yield _placement_reply(order, cause)
 
 
-def _after_leaving(
+def _after_status(
     order: Order, request: OrderRequest, cause: Cause, to: Status
 ) -> Iterator[Contract]:
-    if order.status is to and order.steps[-1].by == cause.origin:
+    if order.status is to and order.history[-1].origin == cause.origin:
         if to is Status.PAID:
             yield from (Sell(sku=s, order_id=order.order_id) for s in order.lines)
         else:
             yield from _release(order, order.lines)
-        yield from _facts(order, cause, to)
+        yield from _status_events(order, cause, to)
     if not isinstance(request, ExpireOrder):
         text = f"order {order.order_id} is {order.status}"
         yield Done() if order.status is to else Refused(code=Code.WRONG_STATUS, text=text)
@@ -100,10 +100,10 @@ def _release(order: Order, skus: Iterable[int]) -> Iterator[Contract]:
     return (Release(sku=sku, order_id=order.order_id) for sku in skus)
 
 
-def _facts(order: Order, cause: Cause, *statuses: Status) -> Iterator[Contract]:
+def _status_events(order: Order, cause: Cause, *statuses: Status) -> Iterator[Contract]:
     """The statuses that this conversation brought about; said by nobody else."""
-    for step in order.steps:
-        if step.status in statuses and step.by == cause.origin:
+    for step in order.history:
+        if step.status in statuses and step.origin == cause.origin:
             yield OrderStatusChanged(
                 order_id=order.order_id,
                 user=order.user,
@@ -113,12 +113,12 @@ def _facts(order: Order, cause: Cause, *statuses: Status) -> Iterator[Contract]:
             )
 
 
-def _placed(order: Order, cause: Cause) -> Contract:
+def _placement_reply(order: Order, cause: Cause) -> Contract:
     """The reply to createOrder; that to a purchase goes by way of the cart.
 
     Whose cart it was a forgotten order does not know: that of its shard is another's.
     """
-    if cause.purchase is not None and not order.forgotten:
+    if cause.purchase is not None and not order.anonymized:
         return _to_cart(order.user, cause, order)
     return OrderPlaced(order_id=order.order_id)
 

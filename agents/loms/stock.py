@@ -17,7 +17,7 @@ from typing import NamedTuple
 from agents.refusal import Refusal
 from schemas.cart import StockChecked
 from schemas.cause import Cause
-from schemas.contract import MAX_COUNT, MAX_GOODS, Code, Contract, Done, Refused
+from schemas.contract import MAX_COUNT, MAX_STOCK, Code, Contract, Done, Refused
 from schemas.order import StockReserved
 from schemas.stock import (
     CheckStock,
@@ -34,18 +34,18 @@ from schemas.stock import (
 MAX_WAREHOUSES = 1000
 """Of one sku: its shelf is one row, and its stocks are one reply."""
 
-Parcels = Mapping[int, int]
+Allocation = Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class StockLevel:
     """A sku's goods, in pieces by warehouse; an empty place has no entry."""
 
-    available: Parcels = field(default_factory=dict)
-    reserved: Parcels = field(default_factory=dict)
+    available: Allocation = field(default_factory=dict)
+    reserved: Allocation = field(default_factory=dict)
 
 
-class Fate(StrEnum):
+class ReservationStatus(StrEnum):
     """What became of an order's request for this sku."""
 
     RESERVED = "reserved"
@@ -58,8 +58,8 @@ class Fate(StrEnum):
 class Reservation:
     """An order's entry: its fate since `at`, and the pieces by warehouse it was given."""
 
-    fate: Fate
-    parcels: Parcels
+    status: ReservationStatus
+    allocation: Allocation
     at: datetime
 
 
@@ -71,19 +71,19 @@ class Receipt:
     at: datetime
 
 
-class Goods(NamedTuple):
+class StockState(NamedTuple):
     """State of a sku as one request sees it: the shelf, and the entry it is about."""
 
-    shelf: Shelf | None = None
+    level: StockLevel | None = None
     entry: Reservation | Receipt | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class StockMoved:
     """Pieces changed place on the shelf, and with it an order's entry."""
 
-    available: Parcels
-    reserved: Parcels
+    available: Allocation
+    reserved: Allocation
     entry: Reservation | Receipt
 
 
@@ -99,7 +99,7 @@ def identify(request: StockRequest, cause: Cause) -> tuple[str, ...]:
             return shelf, f"{shelf}/{request.order_id}"
 
 
-def decide(goods: Goods, request: StockRequest, cause: Cause) -> list[Moved]:
+def decide(goods: StockState, request: StockRequest, cause: Cause) -> list[StockMoved]:
     """Say what moves; nothing when there is nothing left to do.
 
     Raises:
@@ -111,34 +111,38 @@ def decide(goods: Goods, request: StockRequest, cause: Cause) -> list[Moved]:
         case ReceiveStock():
             return _receive(goods, request, cause)
         case Reserve() if goods.entry is None:
-            return [_reserve(goods.shelf or Shelf(), request.count, cause)]
+            return [_reserve(goods.level or StockLevel(), request.count, cause)]
         case Release() if goods.entry is None:
-            return [Moved({}, {}, Reservation(Fate.RELEASED, {}, cause.at))]
+            return [
+                StockMoved(
+                    {}, {}, Reservation(ReservationStatus.RELEASED, {}, cause.timestamp)
+                )
+            ]
         case Release() | Sell():
-            return _settle(goods.entry, request, cause)
+            return _close_reservation(goods.entry, request, cause)
         case Reserve():
             return []
 
 
-def evolve(goods: Goods, event: Moved) -> Goods:
+def evolve(goods: StockState, event: StockMoved) -> StockState:
     """Apply one event; trusts `decide`, checks nothing."""
     if not (event.available or event.reserved):
-        return Goods(goods.shelf, event.entry)
-    shelf = goods.shelf or Shelf()
+        return StockState(goods.level, event.entry)
+    shelf = goods.level or StockLevel()
     moved = replace(
         shelf,
-        available=_sum(shelf.available, event.available),
-        reserved=_sum(shelf.reserved, event.reserved),
+        available=_added(shelf.available, event.available),
+        reserved=_added(shelf.reserved, event.reserved),
     )
-    return Goods(moved, event.entry)
+    return StockState(moved, event.entry)
 
 
-def follow_up(goods: Goods, request: StockRequest, _: Cause) -> Iterator[Contract]:
+def follow_up(goods: StockState, request: StockRequest, _: Cause) -> Iterator[Contract]:
     """Say all that must be said now: the reply, or stock's answer to a cart or order."""
-    available = goods.shelf.available if goods.shelf else {}
+    available = goods.level.available if goods.level else {}
     match request:
         case ListStocks():
-            yield StocksView(stocks=_places(available))
+            yield StocksView(stocks=_stocks(available))
         case CheckStock(user=user, sku=sku, count=count):
             most = min(sum(available.values()), MAX_COUNT)
             yield StockChecked(user=user, sku=sku, count=count, available=most)
@@ -147,40 +151,46 @@ def follow_up(goods: Goods, request: StockRequest, _: Cause) -> Iterator[Contrac
         case ReceiveStock():
             yield Refused(code=Code.UNAVAILABLE, text="not done; ask again")
         case Reserve(order_id=order_id, sku=sku):
-            given = isinstance(goods.entry, Reservation) and bool(goods.entry.parcels)
+            given = isinstance(goods.entry, Reservation) and bool(goods.entry.allocation)
             yield StockReserved(order_id=order_id, sku=sku, reserved=given)
         case Release() | Sell():
             return
 
 
-def _receive(goods: Goods, request: ReceiveStock, cause: Cause) -> list[Moved]:
+def _receive(goods: StockState, request: ReceiveStock, cause: Cause) -> list[StockMoved]:
     warehouse, count = request.warehouse_id, request.count
-    receipt = Receipt(f"receiveStock {warehouse} {count}", cause.at)
+    receipt = Receipt(f"receiveStock {warehouse} {count}", cause.timestamp)
     if isinstance(goods.entry, Receipt):
         if goods.entry.request != receipt.request:
             text = f"this idempotency key was used for: {goods.entry.request}"
             raise Refusal(Code.KEY_REUSED, text)
         return []
-    shelf = goods.shelf or Shelf()
+    shelf = goods.level or StockLevel()
     places = shelf.available.keys() | shelf.reserved.keys()
     if warehouse not in places and len(places) >= MAX_WAREHOUSES:
         text = f"a sku lies in at most {MAX_WAREHOUSES} warehouses"
         raise Refusal(Code.COUNT_TOO_LARGE, text)
     there = shelf.available.get(warehouse, 0) + shelf.reserved.get(warehouse, 0)
-    if there + count > MAX_GOODS:
-        text = f"warehouse {warehouse} holds {there}; it can't pass {MAX_GOODS}"
+    if there + count > MAX_STOCK:
+        text = f"warehouse {warehouse} holds {there}; it can't pass {MAX_STOCK}"
         raise Refusal(Code.COUNT_TOO_LARGE, text)
-    return [Moved({warehouse: count}, {}, receipt)]
+    return [StockMoved({warehouse: count}, {}, receipt)]
 
 
-def _reserve(shelf: Shelf, count: int, cause: Cause) -> Moved:
+def _reserve(shelf: StockLevel, count: int, cause: Cause) -> StockMoved:
     if sum(shelf.available.values()) < count:
-        return Moved({}, {}, Reservation(Fate.REFUSED, {}, cause.at))
+        return StockMoved(
+            {}, {}, Reservation(ReservationStatus.REFUSED, {}, cause.timestamp)
+        )
     parcels = _pick(shelf.available, count)
-    return Moved(_minus(parcels), parcels, Reservation(Fate.RESERVED, parcels, cause.at))
+    return StockMoved(
+        _negated(parcels),
+        parcels,
+        Reservation(ReservationStatus.RESERVED, parcels, cause.timestamp),
+    )
 
 
-def _pick(available: Parcels, count: int) -> dict[int, int]:
+def _pick(available: Allocation, count: int) -> dict[int, int]:
     """Take from the fullest first, ties by lowest warehouse: the fewest parcels."""
     parcels: dict[int, int] = {}
     for warehouse, pieces in sorted(available.items(), key=lambda w: (-w[1], w[0])):
@@ -190,22 +200,30 @@ def _pick(available: Parcels, count: int) -> dict[int, int]:
     return parcels
 
 
-def _settle(
+def _close_reservation(
     entry: Reservation | Receipt | None, request: Release | Sell, cause: Cause
-) -> list[Moved]:
-    if not isinstance(entry, Reservation) or entry.fate is not Fate.RESERVED:
+) -> list[StockMoved]:
+    if not isinstance(entry, Reservation) or entry.status is not ReservationStatus.RESERVED:
         return []
     fate, back = (
-        (Fate.SOLD, {}) if isinstance(request, Sell) else (Fate.RELEASED, entry.parcels)
+        (ReservationStatus.SOLD, {})
+        if isinstance(request, Sell)
+        else (ReservationStatus.RELEASED, entry.allocation)
     )
-    return [Moved(back, _minus(entry.parcels), Reservation(fate, entry.parcels, cause.at))]
+    return [
+        StockMoved(
+            back,
+            _negated(entry.allocation),
+            Reservation(fate, entry.allocation, cause.timestamp),
+        )
+    ]
 
 
-def _minus(parcels: Parcels) -> Parcels:
+def _negated(parcels: Allocation) -> Allocation:
     return {warehouse: -count for warehouse, count in parcels.items()}
 
 
-def _sum(there: Parcels, change: Parcels) -> Parcels:
+def _added(there: Allocation, change: Allocation) -> Allocation:
     total = dict(there)
     for warehouse, count in change.items():
         total[warehouse] = total.get(warehouse, 0) + count
@@ -214,5 +232,5 @@ def _sum(there: Parcels, change: Parcels) -> Parcels:
     return total
 
 
-def _places(available: Parcels) -> tuple[Stock, ...]:
+def _stocks(available: Allocation) -> tuple[Stock, ...]:
     return tuple(Stock(warehouse_id=w, count=n) for w, n in sorted(available.items()))

@@ -108,8 +108,8 @@ class Envelope:
         said = self.reply_context
         headers = [(names.ORIGIN, self.cause.origin.encode()), *said.ids]
         headers += said.return_address
-        if self.cause.key is not None:
-            headers.append((names.IDEMPOTENCY_KEY, self.cause.key.encode()))
+        if self.cause.idempotency_key is not None:
+            headers.append((names.IDEMPOTENCY_KEY, self.cause.idempotency_key.encode()))
         if purchase is not None:
             headers.append((names.PURCHASE, purchase.encode()))
         return headers
@@ -179,9 +179,9 @@ def deserialize(
     if len(given) < len(record.headers):
         _require_one_key(record.headers)
     cause = Cause(
-        at=_time(record.timestamp),
+        timestamp=_time(record.timestamp),
         origin=_origin(given) or f"{record.topic}-{record.partition}-{record.offset}",
-        key=_idempotency_key(given),
+        idempotency_key=_idempotency_key(given),
         purchase=_text(given, names.PURCHASE, INTERNAL),
     )
     return Envelope(request, cause, conversation, topic.key_of(request))

@@ -63,7 +63,7 @@ async def belongings(logs: Logs, user: int) -> Belongings:
     known = [_read(row.key, row.value) for row in rows if row.value]
     return Belongings(
         cart=any(row.value for row in carts),
-        orders=[o for o in known if o.user == user and not o.forgotten],
+        orders=[o for o in known if o.user == user and not o.anonymized],
     )
 
 

@@ -14,9 +14,9 @@ from agents.tools.caller import Caller
 from agents.tools.exits import CannotError
 from agents.tools.reading import LOOK_SECONDS, until_read
 from agents.tools.replies import No, refusal
-from schemas.cart import ForgetCart
+from schemas.cart import EraseCart
 from schemas.contract import SHARDS, Code, Contract
-from schemas.order import CancelOrder, ForgetOrder, ListOrder
+from schemas.order import CancelOrder, AnonymizeOrder, ListOrder
 from topics.catalog import HOME, ORDER_REQUESTS
 from topics.topic import Topic
 
@@ -77,7 +77,7 @@ class Forgetting:
         A cart with a purchase under way is: so when it is forgotten all of its orders are
         there, and have told it how they ended.
         """
-        if no := await self._ask(ForgetCart(user=self._user)):
+        if no := await self._ask(EraseCart(user=self._user)):
             yield f"the cart: {no}"
             return
         await self._orders_are_there()
@@ -94,7 +94,7 @@ class Forgetting:
             no = await self._ask(CancelOrder(order_id=order.order_id))
             if no is not None:
                 return no
-        return await self._ask(ForgetOrder(order_id=order.order_id))
+        return await self._ask(AnonymizeOrder(order_id=order.order_id))
 
     async def _orders_are_there(self) -> None:
         """Wait until LOMS has done all that was asked of the user's shard so far."""

@@ -22,7 +22,7 @@ _LONGEST_INDENTED = 10
 
 # What is asked between services only is no call, and has no example elsewhere.
 _BETWEEN_SERVICES = (PriceCart(user=42, items=(Item(sku=1076963, count=2),)),)
-_BODIES = (*(one.asks for one in EXAMPLES.values()), *_BETWEEN_SERVICES)
+_BODIES = (*(one.request for one in EXAMPLES.values()), *_BETWEEN_SERVICES)
 
 
 class TopicView(NamedTuple):

@@ -13,8 +13,8 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import ConsumerRecord
 
 from agents.aggregate import Aggregate
-from agents.checkout.agent import CART
-from agents.loms.agent import GOODS, ORDER
+from agents.checkout.agent import CART_AGGREGATE
+from agents.loms.agent import STOCK_AGGREGATE, ORDER_AGGREGATE
 from agents.runtime.desk import RecordRouter
 from agents.runtime.fold import PartitionTransaction
 from agents.runtime.inbox import parse_reply_context, deserialize
@@ -27,14 +27,17 @@ TRIES = 60
 AT = 1_700_000_000_000
 
 CASES: dict[str, tuple[Aggregate[Any, Any, Any], str]] = {
-    "stocks": (GOODS, '{"type":"stocks","sku":7}'),
-    "receiveStock": (GOODS, '{"type":"receiveStock","sku":7,"warehouseID":1,"count":9}'),
-    "reserve": (GOODS, '{"type":"reserve","sku":7,"orderID":81930,"count":1}'),
+    "stocks": (STOCK_AGGREGATE, '{"type":"stocks","sku":7}'),
+    "receiveStock": (
+        STOCK_AGGREGATE,
+        '{"type":"receiveStock","sku":7,"warehouseID":1,"count":9}',
+    ),
+    "reserve": (STOCK_AGGREGATE, '{"type":"reserve","sku":7,"orderID":81930,"count":1}'),
     "createOrder": (
-        ORDER,
+        ORDER_AGGREGATE,
         '{"type":"createOrder","user":10,"items":[{"sku":7,"count":1}]}',
     ),
-    "addToCart": (CART, '{"type":"addToCart","user":10,"sku":7,"count":1}'),
+    "addToCart": (CART_AGGREGATE, '{"type":"addToCart","user":10,"sku":7,"count":1}'),
 }
 
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from faust.types import TP
 
-from agents.loms.agent import ORDER, Loms
-from agents.loms.order import Order, Step
+from agents.loms.agent import ORDER_AGGREGATE, Loms
+from agents.loms.order import Order, StatusChange
 from agents.runtime.errands import ConcurrentProcessor
 from agents.worker.batches import PartitionRecords
 from schemas.contract import Item
@@ -109,14 +109,14 @@ async def test_orders_that_await_payment_are_asked_after_once_they_are_recovered
     store = bench.open(loms._orders._table)  # noqa: SLF001
     awaiting, paid = (_order(1, Status.AWAITING_PAYMENT), _order(2, Status.PAID))
     store.put(0, awaiting | paid, 1)
-    await loms._refill()  # noqa: SLF001
-    await loms._ask()  # noqa: SLF001
+    await loms._rebuild_deadlines()  # noqa: SLF001
+    await loms._expire_overdue()  # noqa: SLF001
     await bench.arrive()
     [asked] = bench.sent("order.requests")
     assert asked.value == b'{"orderID":1,"type":"expireOrder","unpaidSeconds":600}'
 
 
 def _order(order: int, status: Status) -> dict[bytes, bytes]:
-    steps = (Step(Status.NEW, NOON, "a"), Step(status, NOON, "b"))
+    steps = (StatusChange(Status.NEW, NOON, "a"), StatusChange(status, NOON, "b"))
     row = Order(order, 7, "key", {1: 2}, steps, {1: True}, 1)
-    return {str(order).encode(): ORDER.adapters[0].dump_json(row)}
+    return {str(order).encode(): ORDER_AGGREGATE.adapters[0].dump_json(row)}

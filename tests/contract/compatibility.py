@@ -13,8 +13,8 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from agents.checkout.agent import CART
-from agents.loms.agent import GOODS, ORDER
+from agents.checkout.agent import CART_AGGREGATE
+from agents.loms.agent import STOCK_AGGREGATE, ORDER_AGGREGATE
 from agents.worker.press import partition_of
 from schemas.contract import SHARDS
 from schemas.order import order_id
@@ -34,7 +34,11 @@ Document = Mapping[str, Any]
 
 def now() -> dict[str, Document]:
     """Return all that is promised, by the name of its golden file."""
-    rows = {row for aggregate in (CART, ORDER, GOODS) for row in aggregate.rows}
+    rows = {
+        row
+        for aggregate in (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
+        for row in aggregate.rows
+    }
     return {
         **{contract.__name__: schema(contract) for contract in GOLDENS},
         **{f"row-{_name(row)}": schema(row) for row in rows},

@@ -78,7 +78,9 @@ def test_the_refusals_of_a_call_are_among_its_responses(route):
 def test_every_body_has_an_example_that_is_one(route):
     operation = DOCUMENT["paths"][route.path]["post"]
     asked = operation["requestBody"]["content"]["application/json"]
-    assert parse(route, json.dumps(asked["example"]).encode()) == EXAMPLES[route.asks].asks
+    assert (
+        parse(route, json.dumps(asked["example"]).encode()) == EXAMPLES[route.asks].request
+    )
     responses = operation["responses"].values()
     bodies = [body for one in responses for body in one["content"].values()]
     for body in (asked, *bodies):

@@ -68,7 +68,7 @@ def test_the_events_page_tells_of_every_topic_message_and_header():
         if name.endswith("Headers"):
             assert all(f"<code>{field}</code>" in said for field in schema["properties"])
     for example in EXAMPLES.values():
-        shown = json.dumps(example.asks.model_dump(mode="json"), ensure_ascii=False)
+        shown = json.dumps(example.request.model_dump(mode="json"), ensure_ascii=False)
         assert f"<pre>{shown}</pre>" in said
     assert "Answered by <code>stocks</code> or <code>refused</code>." in said
     assert "kept: 30 days" in said

@@ -12,8 +12,8 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import ConsumerRecord
 
 from agents.aggregate import Aggregate
-from agents.checkout.agent import CART
-from agents.loms.agent import GOODS, ORDER
+from agents.checkout.agent import CART_AGGREGATE
+from agents.loms.agent import STOCK_AGGREGATE, ORDER_AGGREGATE
 from agents.runtime.desk import RecordRouter
 from agents.runtime.fold import PartitionTransaction
 from agents.runtime.outbox import ProducerRecord, RecordCollector
@@ -24,7 +24,8 @@ from topics.catalog import DEAD_LETTERS, ORDER_EVENTS, PRODUCT_REQUESTS
 from topics.topic import Topic
 
 AGGREGATES: dict[Topic, Aggregate[Any, Any, Any]] = {
-    aggregate.requests: aggregate for aggregate in (CART, ORDER, GOODS)
+    aggregate.requests: aggregate
+    for aggregate in (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
 }
 SOURCES = (*AGGREGATES, PRODUCT_REQUESTS, ORDER_EVENTS)
 UNDERSTOOD = {topic.name: topic for topic in SOURCES}

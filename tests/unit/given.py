@@ -38,7 +38,10 @@ def by(
     """Send a request: a new attempt unless `origin` names one; at noon or so much later."""
     moment = NOON + at if isinstance(at, timedelta) else at
     name = origin or f"somewhere-0-{next(_ORIGINS)}"
-    return Attempt(request, Cause(at=moment, origin=name, key=key, purchase=purchase))
+    return Attempt(
+        request,
+        Cause(timestamp=moment, origin=name, idempotency_key=key, purchase=purchase),
+    )
 
 
 @dataclass(frozen=True)

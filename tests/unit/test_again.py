@@ -8,7 +8,7 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
-from agents.checkout.agent import CART
+from agents.checkout.agent import CART_AGGREGATE
 from agents.runtime.agent import AggregateAgent
 from agents.runtime.outbox import RecordCollector
 from agents.store import StateStore
@@ -40,7 +40,7 @@ def said_of(store: StateStore, offset: int, value: bytes) -> RecordCollector:
     table = SimpleNamespace(data=SimpleNamespace(rows=store))
     said = RecordCollector(CART_REQUESTS)
     batch = PartitionRecords(TP(CART_REQUESTS.name, 0), [record(offset, value)])
-    AggregateAgent(app, CART, table)._process_partition(batch, said)  # noqa: SLF001 -- no broker here
+    AggregateAgent(app, CART_AGGREGATE, table)._process_partition(batch, said)  # noqa: SLF001 -- no broker here
     return said
 
 

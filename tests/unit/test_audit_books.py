@@ -8,7 +8,7 @@ import pytest
 
 from agents.audit.books import faults, ledger, put_in, total
 from agents.audit.verdict import Involved, Tables, disagreements
-from agents.loms.stock import Fate, Reservation, Shelf
+from agents.loms.stock import ReservationStatus, Reservation, StockLevel
 from schemas.order import Status
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 
@@ -45,7 +45,7 @@ class Day:
 
     @property
     def fates(self):
-        return {row.fate for row in self.stock.values() if isinstance(row, Reservation)}
+        return {row.status for row in self.stock.values() if isinstance(row, Reservation)}
 
     def an_order(self, status):
         return next(order for order in self.orders.values() if order.status is status)
@@ -55,7 +55,7 @@ class Day:
         key = next(
             key
             for key, row in self.stock.items()
-            if isinstance(row, Reservation) and row.fate is fate and row.parcels
+            if isinstance(row, Reservation) and row.status is fate and row.allocation
         )
         sku = key.partition("/")[0]
         return key, self.stock[key], sku, self.stock[sku]
@@ -64,7 +64,7 @@ class Day:
 @pytest.fixture
 def day():
     """The first day on which every fate was met."""
-    return next(day for day in map(Day, count()) if day.fates == {*Fate})
+    return next(day for day in map(Day, count()) if day.fates == {*ReservationStatus})
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -78,7 +78,7 @@ def test_receipts_say_what_was_received_where_the_log_does_not(day):
 
 
 def test_a_reservation_that_was_forgotten_is_named(day):
-    key, _, sku, _ = day.entry(Fate.RESERVED)
+    key, _, sku, _ = day.entry(ReservationStatus.RESERVED)
     del day.stock[key]
 
     assert any(f"sku {sku}, warehouse" in text for text in day.wrong)
@@ -99,10 +99,12 @@ def test_goods_that_went_back_to_another_warehouse_are_missed_in_both(day):
 
 
 def test_goods_that_are_sold_and_still_set_aside_are_named(day):
-    _, entry, sku, shelf = day.entry(Fate.SOLD)
+    _, entry, sku, shelf = day.entry(ReservationStatus.SOLD)
     (warehouse, pieces), *_ = entry.parcels.items()
     there = shelf.reserved.get(warehouse, 0)
-    day.stock[sku] = Shelf(shelf.available, {**shelf.reserved, warehouse: there + pieces})
+    day.stock[sku] = StockLevel(
+        shelf.available, {**shelf.reserved, warehouse: there + pieces}
+    )
 
     told = " ".join(day.wrong)
     assert f"sku {sku}, warehouse {warehouse}: reserved {there + pieces}, but" in told
@@ -110,7 +112,7 @@ def test_goods_that_are_sold_and_still_set_aside_are_named(day):
 
 def test_less_than_nothing_is_named(day):
     sku = next(key for key in day.stock if "/" not in key)
-    day.stock[sku] = Shelf({5: -1}, {})
+    day.stock[sku] = StockLevel({5: -1}, {})
 
     assert any("less than nothing" in text for text in day.wrong)
 

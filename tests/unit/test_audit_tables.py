@@ -7,7 +7,7 @@ import pytest
 
 from agents.audit.compare import Copy, Kept, compare
 from agents.store import Row
-from schemas.cart import AddToCart, ForgetCart
+from schemas.cart import AddToCart, EraseCart
 from schemas.stock import ReceiveStock
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 
@@ -98,7 +98,7 @@ def test_a_row_may_be_gone_that_the_log_erases_further_on():
     (missing,) = found
     assert not missing.is_erased(folding)
 
-    world.ask(ForgetCart(user=1))
+    world.ask(EraseCart(user=1))
     for said in log(partition)[kept.version :]:
         folding.take(said)
 

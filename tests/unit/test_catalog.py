@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from agents.checkout.agent import CART
-from agents.loms.agent import GOODS, ORDER
+from agents.checkout.agent import CART_AGGREGATE
+from agents.loms.agent import STOCK_AGGREGATE, ORDER_AGGREGATE
 from schemas.cart import AddToCart, OrderSettled, Purchase, StockChecked
 from schemas.contract import SHARDS, Done, Item, Refused
 from schemas.order import (
@@ -87,7 +87,10 @@ def test_a_reply_has_no_home_it_goes_to_whoever_asked(reply):
 
 
 def test_every_aggregate_listens_where_its_messages_are_at_home():
-    listened_to = [aggregate.requests for aggregate in (CART, ORDER, GOODS)]
+    listened_to = [
+        aggregate.requests
+        for aggregate in (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
+    ]
 
     assert [CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS] == listened_to
 
@@ -158,5 +161,12 @@ def test_changelogs_are_compacted_but_not_within_an_hour():
 
 
 def test_every_table_has_a_changelog_of_its_own():
-    assert 3 == len({aggregate.changelog for aggregate in (CART, ORDER, GOODS)})
-    assert {a.changelog for a in (CART, ORDER, GOODS)} <= set(of_kind(Kind.CHANGELOG))
+    assert 3 == len(
+        {
+            aggregate.changelog
+            for aggregate in (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
+        }
+    )
+    assert {a.changelog for a in (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)} <= set(
+        of_kind(Kind.CHANGELOG)
+    )

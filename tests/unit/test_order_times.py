@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from agents.loms.metrics import observe
-from agents.loms.order import Order, Step
+from agents.loms.order import Order, StatusChange
 from schemas.order import Status
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -17,7 +17,9 @@ CANCELLED, FAILED = Status.CANCELLED, Status.FAILED
 
 def order(*steps: tuple[Status, float]) -> Order:
     """Return an order that took statuses, so many seconds after noon."""
-    taken = (Step(status, NOON + timedelta(seconds=at), "me") for status, at in steps)
+    taken = (
+        StatusChange(status, NOON + timedelta(seconds=at), "me") for status, at in steps
+    )
     return Order(1, 7, "key", {1: 2}, tuple(taken))
 
 

@@ -7,9 +7,9 @@ import pytest
 from agents.checkout import saga
 from agents.loms import order
 from schemas import order as contracts
-from schemas.cart import ForgetCart
+from schemas.cart import EraseCart
 from schemas.contract import SHARDS, Code, Item, Refused
-from schemas.order import CreateOrder, ForgetOrder, OrderPlaced, Status
+from schemas.order import CreateOrder, AnonymizeOrder, OrderPlaced, Status
 from schemas.stock import ReceiveStock
 
 from . import laws
@@ -46,9 +46,9 @@ def test_no_piece_is_lost_where_people_are_forgotten_while_they_shop(seed):
     people.open_the_shop()
     for _ in range(REQUESTS // 4):
         people.shop(4)
-        world.ask(ForgetCart(user=world.random.choice(USERS)))
+        world.ask(EraseCart(user=world.random.choice(USERS)))
         for number in [*world.facts][-3:]:
-            world.ask(ForgetOrder(order_id=number))
+            world.ask(AnonymizeOrder(order_id=number))
     world.settle()
 
     for law in laws.OF_GOODS:
@@ -60,15 +60,15 @@ def test_whoever_is_forgotten_when_all_is_quiet_is_forgotten_for_good():
     for seed in SEEDS[:25]:
         world = a_day(seed).world
         for user in USERS:
-            world.ask(ForgetCart(user=user))
+            world.ask(EraseCart(user=user))
         for number in world.facts:
-            world.ask(ForgetOrder(order_id=number))
+            world.ask(AnonymizeOrder(order_id=number))
         world.settle()
         books = Books(world)
         assert not books.carts
         assert books.live == books.replayed
         over = [o for o in books.orders.values() if o.status not in order.OPEN]
-        assert all(each.forgotten for each in over)
+        assert all(each.anonymized for each in over)
         forgotten += len(over)
 
     assert forgotten > 25

@@ -26,8 +26,8 @@ from random import Random
 from typing import Any
 
 from agents.aggregate import OutgoingMessage
-from agents.checkout.agent import CART
-from agents.loms.agent import GOODS, ORDER
+from agents.checkout.agent import CART_AGGREGATE
+from agents.loms.agent import STOCK_AGGREGATE, ORDER_AGGREGATE
 from schemas.cart import OrderSettled
 from schemas.cause import Cause, ForPurchase
 from schemas.contract import Contract
@@ -37,7 +37,7 @@ from topics.catalog import HOME
 from .given import NOON
 from .partition import Partition, Record, Turn
 
-SHOP = (CART, ORDER, GOODS)
+SHOP = (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
 PARTITIONS = 3
 MOST_STEPS = 20_000
 Letter = tuple[Cause, OutgoingMessage]
@@ -165,7 +165,9 @@ class World:
         if isinstance(message, ForPurchase):
             message, purchase = message.request, message.purchase
         if self._is_command(message):
-            record = Record(message.to_json(), cause.origin, cause.key, purchase)
+            record = Record(
+                message.to_json(), cause.origin, cause.idempotency_key, purchase
+            )
             self._post(self._home(message), record)
         elif isinstance(message, OrderStatusChanged):
             self.facts[message.order_id].append(message)

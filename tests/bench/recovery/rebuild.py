@@ -8,8 +8,8 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from agents.loms.agent import ORDER
-from agents.loms.order import Order, Step
+from agents.loms.agent import ORDER_AGGREGATE
+from agents.loms.order import Order, StatusChange
 from agents.worker.press import partition_of
 from agents.worker.recovery import PROCESSED_OFFSET_HEADER
 from schemas.contract import SHARDS
@@ -72,7 +72,7 @@ async def fill(cluster: Cluster, rows: int) -> None:
 
 def _row(count: int) -> bytes:
     steps = [
-        Step(status, datetime.now(UTC), f"order.requests-1-{count}")
+        StatusChange(status, datetime.now(UTC), f"order.requests-1-{count}")
         for status in (Status.NEW, Status.AWAITING_PAYMENT)
     ]
     order = Order(
@@ -80,10 +80,10 @@ def _row(count: int) -> bytes:
         user=count,
         request_id=f"order.requests-1-{count}",
         lines={1076963: 2, 1148162: 1},
-        steps=tuple(steps),
+        history=tuple(steps),
         answers={1076963: True, 1148162: True},
     )
-    return ORDER.adapters[0].dump_json(order)
+    return ORDER_AGGREGATE.adapters[0].dump_json(order)
 
 
 async def _read(cluster: Cluster) -> float:
