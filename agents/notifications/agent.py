@@ -26,7 +26,7 @@ from agents.notifications.pending import (
 )
 from agents.notifications.sent_log import SentLog
 from agents.notifications.settings import NotificationSettings
-from agents.notifications.transports import configured
+from agents.notifications.transports import create_transports
 from agents.runtime.desk import RecordRouter
 from agents.runtime.fold import MAX_BATCH_BYTES
 from agents.runtime.hop import consumer_span
@@ -77,7 +77,8 @@ class NotificationAgent:
             self.sent_log, self._dead_letter, self._heart, self._opted_out, backoff
         )
         self._deliveries = [
-            TransportDelivery(transport, context) for transport in configured(settings)
+            TransportDelivery(transport, context)
+            for transport in create_transports(settings)
         ]
         self.sent_log.table.on_recover(self.start)
         app.add_revocation_listener(self.stop)

@@ -13,7 +13,7 @@ from aiokafka.structs import ConsumerRecord
 from agents.notifications import metrics
 from agents.notifications.backoff import DEFAULT_BACKOFF, Backoff, CircuitBreaker
 from agents.notifications.log_lines import log_withheld
-from agents.notifications.notice import notice
+from agents.notifications.notice import render
 from agents.notifications.pending import (
     OPTED_OUT,
     SENT,
@@ -23,7 +23,7 @@ from agents.notifications.pending import (
 )
 from agents.notifications.pending_queue import PendingQueue
 from agents.notifications.sent_log import SentLog
-from agents.notifications.transports import Permanent, Transient, Transport
+from agents.notifications.transports import PermanentError, TransientError, Transport
 from agents.runtime.outbox import TRUNCATED
 from agents.worker.failstop import PauseMonitor, fail_stop
 from topics.conversation import ABOUT
@@ -151,7 +151,7 @@ class TransportDelivery:
         ABOUT.set(pending.record.headers)
         try:
             outcome = await self._attempt(pending)
-        except Transient as failure:
+        except TransientError as failure:
             _raise_if_cancelled()
             self._fail(queue, pending, failure, generation)
             return
@@ -177,8 +177,8 @@ class TransportDelivery:
             log_withheld(pending.event)
             return OPTED_OUT
         try:
-            await self._transport.deliver(notice(pending.event))
-        except Permanent as refusal:
+            await self._transport.deliver(render(pending.event))
+        except PermanentError as refusal:
             outcome = f"{self.name}: {refusal}"
             metrics.count(self.name, "refused")
         else:
@@ -191,7 +191,7 @@ class TransportDelivery:
         self,
         queue: PendingQueue,
         pending: PendingDelivery,
-        failure: Transient,
+        failure: TransientError,
         generation: int,
     ) -> None:
         metrics.count(self.name, "failed")

@@ -7,13 +7,13 @@ table, and neither a colour nor a picture.
 from html import escape
 from textwrap import fill
 
-from agents.notifications.notice import WIDTH, Notice
+from agents.notifications.notice import WIDTH, Notification
 
 _LEFT = '<td style="padding: 2px 24px 2px 0">'
 _RIGHT = '<td align="right">'
 
 
-def hypertext(notice: Notice) -> str:
+def html_body(notice: Notification) -> str:
     """Lay a notice out as a page; it says what the plain text says."""
     rows = (_row(f"sku {item.sku}", item.count) for item in notice.event.items)
     subject = escape(notice.subject)

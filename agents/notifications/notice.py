@@ -11,7 +11,7 @@ WIDTH = 76
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notification:
     """One piece of news, in the same words however often it is made.
 
     It tells skus and pieces: names of products and prices are not in the fact.
@@ -34,7 +34,7 @@ class Notice:
     @property
     def total(self) -> str:
         """How much it is all in all."""
-        return f"{pieces(sum(item.count for item in self.event.items))} in all"
+        return f"{units(sum(item.count for item in self.event.items))} in all"
 
     @property
     def when(self) -> str:
@@ -44,7 +44,7 @@ class Notice:
     @property
     def text(self) -> str:
         """The notice as plain text, ASCII, in lines that no mail program breaks."""
-        goods = (f"  sku {item.sku}, {pieces(item.count)}" for item in self.event.items)
+        goods = (f"  sku {item.sku}, {units(item.count)}" for item in self.event.items)
         return "\n".join(
             (
                 f"{self.subject}.\n",
@@ -57,13 +57,13 @@ class Notice:
         )
 
 
-def notice(event: OrderStatusChanged) -> Notice:
+def render(event: OrderStatusChanged) -> Notification:
     """Put a fact into words."""
     headline, meaning = _words(event.status)
-    return Notice(event, f"Order {event.order_id} {headline}", meaning)
+    return Notification(event, f"Order {event.order_id} {headline}", meaning)
 
 
-def pieces(count: int) -> str:
+def units(count: int) -> str:
     """Say how many pieces."""
     return "1 piece" if count == 1 else f"{count} pieces"
 

@@ -36,7 +36,7 @@ class OptOut:
         try:
             self._read()
         except OSError as why:
-            self._tell_lost(why)
+            self._log_lost(why)
         else:
             self._is_lost = False
         return user in self._users
@@ -66,7 +66,7 @@ class OptOut:
             )
         _log.info('opted out file="%s" users=%d', self._path, len(self._users))
 
-    def _tell_lost(self, why: OSError) -> None:
+    def _log_lost(self, why: OSError) -> None:
         if not self._is_lost:
             _log.error(
                 'the last list holds, for it can not be read file="%s" why=%r',

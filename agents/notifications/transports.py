@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import aiosmtplib
 
-from agents.notifications.hypertext import hypertext
-from agents.notifications.notice import Notice
+from agents.notifications.hypertext import html_body
+from agents.notifications.notice import Notification
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.signature import signature
 from agents.notifications.urls import basic_auth, exact_url, login
@@ -31,14 +31,14 @@ _BOUNDARY = "=_notice"
 
 _LONGEST_WAIT_SECONDS = 300.0  # that a receiver may ask for
 
-_PASSING = (
+_TRANSIENT_STATUSES = (
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_EARLY,
     HTTPStatus.TOO_MANY_REQUESTS,
 )
 
 
-class Transient(Exception):  # noqa: N818 -- an answer, not an error
+class TransientError(Exception):  # noqa: N818 -- an answer, not an error
     """Not now.
 
     Attributes:
@@ -55,7 +55,7 @@ class Transient(Exception):  # noqa: N818 -- an answer, not an error
         self.is_of_recipient = is_of_recipient
 
 
-class Permanent(Exception):  # noqa: N818 -- an answer, not an error
+class PermanentError(Exception):  # noqa: N818 -- an answer, not an error
     """Never."""
 
 
@@ -66,7 +66,7 @@ class Transport(Protocol):
     def name(self) -> str:
         """What it is called in logs and dead letters."""
 
-    async def deliver(self, notice: Notice) -> None:
+    async def deliver(self, notice: Notification) -> None:
         """Try once.
 
         Raises:
@@ -75,7 +75,7 @@ class Transport(Protocol):
         """
 
 
-class Mail:
+class SmtpTransport:
     """SMTP. A refused session (password, TLS) passes, since the notice can't help it."""
 
     name = "smtp"
@@ -84,24 +84,24 @@ class Mail:
         self._url = urlsplit(url)
         self._settings = settings
 
-    async def deliver(self, notice: Notice) -> None:
+    async def deliver(self, notice: Notification) -> None:
         """Hand a mail over to the server."""
         session = self._session()
         try:
             await session.connect()
         except (aiosmtplib.SMTPException, OSError) as why:
-            raise Transient(f"no session: {_said(why)}") from why
+            raise TransientError(f"no session: {_error_text(why)}") from why
         try:
             await session.send_message(self.compose(notice))
         except (aiosmtplib.SMTPException, OSError) as why:
-            raise _verdict(why) from why
+            raise _classify(why) from why
         else:
             with suppress(aiosmtplib.SMTPException, OSError):  # it has the mail
                 await session.quit()
         finally:
             session.close()
 
-    def compose(self, notice: Notice) -> EmailMessage:
+    def compose(self, notice: Notification) -> EmailMessage:
         """Write the mail, as text and HTML; a repeat is the same, Message-ID included."""
         event, sender = notice.event, self._settings.notify_from
         status = event.status.replace(" ", "-")
@@ -114,7 +114,7 @@ class Mail:
         mail["Message-ID"] = f"<order-{event.order_id}.{status}@{domain}>"
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(notice.text)
-        mail.add_alternative(hypertext(notice), subtype="html")
+        mail.add_alternative(html_body(notice), subtype="html")
         mail.set_boundary(_BOUNDARY)  # else it is another one at each repeat
         return mail
 
@@ -136,7 +136,7 @@ class Mail:
         )
 
 
-class Webhook:
+class WebhookTransport:
     """A POST of the event as JSON; `Idempotency-Key` is the event's id.
 
     It is signed where there is a secret, anew at each attempt.
@@ -150,7 +150,7 @@ class Webhook:
         self._secret = settings.webhook_secret
         self._timeout = aiohttp.ClientTimeout(total=settings.notify_timeout_seconds)
 
-    async def deliver(self, notice: Notice) -> None:
+    async def deliver(self, notice: Notification) -> None:
         """Post it; any 2xx is a yes."""
         headers = {"Content-Type": "application/json", **self._login}
         headers["Idempotency-Key"] = notice.event_id
@@ -164,39 +164,41 @@ class Webhook:
                     self._url, data=body, headers=headers, allow_redirects=False
                 )
                 async with post as answer:
-                    _judge(answer)
+                    _raise_for_status(answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as why:
             # Its text may hold the URL, and that a secret.
-            raise Transient(type(why).__name__) from why
+            raise TransientError(type(why).__name__) from why
 
 
-def configured(settings: NotificationSettings) -> tuple[Transport, ...]:
+def create_transports(settings: NotificationSettings) -> tuple[Transport, ...]:
     """Make the transports that there are; the log needs none."""
     transports: list[Transport] = []
     if settings.smtp_url:
-        transports.append(Mail(settings.smtp_url.get_secret_value(), settings))
+        transports.append(SmtpTransport(settings.smtp_url.get_secret_value(), settings))
     if settings.webhook_url:
-        transports.append(Webhook(settings.webhook_url.get_secret_value(), settings))
+        transports.append(
+            WebhookTransport(settings.webhook_url.get_secret_value(), settings)
+        )
     return tuple(transports)
 
 
-def _verdict(why: Exception) -> Transient | Permanent:
+def _classify(why: Exception) -> TransientError | PermanentError:
     if isinstance(why, aiosmtplib.SMTPRecipientsRefused):
         why = why.recipients[0]  # there is only one
     match why:
         case aiosmtplib.SMTPResponseException(code=code) if code >= _FIRST_PERMANENT_REPLY:
-            return Permanent(_said(why))
+            return PermanentError(_error_text(why))
         case aiosmtplib.SMTPNotSupported():
-            return Permanent(_said(why))
+            return PermanentError(_error_text(why))
         case (
             aiosmtplib.SMTPRecipientRefused(code=code) | aiosmtplib.SMTPDataError(code=code)
         ) if code != _CLOSING:
-            return Transient(_said(why), is_of_recipient=True)
+            return TransientError(_error_text(why), is_of_recipient=True)
         case _:
-            return Transient(_said(why))
+            return TransientError(_error_text(why))
 
 
-def _said(why: Exception) -> str:
+def _error_text(why: Exception) -> str:
     what: int | str = type(why).__name__
     if isinstance(why, aiosmtplib.SMTPResponseException):
         what, why = why.code, Exception(why.message)
@@ -204,15 +206,15 @@ def _said(why: Exception) -> str:
     return " ".join(f"{what} {why}".encode("ascii", "replace").decode().split())
 
 
-def _judge(answer: aiohttp.ClientResponse) -> None:
+def _raise_for_status(answer: aiohttp.ClientResponse) -> None:
     status = answer.status
-    if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise Transient(f"HTTP {status}", _asked_for(answer))
+    if status in _TRANSIENT_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise TransientError(f"HTTP {status}", _retry_after(answer))
     if status >= HTTPStatus.MULTIPLE_CHOICES:
-        raise Permanent(f"HTTP {status}")
+        raise PermanentError(f"HTTP {status}")
 
 
-def _asked_for(answer: aiohttp.ClientResponse) -> float:
+def _retry_after(answer: aiohttp.ClientResponse) -> float:
     """Return for how many seconds a receiver wants to be left alone, within reason."""
     said = answer.headers.get("Retry-After", "")
     try:

@@ -25,7 +25,7 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 @contextmanager
-def calling() -> Iterator[Metadata]:
+def client_span() -> Iterator[Metadata]:
     """Time a call, and make a span of it; yields what the call says of the trace."""
     began, code = perf_counter(), grpc.StatusCode.CANCELLED
     about = {"rpc.system": "grpc", "rpc.service": SERVICE, "rpc.method": METHOD}
@@ -41,7 +41,7 @@ def calling() -> Iterator[Metadata]:
         SECONDS.labels(SERVICE, METHOD, code.name).observe(perf_counter() - began)
 
 
-def retried(code: grpc.StatusCode) -> None:
+def count_retry(code: grpc.StatusCode) -> None:
     """Count a call that is to be made again."""
     RETRIES.labels(SERVICE, METHOD, code.name).inc()
 

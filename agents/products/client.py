@@ -14,7 +14,7 @@ from typing import Self
 import grpc
 
 from agents.products import pricing
-from agents.products.call import calling, retried
+from agents.products.call import client_span, count_retry
 from agents.products.limits import TokenBucket
 from agents.products.pricing import Product
 from agents.products.settings import ProductSettings
@@ -24,13 +24,13 @@ from schemas.cart import CartView
 from schemas.contract import Code
 from schemas.product import PriceCart
 
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 1.0
+_MIN_BACKOFF_SECONDS = 0.1
+_MAX_BACKOFF_SECONDS = 1.0
 
-SILENT_CALLS = 4
+MAX_UNANSWERED_CALLS = 4
 """After so many calls in a row that nothing was heard of, a new connection is tried."""
 
-_PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+RETRYABLE_CODES = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 _OPTIONS = (
     # A service that is back must be found at once; grpc's own pause grows to 2 minutes.
@@ -98,16 +98,16 @@ class ProductClient:
             Refusal: UNKNOWN_PRODUCT, PRODUCT_SERVICE, TOTAL_TOO_LARGE.
         """
         skus = pricing.skus(request)
-        self._refuse_the_hopeless(len(skus))
+        self._check_rate_budget(len(skus))
         try:
             async with asyncio.timeout(self._settings.product_budget_seconds):
                 products = await self._products(skus)
         except TimeoutError:
             _log.warning("cart not priced in time user=%d skus=%d", request.user, len(skus))
             raise _refusal("did not answer in time") from None
-        return pricing.view(request, products)
+        return pricing.price_cart(request, products)
 
-    def _refuse_the_hopeless(self, calls: int) -> None:
+    def _check_rate_budget(self, calls: int) -> None:
         """Spend no calls on a cart that the rate limit keeps from being priced in time."""
         budget = self._settings.product_budget_seconds
         if self._bucket and self._bucket.seconds_for(calls) > budget:
@@ -128,17 +128,17 @@ class ProductClient:
         """Ask until there is an answer that stands."""
         for attempt in range(1, self._settings.product_attempts + 1):
             try:
-                return await self._ask(sku)
+                return await self._call(sku)
             except grpc.aio.AioRpcError as error:
                 code = error.code()
-            if code not in _PASSING:
+            if code not in RETRYABLE_CODES:
                 break
             if attempt < self._settings.product_attempts:
-                retried(code)
+                count_retry(code)
                 await asyncio.sleep(self._pause(attempt))
         raise _answered(sku, code)
 
-    async def _ask(self, sku: int) -> Product:
+    async def _call(self, sku: int) -> Product:
         request = product_pb2.GetProductRequest(
             token=self._settings.product_token.get_secret_value(), sku=sku
         )
@@ -148,7 +148,7 @@ class ProductClient:
             timeout = self._settings.product_deadline_seconds
             stub = self._stub
             try:
-                with calling() as said:
+                with client_span() as said:
                     answer = await stub.GetProduct(request, timeout=timeout, metadata=said)
             except grpc.aio.AioRpcError as error:
                 self._note(stub, error.code())
@@ -166,9 +166,11 @@ class ProductClient:
             return
         silent = code is grpc.StatusCode.DEADLINE_EXCEEDED
         self._silent_calls = self._silent_calls + 1 if silent else 0
-        if self._silent_calls < SILENT_CALLS:
+        if self._silent_calls < MAX_UNANSWERED_CALLS:
             return
-        _log.warning("nothing heard of ProductService silent_calls=%d", SILENT_CALLS)
+        _log.warning(
+            "nothing heard of ProductService silent_calls=%d", MAX_UNANSWERED_CALLS
+        )
         # Calls that are under way there end by their own deadlines before that.
         closing = asyncio.create_task(
             self._channel.close(self._settings.product_deadline_seconds)
@@ -179,7 +181,7 @@ class ProductClient:
 
     def _pause(self, attempt: int) -> float:
         """Say how many seconds to wait: doubling, and not all at the same moment."""
-        longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1))
+        longest = min(_MAX_BACKOFF_SECONDS, _MIN_BACKOFF_SECONDS * 2.0 ** (attempt - 1))
         return longest * self._random.uniform(0.5, 1)
 
 

@@ -25,7 +25,7 @@ def skus(request: PriceCart) -> tuple[int, ...]:
     return tuple(sorted({item.sku for item in request.items}))
 
 
-def view(request: PriceCart, products: Mapping[int, Product]) -> CartView:
+def price_cart(request: PriceCart, products: Mapping[int, Product]) -> CartView:
     """Show the cart with names, prices and their sum; every sku must be in `products`.
 
     Raises:
@@ -38,7 +38,7 @@ def view(request: PriceCart, products: Mapping[int, Product]) -> CartView:
     total = sum(item.price * item.count for item in items)
     if total > MAX_PRICE:
         raise Refusal(Code.TOTAL_TOO_LARGE, f"the sum {total} is over {MAX_PRICE}")
-    return _of_sendable_size(CartView(items=items, total_price=total))
+    return _check_size(CartView(items=items, total_price=total))
 
 
 def _priced(item: Item, product: Product) -> PricedItem:
@@ -47,7 +47,7 @@ def _priced(item: Item, product: Product) -> PricedItem:
     )
 
 
-def _of_sendable_size(cart: CartView) -> CartView:
+def _check_size(cart: CartView) -> CartView:
     if len(cart.model_dump_json().encode()) > _LARGEST_VIEW_BYTES:
         raise Refusal(Code.PRODUCT_SERVICE, "ProductService's names are too long to show")
     return cart

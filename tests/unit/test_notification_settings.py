@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from agents.notifications.settings import NotificationSettings
-from agents.notifications.transports import configured
+from agents.notifications.transports import create_transports
 from agents.products.settings import ProductSettings
 
 
@@ -143,10 +143,10 @@ def test_secrets_and_templates_are_taken_as_they_are(monkeypatch):
 
 def test_transports_are_there_when_they_are_set(monkeypatch):
     monkeypatch.setenv("SMTP_URL", "")
-    assert configured(NotificationSettings()) == ()
+    assert create_transports(NotificationSettings()) == ()
     monkeypatch.setenv("SMTP_URL", "smtps://user:p%40ss@mail.test:2465?starttls=never")
     monkeypatch.setenv("WEBHOOK_URL", "https://chat.test/bot-s3cret/sendMessage")
     monkeypatch.setenv("WEBHOOK_SECRET", "signed-s3cret")
     settings = NotificationSettings()
-    assert [way.name for way in configured(settings)] == ["smtp", "webhook"]
+    assert [way.name for way in create_transports(settings)] == ["smtp", "webhook"]
     assert "s3cret" not in repr(settings)
