@@ -18,8 +18,8 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from agents.audit.course import Audit
-from agents.audit.logs import CannotAuditError, Logs
-from agents.audit.moment import at, parse
+from agents.audit.logs import ReadError, TopicReader
+from agents.audit.moment import state_at, parse
 from agents.audit.options import Options
 from agents.audit.report import Report
 from topics import logs
@@ -30,8 +30,8 @@ from topics.connection import NotLetInError
 from topics.files import raise_file_limit
 from topics.target import NoClusterError, Target
 
-_UNASKED = (
-    CannotAuditError,
+_DEFAULT_QUERIES = (
+    ReadError,
     NoAnswerError,
     NoClusterError,
     TopicsError,
@@ -56,7 +56,7 @@ def main() -> int:
         report = uvloop.run(answered(cluster, partial(_audit, _options(asked))))
     except ValidationError as wrong:
         return _cannot(*bad_settings(wrong))
-    except _UNASKED as reason:
+    except _DEFAULT_QUERIES as reason:
         return _cannot(str(reason))
     for line in report.lines(quiet=asked.quiet):
         sys.stdout.write(f"{line}\n")
@@ -79,14 +79,14 @@ def _options(asked: argparse.Namespace) -> Options:
 
 
 async def _audit(options: Options, cluster: Cluster) -> Report:
-    async with Logs(cluster) as logs:
+    async with TopicReader(cluster) as logs:
         return await Audit(logs, cluster, options).run()
 
 
 async def _show(places: list[str], keys: list[str], cluster: Cluster) -> int:
-    async with Logs(cluster) as logs:
+    async with TopicReader(cluster) as logs:
         for tp, offset in map(parse, places):
-            for line in await at(logs, tp, offset, keys):
+            for line in await state_at(logs, tp, offset, keys):
                 sys.stdout.write(f"{line}\n")
     return 0
 

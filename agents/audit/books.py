@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agents.audit.replay import Turn
+from agents.audit.replay import ReplayedRecord
 from agents.loms.order import Order
 from agents.loms.stock import ReservationStatus, Receipt, Reservation, StockLevel
 from schemas.order import Status
@@ -17,12 +17,12 @@ _STANDING = {
 }
 _GIVEN_BACK = (ReservationStatus.RELEASED, ReservationStatus.REFUSED)
 
-Place = tuple[int, int]
+StockLocation = tuple[int, int]
 """A sku and a warehouse."""
 
 
 @dataclass(slots=True)
-class Line:
+class StockBalance:
     """What became of a sku's pieces in one warehouse.
 
     Attributes:
@@ -39,7 +39,7 @@ class Line:
     held: int = 0
     written_off: int = 0
 
-    def faults(self) -> Iterator[str]:
+    def violations(self) -> Iterator[str]:
         """Say what is wrong."""
         if min(self.available, self.reserved, self.held, self.written_off) < 0:
             yield f"less than nothing: {self}"
@@ -53,21 +53,23 @@ class Line:
             )
 
 
-Ledger = dict[Place, Line]
+Balances = dict[StockLocation, StockBalance]
 
 
-def ledger(rows: Mapping[str, Any], received: Mapping[Place, int] | None = None) -> Ledger:
+def balances(
+    rows: Mapping[str, Any], received: Mapping[StockLocation, int] | None = None
+) -> Balances:
     """Add up a stock table.
 
     Args:
         rows: the table, or partitions of it.
         received: what the log says was put in; None: what the receipts say.
     """
-    lines: dict[Place, Line] = {}
+    lines: dict[StockLocation, StockBalance] = {}
 
     def add(sku: int, parcels: Mapping[int, int], what: str) -> None:
         for warehouse, count in parcels.items():
-            line = lines.setdefault((sku, warehouse), Line())
+            line = lines.setdefault((sku, warehouse), StockBalance())
             setattr(line, what, getattr(line, what) + count)
 
     for key, row in rows.items():
@@ -80,28 +82,28 @@ def ledger(rows: Mapping[str, Any], received: Mapping[Place, int] | None = None)
     return lines
 
 
-def put_in(turn: Turn) -> dict[Place, int]:
+def put_in(turn: ReplayedRecord) -> dict[StockLocation, int]:
     """Return the pieces that a record put into a warehouse, if it did."""
-    request = turn.received.request if turn.received else None
+    request = turn.envelope.request if turn.envelope else None
     if turn.changed and isinstance(request, ReceiveStock):
         return {(request.sku, request.warehouse_id): request.count}
     return {}
 
 
-def faults(lines: Ledger) -> Iterator[str]:
+def violations(lines: Balances) -> Iterator[str]:
     """Say what is wrong in a ledger."""
     for (sku, warehouse), line in lines.items():
-        for fault in line.faults():
+        for fault in line.violations():
             yield f"sku {sku}, warehouse {warehouse}: {fault}"
 
 
-def total(lines: Ledger) -> Line:
+def total(lines: Balances) -> StockBalance:
     """Add all lines up."""
     sums = Counter[str]()
     for line in lines.values():
-        for name in Line.__slots__:
+        for name in StockBalance.__slots__:
             sums[name] += getattr(line, name)
-    return Line(**sums)
+    return StockBalance(**sums)
 
 
 def _tallies(
@@ -126,7 +128,7 @@ Find = Callable[[int, int], Reservation | None]
 """Returns what stock has of a sku for an order."""
 
 
-def order_faults(order: Order, find: Find) -> Iterator[str]:
+def order_violations(order: Order, find: Find) -> Iterator[str]:
     """Say where stock tells another story than an order of which nothing is under way."""
     if order.status is Status.NEW:
         yield f"order {order.order_id} is new, and nothing that it waits for is under way"

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agents.audit.replay import AnyAggregate, Replay, adapter_of
+from agents.audit.replay import AnyAggregate, PartitionReplay, adapter_of
 from agents.store import Row
 
 _SHOWN = 300
@@ -17,7 +17,7 @@ _NOTHING = "no row"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class SnapshotRow:
     """A row of a copy, and where it stands there."""
 
     row: Row
@@ -25,7 +25,7 @@ class Kept:
 
 
 @dataclass
-class Copy:
+class TableSnapshot:
     """One partition of a table, as somebody kept it.
 
     Attributes:
@@ -38,9 +38,9 @@ class Copy:
     name: str
     partition: int
     version: int = 0
-    rows: dict[bytes, Kept] = field(default_factory=dict)
+    rows: dict[bytes, SnapshotRow] = field(default_factory=dict)
 
-    def recover(self, rows: Iterable[Kept]) -> None:
+    def recover(self, rows: Iterable[SnapshotRow]) -> None:
         """Take changelog records, in log order, as a worker that recovers does.
 
         The highest version of a row counts, of equal ones the later.
@@ -74,13 +74,13 @@ class Difference:
     folded: str
     found: str
 
-    def is_erased(self, replay: Replay) -> bool:
+    def is_erased(self, replay: PartitionReplay) -> bool:
         """Tell whether the row is only missing since the log erases it further on.
 
         Kafka drops also the record that says so, a day after compaction; then nothing in
         a changelog tells that it went beyond that.
         """
-        erased = self.key not in replay.rows and self.key in replay.touched
+        erased = self.key not in replay.rows and self.key in replay.changed_at
         return self.found == _NOTHING and erased
 
     def __str__(self) -> str:
@@ -90,7 +90,7 @@ class Difference:
         )
 
 
-def compare(replay: Replay, copy: Copy) -> Iterator[Difference]:
+def compare(replay: PartitionReplay, copy: TableSnapshot) -> Iterator[Difference]:
     """Yield each row in which a copy differs from the fold of its version's prefix."""
     for key in copy.rows.keys() | {key.encode() for key in replay.rows}:
         name = key.decode(errors="backslashreplace")
@@ -100,7 +100,7 @@ def compare(replay: Replay, copy: Copy) -> Iterator[Difference]:
             yield _difference(replay, copy, name, text)
 
 
-def decoded(aggregate: AnyAggregate, copy: Copy) -> Iterator[tuple[str, Any]]:
+def decoded(aggregate: AnyAggregate, copy: TableSnapshot) -> Iterator[tuple[str, Any]]:
     """Yield a copy's rows as the rules know them; those that can't be read are left out."""
     for key, kept in copy.rows.items():
         name = key.decode(errors="backslashreplace")
@@ -110,7 +110,7 @@ def decoded(aggregate: AnyAggregate, copy: Copy) -> Iterator[tuple[str, Any]]:
                 yield name, row
 
 
-def beyond(replay: Replay, copy: Copy, end: int) -> Difference:
+def ahead_of_log(replay: PartitionReplay, copy: TableSnapshot, end: int) -> Difference:
     """Say that a copy holds more than its log."""
     text = f"it says that it holds {copy.version} records"
     row = next((k for k in copy.rows.values() if k.row.source_offset == copy.version), None)
@@ -120,7 +120,7 @@ def beyond(replay: Replay, copy: Copy, end: int) -> Difference:
     return Difference(copy.name, name, at, copy.version, last, "there are no more", text)
 
 
-def _read(replay: Replay, name: str, kept: Kept | None) -> tuple[Any, str]:
+def _read(replay: PartitionReplay, name: str, kept: SnapshotRow | None) -> tuple[Any, str]:
     """Return a kept row as the rules know it, and as it is shown."""
     if kept is None or kept.row.value is None or replay.aggregate is None:
         return None, _NOTHING
@@ -132,8 +132,10 @@ def _read(replay: Replay, name: str, kept: Kept | None) -> tuple[Any, str]:
     return row, shown
 
 
-def _difference(replay: Replay, copy: Copy, name: str, found: str) -> Difference:
-    touched = replay.touched.get(name)
+def _difference(
+    replay: PartitionReplay, copy: TableSnapshot, name: str, found: str
+) -> Difference:
+    touched = replay.changed_at.get(name)
     where = f"{replay.topic.name}-{replay.partition}"
     kept = copy.rows.get(name.encode())
     return Difference(
@@ -147,7 +149,7 @@ def _difference(replay: Replay, copy: Copy, name: str, found: str) -> Difference
     )
 
 
-def _shown(replay: Replay, name: str) -> str:
+def _shown(replay: PartitionReplay, name: str) -> str:
     row = replay.rows.get(name)
     if row is None or replay.aggregate is None:
         return _NOTHING

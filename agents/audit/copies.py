@@ -4,29 +4,29 @@ from collections.abc import Mapping
 
 from aiokafka.structs import ConsumerRecord
 
-from agents.audit.compare import Copy, Kept
-from agents.audit.logs import Logs
+from agents.audit.compare import TableSnapshot, SnapshotRow
+from agents.audit.logs import TopicReader
 from agents.audit.scope import CHANGELOGS
 from agents.worker.recovery import decode_row
 from topics.topic import Topic
 
-Copies = Mapping[tuple[Topic, int], Copy]
+Snapshots = Mapping[tuple[Topic, int], TableSnapshot]
 
 
-async def read_changelogs(logs: Logs, partitions: Mapping[Topic, int]) -> Copies:
+async def read_changelogs(logs: TopicReader, partitions: Mapping[Topic, int]) -> Snapshots:
     """Return what each partition of each table is, going by its changelog."""
     there = {topic: partitions[topic] for topic in CHANGELOGS}
     copies = {
-        (topic, number): Copy(topic.name, number)
+        (topic, number): TableSnapshot(topic.name, number)
         for topic in CHANGELOGS
         for number in range(there[topic])
     }
     by_name = {topic.name: topic for topic in CHANGELOGS}
-    async for tp, records in logs.read(await logs.spans(there)):
+    async for tp, records in logs.read(await logs.offset_ranges(there)):
         copies[by_name[tp.topic], tp.partition].recover(map(_kept, records))
     return copies
 
 
-def _kept(record: ConsumerRecord) -> Kept:
+def _kept(record: ConsumerRecord) -> SnapshotRow:
     at = f"{record.topic}-{record.partition}@{record.offset}"
-    return Kept(decode_row(record), at)
+    return SnapshotRow(decode_row(record), at)

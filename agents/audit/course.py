@@ -8,19 +8,19 @@ them, and the questions are among what is folded.
 import time
 from collections.abc import Iterator
 
-from agents.audit.compare import Copy
-from agents.audit.copies import Copies, read_changelogs
-from agents.audit.folding import Folding
-from agents.audit.interview import Interview
+from agents.audit.compare import TableSnapshot
+from agents.audit.copies import Snapshots, read_changelogs
+from agents.audit.folding import LogReplay
+from agents.audit.interview import LiveQueries
 from agents.audit.judgement import Judgement
-from agents.audit.logs import Logs, Spans
+from agents.audit.logs import TopicReader, OffsetRanges
 from agents.audit.options import Options
-from agents.audit.promises import Promises
-from agents.audit.questions import Answers
+from agents.audit.promises import OutputCheck
+from agents.audit.questions import QueryCheck
 from agents.audit.replay import AnyAggregate
 from agents.audit.report import Report
 from agents.audit.scope import CHANGELOGS, GROUPS, LOGS, SOURCES
-from agents.audit.stores import look
+from agents.audit.stores import read_local_stores
 from topics.admin import cluster_id
 from topics.cluster import Cluster
 
@@ -34,7 +34,7 @@ class Audit:
         options: how it is to be done.
     """
 
-    def __init__(self, logs: Logs, cluster: Cluster, options: Options) -> None:
+    def __init__(self, logs: TopicReader, cluster: Cluster, options: Options) -> None:
         self._logs = logs
         self._cluster = cluster
         self._options = options
@@ -55,9 +55,9 @@ class Audit:
         copies = await read_changelogs(self._logs, self._partitions)
         interview = await self._interview(copies)
         spans = await self._spans()
-        promises = Promises(committed, _whole(spans))
-        answers = Answers(interview.answered)
-        folding = Folding(spans, self._partitions, promises, answers, self._report)
+        promises = OutputCheck(committed, _whole(spans))
+        answers = QueryCheck(interview.answered)
+        folding = LogReplay(spans, self._partitions, promises, answers, self._report)
         self._expect(folding, copies)
         await self._fold(folding, spans)
         await interview.judge(answers)
@@ -65,16 +65,16 @@ class Audit:
         self._report.seconds = time.monotonic() - began
         return self._report
 
-    async def _interview(self, copies: Copies) -> Interview:
-        interview = Interview(self._logs, self._cluster, self._options, self._report)
+    async def _interview(self, copies: Snapshots) -> LiveQueries:
+        interview = LiveQueries(self._logs, self._cluster, self._options, self._report)
         if self._options.questions:
-            begins = await self._logs.spans(self._partitions)
+            begins = await self._logs.offset_ranges(self._partitions)
             await interview.hold(copies, begins)
         return interview
 
-    async def _spans(self) -> Spans:
+    async def _spans(self) -> OffsetRanges:
         there = {topic: self._partitions[topic] for topic in LOGS}
-        spans = await self._logs.spans(there)
+        spans = await self._logs.offset_ranges(there)
         for topic in GROUPS:
             ends = [
                 spans[topic.name, number].end for number in range(self._partitions[topic])
@@ -88,7 +88,7 @@ class Audit:
         ]
         return spans
 
-    def _expect(self, folding: Folding, copies: Copies) -> None:
+    def _expect(self, folding: LogReplay, copies: Snapshots) -> None:
         rows = sum(len(copy.rows) for copy in copies.values())
         for topic, number in copies:
             if topic in SOURCES:
@@ -99,13 +99,13 @@ class Audit:
             rows += len(copy.rows)
         self._report.counts["rows"] = rows
 
-    def _stores(self) -> Iterator[tuple[AnyAggregate, Copy]]:
+    def _stores(self) -> Iterator[tuple[AnyAggregate, TableSnapshot]]:
         directory = self._options.stores
         if directory is None:
             return iter(())
-        return look(directory, self._cluster_id, self._report.notes)
+        return read_local_stores(directory, self._cluster_id, self._report.notes)
 
-    async def _fold(self, folding: Folding, spans: Spans) -> None:
+    async def _fold(self, folding: LogReplay, spans: OffsetRanges) -> None:
         read = 0
         async for tp, records in self._logs.read(spans):
             folding.take(tp, records)
@@ -114,7 +114,7 @@ class Audit:
         self._report.counts["records"] = read
 
 
-def _whole(spans: Spans) -> frozenset[str]:
+def _whole(spans: OffsetRanges) -> frozenset[str]:
     """Name the topics of which nothing is lost."""
     cut = {tp.topic for tp, span in spans.items() if span.begin}
     return frozenset(tp.topic for tp in spans if tp.topic not in cut)

@@ -7,13 +7,13 @@ from functools import partial
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from agents.audit.books import Place, put_in
-from agents.audit.compare import Copy, Difference, beyond, compare
-from agents.audit.copies import Copies
-from agents.audit.logs import Spans
-from agents.audit.promises import Promises
-from agents.audit.questions import Answers
-from agents.audit.replay import AnyAggregate, Replay, Turn
+from agents.audit.books import StockLocation, put_in
+from agents.audit.compare import TableSnapshot, Difference, ahead_of_log, compare
+from agents.audit.copies import Snapshots
+from agents.audit.logs import OffsetRanges
+from agents.audit.promises import OutputCheck
+from agents.audit.questions import QueryCheck
+from agents.audit.replay import AnyAggregate, PartitionReplay, ReplayedRecord
 from agents.audit.report import Report
 from agents.audit.scope import AGGREGATES, GROUPS
 from schemas.order import OrderStatusChanged
@@ -23,7 +23,7 @@ from topics.topic import Topic
 _FOLDED = frozenset(topic.name for topic in AGGREGATES)
 
 
-class Folding:
+class LogReplay:
     """The fold of all logs.
 
     Args:
@@ -42,27 +42,27 @@ class Folding:
 
     def __init__(
         self,
-        spans: Spans,
+        spans: OffsetRanges,
         partitions: Mapping[Topic, int],
-        promises: Promises,
-        answers: Answers,
+        promises: OutputCheck,
+        answers: QueryCheck,
         report: Report,
     ) -> None:
         self.replays = {
-            tp: Replay(topic, number, there, AGGREGATES.get(topic))
+            tp: PartitionReplay(topic, number, there, AGGREGATES.get(topic))
             for topic, there in partitions.items()
             for number in range(there)
             if topic in GROUPS
             and spans[tp := TopicPartition(topic.name, number)].begin == 0
         }
-        self.received: defaultdict[int, Counter[Place]] = defaultdict(Counter)
+        self.received: defaultdict[int, Counter[StockLocation]] = defaultdict(Counter)
         self.partitions = partitions
         self.promises = promises
         self._spans = spans
         self._answers = answers
         self._report = report
-        self._notices: Copies = {}
-        self._differences: list[tuple[Replay, Difference]] = []
+        self._notices: Snapshots = {}
+        self._differences: list[tuple[PartitionReplay, Difference]] = []
 
     @property
     def is_whole(self) -> bool:
@@ -83,18 +83,18 @@ class Folding:
             if tp.topic in _FOLDED
         )
 
-    def expect(self, aggregate: AnyAggregate, copy: Copy) -> None:
+    def expect(self, aggregate: AnyAggregate, copy: TableSnapshot) -> None:
         """Compare a copy of a table when exactly what it says it holds is folded in."""
         tp = TopicPartition(aggregate.requests.name, copy.partition)
         replay = self.replays.get(tp)
         if replay is None:
             return
         if copy.version > self._spans[tp].end:
-            found = beyond(replay, copy, self._spans[tp].end)
+            found = ahead_of_log(replay, copy, self._spans[tp].end)
             self._report.differences.append(found)
-        replay.stop_at(copy.version, partial(self._compare, replay, copy))
+        replay.at_offset(copy.version, partial(self._compare, replay, copy))
 
-    def expect_notices(self, copies: Copies) -> None:
+    def expect_notices(self, copies: Snapshots) -> None:
         """Hold each fact whose reader is done with it against the notices sent."""
         self._notices = copies
 
@@ -103,31 +103,31 @@ class Folding:
         replay = self.replays.get(tp)
         for record in records:
             if replay is None:
-                self.promises.hear(record, None)
+                self.promises.observe(record, None)
             else:
                 self._take(replay, record)
 
     def finish(self) -> None:
         """Note that all logs were read to their ends."""
         for tp, replay in self.replays.items():
-            replay.reach(max(self._spans[tp].end, replay.furthest_stop))
+            replay.advance_to(max(self._spans[tp].end, replay.furthest_stop))
         self._report.differences += [
             found for replay, found in self._differences if not found.is_erased(replay)
         ]
 
-    def _take(self, replay: Replay, record: ConsumerRecord) -> None:
+    def _take(self, replay: PartitionReplay, record: ConsumerRecord) -> None:
         turn = replay.take(record)
         self.promises.take(turn)
-        if turn.received is None:
+        if turn.envelope is None:
             return
         if replay.aggregate is not None:
             self._answers.take(turn, replay.aggregate)
         if pieces := put_in(turn):
             self.received[replay.partition].update(pieces)
-        if isinstance(turn.received.request, OrderStatusChanged):
-            self._check_notice(turn, turn.received.request.event_id)
+        if isinstance(turn.envelope.request, OrderStatusChanged):
+            self._check_notice(turn, turn.envelope.request.event_id)
 
-    def _check_notice(self, turn: Turn, event_id: str) -> None:
+    def _check_notice(self, turn: ReplayedRecord, event_id: str) -> None:
         at = TopicPartition(turn.record.topic, turn.record.partition)
         done = turn.record.offset < self.promises.committed.get(at, 0)
         sent = self._notices.get((SENT, at.partition))
@@ -137,5 +137,5 @@ class Folding:
                 f"{where} is committed, and {SENT.name} has no notice of {event_id}"
             )
 
-    def _compare(self, replay: Replay, copy: Copy) -> None:
+    def _compare(self, replay: PartitionReplay, copy: TableSnapshot) -> None:
         self._differences += [(replay, found) for found in compare(replay, copy)]

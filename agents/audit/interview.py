@@ -9,10 +9,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
-from agents.audit.copies import Copies
-from agents.audit.logs import Logs, Spans
+from agents.audit.copies import Snapshots
+from agents.audit.logs import TopicReader, OffsetRanges
 from agents.audit.options import Options
-from agents.audit.questions import Answers, Question, sample
+from agents.audit.questions import QueryCheck, Query, sample
 from agents.audit.report import Report
 from agents.audit.scope import AGGREGATES, GROUPS
 from topics import conversation as names
@@ -24,7 +24,7 @@ _AT_ONCE = 64
 _POLL_MS = 100
 
 
-class Interview:
+class LiveQueries:
     """Questions about what the tables say, to whoever serves.
 
     Args:
@@ -35,20 +35,20 @@ class Interview:
     """
 
     def __init__(
-        self, logs: Logs, cluster: Cluster, options: Options, report: Report
+        self, logs: TopicReader, cluster: Cluster, options: Options, report: Report
     ) -> None:
         self._logs = logs
         self._cluster = cluster
         self._options = options
         self._report = report
-        self._asked: list[Question] = []
+        self._asked: list[Query] = []
 
     @property
-    def answered(self) -> Iterator[Question]:
+    def answered(self) -> Iterator[Query]:
         """What was answered, rightly or not."""
         return (question for question in self._asked if question.answers)
 
-    async def hold(self, copies: Copies, begins: Spans) -> None:
+    async def hold(self, copies: Snapshots, begins: OffsetRanges) -> None:
         """Ask about owners whose logs are whole, where there is somebody to answer."""
         for topic, aggregate in AGGREGATES.items():
             if idle := await self._idle(topic):
@@ -62,9 +62,9 @@ class Interview:
             )
             seed, most = self._options.seed, self._options.questions
             self._asked += sample(topic, keys, most, seed)
-        await _Caller(self._cluster, self._options.patience).ask(self._asked)
+        await _QueryClient(self._cluster, self._options.patience).ask(self._asked)
 
-    async def judge(self, answers: Answers) -> None:
+    async def judge(self, answers: QueryCheck) -> None:
         """Say what was answered wrongly, and what was not."""
         differences = self._report.differences
         for question, expected in answers.wrong().items():
@@ -76,7 +76,7 @@ class Interview:
         if silent:
             await self._judge_silence(silent)
 
-    async def _judge_silence(self, silent: list[Question]) -> None:
+    async def _judge_silence(self, silent: list[Query]) -> None:
         committed = await self._logs.committed(GROUPS)
         idle = {topic: await self._idle(topic) for topic in AGGREGATES}
         for question in silent:
@@ -102,7 +102,7 @@ class Interview:
         return ""
 
 
-class _Caller:
+class _QueryClient:
     """Sends questions and collects what is answered.
 
     Args:
@@ -115,10 +115,10 @@ class _Caller:
         self._patience = patience
         self._producer = AIOKafkaProducer(**options, acks="all", enable_idempotence=True)
         self._consumer = AIOKafkaConsumer(**options, fetch_max_wait_ms=_POLL_MS)
-        self._waiting: dict[bytes, Question] = {}
+        self._waiting: dict[bytes, Query] = {}
         self._room = asyncio.Semaphore(_AT_ONCE)
 
-    async def ask(self, questions: list[Question]) -> None:
+    async def ask(self, questions: list[Query]) -> None:
         """Ask all; those that nobody answers in time stay without an answer."""
         try:
             await self._producer.start()
@@ -142,7 +142,7 @@ class _Caller:
         for tp, end in ends.items():
             self._consumer.seek(tp, end)
 
-    async def _ask(self, question: Question) -> None:
+    async def _ask(self, question: Query) -> None:
         self._waiting[question.correlation_id] = question
         async with self._room:
             sent = await self._producer.send_and_wait(

@@ -5,13 +5,13 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from agents.audit.books import faults
+from agents.audit.books import violations
 from agents.audit.compare import decoded
-from agents.audit.copies import Copies
-from agents.audit.folding import Folding
+from agents.audit.copies import Snapshots
+from agents.audit.folding import LogReplay
 from agents.audit.report import Report
 from agents.audit.scope import AGGREGATES
-from agents.audit.verdict import Involved, Tables, conservation, disagreements
+from agents.audit.verdict import InFlight, Tables, conservation, inconsistencies
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 from topics.topic import Topic
 
@@ -25,7 +25,7 @@ class Judgement:
         report: is told.
     """
 
-    def __init__(self, folding: Folding, copies: Copies, report: Report) -> None:
+    def __init__(self, folding: LogReplay, copies: Snapshots, report: Report) -> None:
         self._folding = folding
         self._copies = copies
         self._report = report
@@ -36,7 +36,7 @@ class Judgement:
     def all(self) -> None:
         """Judge everything."""
         self._books()
-        self._report.violations += map(str, self._folding.promises.broken())
+        self._report.violations += map(str, self._folding.promises.missing())
         under_way = self._folding.promises.under_way
         if under_way:
             self._report.notes.append(
@@ -44,8 +44,8 @@ class Judgement:
                 " committed yet; whom they concern is not judged"
             )
         if self._folding.is_whole or self._folding.is_quiet:
-            involved = Involved(list(under_way.values()))
-            self._report.violations += disagreements(self._tables, involved)
+            involved = InFlight(list(under_way.values()))
+            self._report.violations += inconsistencies(self._tables, involved)
         else:
             self._report.notes.append(
                 "orders were not held against stock: logs have lost their beginning, and"
@@ -54,8 +54,8 @@ class Judgement:
 
     def _books(self) -> None:
         for lines in conservation(self._tables, self._folding.received):
-            self._report.ledger |= lines
-            self._report.violations += faults(lines)
+            self._report.balances |= lines
+            self._report.violations += violations(lines)
 
     def _rows(self, topic: Topic) -> list[Mapping[str, Any]]:
         aggregate = AGGREGATES[topic]

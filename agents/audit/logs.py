@@ -32,22 +32,22 @@ _LOOK_SECONDS = 0.2
 T = TypeVar("T")
 
 
-class CannotAuditError(Exception):
+class ReadError(Exception):
     """There is nothing to audit, or no way to it; the message says why, for people."""
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class OffsetRange:
     """What a partition holds: offsets from `begin` on, and none from `end` on."""
 
     begin: int
     end: int
 
 
-Spans = Mapping[TopicPartition, Span]
+OffsetRanges = Mapping[TopicPartition, OffsetRange]
 
 
-class Logs:
+class TopicReader:
     """The shop's topics, for reading; commits nothing and joins no group.
 
     Args:
@@ -95,7 +95,7 @@ class Logs:
         there = await self._admin.describe_topics([*wanted])
         found = {topic["topic"]: len(topic["partitions"]) for topic in there}
         if missing := [name for name in wanted if not found.get(name)]:
-            raise CannotAuditError(
+            raise ReadError(
                 f"there are no topics {', '.join(missing)}, or no right to see them"
             )
         return {topic: found[name] for name, topic in wanted.items()}
@@ -107,14 +107,16 @@ class Logs:
             read[groups[topic]] += [TopicPartition(topic.name, n) for n in range(there)]
         found: dict[TopicPartition, int] = {}
         for group, tps in read.items():
-            found |= await _patiently(partial(self._committed, group, tps))
+            found |= await _retry(partial(self._committed, group, tps))
         return found
 
     async def has_members(self, group: str) -> bool:
         """Tell whether anybody reads for a group."""
-        return await _patiently(partial(self._state, group)) not in _EMPTY_GROUPS
+        return await _retry(partial(self._state, group)) not in _EMPTY_GROUPS
 
-    async def spans(self, partitions: Mapping[Topic, int]) -> dict[TopicPartition, Span]:
+    async def offset_ranges(
+        self, partitions: Mapping[Topic, int]
+    ) -> dict[TopicPartition, OffsetRange]:
         """Return what each partition holds now."""
         tps = [
             TopicPartition(topic.name, number)
@@ -123,10 +125,10 @@ class Logs:
         ]
         begins = await self._consumer.beginning_offsets(tps)
         ends = await self._consumer.end_offsets(tps)
-        return {tp: Span(begins[tp], ends[tp]) for tp in tps}
+        return {tp: OffsetRange(begins[tp], ends[tp]) for tp in tps}
 
     async def read(
-        self, spans: Spans
+        self, spans: OffsetRanges
     ) -> AsyncIterator[tuple[TopicPartition, list[ConsumerRecord]]]:
         """Yield what partitions hold, each in log order.
 
@@ -150,20 +152,24 @@ class Logs:
                 raise TimeoutError(f"nothing more comes of {sorted(left)}")
             left = {tp for tp in left if await self._consumer.position(tp) < spans[tp].end}
 
-    async def of_key(self, topic: Topic, key: bytes) -> AsyncIterator[ConsumerRecord]:
+    async def read_partition_of(
+        self, topic: Topic, key: bytes
+    ) -> AsyncIterator[ConsumerRecord]:
         """Yield what the partition of a key holds, in log order: others' records, too."""
         partitions = await self.partitions([topic])
         tp = TopicPartition(topic.name, partition_of(key, partitions[topic]))
-        spans = await self.spans(partitions)
+        spans = await self.offset_ranges(partitions)
         async for _, records in self.read({tp: spans[tp]}):
             for record in records:
                 yield record
 
-    async def newest(self, topics: Iterable[Topic], most: int) -> list[ConsumerRecord]:
+    async def tail(self, topics: Iterable[Topic], most: int) -> list[ConsumerRecord]:
         """Return so many records at most; the last one is the newest."""
-        spans = await self.spans(await self.partitions(topics))
+        spans = await self.offset_ranges(await self.partitions(topics))
         # No more than so many of any partition can be among them.
-        ends = {tp: Span(max(s.begin, s.end - most), s.end) for tp, s in spans.items()}
+        ends = {
+            tp: OffsetRange(max(s.begin, s.end - most), s.end) for tp, s in spans.items()
+        }
         found: list[ConsumerRecord] = []
         async for _, records in self.read(ends):
             found = heapq.nlargest(most, [*found, *records], key=_age)
@@ -196,7 +202,7 @@ def _age(record: ConsumerRecord) -> tuple[int, str, int, int]:
     return record.timestamp, record.topic, record.partition, record.offset
 
 
-async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+async def _retry(ask: Callable[[], Awaitable[T]]) -> T:
     """Ask a group's coordinator, who may not be there yet or not know his groups yet."""
     deadline = time.monotonic() + _COORDINATION.total_seconds()
     while True:

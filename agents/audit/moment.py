@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from aiokafka import TopicPartition
 
-from agents.audit.books import Place, faults, ledger, put_in
-from agents.audit.logs import CannotAuditError, Logs, Span
-from agents.audit.replay import Replay, adapter_of
+from agents.audit.books import StockLocation, violations, balances, put_in
+from agents.audit.logs import ReadError, TopicReader, OffsetRange
+from agents.audit.replay import PartitionReplay, adapter_of
 from agents.audit.report import table
 from agents.audit.scope import AGGREGATES
 
@@ -24,11 +24,13 @@ def parse(text: str) -> tuple[TopicPartition, int]:
     place, _, offset = text.partition("=")
     topic, _, partition = place.rpartition("-")
     if topic not in _TOPICS or not (partition.isdecimal() and offset.isdecimal()):
-        raise CannotAuditError(f"{text!r} is not {_FORM} of {', '.join(_TOPICS)}")
+        raise ReadError(f"{text!r} is not {_FORM} of {', '.join(_TOPICS)}")
     return TopicPartition(topic, int(partition)), int(offset)
 
 
-async def at(logs: Logs, tp: TopicPartition, offset: int, keys: Sequence[str]) -> list[str]:
+async def state_at(
+    logs: TopicReader, tp: TopicPartition, offset: int, keys: Sequence[str]
+) -> list[str]:
     """Fold a partition up to an offset; show these rows, or all that there is in stock.
 
     Raises:
@@ -36,24 +38,24 @@ async def at(logs: Logs, tp: TopicPartition, offset: int, keys: Sequence[str]) -
     """
     topic = _TOPICS[tp.topic]
     partitions = await logs.partitions([topic])
-    span = (await logs.spans(partitions)).get(tp, Span(0, 0))
+    span = (await logs.offset_ranges(partitions)).get(tp, OffsetRange(0, 0))
     if span.begin or offset > span.end:
-        raise CannotAuditError(f"{tp.topic}-{tp.partition} holds {span.begin}…{span.end}")
-    replay = Replay(topic, tp.partition, partitions[topic], AGGREGATES[topic])
-    received: Counter[Place] = Counter()
-    async for _, records in logs.read({tp: Span(0, offset)}):
+        raise ReadError(f"{tp.topic}-{tp.partition} holds {span.begin}…{span.end}")
+    replay = PartitionReplay(topic, tp.partition, partitions[topic], AGGREGATES[topic])
+    received: Counter[StockLocation] = Counter()
+    async for _, records in logs.read({tp: OffsetRange(0, offset)}):
         for turn in map(replay.take, records):
             received.update(put_in(turn))
     shown = [f"{tp.topic}-{tp.partition}@{offset}: {len(replay.rows)} rows"]
     if keys:
         return shown + [_row(replay, key) for key in keys]
-    lines = ledger(replay.rows, received)
-    return [*shown, *(table(lines) if lines else ()), *faults(lines)]
+    lines = balances(replay.rows, received)
+    return [*shown, *(table(lines) if lines else ()), *violations(lines)]
 
 
-def _row(replay: Replay, key: str) -> str:
+def _row(replay: PartitionReplay, key: str) -> str:
     row = replay.rows.get(key)
     if row is None or replay.aggregate is None:
         return f"{key}: no row"
     value = adapter_of(replay.aggregate, key).dump_json(row).decode()
-    return f"{key}: {value}, last changed at {replay.touched[key]}"
+    return f"{key}: {value}, last changed at {replay.changed_at[key]}"

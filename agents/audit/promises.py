@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
-from agents.audit.replay import Turn
+from agents.audit.replay import ReplayedRecord
 from agents.runtime.outbox import ProducerRecord
 from schemas.cart import OrderSettled
 from schemas.contract import Contract
@@ -34,7 +34,7 @@ _ORIGINAL = ("dlq.topic", "dlq.partition", "dlq.offset")
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class MissingOutput:
     """What a committed record had to say."""
 
     source: str
@@ -49,7 +49,7 @@ class Owed:
 
 
 @dataclass
-class Promises:
+class OutputCheck:
     """What had to be said, against what was.
 
     Attributes:
@@ -61,43 +61,43 @@ class Promises:
     committed: Mapping[TopicPartition, int]
     whole: frozenset[str]
     under_way: dict[int, Contract | None] = field(default_factory=dict)
-    _owed: dict[int, Owed] = field(default_factory=dict)
-    _heard: set[int] = field(default_factory=set)
+    _expected: dict[int, MissingOutput] = field(default_factory=dict)
+    _observed: set[int] = field(default_factory=set)
 
-    def take(self, turn: Turn) -> None:
+    def take(self, turn: ReplayedRecord) -> None:
         """Note what a record had to say, and that it was said itself."""
         self._hear(turn)
-        for letter in turn.letters:
+        for letter in turn.records_sent:
             if letter.topic in self.whole and letter.topic in _TOPICS:
-                self._owe(turn.record, letter)
+                self._expect(turn.record, letter)
 
-    def broken(self) -> Iterator[Owed]:
+    def missing(self) -> Iterator[MissingOutput]:
         """Yield what was never said."""
-        yield from self._owed.values()
+        yield from self._expected.values()
 
-    def hear(self, record: ConsumerRecord, message: Contract | None) -> None:
+    def observe(self, record: ConsumerRecord, message: Contract | None) -> None:
         """Note that something was said."""
         if not record.headers:
             return
         mark = _mark(record.topic, record.key, record.value, dict(record.headers), message)
         if mark is not None:
-            self._heard.add(mark)
-            self._owed.pop(mark, None)
+            self._observed.add(mark)
+            self._expected.pop(mark, None)
             self.under_way.pop(mark, None)
 
-    def _hear(self, turn: Turn) -> None:
-        self.hear(turn.record, turn.received.request if turn.received else None)
+    def _hear(self, turn: ReplayedRecord) -> None:
+        self.observe(turn.record, turn.envelope.request if turn.envelope else None)
 
-    def _owe(self, record: ConsumerRecord, letter: ProducerRecord) -> None:
+    def _expect(self, record: ConsumerRecord, letter: ProducerRecord) -> None:
         given = dict(letter.headers)
         mark = _mark(letter.topic, letter.key, letter.value, given, None)
-        if mark is None or mark in self._heard:
+        if mark is None or mark in self._observed:
             return
         done = self.committed.get(TopicPartition(record.topic, record.partition), 0)
         if record.offset < done:
             source = f"{record.topic}-{record.partition}@{record.offset}"
             key = (letter.key or b"").decode(errors="backslashreplace")
-            self._owed[mark] = Owed(source, letter.topic, key)
+            self._expected[mark] = MissingOutput(source, letter.topic, key)
         else:
             self.under_way[mark] = _read(letter.topic, letter.value)
 

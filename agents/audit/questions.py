@@ -14,7 +14,7 @@ from uuid import uuid4
 from aiokafka import TopicPartition
 
 from agents.aggregate import OutgoingMessage
-from agents.audit.replay import AnyAggregate, Turn
+from agents.audit.replay import AnyAggregate, ReplayedRecord
 from schemas.cart import CartView, ListCart
 from schemas.contract import Code, Contract, Refused
 from schemas.order import ListOrder
@@ -27,7 +27,7 @@ _NO_PRICE = (Code.PRODUCT_SERVICE, Code.UNKNOWN_PRODUCT, Code.TOTAL_TOO_LARGE)
 
 
 @dataclass(eq=False)
-class Question:
+class Query:
     """A question, where it stands in the log, and what was answered."""
 
     topic: Topic
@@ -44,7 +44,7 @@ class Question:
         return f"{asked} at {self.at[0].topic}-{self.at[0].partition}@{self.at[1]}"
 
 
-def about(topic: Topic, key: str) -> Contract:
+def query_for(topic: Topic, key: str) -> Contract:
     """Return the question about what a table's row says."""
     if topic is CART_REQUESTS:
         return ListCart(user=int(key))
@@ -53,71 +53,73 @@ def about(topic: Topic, key: str) -> Contract:
     return ListStocks(sku=int(key))
 
 
-def sample(topic: Topic, keys: Iterable[str], most: int, seed: int) -> list[Question]:
+def sample(topic: Topic, keys: Iterable[str], most: int, seed: int) -> list[Query]:
     """Return questions about some of a table's owners."""
     owners = sorted(key for key in keys if key.removeprefix("-").isdecimal())
     chosen = random.Random(seed).sample(owners, min(most, len(owners)))
     return [
-        Question(topic, about(topic, key), f"audit-{uuid4()}".encode()) for key in chosen
+        Query(topic, query_for(topic, key), f"audit-{uuid4()}".encode()) for key in chosen
     ]
 
 
-class Answers:
+class QueryCheck:
     """Answers that were given, against what the rules say.
 
     Args:
         questions: that were asked and answered.
     """
 
-    def __init__(self, questions: Iterable[Question]) -> None:
+    def __init__(self, questions: Iterable[Query]) -> None:
         self._asked = {question.at: question for question in questions}
-        self._doubtful: dict[tuple[str, str], list[tuple[Question, Turn]]] = {}
+        self._pending: dict[tuple[str, str], list[tuple[Query, ReplayedRecord]]] = {}
         self.unpriced = 0
 
-    def take(self, turn: Turn, aggregate: AnyAggregate) -> None:
+    def take(self, turn: ReplayedRecord, aggregate: AnyAggregate) -> None:
         """Look whether a record was a question, or made a doubtful answer right."""
         tp = TopicPartition(turn.record.topic, turn.record.partition)
         question = self._asked.pop((tp, turn.record.offset), None)
         if question is not None:
             self._judge(question, turn)
-        elif turn.changed and self._doubtful:
+        elif turn.changed and self._pending:
             self._reconsider(turn, aggregate)
 
-    def wrong(self) -> Mapping[Question, OutgoingMessage]:
+    def wrong(self) -> Mapping[Query, OutgoingMessage]:
         """Return the questions whose answers were wrong, and what had to be answered."""
-        doubts = (doubt for doubts in self._doubtful.values() for doubt in doubts)
+        doubts = (doubt for doubts in self._pending.values() for doubt in doubts)
         return {question: turn.messages[0] for question, turn in doubts}
 
-    def _judge(self, question: Question, turn: Turn) -> None:
+    def _judge(self, question: Query, turn: ReplayedRecord) -> None:
         (expected,) = turn.messages
-        if any(agrees(expected, answer) for answer in question.answers):
+        if any(matches(expected, answer) for answer in question.answers):
             refused = isinstance(question.answers[0], Refused)
             self.unpriced += refused and isinstance(expected, PriceCart)
         else:
             owner = turn.record.topic, turn.keys[0]
-            self._doubtful.setdefault(owner, []).append((question, turn))
+            self._pending.setdefault(owner, []).append((question, turn))
 
-    def _reconsider(self, turn: Turn, aggregate: AnyAggregate) -> None:
+    def _reconsider(self, turn: ReplayedRecord, aggregate: AnyAggregate) -> None:
         owner = turn.record.topic, turn.keys[0]
         still = [
             (question, asked)
-            for question, asked in self._doubtful.pop(owner, ())
+            for question, asked in self._pending.pop(owner, ())
             if not _holds(question, asked, turn, aggregate)
         ]
         if still:
-            self._doubtful[owner] = still
+            self._pending[owner] = still
 
 
-def _holds(question: Question, asked: Turn, later: Turn, aggregate: AnyAggregate) -> bool:
+def _holds(
+    question: Query, asked: ReplayedRecord, later: ReplayedRecord, aggregate: AnyAggregate
+) -> bool:
     """Tell whether an answer is right as things stand later."""
-    if asked.received is None:
+    if asked.envelope is None:
         return False
-    cause = asked.received.cause
+    cause = asked.envelope.cause
     _, (expected,) = aggregate.step(later.after, question.request, cause)
-    return any(agrees(expected, answer) for answer in question.answers)
+    return any(matches(expected, answer) for answer in question.answers)
 
 
-def agrees(expected: OutgoingMessage, answer: Contract) -> bool:
+def matches(expected: OutgoingMessage, answer: Contract) -> bool:
     """Tell whether an answer says what the rules say.
 
     Names and prices are ProductService's, which may also have none.

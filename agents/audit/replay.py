@@ -21,7 +21,7 @@ AnyAggregate = Aggregate[Any, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ReplayedRecord:
     """What one record came to.
 
     Attributes:
@@ -35,12 +35,12 @@ class Turn:
     """
 
     record: ConsumerRecord
-    received: Envelope | None
+    envelope: Envelope | None
     keys: tuple[str, ...]
     before: Any
     after: Any
     messages: Sequence[OutgoingMessage]
-    letters: Sequence[ProducerRecord]
+    records_sent: Sequence[ProducerRecord]
 
     @property
     def changed(self) -> bool:
@@ -48,7 +48,7 @@ class Turn:
         return self.after is not self.before
 
 
-class Replay:
+class PartitionReplay:
     """The fold of one partition, as far as it was read.
 
     Args:
@@ -75,12 +75,12 @@ class Replay:
         self.partition = partition
         self.aggregate = aggregate
         self.rows: dict[str, Any] = {}
-        self.touched: dict[str, int] = {}
+        self.changed_at: dict[str, int] = {}
         self.offset = 0
         self._desk = RecordRouter(topic, partitions)
         self._stops: list[tuple[int, Callable[[], None]]] = []
 
-    def stop_at(self, offset: int, do: Callable[[], None]) -> None:
+    def at_offset(self, offset: int, do: Callable[[], None]) -> None:
         """Have something done when exactly the records below an offset are folded in."""
         self._stops.append((offset, do))
         self._stops.sort(key=lambda stop: -stop[0])
@@ -90,19 +90,19 @@ class Replay:
         """The offset of the last thing that is still to be done."""
         return self._stops[0][0] if self._stops else 0
 
-    def reach(self, offset: int) -> None:
+    def advance_to(self, offset: int) -> None:
         """Note that there is no further record below an offset."""
         while self._stops and self._stops[-1][0] <= offset:
             self._stops.pop()[1]()
         self.offset = max(self.offset, offset)
 
-    def take(self, record: ConsumerRecord) -> Turn:
+    def take(self, record: ConsumerRecord) -> ReplayedRecord:
         """Let the next record take its turn."""
-        self.reach(record.offset)
+        self.advance_to(record.offset)
         said = RecordCollector(self.topic)
         received = self._desk.route(record, said)
         if received is None or self.aggregate is None:
-            turn = Turn(
+            turn = ReplayedRecord(
                 record,
                 received,
                 (),
@@ -128,7 +128,7 @@ class Replay:
         record: ConsumerRecord,
         received: Envelope,
         said: RecordCollector,
-    ) -> Turn:
+    ) -> ReplayedRecord:
         request, cause = received.request, received.cause
         keys = aggregate.identify(request, cause)
         before = aggregate.state(*map(self.rows.get, keys))
@@ -138,14 +138,14 @@ class Replay:
         for message in messages:
             said.add(message, received)
         letters = [*said.commands, *said.replies_and_events]
-        return Turn(record, received, keys, before, after, messages, letters)
+        return ReplayedRecord(record, received, keys, before, after, messages, letters)
 
     def _keep(self, keys: tuple[str, ...], after: Any, offset: int) -> None:  # noqa: ANN401
         rows = after if len(keys) > 1 else (after,)
         for key, row in zip(keys, rows, strict=True):
             if row is not self.rows.get(key):
                 self.rows[key] = row
-                self.touched[key] = offset
+                self.changed_at[key] = offset
                 if row is None:
                     del self.rows[key]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.audit.books import Ledger, Line, total
+from agents.audit.books import Balances, StockBalance, total
 from agents.audit.compare import Difference
 
 _MOST = 50
@@ -29,7 +29,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     offsets: dict[str, list[int]] = field(default_factory=dict)
-    ledger: Ledger = field(default_factory=dict)
+    balances: Balances = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -39,7 +39,7 @@ class Report:
 
     def lines(self, *, quiet: bool) -> Iterator[str]:
         """Yield what people are to read."""
-        yield from table(self.ledger, most=0 if quiet else _MOST)
+        yield from table(self.balances, most=0 if quiet else _MOST)
         for note in self.notes:
             yield f"note: {note}"
         yield from _some("difference", self.differences)
@@ -49,10 +49,10 @@ class Report:
 
     def json(self) -> str:
         """Return one line for programs."""
-        sums = total(self.ledger)
+        sums = total(self.balances)
         found: dict[str, Any] = {
             **self.counts,
-            "skus": len({sku for sku, _ in self.ledger}),
+            "skus": len({sku for sku, _ in self.balances}),
             "received": sums.received,
             "available": sums.available,
             "reserved": sums.reserved,
@@ -73,7 +73,7 @@ def _some(what: str, found: Iterable[object]) -> Iterator[str]:
         yield f"… and {len(everything) - _MOST} {what}s more"
 
 
-def table(lines: Ledger, most: int = _MOST) -> Iterator[str]:
+def table(lines: Balances, most: int = _MOST) -> Iterator[str]:
     """Yield a ledger's lines for people, so many of them, and what they add up to."""
     yield _row(*_COLUMNS)
     for (sku, warehouse), line in sorted(lines.items())[:most]:
@@ -83,7 +83,7 @@ def table(lines: Ledger, most: int = _MOST) -> Iterator[str]:
     yield _row("all", len(lines), *_cells(total(lines)))
 
 
-def _cells(line: Line) -> tuple[int, ...]:
+def _cells(line: StockBalance) -> tuple[int, ...]:
     return line.received, line.available, line.reserved, line.written_off
 
 

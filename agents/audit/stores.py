@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from agents.audit.compare import Copy, Kept
+from agents.audit.compare import TableSnapshot, SnapshotRow
 from agents.audit.replay import AnyAggregate
 from agents.audit.scope import SOURCES
 from agents.store import Row, StateStore
 
 
-def look(
+def read_local_stores(
     directory: Path, cluster: str, notes: list[str]
-) -> Iterator[tuple[AnyAggregate, Copy]]:
+) -> Iterator[tuple[AnyAggregate, TableSnapshot]]:
     """Yield what the stores hold that lie below a directory, one below it for each worker.
 
     Args:
@@ -28,7 +28,7 @@ def look(
         notes: is told what could not be looked at.
     """
     for state_dir in sorted(path for path in directory.iterdir() if path.is_dir()):
-        with at_rest(state_dir) as free:
+        with locked(state_dir) as free:
             if not free:
                 notes.append(f"{state_dir} is in use: not looked at")
                 continue
@@ -47,7 +47,7 @@ def _tables(state_dir: Path) -> Iterator[tuple[Path, AnyAggregate]]:
 
 
 @contextmanager
-def at_rest(state_dir: Path) -> Iterator[bool]:
+def locked(state_dir: Path) -> Iterator[bool]:
     """Keep a worker's directory from being used; False: somebody uses it now."""
     lock = state_dir / "lock"
     if not lock.exists():
@@ -62,7 +62,7 @@ def at_rest(state_dir: Path) -> Iterator[bool]:
             yield True
 
 
-def copies(store: Path, cluster: str) -> list[Copy]:
+def copies(store: Path, cluster: str) -> list[TableSnapshot]:
     """Read a table's store; nothing if a worker would not trust it."""
     with TemporaryDirectory() as directory:
         twin = Path(directory) / store.name
@@ -76,9 +76,9 @@ def copies(store: Path, cluster: str) -> list[Copy]:
     return found
 
 
-def _copy(opened: StateStore, store: Path, partition: int, version: int) -> Copy:
-    copy = Copy(str(store), partition, version)
+def _copy(opened: StateStore, store: Path, partition: int, version: int) -> TableSnapshot:
+    copy = TableSnapshot(str(store), partition, version)
     for key, value in opened.rows(partition):
         at = f"{store}, partition {partition}"
-        copy.rows[key] = Kept(Row(key, value, version), at)
+        copy.rows[key] = SnapshotRow(Row(key, value, version), at)
     return copy

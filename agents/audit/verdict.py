@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agents.audit.books import Ledger, Place, ledger, order_faults, orphans
+from agents.audit.books import Balances, StockLocation, balances, order_violations, orphans
 from agents.checkout.cart import Cart
 from agents.loms.order import Order
 from agents.loms.stock import Reservation
@@ -40,8 +40,8 @@ def _home(partitions: list[Rows], key: int) -> Rows:
 
 
 def conservation(
-    tables: Tables, received: Mapping[int, Mapping[Place, int]]
-) -> Iterator[Ledger]:
+    tables: Tables, received: Mapping[int, Mapping[StockLocation, int]]
+) -> Iterator[Balances]:
     """Yield the ledger of each partition of stock.
 
     Args:
@@ -49,10 +49,10 @@ def conservation(
         received: what the logs say was put in, of those partitions that were folded.
     """
     for number, rows in enumerate(tables.stock):
-        yield ledger(rows, received.get(number))
+        yield balances(rows, received.get(number))
 
 
-class Involved:
+class InFlight:
     """Whom messages concern that are under way: nothing can be said of them now."""
 
     def __init__(self, under_way: list[Contract | None]) -> None:
@@ -60,12 +60,12 @@ class Involved:
         self.users = {getattr(message, "user", None) for message in under_way}
 
 
-def disagreements(tables: Tables, involved: Involved) -> Iterator[str]:
+def inconsistencies(tables: Tables, involved: InFlight) -> Iterator[str]:
     """Say where carts, orders and stock tell different stories."""
     for rows in tables.orders:
         for order in rows.values():
             if order.order_id not in involved.orders:
-                yield from order_faults(order, tables.entry)
+                yield from order_violations(order, tables.entry)
     for rows in tables.stock:
         for number, text in orphans(rows, tables.order):
             if number not in involved.orders:
@@ -73,10 +73,10 @@ def disagreements(tables: Tables, involved: Involved) -> Iterator[str]:
     for rows in tables.carts:
         for user, cart in rows.items():
             if int(user) not in involved.users:
-                yield from _stuck(tables, int(user), cart)
+                yield from _stuck_purchases(tables, int(user), cart)
 
 
-def _stuck(tables: Tables, user: int, cart: Cart) -> Iterator[str]:
+def _stuck_purchases(tables: Tables, user: int, cart: Cart) -> Iterator[str]:
     """Purchases that wait for an order which will not tell any more how it ended."""
     for purchase in cart.checkouts:
         order = tables.order(order_id(user, purchase_id(purchase)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
-from agents.audit.logs import Logs
+from agents.audit.logs import TopicReader
 from agents.loms.order import Order
 from agents.store import Row
 from agents.tools.exits import CannotError
@@ -50,7 +50,7 @@ def orders(count: int) -> str:
     return "1 order" if count == 1 else f"{count} orders"
 
 
-async def belongings(logs: Logs, user: int) -> Belongings:
+async def belongings(logs: TopicReader, user: int) -> Belongings:
     """Look for what there is of a user now.
 
     Raises:
@@ -76,11 +76,11 @@ def _read(key: bytes, row: bytes) -> Order:
 
 
 async def _newest(
-    logs: Logs, topic: Topic, key: int, matches: Callable[[Row], bool]
+    logs: TopicReader, topic: Topic, key: int, matches: Callable[[Row], bool]
 ) -> Iterable[Row]:
     """Return of each row that ever matched what it is now, as a worker that recovers."""
     rows: dict[bytes, Row] = {}
-    async for record in logs.of_key(topic, str(key).encode()):
+    async for record in logs.read_partition_of(topic, str(key).encode()):
         row = decode_row(record)
         known = rows.get(row.key)
         if matches(row) if known is None else row.source_offset >= known.source_offset:

@@ -20,7 +20,7 @@ from functools import partial
 
 from aiokafka.structs import ConsumerRecord
 
-from agents.audit.logs import Logs
+from agents.audit.logs import TopicReader
 from agents.tools.caller import Caller
 from agents.tools.exits import (
     FAILED,
@@ -91,12 +91,12 @@ def _replay(asked: argparse.Namespace, target: Target) -> int:
 async def _newest(asked: argparse.Namespace, cluster: Cluster) -> list[Summary]:
     names = SOURCES if asked.topic is None else [asked.topic]
     topics = [DEAD_LETTERS[SOURCES[name]] for name in names]
-    async with Logs(cluster) as logs:
+    async with TopicReader(cluster) as logs:
         return await newest(logs, topics, asked.last)
 
 
 async def _read(asked: argparse.Namespace, cluster: Cluster) -> list[ConsumerRecord]:
-    async with Logs(cluster) as logs:
+    async with TopicReader(cluster) as logs:
         return await named(logs, asked.place)
 
 
@@ -105,7 +105,10 @@ async def _send(
 ) -> int:
     graves = {letter.topic for letter in letters}
     code = OK
-    async with Logs(cluster) as logs, Caller(cluster, asked.replies, graves) as caller:
+    async with (
+        TopicReader(cluster) as logs,
+        Caller(cluster, asked.replies, graves) as caller,
+    ):
         replay = Replay(caller, logs, timedelta(seconds=asked.patience))
         for letter in letters:
             outcome = await replay.send(letter)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
-from agents.audit.logs import CannotAuditError
+from agents.audit.logs import ReadError
 from topics import logs
 from topics.admin import TopicsError
 from topics.answering import NoAnswerError, answered, reach
@@ -35,7 +35,7 @@ class MisusedError(Exception):
 
 REASONS = (
     CannotError,
-    CannotAuditError,
+    ReadError,
     NoAnswerError,
     NoClusterError,
     NotLetInError,

@@ -17,7 +17,7 @@ from functools import partial
 
 from pydantic import TypeAdapter, ValidationError
 
-from agents.audit.logs import Logs
+from agents.audit.logs import TopicReader
 from agents.loms.order import OPEN
 from agents.tools.belongings import Belongings, belongings, orders
 from agents.tools.caller import Caller
@@ -72,7 +72,7 @@ def _forget(asked: argparse.Namespace, target: Target) -> int:
 
 
 async def _look(asked: argparse.Namespace, cluster: Cluster) -> Belongings:
-    async with Logs(cluster) as logs:
+    async with TopicReader(cluster) as logs:
         return await belongings(logs, asked.user)
 
 
@@ -82,7 +82,7 @@ async def _run(asked: argparse.Namespace, cluster: Cluster) -> int:
         names = ", ".join(sorted(missing))
         raise CannotError(f"there are no topics {names}, or no right to see them")
     patience = timedelta(seconds=asked.patience)
-    async with Logs(cluster) as logs, Caller(cluster, asked.replies) as caller:
+    async with TopicReader(cluster) as logs, Caller(cluster, asked.replies) as caller:
         forgetting = Forgetting(caller, logs, asked.user, patience, cancel=asked.cancel)
         if not await forgetting.run():
             for line in forgetting.left:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
 
-from agents.audit.logs import Logs
+from agents.audit.logs import TopicReader
 from agents.loms.order import OPEN, Order
 from agents.runtime.outbox import ProducerRecord
 from agents.tools.belongings import belongings
@@ -40,7 +40,13 @@ class Forgetting:
     """
 
     def __init__(
-        self, caller: Caller, logs: Logs, user: int, patience: timedelta, *, cancel: bool
+        self,
+        caller: Caller,
+        logs: TopicReader,
+        user: int,
+        patience: timedelta,
+        *,
+        cancel: bool,
     ) -> None:
         self._caller = caller
         self._logs = logs

@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from agents.audit.logs import Logs, Span
+from agents.audit.logs import TopicReader, OffsetRange
 from agents.tools.exits import CannotError
 from agents.tools.letters import SOURCES, Place, Summary, summary
 from topics.catalog import DEAD_LETTERS
 from topics.topic import Topic
 
 
-async def newest(logs: Logs, topics: Iterable[Topic], most: int) -> list[Summary]:
+async def newest(logs: TopicReader, topics: Iterable[Topic], most: int) -> list[Summary]:
     """Return what there is to say of the newest dead letters; the last one is the newest.
 
     Args:
@@ -20,10 +20,10 @@ async def newest(logs: Logs, topics: Iterable[Topic], most: int) -> list[Summary
         topics: of dead letters.
         most: how many.
     """
-    return [summary(record) for record in await logs.newest(topics, most)]
+    return [summary(record) for record in await logs.tail(topics, most)]
 
 
-async def named(logs: Logs, places: Iterable[Place]) -> list[ConsumerRecord]:
+async def named(logs: TopicReader, places: Iterable[Place]) -> list[ConsumerRecord]:
     """Return the dead letters that lie at these places.
 
     Raises:
@@ -32,14 +32,14 @@ async def named(logs: Logs, places: Iterable[Place]) -> list[ConsumerRecord]:
     return [await _at(logs, place) for place in dict.fromkeys(places)]
 
 
-async def _at(logs: Logs, place: Place) -> ConsumerRecord:
+async def _at(logs: TopicReader, place: Place) -> ConsumerRecord:
     topic = DEAD_LETTERS[SOURCES[place.topic]]
     tp = TopicPartition(place.topic, place.partition)
-    span = (await logs.spans(await logs.partitions([topic]))).get(tp)
+    span = (await logs.offset_ranges(await logs.partitions([topic]))).get(tp)
     if span is None:
         raise CannotError(f"{place}: there is no such partition")
     if span.begin <= place.offset < span.end:
-        wanted = {tp: Span(place.offset, place.offset + 1)}
+        wanted = {tp: OffsetRange(place.offset, place.offset + 1)}
         async for _, records in logs.read(wanted):
             for record in records:
                 if record.offset == place.offset:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 
-from agents.audit.logs import Logs
+from agents.audit.logs import TopicReader
 from agents.notifications.pending import PENDING
 from agents.runtime.outbox import ProducerRecord
 from agents.tools.again import is_silent, letter, request
@@ -53,7 +53,7 @@ class Replay:
         patience: how long an outcome is waited for.
     """
 
-    def __init__(self, caller: Caller, logs: Logs, patience: timedelta) -> None:
+    def __init__(self, caller: Caller, logs: TopicReader, patience: timedelta) -> None:
         self._caller = caller
         self._logs = logs
         self._patience = patience.total_seconds()
@@ -105,7 +105,7 @@ class Replay:
             CannotError: it was sent, given up for good, or is still pending.
         """
         row, event_id = None, event.event_id.encode()
-        async for record in self._logs.of_key(SENT, ORDER_EVENTS.key_of(event)):
+        async for record in self._logs.read_partition_of(SENT, ORDER_EVENTS.key_of(event)):
             row = record.value if record.key == event_id else row
         if row is not None:
             outcome = json.loads(row)["outcome"]

@@ -16,7 +16,7 @@ from functools import partial
 
 from aiohttp import web
 
-from agents.audit.logs import Logs
+from agents.audit.logs import TopicReader
 from agents.tools.exits import OK, CannotError, on, run, say
 from agents.tools.options import parser_of, positive
 from agents.ui.app import application
@@ -64,5 +64,5 @@ def _port(text: str) -> int:
 
 async def _look(cluster: Cluster) -> None:
     """Make sure that Kafka is there; raises whatever says why not."""
-    async with Logs(cluster):
+    async with TopicReader(cluster):
         pass

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from agents.audit.logs import CannotAuditError
+from agents.audit.logs import ReadError
 from topics.answering import NoAnswerError
 from topics.connection import NotLetInError
 
@@ -52,7 +52,7 @@ async def in_words(request: web.Request, handler: Handler) -> web.StreamResponse
     """Answer in a line when a topic or Kafka itself is not there."""
     try:
         return await handler(request)
-    except CannotAuditError as missing:
+    except ReadError as missing:
         raise web.HTTPNotFound(text=str(missing)) from missing
     except NoAnswerError as silent:
         raise web.HTTPGatewayTimeout(text=str(silent)) from silent

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 from jinja2 import Environment, FileSystemLoader
 
-from agents.audit.logs import Logs
+from agents.audit.logs import TopicReader
 from agents.ui.form import Form, read
 from agents.ui.views import RecordView, TopicView, bodies, topic_of
 from topics.answering import LIMIT_SECONDS, answered
@@ -107,10 +107,10 @@ async def _send(topic: Topic, form: Form, cluster: Cluster) -> RecordMetadata:
 
 
 async def _overview(cluster: Cluster) -> list[TopicView]:
-    async with Logs(cluster) as logs:
+    async with TopicReader(cluster) as logs:
         topics = [topic_of(name) for name in await logs.names()]
         partitions = await logs.partitions(topics)
-        spans = await logs.spans(partitions)
+        spans = await logs.offset_ranges(partitions)
     offsets = dict.fromkeys(partitions, 0)
     names = {topic.name: topic for topic in partitions}
     for tp, span in spans.items():
@@ -119,8 +119,8 @@ async def _overview(cluster: Cluster) -> list[TopicView]:
 
 
 async def _newest(topic: Topic, most: int, cluster: Cluster) -> list[RecordView]:
-    async with Logs(cluster) as logs:
-        return [RecordView.of(one) for one in await logs.newest([topic], most)]
+    async with TopicReader(cluster) as logs:
+        return [RecordView.of(one) for one in await logs.tail([topic], most)]
 
 
 def _most(query: Mapping[str, str]) -> int:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
-from agents.audit.compare import Copy
+from agents.audit.compare import TableSnapshot
 from agents.audit.copies import read_changelogs
-from agents.audit.logs import Logs
+from agents.audit.logs import TopicReader
 from agents.audit.scope import CHANGELOGS, GROUPS
 from schemas.cart import ListCart
 from schemas.contract import Contract, Item
@@ -82,9 +82,9 @@ class Place:
                     headers=[("idempotency-key", key.encode())],
                 )
 
-    async def copy_with(self, key: bytes) -> Copy:
+    async def copy_with(self, key: bytes) -> TableSnapshot:
         """Find the partition of the table that has a row."""
-        async with Logs(self.cluster) as logs:
+        async with TopicReader(self.cluster) as logs:
             partitions = await logs.partitions(CHANGELOGS)
             copies = await read_changelogs(logs, partitions)
         (kept,) = (copy for copy in copies.values() if key in copy.rows)
@@ -107,10 +107,10 @@ class Place:
     async def done(self) -> None:
         """Wait until the workers have committed all that there is."""
         topics = [topic for topic, group in GROUPS.items() if group in SERVICES]
-        async with Logs(self.cluster) as logs, asyncio.timeout(WITHIN_SECONDS):
+        async with TopicReader(self.cluster) as logs, asyncio.timeout(WITHIN_SECONDS):
             partitions = await logs.partitions(topics)
             while True:
-                spans = await logs.spans(partitions)
+                spans = await logs.offset_ranges(partitions)
                 committed = await logs.committed(GROUPS)
                 if all(committed.get(tp, 0) == span.end for tp, span in spans.items()):
                     return
@@ -118,7 +118,7 @@ class Place:
 
     async def empty(self) -> None:
         """Wait until Kafka knows that nobody works: a worker's session outlives it."""
-        async with Logs(self.cluster) as logs, asyncio.timeout(WITHIN_SECONDS):
+        async with TopicReader(self.cluster) as logs, asyncio.timeout(WITHIN_SECONDS):
             for name in SERVICES:
                 while await logs.has_members(name):  # noqa: ASYNC110 -- Kafka does not tell
                     await asyncio.sleep(_LOOK_SECONDS)

@@ -11,7 +11,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from agents.audit.logs import Logs
+from agents.audit.logs import TopicReader
 from agents.ui.app import application
 from agents.ui.views import bodies
 from tests.component.tools import begun, end, run
@@ -57,8 +57,8 @@ async def put(cluster: Cluster, topic: Topic, value: bytes | None, **more) -> No
 
 
 async def newest(cluster: Cluster, topic: Topic) -> ConsumerRecord:
-    async with Logs(cluster) as logs:
-        [record] = await logs.newest([topic], 1)
+    async with TopicReader(cluster) as logs:
+        [record] = await logs.tail([topic], 1)
     return record
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from aiokafka import ConsumerRecord
 
-from agents.audit.compare import Copy, Kept, compare
-from agents.audit.replay import Replay, Turn
+from agents.audit.compare import TableSnapshot, SnapshotRow, compare
+from agents.audit.replay import PartitionReplay, ReplayedRecord
 from agents.store import Row
 from topics import conversation as names
 
@@ -41,33 +41,33 @@ def log(partition: Partition) -> list[ConsumerRecord]:
     return [record(partition, offset, said) for offset, said in enumerate(partition.log)]
 
 
-def replay(partition: Partition) -> Replay:
+def replay(partition: Partition) -> PartitionReplay:
     """Return the fold of a partition before its first record."""
-    return Replay(partition.aggregate.requests, 0, 1, partition.aggregate)
+    return PartitionReplay(partition.aggregate.requests, 0, 1, partition.aggregate)
 
 
-def turns(world: World) -> Iterator[Turn]:
+def turns(world: World) -> Iterator[ReplayedRecord]:
     """Fold all logs, one after the other; yield each record's turn."""
     for partition in world.all():
         folding = replay(partition)
         yield from map(folding.take, log(partition))
 
 
-def copy(partition: Partition) -> Copy:
+def copy(partition: Partition) -> TableSnapshot:
     """Return the rows that came to be in a partition, as its changelog would have them."""
-    found = Copy(partition.aggregate.changelog.name, 0, partition.version)
+    found = TableSnapshot(partition.aggregate.changelog.name, 0, partition.version)
     for number, (key, value) in enumerate(partition.rows.items()):
         row = Row(key.encode(), value, partition.version)
-        found.rows[row.key] = Kept(row, f"{found.name}-0@{number}")
+        found.rows[row.key] = SnapshotRow(row, f"{found.name}-0@{number}")
     return found
 
 
-def differences(partition: Partition, kept: Copy) -> list[str]:
+def differences(partition: Partition, kept: TableSnapshot) -> list[str]:
     """Fold a partition up to what a copy says it holds; return what differs."""
     found: list[str] = []
     folding = replay(partition)
-    folding.stop_at(kept.version, lambda: found.extend(map(str, compare(folding, kept))))
+    folding.at_offset(kept.version, lambda: found.extend(map(str, compare(folding, kept))))
     for said in log(partition):
         folding.take(said)
-    folding.reach(len(partition.log))
+    folding.advance_to(len(partition.log))
     return found

@@ -6,8 +6,8 @@ from itertools import count
 
 import pytest
 
-from agents.audit.books import faults, ledger, put_in, total
-from agents.audit.verdict import Involved, Tables, disagreements
+from agents.audit.books import violations, balances, put_in, total
+from agents.audit.verdict import InFlight, Tables, inconsistencies
 from agents.loms.stock import ReservationStatus, Reservation, StockLevel
 from schemas.order import Status
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
@@ -16,7 +16,7 @@ from .logs import log, replay
 from .test_audit_promises import a_day
 
 TOPICS = (CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS)
-NOBODY = Involved([])
+NOBODY = InFlight([])
 
 
 class Day:
@@ -40,8 +40,8 @@ class Day:
     @property
     def wrong(self):
         """What the books and the tables together have to complain about."""
-        books = faults(ledger(self.stock, self.received))
-        return [*books, *disagreements(self.tables, NOBODY)]
+        books = violations(balances(self.stock, self.received))
+        return [*books, *inconsistencies(self.tables, NOBODY)]
 
     @property
     def fates(self):
@@ -73,8 +73,8 @@ def test_nothing_is_wrong_when_all_is_quiet(seed):
 
 
 def test_receipts_say_what_was_received_where_the_log_does_not(day):
-    assert list(faults(ledger(day.stock))) == []
-    assert total(ledger(day.stock)).received == day.received.total()
+    assert list(violations(balances(day.stock))) == []
+    assert total(balances(day.stock)).received == day.received.total()
 
 
 def test_a_reservation_that_was_forgotten_is_named(day):
@@ -138,10 +138,10 @@ def test_of_an_order_with_a_message_under_way_nothing_is_said(day):
     order = day.an_order(Status.PAID)
     last = replace(order.steps[-1], status=Status.CANCELLED)
     day.orders[str(order.order_id)] = replace(order, steps=(*order.steps[:-1], last))
-    involved = Involved([])
+    involved = InFlight([])
     involved.orders.add(order.order_id)
 
-    assert list(disagreements(day.tables, involved)) == []
+    assert list(inconsistencies(day.tables, involved)) == []
 
 
 def test_goods_of_an_order_that_is_not_there_are_named(day):

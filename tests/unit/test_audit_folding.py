@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import pytest
 from aiokafka import TopicPartition
 
-from agents.audit.compare import Copy, Kept
-from agents.audit.folding import Folding
-from agents.audit.logs import Span
-from agents.audit.promises import Promises
-from agents.audit.questions import Answers
+from agents.audit.compare import TableSnapshot, SnapshotRow
+from agents.audit.folding import LogReplay
+from agents.audit.logs import OffsetRange
+from agents.audit.promises import OutputCheck
+from agents.audit.questions import QueryCheck
 from agents.audit.report import Report
 from agents.audit.scope import AGGREGATES, GROUPS
 from agents.store import Row
@@ -30,16 +30,20 @@ FACTS, GOODS = (TopicPartition(t.name, 0) for t in (ORDER_EVENTS, STOCK_REQUESTS
 def folding(ends, committed, begins=()):
     """Return a fold of logs, most of them empty, of one partition each; and its report."""
     there = [TopicPartition(topic.name, 0) for topic in GROUPS]
-    spans = {tp: Span(dict(begins).get(tp, 0), ends.get(tp, 0)) for tp in there}
-    promises = Promises(committed, frozenset())
+    spans = {tp: OffsetRange(dict(begins).get(tp, 0), ends.get(tp, 0)) for tp in there}
+    promises = OutputCheck(committed, frozenset())
     report = Report()
-    return Folding(spans, dict.fromkeys(GROUPS, 1), promises, Answers([]), report), report
+    return LogReplay(
+        spans, dict.fromkeys(GROUPS, 1), promises, QueryCheck([]), report
+    ), report
 
 
 def notices(*event_ids):
     """Return what says that these were told."""
-    rows = {name.encode(): Kept(Row(name.encode(), b"{}", 1), "") for name in event_ids}
-    return {(SENT, 0): Copy(SENT.name, 0, 1, rows)}
+    rows = {
+        name.encode(): SnapshotRow(Row(name.encode(), b"{}", 1), "") for name in event_ids
+    }
+    return {(SENT, 0): TableSnapshot(SENT.name, 0, 1, rows)}
 
 
 def complaints(report):
@@ -71,7 +75,7 @@ def test_a_copy_that_holds_more_than_its_log_is_named(version, found):
     """And what it holds is compared with all that there is."""
     one, report = folding({GOODS: 1}, {GOODS: 1})
     row = Row(b"1", b'{"available":{"1":5},"reserved":{}}', version)
-    copy = Copy(STOCK.name, 0, version, {b"1": Kept(row, "there@1")})
+    copy = TableSnapshot(STOCK.name, 0, version, {b"1": SnapshotRow(row, "there@1")})
     one.expect(AGGREGATES[STOCK_REQUESTS], copy)
     one.take(GOODS, [record(PUT_IN, partition=0)])
     one.finish()
@@ -83,7 +87,7 @@ def test_a_copy_that_holds_more_than_its_log_is_named(version, found):
 
 def test_what_a_log_without_its_beginning_says_is_not_folded():
     one, report = folding({GOODS: 2}, {GOODS: 2}, begins={GOODS: 1}.items())
-    one.expect(AGGREGATES[STOCK_REQUESTS], Copy(STOCK.name, 0, 2))
+    one.expect(AGGREGATES[STOCK_REQUESTS], TableSnapshot(STOCK.name, 0, 2))
     one.take(GOODS, [record(PUT_IN, partition=0, offset=1)])
     one.finish()
 

@@ -9,7 +9,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError as NotThereError
 from aiokafka.structs import OffsetAndMetadata
 
 from agents.audit import logs
-from agents.audit.logs import Logs
+from agents.audit.logs import TopicReader
 from topics.catalog import CART_REQUESTS
 from topics.cluster import Cluster
 
@@ -48,7 +48,7 @@ class Admin:
 async def ask(monkeypatch):
     """Make logs of a cluster that answers so."""
     monkeypatch.setattr(logs, "_LOOK_SECONDS", 0)
-    there = Logs(Cluster())
+    there = TopicReader(Cluster())
 
     def answering(*answers):
         there._admin = Admin(*answers)  # noqa: SLF001 -- there is no broker

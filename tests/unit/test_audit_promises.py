@@ -3,7 +3,7 @@
 import pytest
 from aiokafka import TopicPartition
 
-from agents.audit.promises import Promises
+from agents.audit.promises import OutputCheck
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 
 from .logs import turns
@@ -27,7 +27,7 @@ def a_day(seed):
 
 def promises(world, committed, forgotten=None):
     """Take all that a world's logs hold, but for one message, however often it was said."""
-    kept = Promises(committed, WHOLE)
+    kept = OutputCheck(committed, WHOLE)
     for turn in turns(world):
         if turn.record.value != forgotten:
             kept.take(turn)
@@ -38,7 +38,7 @@ def promises(world, committed, forgotten=None):
 def test_when_all_is_quiet_all_has_been_said(seed):
     kept = promises(a_day(seed), ALL)
 
-    assert list(kept.broken()) == []
+    assert list(kept.missing()) == []
     assert kept.under_way == {}
 
 
@@ -48,7 +48,7 @@ def test_a_command_that_was_never_said_is_named(kind):
     log = [said.value for each in world.partitions[STOCK_REQUESTS] for said in each.log]
     value = next(value for value in log if b'"%s"' % kind in value)
 
-    owed = list(promises(world, ALL, forgotten=value).broken())
+    owed = list(promises(world, ALL, forgotten=value).missing())
 
     assert owed
     sku = STOCK_REQUESTS.decode(value).sku
@@ -64,6 +64,6 @@ def test_what_uncommitted_records_had_to_say_is_under_way():
 
     kept = promises(world, {}, forgotten=value)
 
-    assert list(kept.broken()) == []
+    assert list(kept.missing()) == []
     (message,) = kept.under_way.values()
     assert message == STOCK_REQUESTS.decode(value)

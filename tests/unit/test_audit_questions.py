@@ -3,7 +3,7 @@
 import pytest
 from aiokafka import TopicPartition
 
-from agents.audit.questions import Answers, Question, agrees, sample
+from agents.audit.questions import QueryCheck, Query, matches, sample
 from schemas.cart import CartView, PricedItem
 from schemas.contract import Code, Item, Refused
 from schemas.product import PriceCart
@@ -25,13 +25,13 @@ def judged(*answers):
     """Put 2 pieces in, ask, put 3 more in; return what is wrong with these answers."""
     world = World(0, crashes=0, echoes=0, delays=0)
     world.ask(ReceiveStock(sku=SKU, warehouse_id=WAREHOUSE, count=2))
-    question = Question(STOCK_REQUESTS, ListStocks(sku=SKU), b"me")
+    question = Query(STOCK_REQUESTS, ListStocks(sku=SKU), b"me")
     world.ask(question.request)
     world.ask(ReceiveStock(sku=SKU, warehouse_id=WAREHOUSE, count=3))
     (partition,) = (each for each in world.all() if each.log)
     question.at = TopicPartition(STOCK_REQUESTS.name, 0), 1
     question.answers = list(answers)
-    given = Answers([question])
+    given = QueryCheck([question])
     for turn in map(replay(partition).take, log(partition)):
         given.take(turn, partition.aggregate)
     return given.wrong()
@@ -66,14 +66,14 @@ def priced(count):
 
 
 def test_of_a_cart_its_pieces_count_and_not_its_prices():
-    assert agrees(CART, priced(2))
-    assert not agrees(CART, priced(3))
-    assert not agrees(CART, CartView(items=(), total_price=0))
+    assert matches(CART, priced(2))
+    assert not matches(CART, priced(3))
+    assert not matches(CART, CartView(items=(), total_price=0))
 
 
 def test_a_cart_that_nobody_can_price_is_no_wrong_answer():
-    assert agrees(CART, Refused(code=Code.PRODUCT_SERVICE, text="down"))
-    assert not agrees(CART, Refused(code=Code.CART_EMPTY, text="what?"))
+    assert matches(CART, Refused(code=Code.PRODUCT_SERVICE, text="down"))
+    assert not matches(CART, Refused(code=Code.CART_EMPTY, text="what?"))
 
 
 def test_the_same_seed_asks_about_the_same_owners_and_no_more_than_wanted():

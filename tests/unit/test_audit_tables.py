@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from agents.audit.compare import Copy, Kept, compare
+from agents.audit.compare import TableSnapshot, SnapshotRow, compare
 from agents.store import Row
 from schemas.cart import AddToCart, EraseCart
 from schemas.stock import ReceiveStock
@@ -90,10 +90,10 @@ def test_a_row_may_be_gone_that_the_log_erases_further_on():
     kept = copy(partition)
     kept.rows.clear()  # Kafka has compacted it, and what said that it is no more
     folding, found = replay(partition), []
-    folding.stop_at(kept.version, lambda: found.extend(compare(folding, kept)))
+    folding.at_offset(kept.version, lambda: found.extend(compare(folding, kept)))
     for said in log(partition):
         folding.take(said)
-    folding.reach(kept.version)
+    folding.advance_to(kept.version)
 
     (missing,) = found
     assert not missing.is_erased(folding)
@@ -108,7 +108,9 @@ def test_a_row_may_be_gone_that_the_log_erases_further_on():
 def test_a_row_of_which_no_log_knows_is_named():
     partition, kept = busiest(STOCK_REQUESTS)
     key = b"77"
-    kept.rows[key] = Kept(Row(key, b'{"available":{"1":5},"reserved":{}}', 1), "there@9")
+    kept.rows[key] = SnapshotRow(
+        Row(key, b'{"available":{"1":5},"reserved":{}}', 1), "there@9"
+    )
 
     (found,) = differences(partition, kept)
 
@@ -141,11 +143,11 @@ def test_rows_of_another_moment_than_their_version_says_are_found():
 
 
 def row(version, value, key=b"1"):
-    return Kept(Row(key, value, version), f"there@{version}")
+    return SnapshotRow(Row(key, value, version), f"there@{version}")
 
 
 def test_of_a_rows_changelog_records_the_highest_version_counts():
-    kept = Copy("a changelog", 0)
+    kept = TableSnapshot("a changelog", 0)
     kept.recover([row(5, b"old"), row(9, b"new"), row(7, b"a ghost's")])
 
     assert kept.rows[b"1"].row.value == b"new"
@@ -153,7 +155,7 @@ def test_of_a_rows_changelog_records_the_highest_version_counts():
 
 
 def test_of_equal_versions_the_later_one_counts():
-    kept = Copy("a changelog", 0)
+    kept = TableSnapshot("a changelog", 0)
     kept.recover([row(9, b"first"), row(9, b"again")])
 
     assert kept.rows[b"1"].row.value == b"again"
