@@ -13,8 +13,8 @@ from contextlib import contextmanager
 
 from agents.local import compose
 from agents.local.environment import PYTHON, ensure
-from agents.local.progress import complain, step
-from agents.local.shop import REPOSITORY, Shop, ShopError, from_environment
+from agents.local.progress import echo_error, step
+from agents.local.shop import REPOSITORY, Deployment, ShopError, from_environment
 
 COMMANDS = ("up", "down", "ps", "scale", "logs", "clean", "demo", "ui", "audit")
 
@@ -25,7 +25,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
     command = sys.argv[1] if sys.argv[1:] else ""
     if command not in COMMANDS:
-        complain(f"python -m agents.local {'|'.join(COMMANDS)}")
+        echo_error(f"python -m agents.local {'|'.join(COMMANDS)}")
         return 2
     try:
         shop = from_environment()
@@ -35,14 +35,14 @@ def main() -> int:
         _prepare(shop, starting=command == "up")
         _hand_over(command)
     except ShopError as reason:
-        complain(f"shop: {reason}")
+        echo_error(f"shop: {reason}")
         return 1
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-def _in_containers(shop: Shop, command: str) -> bool:
+def _in_containers(shop: Deployment, command: str) -> bool:
     return compose.is_running(shop) or (command == "up" and compose.is_chosen())
 
 
@@ -51,7 +51,7 @@ def _hand_over(command: str) -> None:
     os.execv(words[0], words)  # noqa: S606
 
 
-def _prepare(shop: Shop, *, starting: bool) -> None:
+def _prepare(shop: Deployment, *, starting: bool) -> None:
     if not starting or PYTHON.exists():
         ensure()
         return
@@ -60,7 +60,7 @@ def _prepare(shop: Shop, *, starting: bool) -> None:
 
 
 @contextmanager
-def _kafka_coming_meanwhile(shop: Shop) -> Iterator[None]:
+def _kafka_coming_meanwhile(shop: Deployment) -> Iterator[None]:
     """Fetch Kafka's jars in the background; who needs them waits, and hears of errors."""
     if shop.kafka:
         yield

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agents.local.environment import alone
+from agents.local.environment import file_lock
 from agents.local.progress import step
-from agents.local.shop import REPOSITORY, Shop, ShopError, from_environment, load
+from agents.local.shop import REPOSITORY, Deployment, ShopError, from_environment, load
 from topics.broker.embedded import EmbeddedKafka
 from topics.broker.java import CannotRunError
 from topics.broker.launch import Place
@@ -33,12 +33,12 @@ def audit(directory: Path) -> int:
     shop = from_environment()
     if shop.kafka:
         return _run(shop, directory)
-    with alone(directory / "lock"), _kafka_alone(shop):
+    with file_lock(directory / "lock"), _kafka_alone(shop):
         return _run(shop, directory)
 
 
 @contextmanager
-def _kafka_alone(shop: Shop) -> Iterator[None]:
+def _kafka_alone(shop: Deployment) -> Iterator[None]:
     """Run the broker of a shop that was stopped, and nothing else of it."""
     home = shop.directory / "kafka"
     if not (home / "formatted").exists():
@@ -55,7 +55,7 @@ def _kafka_alone(shop: Shop) -> Iterator[None]:
         broker.stop()
 
 
-def _run(shop: Shop, directory: Path) -> int:
+def _run(shop: Deployment, directory: Path) -> int:
     words = [sys.executable, "-m", "agents.audit"]
     state = directory / "state"
     words += ["--stores", str(state)] if state.is_dir() else []

@@ -10,7 +10,7 @@ from pathlib import Path
 from agents.local import audit as local_audit
 from agents.local import native
 from agents.local.demo import walk_through
-from agents.local.progress import complain, tell
+from agents.local.progress import echo_error, echo
 from agents.local.shop import ShopError, from_environment, load
 from agents.local.supervision import Supervisor
 from topics.logs import configure_tool
@@ -33,7 +33,7 @@ def scale(directory: Path) -> None:
 
 def down(directory: Path) -> None:
     """Stop everything; state is kept."""
-    tell("stopped" if native.down(directory) else "nothing runs")
+    echo("stopped" if native.down(directory) else "nothing runs")
 
 
 def clean(directory: Path) -> None:
@@ -49,7 +49,7 @@ def ps(directory: Path) -> None:
     """Show each process: name, id, state."""
     native.require_running(directory)
     for status in Supervisor(directory).statuses():
-        tell(f"{status.name} {status.pid or '-'} {status.state}")
+        echo(f"{status.name} {status.pid or '-'} {status.state}")
 
 
 def logs(directory: Path) -> None:
@@ -92,7 +92,7 @@ def main() -> int:
     try:
         command[sys.argv[1]](from_environment().directory)
     except ShopError as reason:
-        complain(f"shop: {reason}")
+        echo_error(f"shop: {reason}")
         return 1
     except KeyboardInterrupt:
         return 130

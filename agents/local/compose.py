@@ -5,8 +5,16 @@ import shutil
 import subprocess
 from dataclasses import replace
 
-from agents.local.progress import step, tell
-from agents.local.shop import REPOSITORY, Shop, ShopError, forget, load, save, settings
+from agents.local.progress import step, echo
+from agents.local.shop import (
+    REPOSITORY,
+    Deployment,
+    ShopError,
+    delete_state,
+    load,
+    save,
+    settings,
+)
 
 _ENGINE_SECONDS = 5.0
 _MOST_GATEWAYS = 4  # each is a service of its own, for its port is
@@ -31,12 +39,12 @@ def is_chosen() -> bool:
     return shutil.which("docker") is not None and all(map(_answers, commands))
 
 
-def is_running(shop: Shop) -> bool:
+def is_running(shop: Deployment) -> bool:
     """Tell whether this shop was started in containers."""
     return load(_noted(shop).directory) is not None
 
 
-def up(shop: Shop) -> None:
+def up(shop: Deployment) -> None:
     """Start the shop, or make sure that it runs; return when all of it serves.
 
     Raises:
@@ -53,7 +61,7 @@ def up(shop: Shop) -> None:
             down(shop)
         raise
     scheme = "https" if given.get("GATEWAY_TLS_CERT") else "http"
-    tell(f"""
+    echo(f"""
 The shop is open, in containers.
   gateway         {scheme}://127.0.0.1:{shop.gateway_port}
   Kafka           {shop.kafka or f"127.0.0.1:{shop.kafka_port}"}
@@ -62,35 +70,35 @@ The shop is open, in containers.
 Try: make demo · make ps · make logs · make scale LOMS_WORKERS=2 · make down""")
 
 
-def scale(shop: Shop) -> None:
+def scale(shop: Deployment) -> None:
     """Change the numbers of containers; what the environment doesn't name stays."""
     if saved := load(_noted(shop).directory):
         _bring_up(saved[0].scaled(os.environ), saved[1], "--no-build")
     ps(shop)
 
 
-def down(shop: Shop) -> None:
+def down(shop: Deployment) -> None:
     """Stop everything; the volumes stay."""
     _compose(shop, {}, "down", "--remove-orphans")
-    forget(_noted(shop).directory)
+    delete_state(_noted(shop).directory)
 
 
-def clean(shop: Shop) -> None:
+def clean(shop: Deployment) -> None:
     """Stop everything and remove the volumes."""
     _compose(shop, {}, "down", "--remove-orphans", "--volumes")
-    forget(_noted(shop).directory)
+    delete_state(_noted(shop).directory)
 
 
-def ps(_shop: Shop) -> None:
+def ps(_shop: Deployment) -> None:
     """Show each container: name, process id, state."""
     ids = _said("docker", "compose", "ps", "-q").split()
     rows = _said("docker", "inspect", "--format", _ROW, *ids) if ids else ""
     for service, number, pid, state in map(str.split, rows.splitlines()):
         name = f"{service}-{number}" if service in _SEVERAL else service
-        tell(f"{name} {pid} {state.upper()}")
+        echo(f"{name} {pid} {state.upper()}")
 
 
-def logs(shop: Shop) -> None:
+def logs(shop: Deployment) -> None:
     """Follow what all containers say."""
     _compose(shop, {}, "logs", "--follow", "--tail", "20")
 
@@ -98,13 +106,13 @@ def logs(shop: Shop) -> None:
 COMMANDS = {one.__name__: one for one in (up, down, ps, scale, logs, clean)}
 
 
-def _bring_up(shop: Shop, given: dict[str, str], *options: str) -> None:
+def _bring_up(shop: Deployment, given: dict[str, str], *options: str) -> None:
     if shop.gateways > _MOST_GATEWAYS:
         raise ShopError(f"in containers there are {_MOST_GATEWAYS} gateways at most")
     save(_noted(shop), given)
     scales = [f"checkout={shop.checkout_workers}", f"loms={shop.loms_workers}"]
     options += tuple(word for scale in scales for word in ("--scale", scale))
-    tell("  images and containers:")
+    echo("  images and containers:")
     _compose(shop, given, "up", "-d", "--wait", "--remove-orphans", *options)
     with step("until the owner of each partition answers"):
         opening = ("python", "-m", "agents.local.opening", "--marks", "/var/lib/shop")
@@ -112,15 +120,15 @@ def _bring_up(shop: Shop, given: dict[str, str], *options: str) -> None:
         _compose(shop, given, "exec", "-T", "notifications", *opening, *urls)
 
 
-def _noted(shop: Shop) -> Shop:
+def _noted(shop: Deployment) -> Deployment:
     return replace(shop, directory=shop.directory / "compose")
 
 
-def _gateways(shop: Shop) -> list[str]:
+def _gateways(shop: Deployment) -> list[str]:
     return ["gateway", *(f"gateway-{n}" for n in range(2, shop.gateways + 1))]
 
 
-def _profiles(shop: Shop) -> str:
+def _profiles(shop: Deployment) -> str:
     """What docker-compose.yml runs beside that which is always there."""
     wanted = _gateways(shop)[1:]
     wanted += [] if shop.kafka else ["kafka"]
@@ -128,7 +136,7 @@ def _profiles(shop: Shop) -> str:
     return ",".join(wanted)
 
 
-def _compose(shop: Shop, given: dict[str, str], *words: str) -> None:
+def _compose(shop: Deployment, given: dict[str, str], *words: str) -> None:
     # What is to go goes whatever it was started with.
     profiles = "*" if words[0] == "down" else _profiles(shop)
     environment = {**os.environ, **given, "COMPOSE_PROFILES": profiles}

@@ -15,9 +15,9 @@ from aiohttp import ClientError, ClientSession, TCPConnector
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
-from agents.local.progress import tell
-from agents.local.shop import Shop, ShopError
-from agents.local.witness import TRACEPARENT, Witness, new_trace, witness
+from agents.local.progress import echo
+from agents.local.shop import Deployment, ShopError
+from agents.local.witness import TRACEPARENT, TraceRecorder, new_trace, witness
 from topics.answering import NoAnswerError, answered
 from topics.catalog import STOCK_REQUESTS
 from topics.cluster import Cluster
@@ -33,7 +33,7 @@ _LOCKED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 class Walk:
     """One visitor of the shop; each step is a call, its reply, and its records."""
 
-    def __init__(self, session: ClientSession, url: str, seen: Witness) -> None:
+    def __init__(self, session: ClientSession, url: str, seen: TraceRecorder) -> None:
         self._session = session
         self._url = url
         self._seen = seen
@@ -47,11 +47,11 @@ class Walk:
             ShopError: the shop's answer is not the one that the story goes on with.
         """
         trace = new_trace()
-        tell(f"\n■ {why}\n  POST {path} {_json(body)}")
+        echo(f"\n■ {why}\n  POST {path} {_json(body)}")
         headers = {TRACEPARENT: trace}
         answer = await self._session.post(self._url + path, json=body, headers=headers)
         said = await answer.json(content_type=None)
-        tell(f"  → {answer.status} {_json(said)}")
+        echo(f"  → {answer.status} {_json(said)}")
         if answer.status in _LOCKED:
             raise ShopError(
                 "the gateway needs the token of an operator: GATEWAY_TOKEN=... make demo"
@@ -65,19 +65,19 @@ class Walk:
     async def send(self, why: str, value: dict[str, Any]) -> None:
         """Ask stock something straight over Kafka, and show what came of it."""
         trace = new_trace()
-        tell(f"\n■ {why}\n  {STOCK_REQUESTS.name} ← {_json(value)}")
+        echo(f"\n■ {why}\n  {STOCK_REQUESTS.name} ← {_json(value)}")
         await self._seen.send(STOCK_REQUESTS, _json(value).encode(), trace)
         await self._show(trace)
 
     async def _show(self, trace: str) -> None:
-        for record in await self._seen.trail(trace):
+        for record in await self._seen.records_of(trace):
             value = record.value.decode()
             short = value if len(value) <= _WIDEST else value[: _WIDEST - 1] + "…"
             key = (record.key or b"no key").decode()
-            tell(f"    {record.topic:<17}{key:<12}{short}")
+            echo(f"    {record.topic:<17}{key:<12}{short}")
 
 
-async def walk_through(shop: Shop) -> None:
+async def walk_through(shop: Deployment) -> None:
     """Make each call of the story.
 
     Raises:
@@ -88,21 +88,21 @@ async def walk_through(shop: Shop) -> None:
         cluster, origin = choose()
     except (NoClusterError, ValidationError) as error:
         raise ShopError(str(error)) from error
-    tell(f"Kafka at {cluster.kafka}, {origin}")
-    tell(f"The story of buying goods at {url}; indented are the records on Kafka:")
-    tell("topic, key, value. (Each step waits a moment until no more of them come.)")
+    echo(f"Kafka at {cluster.kafka}, {origin}")
+    echo(f"The story of buying goods at {url}; indented are the records on Kafka:")
+    echo("topic, key, value. (Each step waits a moment until no more of them come.)")
     try:
         await answered(cluster, partial(_walk_through, shop, url))
     except (ClientError, KafkaError, NoAnswerError, NotLetInError, OSError) as error:
         raise ShopError(f"the shop does not answer (make run-all?): {error}") from error
 
 
-async def _walk_through(shop: Shop, url: str, cluster: Cluster) -> None:
+async def _walk_through(shop: Deployment, url: str, cluster: Cluster) -> None:
     async with _session(shop) as session, witness(cluster) as seen:
         await _story(Walk(session, url, seen))
 
 
-def _session(shop: Shop) -> ClientSession:
+def _session(shop: Deployment) -> ClientSession:
     token = os.environ.get("GATEWAY_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     cert = shop.gateway_tls_cert
@@ -180,7 +180,7 @@ async def _meet_the_edges(walk: Walk, user: int) -> None:
         " topic.\n  The shop finds its owner, and answers where everybody can see it.",
         {"type": "stocks", "sku": 1076963},
     )
-    tell("\nThat was all of it. Look around: make logs, make kafka-ui.")
+    echo("\nThat was all of it. Look around: make logs, make kafka-ui.")
 
 
 def _unknown() -> int:

@@ -37,7 +37,7 @@ def ensure(extra: str = "") -> Path:
         ShopError: packages can't be installed, or the shop runs on another version of
             Python.
     """
-    with alone(REPOSITORY / ".cache" / "venv.lock"):
+    with file_lock(REPOSITORY / ".cache" / "venv.lock"):
         if not _is_current(extra):
             _create()
             _install(extra)
@@ -45,7 +45,7 @@ def ensure(extra: str = "") -> Path:
 
 
 @contextmanager
-def alone(lock: Path) -> Iterator[None]:
+def file_lock(lock: Path) -> Iterator[None]:
     """Wait until nobody else on this machine is in here with the same lock."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a") as file:

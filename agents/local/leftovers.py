@@ -13,7 +13,7 @@ _PATIENCE_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 
 
-def end_leftovers(directory: Path) -> int:
+def end_orphans(directory: Path) -> int:
     """End what is left of the shop in a directory; return how many processes that were."""
     left = _left(directory)
     _signal(left, signal.SIGTERM)

@@ -8,24 +8,24 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from agents.local.environment import alone
-from agents.local.leftovers import MARK, end_leftovers
-from agents.local.opening import NotOpenError, open_shop
+from agents.local.environment import file_lock
+from agents.local.leftovers import MARK, end_orphans
+from agents.local.opening import NotReadyError, wait_until_ready
 from agents.local.processes import Tier, processes
-from agents.local.progress import step, tell
+from agents.local.progress import step, echo
 from agents.local.shop import (
     COUNTS,
-    Shop,
+    Deployment,
     ShopError,
-    forget,
+    delete_state,
     from_environment,
     load,
     save,
     settings,
 )
-from agents.local.soundness import require_sound, require_sound_gateway
+from agents.local.soundness import validate_settings, require_sound_gateway
 from agents.local.supervision import Supervisor
-from agents.local.watch import Watch
+from agents.local.watch import CrashLoopDetector
 from topics.admin import TopicsError, create
 from topics.broker.embedded import answers
 from topics.broker.launch import is_free
@@ -44,10 +44,10 @@ def up(environment: Mapping[str, str] = os.environ) -> None:
         ShopError: it can't be; a shop that did not run before runs no more.
     """
     asked, told = from_environment(environment), settings(environment)
-    require_sound(told)
+    validate_settings(told)
     require_sound_gateway(environment)
     given = _digests(told)
-    with alone(asked.directory / "lock"):
+    with file_lock(asked.directory / "lock"):
         supervisor = Supervisor(asked.directory)
         running = load(asked.directory) if supervisor.is_running else None
         if running and given.items() <= running[1].items():
@@ -68,7 +68,7 @@ def scale(environment: Mapping[str, str] = os.environ) -> None:
     if not any(environment.get(variable) for variable in COUNTS.values()):
         raise ShopError(f"say how many: make scale {'=2 '.join(COUNTS.values())}=2")
     directory = from_environment(environment).directory
-    with alone(directory / "lock"):
+    with file_lock(directory / "lock"):
         supervisor = Supervisor(directory)
         running, given = require_running(directory)
         shop = running.scaled(environment)
@@ -78,16 +78,16 @@ def scale(environment: Mapping[str, str] = os.environ) -> None:
 
 def down(directory: Path) -> bool:
     """Stop all processes, keep their state; tell whether there were any."""
-    with alone(directory / "lock"):
+    with file_lock(directory / "lock"):
         supervisor = Supervisor(directory)
         was_running = supervisor.is_running
         if was_running:
             _stop(supervisor)
-        forget(directory)
-        return end_leftovers(directory) > 0 or was_running
+        delete_state(directory)
+        return end_orphans(directory) > 0 or was_running
 
 
-def require_running(directory: Path) -> tuple[Shop, dict[str, str]]:
+def require_running(directory: Path) -> tuple[Deployment, dict[str, str]]:
     """Return what runs in a directory, and the settings that it was given.
 
     Raises:
@@ -100,13 +100,13 @@ def require_running(directory: Path) -> tuple[Shop, dict[str, str]]:
 
 
 def _start_anew(
-    shop: Shop, supervisor: Supervisor, given: dict[str, str], env: Mapping[str, str]
+    shop: Deployment, supervisor: Supervisor, given: dict[str, str], env: Mapping[str, str]
 ) -> None:
     if supervisor.is_running:
         _require_same_partitions(shop, load(shop.directory))
         with step("stopping the shop, which runs with other settings"):
             _stop(supervisor)
-    end_leftovers(shop.directory)
+    end_orphans(shop.directory)
     _require_free_ports(shop)
     try:
         _fetch_kafka(shop)
@@ -117,21 +117,21 @@ def _start_anew(
         # Nothing stays half-started, not even when somebody lost patience.
         if supervisor.is_running:
             _stop(supervisor)
-        forget(shop.directory)
+        delete_state(shop.directory)
         raise
 
 
-def _bring_up(shop: Shop, supervisor: Supervisor, given: dict[str, str]) -> None:
+def _bring_up(shop: Deployment, supervisor: Supervisor, given: dict[str, str]) -> None:
     """Take a shop with a supervisor to where all of it serves."""
     everything = processes(shop)
     supervisor.update(everything)
     save(shop, given)
     cluster = Cluster(kafka=shop.bootstrap, partitions=shop.partitions)
-    watch = Watch(supervisor)
+    watch = CrashLoopDetector(supervisor)
     with step(f"Kafka at {shop.bootstrap}"):
         supervisor.run(one.name for one in everything if one.tier == Tier.KAFKA)
         patience = _CLUSTER_SECONDS if shop.kafka else _KAFKA_SECONDS
-        asyncio.run(watch.over(_answer_of(cluster, patience)))
+        asyncio.run(watch.guard(_answer_of(cluster, patience)))
     with step("topics"):
         _create_topics(cluster)
     with step("services, until the owner of each partition answers"):
@@ -155,16 +155,16 @@ def _create_topics(cluster: Cluster) -> None:
         raise ShopError(f"topics: {error}") from error
 
 
-def _open(shop: Shop, cluster: Cluster, watch: Watch) -> None:
+def _open(shop: Deployment, cluster: Cluster, watch: CrashLoopDetector) -> None:
     marks = shop.directory / "marks"
     try:
-        asyncio.run(watch.over(open_shop(shop.gateway_urls, cluster, marks)))
-        asyncio.run(watch.over(watch.until_all_run()))
-    except NotOpenError as error:
+        asyncio.run(watch.guard(wait_until_ready(shop.gateway_urls, cluster, marks)))
+        asyncio.run(watch.guard(watch.until_all_run()))
+    except NotReadyError as error:
         raise ShopError(f"{error}; the logs are in {shop.directory / 'logs'}") from error
 
 
-def _fetch_kafka(shop: Shop) -> None:
+def _fetch_kafka(shop: Deployment) -> None:
     if shop.kafka:
         return
     with step("Java and the jars of Kafka"):
@@ -174,7 +174,7 @@ def _fetch_kafka(shop: Shop) -> None:
             raise ShopError(ran.stderr.strip())
 
 
-def _require_free_ports(shop: Shop, running: Shop | None = None) -> None:
+def _require_free_ports(shop: Deployment, running: Deployment | None = None) -> None:
     ours = running.ports if running else {}
     for port, variable in shop.ports.items():
         if port not in ours and not is_free(port):
@@ -184,7 +184,7 @@ def _require_free_ports(shop: Shop, running: Shop | None = None) -> None:
 
 
 def _require_same_partitions(
-    asked: Shop, running: tuple[Shop, dict[str, str]] | None
+    asked: Deployment, running: tuple[Deployment, dict[str, str]] | None
 ) -> None:
     if running and not asked.kafka and running[0].partitions != asked.partitions:
         raise ShopError(
@@ -204,16 +204,16 @@ def _stop(supervisor: Supervisor) -> None:
     for tier in sorted(Tier, reverse=True):
         supervisor.stop(name for name in tiers if tiers[name] == tier)
     supervisor.shut_down()
-    forget(supervisor.directory)
+    delete_state(supervisor.directory)
 
 
-def _tell_where_things_are(saved: tuple[Shop, dict[str, str]] | None) -> None:
+def _tell_where_things_are(saved: tuple[Deployment, dict[str, str]] | None) -> None:
     if not saved:
         return
     shop, _ = saved
     gateways = " ".join(shop.gateway_urls)
     stand_in = f"127.0.0.1:{shop.product_port} (stand-in, token testtoken)"
-    tell(f"""
+    echo(f"""
 The shop is open.
   gateway         {gateways}
   Kafka           {shop.bootstrap}

@@ -25,7 +25,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
 from agents.runtime.outbox import ProducerRecord
-from agents.tools.caller import Caller
+from agents.tools.caller import RequestReplyClient
 from agents.tools.replies import refusal
 from schemas.contract import Code
 from tests.standins.catalogue import SAMPLE_STOCKS, SampleStock
@@ -51,7 +51,7 @@ _TOPICS = {
 }
 
 
-class NotOpenError(Exception):
+class NotReadyError(Exception):
     """A part of the shop does not serve; the message says which."""
 
 
@@ -68,7 +68,7 @@ class Call:
         return f"{self.url} {self.body or ''}".strip()
 
 
-class Shopfront:
+class ReadinessProbe:
     """A shop as its customers see it.
 
     Attributes:
@@ -89,7 +89,7 @@ class Shopfront:
             await asyncio.sleep(_RETRY_SECONDS)
         return status == HTTPStatus.UNAUTHORIZED
 
-    async def serves(self, partitions: int) -> None:
+    async def ready(self, partitions: int) -> None:
         """Wait until each gateway is ready, and the owners of each partition answer."""
         await self._all(Call(f"{gateway}/readyz") for gateway in self._gateways)
         await self._all(
@@ -130,11 +130,11 @@ class Shopfront:
             return 0
 
 
-class BackDoor(Shopfront):
+class BackDoor(ReadinessProbe):
     """The same shop where the gateways need a token: its requests go over Kafka."""
 
     def __init__(
-        self, session: ClientSession, gateways: Sequence[str], caller: Caller
+        self, session: ClientSession, gateways: Sequence[str], caller: RequestReplyClient
     ) -> None:
         super().__init__(session, gateways)
         self._caller = caller
@@ -149,7 +149,7 @@ class BackDoor(Shopfront):
             return 0
 
     async def _reply_status(self, letter: ProducerRecord) -> int:
-        async with self._caller.asked(letter) as (_, waiting):
+        async with self._caller.request(letter) as (_, waiting):
             refused = refusal(await waiting.reply)
         if refused is None:
             return HTTPStatus.OK
@@ -165,7 +165,7 @@ def _letter(call: Call) -> ProducerRecord:
     return ProducerRecord(_TOPICS[name].name, str(owner).encode(), value, [*headers])
 
 
-async def open_shop(gateways: Sequence[str], cluster: Cluster, marks: Path) -> None:
+async def wait_until_ready(gateways: Sequence[str], cluster: Cluster, marks: Path) -> None:
     """Wait until a shop serves, and load the sample stock if it never was.
 
     Raises:
@@ -177,21 +177,21 @@ async def open_shop(gateways: Sequence[str], cluster: Cluster, marks: Path) -> N
         ClientSession(timeout=timeout, connector=connector) as session,
         AsyncExitStack() as stack,
     ):
-        shop = Shopfront(session, gateways)
+        shop = ReadinessProbe(session, gateways)
         try:
             async with asyncio.timeout(READY_SECONDS):
                 if await shop.is_locked():
-                    caller = await stack.enter_async_context(Caller(cluster))
+                    caller = await stack.enter_async_context(RequestReplyClient(cluster))
                     shop = BackDoor(session, gateways, caller)
-                await shop.serves(cluster.partitions)
+                await shop.ready(cluster.partitions)
                 await _stock_once(shop, marks / f"stocked-{await cluster_id(cluster)}")
         except TimeoutError:
-            raise NotOpenError(_unanswered(shop)) from None
+            raise NotReadyError(_unanswered(shop)) from None
         except (KafkaError, TopicsError) as error:
-            raise NotOpenError(f"Kafka: {error}") from error
+            raise NotReadyError(f"Kafka: {error}") from error
 
 
-def _unanswered(shop: Shopfront) -> str:
+def _unanswered(shop: ReadinessProbe) -> str:
     first, *others = map(str, shop.waiting or ["Kafka"])
     more = f" (and {len(others)} more)" if others else ""
     return f"no answer to {first}{more}"
@@ -208,7 +208,7 @@ def one_for_each(partitions: int) -> list[int]:
     return list(found.values())
 
 
-async def _stock_once(shop: Shopfront, mark: Path) -> None:
+async def _stock_once(shop: ReadinessProbe, mark: Path) -> None:
     if not await asyncio.to_thread(mark.exists):
         await shop.receive(SAMPLE_STOCKS)
         await asyncio.to_thread(_set, mark)
@@ -226,8 +226,8 @@ def main() -> int:
     parser.add_argument("gateways", nargs="+")
     asked = parser.parse_args()
     try:
-        asyncio.run(open_shop(asked.gateways, Cluster(), asked.marks))
-    except NotOpenError as reason:
+        asyncio.run(wait_until_ready(asked.gateways, Cluster(), asked.marks))
+    except NotReadyError as reason:
         print(f"the shop does not open: {reason}", file=sys.stderr)  # noqa: T201
         return 1
     return 0

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from agents.local.shop import Shop
+from agents.local.shop import Deployment
 
 
 class Tier(IntEnum):
@@ -33,7 +33,7 @@ class Process:
     tier: Tier = Tier.SERVICE
 
 
-def processes(shop: Shop) -> list[Process]:
+def processes(shop: Deployment) -> list[Process]:
     """Return every process of a shop, in the order in which to start them."""
     return [
         *_kafka(shop),
@@ -46,20 +46,20 @@ def processes(shop: Shop) -> list[Process]:
     ]
 
 
-def _kafka(shop: Shop) -> Iterator[Process]:
+def _kafka(shop: Deployment) -> Iterator[Process]:
     if shop.kafka:
         return
     place = ("--dir", str(shop.directory / "kafka"), "--port", str(shop.kafka_port))
     yield Process("kafka", _python("topics.broker", "run", *place), tier=Tier.KAFKA)
 
 
-def _product_service(shop: Shop) -> Iterator[Process]:
+def _product_service(shop: Deployment) -> Iterator[Process]:
     if not shop.product_service:
         port = ("--port", str(shop.product_port))
         yield Process("product-service", _python("tests.standins.product_service", *port))
 
 
-def _workers(shop: Shop, service: str, number: int) -> Iterator[Process]:
+def _workers(shop: Deployment, service: str, number: int) -> Iterator[Process]:
     product_service = shop.product_service or f"127.0.0.1:{shop.product_port}"
     for index in range(number):
         name = f"{service}-{index + 1}"
@@ -70,7 +70,7 @@ def _workers(shop: Shop, service: str, number: int) -> Iterator[Process]:
         yield Process(name, _python("agents", service), _cluster(shop) | own)
 
 
-def _gateways(shop: Shop) -> Iterator[Process]:
+def _gateways(shop: Deployment) -> Iterator[Process]:
     for index, port in enumerate(shop.gateway_ports):
         own = {"GATEWAY_INDEX": str(index), "GATEWAY_PORT": str(port)}
         yield Process(
@@ -81,7 +81,7 @@ def _gateways(shop: Shop) -> Iterator[Process]:
         )
 
 
-def _cluster(shop: Shop) -> dict[str, str]:
+def _cluster(shop: Deployment) -> dict[str, str]:
     return {"KAFKA": shop.bootstrap, "PARTITIONS": str(shop.partitions)}
 
 

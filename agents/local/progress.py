@@ -19,12 +19,12 @@ def step(what: str) -> Iterator[None]:
     _say(f"{time.monotonic() - began:.1f} s\n")
 
 
-def tell(line: str = "") -> None:
+def echo(line: str = "") -> None:
     """Say a line."""
     _say(f"{line}\n")
 
 
-def complain(line: str) -> None:
+def echo_error(line: str) -> None:
     """Say on standard error why something can't be."""
     sys.stderr.write(f"{line}\n")
 

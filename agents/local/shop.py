@@ -38,7 +38,7 @@ class ShopError(Exception):
 
 
 @dataclass(frozen=True)
-class Shop:
+class Deployment:
     """One shop. A second one beside it needs a directory and ports of its own.
 
     Attributes:
@@ -131,7 +131,7 @@ class Shop:
         }
         return self.metrics_port and self.metrics_port + place[service]
 
-    def scaled(self, environment: Mapping[str, str]) -> "Shop":
+    def scaled(self, environment: Mapping[str, str]) -> "Deployment":
         """Return the shop with the counts that the environment names."""
         counts = dict(_numbers(COUNTS, environment, MOST_WORKERS))
         return replace(
@@ -142,7 +142,7 @@ class Shop:
         )
 
 
-def from_environment(environment: Mapping[str, str] = os.environ) -> Shop:
+def from_environment(environment: Mapping[str, str] = os.environ) -> Deployment:
     """Read the shop that the environment describes; empty variables don't count.
 
     Raises:
@@ -154,7 +154,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Shop:
     numbers |= _numbers({"partitions": "PARTITIONS"}, environment, 1024)
     last = _FIRST_EPHEMERAL_PORT - 2 * MOST_WORKERS - 3
     numbers |= _numbers({"metrics_port": "METRICS_PORT"}, environment, last, least=0)
-    return Shop(
+    return Deployment(
         directory=run_directory(environment),
         kafka=environment.get("KAFKA", ""),
         gateway_host=environment.get("GATEWAY_HOST", ""),
@@ -171,30 +171,30 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in pairs if value and _SETTING.fullmatch(name)}
 
 
-def save(shop: Shop, given: Mapping[str, str]) -> None:
+def save(shop: Deployment, given: Mapping[str, str]) -> None:
     """Write down a running shop and its settings, for its owner's eyes only."""
     text = json.dumps({"shop": asdict(shop), "given": dict(given)}, default=str, indent=1)
     shop.directory.mkdir(parents=True, exist_ok=True)
-    note = _note(shop.directory)
+    note = _state_file(shop.directory)
     note.touch(mode=0o600)
     note.write_text(text)
 
 
-def load(directory: Path) -> tuple[Shop, dict[str, str]] | None:
+def load(directory: Path) -> tuple[Deployment, dict[str, str]] | None:
     """Read what `save` wrote; None when there is no such shop."""
-    note = _note(directory)
+    note = _state_file(directory)
     if not note.exists():
         return None
     saved = json.loads(note.read_text())
-    return Shop(**saved["shop"] | {"directory": directory}), saved["given"]
+    return Deployment(**saved["shop"] | {"directory": directory}), saved["given"]
 
 
-def forget(directory: Path) -> None:
+def delete_state(directory: Path) -> None:
     """Remove what `save` wrote: the shop runs no longer."""
-    _note(directory).unlink(missing_ok=True)
+    _state_file(directory).unlink(missing_ok=True)
 
 
-def _note(directory: Path) -> Path:
+def _state_file(directory: Path) -> Path:
     return directory / "shop.json"
 
 

@@ -20,7 +20,7 @@ _KINDS: tuple[type[BaseSettings], ...] = (
 )
 
 
-def require_sound(settings: Mapping[str, str]) -> None:
+def validate_settings(settings: Mapping[str, str]) -> None:
     """Look at what workers will be told.
 
     Raises:

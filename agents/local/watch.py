@@ -16,14 +16,14 @@ _LAST_LINES = 15
 _LOOK_SECONDS = 0.2
 
 
-class Watch:
+class CrashLoopDetector:
     """Looks at the processes of a shop while something waits for them."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._starts: dict[str, set[int]] = defaultdict(set)
 
-    async def over(self, work: Coroutine[None, None, T]) -> T:
+    async def guard(self, work: Coroutine[None, None, T]) -> T:
         """Wait for some work, but no longer than there is hope.
 
         Raises:

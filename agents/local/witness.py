@@ -19,7 +19,7 @@ _QUIET_MILLISECONDS = 400
 TRACEPARENT = TRACE[0]
 
 
-class Witness:
+class TraceRecorder:
     """Follows every topic, and tells the records of one call from all the others.
 
     They are known by the caller's trace context, which rides from cause to effect.
@@ -34,7 +34,7 @@ class Witness:
         header = (TRACEPARENT, trace.encode())
         await self._producer.send_and_wait(topic.name, value, headers=[header])
 
-    async def trail(self, trace: str) -> list[ConsumerRecord[Any, Any]]:
+    async def records_of(self, trace: str) -> list[ConsumerRecord[Any, Any]]:
         """Return the records of one call, once it was answered and all is quiet."""
         found: list[ConsumerRecord[Any, Any]] = []
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -49,7 +49,7 @@ class Witness:
 
 
 @asynccontextmanager
-async def witness(cluster: Cluster) -> AsyncIterator[Witness]:
+async def witness(cluster: Cluster) -> AsyncIterator[TraceRecorder]:
     """Connect; what happened before is not looked at."""
     options = cluster.client_options()
     consumer, producer = AIOKafkaConsumer(**options), AIOKafkaProducer(**options)
@@ -57,7 +57,7 @@ async def witness(cluster: Cluster) -> AsyncIterator[Witness]:
         await consumer.start()
         await _follow(consumer, cluster.partitions)
         await producer.start()
-        yield Witness(consumer, producer)
+        yield TraceRecorder(consumer, producer)
     finally:
         await consumer.stop()
         await producer.stop()

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from agents.runtime.inbox import ORIGIN
 from agents.runtime.outbox import TRUNCATED, ProducerRecord
-from agents.tools.exits import CannotError
-from agents.tools.letters import SOURCES, WHY, place_of, why
+from agents.tools.exits import CommandError
+from agents.tools.letters import SOURCES, DLQ_HEADER_PREFIX, location_of, dlq_headers
 from agents.worker.press import Headers
 from schemas.cart import OrderSettled
 from schemas.contract import Contract
@@ -25,7 +25,7 @@ from topics import conversation as names
 from topics.topic import Topic
 
 # Carried out without a word, or with one that may be somebody else's.
-_SILENT = (
+_WITHOUT_REPLY = (
     ExpireOrder,
     OrderSettled,
     OrderStatusChanged,
@@ -37,18 +37,18 @@ _SILENT = (
 _CONVERSATION = (names.CORRELATION_ID, names.REPLY_TOPIC, names.REPLY_PARTITION)
 
 
-def letter(record: ConsumerRecord) -> ProducerRecord:
+def original_record(record: ConsumerRecord) -> ProducerRecord:
     """Return what is sent in order to have a dead letter served after all.
 
     Raises:
         CannotError: the letter is not whole, or does not say where it comes from.
     """
-    source, told = SOURCES[record.topic], why(record)
+    source, told = SOURCES[record.topic], dlq_headers(record)
     first = f"{source.name}-{told.get('partition')}-{told.get('offset')}"
     if told.get("topic") != source.name or not ORIGIN.fullmatch(first.encode()):
-        raise CannotError(f"{place_of(record)} does not say where it comes from")
+        raise CommandError(f"{location_of(record)} does not say where it comes from")
     if told.get("reason", "").endswith(TRUNCATED):
-        raise CannotError(f"{place_of(record)} is not whole any more; {first} may be")
+        raise CommandError(f"{location_of(record)} is not whole any more; {first} may be")
     kept = [header for header in record.headers if _is_senders(header[0])]
     return ProducerRecord(
         source.name, record.key, record.value, [*kept, *_name(kept, first)]
@@ -63,13 +63,13 @@ def request(source: Topic, value: bytes | None) -> Contract | None:
         return None
 
 
-def is_silent(asked: Contract | None) -> bool:
+def expects_no_reply(asked: Contract | None) -> bool:
     """Tell whether it need not be answered; what we can't read is refused aloud."""
-    return isinstance(asked, _SILENT)
+    return isinstance(asked, _WITHOUT_REPLY)
 
 
 def _is_senders(header: str) -> bool:
-    return not header.startswith(WHY) and header not in _CONVERSATION
+    return not header.startswith(DLQ_HEADER_PREFIX) and header not in _CONVERSATION
 
 
 def _name(headers: Headers, first: str) -> Iterator[tuple[str, bytes]]:

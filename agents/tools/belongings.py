@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from agents.audit.logs import TopicReader
 from agents.loms.order import Order
 from agents.store import Row
-from agents.tools.exits import CannotError
+from agents.tools.exits import CommandError
 from agents.worker.recovery import decode_row
 from schemas.contract import SHARDS
 from topics.catalog import CARTS, ORDERS
@@ -22,7 +22,7 @@ _ORDER = TypeAdapter(Order)
 
 
 @dataclass(frozen=True, slots=True)
-class Belongings:
+class UserData:
     """What there is of a user.
 
     Attributes:
@@ -50,7 +50,7 @@ def orders(count: int) -> str:
     return "1 order" if count == 1 else f"{count} orders"
 
 
-async def belongings(logs: TopicReader, user: int) -> Belongings:
+async def user_data(logs: TopicReader, user: int) -> UserData:
     """Look for what there is of a user now.
 
     Raises:
@@ -61,7 +61,7 @@ async def belongings(logs: TopicReader, user: int) -> Belongings:
     shard = user % SHARDS
     rows = await _newest(logs, ORDERS, shard, lambda row: his in (row.value or b""))
     known = [_read(row.key, row.value) for row in rows if row.value]
-    return Belongings(
+    return UserData(
         cart=any(row.value for row in carts),
         orders=[o for o in known if o.user == user and not o.anonymized],
     )
@@ -72,7 +72,7 @@ def _read(key: bytes, row: bytes) -> Order:
         return _ORDER.validate_json(row)
     except ValidationError:
         name = key.decode(errors="backslashreplace")
-        raise CannotError(f"{ORDERS.name}: the row {name} can't be read") from None
+        raise CommandError(f"{ORDERS.name}: the row {name} can't be read") from None
 
 
 async def _newest(

@@ -36,7 +36,7 @@ _GOODBYE_SECONDS = 5
 T = TypeVar("T")
 
 
-class Call(NamedTuple):
+class PendingReply(NamedTuple):
     """What may become of a request.
 
     Attributes:
@@ -54,7 +54,7 @@ def reply_topic(name: str) -> Topic:
     return Topic(name, Kind.REPLIES, doc, carries=Reply, keep=_KEEP, partitions=1)
 
 
-class Caller:
+class RequestReplyClient:
     """Sends requests, and hears what becomes of them.
 
     Args:
@@ -64,13 +64,13 @@ class Caller:
     """
 
     def __init__(
-        self, cluster: Cluster, replies: str = REPLIES, graves: Iterable[str] = ()
+        self, cluster: Cluster, replies: str = REPLIES, dlq_topics: Iterable[str] = ()
     ) -> None:
         fetcher.MemoryRecords = LenientRecords  # as the workers do
         options = cluster.client_options()
         self._cluster = cluster
         self._replies = replies
-        self._graves = tuple(graves)
+        self._graves = tuple(dlq_topics)
         self._producer = AIOKafkaProducer(
             **options,
             acks="all",  # and not idempotent: what comes twice counts once anyway
@@ -80,7 +80,7 @@ class Caller:
         self._consumer = AIOKafkaConsumer(
             **options, enable_auto_commit=False, fetch_max_wait_ms=_POLL_MS
         )
-        self._waiting: dict[bytes, Call] = {}
+        self._waiting: dict[bytes, PendingReply] = {}
         self._run = uuid4().hex
         self._numbers = count(1)
         self._news = asyncio.Condition()
@@ -109,9 +109,9 @@ class Caller:
             await self._producer.client.close()
 
     @asynccontextmanager
-    async def asked(
+    async def request(
         self, letter: ProducerRecord
-    ) -> AsyncIterator[tuple[RecordMetadata, Call]]:
+    ) -> AsyncIterator[tuple[RecordMetadata, PendingReply]]:
         """Send a request; yield where it lies, and what may become of it."""
         correlation_id = f"{self._run}-{next(self._numbers)}".encode()
         conversation = [
@@ -119,7 +119,7 @@ class Caller:
             (names.REPLY_TOPIC, self._replies.encode()),
         ]
         loop = asyncio.get_running_loop()
-        call = Call(loop.create_future(), loop.create_future())
+        call = PendingReply(loop.create_future(), loop.create_future())
         self._waiting[correlation_id] = call
         try:
             sent = await self._producer.send_and_wait(
@@ -132,7 +132,7 @@ class Caller:
         finally:
             del self._waiting[correlation_id]
 
-    async def caught_up(self) -> None:
+    async def drain(self) -> None:
         """Wait until all has been heard that had been said by now."""
         ends = await self._consumer.end_offsets(self._consumer.assignment())
         for tp, end in ends.items():

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from agents.tools.exits import MisusedError
+from agents.tools.exits import UsageError
 from schemas.decoder import require_unique
 from schemas.stock import ReceiveStock
 
@@ -31,7 +31,7 @@ _BEYOND = "beyond the last column"
 _REASONS, _LONGEST = 3, 100
 
 
-class Line(NamedTuple):
+class StockLine(NamedTuple):
     """A valid line, by its number in the file."""
 
     number: int
@@ -50,7 +50,7 @@ class BadLine(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class StockFile:
     """What a file says.
 
     Attributes:
@@ -58,15 +58,15 @@ class Delivery:
     """
 
     digest: str
-    lines: list[Line]
+    lines: list[StockLine]
     bad: list[BadLine]
 
-    def key(self, line: Line) -> bytes:
+    def key(self, line: StockLine) -> bytes:
         """Return the idempotency key of a line: the same in the same file only."""
         return f"load:{self.digest}:{line.number}".encode()
 
 
-def read(path: Path) -> Delivery:
+def read(path: Path) -> StockFile:
     """Read a file and look at each of its lines.
 
     Raises:
@@ -75,15 +75,15 @@ def read(path: Path) -> Delivery:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise MisusedError(f"{path}: {error.strerror}") from error
+        raise UsageError(f"{path}: {error.strerror}") from error
     rows_of = _READERS.get(path.suffix.lower())
     if rows_of is None:
-        raise MisusedError(f"{path}: neither .csv nor .json")
+        raise UsageError(f"{path}: neither .csv nor .json")
     try:
         rows = list(rows_of(content.decode(_encoding(content))))
     except (ValueError, RecursionError) as error:
-        raise MisusedError(f"{path}: {error}") from error
-    delivery = Delivery(sha256(content).hexdigest(), [], [])
+        raise UsageError(f"{path}: {error}") from error
+    delivery = StockFile(sha256(content).hexdigest(), [], [])
     for number, row in rows:
         _look_at(delivery, number, row)
     return delivery
@@ -95,13 +95,13 @@ def _encoding(content: bytes) -> str:
     return "utf-16" if is_utf_16 else "utf-8-sig"
 
 
-def _look_at(delivery: Delivery, number: int, row: object) -> None:
+def _look_at(delivery: StockFile, number: int, row: object) -> None:
     try:
         request = ReceiveStock.model_validate(row, by_alias=True, by_name=False)
     except ValidationError as wrong:
         delivery.bad.append(BadLine(number, "; ".join(_reasons(wrong))))
     else:
-        delivery.lines.append(Line(number, request))
+        delivery.lines.append(StockLine(number, request))
 
 
 def _reasons(wrong: ValidationError) -> Iterator[str]:

@@ -21,29 +21,29 @@ from functools import partial
 from aiokafka.structs import ConsumerRecord
 
 from agents.audit.logs import TopicReader
-from agents.tools.caller import Caller
+from agents.tools.caller import RequestReplyClient
 from agents.tools.exits import (
     FAILED,
     OK,
-    complain,
+    echo_error,
     on,
     put,
-    require_somebody,
+    require_tty,
     run,
-    say,
+    echo,
 )
-from agents.tools.graves import named, newest
+from agents.tools.graves import read_at, newest
 from agents.tools.letters import (
     SOURCES,
     Summary,
-    everything,
-    place,
-    place_of,
+    details,
+    parse_location,
+    location_of,
     summary,
     table,
 )
 from agents.tools.options import add_caller, parser_of, positive
-from agents.tools.replay import Fate, Replay
+from agents.tools.replay import ReplayStatus, DeadLetterReplay
 from topics.catalog import DEAD_LETTERS
 from topics.cluster import Cluster
 from topics.target import Target
@@ -62,7 +62,7 @@ def main(words: Sequence[str]) -> int:
 
 def _list(asked: argparse.Namespace, target: Target) -> int:
     for line in table(on(target, partial(_newest, asked))):
-        say(line)
+        echo(line)
     return OK
 
 
@@ -71,19 +71,19 @@ def _show(asked: argparse.Namespace, target: Target) -> int:
     if asked.raw:
         put(letter.value or b"")
         return OK
-    for line in everything(letter):
-        say(line)
+    for line in details(letter):
+        echo(line)
     return OK
 
 
 def _replay(asked: argparse.Namespace, target: Target) -> int:
     if not asked.yes:
-        require_somebody("replay: ")
+        require_tty("replay: ")
     letters = on(target, partial(_read, asked))
     for line in table([summary(letter) for letter in letters]):
-        say(line)
+        echo(line)
     if not asked.yes and not ask("Send them again?"):
-        complain("dlq: nothing was sent")
+        echo_error("dlq: nothing was sent")
         return FAILED
     return on(target, partial(_send, asked, letters))
 
@@ -97,7 +97,7 @@ async def _newest(asked: argparse.Namespace, cluster: Cluster) -> list[Summary]:
 
 async def _read(asked: argparse.Namespace, cluster: Cluster) -> list[ConsumerRecord]:
     async with TopicReader(cluster) as logs:
-        return await named(logs, asked.place)
+        return await read_at(logs, asked.place)
 
 
 async def _send(
@@ -107,13 +107,13 @@ async def _send(
     code = OK
     async with (
         TopicReader(cluster) as logs,
-        Caller(cluster, asked.replies, graves) as caller,
+        RequestReplyClient(cluster, asked.replies, graves) as caller,
     ):
-        replay = Replay(caller, logs, timedelta(seconds=asked.patience))
+        replay = DeadLetterReplay(caller, logs, timedelta(seconds=asked.patience))
         for letter in letters:
             outcome = await replay.send(letter)
-            say(f"{place_of(letter)}  {outcome}")
-            if outcome.fate is not Fate.DONE:
+            echo(f"{location_of(letter)}  {outcome}")
+            if outcome.status is not ReplayStatus.DONE:
                 code = FAILED
     return code
 
@@ -137,13 +137,13 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 def _add_show(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(do=_show)
     add = parser.add_argument
-    add("place", nargs=1, type=place, metavar=_FORM, help="as list shows it")
+    add("place", nargs=1, type=parse_location, metavar=_FORM, help="as list shows it")
     add("--raw", action="store_true", help="only the value, byte for byte")
 
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(do=_replay)
     add = parser.add_argument
-    add("place", nargs="+", type=place, metavar=_FORM, help="as list shows it")
+    add("place", nargs="+", type=parse_location, metavar=_FORM, help="as list shows it")
     add("--yes", action="store_true", help="ask nobody whether he is sure")
     add_caller(parser)

@@ -25,16 +25,16 @@ INTERRUPTED = 130
 """As shells have it: 128 and the number of SIGINT."""
 
 
-class CannotError(Exception):
+class CommandError(Exception):
     """What was asked can't be done; the message says why, in one line."""
 
 
-class MisusedError(Exception):
+class UsageError(Exception):
     """What was asked makes no sense; the message says why, in one line."""
 
 
 REASONS = (
-    CannotError,
+    CommandError,
     ReadError,
     NoAnswerError,
     NoClusterError,
@@ -57,7 +57,7 @@ def run(tool: str, work: Callable[[Target], int]) -> int:
         return work(target)
     except ValidationError as wrong:
         return _ends(tool, MISUSED, *bad_settings(wrong))
-    except MisusedError as reason:
+    except UsageError as reason:
         return _ends(tool, MISUSED, str(reason))
     except REASONS as reason:
         return _ends(tool, FAILED, str(reason))
@@ -72,9 +72,9 @@ def on(target: Target, work: Callable[[Cluster], Coroutine[Any, Any, T]]) -> T:
     return asyncio.run(answered(target.cluster, work))
 
 
-def say(line: str = "") -> None:
+def echo(line: str = "") -> None:
     """Say a line on standard output."""
-    put(f"{plain(line)}\n".encode())
+    put(f"{escape_control_chars(line)}\n".encode())
 
 
 def put(raw: bytes) -> None:
@@ -87,12 +87,12 @@ def put(raw: bytes) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def complain(line: str) -> None:
+def echo_error(line: str) -> None:
     """Say a line on standard error."""
-    sys.stderr.write(f"{plain(line)}\n")
+    sys.stderr.write(f"{escape_control_chars(line)}\n")
 
 
-def require_somebody(verb: str = "") -> None:
+def require_tty(verb: str = "") -> None:
     """See to it that there is somebody to be asked.
 
     Args:
@@ -102,10 +102,10 @@ def require_somebody(verb: str = "") -> None:
         MisusedError: nobody sits at a terminal.
     """
     if not is_attended():
-        raise MisusedError(f"{verb}nobody can be asked here whether he is sure: --yes")
+        raise UsageError(f"{verb}nobody can be asked here whether he is sure: --yes")
 
 
-def plain(text: str) -> str:
+def escape_control_chars(text: str) -> str:
     """Return text for a terminal: what others wrote must not move its cursor."""
     if text.isprintable():
         return text
@@ -118,7 +118,7 @@ def _escaped(character: str) -> str:
 
 def _ends(tool: str, code: int, *reasons: str) -> int:
     for reason in reasons:
-        complain(f"{tool}: {reason}")
+        echo_error(f"{tool}: {reason}")
     return code
 
 

@@ -19,21 +19,21 @@ from pydantic import TypeAdapter, ValidationError
 
 from agents.audit.logs import TopicReader
 from agents.loms.order import OPEN
-from agents.tools.belongings import Belongings, belongings, orders
-from agents.tools.caller import Caller
+from agents.tools.belongings import UserData, user_data, orders
+from agents.tools.caller import RequestReplyClient
 from agents.tools.exits import (
     FAILED,
     OK,
-    CannotError,
-    complain,
+    CommandError,
+    echo_error,
     on,
-    require_somebody,
+    require_tty,
     run,
-    say,
+    echo,
 )
-from agents.tools.forgetting import Forgetting
+from agents.tools.forgetting import Erasure
 from agents.tools.options import add_caller, parser_of
-from agents.tools.remains import Settings, remainders
+from agents.tools.remains import Settings, retained_data
 from schemas.contract import UserId
 from topics.admin import settings_of
 from topics.catalog import TOPICS
@@ -56,48 +56,51 @@ def main(words: Sequence[str]) -> int:
 
 def _forget(asked: argparse.Namespace, target: Target) -> int:
     if not asked.yes:
-        require_somebody()
+        require_tty()
     there = on(target, partial(_look, asked))
-    say(f"user {asked.user}: {there}")
+    echo(f"user {asked.user}: {there}")
     waiting = [order for order in there.orders if order.status in OPEN]
     if waiting and not asked.cancel:
         for order in waiting:
-            complain(f"forget: order {order.order_id} is {order.status}")
-        complain("forget: they are not over; --cancel cancels them. Nothing was done")
+            echo_error(f"forget: order {order.order_id} is {order.status}")
+        echo_error("forget: they are not over; --cancel cancels them. Nothing was done")
         return FAILED
     if not asked.yes and not ask(f"Forget user {asked.user}? It can't be undone."):
-        complain("forget: nothing was done")
+        echo_error("forget: nothing was done")
         return FAILED
     return on(target, partial(_run, asked))
 
 
-async def _look(asked: argparse.Namespace, cluster: Cluster) -> Belongings:
+async def _look(asked: argparse.Namespace, cluster: Cluster) -> UserData:
     async with TopicReader(cluster) as logs:
-        return await belongings(logs, asked.user)
+        return await user_data(logs, asked.user)
 
 
 async def _run(asked: argparse.Namespace, cluster: Cluster) -> int:
     settings = await settings_of(cluster, TOPICS)
     if missing := {topic.name for topic in TOPICS} - settings.keys():
         names = ", ".join(sorted(missing))
-        raise CannotError(f"there are no topics {names}, or no right to see them")
+        raise CommandError(f"there are no topics {names}, or no right to see them")
     patience = timedelta(seconds=asked.patience)
-    async with TopicReader(cluster) as logs, Caller(cluster, asked.replies) as caller:
-        forgetting = Forgetting(caller, logs, asked.user, patience, cancel=asked.cancel)
+    async with (
+        TopicReader(cluster) as logs,
+        RequestReplyClient(cluster, asked.replies) as caller,
+    ):
+        forgetting = Erasure(caller, logs, asked.user, patience, cancel=asked.cancel)
         if not await forgetting.run():
             for line in forgetting.left:
-                complain(f"forget: {line}")
-            complain("forget: not all is forgotten; run it again")
+                echo_error(f"forget: {line}")
+            echo_error("forget: not all is forgotten; run it again")
             return FAILED
-    say(f"forgotten: the cart, {orders(len(forgetting.orders))}")
-    say("What remains in Kafka, and until when at the latest:")
+    echo(f"forgotten: the cart, {orders(len(forgetting.orders))}")
+    echo("What remains in Kafka, and until when at the latest:")
     for line in _remains(settings):
-        say(line)
+        echo(line)
     return OK
 
 
 def _remains(settings: Mapping[str, Settings]) -> Iterator[str]:
-    for topic, what, until in remainders(settings, datetime.now(UTC)):
+    for topic, what, until in retained_data(settings, datetime.now(UTC)):
         end = "stays" if until is None else f"{until:%Y-%m-%d %H:%M} UTC"
         yield f"  {topic:<28}  {what:<36}  {end}"
     yield from _ELSEWHERE.splitlines()

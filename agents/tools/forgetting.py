@@ -9,11 +9,11 @@ from time import monotonic
 from agents.audit.logs import TopicReader
 from agents.loms.order import OPEN, Order
 from agents.runtime.outbox import ProducerRecord
-from agents.tools.belongings import belongings
-from agents.tools.caller import Caller
-from agents.tools.exits import CannotError
-from agents.tools.reading import LOOK_SECONDS, until_read
-from agents.tools.replies import No, refusal
+from agents.tools.belongings import user_data
+from agents.tools.caller import RequestReplyClient
+from agents.tools.exits import CommandError
+from agents.tools.reading import LOOK_SECONDS, wait_until_committed
+from agents.tools.replies import RefusedReply, refusal
 from schemas.cart import EraseCart
 from schemas.contract import SHARDS, Code, Contract
 from schemas.order import CancelOrder, AnonymizeOrder, ListOrder
@@ -24,7 +24,7 @@ _PASSING = (Code.WRONG_STATUS, Code.UNAVAILABLE, Code.UNKNOWN_ORDER)
 """Refusals that may not be repeated: something is still under way."""
 
 
-class Forgetting:
+class Erasure:
     """Has the shop forget a user.
 
     Args:
@@ -41,7 +41,7 @@ class Forgetting:
 
     def __init__(
         self,
-        caller: Caller,
+        caller: RequestReplyClient,
         logs: TopicReader,
         user: int,
         patience: timedelta,
@@ -75,7 +75,7 @@ class Forgetting:
     async def _is_done(self) -> bool:
         """Forget, and look whether there is anything left."""
         self.left = [line async for line in self._forget()]
-        return not (self.left or await belongings(self._logs, self._user))
+        return not (self.left or await user_data(self._logs, self._user))
 
     async def _forget(self) -> AsyncIterator[str]:
         """Yield what is refused.
@@ -87,16 +87,18 @@ class Forgetting:
             yield f"the cart: {no}"
             return
         await self._orders_are_there()
-        for order in (await belongings(self._logs, self._user)).orders:
+        for order in (await user_data(self._logs, self._user)).orders:
             if no := await self._forget_order(order):
                 yield f"order {order.order_id}: {no}"
             else:
                 self.orders.add(order.order_id)
 
-    async def _forget_order(self, order: Order) -> No | None:
+    async def _forget_order(self, order: Order) -> RefusedReply | None:
         if order.status in OPEN:
             if not self._cancel:
-                return No(Code.WRONG_STATUS, f"it is {order.status}; --cancel cancels it")
+                return RefusedReply(
+                    Code.WRONG_STATUS, f"it is {order.status}; --cancel cancels it"
+                )
             no = await self._ask(CancelOrder(order_id=order.order_id))
             if no is not None:
                 return no
@@ -104,18 +106,18 @@ class Forgetting:
 
     async def _orders_are_there(self) -> None:
         """Wait until LOMS has done all that was asked of the user's shard so far."""
-        question = _letter(ListOrder(order_id=self._user % SHARDS))
-        async with self._patiently(ORDER_REQUESTS), self._caller.asked(question) as sent:
+        question = _record(ListOrder(order_id=self._user % SHARDS))
+        async with self._patiently(ORDER_REQUESTS), self._caller.request(question) as sent:
             at, _ = sent
-            await until_read(self._logs, ORDER_REQUESTS, at)
+            await wait_until_committed(self._logs, ORDER_REQUESTS, at)
 
-    async def _ask(self, request: Contract) -> No | None:
+    async def _ask(self, request: Contract) -> RefusedReply | None:
         topic = HOME[type(request)]
-        async with self._patiently(topic), self._caller.asked(_letter(request)) as sent:
+        async with self._patiently(topic), self._caller.request(_record(request)) as sent:
             _, call = sent
             no = refusal(await call.reply)
         if no is not None and no.code not in _PASSING:
-            raise CannotError(f"{topic.name}: {no}")
+            raise CommandError(f"{topic.name}: {no}")
         return no
 
     @asynccontextmanager
@@ -125,9 +127,9 @@ class Forgetting:
                 yield
         except TimeoutError:
             text = f"{topic.name}: nobody answers within {self._patience:g} s"
-            raise CannotError(f"{text}; run it again when somebody does") from None
+            raise CommandError(f"{text}; run it again when somebody does") from None
 
 
-def _letter(request: Contract) -> ProducerRecord:
+def _record(request: Contract) -> ProducerRecord:
     topic = HOME[type(request)]
     return ProducerRecord(topic.name, topic.key_of(request), request.to_json(), [])

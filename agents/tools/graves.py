@@ -6,8 +6,8 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from agents.audit.logs import TopicReader, OffsetRange
-from agents.tools.exits import CannotError
-from agents.tools.letters import SOURCES, Place, Summary, summary
+from agents.tools.exits import CommandError
+from agents.tools.letters import SOURCES, RecordLocation, Summary, summary
 from topics.catalog import DEAD_LETTERS
 from topics.topic import Topic
 
@@ -23,7 +23,9 @@ async def newest(logs: TopicReader, topics: Iterable[Topic], most: int) -> list[
     return [summary(record) for record in await logs.tail(topics, most)]
 
 
-async def named(logs: TopicReader, places: Iterable[Place]) -> list[ConsumerRecord]:
+async def read_at(
+    logs: TopicReader, places: Iterable[RecordLocation]
+) -> list[ConsumerRecord]:
     """Return the dead letters that lie at these places.
 
     Raises:
@@ -32,12 +34,12 @@ async def named(logs: TopicReader, places: Iterable[Place]) -> list[ConsumerReco
     return [await _at(logs, place) for place in dict.fromkeys(places)]
 
 
-async def _at(logs: TopicReader, place: Place) -> ConsumerRecord:
+async def _at(logs: TopicReader, place: RecordLocation) -> ConsumerRecord:
     topic = DEAD_LETTERS[SOURCES[place.topic]]
     tp = TopicPartition(place.topic, place.partition)
     span = (await logs.offset_ranges(await logs.partitions([topic]))).get(tp)
     if span is None:
-        raise CannotError(f"{place}: there is no such partition")
+        raise CommandError(f"{place}: there is no such partition")
     if span.begin <= place.offset < span.end:
         wanted = {tp: OffsetRange(place.offset, place.offset + 1)}
         async for _, records in logs.read(wanted):
@@ -45,4 +47,4 @@ async def _at(logs: TopicReader, place: Place) -> ConsumerRecord:
                 if record.offset == place.offset:
                     return record
     held = f"{span.begin} to {span.end - 1}" if span.begin < span.end else "nothing"
-    raise CannotError(f"{place}: there is no such offset; the partition holds {held}")
+    raise CommandError(f"{place}: there is no such offset; the partition holds {held}")

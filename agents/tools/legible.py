@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 
-def moment(milliseconds: int) -> str:
+def format_timestamp(milliseconds: int) -> str:
     """Write the time of a record."""
     try:
         when = datetime.fromtimestamp(milliseconds / 1000, UTC)
@@ -12,7 +12,7 @@ def moment(milliseconds: int) -> str:
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def legible(value: bytes | None) -> str:
+def escape(value: bytes | None) -> str:
     """Write a key or a header's value: as text, if it is one."""
     if value is None:
         return "null"

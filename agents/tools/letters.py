@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from aiokafka.structs import ConsumerRecord
 
-from agents.tools.legible import decoded, legible, moment
+from agents.tools.legible import decoded, escape, format_timestamp
 from topics.catalog import DEAD_LETTERS
 from topics.topic import Topic
 
 SOURCES: dict[str, Topic] = {dead.name: source for source, dead in DEAD_LETTERS.items()}
 """Where dead letters come from, by the name of their topic."""
 
-WHY = "dlq."
+DLQ_HEADER_PREFIX = "dlq."
 """How the names of those headers begin that tell why a letter is dead."""
 
 _FORM = "TOPIC-PARTITION@OFFSET"
@@ -24,7 +24,7 @@ _HEX_BYTES = 32
 _UNTOLD = "?"
 
 
-class Place(NamedTuple):
+class RecordLocation(NamedTuple):
     """Where a record lies."""
 
     topic: str
@@ -40,12 +40,12 @@ class Summary(NamedTuple):
     """What a list tells of a dead letter; the older ones are the lesser."""
 
     timestamp: int
-    place: Place
+    place: RecordLocation
     source: str
     reason: str
 
 
-def place(text: str) -> Place:
+def parse_location(text: str) -> RecordLocation:
     """Read the place of a dead letter.
 
     Raises:
@@ -55,32 +55,34 @@ def place(text: str) -> Place:
     if found is None or found[1] not in SOURCES:
         wanted = f"{_FORM}, where TOPIC is one of {', '.join(SOURCES)}"
         raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-    return Place(found[1], int(found[2]), int(found[3]))
+    return RecordLocation(found[1], int(found[2]), int(found[3]))
 
 
-def place_of(record: ConsumerRecord) -> Place:
+def location_of(record: ConsumerRecord) -> RecordLocation:
     """Return where a record lies."""
-    return Place(record.topic, record.partition, record.offset)
+    return RecordLocation(record.topic, record.partition, record.offset)
 
 
-def why(record: ConsumerRecord) -> dict[str, str]:
+def dlq_headers(record: ConsumerRecord) -> dict[str, str]:
     """Return what a dead letter says of itself: reason, topic, partition, offset."""
     return {
-        name.removeprefix(WHY): (value or b"").decode("utf-8", "backslashreplace")
+        name.removeprefix(DLQ_HEADER_PREFIX): (value or b"").decode(
+            "utf-8", "backslashreplace"
+        )
         for name, value in record.headers
-        if name.startswith(WHY)
+        if name.startswith(DLQ_HEADER_PREFIX)
     }
 
 
 def summary(record: ConsumerRecord) -> Summary:
     """Say of a dead letter what fits into a line."""
-    told = why(record)
+    told = dlq_headers(record)
     topic, partition, offset = (
         told.get(name, _UNTOLD) for name in ("topic", "partition", "offset")
     )
     source = f"{topic}-{partition}@{offset}"
     reason = told.get("reason", _UNTOLD)
-    return Summary(record.timestamp, place_of(record), source, reason)
+    return Summary(record.timestamp, location_of(record), source, reason)
 
 
 def table(summaries: list[Summary]) -> Iterator[str]:
@@ -89,22 +91,22 @@ def table(summaries: list[Summary]) -> Iterator[str]:
     source_width = max((len(each.source) for each in summaries), default=0)
     for timestamp, where, source, reason in summaries:
         yield (
-            f"{where!s:<{width}}  {moment(timestamp)}"
+            f"{where!s:<{width}}  {format_timestamp(timestamp)}"
             f"  from {source:<{source_width}}  {reason}"
         )
 
 
-def everything(record: ConsumerRecord) -> Iterator[str]:
+def details(record: ConsumerRecord) -> Iterator[str]:
     """Yield all that there is to a dead letter."""
     _, where, source, reason = summary(record)
     yield str(where)
-    yield f"  when     {moment(record.timestamp)}"
+    yield f"  when     {format_timestamp(record.timestamp)}"
     yield f"  from     {source}"
     yield f"  reason   {reason}"
-    yield f"  key      {legible(record.key)}"
+    yield f"  key      {escape(record.key)}"
     yield f"  headers  {len(record.headers)}"
     for name, value in record.headers:
-        yield f"    {name}: {legible(value)}"
+        yield f"    {name}: {escape(value)}"
     yield f"  value    {_what(record.value)}"
     yield from _long(record.value)
 

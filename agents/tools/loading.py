@@ -8,16 +8,16 @@ from aiokafka.errors import KafkaError
 
 from agents.runtime.outbox import ProducerRecord
 from agents.tools.bar import Bar
-from agents.tools.caller import Caller
-from agents.tools.delivery import Delivery, Line
-from agents.tools.replies import No, refusal
+from agents.tools.caller import RequestReplyClient
+from agents.tools.delivery import StockFile, StockLine
+from agents.tools.replies import RefusedReply, refusal
 from topics.catalog import STOCK_REQUESTS
 from topics.conversation import IDEMPOTENCY_KEY
 
 AT_ONCE = 256
 
 
-class Loading:
+class StockImport:
     """Sends the lines of a delivery.
 
     Args:
@@ -34,21 +34,21 @@ class Loading:
         is_broken_off: whether it ended while lines were under way.
     """
 
-    def __init__(self, delivery: Delivery, patience: timedelta, bar: Bar) -> None:
+    def __init__(self, delivery: StockFile, patience: timedelta, bar: Bar) -> None:
         self._delivery = delivery
         self._left = iter(delivery.lines)
         self._patience = patience.total_seconds()
         self._bar = bar
         self._heard = 0.0
         self.loaded = 0
-        self.refused: dict[int, No] = {}
+        self.refused: dict[int, RefusedReply] = {}
         self.unanswered: list[int] = []
-        self.trouble = ""
+        self.abort_reason = ""
         self.has_begun = False
         self.is_broken_off = False
 
     @property
-    def rest(self) -> int:
+    def remaining(self) -> int:
         """How many lines have not been sent, or were under way when it was interrupted."""
         known = self.loaded + len(self.refused) + len(self.unanswered)
         return len(self._delivery.lines) - known
@@ -58,7 +58,7 @@ class Loading:
         """Whether each line is in stock now."""
         return self.loaded == len(self._delivery.lines)
 
-    async def run(self, caller: Caller) -> None:
+    async def run(self, caller: RequestReplyClient) -> None:
         """Send all lines, unless nobody answers any more."""
         self.has_begun = True
         async with asyncio.TaskGroup() as group:
@@ -67,9 +67,9 @@ class Loading:
 
     def break_off(self, reason: str) -> None:
         """Note why it ended while lines were under way."""
-        self.trouble, self.is_broken_off = reason, True
+        self.abort_reason, self.is_broken_off = reason, True
 
-    async def _work(self, caller: Caller) -> None:
+    async def _work(self, caller: RequestReplyClient) -> None:
         for line in self._left:
             began = monotonic()
             try:
@@ -78,13 +78,13 @@ class Loading:
             except (KafkaError, TimeoutError) as error:
                 self.unanswered.append(line.number)
                 if self._heard < began:
-                    self.trouble = str(error) or f"no answer in {self._patience:g} s"
-            self._bar.show(len(self._delivery.lines) - self.rest)
-            if self.trouble:
+                    self.abort_reason = str(error) or f"no answer in {self._patience:g} s"
+            self._bar.show(len(self._delivery.lines) - self.remaining)
+            if self.abort_reason:
                 return
 
-    async def _load(self, caller: Caller, line: Line) -> None:
-        async with caller.asked(self._letter(line)) as (_, call):
+    async def _load(self, caller: RequestReplyClient, line: StockLine) -> None:
+        async with caller.request(self._letter(line)) as (_, call):
             no = refusal(await call.reply)
         self._heard = monotonic()
         if no is None:
@@ -92,7 +92,7 @@ class Loading:
         else:
             self.refused[line.number] = no
 
-    def _letter(self, line: Line) -> ProducerRecord:
+    def _letter(self, line: StockLine) -> ProducerRecord:
         key = STOCK_REQUESTS.key_of(line.request)
         headers = [(IDEMPOTENCY_KEY, self._delivery.key(line))]
         return ProducerRecord(STOCK_REQUESTS.name, key, line.request.to_json(), headers)

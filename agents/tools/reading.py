@@ -14,13 +14,15 @@ READERS = {topic: service.name for service in SERVICES for topic in service.serv
 LOOK_SECONDS = 0.2
 
 
-async def until_read(logs: TopicReader, source: Topic, sent: RecordMetadata) -> None:
+async def wait_until_committed(
+    logs: TopicReader, source: Topic, sent: RecordMetadata
+) -> None:
     """Wait until a record of a topic has been served and committed."""
-    while not await is_read(logs, source, sent):  # noqa: ASYNC110 -- Kafka does not tell
+    while not await is_committed(logs, source, sent):  # noqa: ASYNC110 -- Kafka does not tell
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def is_read(logs: TopicReader, source: Topic, sent: RecordMetadata) -> bool:
+async def is_committed(logs: TopicReader, source: Topic, sent: RecordMetadata) -> bool:
     """Tell whether a record of a topic has been served and committed."""
     committed = await logs.committed({source: READERS[source]})
     return committed.get(sent.topic_partition, 0) > int(sent.offset)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from topics.catalog import CARTS, ORDERS, SENT, STOCK, TOPICS
 from topics.topic import Kind
 
-UNNOTICED = timedelta(minutes=10)
+DELETION_DELAY = timedelta(minutes=10)
 """A broker looks every five minutes for what is over, and deletes files a minute later."""
 
 _LOGS = {
@@ -32,7 +32,7 @@ _COMPACTION = ("max.compaction.lag.ms", "min.compaction.lag.ms")
 Settings = Mapping[str, str]
 
 
-class Remainder(NamedTuple):
+class RetainedData(NamedTuple):
     """Something that is still there.
 
     Attributes:
@@ -44,7 +44,9 @@ class Remainder(NamedTuple):
     until: datetime | None
 
 
-def remainders(settings: Mapping[str, Settings], now: datetime) -> Iterator[Remainder]:
+def retained_data(
+    settings: Mapping[str, Settings], now: datetime
+) -> Iterator[RetainedData]:
     """Yield what remains of a user who has just been forgotten.
 
     Args:
@@ -54,16 +56,16 @@ def remainders(settings: Mapping[str, Settings], now: datetime) -> Iterator[Rema
     for topic in TOPICS:
         if what := _LOGS.get(topic.kind):
             until = _retained(settings[topic.name], now)
-            yield Remainder(topic.name, what, until)
+            yield RetainedData(topic.name, what, until)
     for topic in (CARTS, ORDERS):
         until = _later(settings[topic.name], now, *_COMPACTION)
-        yield Remainder(topic.name, "rows as they were", until)
+        yield RetainedData(topic.name, "rows as they were", until)
     # What says that a row is no more is compacted itself, some time after the first time.
     twice = (*_COMPACTION, "delete.retention.ms", *_COMPACTION)
     until = _later(settings[CARTS.name], now, *twice)
-    yield Remainder(CARTS.name, "the user's number, and no more", until)
+    yield RetainedData(CARTS.name, "the user's number, and no more", until)
     for topic, what in _FOR_GOOD.items():
-        yield Remainder(topic.name, what, None)
+        yield RetainedData(topic.name, what, None)
 
 
 def _retained(settings: Settings, now: datetime) -> datetime | None:
@@ -76,6 +78,6 @@ def _retained(settings: Settings, now: datetime) -> datetime | None:
 def _later(settings: Settings, now: datetime, *names: str) -> datetime | None:
     milliseconds = sum(int(settings[name]) for name in names)
     try:
-        return now + timedelta(milliseconds=milliseconds) + UNNOTICED
+        return now + timedelta(milliseconds=milliseconds) + DELETION_DELAY
     except OverflowError:  # Kafka's way to say never
         return None

@@ -12,11 +12,11 @@ from aiokafka.structs import ConsumerRecord, RecordMetadata
 from agents.audit.logs import TopicReader
 from agents.notifications.pending import PENDING
 from agents.runtime.outbox import ProducerRecord
-from agents.tools.again import is_silent, letter, request
-from agents.tools.caller import Call, Caller
-from agents.tools.exits import CannotError
-from agents.tools.letters import SOURCES, place_of, why
-from agents.tools.reading import READERS, is_read, until_read
+from agents.tools.again import expects_no_reply, original_record, request
+from agents.tools.caller import PendingReply, RequestReplyClient
+from agents.tools.exits import CommandError
+from agents.tools.letters import SOURCES, location_of, dlq_headers
+from agents.tools.reading import READERS, is_committed, wait_until_committed
 from agents.tools.replies import refusal
 from schemas.contract import Code
 from schemas.order import OrderStatusChanged
@@ -24,7 +24,7 @@ from topics.catalog import ORDER_EVENTS, SENT
 from topics.topic import Topic
 
 
-class Fate(StrEnum):
+class ReplayStatus(StrEnum):
     """What became of a replay."""
 
     DONE = "done"
@@ -33,18 +33,18 @@ class Fate(StrEnum):
     UNKNOWN = "unanswered"
 
 
-class Outcome(NamedTuple):
+class ReplayResult(NamedTuple):
     """A fate, and what more is known of it."""
 
-    fate: Fate
+    status: ReplayStatus
     text: str
 
     def __str__(self) -> str:
         """Say it in a line."""
-        return f"{self.fate}: {self.text}"
+        return f"{self.status}: {self.text}"
 
 
-class Replay:
+class DeadLetterReplay:
     """Sends dead letters once more.
 
     Args:
@@ -53,48 +53,56 @@ class Replay:
         patience: how long an outcome is waited for.
     """
 
-    def __init__(self, caller: Caller, logs: TopicReader, patience: timedelta) -> None:
+    def __init__(
+        self, caller: RequestReplyClient, logs: TopicReader, patience: timedelta
+    ) -> None:
         self._caller = caller
         self._logs = logs
         self._patience = patience.total_seconds()
 
-    async def send(self, dead: ConsumerRecord) -> Outcome:
+    async def send(self, dead: ConsumerRecord) -> ReplayResult:
         """Send one, unless nothing could come of it; return what became of it."""
         source = SOURCES[dead.topic]
         asked = request(source, dead.value)
         try:
-            again = letter(dead)
+            again = original_record(dead)
             if isinstance(asked, OrderStatusChanged):
                 await self._check_notice(asked)
-        except CannotError as reason:
-            return Outcome(Fate.REFUSED, f"not replayed: {reason}")
+        except CommandError as reason:
+            return ReplayResult(ReplayStatus.REFUSED, f"not replayed: {reason}")
         try:
-            return await self._send(again, source, silent=is_silent(asked))
+            return await self._send(again, source, silent=expects_no_reply(asked))
         except KafkaError as error:
-            return Outcome(Fate.UNKNOWN, f"Kafka has not confirmed it: {error}")
+            return ReplayResult(
+                ReplayStatus.UNKNOWN, f"Kafka has not confirmed it: {error}"
+            )
 
-    async def _send(self, again: ProducerRecord, source: Topic, *, silent: bool) -> Outcome:
-        async with self._caller.asked(again) as (sent, call):
+    async def _send(
+        self, again: ProducerRecord, source: Topic, *, silent: bool
+    ) -> ReplayResult:
+        async with self._caller.request(again) as (sent, call):
             reader, place = READERS[source], _place(sent)
             try:
                 async with asyncio.timeout(self._patience):
                     await (self._read(source, sent) if silent else _answered(call))
             except TimeoutError:
                 took = (
-                    "took" if await is_read(self._logs, source, sent) else "has not taken"
+                    "took"
+                    if await is_committed(self._logs, source, sent)
+                    else "has not taken"
                 )
                 text = f"{reader} {took} {place}; nothing more within {self._patience:g} s"
-                return _heard(call) or Outcome(Fate.UNKNOWN, text)
+                return _result(call) or ReplayResult(ReplayStatus.UNKNOWN, text)
             said = f"{reader} took {place}, to which nobody need reply"
-            return _heard(call) or Outcome(Fate.DONE, said)
+            return _result(call) or ReplayResult(ReplayStatus.DONE, said)
 
     async def _read(self, source: Topic, sent: RecordMetadata) -> None:
         """Wait until its reader is done with a record, and all has been heard of it.
 
         Before that is committed, a dead letter and a reply of that reader's have arrived.
         """
-        await until_read(self._logs, source, sent)
-        await self._caller.caught_up()
+        await wait_until_committed(self._logs, source, sent)
+        await self._caller.drain()
 
     async def _check_notice(self, event: OrderStatusChanged) -> None:
         """See that nothing has become of a notice: what has, is not told again.
@@ -110,10 +118,10 @@ class Replay:
         if row is not None:
             outcome = json.loads(row)["outcome"]
             state = "is" if outcome == PENDING else "was settled:"
-            raise CannotError(f"its notice, {event.event_id}, {state} {outcome}")
+            raise CommandError(f"its notice, {event.event_id}, {state} {outcome}")
 
 
-async def _answered(call: Call) -> None:
+async def _answered(call: PendingReply) -> None:
     """Wait for a reply or a dead letter, for both if the reply is that of poison."""
     await asyncio.wait(call, return_when=asyncio.FIRST_COMPLETED)
     if call.reply.done():
@@ -122,16 +130,16 @@ async def _answered(call: Call) -> None:
             await asyncio.wait([call.dead])
 
 
-def _heard(call: Call) -> Outcome | None:
+def _result(call: PendingReply) -> ReplayResult | None:
     if call.dead.done():
         letter = call.dead.result()
-        text = f"{place_of(letter)}: {why(letter).get('reason')}"
-        return Outcome(Fate.DEAD, text)
+        text = f"{location_of(letter)}: {dlq_headers(letter).get('reason')}"
+        return ReplayResult(ReplayStatus.DEAD, text)
     if call.reply.done():
         no = refusal(call.reply.result())
         if no is not None:
-            return Outcome(Fate.REFUSED, str(no))
-        return Outcome(Fate.DONE, call.reply.result().decode())
+            return ReplayResult(ReplayStatus.REFUSED, str(no))
+        return ReplayResult(ReplayStatus.DONE, call.reply.result().decode())
     return None
 
 

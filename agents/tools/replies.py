@@ -4,7 +4,7 @@ import json
 from typing import NamedTuple
 
 
-class No(NamedTuple):
+class RefusedReply(NamedTuple):
     """A refusal."""
 
     code: str
@@ -15,9 +15,9 @@ class No(NamedTuple):
         return f"{self.code} ({self.text})"
 
 
-def refusal(reply: bytes) -> No | None:
+def refusal(reply: bytes) -> RefusedReply | None:
     """Return the refusal that a reply is; None if it is none."""
     said = json.loads(reply)
     if said["type"] != "refused":
         return None
-    return No(str(said["code"]), str(said["text"]))
+    return RefusedReply(str(said["code"]), str(said["text"]))

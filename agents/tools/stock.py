@@ -22,17 +22,17 @@ from functools import partial
 from pathlib import Path
 
 from agents.tools.bar import Bar
-from agents.tools.caller import Caller
-from agents.tools.delivery import Delivery, read
+from agents.tools.caller import RequestReplyClient
+from agents.tools.delivery import StockFile, read
 from agents.tools.exits import (
     FAILED,
     INTERRUPTED,
     OK,
-    complain,
+    echo_error,
     run,
-    say,
+    echo,
 )
-from agents.tools.loading import Loading
+from agents.tools.loading import StockImport
 from agents.tools.options import add_caller, parser_of
 from topics.answering import NoAnswerError, answered
 from topics.cluster import Cluster
@@ -51,35 +51,35 @@ def main(words: Sequence[str]) -> int:
 def _load(asked: argparse.Namespace, target: Target) -> int:
     delivery = read(asked.file)
     for bad in delivery.bad:
-        complain(str(bad))
+        echo_error(str(bad))
     if delivery.bad and not asked.skip_bad:
-        complain(f"stock: bad lines: {len(delivery.bad)}; nothing was loaded")
+        echo_error(f"stock: bad lines: {len(delivery.bad)}; nothing was loaded")
         return FAILED
     if delivery.lines and not asked.yes and not _is_agreed(delivery, target):
-        complain("stock: nothing was loaded")
+        echo_error("stock: nothing was loaded")
         return FAILED
     return _send(delivery, asked, target)
 
 
-def _is_agreed(delivery: Delivery, target: Target) -> bool:
+def _is_agreed(delivery: StockFile, target: Target) -> bool:
     """Ask the person at the terminal; without one a script has decided already."""
     question = f"Load {len(delivery.lines)} lines into {target.cluster.kafka}?"
     return not is_attended() or ask(question)
 
 
-def _send(delivery: Delivery, asked: argparse.Namespace, target: Target) -> int:
+def _send(delivery: StockFile, asked: argparse.Namespace, target: Target) -> int:
     bar = Bar(len(delivery.lines))
-    loading = Loading(delivery, timedelta(seconds=asked.patience), bar)
+    loading = StockImport(delivery, timedelta(seconds=asked.patience), bar)
     interrupted = asyncio.run(_run(loading, target.cluster, asked.replies))
     bar.clear()
     for line in report(delivery, loading, interrupted=interrupted):
-        say(line)
+        echo(line)
     if interrupted:
         return INTERRUPTED
     return OK if loading.is_complete and not delivery.bad else FAILED
 
 
-async def _run(loading: Loading, cluster: Cluster, replies: str) -> bool:
+async def _run(loading: StockImport, cluster: Cluster, replies: str) -> bool:
     """Load; return whether it was interrupted."""
     loop = asyncio.get_running_loop()
     work = answered(cluster, partial(_converse, loading, replies))
@@ -98,7 +98,7 @@ async def _run(loading: Loading, cluster: Cluster, replies: str) -> bool:
     return task.cancelled()
 
 
-def _take(task: asyncio.Task[None], loading: Loading) -> None:
+def _take(task: asyncio.Task[None], loading: StockImport) -> None:
     """Take the result of a task; what was loaded before a broker fell silent counts."""
     try:
         task.result()
@@ -108,30 +108,32 @@ def _take(task: asyncio.Task[None], loading: Loading) -> None:
         loading.break_off(str(reason))
 
 
-async def _converse(loading: Loading, replies: str, cluster: Cluster) -> None:
-    async with Caller(cluster, replies) as caller:
+async def _converse(loading: StockImport, replies: str, cluster: Cluster) -> None:
+    async with RequestReplyClient(cluster, replies) as caller:
         await loading.run(caller)
 
 
-def report(delivery: Delivery, loading: Loading, *, interrupted: bool) -> Iterator[str]:
+def report(
+    delivery: StockFile, loading: StockImport, *, interrupted: bool
+) -> Iterator[str]:
     """Yield what became of a delivery's lines, and the sum of it."""
     for number, no in sorted(loading.refused.items()):
         yield f"line {number}: refused, {no}"
     for number in sorted(loading.unanswered):
         yield f"line {number}: unanswered"
-    if loading.trouble:
-        yield f"given up: {loading.trouble}"
+    if loading.abort_reason:
+        yield f"given up: {loading.abort_reason}"
     cut_short = interrupted or loading.is_broken_off
     counts = {
         "loaded": loading.loaded,
         "refused": len(loading.refused),
         "unanswered": len(loading.unanswered),
-        "under way or not sent" if cut_short else "not sent": loading.rest,
+        "under way or not sent" if cut_short else "not sent": loading.remaining,
         "bad and skipped": len(delivery.bad),
     }
     told = [f"{count} {what}" for what, count in counts.items() if count]
     yield f"{'interrupted: ' if interrupted else ''}{', '.join(told) or 'nothing to load'}"
-    if loading.unanswered or loading.rest:
+    if loading.unanswered or loading.remaining:
         yield "to load the rest run it again: what is loaded is not loaded twice"
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from aiohttp import web
 
 from agents.audit.logs import TopicReader
-from agents.tools.exits import OK, CannotError, on, run, say
+from agents.tools.exits import OK, CommandError, on, run, echo
 from agents.tools.options import parser_of, positive
 from agents.ui.app import application
 from topics.broker.launch import is_free
@@ -38,7 +38,7 @@ def main(words: Sequence[str]) -> int:
 def _serve(asked: argparse.Namespace, target: Target) -> int:
     cluster = target.cluster
     if not is_free(asked.port):
-        raise CannotError(
+        raise CommandError(
             f"port {asked.port} is taken by another program;"
             " --port, or KAFKA_UI_PORT with make, chooses another one"
         )
@@ -49,7 +49,7 @@ def _serve(asked: argparse.Namespace, target: Target) -> int:
         application(cluster),
         host="127.0.0.1",
         port=asked.port,
-        print=lambda _: say(where),  # once it listens
+        print=lambda _: echo(where),  # once it listens
         access_log=None,
     )
     return OK

@@ -3,14 +3,14 @@
 from aiohttp import web
 from aiohttp.hdrs import SERVER
 
-from agents.ui.guard import in_words, only_from_here
+from agents.ui.guard import errors_as_text, same_origin_only
 from agents.ui.pages import Pages
 from topics.cluster import Cluster
 
 
 def application(cluster: Cluster) -> web.Application:
     """Put the pages over a cluster behind their guard."""
-    app = web.Application(middlewares=[only_from_here, in_words])
+    app = web.Application(middlewares=[same_origin_only, errors_as_text])
     app.add_routes(Pages(cluster).routes())
     app.on_response_prepare.append(_without_versions)
     return app

@@ -21,7 +21,7 @@ _SAFE = {
 
 
 @web.middleware
-async def only_from_here(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def same_origin_only(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Serve a browser on this machine, and only for our own pages.
 
     Any page in it could send a form to this port, or have a name of its own lead here.
@@ -48,7 +48,7 @@ def _is_from_here(request: web.Request) -> bool:
 
 
 @web.middleware
-async def in_words(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def errors_as_text(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer in a line when a topic or Kafka itself is not there."""
     try:
         return await handler(request)

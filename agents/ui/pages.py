@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from agents.audit.logs import TopicReader
 from agents.ui.form import Form, read
-from agents.ui.views import RecordView, TopicView, bodies, topic_of
+from agents.ui.views import RecordView, TopicView, example_bodies, topic_of
 from topics.answering import LIMIT_SECONDS, answered
 from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES
 from topics.cluster import Cluster
@@ -52,12 +52,12 @@ class Pages:
     async def topic(self, request: web.Request) -> web.Response:
         """Show the newest records of a topic, and the form where it takes requests."""
         topic, said = topic_of(request.match_info["name"]), request.query
-        find, most, examples = said.get("find", ""), _most(said), bodies(topic)
+        find, most, examples = said.get("find", ""), _most(said), example_bodies(topic)
         records = await answered(self._cluster, partial(_newest, topic, most))
         return self._page(
             "topic.html",
             topic=topic,
-            records=[record for record in reversed(records) if record.tells(find)],
+            records=[record for record in reversed(records) if record.matches(find)],
             read=len(records),
             find=find,
             most=most,

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 from aiokafka.structs import ConsumerRecord
 from pydantic_core import from_json
 
-from agents.tools.legible import decoded, legible, moment
+from agents.tools.legible import decoded, escape, format_timestamp
 from schemas.contract import Contract, Item
 from schemas.examples import EXAMPLES
 from schemas.product import PriceCart
@@ -51,22 +51,22 @@ class RecordView(NamedTuple):
     key: str
     headers: tuple[tuple[str, str], ...]
     value: str
-    laid_out: str
+    pretty_json: str
 
     @classmethod
     def of(cls, record: ConsumerRecord) -> Self:
         """Make everything legible."""
         value = _value(record.value)
         return cls(
-            when=moment(record.timestamp),
+            when=format_timestamp(record.timestamp),
             place=f"{record.partition}@{record.offset}",
-            key=legible(record.key),
-            headers=tuple((name, legible(said)) for name, said in record.headers),
+            key=escape(record.key),
+            headers=tuple((name, escape(said)) for name, said in record.headers),
             value=value,
             laid_out=_laid_out(value) if len(value) > _WIDEST else "",
         )
 
-    def tells(self, text: str) -> bool:
+    def matches(self, text: str) -> bool:
         """Say whether a text is anywhere in key, headers or value."""
         headers = (said for header in self.headers for said in header)
         return any(text in part for part in (self.key, self.value, *headers))
@@ -77,7 +77,7 @@ def topic_of(name: str) -> Topic:
     return _OURS.get(name) or Topic(name, Kind.REPLIES, "None of the shop's own.")
 
 
-def bodies(topic: Topic) -> dict[str, str]:
+def example_bodies(topic: Topic) -> dict[str, str]:
     """Return something to send to a topic of requests, by type of message."""
     asked: list[Contract] = [body for body in _BODIES if HOME[type(body)] is topic]
     texts = [body.model_dump_json() for body in asked]

@@ -5,7 +5,7 @@ import os
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from agents.tools.letters import Place
+from agents.tools.letters import RecordLocation
 from tests.component.tools import at_a_terminal, begun, end, run
 from tests.standins.shop import Shop
 from tests.unit.buried import REASON, buried, record
@@ -15,13 +15,13 @@ from topics.cluster import Cluster
 DONE = {"type": "done"}
 
 
-async def bury(cluster: Cluster, letter: ConsumerRecord) -> Place:
+async def bury(cluster: Cluster, letter: ConsumerRecord) -> RecordLocation:
     """Put a letter among the dead ones."""
     async with AIOKafkaProducer(bootstrap_servers=cluster.kafka) as producer:
         sent = await producer.send_and_wait(
             letter.topic, letter.value, key=letter.key, headers=list(letter.headers)
         )
-    return Place(sent.topic, sent.partition, sent.offset)
+    return RecordLocation(sent.topic, sent.partition, sent.offset)
 
 
 async def test_the_newest_dead_letters_are_listed_the_last_one_last(cluster: Cluster):

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from agents.audit.logs import TopicReader
 from agents.ui.app import application
-from agents.ui.views import bodies
+from agents.ui.views import example_bodies
 from tests.component.tools import begun, end, run
 from topics.broker.embedded import free_place
 from topics.catalog import CART_REQUESTS, CARTS, DEFAULT_REPLIES, STOCK_REQUESTS, TOPICS
@@ -21,7 +21,7 @@ from topics.cluster import Cluster
 from topics.topic import Topic
 
 FORM = "application/x-www-form-urlencoded"
-CALLS = [(topic, type_) for topic in DEFAULT_REPLIES for type_ in bodies(topic)]
+CALLS = [(topic, type_) for topic in DEFAULT_REPLIES for type_ in example_bodies(topic)]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any, Self
 import aiohttp
 
 from agents.local import shop as local
-from agents.local.opening import Shopfront
+from agents.local.opening import ReadinessProbe
 from agents.local.processes import Process, Tier, processes
 from tests.e2e.nodes import PORTS, broker, nodes
 from tests.e2e.processes import Unit
@@ -55,7 +55,7 @@ class Shop:
     def __init__(self, directory: Path, brokers: int = 0, **different: Any) -> None:
         port = _free_ports()
         self.nodes = nodes(brokers, port + 8)
-        self.local = local.Shop(
+        self.local = local.Deployment(
             directory=directory,
             kafka=",".join(node.address for node in self.nodes),
             kafka_port=port,
@@ -161,7 +161,7 @@ class Shop:
             asyncio.timeout(SERVES_SECONDS),
             aiohttp.ClientSession(timeout=timeout) as session,
         ):
-            await Shopfront(session, self.gateways).serves(self.partitions)
+            await ReadinessProbe(session, self.gateways).ready(self.partitions)
 
     def forgive(self) -> None:
         """Let processes have ended that lost something they can't do without."""

@@ -5,21 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from agents.tools.delivery import Delivery, read
-from agents.tools.exits import MisusedError
+from agents.tools.delivery import StockFile, read
+from agents.tools.exits import UsageError
 from schemas.contract import MAX_STOCK
 from schemas.stock import ReceiveStock
 
 HEAD = "sku,warehouseID,count"
 
 
-def delivery(directory: Path, content: str | bytes, name: str = "goods.csv") -> Delivery:
+def delivery(directory: Path, content: str | bytes, name: str = "goods.csv") -> StockFile:
     file = directory / name
     file.write_bytes(content.encode() if isinstance(content, str) else content)
     return read(file)
 
 
-def received(there: Delivery) -> list[tuple[int, int, int, int]]:
+def received(there: StockFile) -> list[tuple[int, int, int, int]]:
     return [(n, r.sku, r.warehouse_id, r.count) for n, r in there.lines]
 
 
@@ -159,7 +159,7 @@ def test_a_bad_object_of_a_json_is_told_by_its_number(
 def test_what_is_no_file_of_goods_is_told_in_one_line(
     tmp_path: Path, name: str, content: bytes, reason: str
 ):
-    with pytest.raises(MisusedError) as error:
+    with pytest.raises(UsageError) as error:
         delivery(tmp_path, content, name)
     assert reason in str(error.value)
     assert str(error.value).startswith(f"{tmp_path / name}: ")
@@ -167,9 +167,9 @@ def test_what_is_no_file_of_goods_is_told_in_one_line(
 
 
 def test_a_file_that_is_not_there_is_told_in_one_line(tmp_path: Path):
-    with pytest.raises(MisusedError, match=r"nothing\.csv: No such file or directory"):
+    with pytest.raises(UsageError, match=r"nothing\.csv: No such file or directory"):
         read(tmp_path / "nothing.csv")
-    with pytest.raises(MisusedError, match="Is a directory"):
+    with pytest.raises(UsageError, match="Is a directory"):
         read(tmp_path)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from agents.checkout.agent import CART_AGGREGATE
 from agents.loms.agent import ORDER_AGGREGATE
-from agents.tools.remains import UNNOTICED, remainders
+from agents.tools.remains import DELETION_DELAY, retained_data
 from schemas.cart import (
     AddToCart,
     CartView,
@@ -164,29 +164,32 @@ def until(found):
 
 
 def test_each_topic_that_knows_the_user_is_named():
-    found = until(remainders(settings(), NOW))
+    found = until(retained_data(settings(), NOW))
 
     named = {topic for topic, _ in found}
     assert named == {topic.name for topic in TOPICS}
-    assert found[ORDER_EVENTS.name, "what became of orders"] == NOW + 37 * A_DAY + UNNOTICED
+    assert (
+        found[ORDER_EVENTS.name, "what became of orders"]
+        == NOW + 37 * A_DAY + DELETION_DELAY
+    )
     assert found["cart.requests", "what was asked"] is None
     assert found["cart.dlq", "what could not be served"] is None
     assert found["gateway.replies", "what was answered"] == (
-        NOW + timedelta(hours=2) + UNNOTICED
+        NOW + timedelta(hours=2) + DELETION_DELAY
     )
 
 
 def test_rows_go_with_the_compaction_that_the_catalogue_promises():
-    found = until(remainders(settings(), NOW))
+    found = until(retained_data(settings(), NOW))
 
     compacted = A_DAY + timedelta(hours=1)
-    assert found[CARTS.name, "rows as they were"] == NOW + compacted + UNNOTICED
-    assert found[ORDERS.name, "rows as they were"] == NOW + compacted + UNNOTICED
+    assert found[CARTS.name, "rows as they were"] == NOW + compacted + DELETION_DELAY
+    assert found[ORDERS.name, "rows as they were"] == NOW + compacted + DELETION_DELAY
     number = found[CARTS.name, "the user's number, and no more"]
-    assert number == NOW + 2 * compacted + A_DAY + UNNOTICED
+    assert number == NOW + 2 * compacted + A_DAY + DELETION_DELAY
 
 
 def test_where_a_cluster_promises_nothing_neither_do_we():
     never = settings(**{"max.compaction.lag.ms": str(2**63 - 1)})
 
-    assert until(remainders(never, NOW))[CARTS.name, "rows as they were"] is None
+    assert until(retained_data(never, NOW))[CARTS.name, "rows as they were"] is None

@@ -6,14 +6,14 @@ from datetime import timedelta
 import pytest
 
 from agents.tools.bar import Bar
-from agents.tools.delivery import BadLine, Delivery, Line
-from agents.tools.loading import Loading
-from agents.tools.replies import No
+from agents.tools.delivery import BadLine, StockFile, StockLine
+from agents.tools.loading import StockImport
+from agents.tools.replies import RefusedReply
 from agents.tools.stock import report
 from schemas.stock import ReceiveStock
 
 GOODS = ReceiveStock(sku=1, warehouse_id=1, count=1)
-NO = No("count-too-large", "it is full")
+NO = RefusedReply("count-too-large", "it is full")
 AGAIN = "to load the rest run it again: what is loaded is not loaded twice"
 
 
@@ -28,9 +28,9 @@ def told(
     lines: int, *, bad: int = 0, interrupted: bool = False, **known: object
 ) -> list[str]:
     """What is told of so many lines, of which this is known in the end."""
-    delivery = Delivery("digest", [Line(n, GOODS) for n in range(2, lines + 2)], [])
+    delivery = StockFile("digest", [StockLine(n, GOODS) for n in range(2, lines + 2)], [])
     delivery.bad.extend(BadLine(n, "it is bad") for n in range(bad))
-    loading = Loading(delivery, timedelta(seconds=1), Bar(lines, io.StringIO()))
+    loading = StockImport(delivery, timedelta(seconds=1), Bar(lines, io.StringIO()))
     for name, value in known.items():
         setattr(loading, name, value)
     return list(report(delivery, loading, interrupted=interrupted))

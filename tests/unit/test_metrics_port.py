@@ -6,7 +6,7 @@ from urllib.request import urlopen
 import pytest
 
 from agents.local.processes import processes
-from agents.local.shop import Shop, ShopError, from_environment
+from agents.local.shop import Deployment, ShopError, from_environment
 from agents.worker import metrics
 from agents.worker.settings import WorkerSettings
 
@@ -57,13 +57,13 @@ def test_without_a_port_it_listens_nowhere(monkeypatch: pytest.MonkeyPatch):
     assert WorkerSettings().metrics_port == 0
 
 
-def ports(shop: Shop) -> dict[str, str]:
+def ports(shop: Deployment) -> dict[str, str]:
     own = ((one.name, one.environment.get("METRICS_PORT")) for one in processes(shop))
     return {name: port for name, port in own if port}
 
 
 def test_each_worker_of_a_shop_has_a_port_and_keeps_it():
-    few = ports(Shop(loms_workers=2))
+    few = ports(Deployment(loms_workers=2))
     assert few == {
         "products-1": "9180",
         "notifications-1": "9181",
@@ -71,7 +71,7 @@ def test_each_worker_of_a_shop_has_a_port_and_keeps_it():
         "loms-2": "9184",
         "checkout-1": "9183",
     }
-    many = ports(Shop(loms_workers=64, checkout_workers=64))
+    many = ports(Deployment(loms_workers=64, checkout_workers=64))
     assert few.items() <= many.items()
     assert len(set(many.values())) == len(many)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.local.shop import Shop, save, settings
+from agents.local.shop import Deployment, save, settings
 from topics.running_shop import running_shop, socket_path
 from topics.target import NoClusterError, choose, partitions
 
@@ -38,7 +38,7 @@ def start(directory: Path) -> Iterator[Callable[..., None]]:
     supervisor = socket.socket(socket.AF_UNIX)
 
     def listen(given: dict[str, str] | None = None, **different: object) -> None:
-        save(Shop(directory, kafka_port=PORT, partitions=3, **different), given or {})
+        save(Deployment(directory, kafka_port=PORT, partitions=3, **different), given or {})
         path = socket_path(directory)
         path.parent.mkdir(exist_ok=True)
         supervisor.bind(str(path))
@@ -51,7 +51,7 @@ def start(directory: Path) -> Iterator[Callable[..., None]]:
 
 def containers(directory: Path, monkeypatch: pytest.MonkeyPatch, ids: str) -> None:
     """Have a shop of containers noted, and an engine that shows these containers."""
-    save(Shop(directory / "compose", kafka_port=PORT, partitions=5), {})
+    save(Deployment(directory / "compose", kafka_port=PORT, partitions=5), {})
     docker = directory / "bin" / "docker"
     docker.parent.mkdir()
     docker.write_text(f"#!/bin/sh\necho '{ids}'\n")
@@ -124,7 +124,7 @@ def test_without_a_shop_and_without_kafka_a_tool_ends_with_the_reason(
 def test_a_shop_that_does_not_run_any_more_is_none(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    save(Shop(directory, kafka_port=PORT), {})
+    save(Deployment(directory, kafka_port=PORT), {})
     assert running_shop(directory) is None
     monkeypatch.setenv("KAFKA", ELSEWHERE)
     cluster, origin = choose()
