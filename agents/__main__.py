@@ -26,7 +26,7 @@ from agents.service import Service
 from agents.worker import metrics
 from agents.worker.settings import WorkerSettings
 from topics import logs, tracing
-from topics.cluster import bad_settings
+from topics.cluster import format_settings_errors
 from topics.files import raise_file_limit
 
 log = logging.getLogger("agents")
@@ -78,7 +78,7 @@ def _with_sound_settings(make: Callable[[], T]) -> T:
     try:
         return make()
     except ValidationError as wrong:
-        for line in bad_settings(wrong):
+        for line in format_settings_errors(wrong):
             log.critical(line)
         sys.exit(2)
 

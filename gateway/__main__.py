@@ -23,30 +23,30 @@ from pydantic import ValidationError
 
 from gateway.app import Gateway
 from gateway.authorization import authorizer_of
-from gateway.body import Intake
-from gateway.bus import Bus
+from gateway.body import BodyReader
+from gateway.bus import RequestReplyClient
 from gateway.correlator import Correlator
 from gateway.pages import pages
 from gateway.server import serving
 from gateway.settings import Settings
 from gateway.tokens import BadTokenFileError, Role, line, new_token
 from topics import logs, tracing
-from topics.cluster import Cluster, bad_settings
-from topics.connection import NotLetInError
+from topics.cluster import KafkaSettings, format_settings_errors
+from topics.connection import KafkaAuthenticationError
 from topics.files import raise_file_limit
 
 log = logging.getLogger("gateway")
 
 
-async def run(settings: Settings, cluster: Cluster) -> None:
+async def run(settings: Settings, cluster: KafkaSettings) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    patience = settings.patience
+    patience = settings.reply_timeout
     correlator = Correlator(settings.max_in_flight, patience)
-    bus = Bus(cluster.client_options(), settings.gateway_index, correlator)
-    intake = Intake(settings.max_in_flight, patience)
+    bus = RequestReplyClient(cluster.client_options(), settings.gateway_index, correlator)
+    intake = BodyReader(settings.max_in_flight, patience)
     shown = pages(cluster, is_locked=settings.gateway_tokens is not None)
     authorizer = authorizer_of(settings.gateway_tokens)
     gateway = Gateway(bus, intake, shown, authorizer)
@@ -88,12 +88,12 @@ def _check(_asked: argparse.Namespace) -> int:
     return 0 if _settings(lambda text: print(text, file=sys.stderr)) else 2  # noqa: T201
 
 
-def _settings(report: Callable[[str], None]) -> tuple[Settings, Cluster] | None:
+def _settings(report: Callable[[str], None]) -> tuple[Settings, KafkaSettings] | None:
     """Read the settings; report a line for each that makes no sense."""
     try:
-        return Settings(), Cluster()
+        return Settings(), KafkaSettings()
     except ValidationError as wrong:
-        for text in bad_settings(wrong):
+        for text in format_settings_errors(wrong):
             report(text)
     return None
 
@@ -109,7 +109,7 @@ def _serve(_asked: argparse.Namespace) -> int:
     gc.freeze()  # what is there by now stays: no collection need look at it again
     try:
         uvloop.run(run(*settings))
-    except* (OSError, NotLetInError, BadTokenFileError) as errors:
+    except* (OSError, KafkaAuthenticationError, BadTokenFileError) as errors:
         log.critical("event=cannot-serve error=%r", str(_first(errors)))
         status = 1
     return status

@@ -9,13 +9,13 @@ from pydantic import ValidationError
 
 from gateway import metrics
 from gateway.authorization import OPEN, Authorizer
-from gateway.body import Intake, parse
-from gateway.bus import Bus
+from gateway.body import BodyReader, parse
+from gateway.bus import RequestReplyClient
 from gateway.correlator import Overloaded
-from gateway.headers import passed_on
-from gateway.outbox import NotTaken
+from gateway.headers import propagated_headers
+from gateway.outbox import DeliveryError
 from gateway.pages import Page
-from gateway.problems import Problem, Trouble
+from gateway.problems import Problem, GatewayError
 from gateway.routes import ROUTES, Route
 from schemas.contract import Code, Refused
 from topics import tracing
@@ -42,8 +42,8 @@ class Gateway:
 
     def __init__(
         self,
-        bus: Bus,
-        intake: Intake,
+        bus: RequestReplyClient,
+        intake: BodyReader,
         pages: Mapping[str, Page],
         authorizer: Authorizer = OPEN,
     ) -> None:
@@ -52,8 +52,8 @@ class Gateway:
         self._intake = intake
         self._pages = pages
         self._authorizer = authorizer
-        self._looks: dict[str, Answer] = {
-            "/livez": _alive,
+        self._probes: dict[str, Answer] = {
+            "/livez": _livez,
             "/readyz": self._ready,
             "/metrics": metrics.exposition,
         }
@@ -83,34 +83,38 @@ class Gateway:
     def _name_of(self, request: web.BaseRequest) -> str:
         """Return the call; one name stands for whatever there is not, or it had no end."""
         path = request.rel_url.raw_path
-        known = any(path in ours for ours in (self._calls, self._looks, self._pages))
+        known = any(path in ours for ours in (self._calls, self._probes, self._pages))
         return path[1:] or "start page" if known else "unknown"
 
     async def _dispatch(self, request: web.BaseRequest) -> web.Response:
         path = request.rel_url.raw_path
         if route := self._calls.get(path):
-            _must_be(request, "POST")
+            _require_method(request, "POST")
             self._authorizer.check(request, path)  # before any byte of the body is read
             _must_have_no_query(request)
             return await self._call(route, request)
-        if look := self._looks.get(path):
-            _must_be(request, "GET", "HEAD")
+        if look := self._probes.get(path):
+            _require_method(request, "GET", "HEAD")
             return await look(request)
         if page := self._pages.get(path):
-            _must_be(request, "GET", "HEAD")
-            return _shown(page)
-        raise Problem(Trouble.NOT_FOUND, f"there is no {path[:100]}; / lists what there is")
+            _require_method(request, "GET", "HEAD")
+            return _page_response(page)
+        raise Problem(
+            GatewayError.NOT_FOUND, f"there is no {path[:100]}; / lists what there is"
+        )
 
     async def _call(self, route: Route, request: web.BaseRequest) -> web.Response:
         asked = parse(route, await self._intake.read(request))
-        headers = passed_on(request)
+        headers = propagated_headers(request)
         try:
             with tracing.span(f"POST {route.path}", "SERVER", headers) as onward:
-                reply = await self._bus.ask(asked, onward)
-        except NotTaken as error:
+                reply = await self._bus.request(asked, onward)
+        except DeliveryError as error:
             raise Problem(Code.UNAVAILABLE, str(error)) from error
         except Overloaded:
-            raise Problem(Trouble.OVERLOADED, "too many calls wait for replies") from None
+            raise Problem(
+                GatewayError.OVERLOADED, "too many calls wait for replies"
+            ) from None
         except TimeoutError as error:
             log.warning("event=timeout path=%s correlation=%s", route.path, error)
             raise _timeout() from None
@@ -122,20 +126,20 @@ class Gateway:
         return web.Response(body=b'{"status":"ready"}', content_type=JSON)
 
 
-async def _alive(_request: web.BaseRequest) -> web.Response:
+async def _livez(_request: web.BaseRequest) -> web.Response:
     return web.Response(body=b'{"status":"alive"}', content_type=JSON)
 
 
-def _shown(page: Page) -> web.Response:
+def _page_response(page: Page) -> web.Response:
     charset = "utf-8" if page.media_type.startswith("text/") else None
     return web.Response(body=page.content, content_type=page.media_type, charset=charset)
 
 
-def _must_be(request: web.BaseRequest, *methods: str) -> None:
+def _require_method(request: web.BaseRequest, *methods: str) -> None:
     if request.method not in methods:
         allowed = ", ".join(methods)
         detail = f"{request.method[:20]} is not for this path; it takes {allowed}"
-        raise Problem(Trouble.METHOD_NOT_ALLOWED, detail, {"Allow": allowed})
+        raise Problem(GatewayError.METHOD_NOT_ALLOWED, detail, {"Allow": allowed})
 
 
 def _must_have_no_query(request: web.BaseRequest) -> None:
@@ -149,7 +153,7 @@ def _timeout() -> Problem:
         "no reply came in time; the request may still be carried out:"
         " ask again with the same Idempotency-Key"
     )
-    return Problem(Trouble.TIMEOUT, detail)
+    return Problem(GatewayError.TIMEOUT, detail)
 
 
 def _respond(route: Route, value: bytes) -> web.Response:
@@ -157,7 +161,7 @@ def _respond(route: Route, value: bytes) -> web.Response:
         reply = route.reply_adapter.validate_json(value)
     except ValidationError as wrong:
         log.error("event=bad-reply path=%s error=%r", route.path, wrong)  # noqa: TRY400
-        raise Problem(Trouble.INTERNAL, "the reply makes no sense") from None
+        raise Problem(GatewayError.INTERNAL, "the reply makes no sense") from None
     if isinstance(reply, Refused):
         raise Problem(reply.code, reply.text)
     body = reply.model_dump_json(exclude={"type"}).encode()

@@ -7,7 +7,7 @@ from typing import Protocol
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION, WWW_AUTHENTICATE
 
-from gateway.problems import Problem, Trouble
+from gateway.problems import Problem, GatewayError
 from gateway.routes import ROUTES
 from gateway.tokens import Role, TokenFile
 
@@ -59,7 +59,7 @@ class Authorizer:
         if path not in CALLS[role]:
             challenge = f'{_REALM}, error="insufficient_scope"'
             detail = f"the role {role} may not make this call"
-            raise Problem(Trouble.FORBIDDEN, detail, {WWW_AUTHENTICATE: challenge})
+            raise Problem(GatewayError.FORBIDDEN, detail, {WWW_AUTHENTICATE: challenge})
 
 
 OPEN = Authorizer(None)
@@ -83,4 +83,4 @@ def _token(request: web.BaseRequest) -> str:
 
 def _unauthorized(detail: str, error: str = "") -> Problem:
     challenge = f'{_REALM}, error="{error}"' if error else _REALM
-    return Problem(Trouble.UNAUTHORIZED, detail, {WWW_AUTHENTICATE: challenge})
+    return Problem(GatewayError.UNAUTHORIZED, detail, {WWW_AUTHENTICATE: challenge})

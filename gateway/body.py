@@ -8,7 +8,7 @@ from aiohttp.hdrs import EXPECT
 from pydantic import ValidationError
 
 from gateway.headers import check_headers
-from gateway.problems import Problem, Trouble
+from gateway.problems import Problem, GatewayError
 from gateway.routes import Route
 from schemas.contract import Code, Contract
 from schemas.explanation import TYPE_IS_NO_FIELD, Explanation
@@ -18,7 +18,7 @@ MAX_BODY_BYTES = 2**20
 _EXPLANATION = Explanation("the body")
 
 
-class Intake:
+class BodyReader:
     """Takes bodies off the wire, so many slow ones at a time and no more.
 
     Args:
@@ -44,15 +44,15 @@ class Intake:
         if request.content.is_eof():
             return await _read(request)
         if self._arriving >= self._limit:
-            raise Problem(Trouble.OVERLOADED, "too many bodies are still arriving")
+            raise Problem(GatewayError.OVERLOADED, "too many bodies are still arriving")
         self._arriving += 1
         try:
             async with asyncio.timeout(self._patience):
-                await _invite(request)
+                await _send_continue(request)
                 return await _read(request)
         except TimeoutError:
             detail = f"the body did not arrive within {self._patience:g} s"
-            raise Problem(Trouble.TOO_SLOW, detail) from None
+            raise Problem(GatewayError.TOO_SLOW, detail) from None
         finally:
             self._arriving -= 1
 
@@ -70,7 +70,7 @@ async def _read(request: web.BaseRequest) -> bytes:
         ) from None
 
 
-async def _invite(request: web.BaseRequest) -> None:
+async def _send_continue(request: web.BaseRequest) -> None:
     """Tell a client that waits for it (curl with a large body) to send the body."""
     if request.headers.get(EXPECT) and request.version >= HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -78,7 +78,7 @@ async def _invite(request: web.BaseRequest) -> None:
 
 
 def _too_large() -> Problem:
-    return Problem(Trouble.TOO_LARGE, f"a body has at most {MAX_BODY_BYTES} bytes")
+    return Problem(GatewayError.TOO_LARGE, f"a body has at most {MAX_BODY_BYTES} bytes")
 
 
 def parse(route: Route, body: bytes) -> Contract:

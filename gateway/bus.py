@@ -7,18 +7,18 @@ from functools import partial
 from typing import Any
 
 from gateway.correlator import Correlator
-from gateway.inbox import Inbox
-from gateway.outbox import Delivery, NotTaken, Outbox
-from gateway.pulse import Pulse
+from gateway.inbox import ReplyConsumer
+from gateway.outbox import DeliveryFuture, DeliveryError, RequestProducer
+from gateway.pulse import BrokerProbe
 from schemas.contract import Contract
 from topics.catalog import GATEWAY_REPLIES
-from topics.conversation import ABOUT, CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC
+from topics.conversation import LOG_CONTEXT, CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC
 from topics.tracing import Headers
 
 LONG_ENOUGH = timedelta(seconds=10)  # for a producer to find its way back to Kafka
 
 
-class Bus:
+class RequestReplyClient:
     """Sends requests and brings their replies, through outages and broken clients.
 
     Args:
@@ -29,9 +29,9 @@ class Bus:
 
     def __init__(self, options: dict[str, Any], index: int, correlator: Correlator) -> None:
         self._correlator = correlator
-        self._pulse = Pulse(options)
-        self._outbox = Outbox(options)
-        self._inbox = Inbox(options, index, correlator.settle)
+        self._pulse = BrokerProbe(options)
+        self._outbox = RequestProducer(options)
+        self._inbox = ReplyConsumer(options, index, correlator.resolve)
         self._return_address = [
             (REPLY_TOPIC, GATEWAY_REPLIES.name.encode()),
             (REPLY_PARTITION, struct.pack(">i", self._inbox.partition)),
@@ -47,9 +47,9 @@ class Bus:
     @property
     def ready(self) -> bool:
         """Whether a request sent now can be carried out, and its reply seen."""
-        return self._pulse.beats and self._outbox.open and self._inbox.positioned
+        return self._pulse.healthy and self._outbox.open and self._inbox.ready
 
-    async def ask(self, message: Contract, headers: Headers) -> bytes:
+    async def request(self, message: Contract, headers: Headers) -> bytes:
         """Send a request and return the reply to it.
 
         Raises:
@@ -58,26 +58,26 @@ class Bus:
             TimeoutError: no reply in time; the request may still be carried out.
         """
         if not self.ready:
-            raise NotTaken("Kafka can't be reached")
-        delivery: Delivery | None = None
+            raise DeliveryError("Kafka can't be reached")
+        delivery: DeliveryFuture | None = None
 
         async def send(correlation_id: bytes) -> None:
             nonlocal delivery
             conversation = [(CORRELATION_ID, correlation_id), *self._return_address]
             conversation += headers
-            ABOUT.set(conversation)
+            LOG_CONTEXT.set(conversation)
             delivery = await self._outbox.send(message, conversation)
             delivery.add_done_callback(partial(self._check, correlation_id))
 
         try:
             return await self._correlator.ask(send)
         except TimeoutError:
-            if delivery and not delivery.done() and self._pulse.steady(LONG_ENOUGH):
-                self._outbox.give_up("a record lies undelivered, though Kafka is there")
+            if delivery and not delivery.done() and self._pulse.healthy_for(LONG_ENOUGH):
+                self._outbox.reset("a record lies undelivered, though Kafka is there")
             raise
 
-    def _check(self, correlation_id: bytes, delivery: Delivery) -> None:
+    def _check(self, correlation_id: bytes, delivery: DeliveryFuture) -> None:
         error = delivery.exception()
         if error is not None:
-            self._outbox.give_up(repr(error))
-            self._correlator.fail(correlation_id, NotTaken("Kafka refused the record"))
+            self._outbox.reset(repr(error))
+            self._correlator.fail(correlation_id, DeliveryError("Kafka refused the record"))

@@ -13,7 +13,7 @@ from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from gateway.problems import Problem, Trouble
+from gateway.problems import Problem, GatewayError
 from schemas.contract import Code
 from topics.files import file_limit
 
@@ -177,12 +177,12 @@ class Connection(RequestHandler):
             _, limit, *_ = error.args
             if limit == MAX_TARGET_BYTES:
                 detail = f"a request target has at most {limit} bytes"
-                return Problem(Trouble.URI_TOO_LONG, detail)
+                return Problem(GatewayError.URI_TOO_LONG, detail)
             detail = f"a header has at most {limit} bytes, its name included"
-            return Problem(Trouble.HEADERS_TOO_LARGE, detail)
+            return Problem(GatewayError.HEADERS_TOO_LARGE, detail)
         if message == _TOO_MANY:
             detail = f"a request has at most {MAX_HEADERS} headers"
-            return Problem(Trouble.HEADERS_TOO_LARGE, detail)
+            return Problem(GatewayError.HEADERS_TOO_LARGE, detail)
         if self.is_head_cut:
             detail = "the request ends within its head, which an empty line must end"
             return Problem(Code.BAD_REQUEST, detail)

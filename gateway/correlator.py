@@ -52,7 +52,7 @@ class Correlator:
             raise TimeoutError(correlation_id.decode())
         return reply
 
-    def settle(self, correlation_id: bytes, reply: bytes) -> None:
+    def resolve(self, correlation_id: bytes, reply: bytes) -> None:
         """Hand over a reply; one that is late, or comes twice, is dropped."""
         waiting = self._waiting.get(correlation_id)
         if waiting is not None and not waiting.done():

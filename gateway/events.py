@@ -6,8 +6,8 @@ from datetime import timedelta
 from html import escape
 from typing import Any
 
-from gateway.hypertext import code, link, prose, sheet, table
-from topics.describe import kept
+from gateway.hypertext import code, link, prose, page, table
+from topics.describe import format_retention
 
 Document = dict[str, Any]
 
@@ -18,7 +18,7 @@ def events_page(document: Document) -> str:
     """Return the page of a document."""
     channels = document["channels"]
     contents = " · ".join(link(f"#{name}", name) for name in channels)
-    return sheet(
+    return page(
         "Topics and messages",
         f"<p>{prose(document['info']['description'])}</p>",
         f"<p>For programs: {link('asyncapi.json', 'asyncapi.json')}.</p>",
@@ -49,7 +49,7 @@ def _kept(channel: Document) -> str:
     binding = channel["bindings"]["kafka"]
     milliseconds = binding["topicConfiguration"].get("retention.ms")
     time = None if milliseconds is None else timedelta(milliseconds=milliseconds)
-    return f"{binding['partitions']} partitions; kept: {kept(time)}."
+    return f"{binding['partitions']} partitions; kept: {format_retention(time)}."
 
 
 def _message(message: Document, channel: str, document: Document) -> str:

@@ -11,7 +11,7 @@ from aiohttp.hdrs import (
     TRANSFER_ENCODING,
 )
 
-from gateway.problems import Problem, Trouble
+from gateway.problems import Problem, GatewayError
 from schemas.contract import Code
 from topics.conversation import IDEMPOTENCY_KEY, TRACE
 
@@ -31,15 +31,15 @@ def check_headers(request: web.BaseRequest) -> None:
             " send the JSON as it is"
         )
         identity = {str(ACCEPT_ENCODING): "identity"}
-        raise Problem(Trouble.UNSUPPORTED_ENCODING, detail, identity)
+        raise Problem(GatewayError.UNSUPPORTED_ENCODING, detail, identity)
     if codings := _listed(request, TRANSFER_ENCODING) - {"chunked"}:
         detail = f"Transfer-Encoding {_shown(codings)}: only chunked is supported"
-        raise Problem(Trouble.UNSUPPORTED_TRANSFER, detail)
+        raise Problem(GatewayError.UNSUPPORTED_TRANSFER, detail)
     if request.version < HttpVersion11:  # RFC 9110, 10.1.1: its expectations are ignored
         return
     if expectations := _listed(request, EXPECT) - {"100-continue"}:
         detail = f"Expect {_shown(expectations)}: only 100-continue is supported"
-        raise Problem(Trouble.EXPECTATION_FAILED, detail)
+        raise Problem(GatewayError.EXPECTATION_FAILED, detail)
 
 
 def _listed(request: web.BaseRequest, name: str) -> set[str]:
@@ -53,7 +53,7 @@ def _shown(values: set[str]) -> str:
     return ", ".join(sorted(values))[:_MAX_SHOWN]
 
 
-def passed_on(request: web.BaseRequest) -> list[tuple[str, bytes]]:
+def propagated_headers(request: web.BaseRequest) -> list[tuple[str, bytes]]:
     """Return the record's headers that are up to the caller.
 
     Raises:

@@ -37,7 +37,7 @@ _SHEET = """\
 _TYPED = re.compile("`([^`]+)`")
 
 
-def sheet(title: str, *parts: str) -> str:
+def page(title: str, *parts: str) -> str:
     """Return a page; the parts are HTML, the title is text."""
     return _SHEET.format(title=escape(title), style=_STYLE, body="\n".join(parts))
 

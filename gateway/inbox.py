@@ -26,7 +26,7 @@ from topics.conversation import CORRELATION_ID
 
 Settle = Callable[[bytes, bytes], None]
 
-PATIENCE = timedelta(seconds=5)
+TIMEOUT = timedelta(seconds=5)
 # How long the broker may hold back an empty answer; a reply ends the wait at once.
 FETCH_MAX_WAIT = timedelta(milliseconds=500)
 # No record of a topic is larger than this, unless an operator has raised both.
@@ -40,7 +40,7 @@ _READ_UNCOMMITTED = 0
 log = logging.getLogger(__name__)
 
 
-class Inbox:
+class ReplyConsumer:
     """Reads one partition of the reply topic, from where its end was at the start.
 
     Args:
@@ -56,13 +56,13 @@ class Inbox:
     def __init__(self, options: dict[str, Any], index: int, settle: Settle) -> None:
         self._options = options | {
             "client_id": "gateway-replies",
-            "request_timeout_ms": _milliseconds(PATIENCE),
+            "request_timeout_ms": _milliseconds(TIMEOUT),
         }
         self._settle = settle
         self._traced = tracing.is_on()
         self._next: int | None = None
         self.partition = index % GATEWAY_REPLY_PARTITIONS
-        self.positioned = False
+        self.ready = False
 
     async def run(self) -> None:
         """Keep reading until cancelled; after an error, anew from where it was."""
@@ -74,7 +74,7 @@ class Inbox:
             except (KafkaError, TimeoutError, ValueError) as error:
                 log.warning("event=replies-interrupted error=%r", error)
             finally:
-                self.positioned = False
+                self.ready = False
                 await client.close()
             await asyncio.sleep(RETRY.total_seconds())
 
@@ -89,7 +89,7 @@ class Inbox:
     async def _read(self, client: AIOKafkaClient, leader: int) -> None:
         if self._next is None:
             self._next = await self._offset(client, leader, _LATEST)
-        self.positioned = True
+        self.ready = True
         while True:
             try:
                 self._take(await self._fetch(client, leader, self._next))

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from gateway.authorization import CALLS
-from gateway.problems import KINDS, Trouble, problem_document
+from gateway.problems import PROBLEM_TYPES, GatewayError, problem_document
 from gateway.routes import ROUTES, Route
 from schemas.contract import Code, Contract
 from schemas.definitions import definitions, reference
 from schemas.examples import EXAMPLES
 from topics.asyncapi import CONTACT, LICENSE, TITLE, VERSION
-from topics.catalog import HOME
+from topics.catalog import TOPIC_OF
 
 _JSON = "application/json"
 _PROBLEM = "application/problem+json"
@@ -47,7 +47,7 @@ _IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
 }
 
-_CHALLENGED = {Trouble.UNAUTHORIZED, Trouble.FORBIDDEN}
+_CHALLENGED = {GatewayError.UNAUTHORIZED, GatewayError.FORBIDDEN}
 _CHALLENGE = {
     "WWW-Authenticate": {
         "description": "How to authenticate: a bearer token (RFC 6750).",
@@ -56,18 +56,27 @@ _CHALLENGE = {
     }
 }
 
-_AT_THE_DOOR = (
+_COMMON_PROBLEMS = (
     Code.BAD_REQUEST,
-    *(Trouble.UNAUTHORIZED, Trouble.FORBIDDEN),
+    *(GatewayError.UNAUTHORIZED, GatewayError.FORBIDDEN),
     Code.KEY_REUSED,
     Code.UNAVAILABLE,
-    *(Trouble.TOO_LARGE, Trouble.TOO_SLOW, Trouble.OVERLOADED, Trouble.TIMEOUT),
-    *(Trouble.UNSUPPORTED_ENCODING, Trouble.UNSUPPORTED_TRANSFER),
-    *(Trouble.EXPECTATION_FAILED, Trouble.HEADERS_TOO_LARGE, Trouble.INTERNAL),
+    *(
+        GatewayError.TOO_LARGE,
+        GatewayError.TOO_SLOW,
+        GatewayError.OVERLOADED,
+        GatewayError.TIMEOUT,
+    ),
+    *(GatewayError.UNSUPPORTED_ENCODING, GatewayError.UNSUPPORTED_TRANSFER),
+    *(
+        GatewayError.EXPECTATION_FAILED,
+        GatewayError.HEADERS_TOO_LARGE,
+        GatewayError.INTERNAL,
+    ),
 )
 """What any call may end with."""
 
-_LOOKS = {
+_PROBES = {
     "/livez": ("Whether the process lives.", "Answers as long as the process serves HTTP."),
     "/readyz": ("Whether Kafka can be reached.", "Answers 503 while it can't be."),
     "/openapi.json": ("This document.", "The HTTP surface, in OpenAPI 3.1."),
@@ -84,7 +93,7 @@ def document(*, is_locked: bool = False) -> dict[str, Any]:
     token: list[dict[str, list[str]]] = [{"token": []}]
     security = token if is_locked else [{}, *token]
     paths = {route.path: {"post": _operation(route, security)} for route in ROUTES}
-    paths |= {path: {"get": _look(path, *told)} for path, told in _LOOKS.items()}
+    paths |= {path: {"get": _probe(path, *told)} for path, told in _PROBES.items()}
     tags = [{"name": name, "description": doc} for name, doc in _TAGS.items()]
     return {
         "openapi": "3.1.0",
@@ -103,18 +112,21 @@ def document(*, is_locked: bool = False) -> dict[str, Any]:
 
 
 def _operation(route: Route, security: list[dict[str, list[str]]]) -> dict[str, Any]:
-    codes: Iterable[Code | Trouble] = (*_AT_THE_DOOR, *route.refuses)
-    example = EXAMPLES[route.asks]
+    codes: Iterable[Code | GatewayError] = (*_COMMON_PROBLEMS, *route.errors)
+    example = EXAMPLES[route.request]
     key = {"example": example.idempotency_key} if example.idempotency_key else {}
-    done = {"description": "Done.", "content": _content(route.answers, example.reply)}
+    done = {"description": "Done.", "content": _content(route.reply, example.reply)}
     return {
         "operationId": route.path[1:],
-        "tags": [HOME[route.asks].name.removesuffix(".requests")],
+        "tags": [TOPIC_OF[route.request].name.removesuffix(".requests")],
         "summary": route.doc,
-        "description": f"{route.asks.__doc__}\n\nRoles: {_roles(route)}.",
+        "description": f"{route.request.__doc__}\n\nRoles: {_roles(route)}.",
         "security": security,
         "parameters": [_IDEMPOTENCY_KEY | key],
-        "requestBody": {"required": True, "content": _content(route.asks, example.request)},
+        "requestBody": {
+            "required": True,
+            "content": _content(route.request, example.request),
+        },
         "responses": {"200": done, **_problems(codes)},
     }
 
@@ -123,7 +135,7 @@ def _roles(route: Route) -> str:
     return ", ".join(f"`{role}`" for role, calls in CALLS.items() if route.path in calls)
 
 
-def _look(path: str, summary: str, description: str) -> dict[str, Any]:
+def _probe(path: str, summary: str, description: str) -> dict[str, Any]:
     found = {"description": "It is so.", "content": {_JSON: {"schema": {}}}}
     codes = [Code.BAD_REQUEST, *([Code.UNAVAILABLE] if path == "/readyz" else [])]
     return {
@@ -141,16 +153,16 @@ def _content(contract: type[Contract], example: Contract) -> dict[str, Any]:
     return {_JSON: {"schema": reference(contract.__name__), "example": shown}}
 
 
-def _problems(codes: Iterable[Code | Trouble]) -> dict[str, Any]:
+def _problems(codes: Iterable[Code | GatewayError]) -> dict[str, Any]:
     """Say which problems there may be, by status."""
-    found: defaultdict[str, list[Code | Trouble]] = defaultdict(list)
+    found: defaultdict[str, list[Code | GatewayError]] = defaultdict(list)
     for code in codes:
-        found[str(KINDS[code].status.value)].append(code)
+        found[str(PROBLEM_TYPES[code].status.value)].append(code)
     return {status: _one_of(found[status]) for status in sorted(found)}
 
 
-def _one_of(codes: Iterable[Code | Trouble]) -> dict[str, Any]:
-    titles = {code: KINDS[code].title for code in codes}
+def _one_of(codes: Iterable[Code | GatewayError]) -> dict[str, Any]:
+    titles = {code: PROBLEM_TYPES[code].title for code in codes}
     shown = {
         str(code): {"summary": title, "value": problem_document(code, f"{title}.")}
         for code, title in titles.items()
@@ -164,7 +176,7 @@ def _one_of(codes: Iterable[Code | Trouble]) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    bodies = {model for route in ROUTES for model in (route.asks, route.answers)}
+    bodies = {model for route in ROUTES for model in (route.request, route.reply)}
     schemas = definitions(bodies)
     for model in bodies:  # over HTTP the path says what it is
         del schemas[model.__name__]["properties"]["type"]
@@ -179,7 +191,7 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
-        "code": {"enum": [*Code, *Trouble]},
+        "code": {"enum": [*Code, *GatewayError]},
     },
     "required": ["type", "title", "status", "detail", "code"],
     "additionalProperties": False,

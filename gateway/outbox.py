@@ -11,12 +11,12 @@ from aiokafka.structs import RecordMetadata
 
 from gateway.routes import ROUTES
 from schemas.contract import Contract
-from topics.catalog import HOME
+from topics.catalog import TOPIC_OF
 
 Headers = list[tuple[str, bytes]]
-Delivery = asyncio.Future[RecordMetadata]
+DeliveryFuture = asyncio.Future[RecordMetadata]
 
-PATIENCE = timedelta(seconds=5)
+TIMEOUT = timedelta(seconds=5)
 METADATA_MAX_AGE = timedelta(seconds=30)
 BATCH_BYTES = 2**17
 RETRY = timedelta(milliseconds=500)
@@ -24,11 +24,11 @@ RETRY = timedelta(milliseconds=500)
 log = logging.getLogger(__name__)
 
 
-class NotTaken(Exception):  # noqa: N818 -- an answer, not an error
+class DeliveryError(Exception):  # noqa: N818 -- an answer, not an error
     """The broker did not take the request, and never will."""
 
 
-class Outbox:
+class RequestProducer:
     """An idempotent producer, replaced by a new one when it breaks.
 
     A batch that the broker refuses leaves a hole in the producer's sequence numbers:
@@ -46,7 +46,7 @@ class Outbox:
             "enable_idempotence": True,
             "linger_ms": 0,
             "max_batch_size": BATCH_BYTES,
-            "request_timeout_ms": _milliseconds(PATIENCE),
+            "request_timeout_ms": _milliseconds(TIMEOUT),
             "metadata_max_age_ms": _milliseconds(METADATA_MAX_AGE),
         }
         self._producer: AIOKafkaProducer | None = None
@@ -72,34 +72,34 @@ class Outbox:
 
     async def _serve(self, producer: AIOKafkaProducer) -> None:
         await producer.start()
-        for name in {HOME[route.asks].name for route in ROUTES}:
+        for name in {TOPIC_OF[route.request].name for route in ROUTES}:
             # Otherwise the first request for each topic would wait for its metadata.
             await producer.partitions_for(name)
         self._broken.clear()
         self._producer = producer
         await self._broken.wait()
 
-    async def send(self, message: Contract, headers: Headers) -> Delivery:
+    async def send(self, message: Contract, headers: Headers) -> DeliveryFuture:
         """Hand over a record, and return what becomes of it.
 
         Raises:
             NotTaken: nothing was sent.
         """
         if self._producer is None:
-            raise NotTaken("there is no producer at the moment")
-        topic = HOME[type(message)]
+            raise DeliveryError("there is no producer at the moment")
+        topic = TOPIC_OF[type(message)]
         try:
-            delivery: Delivery = await self._producer.send(
+            delivery: DeliveryFuture = await self._producer.send(
                 topic.name,
                 message.to_json(),
                 key=topic.key_of(message),
                 headers=headers,
             )
         except KafkaError as error:
-            raise NotTaken(repr(error)) from error
+            raise DeliveryError(repr(error)) from error
         return delivery
 
-    def give_up(self, why: str) -> None:
+    def reset(self, why: str) -> None:
         """Have a new producer made."""
         if not self._broken.is_set():
             log.error("event=producer-broken why=%r", why)
@@ -108,7 +108,7 @@ class Outbox:
 
 async def _stop(producer: AIOKafkaProducer) -> None:
     try:
-        async with asyncio.timeout(PATIENCE.total_seconds()):
+        async with asyncio.timeout(TIMEOUT.total_seconds()):
             await producer.stop()
     except TimeoutError:
         log.warning("event=producer-not-flushed")

@@ -10,7 +10,7 @@ from gateway.routes import ROUTES
 from gateway.start import start_page
 from gateway.swagger import SWAGGER_UI, assets
 from topics import asyncapi
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +21,14 @@ class Page:
     content: bytes
 
 
-def pages(cluster: Cluster, *, is_locked: bool = False) -> dict[str, Page]:
+def pages(cluster: KafkaSettings, *, is_locked: bool = False) -> dict[str, Page]:
     """Write every page; reads Swagger UI's files.
 
     Args:
         cluster: whose topics are described.
         is_locked: whether calls need a token.
     """
-    answers = {route.asks: route.answers for route in ROUTES}
+    answers = {route.request: route.reply for route in ROUTES}
     topics = asyncapi.document(cluster, answers)
     files = {f"/docs/{name}": Page(*told) for name, told in assets().items()}
     return {

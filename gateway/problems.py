@@ -13,7 +13,7 @@ from schemas.contract import Code
 RETRY_AFTER_SECONDS = 1
 
 
-class Trouble(StrEnum):
+class GatewayError(StrEnum):
     """What can go wrong at this door itself, beside the refusals of the shop."""
 
     UNAUTHORIZED = "unauthorized"
@@ -33,64 +33,82 @@ class Trouble(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ProblemType:
     """What all problems of one code have in common."""
 
     status: HTTPStatus
     title: str
 
 
-KINDS: dict[Code | Trouble, Kind] = {
-    Code.BAD_REQUEST: Kind(HTTPStatus.BAD_REQUEST, "The request makes no sense"),
-    Code.UNKNOWN_ORDER: Kind(HTTPStatus.NOT_FOUND, "There is no such order"),
-    Code.INSUFFICIENT_STOCK: Kind(HTTPStatus.CONFLICT, "There is not enough in stock"),
-    Code.CART_EMPTY: Kind(HTTPStatus.CONFLICT, "The cart is empty"),
-    Code.CART_FULL: Kind(HTTPStatus.CONFLICT, "The cart takes no more lines"),
-    Code.WRONG_STATUS: Kind(HTTPStatus.CONFLICT, "The order's status does not allow it"),
-    Code.COUNT_TOO_LARGE: Kind(HTTPStatus.CONFLICT, "The count would become too large"),
-    Code.TOTAL_TOO_LARGE: Kind(HTTPStatus.CONFLICT, "The total would become too large"),
-    Code.KEY_REUSED: Kind(
+PROBLEM_TYPES: dict[Code | GatewayError, ProblemType] = {
+    Code.BAD_REQUEST: ProblemType(HTTPStatus.BAD_REQUEST, "The request makes no sense"),
+    Code.UNKNOWN_ORDER: ProblemType(HTTPStatus.NOT_FOUND, "There is no such order"),
+    Code.INSUFFICIENT_STOCK: ProblemType(
+        HTTPStatus.CONFLICT, "There is not enough in stock"
+    ),
+    Code.CART_EMPTY: ProblemType(HTTPStatus.CONFLICT, "The cart is empty"),
+    Code.CART_FULL: ProblemType(HTTPStatus.CONFLICT, "The cart takes no more lines"),
+    Code.WRONG_STATUS: ProblemType(
+        HTTPStatus.CONFLICT, "The order's status does not allow it"
+    ),
+    Code.COUNT_TOO_LARGE: ProblemType(
+        HTTPStatus.CONFLICT, "The count would become too large"
+    ),
+    Code.TOTAL_TOO_LARGE: ProblemType(
+        HTTPStatus.CONFLICT, "The total would become too large"
+    ),
+    Code.KEY_REUSED: ProblemType(
         HTTPStatus.UNPROCESSABLE_ENTITY, "The idempotency key stands for another request"
     ),
-    Code.UNKNOWN_PRODUCT: Kind(HTTPStatus.BAD_GATEWAY, "ProductService lacks a product"),
-    Code.PRODUCT_SERVICE: Kind(HTTPStatus.BAD_GATEWAY, "ProductService failed"),
-    Code.UNAVAILABLE: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "The shop can't be reached"),
-    Trouble.UNAUTHORIZED: Kind(HTTPStatus.UNAUTHORIZED, "A token is needed"),
-    Trouble.FORBIDDEN: Kind(HTTPStatus.FORBIDDEN, "The token's role is not enough"),
-    Trouble.NOT_FOUND: Kind(HTTPStatus.NOT_FOUND, "There is no such path"),
-    Trouble.METHOD_NOT_ALLOWED: Kind(
+    Code.UNKNOWN_PRODUCT: ProblemType(
+        HTTPStatus.BAD_GATEWAY, "ProductService lacks a product"
+    ),
+    Code.PRODUCT_SERVICE: ProblemType(HTTPStatus.BAD_GATEWAY, "ProductService failed"),
+    Code.UNAVAILABLE: ProblemType(
+        HTTPStatus.SERVICE_UNAVAILABLE, "The shop can't be reached"
+    ),
+    GatewayError.UNAUTHORIZED: ProblemType(HTTPStatus.UNAUTHORIZED, "A token is needed"),
+    GatewayError.FORBIDDEN: ProblemType(
+        HTTPStatus.FORBIDDEN, "The token's role is not enough"
+    ),
+    GatewayError.NOT_FOUND: ProblemType(HTTPStatus.NOT_FOUND, "There is no such path"),
+    GatewayError.METHOD_NOT_ALLOWED: ProblemType(
         HTTPStatus.METHOD_NOT_ALLOWED, "This path takes another method"
     ),
-    Trouble.TOO_LARGE: Kind(
+    GatewayError.TOO_LARGE: ProblemType(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too large"
     ),
-    Trouble.TOO_SLOW: Kind(HTTPStatus.REQUEST_TIMEOUT, "The request came too slowly"),
-    Trouble.URI_TOO_LONG: Kind(
+    GatewayError.TOO_SLOW: ProblemType(
+        HTTPStatus.REQUEST_TIMEOUT, "The request came too slowly"
+    ),
+    GatewayError.URI_TOO_LONG: ProblemType(
         HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long"
     ),
-    Trouble.UNSUPPORTED_ENCODING: Kind(
+    GatewayError.UNSUPPORTED_ENCODING: ProblemType(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Encoded bodies are not taken"
     ),
-    Trouble.EXPECTATION_FAILED: Kind(
+    GatewayError.EXPECTATION_FAILED: ProblemType(
         HTTPStatus.EXPECTATION_FAILED, "The expectation can't be met"
     ),
-    Trouble.HEADERS_TOO_LARGE: Kind(
+    GatewayError.HEADERS_TOO_LARGE: ProblemType(
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large"
     ),
-    Trouble.UNSUPPORTED_TRANSFER: Kind(
+    GatewayError.UNSUPPORTED_TRANSFER: ProblemType(
         HTTPStatus.NOT_IMPLEMENTED, "The transfer encoding is not supported"
     ),
-    Trouble.OVERLOADED: Kind(
+    GatewayError.OVERLOADED: ProblemType(
         HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests are under way"
     ),
-    Trouble.TIMEOUT: Kind(HTTPStatus.GATEWAY_TIMEOUT, "No reply came in time"),
-    Trouble.INTERNAL: Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway has a fault"),
+    GatewayError.TIMEOUT: ProblemType(HTTPStatus.GATEWAY_TIMEOUT, "No reply came in time"),
+    GatewayError.INTERNAL: ProblemType(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway has a fault"
+    ),
 }
 
 
-def problem_document(code: Code | Trouble, detail: str) -> dict[str, Any]:
+def problem_document(code: Code | GatewayError, detail: str) -> dict[str, Any]:
     """Return what is told of a problem (RFC 9457), as JSON."""
-    kind = KINDS[code]
+    kind = PROBLEM_TYPES[code]
     return {
         "type": f"urn:shop:problem:{code}",
         "title": kind.title,
@@ -105,7 +123,7 @@ class Problem(Exception):  # noqa: N818 -- an answer, not an error
 
     def __init__(
         self,
-        code: Code | Trouble,
+        code: Code | GatewayError,
         detail: str,
         headers: dict[str, str] | None = None,
     ) -> None:
@@ -116,7 +134,7 @@ class Problem(Exception):  # noqa: N818 -- an answer, not an error
 
     def response(self) -> web.Response:
         """Write the document; whoever may simply try again is told when."""
-        status = KINDS[self.code].status
+        status = PROBLEM_TYPES[self.code].status
         document = problem_document(self.code, self.detail)
         if status is HTTPStatus.SERVICE_UNAVAILABLE:
             self.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)

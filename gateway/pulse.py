@@ -9,13 +9,13 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from topics.connection import refusal
+from topics.connection import find_auth_error
 
 INTERVAL = timedelta(milliseconds=200)
-PATIENCE = timedelta(milliseconds=1500)
+TIMEOUT = timedelta(milliseconds=1500)
 
 
-class Pulse:
+class BrokerProbe:
     """Asks a broker for a sign of life, over and over.
 
     A connection of its own, since on those of producers and consumers requests queue up
@@ -28,14 +28,14 @@ class Pulse:
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options | {
             "client_id": "gateway-pulse",
-            "request_timeout_ms": PATIENCE // timedelta(milliseconds=1),
+            "request_timeout_ms": TIMEOUT // timedelta(milliseconds=1),
         }
-        self.beats = False
+        self.healthy = False
         self._since = 0.0
 
-    def steady(self, time: timedelta) -> bool:
+    def healthy_for(self, time: timedelta) -> bool:
         """Say whether it has been beating for all that time."""
-        return self.beats and monotonic() - self._since > time.total_seconds()
+        return self.healthy and monotonic() - self._since > time.total_seconds()
 
     async def run(self) -> None:
         """Keep asking until cancelled.
@@ -48,20 +48,20 @@ class Pulse:
             client = AIOKafkaClient(**self._options)
             try:
                 await client.bootstrap()
-                self._tell(beats=True)
+                self._update(beats=True)
                 await _ask_until_it_fails(client)
             except (KafkaError, TimeoutError):
-                self._tell(beats=False)
-                if not self._since and (refused := await refusal(self._options)):
+                self._update(beats=False)
+                if not self._since and (refused := await find_auth_error(self._options)):
                     raise refused from None
                 await asyncio.sleep(INTERVAL.total_seconds())
             finally:
                 await client.close()
 
-    def _tell(self, *, beats: bool) -> None:
-        if beats != self.beats:
+    def _update(self, *, beats: bool) -> None:
+        if beats != self.healthy:
             self._since = monotonic()
-        self.beats = beats
+        self.healthy = beats
 
 
 async def _ask_until_it_fails(client: AIOKafkaClient) -> None:

@@ -29,20 +29,20 @@ class Route:
     """
 
     path: str
-    asks: type[Contract]
-    answers: type[Contract]
+    request: type[Contract]
+    reply: type[Contract]
     doc: str
-    refuses: tuple[Code, ...] = ()
+    errors: tuple[Code, ...] = ()
 
     @cached_property
     def request_adapter(self) -> Decoder:
         """Reads a body; built once, since building takes far longer than reading."""
-        return Decoder(self.asks)
+        return Decoder(self.request)
 
     @cached_property
     def reply_adapter(self) -> TypeAdapter[Any]:
         """Reads what may come back to this call, and nothing else."""
-        union: Any = self.answers | Refused
+        union: Any = self.reply | Refused
         return TypeAdapter(Annotated[union, Field(discriminator="type")])
 
 

@@ -17,7 +17,7 @@ from aiohttp.web_protocol import ERROR, RequestHandler
 
 from gateway.app import Gateway
 from gateway.connection import LIMITS, Connection, ConnectionLimit
-from gateway.problems import Problem, Trouble
+from gateway.problems import Problem, GatewayError
 from gateway.settings import Settings
 
 KEEP_ALIVE = timedelta(seconds=75)
@@ -66,7 +66,9 @@ class _Connection(Connection):
             problem = self.parse_problem(exc, message)
         else:
             log.error("event=unexpected path=%s", request.path, exc_info=exc)
-            problem = Problem(Trouble.INTERNAL, "this is our fault and has been logged")
+            problem = Problem(
+                GatewayError.INTERNAL, "this is our fault and has been logged"
+            )
         response = problem.response()
         response.force_close()
         return response
@@ -98,7 +100,7 @@ class _Server(web.Server):
         connection = request.protocol
         if isinstance(connection, Connection) and connection.is_refused:
             detail = "too many connections are open"
-            response = Problem(Trouble.OVERLOADED, detail).response()
+            response = Problem(GatewayError.OVERLOADED, detail).response()
             response.force_close()
             return response
         return await self._gateway(request)
@@ -107,7 +109,7 @@ class _Server(web.Server):
 @asynccontextmanager
 async def serving(gateway: Gateway, settings: Settings) -> AsyncIterator[int]:
     """Serve HTTP, yield the port; at the end take nothing new, answer those who wait."""
-    grace = (settings.patience + GRACE).total_seconds()
+    grace = (settings.reply_timeout + GRACE).total_seconds()
     limit = ConnectionLimit.of_process()
     runner = web.ServerRunner(_Server(gateway, limit), shutdown_timeout=grace)
     await runner.setup()

@@ -75,6 +75,6 @@ class Settings(BaseSettings):
         return context
 
     @property
-    def patience(self) -> timedelta:
+    def reply_timeout(self) -> timedelta:
         """How long a caller waits for a reply, and we for a body."""
         return timedelta(seconds=self.reply_timeout_seconds)

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from gateway.hypertext import code, link, sheet, table
+from gateway.hypertext import code, link, page, table
 from gateway.routes import ROUTES, Route
 from schemas.contract import Contract
 
@@ -34,11 +34,11 @@ def start_page() -> str:
     places = ((link(where, name), escape(what)) for where, name, what in _PLACES)
     calls = table(("call", "asks", "answers", ""), map(_row, ROUTES))
     shown = table(("where", "what"), places)
-    return sheet("The shop", _ABOUT, shown, _CALLS, calls, _ERRORS)
+    return page("The shop", _ABOUT, shown, _CALLS, calls, _ERRORS)
 
 
 def _row(route: Route) -> tuple[str, ...]:
-    asks, answers = _fields(route.asks), _fields(route.answers)
+    asks, answers = _fields(route.request), _fields(route.reply)
     return code(route.path), code(asks), code(answers), escape(route.doc)
 
 

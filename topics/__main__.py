@@ -24,15 +24,15 @@ from topics.access import acls
 from topics.admin import Plan, TopicsError, check, create, plan
 from topics.answering import NoAnswerError, answered
 from topics.catalog import TOPICS
-from topics.cluster import Cluster, bad_settings
-from topics.connection import NotLetInError
+from topics.cluster import KafkaSettings, format_settings_errors
+from topics.connection import KafkaAuthenticationError
 from topics.describe import as_json
 from topics.describe import lines as described
 from topics.target import NoClusterError, Target, partitions
 from topics.terminal import ask, is_attended
 
 _MISUSED, _INTERRUPTED = 2, 130
-_REASONS = (NoAnswerError, NoClusterError, NotLetInError, TopicsError)
+_REASONS = (NoAnswerError, NoClusterError, KafkaAuthenticationError, TopicsError)
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ def main() -> int:
     except _REASONS as reason:
         return _cannot(str(reason))
     except ValidationError as wrong:
-        return _cannot(*bad_settings(wrong))
+        return _cannot(*format_settings_errors(wrong))
     except KeyboardInterrupt:
         _cannot("interrupted")
         return _INTERRUPTED
@@ -78,7 +78,7 @@ def _create(asked: argparse.Namespace) -> int:
     return _print(_on(target, create) or [_AS_DECLARED])
 
 
-def _agreement(todo: Plan, cluster: Cluster) -> int:
+def _agreement(todo: Plan, cluster: KafkaSettings) -> int:
     """Return 0 if the plan may be carried out, else the exit code."""
     if not is_attended():
         if todo.changed:
@@ -92,7 +92,7 @@ def _agreement(todo: Plan, cluster: Cluster) -> int:
     return _cannot("nothing was done")
 
 
-def _on(target: Target, work: Callable[[Cluster], Coroutine[Any, Any, T]]) -> T:
+def _on(target: Target, work: Callable[[KafkaSettings], Coroutine[Any, Any, T]]) -> T:
     return asyncio.run(answered(target.cluster, work))
 
 

@@ -11,26 +11,26 @@ from enum import StrEnum
 
 from topics.catalog import (
     CART_REQUESTS,
-    CARTS,
+    CARTS_CHANGELOG,
     DEAD_LETTERS,
     DEFAULT_REPLIES,
     GATEWAY_REPLIES,
     ORDER_EVENTS,
     ORDER_REQUESTS,
-    ORDERS,
+    ORDERS_CHANGELOG,
     PRODUCT_REQUESTS,
-    SENT,
-    STOCK,
+    SENT_CHANGELOG,
+    STOCK_CHANGELOG,
     STOCK_REQUESTS,
     TOPICS,
 )
-from topics.topic import Kind, Topic
+from topics.topic import TopicKind, Topic
 
 GATEWAY = "gateway"
 OPERATOR = "topics"
 """Who runs `python -m topics create`."""
 
-ASKED_BY_PEOPLE = (CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS)
+CLIENT_REQUEST_TOPICS = (CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS)
 
 
 class Operation(StrEnum):
@@ -74,14 +74,14 @@ class Service:
     """
 
     name: str
-    serves: tuple[Topic, ...]
+    consumes: tuple[Topic, ...]
     tables: tuple[Topic, ...] = ()
-    tells: tuple[Topic, ...] = ()
+    produces: tuple[Topic, ...] = ()
 
     @property
     def reads(self) -> tuple[Topic, ...]:
         """What it must be able to read."""
-        return (*self.serves, *self.tables)
+        return (*self.consumes, *self.tables)
 
     @property
     def writes(self) -> tuple[Topic, ...]:
@@ -90,26 +90,26 @@ class Service:
         What it serves as well: misplaced records are passed on to their owners. And each
         reply topic of ours: whoever asks may name any of them.
         """
-        dead = (DEAD_LETTERS[topic] for topic in self.serves)
-        replies = (topic for topic in TOPICS if topic.kind is Kind.REPLIES)
-        return (*self.serves, *self.tables, *self.tells, *dead, *replies)
+        dead = (DEAD_LETTERS[topic] for topic in self.consumes)
+        replies = (topic for topic in TOPICS if topic.kind is TopicKind.REPLIES)
+        return (*self.consumes, *self.tables, *self.produces, *dead, *replies)
 
 
 SERVICES = (
     Service(
         "checkout",
-        serves=(CART_REQUESTS,),
-        tables=(CARTS,),
-        tells=(ORDER_REQUESTS, STOCK_REQUESTS, PRODUCT_REQUESTS),
+        consumes=(CART_REQUESTS,),
+        tables=(CARTS_CHANGELOG,),
+        produces=(ORDER_REQUESTS, STOCK_REQUESTS, PRODUCT_REQUESTS),
     ),
     Service(
         "loms",
-        serves=(ORDER_REQUESTS, STOCK_REQUESTS),
-        tables=(ORDERS, STOCK),
-        tells=(CART_REQUESTS, ORDER_EVENTS),
+        consumes=(ORDER_REQUESTS, STOCK_REQUESTS),
+        tables=(ORDERS_CHANGELOG, STOCK_CHANGELOG),
+        produces=(CART_REQUESTS, ORDER_EVENTS),
     ),
-    Service("products", serves=(PRODUCT_REQUESTS,)),
-    Service("notifications", serves=(ORDER_EVENTS,), tables=(SENT,)),
+    Service("products", consumes=(PRODUCT_REQUESTS,)),
+    Service("notifications", consumes=(ORDER_EVENTS,), tables=(SENT_CHANGELOG,)),
 )
 
 
@@ -138,7 +138,7 @@ def _operator() -> Iterator[Acl]:
 
 def _gateway() -> Iterator[Acl]:
     yield Acl(GATEWAY, Operation.READ, "topic", GATEWAY_REPLIES.name)
-    yield from _topics(GATEWAY, Operation.WRITE, ASKED_BY_PEOPLE)
+    yield from _topics(GATEWAY, Operation.WRITE, CLIENT_REQUEST_TOPICS)
 
 
 def _service(service: Service) -> Iterator[Acl]:
@@ -149,21 +149,21 @@ def _service(service: Service) -> Iterator[Acl]:
 
 def _client(client: str) -> Iterator[Acl]:
     yield Acl(client, Operation.READ, "group", client)
-    yield from _topics(client, Operation.WRITE, ASKED_BY_PEOPLE)
+    yield from _topics(client, Operation.WRITE, CLIENT_REQUEST_TOPICS)
     yield from _replies(client, f"{client}.replies")
 
 
 def _nest_client(client: str) -> Iterator[Acl]:
     yield Acl(client, Operation.READ, "group", f"{client}-client")
-    yield from _topics(client, Operation.WRITE, ASKED_BY_PEOPLE)
-    for topic in ASKED_BY_PEOPLE:
+    yield from _topics(client, Operation.WRITE, CLIENT_REQUEST_TOPICS)
+    for topic in CLIENT_REQUEST_TOPICS:
         yield from _replies(client, f"{topic.name}.reply")
 
 
 def _replies(client: str, replies: str) -> Iterator[Acl]:
     yield Acl(client, Operation.READ, "topic", replies)
     for service in SERVICES:
-        if DEFAULT_REPLIES.keys() & set(service.serves):  # facts are nobody's question
+        if DEFAULT_REPLIES.keys() & set(service.consumes):  # facts are nobody's question
             yield Acl(service.name, Operation.WRITE, "topic", replies)
 
 

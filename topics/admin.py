@@ -11,16 +11,16 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from topics.catalog import TOPICS
-from topics.cluster import Cluster
-from topics.connection import refusal
+from topics.cluster import KafkaSettings
+from topics.connection import find_auth_error
 from topics.drift import SET_ON_TOPIC, Found, drift, misparted, misset
-from topics.topic import Kind, Topic
+from topics.topic import TopicKind, Topic
 
 LEADERS_SECONDS = 30.0
 _POLL_SECONDS = 0.1
 
 # Whose records, or rows, belong to somebody: to whom, their partition tells.
-_OWNED = (Kind.REQUESTS, Kind.EVENTS, Kind.CHANGELOG)
+_OWNED = (TopicKind.REQUESTS, TopicKind.EVENTS, TopicKind.CHANGELOG)
 
 
 class TopicsError(Exception):
@@ -39,7 +39,7 @@ class Plan(NamedTuple):
     changed: list[str]
 
 
-async def plan(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> Plan:
+async def plan(cluster: KafkaSettings, topics: Iterable[Topic] = TOPICS) -> Plan:
     """Return what `create` would do now.
 
     Raises:
@@ -55,7 +55,7 @@ async def plan(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> Plan:
     )
 
 
-async def create(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str]:
+async def create(cluster: KafkaSettings, topics: Iterable[Topic] = TOPICS) -> list[str]:
     """Create what is missing, apply settings that changed, and await the leaders.
 
     Returns:
@@ -81,7 +81,7 @@ async def create(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str
     ]
 
 
-async def check(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str]:
+async def check(cluster: KafkaSettings, topics: Iterable[Topic] = TOPICS) -> list[str]:
     """Compare the cluster with what is declared.
 
     Returns:
@@ -101,7 +101,7 @@ async def check(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str]
 
 
 async def settings_of(
-    cluster: Cluster, topics: Iterable[Topic]
+    cluster: KafkaSettings, topics: Iterable[Topic]
 ) -> dict[str, dict[str, str]]:
     """Return the settings in force of each topic that is there, by its name.
 
@@ -113,7 +113,7 @@ async def settings_of(
     return {name: there.config for name, there in found.items()}
 
 
-async def partition_drift(cluster: Cluster) -> list[str]:
+async def partition_drift(cluster: KafkaSettings) -> list[str]:
     """Say which topics have another number of partitions than `PARTITIONS` says.
 
     A worker computes with it whose a record is: with a wrong one it would pass records on
@@ -132,7 +132,7 @@ async def partition_drift(cluster: Cluster) -> list[str]:
     ]
 
 
-async def cluster_id(cluster: Cluster) -> str:
+async def cluster_id(cluster: KafkaSettings) -> str:
     """Return what tells a cluster from all others.
 
     Raises:
@@ -143,7 +143,7 @@ async def cluster_id(cluster: Cluster) -> str:
 
 
 def _require_partitions(
-    declared: dict[str, Topic], found: dict[str, Found], cluster: Cluster
+    declared: dict[str, Topic], found: dict[str, Found], cluster: KafkaSettings
 ) -> None:
     wrong = [
         line
@@ -156,13 +156,13 @@ def _require_partitions(
 
 
 @asynccontextmanager
-async def _admin(cluster: Cluster) -> AsyncIterator[AIOKafkaAdminClient]:
+async def _admin(cluster: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**cluster.client_options())
     try:
         await admin.start()
         yield admin
     except (KafkaError, OSError) as error:
-        if refused := await refusal(cluster.client_options()):
+        if refused := await find_auth_error(cluster.client_options()):
             raise refused from error
         raise TopicsError(f"Kafka at {cluster.kafka}: {error}") from error
     finally:
@@ -185,7 +185,9 @@ async def _observe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str
     return found
 
 
-async def _add(admin: AIOKafkaAdminClient, topics: list[Topic], cluster: Cluster) -> None:
+async def _add(
+    admin: AIOKafkaAdminClient, topics: list[Topic], cluster: KafkaSettings
+) -> None:
     if not topics:
         return
     wanted = [

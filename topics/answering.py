@@ -15,8 +15,13 @@ from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from topics.cluster import Cluster
-from topics.connection import NOT_LET_IN, OPENED, Connection, NotLetInError
+from topics.cluster import KafkaSettings
+from topics.connection import (
+    AUTHENTICATION_ERRORS,
+    OPENED,
+    Connection,
+    KafkaAuthenticationError,
+)
 
 LIMIT_SECONDS = 10.0
 """How long a broker may be silent."""
@@ -36,7 +41,7 @@ class NoAnswerError(Exception):
 
 
 async def answered(
-    cluster: Cluster, work: Callable[[Cluster], Coroutine[Any, Any, T]]
+    cluster: KafkaSettings, work: Callable[[KafkaSettings], Coroutine[Any, Any, T]]
 ) -> T:
     """Do some work on a cluster while its brokers answer.
 
@@ -61,7 +66,7 @@ async def answered(
     return task.result()
 
 
-async def reach(cluster: Cluster) -> Cluster:
+async def reach(cluster: KafkaSettings) -> KafkaSettings:
     """Return the cluster with a broker that answers as its only address.
 
     aiokafka connects to one address, and learns the others from it; it takes them in any
@@ -81,7 +86,9 @@ async def reach(cluster: Cluster) -> Cluster:
     return cluster.model_copy(update={"kafka": first})
 
 
-async def _attend(task: asyncio.Task[T], silence: "_Silence", cluster: Cluster) -> None:
+async def _attend(
+    task: asyncio.Task[T], silence: "_Silence", cluster: KafkaSettings
+) -> None:
     """Wait for the end of a task; raise when a broker stays silent."""
     probes, due = None, 0.0
     try:
@@ -158,7 +165,7 @@ class _Probes:
         addresses: of brokers; those that they name are probed, too.
     """
 
-    def __init__(self, cluster: Cluster, addresses: Iterable[str]) -> None:
+    def __init__(self, cluster: KafkaSettings, addresses: Iterable[str]) -> None:
         self._options = cluster.client_options()
         self._options.pop("bootstrap_servers")
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -187,8 +194,10 @@ class _Probes:
     def reason(self) -> Exception:
         """Return the error that says why no broker can be reached."""
         for address, error in self._errors.items():
-            if isinstance(error, NOT_LET_IN):
-                return NotLetInError(f"Kafka at {address} does not let us in: {error}")
+            if isinstance(error, AUTHENTICATION_ERRORS):
+                return KafkaAuthenticationError(
+                    f"Kafka at {address} does not let us in: {error}"
+                )
         if silent := [address for address in self._tasks if address not in self._errors]:
             return _no_answer(silent)
         address, error = next(iter(self._errors.items()))

@@ -9,10 +9,10 @@ from typing import Any
 
 from schemas.contract import Contract, Refused
 from topics import conversation as names
-from topics.catalog import DEFAULT_REPLIES, GATEWAY_REPLIES, HOME, TOPICS
-from topics.cluster import Cluster
+from topics.catalog import DEFAULT_REPLIES, GATEWAY_REPLIES, TOPIC_OF, TOPICS
+from topics.cluster import KafkaSettings
 from topics.messages import BINDING, components, messages_in
-from topics.topic import Kind, Topic, wire_type
+from topics.topic import TopicKind, Topic, wire_type
 
 TITLE, VERSION = "The shop that never loses an item", "1.0.0"
 CONTACT = {  # of a reserved domain (RFC 2606); the operator of a public shop replaces it
@@ -38,7 +38,7 @@ _TAGS = {
 }
 
 
-def document(cluster: Cluster, answers: Answers) -> dict[str, Any]:
+def document(cluster: KafkaSettings, answers: Answers) -> dict[str, Any]:
     """Describe every topic, what it carries, and who is answered what.
 
     Args:
@@ -64,14 +64,14 @@ def document(cluster: Cluster, answers: Answers) -> dict[str, Any]:
     }
 
 
-def _servers(cluster: Cluster) -> Iterator[tuple[str, Any]]:
+def _servers(cluster: KafkaSettings) -> Iterator[tuple[str, Any]]:
     encrypted = cluster.kafka_security_protocol.endswith("SSL")
     protocol = "kafka-secure" if encrypted else "kafka"
     for number, address in enumerate(cluster.kafka.split(","), start=1):
         yield f"kafka-{number}", {"host": address.strip(), "protocol": protocol}
 
 
-def _channel(topic: Topic, cluster: Cluster) -> dict[str, Any]:
+def _channel(topic: Topic, cluster: KafkaSettings) -> dict[str, Any]:
     binding = {
         "partitions": topic.partitions or cluster.partitions,
         "replicas": cluster.kafka_replication,
@@ -107,11 +107,11 @@ def _messages(topic: Topic) -> dict[str, Any]:
 
 
 def _operations(answers: Answers) -> Iterator[tuple[str, Any]]:
-    for contract, topic in HOME.items():
-        if topic.kind is Kind.REQUESTS:
+    for contract, topic in TOPIC_OF.items():
+        if topic.kind is TopicKind.REQUESTS:
             yield wire_type(contract), _receive(contract, topic, answers.get(contract))
     for topic in TOPICS:
-        if topic.kind is not Kind.REQUESTS:
+        if topic.kind is not TopicKind.REQUESTS:
             yield f"send.{topic.name}", _send(topic)
 
 

@@ -14,10 +14,10 @@ from schemas.order import OrderRequest, OrderStatusChanged
 from schemas.product import ProductRequest
 from schemas.reply import Reply
 from schemas.stock import StockRequest
-from topics.topic import FOREVER, Kind, Topic
+from topics.topic import FOREVER, TopicKind, Topic
 
 
-def _requests_stay() -> timedelta:
+def _request_retention() -> timedelta:
     hours = os.environ.get("REQUEST_RETENTION_HOURS") or "inf"
     try:
         if float(hours) > 0:
@@ -27,61 +27,61 @@ def _requests_stay() -> timedelta:
     sys.exit("REQUEST_RETENTION_HOURS: must be a number of hours above zero")
 
 
-_REQUESTS_STAY = _requests_stay()
-_REPLIES_STAY = timedelta(hours=1)
-_EVENTS_STAY = timedelta(days=30)
+_REQUEST_RETENTION = _request_retention()
+_REPLY_RETENTION = timedelta(hours=1)
+_EVENT_RETENTION = timedelta(days=30)
 
 GATEWAY_REPLY_PARTITIONS = 16
 
 CART_REQUESTS = Topic(
     "cart.requests",
-    Kind.REQUESTS,
+    TopicKind.REQUESTS,
     "What is asked of a user's cart, and what stock and orders answer to it.",
     carries=CartRequest,
     key="user",
-    keep=_REQUESTS_STAY,
+    retention=_REQUEST_RETENTION,
 )
 ORDER_REQUESTS = Topic(
     "order.requests",
-    Kind.REQUESTS,
+    TopicKind.REQUESTS,
     "What is asked of an order, and what stock answers to it.",
     carries=OrderRequest,
     key="shard",
-    keep=_REQUESTS_STAY,
+    retention=_REQUEST_RETENTION,
 )
 STOCK_REQUESTS = Topic(
     "stock.requests",
-    Kind.REQUESTS,
+    TopicKind.REQUESTS,
     "What is asked of a sku's stock, by people, carts and orders.",
     carries=StockRequest,
     key="sku",
-    keep=_REQUESTS_STAY,
+    retention=_REQUEST_RETENTION,
 )
 PRODUCT_REQUESTS = Topic(
     "product.requests",
-    Kind.REQUESTS,
+    TopicKind.REQUESTS,
     "Carts that wait for names and prices.",
     carries=ProductRequest,
     key="user",
-    keep=_REQUESTS_STAY,
+    retention=_REQUEST_RETENTION,
 )
 ORDER_EVENTS = Topic(
     "order.events",
-    Kind.EVENTS,
+    TopicKind.EVENTS,
     "Each status that an order took; Notifications listens, and so may anyone.",
     carries=OrderStatusChanged,
     key="shard",
-    keep=_EVENTS_STAY,
+    retention=_EVENT_RETENTION,
 )
 
 
 def _replies(name: str, whose: str, partitions: int | None = None) -> Topic:
     return Topic(
         name,
-        Kind.REPLIES,
+        TopicKind.REPLIES,
         f"Replies to {whose}.",
         carries=Reply,
-        keep=_REPLIES_STAY,
+        retention=_REPLY_RETENTION,
         partitions=partitions,
     )
 
@@ -94,7 +94,7 @@ STOCK_REPLIES = _replies("stock.replies", "stock requests that name no reply top
 
 def _dead_letters(name: str, source: Topic) -> Topic:
     doc = f"Records of {source.name} that could not be served, with the reason in headers."
-    return Topic(name, Kind.DEAD_LETTERS, doc)
+    return Topic(name, TopicKind.DEAD_LETTERS, doc)
 
 
 DEAD_LETTERS: dict[Topic, Topic] = {
@@ -114,13 +114,15 @@ DEFAULT_REPLIES: dict[Topic, Topic] = {
 
 
 def _changelog(name: str, doc: str) -> Topic:
-    return Topic(name, Kind.CHANGELOG, doc, keep=None)
+    return Topic(name, TopicKind.CHANGELOG, doc, retention=None)
 
 
-CARTS = _changelog("checkout-carts-changelog", "The table of carts, by user.")
-ORDERS = _changelog("loms-orders-changelog", "The table of orders, by orderID.")
-STOCK = _changelog("loms-stock-changelog", "The table of stock: sku, and sku/orderID.")
-SENT = _changelog(
+CARTS_CHANGELOG = _changelog("checkout-carts-changelog", "The table of carts, by user.")
+ORDERS_CHANGELOG = _changelog("loms-orders-changelog", "The table of orders, by orderID.")
+STOCK_CHANGELOG = _changelog(
+    "loms-stock-changelog", "The table of stock: sku, and sku/orderID."
+)
+SENT_CHANGELOG = _changelog(
     "notifications-sent-changelog",
     "Notices sent, by orderID:status; pending ones, by transport/offset/orderID.",
 )
@@ -136,13 +138,13 @@ TOPICS: tuple[Topic, ...] = (
     ORDER_REPLIES,
     STOCK_REPLIES,
     *DEAD_LETTERS.values(),
-    CARTS,
-    ORDERS,
-    STOCK,
-    SENT,
+    CARTS_CHANGELOG,
+    ORDERS_CHANGELOG,
+    STOCK_CHANGELOG,
+    SENT_CHANGELOG,
 )
 
-HOME: dict[type[Contract], Topic] = {
+TOPIC_OF: dict[type[Contract], Topic] = {
     contract: topic
     for topic in (*DEFAULT_REPLIES, ORDER_EVENTS)
     for contract in topic.contracts

@@ -23,7 +23,7 @@ def _addresses(text: str) -> str:
     return ",".join(named)
 
 
-class Cluster(BaseSettings):
+class KafkaSettings(BaseSettings):
     """Where the brokers are and how they want to be spoken to (from the environment).
 
     An empty variable counts as not set.
@@ -96,7 +96,7 @@ class Cluster(BaseSettings):
         return options
 
 
-def bad_settings(wrong: ValidationError) -> list[str]:
+def format_settings_errors(wrong: ValidationError) -> list[str]:
     """Return a line for each setting that makes no sense.
 
     What was given is not repeated: it may be a password.

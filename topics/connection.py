@@ -17,7 +17,7 @@ from aiokafka.errors import (
 
 from topics.outage import OUTAGES
 
-NOT_LET_IN = (
+AUTHENTICATION_ERRORS = (
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
     IllegalSaslStateError,
@@ -26,7 +26,7 @@ NOT_LET_IN = (
 """What waiting does not help against."""
 
 
-class NotLetInError(Exception):
+class KafkaAuthenticationError(Exception):
     """Kafka is there, but not for us: a wrong password, an unknown certificate."""
 
 
@@ -118,7 +118,7 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
 conn.AIOKafkaConnection = Connection
 
 
-async def refusal(options: dict[str, Any]) -> NotLetInError | None:
+async def find_auth_error(options: dict[str, Any]) -> KafkaAuthenticationError | None:
     """Return what says why no broker lets us in; None where another reason keeps us out.
 
     aiokafka's clients say no more than that they could not connect.
@@ -131,8 +131,10 @@ async def refusal(options: dict[str, Any]) -> NotLetInError | None:
         host, _, port = address.rpartition(":")
         try:
             connection = await conn.create_conn(host, int(port), **how)
-        except NOT_LET_IN as error:
-            return NotLetInError(f"Kafka at {address} does not let us in: {error}")
+        except AUTHENTICATION_ERRORS as error:
+            return KafkaAuthenticationError(
+                f"Kafka at {address} does not let us in: {error}"
+            )
         except (OSError, KafkaError, TimeoutError):
             continue
         connection.close()

@@ -13,7 +13,7 @@ PURCHASE = "purchase"
 EVENT_ID = "event-id"
 TRACE = ("traceparent", "tracestate")
 
-ABOUT: ContextVar[Sequence[tuple[str, bytes]]] = ContextVar("about", default=())
+LOG_CONTEXT: ContextVar[Sequence[tuple[str, bytes]]] = ContextVar("about", default=())
 """The headers of the conversation that a task is about: its log lines tell their ids."""
 
 

@@ -6,14 +6,14 @@ from datetime import timedelta
 from itertools import zip_longest
 from textwrap import wrap
 
-from topics.topic import FOREVER, Kind, Topic, wire_type
+from topics.topic import FOREVER, TopicKind, Topic, wire_type
 
 _HEADS = ("TOPIC", "KEY", "PARTITIONS", "KEPT", "CARRIES", "WHAT IT IS FOR")
 _CARRIES_WIDTH, _DOC_WIDTH = 30, 40
 _GAP, _NOTHING = "  ", "-"
 
 # Whose keys are not declared, since they follow from those of others.
-_KEYS = {Kind.DEAD_LETTERS: "as the source", Kind.CHANGELOG: "row"}
+_KEYS = {TopicKind.DEAD_LETTERS: "as the source", TopicKind.CHANGELOG: "row"}
 
 
 def lines(topics: Iterable[Topic], partitions: int) -> list[str]:
@@ -35,7 +35,7 @@ def as_json(topics: Iterable[Topic], partitions: int) -> str:
 
 
 def _told(topic: Topic, partitions: int) -> dict[str, object]:
-    limit = None if topic.keep == FOREVER else topic.keep
+    limit = None if topic.retention == FOREVER else topic.retention
     return {
         "name": topic.name,
         "kind": topic.kind,
@@ -53,7 +53,7 @@ def _cells(topic: Topic, partitions: int) -> tuple[str, ...]:
         topic.name,
         _key(topic) or _NOTHING,
         str(topic.partitions or partitions),
-        kept(topic.keep),
+        format_retention(topic.retention),
         "\n".join(wrap(", ".join(_types(topic)), _CARRIES_WIDTH)) or _NOTHING,
         "\n".join(wrap(topic.doc, _DOC_WIDTH)),
     )
@@ -68,7 +68,7 @@ def _types(topic: Topic) -> list[str]:
     return [wire_type(contract) for contract in topic.contracts]
 
 
-def kept(time: timedelta | None) -> str:
+def format_retention(time: timedelta | None) -> str:
     """Say how long records stay."""
     if time is None:
         return "compacted"

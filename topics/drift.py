@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 from topics.topic import Topic
 
 SET_ON_TOPIC = 1
@@ -33,7 +33,7 @@ class Found:
     overrides: frozenset[str]
 
 
-def drift(topic: Topic, found: Found | None, cluster: Cluster) -> list[str]:
+def drift(topic: Topic, found: Found | None, cluster: KafkaSettings) -> list[str]:
     """Say how a topic differs from its declaration."""
     if found is None:
         return [f"{topic.name}: missing"]
@@ -45,7 +45,7 @@ def drift(topic: Topic, found: Found | None, cluster: Cluster) -> list[str]:
     ]
 
 
-def misparted(topic: Topic, partitions: int, cluster: Cluster) -> list[str]:
+def misparted(topic: Topic, partitions: int, cluster: KafkaSettings) -> list[str]:
     """Say whether a topic has another number of partitions than it should."""
     wanted = topic.partitions or cluster.partitions
     if partitions == wanted:

@@ -5,11 +5,13 @@ from functools import cache
 from pydantic import ValidationError
 
 from schemas.explanation import Explanation
-from topics.catalog import GATEWAY_REPLIES, HOME
+from topics.catalog import GATEWAY_REPLIES, TOPIC_OF
 from topics.topic import Topic, wire_types
 
 _TOPICS = dict.fromkeys(GATEWAY_REPLIES.types, "*.replies") | {
-    name: topic.name for contract, topic in HOME.items() for name in wire_types(contract)
+    name: topic.name
+    for contract, topic in TOPIC_OF.items()
+    for name in wire_types(contract)
 }
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from topics.conversation import ABOUT, CORRELATION_ID, TRACE, trace_id
+from topics.conversation import LOG_CONTEXT, CORRELATION_ID, TRACE, trace_id
 from topics.outage import OUTAGES, OutageFilter
 from topics.outage import log as outages
 from topics.repeats import RepeatFilter
@@ -61,7 +61,7 @@ class JsonLines(logging.Formatter):
 
 
 def _ids() -> Iterator[tuple[str, str]]:
-    said = {name: value for name, value in ABOUT.get() if value}
+    said = {name: value for name, value in LOG_CONTEXT.get() if value}
     if CORRELATION_ID in said:
         yield "correlation_id", said[CORRELATION_ID].decode("latin-1")
     if trace := trace_id(said.get(TRACE[0], b"")):

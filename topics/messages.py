@@ -8,8 +8,8 @@ from schemas.contract import Contract
 from schemas.definitions import definitions, reference
 from schemas.examples import examples_of
 from topics import conversation as names
-from topics.catalog import GATEWAY_REPLIES, HOME
-from topics.topic import Kind, Topic, wire_type
+from topics.catalog import GATEWAY_REPLIES, TOPIC_OF
+from topics.topic import TopicKind, Topic, wire_type
 
 BINDING = {"bindingVersion": "0.5.0"}
 
@@ -25,7 +25,7 @@ def messages_in(topic: Topic) -> list[str]:
 
 def components() -> dict[str, Any]:
     """Return all messages and their schemas, by name."""
-    homes = dict.fromkeys(GATEWAY_REPLIES.contracts, GATEWAY_REPLIES) | HOME
+    homes = dict.fromkeys(GATEWAY_REPLIES.contracts, GATEWAY_REPLIES) | TOPIC_OF
     schemas = definitions(homes)
     for contract in homes:  # here it tells messages apart; over HTTP the path does
         schema = schemas[contract.__name__]
@@ -51,11 +51,11 @@ def _message(contract: type[Contract], topic: Topic) -> dict[str, Any]:
         "payload": reference(contract.__name__),
         **_around(topic.kind, topic.key),
         **({"examples": examples} if examples else {}),
-        **({} if topic.kind is Kind.EVENTS else {"correlationId": conversation}),
+        **({} if topic.kind is TopicKind.EVENTS else {"correlationId": conversation}),
     }
 
 
-def _around(kind: Kind, key: str) -> dict[str, Any]:
+def _around(kind: TopicKind, key: str) -> dict[str, Any]:
     """Say what is around a value: headers and the record's key."""
     whose = f"{key}, in decimal text" if key else _KEYS[kind]
     bindings = {"kafka": {"key": _text(whose), **BINDING}}
@@ -69,9 +69,9 @@ def _text(description: str, **more: str) -> dict[str, Any]:
 
 
 _KEYS = {
-    Kind.REPLIES: "as the request",
-    Kind.DEAD_LETTERS: "as the record had it",
-    Kind.CHANGELOG: "the row's",
+    TopicKind.REPLIES: "as the request",
+    TopicKind.DEAD_LETTERS: "as the record had it",
+    TopicKind.CHANGELOG: "the row's",
 }
 
 
@@ -86,10 +86,10 @@ class _Opaque:
 
 
 _OPAQUE = {
-    Kind.DEAD_LETTERS: _Opaque(
+    TopicKind.DEAD_LETTERS: _Opaque(
         "DeadLetter", "A record, byte for byte.", {}, "application/octet-stream"
     ),
-    Kind.CHANGELOG: _Opaque(
+    TopicKind.CHANGELOG: _Opaque(
         "Row",
         "A row of a table as readable JSON; without a value: it is gone.",
         {"type": ["object", "null"]},
@@ -140,9 +140,9 @@ _DEAD = {
 }
 
 _HEADERS = {
-    Kind.REQUESTS: ("RequestHeaders", _headers(_ANSWER | _ASK)),
-    Kind.REPLIES: ("ReplyHeaders", _headers(_ANSWER)),
-    Kind.EVENTS: ("EventHeaders", _headers(_EVENT_ID | _TRACE, *_EVENT_ID)),
-    Kind.DEAD_LETTERS: ("DeadLetterHeaders", _headers(_DEAD, *_DEAD)),
+    TopicKind.REQUESTS: ("RequestHeaders", _headers(_ANSWER | _ASK)),
+    TopicKind.REPLIES: ("ReplyHeaders", _headers(_ANSWER)),
+    TopicKind.EVENTS: ("EventHeaders", _headers(_EVENT_ID | _TRACE, *_EVENT_ID)),
+    TopicKind.DEAD_LETTERS: ("DeadLetterHeaders", _headers(_DEAD, *_DEAD)),
 }
 """Rows have none; a dead letter also has those that it came with."""

@@ -10,7 +10,7 @@ from schemas.contract import Contract
 from schemas.decoder import MISSING, Decoder, invalid
 
 
-class Kind(StrEnum):
+class TopicKind(StrEnum):
     """What role a topic plays, from which its broker settings follow."""
 
     REQUESTS = "requests"
@@ -22,19 +22,19 @@ class Kind(StrEnum):
 
 FOREVER = timedelta(milliseconds=-1)
 
-_SETTINGS: dict[Kind, dict[str, str]] = {
+_SETTINGS: dict[TopicKind, dict[str, str]] = {
     # The broker's clock stamps requests: deadlines need no trust in anybody else's.
-    Kind.REQUESTS: {"message.timestamp.type": "LogAppendTime"},
-    Kind.EVENTS: {},
+    TopicKind.REQUESTS: {"message.timestamp.type": "LogAppendTime"},
+    TopicKind.EVENTS: {},
     # A file of a log goes when its newest record is over: small ones go in time.
-    Kind.REPLIES: {"segment.bytes": str(16 * 2**20), "segment.ms": str(3_600_000)},
+    TopicKind.REPLIES: {"segment.bytes": str(16 * 2**20), "segment.ms": str(3_600_000)},
     # Twice the broker's default: a record of any size that a request topic takes must
     # fit in here together with its reason.
-    Kind.DEAD_LETTERS: {"max.message.bytes": str(2 * 2**20)},
+    TopicKind.DEAD_LETTERS: {"max.message.bytes": str(2 * 2**20)},
     # No compaction within an hour: longer than a frozen worker can sleep (design: R4).
     # But within a day more: what is erased is then gone, and a day after that also the
     # record which says so (the local rows lean on it: agents/store.py).
-    Kind.CHANGELOG: {
+    TopicKind.CHANGELOG: {
         "cleanup.policy": "compact",
         "segment.bytes": str(16 * 2**20),
         "min.compaction.lag.ms": str(3_600_000),
@@ -60,11 +60,11 @@ class Topic:
     """
 
     name: str
-    kind: Kind
+    kind: TopicKind
     doc: str
     carries: Any = None
     key: str = ""
-    keep: timedelta | None = FOREVER
+    retention: timedelta | None = FOREVER
     partitions: int | None = None
 
     @property
@@ -78,7 +78,11 @@ class Topic:
     @property
     def config(self) -> dict[str, str]:
         """The broker's own settings, as its admin API wants them."""
-        kept = {} if self.keep is None else {"retention.ms": str(_milliseconds(self.keep))}
+        kept = (
+            {}
+            if self.retention is None
+            else {"retention.ms": str(_milliseconds(self.retention))}
+        )
         return _SETTINGS[self.kind] | kept
 
     @cached_property

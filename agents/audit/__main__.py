@@ -25,8 +25,8 @@ from agents.audit.report import Report
 from topics import logs
 from topics.admin import TopicsError
 from topics.answering import NoAnswerError, answered
-from topics.cluster import Cluster, bad_settings
-from topics.connection import NotLetInError
+from topics.cluster import KafkaSettings, format_settings_errors
+from topics.connection import KafkaAuthenticationError
 from topics.files import raise_file_limit
 from topics.target import NoClusterError, Target
 
@@ -35,7 +35,7 @@ _DEFAULT_QUERIES = (
     NoAnswerError,
     NoClusterError,
     TopicsError,
-    NotLetInError,
+    KafkaAuthenticationError,
     KafkaError,
     OSError,
     TimeoutError,
@@ -55,7 +55,7 @@ def main() -> int:
             return uvloop.run(answered(cluster, show))
         report = uvloop.run(answered(cluster, partial(_audit, _options(asked))))
     except ValidationError as wrong:
-        return _cannot(*bad_settings(wrong))
+        return _cannot(*format_settings_errors(wrong))
     except _DEFAULT_QUERIES as reason:
         return _cannot(str(reason))
     for line in report.lines(quiet=asked.quiet):
@@ -78,12 +78,12 @@ def _options(asked: argparse.Namespace) -> Options:
     )
 
 
-async def _audit(options: Options, cluster: Cluster) -> Report:
+async def _audit(options: Options, cluster: KafkaSettings) -> Report:
     async with TopicReader(cluster) as logs:
         return await Audit(logs, cluster, options).run()
 
 
-async def _show(places: list[str], keys: list[str], cluster: Cluster) -> int:
+async def _show(places: list[str], keys: list[str], cluster: KafkaSettings) -> int:
     async with TopicReader(cluster) as logs:
         for tp, offset in map(parse, places):
             for line in await state_at(logs, tp, offset, keys):

@@ -22,7 +22,7 @@ from agents.audit.report import Report
 from agents.audit.scope import CHANGELOGS, GROUPS, LOGS, SOURCES
 from agents.audit.stores import read_local_stores
 from topics.admin import cluster_id
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 
 
 class Audit:
@@ -34,7 +34,7 @@ class Audit:
         options: how it is to be done.
     """
 
-    def __init__(self, logs: TopicReader, cluster: Cluster, options: Options) -> None:
+    def __init__(self, logs: TopicReader, cluster: KafkaSettings, options: Options) -> None:
         self._logs = logs
         self._cluster = cluster
         self._options = options

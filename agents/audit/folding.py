@@ -17,7 +17,7 @@ from agents.audit.replay import AnyAggregate, PartitionReplay, ReplayedRecord
 from agents.audit.report import Report
 from agents.audit.scope import AGGREGATES, GROUPS
 from schemas.order import OrderStatusChanged
-from topics.catalog import SENT
+from topics.catalog import SENT_CHANGELOG
 from topics.topic import Topic
 
 _FOLDED = frozenset(topic.name for topic in AGGREGATES)
@@ -130,11 +130,11 @@ class LogReplay:
     def _check_notice(self, turn: ReplayedRecord, event_id: str) -> None:
         at = TopicPartition(turn.record.topic, turn.record.partition)
         done = turn.record.offset < self.promises.committed.get(at, 0)
-        sent = self._notices.get((SENT, at.partition))
+        sent = self._notices.get((SENT_CHANGELOG, at.partition))
         if done and (sent is None or event_id.encode() not in sent.rows):
             where = f"{at.topic}-{at.partition}@{turn.record.offset}"
             self._report.violations.append(
-                f"{where} is committed, and {SENT.name} has no notice of {event_id}"
+                f"{where} is committed, and {SENT_CHANGELOG.name} has no notice of {event_id}"
             )
 
     def _compare(self, replay: PartitionReplay, copy: TableSnapshot) -> None:

@@ -17,7 +17,7 @@ from agents.audit.report import Report
 from agents.audit.scope import AGGREGATES, GROUPS
 from topics import conversation as names
 from topics.catalog import CART_REPLIES, CART_REQUESTS, DEFAULT_REPLIES, PRODUCT_REQUESTS
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 from topics.topic import Topic
 
 _AT_ONCE = 64
@@ -35,7 +35,7 @@ class LiveQueries:
     """
 
     def __init__(
-        self, logs: TopicReader, cluster: Cluster, options: Options, report: Report
+        self, logs: TopicReader, cluster: KafkaSettings, options: Options, report: Report
     ) -> None:
         self._logs = logs
         self._cluster = cluster
@@ -110,7 +110,7 @@ class _QueryClient:
         patience: how long to wait for each answer.
     """
 
-    def __init__(self, cluster: Cluster, patience: timedelta) -> None:
+    def __init__(self, cluster: KafkaSettings, patience: timedelta) -> None:
         options = cluster.client_options()
         self._patience = patience
         self._producer = AIOKafkaProducer(**options, acks="all", enable_idempotence=True)

@@ -18,7 +18,7 @@ from aiokafka.structs import ConsumerRecord
 
 from agents.worker.lenient import LenientRecords
 from agents.worker.press import partition_of
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 from topics.topic import Topic
 
 _AT_ONCE = 2000
@@ -54,7 +54,7 @@ class TopicReader:
         cluster: how to reach the brokers.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: KafkaSettings) -> None:
         fetcher.MemoryRecords = LenientRecords  # as the workers do: the same bytes count
         options = cluster.client_options()
         self._admin = AIOKafkaAdminClient(**options)

@@ -23,12 +23,12 @@ from schemas.contract import Contract
 from schemas.order import Status
 from topics import conversation as names
 from topics.catalog import TOPICS
-from topics.topic import Kind
+from topics.topic import TopicKind
 
 _TOPICS = {
     topic.name: topic
     for topic in TOPICS
-    if topic.kind in (Kind.REQUESTS, Kind.EVENTS, Kind.DEAD_LETTERS)
+    if topic.kind in (TopicKind.REQUESTS, TopicKind.EVENTS, TopicKind.DEAD_LETTERS)
 }
 _ORIGINAL = ("dlq.topic", "dlq.partition", "dlq.offset")
 
@@ -110,9 +110,9 @@ def _mark(
     message: Contract | None,
 ) -> int | None:
     """Return what tells a message from others, however often it is said."""
-    if _TOPICS[topic].kind is Kind.DEAD_LETTERS:
+    if _TOPICS[topic].kind is TopicKind.DEAD_LETTERS:
         return hash((topic, key, value, *(given.get(name) for name in _ORIGINAL)))
-    about = names.ORIGIN if _TOPICS[topic].kind is Kind.REQUESTS else names.EVENT_ID
+    about = names.ORIGIN if _TOPICS[topic].kind is TopicKind.REQUESTS else names.EVENT_ID
     if about not in given:
         return None  # somebody else's
     message = message or _read(topic, value)

@@ -9,7 +9,7 @@ from topics.catalog import (
     ORDER_EVENTS,
     ORDER_REQUESTS,
     PRODUCT_REQUESTS,
-    SENT,
+    SENT_CHANGELOG,
     STOCK_REQUESTS,
 )
 from topics.topic import Topic
@@ -31,5 +31,5 @@ AGGREGATES: dict[Topic, AnyAggregate] = {
 SOURCES = {aggregate.changelog: aggregate for aggregate in AGGREGATES.values()}
 """Tables by their changelog."""
 
-CHANGELOGS = (*SOURCES, SENT)
+CHANGELOGS = (*SOURCES, SENT_CHANGELOG)
 LOGS = (*GROUPS, *DEAD_LETTERS.values())

@@ -5,11 +5,11 @@ from agents.checkout import cart, saga
 from agents.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.cart import CartRequest
-from topics.catalog import CART_REQUESTS, CARTS
+from topics.catalog import CART_REQUESTS, CARTS_CHANGELOG
 
 CART_AGGREGATE: Aggregate[cart.Cart | None, CartRequest, cart.CartEvent] = Aggregate(
     requests=CART_REQUESTS,
-    changelog=CARTS,
+    changelog=CARTS_CHANGELOG,
     rows=(cart.Cart,),
     state=single_row,
     identify=cart.identify,

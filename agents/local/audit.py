@@ -14,7 +14,7 @@ from agents.local.progress import step
 from agents.local.shop import REPOSITORY, Deployment, ShopError, from_environment, load
 from topics.broker.embedded import EmbeddedKafka
 from topics.broker.java import CannotRunError
-from topics.broker.launch import Place
+from topics.broker.launch import BrokerLayout
 from topics.running_shop import running_shop
 
 
@@ -43,7 +43,7 @@ def _kafka_alone(shop: Deployment) -> Iterator[None]:
     home = shop.directory / "kafka"
     if not (home / "formatted").exists():
         raise ShopError(f"there is no shop in {shop.directory}: make run-all")
-    broker = EmbeddedKafka(Place(home, shop.kafka_port, shop.kafka_port + 1))
+    broker = EmbeddedKafka(BrokerLayout(home, shop.kafka_port, shop.kafka_port + 1))
     try:
         with step("the shop is stopped: Kafka alone"):
             broker.start()

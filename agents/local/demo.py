@@ -20,8 +20,8 @@ from agents.local.shop import Deployment, ShopError
 from agents.local.witness import TRACEPARENT, TraceRecorder, new_trace, witness
 from topics.answering import NoAnswerError, answered
 from topics.catalog import STOCK_REQUESTS
-from topics.cluster import Cluster
-from topics.connection import NotLetInError
+from topics.cluster import KafkaSettings
+from topics.connection import KafkaAuthenticationError
 from topics.target import NoClusterError, choose
 
 # Products of which there are no sample goods: what the demo brings it sells again.
@@ -93,11 +93,17 @@ async def walk_through(shop: Deployment) -> None:
     echo("topic, key, value. (Each step waits a moment until no more of them come.)")
     try:
         await answered(cluster, partial(_walk_through, shop, url))
-    except (ClientError, KafkaError, NoAnswerError, NotLetInError, OSError) as error:
+    except (
+        ClientError,
+        KafkaError,
+        NoAnswerError,
+        KafkaAuthenticationError,
+        OSError,
+    ) as error:
         raise ShopError(f"the shop does not answer (make run-all?): {error}") from error
 
 
-async def _walk_through(shop: Deployment, url: str, cluster: Cluster) -> None:
+async def _walk_through(shop: Deployment, url: str, cluster: KafkaSettings) -> None:
     async with _session(shop) as session, witness(cluster) as seen:
         await _story(Walk(session, url, seen))
 

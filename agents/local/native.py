@@ -29,8 +29,8 @@ from agents.local.watch import CrashLoopDetector
 from topics.admin import TopicsError, create
 from topics.broker.embedded import answers
 from topics.broker.launch import is_free
-from topics.cluster import Cluster
-from topics.connection import NotLetInError
+from topics.cluster import KafkaSettings
+from topics.connection import KafkaAuthenticationError
 
 _KAFKA_SECONDS = 180.0
 _CLUSTER_SECONDS = 15.0  # of somebody else's, which should be there
@@ -126,7 +126,7 @@ def _bring_up(shop: Deployment, supervisor: Supervisor, given: dict[str, str]) -
     everything = processes(shop)
     supervisor.update(everything)
     save(shop, given)
-    cluster = Cluster(kafka=shop.bootstrap, partitions=shop.partitions)
+    cluster = KafkaSettings(kafka=shop.bootstrap, partitions=shop.partitions)
     watch = CrashLoopDetector(supervisor)
     with step(f"Kafka at {shop.bootstrap}"):
         supervisor.run(one.name for one in everything if one.tier == Tier.KAFKA)
@@ -139,7 +139,7 @@ def _bring_up(shop: Deployment, supervisor: Supervisor, given: dict[str, str]) -
         _open(shop, cluster, watch)
 
 
-async def _answer_of(cluster: Cluster, seconds: float) -> None:
+async def _answer_of(cluster: KafkaSettings, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             while not await answers(**cluster.client_options()):  # noqa: ASYNC110
@@ -148,14 +148,14 @@ async def _answer_of(cluster: Cluster, seconds: float) -> None:
         raise ShopError(f"no Kafka answers at {cluster.kafka}") from None
 
 
-def _create_topics(cluster: Cluster) -> None:
+def _create_topics(cluster: KafkaSettings) -> None:
     try:
         asyncio.run(create(cluster))
-    except (TopicsError, NotLetInError) as error:
+    except (TopicsError, KafkaAuthenticationError) as error:
         raise ShopError(f"topics: {error}") from error
 
 
-def _open(shop: Deployment, cluster: Cluster, watch: CrashLoopDetector) -> None:
+def _open(shop: Deployment, cluster: KafkaSettings, watch: CrashLoopDetector) -> None:
     marks = shop.directory / "marks"
     try:
         asyncio.run(watch.guard(wait_until_ready(shop.gateway_urls, cluster, marks)))

@@ -31,7 +31,7 @@ from schemas.contract import Code
 from tests.standins.catalogue import SAMPLE_STOCKS, SampleStock
 from topics.admin import TopicsError, cluster_id
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 from topics.conversation import IDEMPOTENCY_KEY
 
 READY_SECONDS = 240.0
@@ -165,7 +165,9 @@ def _letter(call: Call) -> ProducerRecord:
     return ProducerRecord(_TOPICS[name].name, str(owner).encode(), value, [*headers])
 
 
-async def wait_until_ready(gateways: Sequence[str], cluster: Cluster, marks: Path) -> None:
+async def wait_until_ready(
+    gateways: Sequence[str], cluster: KafkaSettings, marks: Path
+) -> None:
     """Wait until a shop serves, and load the sample stock if it never was.
 
     Raises:
@@ -226,7 +228,7 @@ def main() -> int:
     parser.add_argument("gateways", nargs="+")
     asked = parser.parse_args()
     try:
-        asyncio.run(wait_until_ready(asked.gateways, Cluster(), asked.marks))
+        asyncio.run(wait_until_ready(asked.gateways, KafkaSettings(), asked.marks))
     except NotReadyError as reason:
         print(f"the shop does not open: {reason}", file=sys.stderr)  # noqa: T201
         return 1

@@ -9,9 +9,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from topics.catalog import TOPICS
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 from topics.conversation import TRACE, trace_id
-from topics.topic import Kind, Topic
+from topics.topic import TopicKind, Topic
 
 _PATIENCE_SECONDS = 10.0
 _QUIET_MILLISECONDS = 400
@@ -49,7 +49,7 @@ class TraceRecorder:
 
 
 @asynccontextmanager
-async def witness(cluster: Cluster) -> AsyncIterator[TraceRecorder]:
+async def witness(cluster: KafkaSettings) -> AsyncIterator[TraceRecorder]:
     """Connect; what happened before is not looked at."""
     options = cluster.client_options()
     consumer, producer = AIOKafkaConsumer(**options), AIOKafkaProducer(**options)
@@ -67,7 +67,7 @@ async def _follow(consumer: AIOKafkaConsumer, usual: int) -> None:
     partitions = [
         TopicPartition(topic.name, number)
         for topic in TOPICS
-        if topic.kind is not Kind.CHANGELOG
+        if topic.kind is not TopicKind.CHANGELOG
         for number in range(topic.partitions or usual)
     ]
     consumer.assign(partitions)

@@ -14,7 +14,7 @@ from agents.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.order import OrderRequest
 from schemas.stock import StockRequest
-from topics.catalog import ORDER_REQUESTS, ORDERS, STOCK, STOCK_REQUESTS
+from topics.catalog import ORDER_REQUESTS, ORDERS_CHANGELOG, STOCK_CHANGELOG, STOCK_REQUESTS
 
 TICK_SECONDS = 0.25
 MAX_EXPIRATIONS_PER_TICK = 2_500
@@ -24,7 +24,7 @@ ROWS_PER_YIELD = 10_000
 
 ORDER_AGGREGATE: Aggregate[Order | None, OrderRequest, order.OrderEvent] = Aggregate(
     requests=ORDER_REQUESTS,
-    changelog=ORDERS,
+    changelog=ORDERS_CHANGELOG,
     rows=(Order,),
     state=single_row,
     identify=order.identify,
@@ -34,7 +34,7 @@ ORDER_AGGREGATE: Aggregate[Order | None, OrderRequest, order.OrderEvent] = Aggre
 )
 STOCK_AGGREGATE: Aggregate[stock.StockState, StockRequest, stock.StockMoved] = Aggregate(
     requests=STOCK_REQUESTS,
-    changelog=STOCK,
+    changelog=STOCK_CHANGELOG,
     rows=(stock.StockLevel, stock.Reservation | stock.Receipt),
     state=stock.StockState,
     identify=stock.identify,

@@ -39,7 +39,7 @@ from agents.worker.settings import WorkerSettings
 from schemas.order import OrderStatusChanged
 from topics import tracing
 from topics.catalog import ORDER_EVENTS
-from topics.conversation import ABOUT
+from topics.conversation import LOG_CONTEXT
 
 PURGE_SECONDS = 3600.0
 """Longer than a frozen worker may sleep: changelogs are compacted after so long, too."""
@@ -159,9 +159,9 @@ class NotificationAgent:
         key = event.event_id.encode()
         if key in before or self.sent_log.contains(record.partition, key):
             return {}
-        token = ABOUT.set(received.reply_context.headers)
+        token = LOG_CONTEXT.set(received.reply_context.headers)
         outcome = self._log(event)
-        ABOUT.reset(token)
+        LOG_CONTEXT.reset(token)
         transports = [each.name for each in self._deliveries if outcome == SENT]
         pending = encode(record, event) if transports else None
         rows: Rows = {key: event_row(event, outcome, transports)}

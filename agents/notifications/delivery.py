@@ -26,7 +26,7 @@ from agents.notifications.sent_log import SentLog
 from agents.notifications.transports import PermanentError, TransientError, Transport
 from agents.runtime.outbox import TRUNCATED
 from agents.worker.failstop import PauseMonitor, fail_stop
-from topics.conversation import ABOUT
+from topics.conversation import LOG_CONTEXT
 
 STOP_SECONDS = 1.0
 """Attempts in flight get so long to end before partitions are given back."""
@@ -148,7 +148,7 @@ class TransportDelivery:
 
     async def _deliver(self, queue: PendingQueue, key: bytes, generation: int) -> None:
         pending = self._sent_log.pending(queue.partition, key)
-        ABOUT.set(pending.record.headers)
+        LOG_CONTEXT.set(pending.record.headers)
         try:
             outcome = await self._attempt(pending)
         except TransientError as failure:

@@ -11,7 +11,7 @@ from agents.runtime.changelog import ChangelogProducer
 from agents.service import Service
 from agents.store import StateStore
 from agents.worker.press import DeliveryFuture, BatchingProducer
-from topics.catalog import ORDER_EVENTS, SENT
+from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG
 
 _COUNTED_AT_ONCE = 1000
 
@@ -39,7 +39,7 @@ class SentLog:
 
     def __init__(self, service: Service) -> None:
         self._press: BatchingProducer = service.app.batching_producer
-        self.table = service.add_table(SENT)
+        self.table = service.add_table(SENT_CHANGELOG)
         self._writes: dict[int, _PendingWrite] = {}
         self._unacknowledged: set[DeliveryFuture] = set()
 
@@ -147,4 +147,4 @@ class SentLog:
 
     @cached_property
     def _changelog(self) -> ChangelogProducer:
-        return ChangelogProducer(self._press, SENT, self.store)
+        return ChangelogProducer(self._press, SENT_CHANGELOG, self.store)

@@ -8,7 +8,7 @@ import grpc
 from prometheus_client import Counter, Histogram
 
 from topics import tracing
-from topics.conversation import ABOUT, TRACE
+from topics.conversation import LOG_CONTEXT, TRACE
 
 SERVICE, METHOD = "route256.product.ProductService", "GetProduct"
 BY = ("grpc_service", "grpc_method", "grpc_code")
@@ -31,7 +31,7 @@ def client_span() -> Iterator[Metadata]:
     about = {"rpc.system": "grpc", "rpc.service": SERVICE, "rpc.method": METHOD}
     name = f"{SERVICE}/{METHOD}"
     try:
-        with tracing.span(name, "CLIENT", ABOUT.get(), about) as headers:
+        with tracing.span(name, "CLIENT", LOG_CONTEXT.get(), about) as headers:
             yield _metadata(headers)
         code = grpc.StatusCode.OK
     except grpc.aio.AioRpcError as error:

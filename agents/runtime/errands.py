@@ -17,7 +17,7 @@ from agents.runtime.open_batches import InFlightBatches
 from agents.runtime.outbox import Publisher, RecordCollector
 from agents.worker.batches import ConsumerRecords
 from agents.worker.failstop import PauseMonitor, fail_stop
-from topics.conversation import ABOUT
+from topics.conversation import LOG_CONTEXT
 from topics.topic import Topic
 
 MAX_CONCURRENCY = 512
@@ -85,7 +85,7 @@ class ConcurrentProcessor:
 
     async def _handle(self, received: Envelope, record: ConsumerRecord) -> None:
         with consumer_span(received, record) as onward:
-            ABOUT.set(onward.reply_context.headers)
+            LOG_CONTEXT.set(onward.reply_context.headers)
             await self._handler(onward, record, self._send)
 
     async def _send(self, said: RecordCollector) -> None:

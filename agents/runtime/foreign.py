@@ -19,7 +19,7 @@ from cachetools import TTLCache
 
 from agents.worker.failstop import fail_stop
 from agents.worker.press import DeliveryFuture, BatchingProducer
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 
 if TYPE_CHECKING:
     from agents.runtime.outbox import ProducerRecord
@@ -52,7 +52,7 @@ class ClientReplyProducer:
         cluster: how to reach the brokers.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: KafkaSettings) -> None:
         self._cluster = cluster
         self._known_topics: TTLCache[str, asyncio.Task[bool]] = TTLCache(
             MAX_TOPICS, METADATA_TTL.total_seconds()

@@ -21,8 +21,8 @@ from schemas.cause import ForPurchase
 from schemas.contract import Contract
 from schemas.order import OrderStatusChanged
 from topics import conversation as names
-from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES, HOME, TOPICS
-from topics.topic import Kind, Topic
+from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES, TOPIC_OF, TOPICS
+from topics.topic import TopicKind, Topic
 
 Deliveries = set[asyncio.Future[Any]]
 
@@ -68,10 +68,10 @@ class RecordCollector:
         if isinstance(message, ForPurchase):
             purchase = message.purchase
             message = message.request
-        home = HOME.get(type(message))
+        home = TOPIC_OF.get(type(message))
         if home is None:
             self.reply(message, received.reply_context, received.key)
-        elif home.kind is Kind.REQUESTS:
+        elif home.kind is TopicKind.REQUESTS:
             headers = received.propagated_headers(purchase)
             letter = ProducerRecord(
                 home.name, home.key_of(message), message.to_json(), headers

@@ -15,7 +15,7 @@ from agents.store import Row
 from agents.tools.exits import CommandError
 from agents.worker.recovery import decode_row
 from schemas.contract import SHARDS
-from topics.catalog import CARTS, ORDERS
+from topics.catalog import CARTS_CHANGELOG, ORDERS_CHANGELOG
 from topics.topic import Topic
 
 _ORDER = TypeAdapter(Order)
@@ -57,9 +57,11 @@ async def user_data(logs: TopicReader, user: int) -> UserData:
         CannotError: an order of his can't be read.
     """
     key, his = str(user).encode(), f'"user":{user},'.encode()
-    carts = await _newest(logs, CARTS, user, lambda row: row.key == key)
+    carts = await _newest(logs, CARTS_CHANGELOG, user, lambda row: row.key == key)
     shard = user % SHARDS
-    rows = await _newest(logs, ORDERS, shard, lambda row: his in (row.value or b""))
+    rows = await _newest(
+        logs, ORDERS_CHANGELOG, shard, lambda row: his in (row.value or b"")
+    )
     known = [_read(row.key, row.value) for row in rows if row.value]
     return UserData(
         cart=any(row.value for row in carts),
@@ -72,7 +74,9 @@ def _read(key: bytes, row: bytes) -> Order:
         return _ORDER.validate_json(row)
     except ValidationError:
         name = key.decode(errors="backslashreplace")
-        raise CommandError(f"{ORDERS.name}: the row {name} can't be read") from None
+        raise CommandError(
+            f"{ORDERS_CHANGELOG.name}: the row {name} can't be read"
+        ) from None
 
 
 async def _newest(

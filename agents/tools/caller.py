@@ -21,8 +21,8 @@ from agents.worker.lenient import LenientRecords
 from schemas.reply import Reply
 from topics import conversation as names
 from topics.admin import create
-from topics.cluster import Cluster
-from topics.topic import Kind, Topic
+from topics.cluster import KafkaSettings
+from topics.topic import TopicKind, Topic
 
 REPLIES = "operator.replies"
 _KEEP = timedelta(hours=1)
@@ -51,7 +51,7 @@ class PendingReply(NamedTuple):
 def reply_topic(name: str) -> Topic:
     """Return a topic for replies as it is made where there is none."""
     doc = "Replies to tools of whoever runs the shop."
-    return Topic(name, Kind.REPLIES, doc, carries=Reply, keep=_KEEP, partitions=1)
+    return Topic(name, TopicKind.REPLIES, doc, carries=Reply, retention=_KEEP, partitions=1)
 
 
 class RequestReplyClient:
@@ -64,7 +64,7 @@ class RequestReplyClient:
     """
 
     def __init__(
-        self, cluster: Cluster, replies: str = REPLIES, dlq_topics: Iterable[str] = ()
+        self, cluster: KafkaSettings, replies: str = REPLIES, dlq_topics: Iterable[str] = ()
     ) -> None:
         fetcher.MemoryRecords = LenientRecords  # as the workers do
         options = cluster.client_options()

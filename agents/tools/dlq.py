@@ -45,7 +45,7 @@ from agents.tools.letters import (
 from agents.tools.options import add_caller, parser_of, positive
 from agents.tools.replay import ReplayStatus, DeadLetterReplay
 from topics.catalog import DEAD_LETTERS
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 from topics.target import Target
 from topics.terminal import ask
 
@@ -88,20 +88,20 @@ def _replay(asked: argparse.Namespace, target: Target) -> int:
     return on(target, partial(_send, asked, letters))
 
 
-async def _newest(asked: argparse.Namespace, cluster: Cluster) -> list[Summary]:
+async def _newest(asked: argparse.Namespace, cluster: KafkaSettings) -> list[Summary]:
     names = SOURCES if asked.topic is None else [asked.topic]
     topics = [DEAD_LETTERS[SOURCES[name]] for name in names]
     async with TopicReader(cluster) as logs:
         return await newest(logs, topics, asked.last)
 
 
-async def _read(asked: argparse.Namespace, cluster: Cluster) -> list[ConsumerRecord]:
+async def _read(asked: argparse.Namespace, cluster: KafkaSettings) -> list[ConsumerRecord]:
     async with TopicReader(cluster) as logs:
         return await read_at(logs, asked.place)
 
 
 async def _send(
-    asked: argparse.Namespace, letters: list[ConsumerRecord], cluster: Cluster
+    asked: argparse.Namespace, letters: list[ConsumerRecord], cluster: KafkaSettings
 ) -> int:
     graves = {letter.topic for letter in letters}
     code = OK

@@ -13,8 +13,8 @@ from agents.audit.logs import ReadError
 from topics import logs
 from topics.admin import TopicsError
 from topics.answering import NoAnswerError, answered, reach
-from topics.cluster import Cluster, bad_settings
-from topics.connection import NotLetInError
+from topics.cluster import KafkaSettings, format_settings_errors
+from topics.connection import KafkaAuthenticationError
 from topics.target import NoClusterError, Target
 from topics.terminal import is_attended
 
@@ -38,7 +38,7 @@ REASONS = (
     ReadError,
     NoAnswerError,
     NoClusterError,
-    NotLetInError,
+    KafkaAuthenticationError,
     TopicsError,
 )
 """Errors whose message is all that there is to print."""
@@ -56,7 +56,7 @@ def run(tool: str, work: Callable[[Target], int]) -> int:
     try:
         return work(target)
     except ValidationError as wrong:
-        return _ends(tool, MISUSED, *bad_settings(wrong))
+        return _ends(tool, MISUSED, *format_settings_errors(wrong))
     except UsageError as reason:
         return _ends(tool, MISUSED, str(reason))
     except REASONS as reason:
@@ -67,7 +67,7 @@ def run(tool: str, work: Callable[[Target], int]) -> int:
         return _ends(tool, INTERRUPTED, "interrupted")
 
 
-def on(target: Target, work: Callable[[Cluster], Coroutine[Any, Any, T]]) -> T:
+def on(target: Target, work: Callable[[KafkaSettings], Coroutine[Any, Any, T]]) -> T:
     """Do work on the cluster while its brokers answer; return the result of the work."""
     return asyncio.run(answered(target.cluster, work))
 
@@ -122,13 +122,13 @@ def _ends(tool: str, code: int, *reasons: str) -> int:
     return code
 
 
-def _away(cluster: Cluster, error: BaseException) -> str:
+def _away(cluster: KafkaSettings, error: BaseException) -> str:
     """Say why Kafka can't be asked; its clients say no more than that it can't."""
     if isinstance(error, asyncio.CancelledError):
         # So aiokafka ends that is to disconnect from a broker which says nothing any more.
         return f"Kafka at {cluster.kafka} does not answer any more"
     try:
         asyncio.run(reach(cluster))
-    except (NoAnswerError, NotLetInError) as reason:
+    except (NoAnswerError, KafkaAuthenticationError) as reason:
         return str(reason)
     return f"Kafka at {cluster.kafka}: {str(error) or repr(error)}"

@@ -37,7 +37,7 @@ from agents.tools.remains import Settings, retained_data
 from schemas.contract import UserId
 from topics.admin import settings_of
 from topics.catalog import TOPICS
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 from topics.target import Target
 from topics.terminal import ask
 
@@ -71,12 +71,12 @@ def _forget(asked: argparse.Namespace, target: Target) -> int:
     return on(target, partial(_run, asked))
 
 
-async def _look(asked: argparse.Namespace, cluster: Cluster) -> UserData:
+async def _look(asked: argparse.Namespace, cluster: KafkaSettings) -> UserData:
     async with TopicReader(cluster) as logs:
         return await user_data(logs, asked.user)
 
 
-async def _run(asked: argparse.Namespace, cluster: Cluster) -> int:
+async def _run(asked: argparse.Namespace, cluster: KafkaSettings) -> int:
     settings = await settings_of(cluster, TOPICS)
     if missing := {topic.name for topic in TOPICS} - settings.keys():
         names = ", ".join(sorted(missing))

@@ -17,7 +17,7 @@ from agents.tools.replies import RefusedReply, refusal
 from schemas.cart import EraseCart
 from schemas.contract import SHARDS, Code, Contract
 from schemas.order import CancelOrder, AnonymizeOrder, ListOrder
-from topics.catalog import HOME, ORDER_REQUESTS
+from topics.catalog import TOPIC_OF, ORDER_REQUESTS
 from topics.topic import Topic
 
 _PASSING = (Code.WRONG_STATUS, Code.UNAVAILABLE, Code.UNKNOWN_ORDER)
@@ -112,7 +112,7 @@ class Erasure:
             await wait_until_committed(self._logs, ORDER_REQUESTS, at)
 
     async def _ask(self, request: Contract) -> RefusedReply | None:
-        topic = HOME[type(request)]
+        topic = TOPIC_OF[type(request)]
         async with self._patiently(topic), self._caller.request(_record(request)) as sent:
             _, call = sent
             no = refusal(await call.reply)
@@ -131,5 +131,5 @@ class Erasure:
 
 
 def _record(request: Contract) -> ProducerRecord:
-    topic = HOME[type(request)]
+    topic = TOPIC_OF[type(request)]
     return ProducerRecord(topic.name, topic.key_of(request), request.to_json(), [])

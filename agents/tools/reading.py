@@ -8,7 +8,7 @@ from agents.audit.logs import TopicReader
 from topics.access import SERVICES
 from topics.topic import Topic
 
-READERS = {topic: service.name for service in SERVICES for topic in service.serves}
+READERS = {topic: service.name for service in SERVICES for topic in service.consumes}
 """The consumer groups of services, by what they serve."""
 
 LOOK_SECONDS = 0.2

@@ -8,22 +8,28 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from topics.catalog import CARTS, ORDERS, SENT, STOCK, TOPICS
-from topics.topic import Kind
+from topics.catalog import (
+    CARTS_CHANGELOG,
+    ORDERS_CHANGELOG,
+    SENT_CHANGELOG,
+    STOCK_CHANGELOG,
+    TOPICS,
+)
+from topics.topic import TopicKind
 
 DELETION_DELAY = timedelta(minutes=10)
 """A broker looks every five minutes for what is over, and deletes files a minute later."""
 
 _LOGS = {
-    Kind.REQUESTS: "what was asked",
-    Kind.EVENTS: "what became of orders",
-    Kind.REPLIES: "what was answered",
-    Kind.DEAD_LETTERS: "what could not be served",
+    TopicKind.REQUESTS: "what was asked",
+    TopicKind.EVENTS: "what became of orders",
+    TopicKind.REPLIES: "what was answered",
+    TopicKind.DEAD_LETTERS: "what could not be served",
 }
 _FOR_GOOD = {
-    ORDERS: "orders, as nobody's",
-    STOCK: "goods of orders, by orderID",
-    SENT: "notices that were sent, by orderID; until then, pending ones as they are",
+    ORDERS_CHANGELOG: "orders, as nobody's",
+    STOCK_CHANGELOG: "goods of orders, by orderID",
+    SENT_CHANGELOG: "notices that were sent, by orderID; until then, pending ones as they are",
 }
 _COMPACTION = ("max.compaction.lag.ms", "min.compaction.lag.ms")
 """A file is closed within the first, and left alone for the second after its last row."""
@@ -57,13 +63,13 @@ def retained_data(
         if what := _LOGS.get(topic.kind):
             until = _retained(settings[topic.name], now)
             yield RetainedData(topic.name, what, until)
-    for topic in (CARTS, ORDERS):
+    for topic in (CARTS_CHANGELOG, ORDERS_CHANGELOG):
         until = _later(settings[topic.name], now, *_COMPACTION)
         yield RetainedData(topic.name, "rows as they were", until)
     # What says that a row is no more is compacted itself, some time after the first time.
     twice = (*_COMPACTION, "delete.retention.ms", *_COMPACTION)
-    until = _later(settings[CARTS.name], now, *twice)
-    yield RetainedData(CARTS.name, "the user's number, and no more", until)
+    until = _later(settings[CARTS_CHANGELOG.name], now, *twice)
+    yield RetainedData(CARTS_CHANGELOG.name, "the user's number, and no more", until)
     for topic, what in _FOR_GOOD.items():
         yield RetainedData(topic.name, what, None)
 

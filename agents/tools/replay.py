@@ -20,7 +20,7 @@ from agents.tools.reading import READERS, is_committed, wait_until_committed
 from agents.tools.replies import refusal
 from schemas.contract import Code
 from schemas.order import OrderStatusChanged
-from topics.catalog import ORDER_EVENTS, SENT
+from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG
 from topics.topic import Topic
 
 
@@ -113,7 +113,9 @@ class DeadLetterReplay:
             CannotError: it was sent, given up for good, or is still pending.
         """
         row, event_id = None, event.event_id.encode()
-        async for record in self._logs.read_partition_of(SENT, ORDER_EVENTS.key_of(event)):
+        async for record in self._logs.read_partition_of(
+            SENT_CHANGELOG, ORDER_EVENTS.key_of(event)
+        ):
             row = record.value if record.key == event_id else row
         if row is not None:
             outcome = json.loads(row)["outcome"]

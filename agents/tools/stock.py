@@ -35,7 +35,7 @@ from agents.tools.exits import (
 from agents.tools.loading import StockImport
 from agents.tools.options import add_caller, parser_of
 from topics.answering import NoAnswerError, answered
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 from topics.target import Target
 from topics.terminal import ask, is_attended
 
@@ -79,7 +79,7 @@ def _send(delivery: StockFile, asked: argparse.Namespace, target: Target) -> int
     return OK if loading.is_complete and not delivery.bad else FAILED
 
 
-async def _run(loading: StockImport, cluster: Cluster, replies: str) -> bool:
+async def _run(loading: StockImport, cluster: KafkaSettings, replies: str) -> bool:
     """Load; return whether it was interrupted."""
     loop = asyncio.get_running_loop()
     work = answered(cluster, partial(_converse, loading, replies))
@@ -108,7 +108,7 @@ def _take(task: asyncio.Task[None], loading: StockImport) -> None:
         loading.break_off(str(reason))
 
 
-async def _converse(loading: StockImport, replies: str, cluster: Cluster) -> None:
+async def _converse(loading: StockImport, replies: str, cluster: KafkaSettings) -> None:
     async with RequestReplyClient(cluster, replies) as caller:
         await loading.run(caller)
 

@@ -21,7 +21,7 @@ from agents.tools.exits import OK, CommandError, on, run, echo
 from agents.tools.options import parser_of, positive
 from agents.ui.app import application
 from topics.broker.launch import is_free
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 from topics.target import Target
 
 _PORT = 8088
@@ -62,7 +62,7 @@ def _port(text: str) -> int:
     return port
 
 
-async def _look(cluster: Cluster) -> None:
+async def _look(cluster: KafkaSettings) -> None:
     """Make sure that Kafka is there; raises whatever says why not."""
     async with TopicReader(cluster):
         pass

@@ -5,10 +5,10 @@ from aiohttp.hdrs import SERVER
 
 from agents.ui.guard import errors_as_text, same_origin_only
 from agents.ui.pages import Pages
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 
 
-def application(cluster: Cluster) -> web.Application:
+def application(cluster: KafkaSettings) -> web.Application:
     """Put the pages over a cluster behind their guard."""
     app = web.Application(middlewares=[same_origin_only, errors_as_text])
     app.add_routes(Pages(cluster).routes())

@@ -7,7 +7,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from agents.audit.logs import ReadError
 from topics.answering import NoAnswerError
-from topics.connection import NotLetInError
+from topics.connection import KafkaAuthenticationError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -56,7 +56,7 @@ async def errors_as_text(request: web.Request, handler: Handler) -> web.StreamRe
         raise web.HTTPNotFound(text=str(missing)) from missing
     except NoAnswerError as silent:
         raise web.HTTPGatewayTimeout(text=str(silent)) from silent
-    except NotLetInError as refused:
+    except KafkaAuthenticationError as refused:
         raise web.HTTPBadGateway(text=str(refused)) from refused
     except MessageSizeTooLargeError as large:
         text = f"the record is too large: {large}"

@@ -16,7 +16,7 @@ from agents.ui.form import Form, read
 from agents.ui.views import RecordView, TopicView, example_bodies, topic_of
 from topics.answering import LIMIT_SECONDS, answered
 from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 from topics.conversation import CORRELATION_ID, REPLY_TOPIC
 from topics.topic import Topic
 
@@ -31,7 +31,7 @@ class Pages:
         cluster: whose topics are shown.
     """
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: KafkaSettings) -> None:
         self._cluster = cluster
         here = FileSystemLoader(Path(__file__).parent / "templates")
         self._templates = Environment(loader=here, autoescape=True, trim_blocks=True)
@@ -93,7 +93,7 @@ def _of_requests(request: web.Request) -> Topic:
     return topic
 
 
-async def _send(topic: Topic, form: Form, cluster: Cluster) -> RecordMetadata:
+async def _send(topic: Topic, form: Form, cluster: KafkaSettings) -> RecordMetadata:
     options = cluster.client_options()
     # What a silent broker has not taken by then is dropped, and not sent later.
     options["request_timeout_ms"] = round(LIMIT_SECONDS * 1000)
@@ -106,7 +106,7 @@ async def _send(topic: Topic, form: Form, cluster: Cluster) -> RecordMetadata:
         )
 
 
-async def _overview(cluster: Cluster) -> list[TopicView]:
+async def _overview(cluster: KafkaSettings) -> list[TopicView]:
     async with TopicReader(cluster) as logs:
         topics = [topic_of(name) for name in await logs.names()]
         partitions = await logs.partitions(topics)
@@ -118,7 +118,7 @@ async def _overview(cluster: Cluster) -> list[TopicView]:
     return [TopicView(topic, n, offsets[topic]) for topic, n in partitions.items()]
 
 
-async def _newest(topic: Topic, most: int, cluster: Cluster) -> list[RecordView]:
+async def _newest(topic: Topic, most: int, cluster: KafkaSettings) -> list[RecordView]:
     async with TopicReader(cluster) as logs:
         return [RecordView.of(one) for one in await logs.tail([topic], most)]
 

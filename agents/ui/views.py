@@ -12,8 +12,8 @@ from agents.tools.legible import decoded, escape, format_timestamp
 from schemas.contract import Contract, Item
 from schemas.examples import EXAMPLES
 from schemas.product import PriceCart
-from topics.catalog import HOME, TOPICS
-from topics.topic import Kind, Topic
+from topics.catalog import TOPIC_OF, TOPICS
+from topics.topic import TopicKind, Topic
 
 _OURS = {topic.name: topic for topic in TOPICS}
 _WIDEST = 160
@@ -74,12 +74,12 @@ class RecordView(NamedTuple):
 
 def topic_of(name: str) -> Topic:
     """Return the topic of that name; there may be others than the shop's."""
-    return _OURS.get(name) or Topic(name, Kind.REPLIES, "None of the shop's own.")
+    return _OURS.get(name) or Topic(name, TopicKind.REPLIES, "None of the shop's own.")
 
 
 def example_bodies(topic: Topic) -> dict[str, str]:
     """Return something to send to a topic of requests, by type of message."""
-    asked: list[Contract] = [body for body in _BODIES if HOME[type(body)] is topic]
+    asked: list[Contract] = [body for body in _BODIES if TOPIC_OF[type(body)] is topic]
     texts = [body.model_dump_json() for body in asked]
     return {json.loads(text)["type"]: text for text in texts}
 

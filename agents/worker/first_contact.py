@@ -5,8 +5,8 @@ import logging
 
 from agents.worker.failstop import fail_stop
 from topics.admin import TopicsError, cluster_id, partition_drift
-from topics.cluster import Cluster
-from topics.connection import NotLetInError
+from topics.cluster import KafkaSettings
+from topics.connection import KafkaAuthenticationError
 
 _MIN_BACKOFF_SECONDS = 0.25
 _MAX_BACKOFF_SECONDS = 4.0
@@ -14,7 +14,7 @@ _MAX_BACKOFF_SECONDS = 4.0
 log = logging.getLogger(__name__)
 
 
-async def wait_for_kafka(cluster: Cluster) -> str:
+async def wait_for_kafka(cluster: KafkaSettings) -> str:
     """Return the cluster's id once it answers; that may take a night.
 
     A worker that was told another number of partitions than the topics have is ended: it
@@ -27,7 +27,7 @@ async def wait_for_kafka(cluster: Cluster) -> str:
             for line in await partition_drift(cluster):
                 fail_stop("PARTITIONS is wrong here: %s", line)
             return await cluster_id(cluster)
-        except NotLetInError as error:
+        except KafkaAuthenticationError as error:
             fail_stop("%s", error)
         except TopicsError as error:
             log.warning("waiting, %s", error)

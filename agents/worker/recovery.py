@@ -21,7 +21,7 @@ from faust.types import TP
 from agents.store import Row, StateStore
 from agents.worker import metrics
 from agents.worker.failstop import fail_stop
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 
 PROCESSED_OFFSET_HEADER = "version"
 MAX_POLL_RECORDS = 5000
@@ -123,7 +123,7 @@ class Recovery(faust.Service):
 
 
 async def read_changelog(
-    topic: str, store: StateStore, partitions: set[int], cluster: Cluster
+    topic: str, store: StateStore, partitions: set[int], cluster: KafkaSettings
 ) -> int:
     """Bring partitions up to the end of their changelog; return the records read."""
     reader = AIOKafkaConsumer(

@@ -8,10 +8,10 @@ from typing import TextIO
 from pydantic import Field
 
 from schemas.contract import MAX_TIMEOUT_SECONDS
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 
 
-class WorkerSettings(Cluster):
+class WorkerSettings(KafkaSettings):
     """Settings of a worker of any service.
 
     Attributes:

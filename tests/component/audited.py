@@ -18,8 +18,8 @@ from schemas.cart import ListCart
 from schemas.contract import Contract, Item
 from schemas.order import CancelOrder, CreateOrder, PayOrder, order_id
 from schemas.stock import ReceiveStock
-from topics.catalog import HOME
-from topics.cluster import Cluster
+from topics.catalog import TOPIC_OF
+from topics.cluster import KafkaSettings
 
 SERVICES = ("loms", "checkout")
 WITHIN_SECONDS = 240.0
@@ -32,7 +32,7 @@ SKU, OTHER = 11, 12
 class Place:
     """Workers on a broker, and what they have."""
 
-    cluster: Cluster
+    cluster: KafkaSettings
     directory: Path
 
     @property
@@ -74,7 +74,7 @@ class Place:
             request_timeout_ms=round(WITHIN_SECONDS * 1000),
         ) as producer:
             for request, key in requests:
-                topic = HOME[type(request)]
+                topic = TOPIC_OF[type(request)]
                 await producer.send_and_wait(
                     topic.name,
                     request.to_json(),

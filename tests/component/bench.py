@@ -25,7 +25,7 @@ from agents.worker.batches import PartitionRecords, ConsumerRecords
 from agents.worker.press import partition_of
 from agents.worker.settings import WorkerSettings
 from schemas.contract import Contract
-from topics.catalog import HOME, TOPICS
+from topics.catalog import TOPIC_OF, TOPICS
 
 PARTITIONS = 2
 TIME_MS = 1_763_900_000_000
@@ -227,7 +227,7 @@ def record(
     """Make a record, of its owner's partition unless that is said to be different."""
     topic, key, value = "stock.requests", b"1", request
     if isinstance(request, Contract):
-        home = HOME[type(request)]
+        home = TOPIC_OF[type(request)]
         topic, key, value = home.name, home.key_of(request), request.to_json()
     place = {"topic": topic, "key": key, "partition": partition_of(key, PARTITIONS)}
     rest = {"offset": 0, "timestamp": TIME_MS, "timestamp_type": 1, "checksum": None}

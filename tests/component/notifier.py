@@ -16,7 +16,7 @@ from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from tests.component.bench import Bench, Event, Stream, record
 from tests.e2e.waiting import until
-from topics.catalog import ORDER_EVENTS, SENT
+from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SOON = Backoff(first=0.01, longest=0.05)
@@ -79,7 +79,7 @@ class Notifier:
     @property
     def rows(self) -> dict[str, Any]:
         """The rows as the changelog has them: the last record of each key."""
-        newest = {row.key: row.value for row in self._bench.sent(SENT.name)}
+        newest = {row.key: row.value for row in self._bench.sent(SENT_CHANGELOG.name)}
         return {key.decode(): json.loads(row) for key, row in newest.items() if row}
 
     @property

@@ -10,15 +10,15 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from agents.store import CHECKPOINT, StateStore
 from tests.component.audited import PAID, SKU, Place, a_history, order, stop
 from topics.admin import cluster_id, create
-from topics.broker.embedded import EmbeddedKafka, free_place
-from topics.catalog import STOCK, STOCK_REQUESTS
-from topics.cluster import Cluster
+from topics.broker.embedded import EmbeddedKafka, free_layout
+from topics.catalog import STOCK_CHANGELOG, STOCK_REQUESTS
+from topics.cluster import KafkaSettings
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A broker whose topics are to be spoilt."""
-    one = EmbeddedKafka(free_place(tmp_path_factory.mktemp("kafka")))
+    one = EmbeddedKafka(free_layout(tmp_path_factory.mktemp("kafka")))
     try:
         one.start_and_wait()
         yield one.bootstrap
@@ -31,7 +31,9 @@ async def place(
     broker: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Place]:
     """Workers that have stopped well, after a history; and were audited while they ran."""
-    place = Place(Cluster(kafka=broker, partitions=2), tmp_path_factory.mktemp("state"))
+    place = Place(
+        KafkaSettings(kafka=broker, partitions=2), tmp_path_factory.mktemp("state")
+    )
     await create(place.cluster)
     workers = place.start()
     try:
@@ -86,7 +88,7 @@ async def test_a_row_that_is_forged_into_a_changelog_is_found(place: Place):
 
     assert code == 1
     assert counts["differences"] == 1
-    assert f"{STOCK.name} row {key.decode()!r} at {at}" in told
+    assert f"{STOCK_CHANGELOG.name} row {key.decode()!r} at {at}" in told
     assert "stock.requests-" in told
 
 

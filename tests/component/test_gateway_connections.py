@@ -14,7 +14,7 @@ import pytest
 from tests.component.door import PATIENCE_SECONDS, PROBLEM, Door
 from tests.component.gateway_process import GatewayProcess, running
 from tests.standins.shop import Shop
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 
 STOCKS = {"type": "stocks", "stocks": []}
 HEAD = b"POST /stocks HTTP/1.1\r\nHost: shop\r\n"
@@ -25,7 +25,7 @@ SERVED_OF_128_FILES = 80
 
 
 @pytest.fixture
-async def process(cluster: Cluster) -> AsyncIterator[GatewayProcess]:
+async def process(cluster: KafkaSettings) -> AsyncIterator[GatewayProcess]:
     """A gateway under uvloop."""
     async with running(cluster.kafka) as there:
         await there.door.ready()
@@ -34,7 +34,7 @@ async def process(cluster: Cluster) -> AsyncIterator[GatewayProcess]:
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 async def door(
-    request: pytest.FixtureRequest, open_gateway, cluster: Cluster
+    request: pytest.FixtureRequest, open_gateway, cluster: KafkaSettings
 ) -> AsyncIterator[Door]:
     """A gateway in this process, or one of its own under uvloop."""
     if request.param == "asyncio":
@@ -177,14 +177,14 @@ async def idle(stack: AsyncExitStack, port: int, count: int) -> list[asyncio.Str
     return writers
 
 
-async def test_the_usual_soft_limit_of_files_is_raised(cluster: Cluster):
+async def test_the_usual_soft_limit_of_files_is_raised(cluster: KafkaSettings):
     async with running(cluster.kafka, "-Sn 64") as there, AsyncExitStack() as stack:
         await idle(stack, there.door.port, 200)
         assert (await there.door.call("GET", "/livez")).status == 200
 
 
 async def test_connections_beyond_the_files_are_refused_and_kafka_keeps_its_own(
-    cluster: Cluster, shop: Shop
+    cluster: KafkaSettings, shop: Shop
 ):
     async with running(cluster.kafka, "-n 128") as there, AsyncExitStack() as stack:
         await there.door.ready()  # whose own connection stays open
@@ -208,7 +208,7 @@ async def test_connections_beyond_the_files_are_refused_and_kafka_keeps_its_own(
 
 
 async def test_a_flood_of_connections_leaves_a_gateway_that_serves(
-    cluster: Cluster, shop: Shop
+    cluster: KafkaSettings, shop: Shop
 ):
     async with running(cluster.kafka, "-n 128") as there:
         await there.door.ready()

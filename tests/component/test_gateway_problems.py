@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from gateway.app import Gateway
-from gateway.body import Intake
+from gateway.body import BodyReader
 from gateway.server import serving
 from gateway.settings import Settings
 from schemas.contract import Code
@@ -215,7 +215,7 @@ class Broken:
 
 
 async def test_a_fault_of_ours_is_told_without_its_inside(caplog):
-    intake = Intake(1, timedelta(seconds=1))
+    intake = BodyReader(1, timedelta(seconds=1))
     async with (
         serving(Gateway(Broken(), intake, {}), Settings(gateway_port=0)) as port,
         aiohttp.ClientSession() as session,

@@ -14,8 +14,8 @@ import pytest
 
 from tests.e2e.waiting import until
 from topics.admin import create
-from topics.broker.embedded import EmbeddedKafka, free_place
-from topics.cluster import Cluster
+from topics.broker.embedded import EmbeddedKafka, free_layout
+from topics.cluster import KafkaSettings
 
 READY = re.compile(r" ready partitions=|event=listening")
 GONE = re.compile(r"event=kafka-unreachable broker=(\S+) reason=(['\"]).+\2$", re.MULTILINE)
@@ -58,9 +58,9 @@ class Logged:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[EmbeddedKafka]:
     """A broker that this test may kill."""
-    broker = EmbeddedKafka(free_place(tmp_path / "kafka"))
+    broker = EmbeddedKafka(free_layout(tmp_path / "kafka"))
     broker.start_and_wait()
-    asyncio.run(create(Cluster(kafka=broker.bootstrap, partitions=2)))
+    asyncio.run(create(KafkaSettings(kafka=broker.bootstrap, partitions=2)))
     yield broker
     broker.stop()
 
@@ -112,7 +112,7 @@ async def test_an_outage_is_a_line_when_it_begins_and_one_when_it_ends(
 
 
 async def test_a_worker_that_is_there_before_kafka_says_so_once(tmp_path: Path):
-    place = free_place(tmp_path / "kafka")
+    place = free_layout(tmp_path / "kafka")
     nowhere = {"KAFKA": f"127.0.0.1:{place.port}", "STATE_DIR": str(tmp_path / "state")}
     worker = Logged(tmp_path / "worker.log", "agents", "checkout", **nowhere)
     broker = EmbeddedKafka(place)
@@ -120,7 +120,7 @@ async def test_a_worker_that_is_there_before_kafka_says_so_once(tmp_path: Path):
         assert (await worker.writes(GONE))[1] == broker.bootstrap
         broker.start()
         await broker.ready()
-        await create(Cluster(kafka=broker.bootstrap))
+        await create(KafkaSettings(kafka=broker.bootstrap))
         await worker.writes(BACK)
         warnings = [line for line in worker.lines if "level=INFO" not in line]
         assert sum("event=kafka-unreachable" in line for line in warnings) == 1, warnings
@@ -131,7 +131,7 @@ async def test_a_worker_that_is_there_before_kafka_says_so_once(tmp_path: Path):
 
 
 async def test_the_kafka_ui_logs_an_outage_as_well(broker: EmbeddedKafka, tmp_path: Path):
-    port = free_place(tmp_path).port
+    port = free_layout(tmp_path).port
     words = ("agents", "ui", "--port", str(port))
     ui = Logged(tmp_path / "ui.log", *words, KAFKA=broker.bootstrap)
     try:

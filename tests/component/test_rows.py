@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 from agents.runtime.changelog import ChangelogProducer
 from agents.store import Row, StateStore
 from tests.component.bench import Bench, breathe, header
-from topics.catalog import STOCK
+from topics.catalog import STOCK_CHANGELOG
 
 OLD, NEW = b'"old"', b'"new"'
 
@@ -22,7 +22,7 @@ def store(tmp_path: Path) -> StateStore:
 @pytest.fixture
 async def changelog(bench: Bench, store: StateStore) -> ChangelogProducer:
     """That of the rows, with nothing in it yet."""
-    written = ChangelogProducer(bench.app.batching_producer, STOCK, store)
+    written = ChangelogProducer(bench.app.batching_producer, STOCK_CHANGELOG, store)
     await written.rewrite_superseded()
     return written
 
@@ -83,10 +83,12 @@ async def test_what_a_frozen_worker_wrote_last_is_overwritten_by_what_is_true(
     bench: Bench, store: StateStore
 ):
     recovered(store, Row(b"a", NEW, 9), Row(b"b", NEW, 9), Row(b"a", OLD, 5))
-    await ChangelogProducer(bench.app.batching_producer, STOCK, store).rewrite_superseded()
-    bench.ends[TopicPartition(STOCK.name, 0)] = 3
+    await ChangelogProducer(
+        bench.app.batching_producer, STOCK_CHANGELOG, store
+    ).rewrite_superseded()
+    bench.ends[TopicPartition(STOCK_CHANGELOG.name, 0)] = 3
     await bench.arrive()
-    [again] = bench.sent(STOCK.name)
+    [again] = bench.sent(STOCK_CHANGELOG.name)
     assert (again.key, again.value) == (b"a", NEW)
     assert header(again, "version") == "9"
     assert not store.offsets[0].superseded
@@ -99,7 +101,7 @@ async def test_another_writer_is_noticed_by_the_first_row_behind_his(
     changelog.produce(0, {b"a": NEW}, 1)
     await bench.arrive()
     assert not deaths
-    bench.ends[TopicPartition(STOCK.name, 0)] += 1  # his
+    bench.ends[TopicPartition(STOCK_CHANGELOG.name, 0)] += 1  # his
     changelog.produce(0, {b"a": NEW}, 2)
     await bench.arrive()
     assert "another writer" in deaths[0]

@@ -139,7 +139,7 @@ def test_what_is_not_an_integer_is_refused(contract, path, value: str):
     assert refused.value.errors()[0]["loc"] in {path, ()}
 
 
-ASKED_BY_PEOPLE = {route.asks for route in ROUTES} | {EraseCart, AnonymizeOrder}
+ASKED_BY_PEOPLE = {route.request for route in ROUTES} | {EraseCart, AnonymizeOrder}
 
 
 @pytest.mark.parametrize("contract", GOLDENS, ids=named)

@@ -11,9 +11,9 @@ from gateway.openapi import document
 from gateway.pages import pages
 from schemas.examples import EXAMPLES
 from topics.catalog import TOPICS
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 
-PAGES = pages(Cluster())
+PAGES = pages(KafkaSettings())
 HTML = [path for path, page in PAGES.items() if page.media_type == "text/html"]
 EMPTY = {"meta", "link", "br"}
 

@@ -15,7 +15,7 @@ from aiokafka.structs import RecordMetadata
 from agents.worker.lenient import LenientRecords
 from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
 from topics.catalog import TOPICS
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 
 WITHIN_SECONDS = 60.0
 _FETCH_WAIT_MS = 100
@@ -31,7 +31,7 @@ class Kafka:
         seen: every record of every topic of the shop, by topic.
     """
 
-    def __init__(self, cluster: Cluster, replies: str = "e2e.replies") -> None:
+    def __init__(self, cluster: KafkaSettings, replies: str = "e2e.replies") -> None:
         self.replies = replies
         self.seen: defaultdict[str, list[ConsumerRecord]] = defaultdict(list)
         self._cluster = cluster

@@ -20,7 +20,7 @@ from tests.e2e.waiting import until
 from topics.admin import create
 from topics.broker.embedded import answers
 from topics.broker.launch import is_free
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 
 BROKER_SECONDS = 240.0  # a machine that others use as well may be slow
 SERVES_SECONDS = 240.0
@@ -66,7 +66,7 @@ class Shop:
         )
         self._control_port = port + 3
         self.gateways = [f"http://127.0.0.1:{p}" for p in self.local.gateway_ports]
-        self.cluster = Cluster(
+        self.cluster = KafkaSettings(
             kafka=self.local.bootstrap,
             partitions=self.local.partitions,
             kafka_replication=min(3, brokers) or 1,

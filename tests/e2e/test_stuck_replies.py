@@ -18,7 +18,7 @@ from tests.e2e.scenes import stocks
 from tests.e2e.shop import Shop
 from tests.e2e.waiting import until
 from topics.broker.embedded import answers
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 
 SOON_SECONDS = 5.0
 COMMITTED_SECONDS = 60.0
@@ -109,7 +109,7 @@ async def test_a_reply_topic_without_a_leader_does_not_stop_the_shop(
         await kafka.stop()
 
 
-async def _create_there(cluster: Cluster, topic: str) -> None:
+async def _create_there(cluster: KafkaSettings, topic: str) -> None:
     admin = AIOKafkaAdminClient(**cluster.client_options())
     await admin.start()
     wanted = NewTopic(topic, -1, -1, replica_assignments={0: [ANNEX_ID]})

@@ -17,7 +17,7 @@ from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from schemas.stock import ReceiveStock
 from tests.component.bench import record
-from topics.catalog import ORDER_EVENTS, SENT, STOCK, STOCK_REQUESTS
+from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG, STOCK_CHANGELOG, STOCK_REQUESTS
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 FACT = OrderStatusChanged(
@@ -43,7 +43,7 @@ def notices(*event_ids):
     rows = {
         name.encode(): SnapshotRow(Row(name.encode(), b"{}", 1), "") for name in event_ids
     }
-    return {(SENT, 0): TableSnapshot(SENT.name, 0, 1, rows)}
+    return {(SENT_CHANGELOG, 0): TableSnapshot(SENT_CHANGELOG.name, 0, 1, rows)}
 
 
 def complaints(report):
@@ -75,7 +75,9 @@ def test_a_copy_that_holds_more_than_its_log_is_named(version, found):
     """And what it holds is compared with all that there is."""
     one, report = folding({GOODS: 1}, {GOODS: 1})
     row = Row(b"1", b'{"available":{"1":5},"reserved":{}}', version)
-    copy = TableSnapshot(STOCK.name, 0, version, {b"1": SnapshotRow(row, "there@1")})
+    copy = TableSnapshot(
+        STOCK_CHANGELOG.name, 0, version, {b"1": SnapshotRow(row, "there@1")}
+    )
     one.expect(AGGREGATES[STOCK_REQUESTS], copy)
     one.take(GOODS, [record(PUT_IN, partition=0)])
     one.finish()
@@ -87,7 +89,7 @@ def test_a_copy_that_holds_more_than_its_log_is_named(version, found):
 
 def test_what_a_log_without_its_beginning_says_is_not_folded():
     one, report = folding({GOODS: 2}, {GOODS: 2}, begins={GOODS: 1}.items())
-    one.expect(AGGREGATES[STOCK_REQUESTS], TableSnapshot(STOCK.name, 0, 2))
+    one.expect(AGGREGATES[STOCK_REQUESTS], TableSnapshot(STOCK_CHANGELOG.name, 0, 2))
     one.take(GOODS, [record(PUT_IN, partition=0, offset=1)])
     one.finish()
 

@@ -11,7 +11,7 @@ from aiokafka.structs import OffsetAndMetadata
 from agents.audit import logs
 from agents.audit.logs import TopicReader
 from topics.catalog import CART_REQUESTS
-from topics.cluster import Cluster
+from topics.cluster import KafkaSettings
 
 DONE, FRESH = (TopicPartition(CART_REQUESTS.name, number) for number in range(2))
 OFFSETS = {DONE: OffsetAndMetadata(7, ""), FRESH: OffsetAndMetadata(-1, "")}
@@ -48,7 +48,7 @@ class Admin:
 async def ask(monkeypatch):
     """Make logs of a cluster that answers so."""
     monkeypatch.setattr(logs, "_LOOK_SECONDS", 0)
-    there = TopicReader(Cluster())
+    there = TopicReader(KafkaSettings())
 
     def answering(*answers):
         there._admin = Admin(*answers)  # noqa: SLF001 -- there is no broker

@@ -78,7 +78,7 @@ async def test_a_request_without_an_answer_is_an_outage_of_its_broker(
 async def test_a_certificate_of_an_unknown_authority_is_told_from_an_outage():
     authority = trustme.CA()
     async with broker(authority) as port:
-        why = await connection.refusal(options(port, trustme.CA()))
+        why = await connection.find_auth_error(options(port, trustme.CA()))
         assert "certificate verify failed" in str(why)
-        assert await connection.refusal(options(port, authority)) is None
-    assert await connection.refusal(options(port, authority)) is None
+        assert await connection.find_auth_error(options(port, authority)) is None
+    assert await connection.find_auth_error(options(port, authority)) is None

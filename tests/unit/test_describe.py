@@ -12,10 +12,10 @@ import pytest
 from schemas.reply import Reply
 from topics.catalog import TOPICS
 from topics.describe import as_json, lines
-from topics.topic import FOREVER, Kind, Topic, wire_type
+from topics.topic import FOREVER, TopicKind, Topic, wire_type
 
 PARTITIONS = 5
-MINE = Topic("mine", Kind.REPLIES, "A topic of tests.", keep=timedelta(hours=1))
+MINE = Topic("mine", TopicKind.REPLIES, "A topic of tests.", retention=timedelta(hours=1))
 
 
 def columns(table: list[str]) -> list[int]:

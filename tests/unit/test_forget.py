@@ -26,7 +26,7 @@ from schemas.order import (
     order_id,
 )
 from schemas.stock import CheckStock
-from topics.catalog import CARTS, ORDER_EVENTS, ORDERS, TOPICS
+from topics.catalog import CARTS_CHANGELOG, ORDER_EVENTS, ORDERS_CHANGELOG, TOPICS
 
 from .given import by, given
 from .test_order import AWAITING, CREATE, FAILED, ID, LAMP_YES, NEW, SOFA_YES, USER
@@ -183,13 +183,20 @@ def test_rows_go_with_the_compaction_that_the_catalogue_promises():
     found = until(retained_data(settings(), NOW))
 
     compacted = A_DAY + timedelta(hours=1)
-    assert found[CARTS.name, "rows as they were"] == NOW + compacted + DELETION_DELAY
-    assert found[ORDERS.name, "rows as they were"] == NOW + compacted + DELETION_DELAY
-    number = found[CARTS.name, "the user's number, and no more"]
+    assert (
+        found[CARTS_CHANGELOG.name, "rows as they were"] == NOW + compacted + DELETION_DELAY
+    )
+    assert (
+        found[ORDERS_CHANGELOG.name, "rows as they were"]
+        == NOW + compacted + DELETION_DELAY
+    )
+    number = found[CARTS_CHANGELOG.name, "the user's number, and no more"]
     assert number == NOW + 2 * compacted + A_DAY + DELETION_DELAY
 
 
 def test_where_a_cluster_promises_nothing_neither_do_we():
     never = settings(**{"max.compaction.lag.ms": str(2**63 - 1)})
 
-    assert until(retained_data(never, NOW))[CARTS.name, "rows as they were"] is None
+    assert (
+        until(retained_data(never, NOW))[CARTS_CHANGELOG.name, "rows as they were"] is None
+    )

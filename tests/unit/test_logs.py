@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from topics.conversation import ABOUT
+from topics.conversation import LOG_CONTEXT
 from topics.logs import JsonLines
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -51,9 +51,9 @@ def test_a_line_is_one_object():
     ],
 )
 def test_it_tells_what_the_task_is_about(headers, ids):
-    token = ABOUT.set(headers)
+    token = LOG_CONTEXT.set(headers)
     told = line("late")
-    ABOUT.reset(token)
+    LOG_CONTEXT.reset(token)
     assert {name: told[name] for name in told if name.endswith("_id")} == ids
 
 

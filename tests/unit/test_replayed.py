@@ -110,7 +110,7 @@ def test_what_does_not_say_where_it_comes_from_is_not_sent_anywhere(headers: Hea
         original_record(record("stock.dlq", RECEIVE, headers=headers))
 
 
-@pytest.mark.parametrize("asks", [*(route.asks for route in ROUTES), PriceCart])
+@pytest.mark.parametrize("asks", [*(route.request for route in ROUTES), PriceCart])
 def test_what_people_ask_for_is_answered(asks: type):
     assert not expects_no_reply(asks.model_construct())
 
@@ -128,7 +128,7 @@ def test_what_cannot_be_read_is_refused_aloud():
 
 def test_what_can_be_read_is_known():
     assert request(CART_REQUESTS, b'{"type":"purchase","user":1}') == Purchase(user=1)
-    assert CreateOrder in {route.asks for route in ROUTES}
+    assert CreateOrder in {route.request for route in ROUTES}
 
 
 def test_a_refusal_is_told_from_other_replies_also_one_of_tomorrow():

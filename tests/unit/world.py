@@ -32,7 +32,7 @@ from schemas.cart import OrderSettled
 from schemas.cause import Cause, ForPurchase
 from schemas.contract import Contract
 from schemas.order import OrderStatusChanged
-from topics.catalog import HOME
+from topics.catalog import TOPIC_OF
 
 from .given import NOON
 from .partition import Partition, Record, Turn
@@ -158,7 +158,7 @@ class World:
 
     def _is_command(self, message: OutgoingMessage) -> bool:
         request = message.request if isinstance(message, ForPurchase) else message
-        return HOME.get(type(request)) in self.partitions
+        return TOPIC_OF.get(type(request)) in self.partitions
 
     def _send(self, message: OutgoingMessage, cause: Cause) -> None:
         purchase = cause.purchase
@@ -187,5 +187,5 @@ class World:
             self._late.append((partition, record))
 
     def _home(self, request: Contract) -> Partition:
-        topic = HOME[type(request)]
+        topic = TOPIC_OF[type(request)]
         return self.partitions[topic][int(topic.key_of(request)) % PARTITIONS]

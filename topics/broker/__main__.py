@@ -11,7 +11,7 @@ from pathlib import Path
 
 from topics.broker.jars import fetch
 from topics.broker.java import CannotRunError, java
-from topics.broker.launch import Place, run
+from topics.broker.launch import BrokerLayout, run
 
 
 def main() -> int:
@@ -22,7 +22,7 @@ def main() -> int:
             print(f"{java()}\n{fetch()}")  # noqa: T201
         else:
             controller = asked.controller_port or asked.port + 1
-            run(Place(asked.dir, asked.port, controller, tuple(asked.set)))
+            run(BrokerLayout(asked.dir, asked.port, controller, tuple(asked.set)))
     except CannotRunError as reason:
         print(f"kafka: {reason}", file=sys.stderr)  # noqa: T201
         return 1

@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from topics.broker.java import CannotRunError
-from topics.broker.launch import Place, is_free
+from topics.broker.launch import BrokerLayout, is_free
 
 START_SECONDS = 240.0
 STOP_SECONDS = 20.0
@@ -25,12 +25,12 @@ _PORTS_FROM, _PORTS_TO = 20_000, 32_000
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def free_place(directory: Path) -> Place:
+def free_layout(directory: Path) -> BrokerLayout:
     """Return a place with two neighbouring ports on which nobody listens."""
     while True:
         port = random.randrange(_PORTS_FROM, _PORTS_TO, 2)
         if is_free(port) and is_free(port + 1):
-            return Place(directory, port, port + 1)
+            return BrokerLayout(directory, port, port + 1)
 
 
 @dataclass
@@ -42,7 +42,7 @@ class EmbeddedKafka:
         environment: what is different for it, such as `KAFKA_HEAP`.
     """
 
-    place: Place
+    place: BrokerLayout
     environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 

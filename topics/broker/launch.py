@@ -26,7 +26,7 @@ _VOTERS = "controller.quorum.voters="
 
 
 @dataclass(frozen=True)
-class Place:
+class BrokerLayout:
     """Where a broker lives.
 
     Attributes:
@@ -43,7 +43,7 @@ class Place:
     different: tuple[str, ...] = ()
 
 
-def run(place: Place) -> None:
+def run(place: BrokerLayout) -> None:
     """Become the broker; returns only by an exception.
 
     The environment may set `KAFKA_HEAP` (256m), `KAFKA_JVM_OPTIONS`, and `KAFKA_USERS`:
@@ -102,7 +102,7 @@ def _jvm_options() -> list[str]:
     ]
 
 
-def _write_settings(place: Place) -> None:
+def _write_settings(place: BrokerLayout) -> None:
     template = (_HERE / "server.properties").read_text()
     ports = {"port": place.port, "controller_port": place.controller_port}
     # Of two lines about the same setting the later one counts.
@@ -118,7 +118,7 @@ def _users() -> list[str]:
     ]
 
 
-def _cluster_id(place: Place) -> str:
+def _cluster_id(place: BrokerLayout) -> str:
     """Return a new one, by which kept state can tell that it belongs to another cluster.
 
     The nodes of a quorum agree on theirs.
@@ -129,7 +129,7 @@ def _cluster_id(place: Place) -> str:
     return "A" + urlsafe_b64encode(number.bytes).decode()[1:22]
 
 
-def _format_once(command: list[str], place: Place) -> None:
+def _format_once(command: list[str], place: BrokerLayout) -> None:
     # Written last, so a formatting that was broken off is done again.
     done = Path("formatted")
     if done.exists():

@@ -17,8 +17,8 @@ from schemas.order import Status
 from tests.bench.recovery.counter import one_gateway
 from tests.bench.recovery.outage import Outage, outage
 from tests.e2e.shop import Shop
-from topics.catalog import ORDERS
-from topics.cluster import Cluster
+from topics.catalog import ORDERS_CHANGELOG
+from topics.cluster import KafkaSettings
 
 _RECOVERED = re.compile(r"recovered rows=(\d+) seconds=([\d.]+)")
 
@@ -52,7 +52,7 @@ async def rebuild(directory: Path, rows: int) -> Rebuild:
         return Rebuild(read, cost, read / seconds, floor)
 
 
-async def fill(cluster: Cluster, rows: int) -> None:
+async def fill(cluster: KafkaSettings, rows: int) -> None:
     """Write orders into their changelog, as if a worker had."""
     producer = AIOKafkaProducer(
         **cluster.client_options(), linger_ms=5, max_batch_size=256 * 2**10
@@ -62,7 +62,7 @@ async def fill(cluster: Cluster, rows: int) -> None:
             # An order lies where its shard does, whatever its own key would say.
             shard = partition_of(b"%d" % (count % SHARDS), cluster.partitions)
             await producer.send(
-                ORDERS.name,
+                ORDERS_CHANGELOG.name,
                 _row(count),
                 key=b"%d" % (count + SHARDS),
                 partition=shard,
@@ -86,13 +86,16 @@ def _row(count: int) -> bytes:
     return ORDER_AGGREGATE.adapters[0].dump_json(order)
 
 
-async def _read(cluster: Cluster) -> float:
+async def _read(cluster: KafkaSettings) -> float:
     """Return the seconds that a bare consumer takes for the changelog."""
     consumer = AIOKafkaConsumer(
         **cluster.client_options(), enable_auto_commit=False, auto_offset_reset="earliest"
     )
     async with consumer:
-        tps = [TopicPartition(ORDERS.name, number) for number in range(cluster.partitions)]
+        tps = [
+            TopicPartition(ORDERS_CHANGELOG.name, number)
+            for number in range(cluster.partitions)
+        ]
         consumer.assign(tps)
         await consumer.seek_to_beginning()
         left = sum((await consumer.end_offsets(tps)).values())
