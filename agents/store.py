@@ -111,21 +111,21 @@ class StateStore:
 
     def recover(self, partition: int, rows: Iterable[Row], changelog_offset: int) -> None:
         """Apply changelog records in log order; of each row the highest version stays."""
-        progress, newest = self.offsets[partition], dict[bytes, Row]()
+        offsets, newest = self.offsets[partition], dict[bytes, Row]()
         for row in rows:
             if (
-                row.source_offset < progress.source_offset
+                row.source_offset < offsets.source_offset
             ):  # else none that is here can be higher
-                known = newest.get(row.key) or progress.superseded.get(row.key)
-                known = known or self._row(partition, row.key)
-                if row.source_offset < known.source_offset:
-                    progress.superseded[row.key] = known
+                newest_known = newest.get(row.key) or offsets.superseded.get(row.key)
+                newest_known = newest_known or self._row(partition, row.key)
+                if row.source_offset < newest_known.source_offset:
+                    offsets.superseded[row.key] = newest_known
                     continue
             newest[row.key] = row
-            progress.superseded.pop(row.key, None)
-            progress.source_offset = max(progress.source_offset, row.source_offset)
+            offsets.superseded.pop(row.key, None)
+            offsets.source_offset = max(offsets.source_offset, row.source_offset)
         self._write(partition, newest.values())
-        progress.changelog_offset = changelog_offset
+        offsets.changelog_offset = changelog_offset
 
     def rows(
         self, partition: int, begin: bytes = b"", end: bytes | None = None
@@ -172,8 +172,8 @@ class StateStore:
         if self.pending_acks:
             return
         ends = {
-            partition: [progress.source_offset, progress.changelog_offset]
-            for partition, progress in self.offsets.items()
+            partition: [offsets.source_offset, offsets.changelog_offset]
+            for partition, offsets in self.offsets.items()
         }
         complete = {
             "cluster": self._cluster,
@@ -194,19 +194,19 @@ class StateStore:
             shutil.rmtree(self._path, ignore_errors=True)
             self._path.mkdir(parents=True)
             return Rdict(str(self._rows), _options())
-        for partition, (version, next_offset) in complete["ends"].items():
-            self.offsets[int(partition)] = PartitionOffsets(version, next_offset)
+        for partition, (source_offset, next_offset) in complete["ends"].items():
+            self.offsets[int(partition)] = PartitionOffsets(source_offset, next_offset)
         return database
 
     def _row(self, partition: int, key: bytes) -> Row:
         stored = self._db.get(_stored_key(partition, key)) or b""
-        version = int.from_bytes(stored[:_OFFSET_BYTES], "big")
-        return Row(key, stored[_OFFSET_BYTES:] or None, version)
+        source_offset = int.from_bytes(stored[:_OFFSET_BYTES], "big")
+        return Row(key, stored[_OFFSET_BYTES:] or None, source_offset)
 
     def _write(self, partition: int, rows: Iterable[Row]) -> None:
         writes, prefix = WriteBatch(raw_mode=True), _stored_key(partition, b"")
-        for key, value, version in rows:
-            stamp = version.to_bytes(_OFFSET_BYTES, "big")
+        for key, value, source_offset in rows:
+            stamp = source_offset.to_bytes(_OFFSET_BYTES, "big")
             writes.put(prefix + key, stamp + (value or b""))
         self._db.write(writes, self._no_wal)
 

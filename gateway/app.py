@@ -15,7 +15,7 @@ from gateway.correlator import Overloaded
 from gateway.headers import propagated_headers
 from gateway.outbox import DeliveryError
 from gateway.pages import Page
-from gateway.problems import Problem, GatewayError
+from gateway.problems import GatewayError, Problem
 from gateway.routes import ROUTES, Route
 from schemas.contract import Code, Refused
 from topics import tracing

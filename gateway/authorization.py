@@ -7,7 +7,7 @@ from typing import Protocol
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION, WWW_AUTHENTICATE
 
-from gateway.problems import Problem, GatewayError
+from gateway.problems import GatewayError, Problem
 from gateway.routes import ROUTES
 from gateway.tokens import Role, TokenFile
 

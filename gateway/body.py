@@ -8,7 +8,7 @@ from aiohttp.hdrs import EXPECT
 from pydantic import ValidationError
 
 from gateway.headers import check_headers
-from gateway.problems import Problem, GatewayError
+from gateway.problems import GatewayError, Problem
 from gateway.routes import Route
 from schemas.contract import Code, Contract
 from schemas.explanation import TYPE_IS_NO_FIELD, Explanation

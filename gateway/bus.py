@@ -8,11 +8,11 @@ from typing import Any
 
 from gateway.correlator import Correlator
 from gateway.inbox import ReplyConsumer
-from gateway.outbox import DeliveryFuture, DeliveryError, RequestProducer
+from gateway.outbox import DeliveryError, DeliveryFuture, RequestProducer
 from gateway.pulse import BrokerProbe
 from schemas.contract import Contract
 from topics.catalog import GATEWAY_REPLIES
-from topics.conversation import LOG_CONTEXT, CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC
+from topics.conversation import CORRELATION_ID, LOG_CONTEXT, REPLY_PARTITION, REPLY_TOPIC
 from topics.tracing import Headers
 
 LONG_ENOUGH = timedelta(seconds=10)  # for a producer to find its way back to Kafka

@@ -13,7 +13,7 @@ from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from gateway.problems import Problem, GatewayError
+from gateway.problems import GatewayError, Problem
 from schemas.contract import Code
 from topics.files import file_limit
 

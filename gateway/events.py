@@ -6,7 +6,7 @@ from datetime import timedelta
 from html import escape
 from typing import Any
 
-from gateway.hypertext import code, link, prose, page, table
+from gateway.hypertext import code, link, page, prose, table
 from topics.describe import format_retention
 
 Document = dict[str, Any]

@@ -11,7 +11,7 @@ from aiohttp.hdrs import (
     TRANSFER_ENCODING,
 )
 
-from gateway.problems import Problem, GatewayError
+from gateway.problems import GatewayError, Problem
 from schemas.contract import Code
 from topics.conversation import IDEMPOTENCY_KEY, TRACE
 

@@ -17,7 +17,7 @@ from aiohttp.web_protocol import ERROR, RequestHandler
 
 from gateway.app import Gateway
 from gateway.connection import LIMITS, Connection, ConnectionLimit
-from gateway.problems import Problem, GatewayError
+from gateway.problems import GatewayError, Problem
 from gateway.settings import Settings
 
 KEEP_ALIVE = timedelta(seconds=75)

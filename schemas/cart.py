@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.contract import Contract, Count, Item, UserMessage, OrderId, Price, Sku
+from schemas.contract import Contract, Count, Item, OrderId, Price, Sku, UserMessage
 from schemas.order import Status
 
 # Requests

@@ -16,9 +16,9 @@ from schemas.contract import (
     Contract,
     Item,
     OrderMessage,
-    UserMessage,
     Sku,
     UserId,
+    UserMessage,
 )
 
 

@@ -7,9 +7,9 @@ from pydantic import Field
 from schemas.contract import (
     Contract,
     Count,
-    StockCount,
-    SkuMessage,
     OrderId,
+    SkuMessage,
+    StockCount,
     UserId,
     WarehouseId,
 )

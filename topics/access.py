@@ -24,7 +24,7 @@ from topics.catalog import (
     STOCK_REQUESTS,
     TOPICS,
 )
-from topics.topic import TopicKind, Topic
+from topics.topic import Topic, TopicKind
 
 GATEWAY = "gateway"
 OPERATOR = "topics"

@@ -14,7 +14,7 @@ from topics.catalog import TOPICS
 from topics.cluster import KafkaSettings
 from topics.connection import find_auth_error
 from topics.drift import SET_ON_TOPIC, Found, drift, misparted, misset
-from topics.topic import TopicKind, Topic
+from topics.topic import Topic, TopicKind
 
 LEADERS_SECONDS = 30.0
 _POLL_SECONDS = 0.1

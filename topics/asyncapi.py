@@ -12,7 +12,7 @@ from topics import conversation as names
 from topics.catalog import DEFAULT_REPLIES, GATEWAY_REPLIES, TOPIC_OF, TOPICS
 from topics.cluster import KafkaSettings
 from topics.messages import BINDING, components, messages_in
-from topics.topic import TopicKind, Topic, wire_type
+from topics.topic import Topic, TopicKind, wire_type
 
 TITLE, VERSION = "The shop that never loses an item", "1.0.0"
 CONTACT = {  # of a reserved domain (RFC 2606); the operator of a public shop replaces it

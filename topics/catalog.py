@@ -14,7 +14,7 @@ from schemas.order import OrderRequest, OrderStatusChanged
 from schemas.product import ProductRequest
 from schemas.reply import Reply
 from schemas.stock import StockRequest
-from topics.topic import FOREVER, TopicKind, Topic
+from topics.topic import FOREVER, Topic, TopicKind
 
 
 def _request_retention() -> timedelta:

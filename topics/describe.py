@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import zip_longest
 from textwrap import wrap
 
-from topics.topic import FOREVER, TopicKind, Topic, wire_type
+from topics.topic import FOREVER, Topic, TopicKind, wire_type
 
 _HEADS = ("TOPIC", "KEY", "PARTITIONS", "KEPT", "CARRIES", "WHAT IT IS FOR")
 _CARRIES_WIDTH, _DOC_WIDTH = 30, 40

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from topics.conversation import LOG_CONTEXT, CORRELATION_ID, TRACE, trace_id
+from topics.conversation import CORRELATION_ID, LOG_CONTEXT, TRACE, trace_id
 from topics.outage import OUTAGES, OutageFilter
 from topics.outage import log as outages
 from topics.repeats import RepeatFilter

@@ -9,7 +9,7 @@ from schemas.definitions import definitions, reference
 from schemas.examples import examples_of
 from topics import conversation as names
 from topics.catalog import GATEWAY_REPLIES, TOPIC_OF
-from topics.topic import TopicKind, Topic, wire_type
+from topics.topic import Topic, TopicKind, wire_type
 
 BINDING = {"bindingVersion": "0.5.0"}
 

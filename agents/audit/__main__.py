@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from agents.audit.course import Audit
 from agents.audit.logs import ReadError, TopicReader
-from agents.audit.moment import state_at, parse
+from agents.audit.moment import parse, state_at
 from agents.audit.options import Options
 from agents.audit.report import Report
 from topics import logs

@@ -7,7 +7,7 @@ from typing import Any
 
 from agents.audit.replay import ReplayedRecord
 from agents.loms.order import Order
-from agents.loms.stock import ReservationStatus, Receipt, Reservation, StockLevel
+from agents.loms.stock import Receipt, Reservation, ReservationStatus, StockLevel
 from schemas.order import Status
 from schemas.stock import ReceiveStock
 
@@ -67,25 +67,25 @@ def balances(
     """
     lines: dict[StockLocation, StockBalance] = {}
 
-    def add(sku: int, parcels: Mapping[int, int], what: str) -> None:
-        for warehouse, count in parcels.items():
+    def add(sku: int, allocation: Mapping[int, int], what: str) -> None:
+        for warehouse, count in allocation.items():
             line = lines.setdefault((sku, warehouse), StockBalance())
             setattr(line, what, getattr(line, what) + count)
 
     for key, row in rows.items():
         sku = int(key.partition("/")[0])
-        for what, parcels in _tallies(row):
+        for what, allocation in _tallies(row):
             if received is None or what != "received":
-                add(sku, parcels, what)
+                add(sku, allocation, what)
     for (sku, warehouse), count in (received or {}).items():
         add(sku, {warehouse: count}, "received")
     return lines
 
 
-def put_in(turn: ReplayedRecord) -> dict[StockLocation, int]:
+def put_in(replayed: ReplayedRecord) -> dict[StockLocation, int]:
     """Return the pieces that a record put into a warehouse, if it did."""
-    request = turn.envelope.request if turn.envelope else None
-    if turn.changed and isinstance(request, ReceiveStock):
+    request = replayed.envelope.request if replayed.envelope else None
+    if replayed.changed and isinstance(request, ReceiveStock):
         return {(request.sku, request.warehouse_id): request.count}
     return {}
 
@@ -113,10 +113,10 @@ def _tallies(
         case StockLevel(available, reserved):
             yield "available", available
             yield "reserved", reserved
-        case Reservation(ReservationStatus.RESERVED, parcels):
-            yield "held", parcels
-        case Reservation(ReservationStatus.SOLD, parcels):
-            yield "written_off", parcels
+        case Reservation(ReservationStatus.RESERVED, allocation):
+            yield "held", allocation
+        case Reservation(ReservationStatus.SOLD, allocation):
+            yield "written_off", allocation
         case Receipt(request):
             _, warehouse, count = request.split()
             yield "received", {int(warehouse): int(count)}
@@ -136,13 +136,13 @@ def order_violations(order: Order, find: Find) -> Iterator[str]:
     stands = _STANDING.get(order.status)
     for sku, count in order.lines.items():
         entry = find(sku, order.order_id)
-        fate = entry.status if entry else None
-        pieces = sum(entry.allocation.values()) if entry else 0
+        status = entry.status if entry else None
+        units = sum(entry.allocation.values()) if entry else 0
         wanted = (stands,) if stands else _GIVEN_BACK
-        if fate not in wanted or (stands and pieces != count):
+        if status not in wanted or (stands and units != count):
             yield (
                 f"order {order.order_id} is {order.status}, {count} of sku {sku}, but"
-                f" stock says {fate or 'nothing'}, {pieces} pieces"
+                f" stock says {status or 'nothing'}, {units} pieces"
             )
 
 

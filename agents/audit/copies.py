@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from aiokafka.structs import ConsumerRecord
 
-from agents.audit.compare import TableSnapshot, SnapshotRow
+from agents.audit.compare import SnapshotRow, TableSnapshot
 from agents.audit.logs import TopicReader
 from agents.audit.scope import CHANGELOGS
 from agents.worker.recovery import decode_row

@@ -13,7 +13,7 @@ from agents.audit.copies import Snapshots, read_changelogs
 from agents.audit.folding import LogReplay
 from agents.audit.interview import LiveQueries
 from agents.audit.judgement import Judgement
-from agents.audit.logs import TopicReader, OffsetRanges
+from agents.audit.logs import OffsetRanges, TopicReader
 from agents.audit.options import Options
 from agents.audit.promises import OutputCheck
 from agents.audit.questions import QueryCheck

@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from agents.audit.books import StockLocation, put_in
-from agents.audit.compare import TableSnapshot, Difference, ahead_of_log, compare
+from agents.audit.compare import Difference, TableSnapshot, ahead_of_log, compare
 from agents.audit.copies import Snapshots
 from agents.audit.logs import OffsetRanges
 from agents.audit.promises import OutputCheck
@@ -116,23 +116,23 @@ class LogReplay:
         ]
 
     def _take(self, replay: PartitionReplay, record: ConsumerRecord) -> None:
-        turn = replay.take(record)
-        self.promises.take(turn)
-        if turn.envelope is None:
+        replayed = replay.take(record)
+        self.promises.take(replayed)
+        if replayed.envelope is None:
             return
         if replay.aggregate is not None:
-            self._answers.take(turn, replay.aggregate)
-        if pieces := put_in(turn):
+            self._answers.take(replayed, replay.aggregate)
+        if pieces := put_in(replayed):
             self.received[replay.partition].update(pieces)
-        if isinstance(turn.envelope.request, OrderStatusChanged):
-            self._check_notice(turn, turn.envelope.request.event_id)
+        if isinstance(replayed.envelope.request, OrderStatusChanged):
+            self._check_notice(replayed, replayed.envelope.request.event_id)
 
-    def _check_notice(self, turn: ReplayedRecord, event_id: str) -> None:
-        at = TopicPartition(turn.record.topic, turn.record.partition)
-        done = turn.record.offset < self.promises.committed.get(at, 0)
+    def _check_notice(self, replayed: ReplayedRecord, event_id: str) -> None:
+        at = TopicPartition(replayed.record.topic, replayed.record.partition)
+        done = replayed.record.offset < self.promises.committed.get(at, 0)
         sent = self._notices.get((SENT_CHANGELOG, at.partition))
         if done and (sent is None or event_id.encode() not in sent.rows):
-            where = f"{at.topic}-{at.partition}@{turn.record.offset}"
+            where = f"{at.topic}-{at.partition}@{replayed.record.offset}"
             self._report.violations.append(
                 f"{where} is committed, and {SENT_CHANGELOG.name} has no notice of {event_id}"
             )

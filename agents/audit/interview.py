@@ -10,9 +10,9 @@ from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
 from agents.audit.copies import Snapshots
-from agents.audit.logs import TopicReader, OffsetRanges
+from agents.audit.logs import OffsetRanges, TopicReader
 from agents.audit.options import Options
-from agents.audit.questions import QueryCheck, Query, sample
+from agents.audit.questions import Query, QueryCheck, sample
 from agents.audit.report import Report
 from agents.audit.scope import AGGREGATES, GROUPS
 from topics import conversation as names

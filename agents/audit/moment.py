@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from aiokafka import TopicPartition
 
-from agents.audit.books import StockLocation, violations, balances, put_in
-from agents.audit.logs import ReadError, TopicReader, OffsetRange
+from agents.audit.books import StockLocation, balances, put_in, violations
+from agents.audit.logs import OffsetRange, ReadError, TopicReader
 from agents.audit.replay import PartitionReplay, adapter_of
 from agents.audit.report import table
 from agents.audit.scope import AGGREGATES
@@ -44,8 +44,8 @@ async def state_at(
     replay = PartitionReplay(topic, tp.partition, partitions[topic], AGGREGATES[topic])
     received: Counter[StockLocation] = Counter()
     async for _, records in logs.read({tp: OffsetRange(0, offset)}):
-        for turn in map(replay.take, records):
-            received.update(put_in(turn))
+        for replayed in map(replay.take, records):
+            received.update(put_in(replayed))
     shown = [f"{tp.topic}-{tp.partition}@{offset}: {len(replay.rows)} rows"]
     if keys:
         return shown + [_row(replay, key) for key in keys]

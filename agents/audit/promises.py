@@ -64,12 +64,12 @@ class OutputCheck:
     _expected: dict[int, MissingOutput] = field(default_factory=dict)
     _observed: set[int] = field(default_factory=set)
 
-    def take(self, turn: ReplayedRecord) -> None:
+    def take(self, replayed: ReplayedRecord) -> None:
         """Note what a record had to say, and that it was said itself."""
-        self._hear(turn)
-        for letter in turn.records_sent:
-            if letter.topic in self.whole and letter.topic in _TOPICS:
-                self._expect(turn.record, letter)
+        self._hear(replayed)
+        for output in replayed.records_sent:
+            if output.topic in self.whole and output.topic in _TOPICS:
+                self._expect(replayed.record, output)
 
     def missing(self) -> Iterator[MissingOutput]:
         """Yield what was never said."""
@@ -79,48 +79,52 @@ class OutputCheck:
         """Note that something was said."""
         if not record.headers:
             return
-        mark = _mark(record.topic, record.key, record.value, dict(record.headers), message)
-        if mark is not None:
-            self._observed.add(mark)
-            self._expected.pop(mark, None)
-            self.under_way.pop(mark, None)
+        fingerprint = _mark(
+            record.topic, record.key, record.value, dict(record.headers), message
+        )
+        if fingerprint is not None:
+            self._observed.add(fingerprint)
+            self._expected.pop(fingerprint, None)
+            self.under_way.pop(fingerprint, None)
 
-    def _hear(self, turn: ReplayedRecord) -> None:
-        self.observe(turn.record, turn.envelope.request if turn.envelope else None)
+    def _hear(self, replayed: ReplayedRecord) -> None:
+        self.observe(
+            replayed.record, replayed.envelope.request if replayed.envelope else None
+        )
 
-    def _expect(self, record: ConsumerRecord, letter: ProducerRecord) -> None:
-        given = dict(letter.headers)
-        mark = _mark(letter.topic, letter.key, letter.value, given, None)
-        if mark is None or mark in self._observed:
+    def _expect(self, record: ConsumerRecord, output: ProducerRecord) -> None:
+        headers = dict(output.headers)
+        fingerprint = _mark(output.topic, output.key, output.value, headers, None)
+        if fingerprint is None or fingerprint in self._observed:
             return
         done = self.committed.get(TopicPartition(record.topic, record.partition), 0)
         if record.offset < done:
             source = f"{record.topic}-{record.partition}@{record.offset}"
-            key = (letter.key or b"").decode(errors="backslashreplace")
-            self._expected[mark] = MissingOutput(source, letter.topic, key)
+            key = (output.key or b"").decode(errors="backslashreplace")
+            self._expected[fingerprint] = MissingOutput(source, output.topic, key)
         else:
-            self.under_way[mark] = _read(letter.topic, letter.value)
+            self.under_way[fingerprint] = _read(output.topic, output.value)
 
 
 def _mark(
     topic: str,
     key: bytes | None,
     value: bytes | None,
-    given: Mapping[str, bytes],
+    headers: Mapping[str, bytes],
     message: Contract | None,
 ) -> int | None:
     """Return what tells a message from others, however often it is said."""
     if _TOPICS[topic].kind is TopicKind.DEAD_LETTERS:
-        return hash((topic, key, value, *(given.get(name) for name in _ORIGINAL)))
-    about = names.ORIGIN if _TOPICS[topic].kind is TopicKind.REQUESTS else names.EVENT_ID
-    if about not in given:
+        return hash((topic, key, value, *(headers.get(name) for name in _ORIGINAL)))
+    name = names.ORIGIN if _TOPICS[topic].kind is TopicKind.REQUESTS else names.EVENT_ID
+    if name not in headers:
         return None  # somebody else's
     message = message or _read(topic, value)
     if isinstance(message, OrderSettled):
         end = message.status if message.status is Status.FAILED else None
         message = message.model_copy(update={"status": end})
     # Read and written anew, so that what an older version of the shop wrote is the same.
-    return hash((topic, key, given[about], message.to_json() if message else value))
+    return hash((topic, key, headers[name], message.to_json() if message else value))
 
 
 def _read(topic: str, value: bytes | None) -> Contract | None:

@@ -74,35 +74,35 @@ class QueryCheck:
         self._pending: dict[tuple[str, str], list[tuple[Query, ReplayedRecord]]] = {}
         self.unpriced = 0
 
-    def take(self, turn: ReplayedRecord, aggregate: AnyAggregate) -> None:
+    def take(self, replayed: ReplayedRecord, aggregate: AnyAggregate) -> None:
         """Look whether a record was a question, or made a doubtful answer right."""
-        tp = TopicPartition(turn.record.topic, turn.record.partition)
-        question = self._asked.pop((tp, turn.record.offset), None)
+        tp = TopicPartition(replayed.record.topic, replayed.record.partition)
+        question = self._asked.pop((tp, replayed.record.offset), None)
         if question is not None:
-            self._judge(question, turn)
-        elif turn.changed and self._pending:
-            self._reconsider(turn, aggregate)
+            self._judge(question, replayed)
+        elif replayed.changed and self._pending:
+            self._reconsider(replayed, aggregate)
 
     def wrong(self) -> Mapping[Query, OutgoingMessage]:
         """Return the questions whose answers were wrong, and what had to be answered."""
         doubts = (doubt for doubts in self._pending.values() for doubt in doubts)
-        return {question: turn.messages[0] for question, turn in doubts}
+        return {question: replayed.messages[0] for question, replayed in doubts}
 
-    def _judge(self, question: Query, turn: ReplayedRecord) -> None:
-        (expected,) = turn.messages
+    def _judge(self, question: Query, replayed: ReplayedRecord) -> None:
+        (expected,) = replayed.messages
         if any(matches(expected, answer) for answer in question.answers):
             refused = isinstance(question.answers[0], Refused)
             self.unpriced += refused and isinstance(expected, PriceCart)
         else:
-            owner = turn.record.topic, turn.keys[0]
-            self._pending.setdefault(owner, []).append((question, turn))
+            owner = replayed.record.topic, replayed.keys[0]
+            self._pending.setdefault(owner, []).append((question, replayed))
 
-    def _reconsider(self, turn: ReplayedRecord, aggregate: AnyAggregate) -> None:
-        owner = turn.record.topic, turn.keys[0]
+    def _reconsider(self, replayed: ReplayedRecord, aggregate: AnyAggregate) -> None:
+        owner = replayed.record.topic, replayed.keys[0]
         still = [
             (question, asked)
             for question, asked in self._pending.pop(owner, ())
-            if not _holds(question, asked, turn, aggregate)
+            if not _holds(question, asked, replayed, aggregate)
         ]
         if still:
             self._pending[owner] = still

@@ -99,22 +99,22 @@ class PartitionReplay:
     def take(self, record: ConsumerRecord) -> ReplayedRecord:
         """Let the next record take its turn."""
         self.advance_to(record.offset)
-        said = RecordCollector(self.topic)
-        received = self._desk.route(record, said)
-        if received is None or self.aggregate is None:
-            turn = ReplayedRecord(
+        out = RecordCollector(self.topic)
+        envelope = self._desk.route(record, out)
+        if envelope is None or self.aggregate is None:
+            replayed = ReplayedRecord(
                 record,
-                received,
+                envelope,
                 (),
                 None,
                 None,
                 (),
-                [*said.commands, *said.replies_and_events],
+                [*out.commands, *out.replies_and_events],
             )
         else:
-            turn = self._turn(self.aggregate, record, received, said)
+            replayed = self._turn(self.aggregate, record, envelope, out)
         self.offset = record.offset + 1
-        return turn
+        return replayed
 
     def state(self, keys: tuple[str, ...]) -> Any:  # noqa: ANN401 -- of any aggregate
         """Return the state that lies under these keys."""
@@ -126,19 +126,19 @@ class PartitionReplay:
         self,
         aggregate: AnyAggregate,
         record: ConsumerRecord,
-        received: Envelope,
-        said: RecordCollector,
+        envelope: Envelope,
+        out: RecordCollector,
     ) -> ReplayedRecord:
-        request, cause = received.request, received.cause
+        request, cause = envelope.request, envelope.cause
         keys = aggregate.identify(request, cause)
         before = aggregate.state(*map(self.rows.get, keys))
         after, messages = aggregate.step(before, request, cause)
         if after is not before:
             self._keep(keys, after, record.offset)
         for message in messages:
-            said.add(message, received)
-        letters = [*said.commands, *said.replies_and_events]
-        return ReplayedRecord(record, received, keys, before, after, messages, letters)
+            out.add(message, envelope)
+        records = [*out.commands, *out.replies_and_events]
+        return ReplayedRecord(record, envelope, keys, before, after, messages, records)
 
     def _keep(self, keys: tuple[str, ...], after: Any, offset: int) -> None:  # noqa: ANN401
         rows = after if len(keys) > 1 else (after,)

@@ -2,7 +2,7 @@
 
 from agents.audit.replay import AnyAggregate
 from agents.checkout.agent import CART_AGGREGATE
-from agents.loms.agent import STOCK_AGGREGATE, ORDER_AGGREGATE
+from agents.loms.agent import ORDER_AGGREGATE, STOCK_AGGREGATE
 from topics.catalog import (
     CART_REQUESTS,
     DEAD_LETTERS,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from agents.audit.compare import TableSnapshot, SnapshotRow
+from agents.audit.compare import SnapshotRow, TableSnapshot
 from agents.audit.replay import AnyAggregate
 from agents.audit.scope import SOURCES
 from agents.store import Row, StateStore

@@ -118,8 +118,8 @@ def decide(cart: Cart | None, request: CartRequest, cause: Cause) -> list[CartEv
         return []
     try:
         return _process(cart, request, cause)
-    except Refusal as no:
-        return [Declined(cause.origin, RecordedRefusal(no.code, str(no)))]
+    except Refusal as refusal:
+        return [Declined(cause.origin, RecordedRefusal(refusal.code, str(refusal)))]
 
 
 def evolve(cart: Cart | None, event: CartEvent) -> Cart | None:
@@ -129,15 +129,17 @@ def evolve(cart: Cart | None, event: CartEvent) -> Cart | None:
         case LineSet(sku, count, request_id, request):
             others = {s: n for s, n in cart.lines.items() if s != sku}
             lines = others | {sku: count} if count > 0 else others
-            return replace(cart, lines=lines, done=_remembered(cart, request_id, request))
+            return replace(
+                cart, lines=lines, processed=_remembered(cart, request_id, request)
+            )
         case CheckedOut(request_id):
             checkouts = {**cart.checkouts, request_id: cart.lines}
-            done = _remembered(cart, request_id, "purchase")
-            return replace(cart, lines={}, done=done, checkouts=checkouts)
+            processed = _remembered(cart, request_id, "purchase")
+            return replace(cart, lines={}, processed=processed, checkouts=checkouts)
         case CheckoutEnded():
             return _after_checkout(cart, event)
-        case Declined(origin, no):
-            refused = _newest({**cart.refused, origin: no}, MAX_RECORDED_REFUSALS)
+        case Declined(origin, refusal):
+            refused = _newest({**cart.refused, origin: refusal}, MAX_RECORDED_REFUSALS)
             return replace(cart, refused=refused)
         case CartErased():
             return None
@@ -232,10 +234,10 @@ def _after_checkout(cart: Cart, ended: CheckoutEnded) -> Cart:
     lines = dict(cart.lines)
     for sku, count in bought.items() if ended.restored else ():
         lines[sku] = min(lines.get(sku, 0) + count, MAX_COUNT)
-    done = dict(cart.processed)
+    processed = dict(cart.processed)
     if ended.refused:
-        done.pop(ended.request_id, None)
-    return replace(cart, lines=lines, checkouts=checkouts, done=done)
+        processed.pop(ended.request_id, None)
+    return replace(cart, lines=lines, checkouts=checkouts, processed=processed)
 
 
 def _remembered(cart: Cart, request_id: str, request: str) -> Mapping[str, str]:

@@ -30,8 +30,8 @@ def follow_up(
     cart = cart or Cart()
     if isinstance(request, OrderSettled):
         yield _purchase_reply(request)
-    elif no := cart.refused.get(cause.origin):
-        yield Refused(code=no.code, text=no.text)
+    elif refusal := cart.refused.get(cause.origin):
+        yield Refused(code=refusal.code, text=refusal.text)
     elif lines := cart.checkouts.get(cause.request_id):
         order = CreateOrder(user=request.user, items=_items(lines))
         yield ForPurchase(order, cause.request_id)
@@ -40,13 +40,13 @@ def follow_up(
 
 
 def _reply(cart: Cart, request: CartRequest, cause: Cause) -> Contract:
-    done = cart.processed.get(cause.request_id)
+    processed = cart.processed.get(cause.request_id)
     match request:
         case ListCart(user=user):
             return _view(user, cart.lines)
-        case AddToCart(user=user, sku=sku, count=count) if done is None:
+        case AddToCart(user=user, sku=sku, count=count) if processed is None:
             return CheckStock(sku=sku, user=user, count=count)
-        case _ if done != request_fingerprint(request) and not isinstance(
+        case _ if processed != request_fingerprint(request) and not isinstance(
             request, EraseCart
         ):
             return Refused(code=Code.UNAVAILABLE, text="not done; ask again")

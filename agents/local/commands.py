@@ -10,7 +10,7 @@ from pathlib import Path
 from agents.local import audit as local_audit
 from agents.local import native
 from agents.local.demo import walk_through
-from agents.local.progress import echo_error, echo
+from agents.local.progress import echo, echo_error
 from agents.local.shop import ShopError, from_environment, load
 from agents.local.supervision import Supervisor
 from topics.logs import configure_tool

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 
-from agents.local.progress import step, echo
+from agents.local.progress import echo, step
 from agents.local.shop import (
     REPOSITORY,
     Deployment,

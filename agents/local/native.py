@@ -12,7 +12,7 @@ from agents.local.environment import file_lock
 from agents.local.leftovers import MARK, end_orphans
 from agents.local.opening import NotReadyError, wait_until_ready
 from agents.local.processes import Tier, processes
-from agents.local.progress import step, echo
+from agents.local.progress import echo, step
 from agents.local.shop import (
     COUNTS,
     Deployment,
@@ -23,7 +23,7 @@ from agents.local.shop import (
     save,
     settings,
 )
-from agents.local.soundness import validate_settings, require_sound_gateway
+from agents.local.soundness import require_sound_gateway, validate_settings
 from agents.local.supervision import Supervisor
 from agents.local.watch import CrashLoopDetector
 from topics.admin import TopicsError, create

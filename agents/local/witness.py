@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from topics.catalog import TOPICS
 from topics.cluster import KafkaSettings
 from topics.conversation import TRACE, trace_id
-from topics.topic import TopicKind, Topic
+from topics.topic import Topic, TopicKind
 
 _PATIENCE_SECONDS = 10.0
 _QUIET_MILLISECONDS = 400

@@ -84,12 +84,12 @@ class Loms:
 
     async def _expire_overdue(self) -> None:
         """Ask what is due; what is too much for one tick is asked at the next ones."""
-        questions = list(
+        expirations = list(
             islice(self._deadlines.overdue(datetime.now(UTC)), MAX_EXPIRATIONS_PER_TICK)
         )
         await self._publisher.send(
             ProducerRecord(ORDER_REQUESTS.name, ORDER_REQUESTS.key_of(q), q.to_json(), [])
-            for q in questions
+            for q in expirations
         )
 
 

@@ -18,10 +18,10 @@ from agents.refusal import Refusal
 from schemas.cause import Cause
 from schemas.contract import SHARDS, Code
 from schemas.order import (
+    AnonymizeOrder,
     CancelOrder,
     CreateOrder,
     ExpireOrder,
-    AnonymizeOrder,
     ListOrder,
     OrderRequest,
     PayOrder,
@@ -132,18 +132,18 @@ def decide(order: Order | None, request: OrderRequest, cause: Cause) -> list[Ord
     """
     if isinstance(request, CreateOrder):
         return [] if order else [Created(_new(request, cause))]
-    there = require_order(order, request)
+    order_ = require_order(order, request)
     match request:
         case ListOrder():
             return []
         case StockReserved():
-            return _record_answer(there, request, cause)
+            return _record_answer(order_, request, cause)
         case PayOrder() | CancelOrder():
-            return _close(there, request, cause)
+            return _close(order_, request, cause)
         case AnonymizeOrder():
-            return _anonymize(there)
+            return _anonymize(order_)
         case ExpireOrder():
-            return _expire(there, request, cause)
+            return _expire(order_, request, cause)
 
 
 def evolve(order: Order | None, event: OrderEvent) -> Order:
@@ -155,10 +155,10 @@ def evolve(order: Order | None, event: OrderEvent) -> Order:
     match event:
         case LineAnswered(sku, reserved, last):
             answers = {**order.answers, sku: reserved}
-            return replace(order, answers=answers, closed_by=sku if last else None)
+            return replace(order, answers=answers, last_answer=sku if last else None)
         case StatusChanged(step, done):
             return replace(
-                order, steps=(*order.history, step), done={**order.processed, **done}
+                order, history=(*order.history, step), processed={**order.processed, **done}
             )
         case Anonymized():
             return _without_owner(order)
@@ -170,8 +170,8 @@ def require_order(order: Order | None, request: OrderRequest) -> Order:
     Raises:
         Refusal: UNKNOWN_ORDER.
     """
-    asked = isinstance(request, ListOrder | PayOrder | CancelOrder)
-    if order is None or (order.anonymized and asked):
+    by_client = isinstance(request, ListOrder | PayOrder | CancelOrder)
+    if order is None or (order.anonymized and by_client):
         name = "" if isinstance(request, CreateOrder) else f" {request.order_id}"
         raise Refusal(Code.UNKNOWN_ORDER, f"there is no order{name}")
     return order
@@ -243,6 +243,6 @@ def _without_owner(order: Order) -> Order:
         order,
         user=order.order_id % SHARDS,
         request_id="",
-        steps=tuple(replace(step, by="") for step in order.history),
-        done={},
+        history=tuple(replace(step, origin="") for step in order.history),
+        processed={},
     )

@@ -13,10 +13,10 @@ from schemas.cart import OrderSettled
 from schemas.cause import Cause
 from schemas.contract import Code, Contract, Done, Item, Refused
 from schemas.order import (
+    AnonymizeOrder,
     CancelOrder,
     CreateOrder,
     ExpireOrder,
-    AnonymizeOrder,
     ListOrder,
     OrderPlaced,
     OrderRequest,

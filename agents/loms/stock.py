@@ -89,17 +89,17 @@ class StockMoved:
 
 def identify(request: StockRequest, cause: Cause) -> tuple[str, ...]:
     """Name the shelf, and the entry of the order or receipt if it is about one."""
-    shelf = str(request.sku)
+    level = str(request.sku)
     match request:
         case ListStocks() | CheckStock():
-            return (shelf,)
+            return (level,)
         case ReceiveStock():
-            return shelf, f"{shelf}/{cause.request_id}"
+            return level, f"{level}/{cause.request_id}"
         case Reserve() | Release() | Sell():
-            return shelf, f"{shelf}/{request.order_id}"
+            return level, f"{level}/{request.order_id}"
 
 
-def decide(goods: StockState, request: StockRequest, cause: Cause) -> list[StockMoved]:
+def decide(state: StockState, request: StockRequest, cause: Cause) -> list[StockMoved]:
     """Say what moves; nothing when there is nothing left to do.
 
     Raises:
@@ -109,95 +109,95 @@ def decide(goods: StockState, request: StockRequest, cause: Cause) -> list[Stock
         case ListStocks() | CheckStock():
             return []
         case ReceiveStock():
-            return _receive(goods, request, cause)
-        case Reserve() if goods.entry is None:
-            return [_reserve(goods.level or StockLevel(), request.count, cause)]
-        case Release() if goods.entry is None:
+            return _receive(state, request, cause)
+        case Reserve() if state.entry is None:
+            return [_reserve(state.level or StockLevel(), request.count, cause)]
+        case Release() if state.entry is None:
             return [
                 StockMoved(
                     {}, {}, Reservation(ReservationStatus.RELEASED, {}, cause.timestamp)
                 )
             ]
         case Release() | Sell():
-            return _close_reservation(goods.entry, request, cause)
+            return _close_reservation(state.entry, request, cause)
         case Reserve():
             return []
 
 
-def evolve(goods: StockState, event: StockMoved) -> StockState:
+def evolve(state: StockState, event: StockMoved) -> StockState:
     """Apply one event; trusts `decide`, checks nothing."""
     if not (event.available or event.reserved):
-        return StockState(goods.level, event.entry)
-    shelf = goods.level or StockLevel()
+        return StockState(state.level, event.entry)
+    level = state.level or StockLevel()
     moved = replace(
-        shelf,
-        available=_added(shelf.available, event.available),
-        reserved=_added(shelf.reserved, event.reserved),
+        level,
+        available=_added(level.available, event.available),
+        reserved=_added(level.reserved, event.reserved),
     )
     return StockState(moved, event.entry)
 
 
-def follow_up(goods: StockState, request: StockRequest, _: Cause) -> Iterator[Contract]:
+def follow_up(state: StockState, request: StockRequest, _: Cause) -> Iterator[Contract]:
     """Say all that must be said now: the reply, or stock's answer to a cart or order."""
-    available = goods.level.available if goods.level else {}
+    available = state.level.available if state.level else {}
     match request:
         case ListStocks():
             yield StocksView(stocks=_stocks(available))
         case CheckStock(user=user, sku=sku, count=count):
             most = min(sum(available.values()), MAX_COUNT)
             yield StockChecked(user=user, sku=sku, count=count, available=most)
-        case ReceiveStock() if isinstance(goods.entry, Receipt):
+        case ReceiveStock() if isinstance(state.entry, Receipt):
             yield Done()
         case ReceiveStock():
             yield Refused(code=Code.UNAVAILABLE, text="not done; ask again")
         case Reserve(order_id=order_id, sku=sku):
-            given = isinstance(goods.entry, Reservation) and bool(goods.entry.allocation)
+            given = isinstance(state.entry, Reservation) and bool(state.entry.allocation)
             yield StockReserved(order_id=order_id, sku=sku, reserved=given)
         case Release() | Sell():
             return
 
 
-def _receive(goods: StockState, request: ReceiveStock, cause: Cause) -> list[StockMoved]:
+def _receive(state: StockState, request: ReceiveStock, cause: Cause) -> list[StockMoved]:
     warehouse, count = request.warehouse_id, request.count
     receipt = Receipt(f"receiveStock {warehouse} {count}", cause.timestamp)
-    if isinstance(goods.entry, Receipt):
-        if goods.entry.request != receipt.request:
-            text = f"this idempotency key was used for: {goods.entry.request}"
+    if isinstance(state.entry, Receipt):
+        if state.entry.request != receipt.request:
+            text = f"this idempotency key was used for: {state.entry.request}"
             raise Refusal(Code.KEY_REUSED, text)
         return []
-    shelf = goods.level or StockLevel()
-    places = shelf.available.keys() | shelf.reserved.keys()
+    level = state.level or StockLevel()
+    places = level.available.keys() | level.reserved.keys()
     if warehouse not in places and len(places) >= MAX_WAREHOUSES:
         text = f"a sku lies in at most {MAX_WAREHOUSES} warehouses"
         raise Refusal(Code.COUNT_TOO_LARGE, text)
-    there = shelf.available.get(warehouse, 0) + shelf.reserved.get(warehouse, 0)
-    if there + count > MAX_STOCK:
-        text = f"warehouse {warehouse} holds {there}; it can't pass {MAX_STOCK}"
+    stored = level.available.get(warehouse, 0) + level.reserved.get(warehouse, 0)
+    if stored + count > MAX_STOCK:
+        text = f"warehouse {warehouse} holds {stored}; it can't pass {MAX_STOCK}"
         raise Refusal(Code.COUNT_TOO_LARGE, text)
     return [StockMoved({warehouse: count}, {}, receipt)]
 
 
-def _reserve(shelf: StockLevel, count: int, cause: Cause) -> StockMoved:
-    if sum(shelf.available.values()) < count:
+def _reserve(level: StockLevel, count: int, cause: Cause) -> StockMoved:
+    if sum(level.available.values()) < count:
         return StockMoved(
             {}, {}, Reservation(ReservationStatus.REFUSED, {}, cause.timestamp)
         )
-    parcels = _pick(shelf.available, count)
+    allocation = _pick(level.available, count)
     return StockMoved(
-        _negated(parcels),
-        parcels,
-        Reservation(ReservationStatus.RESERVED, parcels, cause.timestamp),
+        _negated(allocation),
+        allocation,
+        Reservation(ReservationStatus.RESERVED, allocation, cause.timestamp),
     )
 
 
 def _pick(available: Allocation, count: int) -> dict[int, int]:
     """Take from the fullest first, ties by lowest warehouse: the fewest parcels."""
-    parcels: dict[int, int] = {}
-    for warehouse, pieces in sorted(available.items(), key=lambda w: (-w[1], w[0])):
+    allocation: dict[int, int] = {}
+    for warehouse, units in sorted(available.items(), key=lambda w: (-w[1], w[0])):
         if count:
-            parcels[warehouse] = min(pieces, count)
-            count -= parcels[warehouse]
-    return parcels
+            allocation[warehouse] = min(units, count)
+            count -= allocation[warehouse]
+    return allocation
 
 
 def _close_reservation(
@@ -205,7 +205,7 @@ def _close_reservation(
 ) -> list[StockMoved]:
     if not isinstance(entry, Reservation) or entry.status is not ReservationStatus.RESERVED:
         return []
-    fate, back = (
+    status, back = (
         (ReservationStatus.SOLD, {})
         if isinstance(request, Sell)
         else (ReservationStatus.RELEASED, entry.allocation)
@@ -214,17 +214,17 @@ def _close_reservation(
         StockMoved(
             back,
             _negated(entry.allocation),
-            Reservation(fate, entry.allocation, cause.timestamp),
+            Reservation(status, entry.allocation, cause.timestamp),
         )
     ]
 
 
-def _negated(parcels: Allocation) -> Allocation:
-    return {warehouse: -count for warehouse, count in parcels.items()}
+def _negated(allocation: Allocation) -> Allocation:
+    return {warehouse: -count for warehouse, count in allocation.items()}
 
 
-def _added(there: Allocation, change: Allocation) -> Allocation:
-    total = dict(there)
+def _added(stored: Allocation, change: Allocation) -> Allocation:
+    total = dict(stored)
     for warehouse, count in change.items():
         total[warehouse] = total.get(warehouse, 0) + count
         if not total[warehouse]:

@@ -15,7 +15,7 @@ from aiokafka.structs import ConsumerRecord
 from agents.notifications import metrics
 from agents.notifications.backoff import DEFAULT_BACKOFF, Backoff
 from agents.notifications.delivery import DeliveryContext, TransportDelivery
-from agents.notifications.log_lines import log_notice, log_withheld
+from agents.notifications.log_lines import log_notification, log_withheld
 from agents.notifications.opt_out import OptOut
 from agents.notifications.pending import (
     OPTED_OUT,
@@ -31,9 +31,9 @@ from agents.runtime.desk import RecordRouter
 from agents.runtime.fold import MAX_BATCH_BYTES
 from agents.runtime.hop import consumer_span
 from agents.runtime.open_batches import InFlightBatches
-from agents.runtime.outbox import Publisher, RecordCollector, Deliveries
+from agents.runtime.outbox import Deliveries, Publisher, RecordCollector
 from agents.service import METRICS_SECONDS, Service
-from agents.worker.batches import PartitionRecords, ConsumerRecords
+from agents.worker.batches import ConsumerRecords, PartitionRecords
 from agents.worker.failstop import PauseMonitor, fail_stop
 from agents.worker.settings import WorkerSettings
 from schemas.order import OrderStatusChanged
@@ -65,16 +65,16 @@ class NotificationAgent:
         backoff: Backoff = DEFAULT_BACKOFF,
     ) -> None:
         app = service.app
-        self._heart: PauseMonitor = app.pause_monitor
+        self._pause_monitor: PauseMonitor = app.pause_monitor
         self._opted_out = _opted_out(settings)
-        self._desk = RecordRouter(ORDER_EVENTS, app.conf.cluster.partitions)
-        self._outbox = Publisher(app)
-        self._open = InFlightBatches()
+        self._router = RecordRouter(ORDER_EVENTS, app.conf.cluster.partitions)
+        self._publisher = Publisher(app)
+        self._batches = InFlightBatches()
         self._traced = tracing.is_on()
         self._revocations = 0
         self.sent_log = SentLog(service)
         context = DeliveryContext(
-            self.sent_log, self._dead_letter, self._heart, self._opted_out, backoff
+            self.sent_log, self._dead_letter, self._pause_monitor, self._opted_out, backoff
         )
         self._deliveries = [
             TransportDelivery(transport, context)
@@ -86,13 +86,13 @@ class NotificationAgent:
     async def run(self, stream: Any) -> None:  # noqa: ANN401 -- Faust's
         """Serve for ever."""
         async for event in stream.noack().events():
-            await self._open.acquire()
-            self._heart.check()
-            catch: ConsumerRecords = event.message.value
-            said = RecordCollector(ORDER_EVENTS)
-            sent = {write for batch in catch for write in self._record(batch, said)}
-            sent |= await self._outbox.send([*said.commands, *said.replies_and_events])
-            self._open.complete(event, catch, _acknowledged(sent, said))
+            await self._batches.acquire()
+            self._pause_monitor.check()
+            fetched: ConsumerRecords = event.message.value
+            out = RecordCollector(ORDER_EVENTS)
+            sent = {write for batch in fetched for write in self._record(batch, out)}
+            sent |= await self._publisher.send([*out.commands, *out.replies_and_events])
+            self._batches.complete(event, fetched, _acknowledged(sent, out))
 
     async def start(self) -> None:
         """Begin to deliver, once the rows are recovered."""
@@ -126,7 +126,7 @@ class NotificationAgent:
     async def _stop_deliveries(self) -> None:
         await asyncio.gather(*(delivery.stop() for delivery in self._deliveries))
 
-    def _record(self, batch: PartitionRecords, said: RecordCollector) -> Deliveries:
+    def _record(self, batch: PartitionRecords, out: RecordCollector) -> Deliveries:
         """Log the new events of a batch and write their rows, in chunks of bounded size."""
         partition = batch.tp.partition
         if partition not in self.sent_log.store.offsets:
@@ -135,7 +135,7 @@ class NotificationAgent:
         rows: Rows = {}
         size = 0
         for record in batch.records:
-            new = self._rows(record, said, rows)
+            new = self._rows(record, out, rows)
             new_size = sum(len(key) + len(row or b"") for key, row in new.items())
             if rows and size + new_size > MAX_BATCH_BYTES:
                 written.add(self._write(partition, rows, record.offset))
@@ -146,20 +146,20 @@ class NotificationAgent:
             written.add(self._write(partition, rows, batch.end))
         return written
 
-    def _rows(self, record: ConsumerRecord, said: RecordCollector, before: Rows) -> Rows:
+    def _rows(self, record: ConsumerRecord, out: RecordCollector, before: Rows) -> Rows:
         """Log a new event and return its rows; none of an event that is known."""
-        received = self._desk.route(record, said)
-        if received is None:
+        envelope = self._router.route(record, out)
+        if envelope is None:
             return {}
         if self._traced:
-            received = said.spans.enter_context(consumer_span(received, record))
-        event = received.request
+            envelope = out.spans.enter_context(consumer_span(envelope, record))
+        event = envelope.request
         if not isinstance(event, OrderStatusChanged):
             raise TypeError(f"not an event of {ORDER_EVENTS.name}: {event!r}")
         key = event.event_id.encode()
         if key in before or self.sent_log.contains(record.partition, key):
             return {}
-        token = LOG_CONTEXT.set(received.reply_context.headers)
+        token = LOG_CONTEXT.set(envelope.reply_context.headers)
         outcome = self._log(event)
         LOG_CONTEXT.reset(token)
         transports = [each.name for each in self._deliveries if outcome == SENT]
@@ -171,26 +171,26 @@ class NotificationAgent:
 
     def _log(self, event: OrderStatusChanged) -> str:
         outcome = OPTED_OUT if event.user in self._opted_out else SENT
-        (log_notice if outcome == SENT else log_withheld)(event)
+        (log_notification if outcome == SENT else log_withheld)(event)
         metrics.count("log", outcome)
         return outcome
 
-    def _write(self, partition: int, rows: Rows, version: int) -> asyncio.Future[Any]:
-        acked = self.sent_log.record(partition, rows, version)
+    def _write(self, partition: int, rows: Rows, source_offset: int) -> asyncio.Future[Any]:
+        acked = self.sent_log.record(partition, rows, source_offset)
         for delivery in self._deliveries:
             delivery.added(partition, rows)
         return acked
 
     async def _dead_letter(self, record: ConsumerRecord, reason: str) -> None:
-        said = RecordCollector(ORDER_EVENTS)
-        said.dead_letter(record, reason)
-        self._heart.check()
-        await asyncio.wait(await self._outbox.send(said.commands))
+        out = RecordCollector(ORDER_EVENTS)
+        out.dead_letter(record, reason)
+        self._pause_monitor.check()
+        await asyncio.wait(await self._publisher.send(out.commands))
 
 
-async def _acknowledged(sent: Deliveries, said: RecordCollector) -> None:
+async def _acknowledged(sent: Deliveries, out: RecordCollector) -> None:
     """Wait until the brokers have all that a catch caused."""
-    with said.spans:
+    with out.spans:
         if sent:
             await asyncio.wait(sent)
 

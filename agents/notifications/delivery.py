@@ -52,7 +52,7 @@ class DeliveryContext:
 
     sent_log: SentLog
     dead_letter: DeadLetter
-    heart: PauseMonitor
+    pause_monitor: PauseMonitor
     opted_out: Container[int] = ()
     backoff: Backoff = DEFAULT_BACKOFF
 
@@ -171,7 +171,7 @@ class TransportDelivery:
         Raises:
             Transient: it may be tried again.
         """
-        self._context.heart.check()
+        self._context.pause_monitor.check()
         if pending.event.user in self._context.opted_out:
             metrics.count(self.name, OPTED_OUT)
             log_withheld(pending.event)

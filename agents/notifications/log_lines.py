@@ -7,7 +7,7 @@ from schemas.order import OrderStatusChanged
 _log = logging.getLogger(__name__)
 
 
-def log_notice(event: OrderStatusChanged) -> None:
+def log_notification(event: OrderStatusChanged) -> None:
     """Log a status that an order took."""
     _log.info(
         'notice event="%s" order=%d user=%d status="%s"',

@@ -10,7 +10,7 @@ from agents.notifications.pending import PendingDelivery, decode, prefix, with_o
 from agents.runtime.changelog import ChangelogProducer
 from agents.service import Service
 from agents.store import StateStore
-from agents.worker.press import DeliveryFuture, BatchingProducer
+from agents.worker.press import BatchingProducer, DeliveryFuture
 from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG
 
 _COUNTED_AT_ONCE = 1000
@@ -58,11 +58,11 @@ class SentLog:
         return self.store.get(partition, event_id) is not None
 
     def record(
-        self, partition: int, rows: Mapping[bytes, bytes | None], version: int
+        self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int
     ) -> DeliveryFuture:
         """Write rows; the future is done when the changelog has all of them."""
-        self.store.put(partition, rows, version)
-        acked = self._changelog.produce(partition, rows, version)
+        self.store.put(partition, rows, source_offset)
+        acked = self._changelog.produce(partition, rows, source_offset)
         self._unacknowledged.add(acked)
         acked.add_done_callback(self._unacknowledged.discard)
         return acked
@@ -141,8 +141,8 @@ class SentLog:
             row = rows.get(event_id) or self.store.get(partition, event_id)
             if row is not None:
                 rows[event_id] = with_outcome(row, transport, outcome)
-        version = self.store.offsets[partition].source_offset
-        acked = self.record(partition, rows, version)
+        source_offset = self.store.offsets[partition].source_offset
+        acked = self.record(partition, rows, source_offset)
         acked.add_done_callback(lambda _: write.acked.set_result(None))
 
     @cached_property

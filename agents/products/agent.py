@@ -21,20 +21,20 @@ from topics.catalog import PRODUCT_REQUESTS
 class Pricing:
     """Answers carts that wait for names and prices."""
 
-    async def answer(self, received: Envelope, _: ConsumerRecord, send: Send) -> None:
+    async def answer(self, envelope: Envelope, _: ConsumerRecord, send: Send) -> None:
         """Reply to whoever asked for the cart."""
-        said = RecordCollector(PRODUCT_REQUESTS)
-        said.add(await self._priced(received), received)
-        await send(said)
+        out = RecordCollector(PRODUCT_REQUESTS)
+        out.add(await self._priced(envelope), envelope)
+        await send(out)
 
-    async def _priced(self, received: Envelope) -> CartView | Refused:
-        request = received.request
+    async def _priced(self, envelope: Envelope) -> CartView | Refused:
+        request = envelope.request
         if not isinstance(request, PriceCart):
             raise TypeError(f"not a request of {PRODUCT_REQUESTS.name}: {request!r}")
         try:
             return await self._client.price(request)
-        except Refusal as no:
-            return Refused(code=no.code, text=str(no))
+        except Refusal as refusal:
+            return Refused(code=refusal.code, text=str(refusal))
 
     @cached_property
     def _client(self) -> ProductClient:

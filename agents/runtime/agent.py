@@ -13,9 +13,9 @@ from agents.runtime.desk import RecordRouter
 from agents.runtime.fold import PartitionTransaction
 from agents.runtime.hop import consumer_span
 from agents.runtime.open_batches import InFlightBatches
-from agents.runtime.outbox import ProducerRecord, Publisher, RecordCollector, Deliveries
+from agents.runtime.outbox import Deliveries, ProducerRecord, Publisher, RecordCollector
 from agents.store import StateStore
-from agents.worker.batches import PartitionRecords, ConsumerRecords
+from agents.worker.batches import ConsumerRecords, PartitionRecords
 from agents.worker.failstop import PauseMonitor, fail_stop
 from agents.worker.press import BatchingProducer
 from topics import tracing
@@ -44,9 +44,9 @@ class AggregateAgent:
         on_change: ChangeListener | None = None,
     ) -> None:
         self._aggregate = aggregate
-        self._producer: BatchingProducer = app.press
+        self._producer: BatchingProducer = app.batching_producer
         self._table = table
-        self._pause_monitor: PauseMonitor = app.heart
+        self._pause_monitor: PauseMonitor = app.pause_monitor
         self._on_change = on_change
         self._router = RecordRouter(aggregate.requests, app.conf.cluster.partitions)
         self._publisher = Publisher(app)
@@ -69,22 +69,22 @@ class AggregateAgent:
 
     async def _process(self, event: Any) -> None:
         """Fold what was fetched and send its commands; the rest follows behind them."""
-        catch: ConsumerRecords = event.message.value
-        said = RecordCollector(self._aggregate.requests)
+        fetched: ConsumerRecords = event.message.value
+        out = RecordCollector(self._aggregate.requests)
         writes = [
-            write for batch in catch for write in self._process_partition(batch, said)
+            write for batch in fetched for write in self._process_partition(batch, out)
         ]
         self._pause_monitor.check()
-        commands = await self._publisher.send(said.commands)
+        commands = await self._publisher.send(out.commands)
         self._deferred = asyncio.create_task(
-            self._send_deferred(said.replies_and_events, writes, commands, self._deferred)
+            self._send_deferred(out.replies_and_events, writes, commands, self._deferred)
         )
         self._batches.complete(
-            event, catch, self._await_acks(commands, self._deferred, said)
+            event, fetched, self._await_acks(commands, self._deferred, out)
         )
 
     def _process_partition(
-        self, batch: PartitionRecords, said: RecordCollector
+        self, batch: PartitionRecords, out: RecordCollector
     ) -> list[Write]:
         """Take each record's turn; return the rows to be written."""
         partition = batch.tp.partition
@@ -93,51 +93,58 @@ class AggregateAgent:
         folded = self.store.offsets[partition].source_offset
         # Rows are written behind the commands of all records that they include: what those
         # commanded has arrived. A second time could find its first forgotten by a cart.
-        again = RecordCollector(
-            said.source, replies_and_events=said.replies_and_events, spans=said.spans
+        repeated = RecordCollector(
+            out.source, replies_and_events=out.replies_and_events, spans=out.spans
         )
         writes: list[Write] = []
-        fold = PartitionTransaction(self._aggregate, self.store, partition)
+        transaction = PartitionTransaction(self._aggregate, self.store, partition)
         for record in batch.records:
-            seen = record.offset < folded
-            self._process_record(fold, again if seen else said, record, seen=seen)
-            if fold.add_bytes(len(record.value or b"")):
-                writes += self._flush(fold, partition, record.offset + 1)
-                fold = PartitionTransaction(self._aggregate, self.store, partition)
-        return writes + self._flush(fold, partition, batch.end)
+            redelivered = record.offset < folded
+            self._process_record(
+                transaction,
+                repeated if redelivered else out,
+                record,
+                redelivered=redelivered,
+            )
+            if transaction.add_bytes(len(record.value or b"")):
+                writes += self._flush(transaction, partition, record.offset + 1)
+                transaction = PartitionTransaction(self._aggregate, self.store, partition)
+        return writes + self._flush(transaction, partition, batch.end)
 
     def _process_record(
         self,
-        fold: PartitionTransaction,
-        said: RecordCollector,
+        transaction: PartitionTransaction,
+        out: RecordCollector,
         record: ConsumerRecord,
         *,
-        seen: bool,
+        redelivered: bool,
     ) -> None:
-        received = self._router.route(record, said)
-        if received is None:
+        envelope = self._router.route(record, out)
+        if envelope is None:
             return
         if self._traced:
-            received = said.spans.enter_context(consumer_span(received, record))
-        request, cause = received.request, received.cause
+            envelope = out.spans.enter_context(consumer_span(envelope, record))
+        request, cause = envelope.request, envelope.cause
         keys = self._aggregate.identify(request, cause)
-        state = fold.state(keys)
-        after, messages = self._aggregate.step(state, request, cause, redelivered=seen)
+        state = transaction.state(keys)
+        after, messages = self._aggregate.step(
+            state, request, cause, redelivered=redelivered
+        )
         if after is not state:
-            fold.put(keys, after)
+            transaction.put(keys, after)
         for message in messages:
-            said.add(message, received)
+            out.add(message, envelope)
 
     def _flush(
-        self, fold: PartitionTransaction, partition: int, version: int
+        self, transaction: PartitionTransaction, partition: int, source_offset: int
     ) -> list[Write]:
-        rows = fold.encoded_changes()
+        rows = transaction.encoded_changes()
         if not rows:
             return []
-        self.store.put(partition, rows, version)
+        self.store.put(partition, rows, source_offset)
         if self._on_change is not None:
-            self._on_change(partition, fold.changes())
-        return [(partition, rows, version)]
+            self._on_change(partition, transaction.changes())
+        return [(partition, rows, source_offset)]
 
     async def _send_deferred(
         self,
@@ -159,10 +166,10 @@ class AggregateAgent:
         return written | await self._publisher.send(rest)
 
     async def _await_acks(
-        self, sent: Deliveries, saying: asyncio.Task[Deliveries], said: RecordCollector
+        self, sent: Deliveries, saying: asyncio.Task[Deliveries], out: RecordCollector
     ) -> None:
         """Wait until all that a catch caused is acknowledged."""
-        with said.spans:
+        with out.spans:
             if sent := sent | await saying:
                 await asyncio.wait(sent)
 

@@ -6,7 +6,7 @@ from aiokafka.structs import TopicPartition
 
 from agents.store import StateStore
 from agents.worker.failstop import fail_stop
-from agents.worker.press import DeliveryFuture, BatchingProducer
+from agents.worker.press import BatchingProducer, DeliveryFuture
 from agents.worker.recovery import PROCESSED_OFFSET_HEADER
 from topics.topic import Topic
 
@@ -28,11 +28,11 @@ class ChangelogProducer:
     async def rewrite_superseded(self) -> None:
         """Get ready to write, and put the true rows behind a frozen worker's last (T8)."""
         await self._producer.partition_count(self._topic.name)
-        for partition, progress in self._store.offsets.items():
-            for row in progress.superseded.values():
+        for partition, offsets in self._store.offsets.items():
+            for row in offsets.superseded.values():
                 self._store.pending_acks += 1
                 self.produce(partition, {row.key: row.value}, row.source_offset)
-            progress.superseded.clear()
+            offsets.superseded.clear()
 
     def produce(
         self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int
@@ -42,18 +42,23 @@ class ChangelogProducer:
         The store goes first: its files may be ahead of the changelog, since they are not
         trusted after a crash. The other way round they could lack what others have seen.
         """
-        progress = self._store.offsets[partition]
-        expected = progress.changelog_offset
-        progress.changelog_offset += len(rows)
+        offsets = self._store.offsets[partition]
+        expected = offsets.changelog_offset
+        offsets.changelog_offset += len(rows)
         tp = TopicPartition(self._topic.name, partition)
         headers = [(PROCESSED_OFFSET_HEADER, str(source_offset).encode())]
-        sent = self._producer.send_batch(tp, rows.items(), headers)
-        sent.add_done_callback(lambda done: self._check(done, expected))
-        return sent
+        delivery = self._producer.send_batch(tp, rows.items(), headers)
+        delivery.add_done_callback(lambda done: self._check(done, expected))
+        return delivery
 
-    def _check(self, sent: DeliveryFuture, expected: int) -> None:
+    def _check(self, delivery: DeliveryFuture, expected: int) -> None:
         """Die if somebody else writes here too: one of us has been replaced."""
         self._store.pending_acks -= 1
-        at = sent.result()
-        if at.offset != expected:
-            fail_stop("%s-%d: another writer, offset %d", at.topic, at.partition, at.offset)
+        metadata = delivery.result()
+        if metadata.offset != expected:
+            fail_stop(
+                "%s-%d: another writer, offset %d",
+                metadata.topic,
+                metadata.partition,
+                metadata.offset,
+            )

@@ -4,11 +4,11 @@ from aiokafka.structs import ConsumerRecord
 
 from agents.runtime.inbox import (
     MAX_KEY,
-    ReplyContext,
-    InvalidRecord,
     Envelope,
-    parse_reply_context,
+    InvalidRecord,
+    ReplyContext,
     deserialize,
+    parse_reply_context,
 )
 from agents.runtime.outbox import RecordCollector
 from agents.worker.metrics import DEAD_LETTERS
@@ -38,33 +38,33 @@ class RecordRouter:
             The request, if it is one and its owner is here. Whatever else there is to do
             about the record has been said, and the next one can be served (R6, R7).
         """
-        conversation = parse_reply_context(record)
-        refused = conversation.invalid_reply_topic
+        reply_context = parse_reply_context(record)
+        invalid_topic = reply_context.invalid_reply_topic
         try:
-            received = deserialize(self._topic, record, conversation)
-        except InvalidRecord as poison:
-            out.dead_letter(record, str(poison))
-            if conversation.reply_topic is not None or refused is not None:
-                self._refuse(str(poison), record, conversation, out)
+            envelope = deserialize(self._topic, record, reply_context)
+        except InvalidRecord as invalid:
+            out.dead_letter(record, str(invalid))
+            if reply_context.reply_topic is not None or invalid_topic is not None:
+                self._refuse(str(invalid), record, reply_context, out)
             return None
-        if refused is not None:
-            text = f"no reply topic of callers: {refused[:300]}"
+        if invalid_topic is not None:
+            text = f"no reply topic of callers: {invalid_topic[:300]}"
             if self._topic in DEFAULT_REPLIES:
-                self._refuse(text, record, conversation, out)
+                self._refuse(text, record, reply_context, out)
             else:  # a fact: nobody looks for an answer to it, and it must not vanish
                 out.dead_letter(record, text)
             return None
-        if partition_of(received.key, self._partitions) != record.partition:
-            out.forward(record, received)
+        if partition_of(envelope.key, self._partitions) != record.partition:
+            out.forward(record, envelope)
             return None
-        return received
+        return envelope
 
     def _refuse(
         self,
         text: str,
         record: ConsumerRecord,
-        conversation: ReplyContext,
+        reply_context: ReplyContext,
         out: RecordCollector,
     ) -> None:
         key = record.key if len(record.key or b"") <= MAX_KEY else None
-        out.reply(Refused(code=Code.BAD_REQUEST, text=text), conversation, key)
+        out.reply(Refused(code=Code.BAD_REQUEST, text=text), reply_context, key)

@@ -38,7 +38,7 @@ class ConcurrentProcessor:
 
     def __init__(self, app: Any, topic: Topic, handler: Handler) -> None:
         self._topic = topic
-        self._pause_monitor: PauseMonitor = app.heart
+        self._pause_monitor: PauseMonitor = app.pause_monitor
         self._handler = handler
         self._router = RecordRouter(topic, app.conf.cluster.partitions)
         self._publisher = Publisher(app)
@@ -46,15 +46,15 @@ class ConcurrentProcessor:
         self._capacity = asyncio.Semaphore(MAX_CONCURRENCY)
         self._epoch = 0
         self._in_flight: set[asyncio.Task[None]] = set()
-        app.when_partitions_go(self._on_partitions_revoked)
+        app.add_revocation_listener(self._on_partitions_revoked)
 
     async def run(self, stream: Any) -> None:
         """Serve for ever."""
         async for event in stream.noack().events():
             epoch = self._epoch
-            catch: ConsumerRecords = event.message.value
-            event.message.incref(len(catch) - 1)  # each batch is settled on its own
-            for batch in catch:
+            fetched: ConsumerRecords = event.message.value
+            event.message.incref(len(fetched) - 1)  # each batch is settled on its own
+            for batch in fetched:
                 await self._batches.acquire()
                 self._pause_monitor.check()
                 tasks = [
@@ -75,22 +75,22 @@ class ConcurrentProcessor:
         return False
 
     def _begin(self, record: ConsumerRecord) -> asyncio.Task[None]:
-        said = RecordCollector(self._topic)
-        received = self._router.route(record, said)
-        work = self._send(said) if received is None else self._handle(received, record)
+        out = RecordCollector(self._topic)
+        envelope = self._router.route(record, out)
+        work = self._send(out) if envelope is None else self._handle(envelope, record)
         task = asyncio.create_task(work)
         self._in_flight.add(task)
         task.add_done_callback(self._done)
         return task
 
-    async def _handle(self, received: Envelope, record: ConsumerRecord) -> None:
-        with consumer_span(received, record) as onward:
-            LOG_CONTEXT.set(onward.reply_context.headers)
-            await self._handler(onward, record, self._send)
+    async def _handle(self, envelope: Envelope, record: ConsumerRecord) -> None:
+        with consumer_span(envelope, record) as traced:
+            LOG_CONTEXT.set(traced.reply_context.headers)
+            await self._handler(traced, record, self._send)
 
-    async def _send(self, said: RecordCollector) -> None:
+    async def _send(self, out: RecordCollector) -> None:
         self._pause_monitor.check()
-        if sent := await self._publisher.send([*said.commands, *said.replies_and_events]):
+        if sent := await self._publisher.send([*out.commands, *out.replies_and_events]):
             await asyncio.wait(sent)
 
     async def _await_all(self, tasks: list[asyncio.Task[None]], epoch: int) -> None:

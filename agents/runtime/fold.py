@@ -60,7 +60,9 @@ class PartitionTransaction:
 
         None stands for a row that is no more.
         """
-        return {key.encode(): self._json(key, at) for key, at in self._changes.items()}
+        return {
+            key.encode(): self._json(key, place) for key, place in self._changes.items()
+        }
 
     def changes(self) -> list[tuple[str, Any]]:
         """Return the touched rows by key; None stands for one that is no more."""

@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 from cachetools import TTLCache
 
 from agents.worker.failstop import fail_stop
-from agents.worker.press import DeliveryFuture, BatchingProducer
+from agents.worker.press import BatchingProducer, DeliveryFuture
 from topics.cluster import KafkaSettings
 
 if TYPE_CHECKING:
@@ -64,24 +64,25 @@ class ClientReplyProducer:
             None
         )
 
-    async def send(self, letters: "list[ProducerRecord]") -> None:
+    async def send(self, records: "list[ProducerRecord]") -> None:
         """Send letters; return when they have arrived, or need not be waited for.
 
         A broker that dies takes its topics along until others lead them: so what is late
         is still sent then. Only a crash before that loses it; whoever asks again, hears it.
         """
         sending = {
-            asyncio.create_task(self._send_to_topic(each)) for each in _by_topic(letters)
+            asyncio.create_task(self._send_to_topic(record))
+            for record in _by_topic(records)
         }
         self._sending |= sending
         for task in sending:
             task.add_done_callback(self._done)
         self._waiting += 1
-        patience = (
+        timeout = (
             SEND_TIMEOUT_UNDER_LOAD if self._waiting > LOAD_THRESHOLD else SEND_TIMEOUT
         )
         try:
-            await asyncio.wait(sending, timeout=patience.total_seconds())
+            await asyncio.wait(sending, timeout=timeout.total_seconds())
         finally:
             self._waiting -= 1
 
@@ -90,15 +91,15 @@ class ClientReplyProducer:
         if not sending.cancelled() and sending.exception() is not None:
             fail_stop("replies could not be sent: %r", sending.exception())
 
-    async def _send_to_topic(self, letters: "list[ProducerRecord]") -> None:
+    async def _send_to_topic(self, records: "list[ProducerRecord]") -> None:
         """Send letters to one topic, as long as there is hope."""
-        topic, deadline = letters[0].topic, monotonic() + DELIVERY_TIMEOUT.total_seconds()
-        size = sum(len(each.value or b"") + _RECORD_OVERHEAD_BYTES for each in letters)
+        topic, deadline = records[0].topic, monotonic() + DELIVERY_TIMEOUT.total_seconds()
+        size = sum(len(record.value or b"") + _RECORD_OVERHEAD_BYTES for record in records)
         self._bytes += size
         try:
-            while why := await self._attempt(topic, letters):
-                if self._is_fatal(why, deadline):
-                    log.warning("replies dropped topic=%s reason=%r", topic, why)
+            while error := await self._attempt(topic, records):
+                if self._is_fatal(error, deadline):
+                    log.warning("replies dropped topic=%s reason=%r", topic, error)
                     return
                 self._known_topics.pop(topic, None)  # it may have gone with its broker
                 await asyncio.sleep(RETRY_BACKOFF.total_seconds())
@@ -106,43 +107,45 @@ class ClientReplyProducer:
             self._bytes -= size
 
     async def _attempt(
-        self, topic: str, letters: "list[ProducerRecord]"
+        self, topic: str, records: "list[ProducerRecord]"
     ) -> Exception | None:
         """Try to send; return why it could not be done."""
         try:
-            await self._produce(topic, letters)
+            await self._produce(topic, records)
         except (KafkaError, OSError) as error:  # a timeout is one
             return error
         return None
 
-    def _is_fatal(self, why: Exception, deadline: float) -> bool:
-        passing = isinstance(why, TRANSIENT_ERRORS) or (
-            isinstance(why, KafkaError) and why.retriable
+    def _is_fatal(self, error: Exception, deadline: float) -> bool:
+        passing = isinstance(error, TRANSIENT_ERRORS) or (
+            isinstance(error, KafkaError) and error.retriable
         )
         return not passing or monotonic() > deadline or self._bytes > MAX_BUFFERED_BYTES
 
-    async def _produce(self, topic: str, letters: "list[ProducerRecord]") -> None:
+    async def _produce(self, topic: str, records: "list[ProducerRecord]") -> None:
         if not await self._exists(topic):
             log.warning("replies dropped topic=%s reason=no-such-topic", topic)
             return
-        press, _ = await self._connected()
+        producer, _ = await self._connected()
         sent = {
-            await press.send(topic, each.key, each.value, each.headers, each.partition)
-            for each in letters
+            await producer.send(
+                topic, record.key, record.value, record.headers, record.partition
+            )
+            for record in records
         }
         await asyncio.gather(*sent)
 
     async def _exists(self, topic: str) -> bool:
         """Tell whether a topic exists; looked up once for all that wait for it."""
-        there = self._known_topics.get(topic)
-        if there is None:
-            there = self._known_topics[topic] = asyncio.create_task(self._look_up(topic))
-        return await asyncio.shield(there)
+        known = self._known_topics.get(topic)
+        if known is None:
+            known = self._known_topics[topic] = asyncio.create_task(self._look_up(topic))
+        return await asyncio.shield(known)
 
     async def _look_up(self, topic: str) -> bool:
         _, admin = await self._connected()
-        (told,) = await admin.describe_topics([topic])
-        return bool(told["partitions"])
+        (description,) = await admin.describe_topics([topic])
+        return bool(description["partitions"])
 
     async def _connected(self) -> tuple[BatchingProducer, AIOKafkaAdminClient]:
         failed = self._clients and self._clients.done() and self._clients.exception()
@@ -168,8 +171,8 @@ def _log_failure(sent: DeliveryFuture) -> None:
         log.debug("replies not taken reason=%r", error)
 
 
-def _by_topic(letters: "list[ProducerRecord]") -> "Iterable[list[ProducerRecord]]":
+def _by_topic(records: "list[ProducerRecord]") -> "Iterable[list[ProducerRecord]]":
     topics: dict[str, list[ProducerRecord]] = {}
-    for letter in letters:
-        topics.setdefault(letter.topic, []).append(letter)
+    for record in records:
+        topics.setdefault(record.topic, []).append(record)
     return topics.values()

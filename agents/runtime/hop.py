@@ -11,24 +11,24 @@ from topics import tracing
 
 
 @contextmanager
-def consumer_span(received: Envelope, record: ConsumerRecord) -> Iterator[Envelope]:
+def consumer_span(envelope: Envelope, record: ConsumerRecord) -> Iterator[Envelope]:
     """Make a span of serving a record; all that follows from it is told of that span.
 
     Yields:
         The request, with another trace in its conversation; itself if nothing is traced.
     """
     if not tracing.is_on():
-        yield received
+        yield envelope
         return
-    conversation = received.reply_context
-    about: dict[str, str | int] = {
+    reply_context = envelope.reply_context
+    attributes: dict[str, str | int] = {
         "messaging.system": "kafka",
         "messaging.operation.type": "process",
         "messaging.destination.name": record.topic,
         "messaging.destination.partition.id": str(record.partition),
         "messaging.kafka.offset": record.offset,
-        "shop.request": type(received.request).__name__,
+        "shop.request": type(envelope.request).__name__,
     }
     name = f"process {record.topic}"
-    with tracing.span(name, "CONSUMER", conversation.trace, about) as trace:
-        yield replace(received, conversation=replace(conversation, trace=tuple(trace)))
+    with tracing.span(name, "CONSUMER", reply_context.trace, attributes) as trace:
+        yield replace(envelope, reply_context=replace(reply_context, trace=tuple(trace)))

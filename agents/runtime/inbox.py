@@ -105,9 +105,9 @@ class Envelope:
 
     def propagated_headers(self, purchase: str | None) -> Headers:
         """Return the headers of whatever follows from this request."""
-        said = self.reply_context
-        headers = [(names.ORIGIN, self.cause.origin.encode()), *said.ids]
-        headers += said.return_address
+        context = self.reply_context
+        headers = [(names.ORIGIN, self.cause.origin.encode()), *context.ids]
+        headers += context.return_address
         if self.cause.idempotency_key is not None:
             headers.append((names.IDEMPOTENCY_KEY, self.cause.idempotency_key.encode()))
         if purchase is not None:
@@ -119,21 +119,21 @@ def parse_reply_context(record: ConsumerRecord) -> ReplyContext:
     """Read who asked; what is wrong with it is told, so that he can be told."""
     if not record.headers:
         return ReplyContext()
-    given = dict(record.headers)
-    correlation_id = given.get(names.CORRELATION_ID)
+    headers = dict(record.headers)
+    correlation_id = headers.get(names.CORRELATION_ID)
     if len(correlation_id or b"") > MAX_HEADERS:  # no reply could carry it
         return ReplyContext(error=_TOO_MUCH)
-    topic, sound = _reply_topic((given.get(names.REPLY_TOPIC) or b"")[: MAX_TOPIC + 1])
-    partition, fault = _partition(given.get(names.REPLY_PARTITION))
-    nest = (given.get(names.REPLY_PARTITION) or b"").isdigit()
+    topic, valid = _reply_topic((headers.get(names.REPLY_TOPIC) or b"")[: MAX_TOPIC + 1])
+    partition, error = _partition(headers.get(names.REPLY_PARTITION))
+    nest = (headers.get(names.REPLY_PARTITION) or b"").isdigit()
     return ReplyContext(
         correlation_id=correlation_id,
-        reply_topic=topic if sound else None,
+        reply_topic=topic if valid else None,
         reply_partition=partition,
         nest=nest,
-        trace=_trace(given, MAX_PROPAGATED_BYTES - len(correlation_id or b"")),
-        invalid_reply_topic=topic if topic and not sound else None,
-        error=_excess(record.headers, correlation_id) or fault,
+        trace=_trace(headers, MAX_PROPAGATED_BYTES - len(correlation_id or b"")),
+        invalid_reply_topic=topic if topic and not valid else None,
+        error=_excess(record.headers, correlation_id) or error,
     )
 
 
@@ -146,9 +146,9 @@ def _excess(headers: Headers, correlation_id: bytes | None) -> str | None:
     return None
 
 
-def _trace(given: dict[str, bytes], room: int) -> tuple[tuple[str, bytes], ...]:
+def _trace(headers: dict[str, bytes], room: int) -> tuple[tuple[str, bytes], ...]:
     """Return the trace, unless it is too long: no request fails for the sake of a trace."""
-    trace = tuple([(name, given[name]) for name in names.TRACE if given.get(name)])
+    trace = tuple([(name, headers[name]) for name in names.TRACE if headers.get(name)])
     return trace if sum([len(value) for _, value in trace]) <= room else ()
 
 
@@ -175,14 +175,14 @@ def deserialize(
         request = topic.decode(record.value or b"")
     except ValidationError as error:
         raise InvalidRecord(explain(topic, error, record.value or b"")) from None
-    given = dict(record.headers)
-    if len(given) < len(record.headers):
+    headers = dict(record.headers)
+    if len(headers) < len(record.headers):
         _require_one_key(record.headers)
     cause = Cause(
         timestamp=_time(record.timestamp),
-        origin=_origin(given) or f"{record.topic}-{record.partition}-{record.offset}",
-        idempotency_key=_idempotency_key(given),
-        purchase=_text(given, names.PURCHASE, INTERNAL),
+        origin=_origin(headers) or f"{record.topic}-{record.partition}-{record.offset}",
+        idempotency_key=_idempotency_key(headers),
+        purchase=_text(headers, names.PURCHASE, INTERNAL),
     )
     return Envelope(request, cause, conversation, topic.key_of(request))
 
@@ -219,8 +219,8 @@ def _require_one_key(headers: Headers) -> None:
         raise InvalidRecord(f"{names.IDEMPOTENCY_KEY}: given twice, with different values")
 
 
-def _idempotency_key(given: dict[str, bytes]) -> str | None:
-    value = given.get(names.IDEMPOTENCY_KEY)
+def _idempotency_key(headers: dict[str, bytes]) -> str | None:
+    value = headers.get(names.IDEMPOTENCY_KEY)
     if value is None:
         return None
     quoted = len(value) > 1 and value[:1] == value[-1:] == b'"'
@@ -232,17 +232,17 @@ def _idempotency_key(given: dict[str, bytes]) -> str | None:
     return key
 
 
-def _origin(given: dict[str, bytes]) -> str | None:
+def _origin(headers: dict[str, bytes]) -> str | None:
     """Return the name of the record that began this; anything else there is not ours.
 
     It names rows: what looks like an order's id would stand for that order's goods.
     """
-    value = given.get(names.ORIGIN) or b""
+    value = headers.get(names.ORIGIN) or b""
     return value.decode() if ORIGIN.fullmatch(value) else None
 
 
-def _text(given: dict[str, bytes], name: str, form: re.Pattern[str]) -> str | None:
-    value = given.get(name)
+def _text(headers: dict[str, bytes], name: str, form: re.Pattern[str]) -> str | None:
+    value = headers.get(name)
     if value is None:
         return None
     text = value.decode("latin-1")

@@ -12,17 +12,17 @@ from prometheus_client import Counter
 
 from agents.aggregate import OutgoingMessage
 from agents.runtime.foreign import ClientReplyProducer
-from agents.runtime.inbox import MAX_HEADERS, MAX_KEY, ReplyContext, Envelope
+from agents.runtime.inbox import MAX_HEADERS, MAX_KEY, Envelope, ReplyContext
 from agents.worker.metrics import DEAD_LETTERS as BURIED
 from agents.worker.metrics import ORDERS
-from agents.worker.press import Headers, BatchingProducer
+from agents.worker.press import BatchingProducer, Headers
 from schemas.cart import OrderSettled
 from schemas.cause import ForPurchase
 from schemas.contract import Contract
 from schemas.order import OrderStatusChanged
 from topics import conversation as names
 from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES, TOPIC_OF, TOPICS
-from topics.topic import TopicKind, Topic
+from topics.topic import Topic, TopicKind
 
 Deliveries = set[asyncio.Future[Any]]
 
@@ -62,32 +62,34 @@ class RecordCollector:
     replies_and_events: list[ProducerRecord] = field(default_factory=list)
     spans: ExitStack = field(default_factory=ExitStack)
 
-    def add(self, message: OutgoingMessage, received: Envelope) -> None:
+    def add(self, message: OutgoingMessage, envelope: Envelope) -> None:
         """Address a message: its type is its topic, or the caller's if it is a reply."""
-        purchase = received.cause.purchase
+        purchase = envelope.cause.purchase
         if isinstance(message, ForPurchase):
             purchase = message.purchase
             message = message.request
-        home = TOPIC_OF.get(type(message))
-        if home is None:
-            self.reply(message, received.reply_context, received.key)
-        elif home.kind is TopicKind.REQUESTS:
-            headers = received.propagated_headers(purchase)
-            letter = ProducerRecord(
-                home.name, home.key_of(message), message.to_json(), headers
+        topic = TOPIC_OF.get(type(message))
+        if topic is None:
+            self.reply(message, envelope.reply_context, envelope.key)
+        elif topic.kind is TopicKind.REQUESTS:
+            headers = envelope.propagated_headers(purchase)
+            record = ProducerRecord(
+                topic.name, topic.key_of(message), message.to_json(), headers
             )
             # How an order ended is the reply to a purchase, by way of its cart.
             (
                 self.replies_and_events
                 if isinstance(message, OrderSettled)
                 else self.commands
-            ).append(letter)
+            ).append(record)
         elif isinstance(message, OrderStatusChanged):
             _orders_by_status(message.status).inc()
             event_id = (names.EVENT_ID, message.event_id.encode())
-            headers = [event_id, *received.reply_context.trace]
+            headers = [event_id, *envelope.reply_context.trace]
             self.replies_and_events.append(
-                ProducerRecord(home.name, home.key_of(message), message.to_json(), headers)
+                ProducerRecord(
+                    topic.name, topic.key_of(message), message.to_json(), headers
+                )
             )
 
     def reply(self, reply: Contract, to: ReplyContext, key: bytes | None) -> None:
@@ -100,12 +102,12 @@ class RecordCollector:
                 ProducerRecord(topic, key, value, to.headers, to.reply_partition)
             )
 
-    def forward(self, record: ConsumerRecord, received: Envelope) -> None:
+    def forward(self, record: ConsumerRecord, envelope: Envelope) -> None:
         """Pass a record on to its owner, as it is; its first place stays its name."""
         headers = [header for header in record.headers if header[0] != names.ORIGIN]
-        headers.append((names.ORIGIN, received.cause.origin.encode()))
+        headers.append((names.ORIGIN, envelope.cause.origin.encode()))
         self.commands.append(
-            ProducerRecord(self.source.name, received.key, record.value, headers)
+            ProducerRecord(self.source.name, envelope.key, record.value, headers)
         )
 
     def dead_letter(self, record: ConsumerRecord, reason: str) -> None:
@@ -118,13 +120,13 @@ class RecordCollector:
             reason += TRUNCATED
             headers = headers if _size(headers) <= MAX_HEADERS else []
             key, value = key and key[:MAX_KEY], value and value[: MAX_DEAD_LETTER // 2]
-        why = {
+        details = {
             "dlq.reason": reason,
             "dlq.topic": record.topic,
             "dlq.partition": str(record.partition),
             "dlq.offset": str(record.offset),
         }
-        headers += [(name, text.encode()) for name, text in why.items()]
+        headers += [(name, text.encode()) for name, text in details.items()]
         BURIED.labels(self.source.name).inc()
         topic = DEAD_LETTERS[self.source].name
         self.commands.append(ProducerRecord(topic, key, value, headers))
@@ -147,7 +149,7 @@ class Publisher:
     """
 
     def __init__(self, app: Any) -> None:
-        self._producer: BatchingProducer = app.press
+        self._producer: BatchingProducer = app.batching_producer
         self._client_replies = ClientReplyProducer(app.conf.cluster)
 
     async def send(self, records: Iterable[ProducerRecord]) -> Deliveries:
@@ -156,21 +158,21 @@ class Publisher:
         Letters to topics that are not ours are posted on their own: such a topic may be
         slow, or not be there, and must hold nobody up.
         """
-        acked: Deliveries = set()
-        foreign: list[ProducerRecord] = []
-        for letter in records:
-            if letter.topic in SHOP_TOPICS:
-                acked.add(
+        deliveries: Deliveries = set()
+        to_clients: list[ProducerRecord] = []
+        for record in records:
+            if record.topic in SHOP_TOPICS:
+                deliveries.add(
                     await self._producer.send(
-                        letter.topic,
-                        letter.key,
-                        letter.value,
-                        letter.headers,
-                        letter.partition,
+                        record.topic,
+                        record.key,
+                        record.value,
+                        record.headers,
+                        record.partition,
                     )
                 )
             else:
-                foreign.append(letter)
-        if foreign:
-            acked.add(asyncio.create_task(self._client_replies.send(foreign)))
-        return acked
+                to_clients.append(record)
+        if to_clients:
+            deliveries.add(asyncio.create_task(self._client_replies.send(to_clients)))
+        return deliveries

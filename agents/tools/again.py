@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from agents.runtime.inbox import ORIGIN
 from agents.runtime.outbox import TRUNCATED, ProducerRecord
 from agents.tools.exits import CommandError
-from agents.tools.letters import SOURCES, DLQ_HEADER_PREFIX, location_of, dlq_headers
+from agents.tools.letters import DLQ_HEADER_PREFIX, SOURCES, dlq_headers, location_of
 from agents.worker.press import Headers
 from schemas.cart import OrderSettled
 from schemas.contract import Contract

@@ -22,7 +22,7 @@ from schemas.reply import Reply
 from topics import conversation as names
 from topics.admin import create
 from topics.cluster import KafkaSettings
-from topics.topic import TopicKind, Topic
+from topics.topic import Topic, TopicKind
 
 REPLIES = "operator.replies"
 _KEEP = timedelta(hours=1)

@@ -25,25 +25,25 @@ from agents.tools.caller import RequestReplyClient
 from agents.tools.exits import (
     FAILED,
     OK,
+    echo,
     echo_error,
     on,
     put,
     require_tty,
     run,
-    echo,
 )
-from agents.tools.graves import read_at, newest
+from agents.tools.graves import newest, read_at
 from agents.tools.letters import (
     SOURCES,
     Summary,
     details,
-    parse_location,
     location_of,
+    parse_location,
     summary,
     table,
 )
 from agents.tools.options import add_caller, parser_of, positive
-from agents.tools.replay import ReplayStatus, DeadLetterReplay
+from agents.tools.replay import DeadLetterReplay, ReplayStatus
 from topics.catalog import DEAD_LETTERS
 from topics.cluster import KafkaSettings
 from topics.target import Target

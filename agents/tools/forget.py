@@ -19,17 +19,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from agents.audit.logs import TopicReader
 from agents.loms.order import OPEN
-from agents.tools.belongings import UserData, user_data, orders
+from agents.tools.belongings import UserData, orders, user_data
 from agents.tools.caller import RequestReplyClient
 from agents.tools.exits import (
     FAILED,
     OK,
     CommandError,
+    echo,
     echo_error,
     on,
     require_tty,
     run,
-    echo,
 )
 from agents.tools.forgetting import Erasure
 from agents.tools.options import add_caller, parser_of

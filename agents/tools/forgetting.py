@@ -16,8 +16,8 @@ from agents.tools.reading import LOOK_SECONDS, wait_until_committed
 from agents.tools.replies import RefusedReply, refusal
 from schemas.cart import EraseCart
 from schemas.contract import SHARDS, Code, Contract
-from schemas.order import CancelOrder, AnonymizeOrder, ListOrder
-from topics.catalog import TOPIC_OF, ORDER_REQUESTS
+from schemas.order import AnonymizeOrder, CancelOrder, ListOrder
+from topics.catalog import ORDER_REQUESTS, TOPIC_OF
 from topics.topic import Topic
 
 _PASSING = (Code.WRONG_STATUS, Code.UNAVAILABLE, Code.UNKNOWN_ORDER)

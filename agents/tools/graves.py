@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from agents.audit.logs import TopicReader, OffsetRange
+from agents.audit.logs import OffsetRange, TopicReader
 from agents.tools.exits import CommandError
 from agents.tools.letters import SOURCES, RecordLocation, Summary, summary
 from topics.catalog import DEAD_LETTERS

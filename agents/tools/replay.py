@@ -15,7 +15,7 @@ from agents.runtime.outbox import ProducerRecord
 from agents.tools.again import expects_no_reply, original_record, request
 from agents.tools.caller import PendingReply, RequestReplyClient
 from agents.tools.exits import CommandError
-from agents.tools.letters import SOURCES, location_of, dlq_headers
+from agents.tools.letters import SOURCES, dlq_headers, location_of
 from agents.tools.reading import READERS, is_committed, wait_until_committed
 from agents.tools.replies import refusal
 from schemas.contract import Code

@@ -28,9 +28,9 @@ from agents.tools.exits import (
     FAILED,
     INTERRUPTED,
     OK,
+    echo,
     echo_error,
     run,
-    echo,
 )
 from agents.tools.loading import StockImport
 from agents.tools.options import add_caller, parser_of

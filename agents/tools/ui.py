@@ -17,7 +17,7 @@ from functools import partial
 from aiohttp import web
 
 from agents.audit.logs import TopicReader
-from agents.tools.exits import OK, CommandError, on, run, echo
+from agents.tools.exits import OK, CommandError, echo, on, run
 from agents.tools.options import parser_of, positive
 from agents.ui.app import application
 from topics.broker.launch import is_free

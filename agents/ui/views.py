@@ -13,7 +13,7 @@ from schemas.contract import Contract, Item
 from schemas.examples import EXAMPLES
 from schemas.product import PriceCart
 from topics.catalog import TOPIC_OF, TOPICS
-from topics.topic import TopicKind, Topic
+from topics.topic import Topic, TopicKind
 
 _OURS = {topic.name: topic for topic in TOPICS}
 _WIDEST = 160
@@ -63,7 +63,7 @@ class RecordView(NamedTuple):
             key=escape(record.key),
             headers=tuple((name, escape(said)) for name, said in record.headers),
             value=value,
-            laid_out=_laid_out(value) if len(value) > _WIDEST else "",
+            pretty_json=_laid_out(value) if len(value) > _WIDEST else "",
         )
 
     def matches(self, text: str) -> bool:

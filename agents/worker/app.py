@@ -18,7 +18,7 @@ from agents.worker.failstop import PauseMonitor, fail_stop
 from agents.worker.first_contact import wait_for_kafka
 from agents.worker.lenient import LenientRecords
 from agents.worker.polite import YieldingFetcher
-from agents.worker.press import DeliveryFuture, BatchingProducer
+from agents.worker.press import BatchingProducer, DeliveryFuture
 from agents.worker.settings import WorkerSettings
 from agents.worker.tables import StateStoreAdapter, TableManager
 
@@ -118,9 +118,11 @@ class App(faust.App):
         fail_stop("agent %s raised %r\n%s", agent.name, exc, text)
 
 
-def _on_delivery(sent: DeliveryFuture) -> None:
-    if sent.cancelled() or sent.exception() is not None:
-        fail_stop("not sent: %r", "cancelled" if sent.cancelled() else sent.exception())
+def _on_delivery(delivery: DeliveryFuture) -> None:
+    if delivery.cancelled() or delivery.exception() is not None:
+        fail_stop(
+            "not sent: %r", "cancelled" if delivery.cancelled() else delivery.exception()
+        )
 
 
 def create_app(service: str, settings: WorkerSettings) -> App:

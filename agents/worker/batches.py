@@ -74,7 +74,7 @@ class Consumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Give partitions back when all that was begun of them is acknowledged."""
-        await self.app.let_partitions_go()
+        await self.app.partitions_revoked()
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(
@@ -85,7 +85,7 @@ class Consumer(driver.Consumer):
         What it fetched of them nobody would take, and each such fetch holds up all others
         of its broker for 100 ms.
         """
-        self.app.heart.join()
+        self.app.pause_monitor.arm()
         changelogs = [tp for tp in assigned if self._is_changelog_tp(tp)]
         self._thread._ensure_consumer().pause(*map(driver.ensure_aiokafka_TP, changelogs))
         await super().on_partitions_assigned(assigned, generation_id)
@@ -190,24 +190,26 @@ class Consumer(driver.Consumer):
             fresh = [record for record in records if record.offset >= start]
             topics[tp.topic].append((tp, fresh))
         for topic, partitions in topics.items():
-            for catch in _chunks(partitions):
+            for consumer_records in _chunks(partitions):
                 if epoch != self._epoch:
                     return
-                self._count(topic, catch)
-                for batch in catch:
+                self._count(topic, consumer_records)
+                for batch in consumer_records:
                     self._delivered[batch.tp].append(batch)
-                await self._dispatch(catch)
-                self._read_offset.update((batch.tp, batch.end) for batch in catch)
+                await self._dispatch(consumer_records)
+                self._read_offset.update(
+                    (batch.tp, batch.end) for batch in consumer_records
+                )
 
-    def _count(self, topic: str, catch: ConsumerRecords) -> None:
-        records = sum(len(batch.records) for batch in catch)
+    def _count(self, topic: str, consumer_records: ConsumerRecords) -> None:
+        records = sum(len(batch.records) for batch in consumer_records)
         metrics.RECORDS.labels(topic).inc(records)
         metrics.BATCH.labels(topic).observe(records)
 
-    async def _dispatch(self, catch: ConsumerRecords) -> None:
-        tp, last = catch[0].tp, catch[0].records[-1]
+    async def _dispatch(self, consumer_records: ConsumerRecords) -> None:
+        tp, last = consumer_records[0].tp, consumer_records[0].records[-1]
         message = self._to_message(tp, last)
-        message.value = catch
+        message.value = consumer_records
         channels = self.app.topics._tp_index.get(tp, ())
         if any(channel.queue.full() for channel in channels):
             await self.wait_first(self.callback(message), self.suspend_flow.wait())
@@ -225,7 +227,7 @@ def _chunks(
     fetched: Iterable[tuple[TP, list[ConsumerRecord]]],
 ) -> Iterator[ConsumerRecords]:
     """Cut what was fetched into pieces of bounded size: work goes by bytes, too."""
-    catch: ConsumerRecords = []
+    consumer_records: ConsumerRecords = []
     size = 0
     for tp, records in fetched:
         piece: list[ConsumerRecord] = []
@@ -233,9 +235,9 @@ def _chunks(
             piece.append(record)
             size += len(record.value or b"")
             if size > MAX_CHUNK_BYTES:
-                yield [*catch, PartitionRecords(tp, piece)]
-                catch, piece, size = [], [], 0
+                yield [*consumer_records, PartitionRecords(tp, piece)]
+                consumer_records, piece, size = [], [], 0
         if piece:
-            catch.append(PartitionRecords(tp, piece))
-    if catch:
-        yield catch
+            consumer_records.append(PartitionRecords(tp, piece))
+    if consumer_records:
+        yield consumer_records

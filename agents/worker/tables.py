@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, NoReturn
 
+from faust import tables
 from faust.stores import base
-from faust.tables import TableManager
 
 from agents.store import StateStore
 from agents.worker.recovery import Recovery
@@ -32,7 +32,7 @@ class StateStoreAdapter(base.Store):
     backup_partition = restore_backup = _unsupported
 
 
-class TableManager(TableManager):
+class TableManager(tables.TableManager):
     """All tables of a worker."""
 
     _recovery: Recovery | None = None

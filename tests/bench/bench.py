@@ -19,7 +19,7 @@ from tests.bench.meter import Meter
 from tests.bench.results import Result, Results
 from tests.e2e.shop import Shop
 from topics.admin import create
-from topics.topic import TopicKind, Topic
+from topics.topic import Topic, TopicKind
 
 CLIENTS = 64
 PRELOADED = 60_000

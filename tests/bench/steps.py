@@ -14,10 +14,10 @@ from aiokafka.structs import ConsumerRecord
 
 from agents.aggregate import Aggregate
 from agents.checkout.agent import CART_AGGREGATE
-from agents.loms.agent import STOCK_AGGREGATE, ORDER_AGGREGATE
+from agents.loms.agent import ORDER_AGGREGATE, STOCK_AGGREGATE
 from agents.runtime.desk import RecordRouter
 from agents.runtime.fold import PartitionTransaction
-from agents.runtime.inbox import parse_reply_context, deserialize
+from agents.runtime.inbox import deserialize, parse_reply_context
 from agents.runtime.outbox import RecordCollector
 from agents.store import StateStore
 from topics.conversation import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC

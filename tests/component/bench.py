@@ -21,7 +21,7 @@ from agents.runtime.agent import AggregateAgent
 from agents.service import Service
 from agents.store import StateStore
 from agents.worker.app import MAX_BATCH_BYTES
-from agents.worker.batches import PartitionRecords, ConsumerRecords
+from agents.worker.batches import ConsumerRecords, PartitionRecords
 from agents.worker.press import partition_of
 from agents.worker.settings import WorkerSettings
 from schemas.contract import Contract

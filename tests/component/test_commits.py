@@ -7,7 +7,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
-from agents.worker.batches import PartitionRecords, ConsumerRecords, Consumer
+from agents.worker.batches import Consumer, ConsumerRecords, PartitionRecords
 from schemas.stock import ListStocks
 from tests.component.bench import Bench, record
 
@@ -25,7 +25,7 @@ class _Delivered(Consumer):
     def batches(self) -> list[PartitionRecords]:
         return [batch for catch in self.catches for batch in catch]
 
-    async def _hand_over(self, catch: ConsumerRecords) -> None:
+    async def _dispatch(self, catch: ConsumerRecords) -> None:
         self.catches.append(catch)
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], *_: object) -> bool:

@@ -14,7 +14,7 @@ from tests.component.tools import Ended, end, program
 from topics.admin import TopicsError, check, create
 from topics.catalog import TOPICS
 from topics.cluster import KafkaSettings
-from topics.topic import TopicKind, Topic
+from topics.topic import Topic, TopicKind
 
 
 @pytest.fixture

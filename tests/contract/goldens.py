@@ -15,10 +15,10 @@ from schemas.cart import (
 )
 from schemas.contract import Contract, Done, Refused
 from schemas.order import (
+    AnonymizeOrder,
     CancelOrder,
     CreateOrder,
     ExpireOrder,
-    AnonymizeOrder,
     ListOrder,
     OrderPlaced,
     OrderStatusChanged,

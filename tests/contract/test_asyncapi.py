@@ -102,14 +102,14 @@ def test_a_schema_is_the_same_as_over_http_but_for_the_type(name: str):
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_a_call_is_an_operation_that_is_answered_as_over_http(route):
-    name = MESSAGES[route.asks.__name__]["name"]
-    operation, topic = DOCUMENT["operations"][name], TOPIC_OF[route.asks]
+    name = MESSAGES[route.request.__name__]["name"]
+    operation, topic = DOCUMENT["operations"][name], TOPIC_OF[route.request]
     assert operation["action"] == "receive"
     assert operation["channel"] == {"$ref": f"#/channels/{topic.name}"}
     reply = operation["reply"]
     assert reply["address"]["location"] == "$message.header#/kafka_replyTopic"
     answers = [message["$ref"].rpartition("/")[2] for message in reply["messages"]]
-    assert answers == [route.answers.__name__, "Refused"]
+    assert answers == [route.reply.__name__, "Refused"]
 
 
 def test_every_topic_is_received_from_or_sent_to():

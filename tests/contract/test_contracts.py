@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from gateway.routes import ROUTES
 from schemas.cart import EraseCart
 from schemas.contract import Contract
-from schemas.order import CreateOrder, AnonymizeOrder, OrderStatusChanged, StockReserved
+from schemas.order import AnonymizeOrder, CreateOrder, OrderStatusChanged, StockReserved
 from schemas.stock import ReceiveStock, StocksView
 from tests.contract.goldens import GOLDENS
 from topics.catalog import TOPICS

@@ -8,7 +8,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.body import parse
 from gateway.openapi import document
-from gateway.problems import PROBLEM_TYPES, Problem, GatewayError
+from gateway.problems import PROBLEM_TYPES, GatewayError, Problem
 from gateway.routes import ROUTES
 from schemas.contract import Code
 from schemas.examples import EXAMPLES
@@ -54,7 +54,7 @@ def valid(schema: dict, body: object) -> bool:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_the_schema_of_a_body_takes_what_the_gateway_takes(route):
-    schema = {"$ref": f"#/components/schemas/{route.asks.__name__}"}
+    schema = {"$ref": f"#/components/schemas/{route.request.__name__}"}
     for body in BODIES:
         raw = json.dumps(body).encode()
         try:
@@ -68,7 +68,7 @@ def test_the_schema_of_a_body_takes_what_the_gateway_takes(route):
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_the_refusals_of_a_call_are_among_its_responses(route):
     responses = DOCUMENT["paths"][route.path]["post"]["responses"]
-    for code in route.refuses:
+    for code in route.errors:
         response = responses[str(PROBLEM_TYPES[code].status.value)]
         assert f"`{code}`" in response["description"]
         assert code in response["content"]["application/problem+json"]["examples"]
@@ -79,7 +79,8 @@ def test_every_body_has_an_example_that_is_one(route):
     operation = DOCUMENT["paths"][route.path]["post"]
     asked = operation["requestBody"]["content"]["application/json"]
     assert (
-        parse(route, json.dumps(asked["example"]).encode()) == EXAMPLES[route.asks].request
+        parse(route, json.dumps(asked["example"]).encode())
+        == EXAMPLES[route.request].request
     )
     responses = operation["responses"].values()
     bodies = [body for one in responses for body in one["content"].values()]

@@ -13,7 +13,7 @@ from aiokafka.structs import ConsumerRecord
 
 from agents.aggregate import Aggregate
 from agents.checkout.agent import CART_AGGREGATE
-from agents.loms.agent import STOCK_AGGREGATE, ORDER_AGGREGATE
+from agents.loms.agent import ORDER_AGGREGATE, STOCK_AGGREGATE
 from agents.runtime.desk import RecordRouter
 from agents.runtime.fold import PartitionTransaction
 from agents.runtime.outbox import ProducerRecord, RecordCollector

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from aiokafka import ConsumerRecord
 
-from agents.audit.compare import TableSnapshot, SnapshotRow, compare
+from agents.audit.compare import SnapshotRow, TableSnapshot, compare
 from agents.audit.replay import PartitionReplay, ReplayedRecord
 from agents.store import Row
 from topics import conversation as names

@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[StateStore]:
 
 def said_of(store: StateStore, offset: int, value: bytes) -> RecordCollector:
     conf = SimpleNamespace(cluster=SimpleNamespace(partitions=1))
-    app = SimpleNamespace(press=None, heart=None, conf=conf)
+    app = SimpleNamespace(batching_producer=None, pause_monitor=None, conf=conf)
     table = SimpleNamespace(data=SimpleNamespace(rows=store))
     said = RecordCollector(CART_REQUESTS)
     batch = PartitionRecords(TP(CART_REQUESTS.name, 0), [record(offset, value)])

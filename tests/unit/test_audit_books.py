@@ -6,9 +6,9 @@ from itertools import count
 
 import pytest
 
-from agents.audit.books import violations, balances, put_in, total
+from agents.audit.books import balances, put_in, total, violations
 from agents.audit.verdict import InFlight, Tables, inconsistencies
-from agents.loms.stock import ReservationStatus, Reservation, StockLevel
+from agents.loms.stock import Reservation, ReservationStatus, StockLevel
 from schemas.order import Status
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 
@@ -100,7 +100,7 @@ def test_goods_that_went_back_to_another_warehouse_are_missed_in_both(day):
 
 def test_goods_that_are_sold_and_still_set_aside_are_named(day):
     _, entry, sku, shelf = day.entry(ReservationStatus.SOLD)
-    (warehouse, pieces), *_ = entry.parcels.items()
+    (warehouse, pieces), *_ = entry.allocation.items()
     there = shelf.reserved.get(warehouse, 0)
     day.stock[sku] = StockLevel(
         shelf.available, {**shelf.reserved, warehouse: there + pieces}
@@ -128,16 +128,16 @@ def test_less_than_nothing_is_named(day):
 )
 def test_an_order_that_stock_knows_otherwise_is_named(day, status, claimed):
     order = day.an_order(status)
-    last = replace(order.steps[-1], status=claimed)
-    day.orders[str(order.order_id)] = replace(order, steps=(*order.steps[:-1], last))
+    last = replace(order.history[-1], status=claimed)
+    day.orders[str(order.order_id)] = replace(order, steps=(*order.history[:-1], last))
 
     assert any(f"order {order.order_id} is {claimed}" in text for text in day.wrong)
 
 
 def test_of_an_order_with_a_message_under_way_nothing_is_said(day):
     order = day.an_order(Status.PAID)
-    last = replace(order.steps[-1], status=Status.CANCELLED)
-    day.orders[str(order.order_id)] = replace(order, steps=(*order.steps[:-1], last))
+    last = replace(order.history[-1], status=Status.CANCELLED)
+    day.orders[str(order.order_id)] = replace(order, steps=(*order.history[:-1], last))
     involved = InFlight([])
     involved.orders.add(order.order_id)
 

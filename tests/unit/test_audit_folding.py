@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from aiokafka import TopicPartition
 
-from agents.audit.compare import TableSnapshot, SnapshotRow
+from agents.audit.compare import SnapshotRow, TableSnapshot
 from agents.audit.folding import LogReplay
 from agents.audit.logs import OffsetRange
 from agents.audit.promises import OutputCheck

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from agents.audit.compare import TableSnapshot, SnapshotRow, compare
+from agents.audit.compare import SnapshotRow, TableSnapshot, compare
 from agents.store import Row
 from schemas.cart import AddToCart, EraseCart
 from schemas.stock import ReceiveStock

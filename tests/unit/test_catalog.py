@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from agents.checkout.agent import CART_AGGREGATE
-from agents.loms.agent import STOCK_AGGREGATE, ORDER_AGGREGATE
+from agents.loms.agent import ORDER_AGGREGATE, STOCK_AGGREGATE
 from schemas.cart import AddToCart, OrderSettled, Purchase, StockChecked
 from schemas.contract import SHARDS, Done, Item, Refused
 from schemas.order import (
@@ -26,11 +26,11 @@ from topics.catalog import (
     DEAD_LETTERS,
     DEFAULT_REPLIES,
     GATEWAY_REPLIES,
-    TOPIC_OF,
     ORDER_EVENTS,
     ORDER_REQUESTS,
     PRODUCT_REQUESTS,
     STOCK_REQUESTS,
+    TOPIC_OF,
     TOPICS,
 )
 from topics.topic import FOREVER, TopicKind

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from agents.tools.exits import escape_control_chars, echo
+from agents.tools.exits import echo, escape_control_chars
 from agents.tools.letters import RecordLocation, details, parse_location, summary, table
 from tests.unit.buried import REASON, buried, record
 from topics.catalog import CART_REQUESTS, DEAD_LETTERS, STOCK_REQUESTS

@@ -12,7 +12,7 @@ import pytest
 from schemas.reply import Reply
 from topics.catalog import TOPICS
 from topics.describe import as_json, lines
-from topics.topic import FOREVER, TopicKind, Topic, wire_type
+from topics.topic import FOREVER, Topic, TopicKind, wire_type
 
 PARTITIONS = 5
 MINE = Topic("mine", TopicKind.REPLIES, "A topic of tests.", retention=timedelta(hours=1))
@@ -50,7 +50,7 @@ def test_what_is_too_long_for_its_column_goes_on_below():
 
 
 @pytest.mark.parametrize(
-    ("keep", "told"),
+    ("retention", "told"),
     [
         (None, "compacted"),
         (FOREVER, "for ever"),
@@ -60,8 +60,8 @@ def test_what_is_too_long_for_its_column_goes_on_below():
         (timedelta(minutes=90), "1:30:00"),
     ],
 )
-def test_how_long_records_stay_is_told_in_words(keep: timedelta | None, told: str):
-    assert cells(lines([replace(MINE, keep=keep)], PARTITIONS), 1)[3] == told
+def test_how_long_records_stay_is_told_in_words(retention: timedelta | None, told: str):
+    assert cells(lines([replace(MINE, retention=retention)], PARTITIONS), 1)[3] == told
 
 
 def test_a_number_of_partitions_of_its_own_is_told_and_else_the_shops():

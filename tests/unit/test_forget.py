@@ -93,10 +93,10 @@ def test_a_forgotten_order_knows_what_was_bought_and_not_by_whom(past):
 
     after = outcome.after
     assert after.user == ID % SHARDS
-    assert after.forgotten
+    assert after.anonymized
     assert (after.lines, after.answers) == (there.state.lines, there.state.answers)
-    times = [(step.status, step.at) for step in there.state.steps]
-    assert [(step.status, step.at) for step in after.steps] == times
+    times = [(step.status, step.at) for step in there.state.history]
+    assert [(step.status, step.at) for step in after.history] == times
     row = ORDER_AGGREGATE.adapters[0].dump_json(after)
     assert not any(name in row for name in (b"key:", b'"it"', b"payer", b"canceller"))
 

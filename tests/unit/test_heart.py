@@ -15,7 +15,7 @@ FROZEN = timedelta(0)
 def deaths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Why it died."""
     reasons: list[str] = []
-    monkeypatch.setattr(failstop, "die", lambda reason, *_: reasons.append(reason))
+    monkeypatch.setattr(failstop, "fail_stop", lambda reason, *_: reasons.append(reason))
     return reasons
 
 

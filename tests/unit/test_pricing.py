@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.products.limits import TokenBucket
-from agents.products.pricing import Product, skus, price_cart
+from agents.products.pricing import Product, price_cart, skus
 from agents.products.settings import ProductSettings
 from agents.refusal import Refusal
 from schemas.cart import PricedItem

@@ -3,7 +3,7 @@
 import pytest
 
 from agents.checkout.agent import CART_AGGREGATE
-from agents.checkout.cart import MAX_CHECKOUTS, DEDUP_WINDOW, CheckedOut
+from agents.checkout.cart import DEDUP_WINDOW, MAX_CHECKOUTS, CheckedOut
 from schemas.cart import AddToCart, DeleteFromCart, OrderSettled, Purchase
 from schemas.cause import ForPurchase
 from schemas.contract import MAX_LINES, Code, Item, Refused

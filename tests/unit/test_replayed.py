@@ -5,7 +5,7 @@ import json
 import pytest
 from aiokafka.structs import ConsumerRecord
 
-from agents.runtime.inbox import Envelope, parse_reply_context, deserialize
+from agents.runtime.inbox import Envelope, deserialize, parse_reply_context
 from agents.runtime.outbox import MAX_DEAD_LETTER
 from agents.tools.again import expects_no_reply, original_record, request
 from agents.tools.exits import CommandError

@@ -52,11 +52,11 @@ def about_another(goods):
 
 
 def available(outcome):
-    return dict((outcome.after.shelf or StockLevel()).available)
+    return dict((outcome.after.level or StockLevel()).available)
 
 
 def reserved(outcome):
-    return dict((outcome.after.shelf or StockLevel()).reserved)
+    return dict((outcome.after.level or StockLevel()).reserved)
 
 
 # stocks
@@ -118,7 +118,7 @@ def test_a_reservation_takes_from_the_fullest_and_of_equals_from_the_lowest(
 ):
     outcome = stocked(places).when(reserve(count)).saying(YES)
 
-    assert parcels == reserved(outcome) == dict(outcome.after.entry.parcels)
+    assert parcels == reserved(outcome) == dict(outcome.after.entry.allocation)
     for warehouse, there in places.items():
         left = there - parcels.get(warehouse, 0)
         assert left == available(outcome).get(warehouse, 0)
@@ -128,7 +128,7 @@ def test_a_reservation_takes_from_the_fullest_and_of_equals_from_the_lowest(
 def test_a_line_is_reserved_as_a_whole_or_not_at_all(places):
     outcome = stocked(places).when(reserve(3)).saying(NO)
 
-    assert ReservationStatus.REFUSED is outcome.after.entry.fate
+    assert ReservationStatus.REFUSED is outcome.after.entry.status
     assert places == available(outcome)
     assert {} == reserved(outcome)
 
@@ -182,7 +182,7 @@ def test_what_is_sold_is_gone_for_good(count):
 
     assert 115 - count == sum(available(outcome).values())
     assert {} == reserved(outcome)
-    assert ReservationStatus.SOLD is outcome.after.entry.fate
+    assert ReservationStatus.SOLD is outcome.after.entry.status
 
 
 @pytest.mark.parametrize("again", [RELEASE, SELL])

@@ -9,7 +9,7 @@ from agents.loms import order
 from schemas import order as contracts
 from schemas.cart import EraseCart
 from schemas.contract import SHARDS, Code, Item, Refused
-from schemas.order import CreateOrder, AnonymizeOrder, OrderPlaced, Status
+from schemas.order import AnonymizeOrder, CreateOrder, OrderPlaced, Status
 from schemas.stock import ReceiveStock
 
 from . import laws

@@ -27,7 +27,7 @@ from typing import Any
 
 from agents.aggregate import OutgoingMessage
 from agents.checkout.agent import CART_AGGREGATE
-from agents.loms.agent import STOCK_AGGREGATE, ORDER_AGGREGATE
+from agents.loms.agent import ORDER_AGGREGATE, STOCK_AGGREGATE
 from schemas.cart import OrderSettled
 from schemas.cause import Cause, ForPurchase
 from schemas.contract import Contract
