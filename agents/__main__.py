@@ -22,12 +22,12 @@ from typing import TypeVar
 import uvloop
 from pydantic import ValidationError
 
-from agents.service import Service
-from agents.worker import metrics
+from agents.runtime import metrics
+from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
-from topics import logs, tracing
-from topics.cluster import format_settings_errors
 from topics.files import raise_file_limit
+from topics.kafka.settings import format_settings_errors
+from topics.telemetry import logging, tracing
 
 log = logging.getLogger("agents")
 
@@ -47,7 +47,7 @@ def main() -> None:
     if name in TOOLS:
         sys.exit(import_module(f"agents.tools.{name}").main(words))
     service = _parser().parse_args().service
-    logs.configure(service)
+    logging.configure(service)
     tracing.start(service)
     asyncio.set_event_loop(uvloop.new_event_loop())  # mode takes the current loop
     build: Callable[[WorkerSettings], Service] = import_module(

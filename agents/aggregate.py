@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
+from agents.cause import Cause, ForPurchase
 from agents.refusal import Refusal
-from schemas.cause import Cause, ForPurchase
 from schemas.contract import Code, Contract, Refused
 from topics.topic import Topic
 

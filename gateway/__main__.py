@@ -24,16 +24,16 @@ from pydantic import ValidationError
 from gateway.app import Gateway
 from gateway.authorization import authorizer_of
 from gateway.body import BodyReader
-from gateway.bus import RequestReplyClient
-from gateway.correlator import Correlator
-from gateway.pages import pages
+from gateway.docs.pages import pages
+from gateway.kafka.correlator import Correlator
+from gateway.kafka.request_reply import RequestReplyClient
 from gateway.server import serving
 from gateway.settings import Settings
 from gateway.tokens import BadTokenFileError, Role, line, new_token
-from topics import logs, tracing
-from topics.cluster import KafkaSettings, format_settings_errors
-from topics.connection import KafkaAuthenticationError
 from topics.files import raise_file_limit
+from topics.kafka.connection import KafkaAuthenticationError
+from topics.kafka.settings import KafkaSettings, format_settings_errors
+from topics.telemetry import logging, tracing
 
 log = logging.getLogger("gateway")
 
@@ -99,7 +99,7 @@ def _settings(report: Callable[[str], None]) -> tuple[Settings, KafkaSettings] |
 
 
 def _serve(_asked: argparse.Namespace) -> int:
-    logs.configure("gateway")
+    logging.configure("gateway")
     raise_file_limit()
     tracing.start("gateway")
     settings = _settings(log.critical)

@@ -10,15 +10,15 @@ from pydantic import ValidationError
 from gateway import metrics
 from gateway.authorization import OPEN, Authorizer
 from gateway.body import BodyReader, parse
-from gateway.bus import RequestReplyClient
-from gateway.correlator import Overloaded
+from gateway.docs.pages import Page
 from gateway.headers import propagated_headers
-from gateway.outbox import DeliveryError
-from gateway.pages import Page
+from gateway.kafka.correlator import Overloaded
+from gateway.kafka.request_producer import DeliveryError
+from gateway.kafka.request_reply import RequestReplyClient
 from gateway.problems import GatewayError, Problem
 from gateway.routes import ROUTES, Route
 from schemas.contract import Code, Refused
-from topics import tracing
+from topics.telemetry import tracing
 
 JSON = "application/json"
 

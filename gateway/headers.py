@@ -13,7 +13,7 @@ from aiohttp.hdrs import (
 
 from gateway.problems import GatewayError, Problem
 from schemas.contract import Code
-from topics.conversation import IDEMPOTENCY_KEY, TRACE
+from topics.kafka.headers import IDEMPOTENCY_KEY, TRACE
 
 _KEY = re.compile(r"[!-~]{1,128}")  # visible ASCII
 _MAX_SHOWN = 100

@@ -7,6 +7,7 @@ the orders' ids follow from the idempotency keys.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from agents.cause import purchase_id
 from schemas.cart import (
     AddToCart,
     CartView,
@@ -15,7 +16,6 @@ from schemas.cart import (
     PricedItem,
     Purchase,
 )
-from schemas.cause import purchase_id
 from schemas.contract import Code, Contract, Done, Item, Refused
 from schemas.order import (
     CancelOrder,

@@ -15,7 +15,7 @@ import pytest_asyncio
 from tests.e2e.doors import HttpDoor
 from tests.e2e.people import Fresh
 from tests.e2e.shop import Shop
-from topics.broker.embedded import EmbeddedKafka, free_layout
+from topics.broker.process import EmbeddedKafka, free_layout
 
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("patient", deadline=None)

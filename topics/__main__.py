@@ -19,16 +19,16 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from topics import logs
-from topics.access import acls
+from topics.acls import acls
 from topics.admin import Plan, TopicsError, check, create, plan
-from topics.answering import NoAnswerError, answered
 from topics.catalog import TOPICS
-from topics.cluster import KafkaSettings, format_settings_errors
-from topics.connection import KafkaAuthenticationError
 from topics.describe import as_json
 from topics.describe import lines as described
-from topics.target import NoClusterError, Target, partitions
+from topics.kafka.answering import NoAnswerError, answered
+from topics.kafka.connection import KafkaAuthenticationError
+from topics.kafka.settings import KafkaSettings, format_settings_errors
+from topics.kafka.target import NoClusterError, Target, partitions
+from topics.telemetry import logging
 from topics.terminal import ask, is_attended
 
 _MISUSED, _INTERRUPTED = 2, 130
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 def main() -> int:
     """Do what the command line says; 1 when topics differ or can't be created."""
-    logs.configure_tool()
+    logging.configure_tool()
     asked = _parser().parse_intermixed_args()
     try:
         return _DO[asked.command](asked)

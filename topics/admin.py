@@ -11,9 +11,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from topics.catalog import TOPICS
-from topics.cluster import KafkaSettings
-from topics.connection import find_auth_error
 from topics.drift import SET_ON_TOPIC, Found, drift, misparted, misset
+from topics.kafka.connection import find_auth_error
+from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic, TopicKind
 
 LEADERS_SECONDS = 30.0

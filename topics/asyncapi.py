@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from schemas.contract import Contract, Refused
-from topics import conversation as names
+from topics.asyncapi_messages import BINDING, components, messages_in
 from topics.catalog import DEFAULT_REPLIES, GATEWAY_REPLIES, TOPIC_OF, TOPICS
-from topics.cluster import KafkaSettings
-from topics.messages import BINDING, components, messages_in
+from topics.kafka import headers as names
+from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic, TopicKind, wire_type
 
 TITLE, VERSION = "The shop that never loses an item", "1.0.0"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
 
 SET_ON_TOPIC = 1

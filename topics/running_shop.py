@@ -1,6 +1,6 @@
 """The shop that runs in a directory, found by the note that `make run-all` keeps there.
 
-`save` in agents/local/shop.py writes the note: `RUN_DIR/shop.json` for processes,
+`save` in agents/ops/local/deployment.py writes the note: `RUN_DIR/shop.json` for processes,
 `RUN_DIR/compose/shop.json` for containers. Needs Python alone.
 """
 

@@ -33,7 +33,7 @@ _SETTINGS: dict[TopicKind, dict[str, str]] = {
     TopicKind.DEAD_LETTERS: {"max.message.bytes": str(2 * 2**20)},
     # No compaction within an hour: longer than a frozen worker can sleep (design: R4).
     # But within a day more: what is erased is then gone, and a day after that also the
-    # record which says so (the local rows lean on it: agents/store.py).
+    # record which says so (the local rows lean on it: agents/runtime/state_store.py).
     TopicKind.CHANGELOG: {
         "cleanup.policy": "compact",
         "segment.bytes": str(16 * 2**20),

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from agents.cause import Cause
 from agents.refusal import Refusal
 from schemas.cart import (
     AddToCart,
@@ -24,7 +25,6 @@ from schemas.cart import (
     Purchase,
     StockChecked,
 )
-from schemas.cause import Cause
 from schemas.contract import MAX_COUNT, MAX_LINES, Code
 from schemas.order import Status
 

@@ -6,6 +6,7 @@ again says again what it said before.
 
 from collections.abc import Iterator
 
+from agents.cause import Cause, ForPurchase, purchase_id
 from agents.checkout.cart import Cart, Lines, request_fingerprint
 from schemas.cart import (
     AddToCart,
@@ -16,7 +17,6 @@ from schemas.cart import (
     OrderSettled,
     Purchase,
 )
-from schemas.cause import Cause, ForPurchase, purchase_id
 from schemas.contract import Code, Contract, Done, Item, Refused
 from schemas.order import CreateOrder, OrderPlaced, order_id
 from schemas.product import PriceCart

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from agents.cause import Cause
 from agents.refusal import Refusal
-from schemas.cause import Cause
 from schemas.contract import SHARDS, Code
 from schemas.order import (
     AnonymizeOrder,

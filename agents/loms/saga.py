@@ -8,9 +8,9 @@ from it; the answer of stock that is in last settles the matter for whoever wait
 
 from collections.abc import Iterable, Iterator
 
+from agents.cause import Cause
 from agents.loms.order import Order, require_order
 from schemas.cart import OrderSettled
-from schemas.cause import Cause
 from schemas.contract import Code, Contract, Done, Item, Refused
 from schemas.order import (
     AnonymizeOrder,

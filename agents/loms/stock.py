@@ -14,9 +14,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from agents.cause import Cause
 from agents.refusal import Refusal
 from schemas.cart import StockChecked
-from schemas.cause import Cause
 from schemas.contract import MAX_COUNT, MAX_STOCK, Code, Contract, Done, Refused
 from schemas.order import StockReserved
 from schemas.stock import (

@@ -13,7 +13,7 @@ from aiokafka.structs import ConsumerRecord
 from agents.notifications import metrics
 from agents.notifications.backoff import DEFAULT_BACKOFF, Backoff, CircuitBreaker
 from agents.notifications.log_lines import log_withheld
-from agents.notifications.notice import render
+from agents.notifications.notification import render
 from agents.notifications.pending import (
     OPTED_OUT,
     SENT,
@@ -24,9 +24,9 @@ from agents.notifications.pending import (
 from agents.notifications.pending_queue import PendingQueue
 from agents.notifications.sent_log import SentLog
 from agents.notifications.transports import PermanentError, TransientError, Transport
-from agents.runtime.outbox import TRUNCATED
-from agents.worker.failstop import PauseMonitor, fail_stop
-from topics.conversation import LOG_CONTEXT
+from agents.runtime.collector import TRUNCATED
+from agents.runtime.fail_stop import PauseMonitor, fail_stop
+from topics.kafka.headers import LOG_CONTEXT
 
 STOP_SECONDS = 1.0
 """Attempts in flight get so long to end before partitions are given back."""

@@ -12,7 +12,7 @@ import orjson
 from aiokafka.structs import ConsumerRecord
 
 from schemas.order import OrderStatusChanged
-from topics.conversation import EVENT_ID, TRACE
+from topics.kafka.headers import EVENT_ID, TRACE
 
 PENDING = "pending"
 SENT = "sent"

@@ -8,9 +8,9 @@ from itertools import islice
 
 from agents.notifications.pending import PendingDelivery, decode, prefix, with_outcome
 from agents.runtime.changelog import ChangelogProducer
-from agents.service import Service
-from agents.store import StateStore
-from agents.worker.press import BatchingProducer, DeliveryFuture
+from agents.runtime.producer import BatchingProducer, DeliveryFuture
+from agents.runtime.state_store import StateStore
+from agents.worker.service import Service
 from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG
 
 _COUNTED_AT_ONCE = 1000

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import aiosmtplib
 
-from agents.notifications.hypertext import html_body
-from agents.notifications.notice import Notification
+from agents.notifications.html_body import html_body
+from agents.notifications.notification import Notification
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.signature import signature
 from agents.notifications.urls import basic_auth, exact_url, login

@@ -14,15 +14,15 @@ from typing import Self
 import grpc
 
 from agents.products import pricing
-from agents.products.call import client_span, count_retry
-from agents.products.limits import TokenBucket
+from agents.products.instrumentation import client_span, count_retry
 from agents.products.pricing import Product
+from agents.products.rate_limit import TokenBucket
 from agents.products.settings import ProductSettings
 from agents.refusal import Refusal
-from schemas import product_pb2, product_pb2_grpc
 from schemas.cart import CartView
 from schemas.contract import Code
 from schemas.product import PriceCart
+from schemas.product_service import product_pb2, product_pb2_grpc
 
 _MIN_BACKOFF_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 1.0

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from aiokafka.structs import TopicPartition
 
-from agents.store import StateStore
-from agents.worker.failstop import fail_stop
-from agents.worker.press import BatchingProducer, DeliveryFuture
+from agents.runtime.fail_stop import fail_stop
+from agents.runtime.producer import BatchingProducer, DeliveryFuture
+from agents.runtime.state_store import StateStore
 from agents.worker.recovery import PROCESSED_OFFSET_HEADER
 from topics.topic import Topic
 

@@ -12,15 +12,15 @@ from faust import SASLCredentials, SSLCredentials, stores
 from faust.transport.drivers import aiokafka as driver
 from yarl import URL
 
+from agents.runtime.fail_stop import PauseMonitor, fail_stop
+from agents.runtime.producer import BatchingProducer, DeliveryFuture
 from agents.worker.assignor import Assignor, RoundRobin
-from agents.worker.batches import Consumer
-from agents.worker.failstop import PauseMonitor, fail_stop
-from agents.worker.first_contact import wait_for_kafka
-from agents.worker.lenient import LenientRecords
-from agents.worker.polite import YieldingFetcher
-from agents.worker.press import BatchingProducer, DeliveryFuture
+from agents.worker.consumer import Consumer
+from agents.worker.fetcher import YieldingFetcher
 from agents.worker.settings import WorkerSettings
+from agents.worker.startup import wait_for_kafka
 from agents.worker.tables import StateStoreAdapter, TableManager
+from topics.kafka.lenient_records import LenientRecords
 
 MAX_BATCH_BYTES = 900 * 2**10
 MAX_REQUEST_BYTES = 3 * 2**20

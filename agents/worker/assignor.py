@@ -12,7 +12,7 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.coordinator.assignors import roundrobin
 from faust.assignor import PartitionAssignor
 
-from agents.worker.failstop import fail_stop
+from agents.runtime.fail_stop import fail_stop
 
 
 class Assignor(PartitionAssignor):

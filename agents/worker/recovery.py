@@ -18,10 +18,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
-from agents.store import Row, StateStore
-from agents.worker import metrics
-from agents.worker.failstop import fail_stop
-from topics.cluster import KafkaSettings
+from agents.runtime import metrics
+from agents.runtime.fail_stop import fail_stop
+from agents.runtime.state_store import Row, StateStore
+from topics.kafka.settings import KafkaSettings
 
 PROCESSED_OFFSET_HEADER = "version"
 MAX_POLL_RECORDS = 5000

@@ -8,7 +8,7 @@ from typing import TextIO
 from pydantic import Field
 
 from schemas.contract import MAX_TIMEOUT_SECONDS
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 
 class WorkerSettings(KafkaSettings):

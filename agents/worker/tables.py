@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from faust import tables
 from faust.stores import base
 
-from agents.store import StateStore
+from agents.runtime.state_store import StateStore
 from agents.worker.recovery import Recovery
 
 

@@ -15,7 +15,7 @@ from tests.bench.meter import rss_bytes
 from tests.bench.recovery.counter import one_gateway, put
 from tests.bench.stories import PLENTY
 from topics.catalog import ORDER_EVENTS, ORDER_REQUESTS
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 SECONDS_TO_PAY = 75
 _SKUS = range(4_100_000_001, 4_100_000_101)

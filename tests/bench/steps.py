@@ -13,14 +13,14 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import ConsumerRecord
 
 from agents.aggregate import Aggregate
-from agents.checkout.agent import CART_AGGREGATE
-from agents.loms.agent import ORDER_AGGREGATE, STOCK_AGGREGATE
-from agents.runtime.desk import RecordRouter
-from agents.runtime.fold import PartitionTransaction
-from agents.runtime.inbox import deserialize, parse_reply_context
-from agents.runtime.outbox import RecordCollector
-from agents.store import StateStore
-from topics.conversation import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC
+from agents.checkout.service import CART_AGGREGATE
+from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
+from agents.runtime.collector import RecordCollector
+from agents.runtime.deserializer import deserialize, parse_reply_context
+from agents.runtime.router import RecordRouter
+from agents.runtime.state_store import StateStore
+from agents.runtime.transaction import PartitionTransaction
+from topics.kafka.headers import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC
 
 REPEATS = 200
 TRIES = 60

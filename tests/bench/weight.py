@@ -12,7 +12,7 @@ from tests.bench.http import Client
 from tests.e2e.shop import Shop
 from tests.e2e.waiting import until
 from topics.catalog import TOPICS
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 STORIES_EACH = 50
 

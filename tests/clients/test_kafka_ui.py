@@ -4,10 +4,10 @@ import json
 
 from aiohttp.test_utils import TestServer
 
-from agents.ui.app import application
 from tests.clients.chromium import Chromium
 from tests.clients.conftest import Visit
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
+from topics.ui.app import application
 
 
 async def test_a_call_is_made_by_hand_and_answered(browser: Chromium, visit: Visit):

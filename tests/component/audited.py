@@ -10,16 +10,16 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
-from agents.audit.compare import TableSnapshot
-from agents.audit.copies import read_changelogs
-from agents.audit.logs import TopicReader
-from agents.audit.scope import CHANGELOGS, GROUPS
+from agents.ops.audit.copies import read_changelogs
+from agents.ops.audit.snapshots import TableSnapshot
 from schemas.cart import ListCart
 from schemas.contract import Contract, Item
 from schemas.order import CancelOrder, CreateOrder, PayOrder, order_id
 from schemas.stock import ReceiveStock
 from topics.catalog import TOPIC_OF
-from topics.cluster import KafkaSettings
+from topics.kafka.reader import TopicReader
+from topics.kafka.settings import KafkaSettings
+from topics.topology import CHANGELOGS, GROUPS
 
 SERVICES = ("loms", "checkout")
 WITHIN_SECONDS = 240.0
@@ -55,7 +55,7 @@ class Place:
 
     def run(self, *options: str, **different: str) -> subprocess.CompletedProcess[str]:
         """Run the audit, with what is different in its environment."""
-        command = [sys.executable, "-m", "agents.audit", *options]
+        command = [sys.executable, "-m", "agents.ops.audit", *options]
         environment = self.environment | different
         return subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False

@@ -17,12 +17,12 @@ from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
 from agents.aggregate import Aggregate
-from agents.runtime.agent import AggregateAgent
-from agents.service import Service
-from agents.store import StateStore
+from agents.runtime.processor import AggregateAgent
+from agents.runtime.producer import partition_of
+from agents.runtime.state_store import StateStore
 from agents.worker.app import MAX_BATCH_BYTES
-from agents.worker.batches import ConsumerRecords, PartitionRecords
-from agents.worker.press import partition_of
+from agents.worker.consumer import ConsumerRecords, PartitionRecords
+from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.contract import Contract
 from topics.catalog import TOPIC_OF, TOPICS

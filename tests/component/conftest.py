@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from agents.service import Service
+from agents.worker.service import Service
 from tests.component.bench import Bench, DiedError, settings
 from tests.component.door import Door, open_door
 from tests.standins.mail_sink import MailSink
 from tests.standins.shop import Shop, open_shop
 from tests.standins.webhook_sink import WebhookSink
 from topics.admin import create
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 OpenGateway = Callable[..., Awaitable[Door]]
 

@@ -12,12 +12,12 @@ import aiohttp
 from gateway.app import Gateway
 from gateway.authorization import authorizer_of
 from gateway.body import BodyReader
-from gateway.bus import RequestReplyClient
-from gateway.correlator import Correlator
-from gateway.pages import pages
+from gateway.docs.pages import pages
+from gateway.kafka.correlator import Correlator
+from gateway.kafka.request_reply import RequestReplyClient
 from gateway.server import serving
 from gateway.settings import Settings
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 PATIENCE_SECONDS = 90.0
 PROBLEM = "application/problem+json"

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from agents.notifications.notice import Notification, render
+from agents.notifications.notification import Notification, render
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import Transport, create_transports
 from schemas.contract import Item

@@ -8,10 +8,10 @@ from typing import Any
 
 from faust.types import TP
 
-from agents.notifications.agent import NotificationAgent
 from agents.notifications.backoff import Backoff
+from agents.notifications.service import NotificationAgent
 from agents.notifications.settings import NotificationSettings
-from agents.worker.batches import PartitionRecords
+from agents.worker.consumer import PartitionRecords
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from tests.component.bench import Bench, Event, Stream, record

@@ -7,12 +7,12 @@ import pytest_asyncio
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from agents.store import CHECKPOINT, StateStore
+from agents.runtime.state_store import CHECKPOINT, StateStore
 from tests.component.audited import PAID, SKU, Place, a_history, order, stop
 from topics.admin import cluster_id, create
-from topics.broker.embedded import EmbeddedKafka, free_layout
+from topics.broker.process import EmbeddedKafka, free_layout
 from topics.catalog import STOCK_CHANGELOG, STOCK_REQUESTS
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import uvloop
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from topics.connection import conn
+from topics.kafka.connection import conn
 
 
 def test_a_request_over_a_connection_that_was_just_closed_fails_as_aiokafka_expects(

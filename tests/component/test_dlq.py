@@ -5,12 +5,12 @@ import os
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from agents.tools.letters import RecordLocation
+from agents.ops.dead_letters import RecordLocation
 from tests.component.tools import at_a_terminal, begun, end, run
 from tests.standins.shop import Shop
 from tests.unit.buried import REASON, buried, record
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 DONE = {"type": "done"}
 

@@ -13,10 +13,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from topics.admin import cluster_id
 from topics.broker import jars, java
-from topics.broker.embedded import EmbeddedKafka, answers, free_layout
+from topics.broker.config import require_free
 from topics.broker.java import CannotRunError
-from topics.broker.launch import require_free
-from topics.cluster import KafkaSettings
+from topics.broker.process import EmbeddedKafka, answers, free_layout
+from topics.kafka.settings import KafkaSettings
 
 
 async def test_the_broker_of_the_tests_answers(kafka: str):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.local.shop import REPOSITORY
+from agents.ops.local.deployment import REPOSITORY
 
 OURS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 OTHER = "3.11" if OURS != "3.11" else "3.12"
@@ -22,7 +22,7 @@ def clone(tmp_path: Path) -> Path:
     for name in ("agents/__init__.py", "pyproject.toml", ".ci/constraints.txt"):
         _copy(name, tmp_path)
     for name in NEEDED:
-        _copy(f"agents/local/{name}.py", tmp_path)
+        _copy(f"agents/ops/local/{name}.py", tmp_path)
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(f"#!/bin/sh\necho {OTHER}\n")
@@ -70,7 +70,7 @@ def _copy(name: str, there: Path) -> None:
 
 def _make_environment(clone: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "agents.local.environment"],
+        [sys.executable, "-m", "agents.ops.local.environment"],
         cwd=clone,
         env={"PATH": "/usr/bin:/bin", "PIP_NO_INDEX": "1", "PYTHONIOENCODING": "utf-8"},
         capture_output=True,

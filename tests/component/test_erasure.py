@@ -10,7 +10,7 @@ from tests.component.test_topics import override
 from tests.e2e.waiting import until
 from topics.admin import create
 from topics.catalog import CARTS_CHANGELOG
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 CHANGELOG = replace(CARTS_CHANGELOG, name="erased-changelog", partitions=1)
 AT_ONCE = {"min.compaction.lag.ms": "0", "max.compaction.lag.ms": "1000"}

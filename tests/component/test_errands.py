@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import pytest
 from faust.types import TP
 
-from agents.loms.agent import ORDER_AGGREGATE, Loms
 from agents.loms.order import Order, StatusChange
-from agents.runtime.errands import ConcurrentProcessor
-from agents.worker.batches import PartitionRecords
+from agents.loms.service import ORDER_AGGREGATE, Loms
+from agents.runtime.concurrent_processor import ConcurrentProcessor
+from agents.worker.consumer import PartitionRecords
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from tests.component.bench import Bench, Event, Stream, breathe, record, settings
@@ -52,7 +52,7 @@ class _Errands:
 @pytest.fixture
 def _one_partition(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all records be at their owner's."""
-    monkeypatch.setattr("agents.runtime.desk.partition_of", lambda *_: 0)
+    monkeypatch.setattr("agents.runtime.router.partition_of", lambda *_: 0)
 
 
 @pytest.fixture

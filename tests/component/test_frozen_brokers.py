@@ -13,15 +13,15 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from agents.ui.app import application
 from tests.component.tools import Ended, begun, end, program
 from tests.standins.shop import open_shop
-from topics import answering
 from topics.admin import create
-from topics.answering import answered
-from topics.broker.embedded import EmbeddedKafka, free_layout
+from topics.broker.process import EmbeddedKafka, free_layout
 from topics.catalog import CART_REQUESTS
-from topics.cluster import KafkaSettings
+from topics.kafka import answering
+from topics.kafka.answering import answered
+from topics.kafka.settings import KafkaSettings
+from topics.ui.app import application
 
 LIMIT_SECONDS = 10.0
 SLACK_SECONDS = 15.0  # several tools run at once, on a machine that is busy
@@ -36,7 +36,7 @@ TOOLS = {
     "agents ui --port 31999": 1,
     "topics check": 1,
     "topics create --yes": 1,
-    "agents.audit --no-questions": 2,
+    "agents.ops.audit --no-questions": 2,
 }
 """What is begun, and the exit code with which it ends."""
 

@@ -15,8 +15,8 @@ from aiokafka.errors import KafkaError
 from tests.component.tools import run
 from tests.e2e.nodes import Node, broker, nodes
 from topics.admin import create
-from topics.broker.embedded import answers, free_layout
-from topics.cluster import KafkaSettings
+from topics.broker.process import answers, free_layout
+from topics.kafka.settings import KafkaSettings
 
 STARTS_SECONDS = 240.0
 FAILS_OVER_SECONDS = 60.0

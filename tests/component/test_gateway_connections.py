@@ -14,7 +14,7 @@ import pytest
 from tests.component.door import PATIENCE_SECONDS, PROBLEM, Door
 from tests.component.gateway_process import GatewayProcess, running
 from tests.standins.shop import Shop
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 STOCKS = {"type": "stocks", "stocks": []}
 HEAD = b"POST /stocks HTTP/1.1\r\nHost: shop\r\n"

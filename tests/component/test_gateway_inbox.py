@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from gateway.inbox import ReplyConsumer
+from gateway.kafka.reply_consumer import ReplyConsumer
 from tests.component.door import PATIENCE_SECONDS
 from tests.standins.shop import Shop
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 CORRELATION = "kafka_correlationId"
 INDEX = 11  # no other test's

@@ -15,7 +15,7 @@ from tests.component.door import Door
 from tests.component.gateway_process import GatewayProcess, running
 from tests.programs import need
 from tests.standins.shop import Shop
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 CA = trustme.CA()
 

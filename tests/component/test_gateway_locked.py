@@ -13,7 +13,7 @@ from tests.component.conftest import OpenGateway
 from tests.component.door import Door
 from tests.component.gateway_process import running
 from tests.standins.shop import Shop
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 TOKENS = {role: new_token() for role in Role}
 LINES = "\n".join(line(token, role) for role, token in TOKENS.items())

@@ -11,9 +11,9 @@ from tests.component.door import PATIENCE_SECONDS, Door, open_door
 from tests.component.gateway_process import running
 from tests.standins.shop import Shop, open_shop
 from topics.admin import create
-from topics.broker.embedded import EmbeddedKafka, free_layout
+from topics.broker.process import EmbeddedKafka, free_layout
 from topics.catalog import STOCK_REQUESTS
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 STOCKS = {"type": "stocks", "stocks": []}
 

@@ -10,7 +10,7 @@ from tests.component import gateway_process
 from tests.component.door import Door, open_door
 from tests.component.gateway_process import running
 from tests.standins.shop import Shop
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 DONE = {"type": "done"}
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from agents.local import health
-from agents.local.health import worker
+from agents.ops.local import health
+from agents.ops.local.health import worker
 from tests.component.gateway_process import running
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 
 def test_a_worker_is_well_while_it_is_connected_to_kafka(monkeypatch: pytest.MonkeyPatch):

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from agents.loms.agent import STOCK_AGGREGATE
+from agents.loms.service import STOCK_AGGREGATE
 from schemas.stock import ListStocks, ReceiveStock
 from tests.component.bench import Bench, Serving, header, record
-from topics import tracing
+from topics.telemetry import tracing
 
 MINE = ("traceparent", b"mine")
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.local.processes import Tier, processes
-from agents.local.shop import (
+from agents.ops.local.deployment import (
     Deployment,
     ShopError,
     delete_state,
@@ -15,6 +14,7 @@ from agents.local.shop import (
     save,
     settings,
 )
+from agents.ops.local.processes import Tier, processes
 
 
 def test_without_an_environment_there_is_one_of_each():

@@ -18,9 +18,9 @@ from tests.component.notifier import fact
 from tests.e2e.waiting import until
 from tests.standins.mail_sink import MailSink
 from tests.standins.webhook_sink import WebhookSink
-from topics.broker.embedded import free_layout
+from topics.broker.process import free_layout
 from topics.catalog import ORDER_EVENTS
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 ORDERS = range(1, 401)
 LIFE = (Status.NEW, Status.AWAITING_PAYMENT, Status.PAID)

@@ -10,7 +10,7 @@ import pytest
 
 from agents.notifications import metrics
 from agents.notifications.backoff import FAILURE_THRESHOLD, Backoff
-from agents.runtime.inbox import MAX_HEADERS, MAX_VALUE
+from agents.runtime.deserializer import MAX_HEADERS, MAX_VALUE
 from schemas.order import Status
 from tests.component.bench import Bench, header
 from tests.component.notifier import NOON, Notifier, fact
@@ -28,7 +28,7 @@ Start = Callable[..., Awaitable[Notifier]]
 @pytest.fixture
 async def start(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
     """Start a notifier; all records are at their owner's."""
-    monkeypatch.setattr("agents.runtime.desk.partition_of", lambda *_: 0)
+    monkeypatch.setattr("agents.runtime.router.partition_of", lambda *_: 0)
     started: list[Notifier] = []
 
     async def begin(**settings) -> Notifier:

@@ -11,11 +11,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from aiokafka.partitioner import DefaultPartitioner
 
-from agents.local import opening
-from agents.local.opening import NotReadyError, one_for_each, wait_until_ready
-from tests.standins.catalogue import SAMPLE_STOCKS
+from agents.ops.local import readiness
+from agents.ops.local.readiness import NotReadyError, one_for_each, wait_until_ready
+from agents.ops.standins.catalogue import SAMPLE_STOCKS
 from tests.standins.shop import Shop
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 
 class Gateway:
@@ -83,7 +83,7 @@ async def test_the_sample_stock_goes_in_once(gateway: Gateway, kafka: str, tmp_p
 async def test_what_does_not_answer_is_named(
     gateway: Gateway, kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(opening, "READY_SECONDS", 0.5)
+    monkeypatch.setattr(readiness, "READY_SECONDS", 0.5)
     gateway.not_yet["/stocks"] = 10**6
     with pytest.raises(NotReadyError, match=r"no answer to http.*/stocks .*sku"):
         await wait_until_ready([gateway.url], KafkaSettings(kafka=kafka), tmp_path)

@@ -14,8 +14,8 @@ import pytest
 
 from tests.e2e.waiting import until
 from topics.admin import create
-from topics.broker.embedded import EmbeddedKafka, free_layout
-from topics.cluster import KafkaSettings
+from topics.broker.process import EmbeddedKafka, free_layout
+from topics.kafka.settings import KafkaSettings
 
 READY = re.compile(r" ready partitions=|event=listening")
 GONE = re.compile(r"event=kafka-unreachable broker=(\S+) reason=(['\"]).+\2$", re.MULTILINE)
@@ -160,7 +160,9 @@ async def test_the_kafka_ui_logs_an_outage_as_well(broker: EmbeddedKafka, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "words", [("topics", "check"), ("agents", "dlq", "list"), ("agents.audit",)], ids=str
+    "words",
+    [("topics", "check"), ("agents", "dlq", "list"), ("agents.ops.audit",)],
+    ids=str,
 )
 def test_a_tool_that_reaches_no_broker_says_so_in_one_line(words: tuple[str, ...]):
     ran = subprocess.run(

@@ -7,12 +7,12 @@ import aiohttp
 import grpc
 import pytest
 
-from schemas import product_pb2, product_pb2_grpc
-from tests.standins.catalogue import EDGES, PRODUCTS, SAMPLE_STOCKS, SAMPLES
-from tests.standins.product_service import TOKEN, ProductStandIn
+from agents.ops.standins.catalogue import EDGES, PRODUCTS, SAMPLE_STOCKS, SAMPLES
+from agents.ops.standins.product_service import TOKEN, ProductStandIn
+from schemas.product_service import product_pb2, product_pb2_grpc
 
 SKU = 773297411
-MODULE = "tests.standins.product_service"
+MODULE = "agents.ops.standins.product_service"
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from agents.runtime.changelog import ChangelogProducer
-from agents.store import Row, StateStore
+from agents.runtime.state_store import Row, StateStore
 from tests.component.bench import Bench, breathe, header
 from topics.catalog import STOCK_CHANGELOG
 

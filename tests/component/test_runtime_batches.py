@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
-from agents.loms.agent import ORDER_AGGREGATE, STOCK_AGGREGATE
 from agents.loms.order import Order, StatusChange
-from agents.runtime.open_batches import MAX_IN_FLIGHT
+from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
+from agents.runtime.in_flight import MAX_IN_FLIGHT
 from schemas.contract import MAX_COUNT, MAX_LINES, MAX_STOCK, Item
 from schemas.order import CreateOrder, ListOrder, Status, StockReserved, order_id
 from schemas.stock import ListStocks, ReceiveStock, Release, Reserve, Sell

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agents.loms.agent import STOCK_AGGREGATE
+from agents.loms.service import STOCK_AGGREGATE
 from schemas.stock import ListStocks, ReceiveStock
 from tests.component.bench import PARTITIONS, Bench, Serving, header, record
 

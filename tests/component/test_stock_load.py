@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from agents.tools.caller import reply_topic
-from agents.tools.loading import AT_ONCE
+from agents.ops.stock_import import AT_ONCE
 from tests.component.tools import at_a_terminal, begun, end, run
 from tests.standins.shop import Shop
 from topics.admin import check
 from topics.catalog import STOCK_REQUESTS
-from topics.cluster import KafkaSettings
+from topics.kafka.request_reply import reply_topic
+from topics.kafka.settings import KafkaSettings
 
 THREE = ("1,1,5", "2,1,5", "3,1,5")
 DONE = {"type": "done"}

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from agents.local.leftovers import MARK, end_orphans
-from agents.local.processes import Process
-from agents.local.shop import ShopError
-from agents.local.supervision import Supervisor
-from agents.local.watch import CrashLoopDetector
+from agents.ops.local.crash_loop import CrashLoopDetector
+from agents.ops.local.deployment import ShopError
+from agents.ops.local.orphans import MARK, end_orphans
+from agents.ops.local.processes import Process
+from agents.ops.local.supervision import Supervisor
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
 TELL = (sys.executable, "-c", "import os, time; print(os.environ['SAID'], flush=True);")

@@ -13,7 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from tests.component.tools import Ended, end, program
 from topics.admin import TopicsError, check, create
 from topics.catalog import TOPICS
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic, TopicKind
 
 

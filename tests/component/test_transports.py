@@ -7,7 +7,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from agents.notifications.hypertext import html_body
+from agents.notifications.html_body import html_body
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import (
     PermanentError,

@@ -11,11 +11,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from agents.audit.logs import TopicReader
-from agents.ui.app import application
-from agents.ui.views import example_bodies
 from tests.component.tools import begun, end, run
-from topics.broker.embedded import free_layout
+from topics.broker.process import free_layout
 from topics.catalog import (
     CART_REQUESTS,
     CARTS_CHANGELOG,
@@ -23,8 +20,11 @@ from topics.catalog import (
     STOCK_REQUESTS,
     TOPICS,
 )
-from topics.cluster import KafkaSettings
+from topics.kafka.reader import TopicReader
+from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
+from topics.ui.app import application
+from topics.ui.views import example_bodies
 
 FORM = "application/x-www-form-urlencoded"
 CALLS = [(topic, type_) for topic in DEFAULT_REPLIES for type_ in example_bodies(topic)]

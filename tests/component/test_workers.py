@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.worker.failstop import EXIT_CODE
+from agents.runtime.fail_stop import EXIT_CODE
 from tests.e2e.waiting import until
-from topics.broker.embedded import free_layout
-from topics.cluster import KafkaSettings
+from topics.broker.process import free_layout
+from topics.kafka.settings import KafkaSettings
 
 READY = re.compile(r"ready partitions=(\d+)")
 WITHIN_SECONDS = 240.0

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 WITHIN_SECONDS = 90.0
 CLUSTER_LINE = re.compile(r"\A\w+: Kafka at \S+, the cluster of KAFKA\n")
@@ -47,7 +47,7 @@ def begun(
 async def end(process: Process) -> Ended:
     """Wait for a tool's end; return its exit code and its output.
 
-    The line about the cluster, which the tests of `topics.target` are about, is left out.
+    The line about the cluster, which the tests of `topics.kafka.target` are about, is left out.
     """
     async with asyncio.timeout(WITHIN_SECONDS):
         out, err = await process.communicate()

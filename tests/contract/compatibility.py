@@ -13,9 +13,9 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from agents.checkout.agent import CART_AGGREGATE
-from agents.loms.agent import ORDER_AGGREGATE, STOCK_AGGREGATE
-from agents.worker.press import partition_of
+from agents.checkout.service import CART_AGGREGATE
+from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
+from agents.runtime.producer import partition_of
 from schemas.contract import SHARDS
 from schemas.order import order_id
 from tests.contract.goldens import GOLDENS

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from gateway import openapi
+from gateway.docs import openapi
 from gateway.routes import ROUTES
 from schemas.contract import Contract
 from tests.contract.goldens import GOLDENS
 from tests.programs import npm_ci, run
 from topics.asyncapi import CLIENT_REPLIES, document
 from topics.catalog import TOPIC_OF, TOPICS
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 from topics.topic import TopicKind
 
 HERE = Path(__file__).parent

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway.pages import pages
+from gateway.docs.pages import pages
 from tests.programs import npm_ci, run
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 HERE = Path(__file__).parent
 WITHIN_SECONDS = 120

@@ -6,15 +6,15 @@ import pytest
 from faust.types import TP
 from prometheus_client import generate_latest
 
-from agents.local.observability import dashboard
 from agents.loms import metrics as loms
 from agents.notifications import metrics as notifications
-from agents.products import call
-from agents.worker import metrics as worker
+from agents.ops.observability import dashboard
+from agents.products import instrumentation
+from agents.runtime import metrics as worker
 from gateway import metrics as gateway
 from tests.contract.exposition import Family, asked_for, complaints, families, promtool
 
-COUNTED_IN = (loms, notifications, call, worker, gateway)
+COUNTED_IN = (loms, notifications, instrumentation, worker, gateway)
 BASE_UNITS = ("seconds", "bytes", "records")
 OTHER_UNITS = (
     r"(^|_)(ms|millis\w*|micros\w*|nanos\w*|minutes?|hours?|[kmg]i?b|kilo\w*|mega\w*)(_|$)"

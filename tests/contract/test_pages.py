@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from gateway.openapi import document
-from gateway.pages import pages
+from gateway.docs.openapi import document
+from gateway.docs.pages import pages
 from schemas.examples import EXAMPLES
 from topics.catalog import TOPICS
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 PAGES = pages(KafkaSettings())
 HTML = [path for path, page in PAGES.items() if page.media_type == "text/html"]

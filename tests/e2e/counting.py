@@ -12,7 +12,7 @@ from tests.e2e.doors import Door
 from tests.e2e.processes import Unit
 from tests.e2e.waiting import until
 from topics.catalog import STOCK_CHANGELOG, STOCK_REQUESTS
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 WITHIN_SECONDS = 240.0
 _LONGEST_MORE_SECONDS = 0.05

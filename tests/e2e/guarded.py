@@ -12,11 +12,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest
 from cryptography.hazmat.primitives import serialization
 
-from agents.local.processes import Process, Tier
+from agents.ops.local.processes import Process, Tier
 from tests.e2e.shop import Shop
-from topics.access import GATEWAY, OPERATOR, SERVICES, Acl, Operation, acls
+from topics.acls import GATEWAY, OPERATOR, SERVICES, Acl, Operation, acls
 from topics.admin import create
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 ADMIN = "admin"
 CUSTOMER = "customer"

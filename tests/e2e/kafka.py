@@ -12,10 +12,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.consumer import fetcher
 from aiokafka.structs import RecordMetadata
 
-from agents.worker.lenient import LenientRecords
 from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
 from topics.catalog import TOPICS
-from topics.cluster import KafkaSettings
+from topics.kafka.lenient_records import LenientRecords
+from topics.kafka.settings import KafkaSettings
 
 WITHIN_SECONDS = 60.0
 _FETCH_WAIT_MS = 100

@@ -11,16 +11,16 @@ from typing import Any, Self
 
 import aiohttp
 
-from agents.local import shop as local
-from agents.local.opening import ReadinessProbe
-from agents.local.processes import Process, Tier, processes
+from agents.ops.local import deployment as local
+from agents.ops.local.processes import Process, Tier, processes
+from agents.ops.local.readiness import ReadinessProbe
 from tests.e2e.nodes import PORTS, broker, nodes
 from tests.e2e.processes import Unit
 from tests.e2e.waiting import until
 from topics.admin import create
-from topics.broker.embedded import answers
-from topics.broker.launch import is_free
-from topics.cluster import KafkaSettings
+from topics.broker.config import is_free
+from topics.broker.process import answers
+from topics.kafka.settings import KafkaSettings
 
 BROKER_SECONDS = 240.0  # a machine that others use as well may be slow
 SERVES_SECONDS = 240.0

@@ -17,18 +17,18 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 from aiokafka.protocol.fetch import FetchRequest
 
-from agents.worker.failstop import EXIT_CODE
+from agents.runtime.fail_stop import EXIT_CODE
 from tests.e2e.doors import HttpDoor, letter
 from tests.e2e.guarded import ADMIN, CUSTOMER, REPLIES, STRANGER, GuardedShop
 from tests.e2e.kafka import Kafka
 from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
 from tests.e2e.scenes import receive, status
 from tests.e2e.waiting import until
-from topics.access import GATEWAY, OPERATOR, SERVICES, Operation, acls
+from topics.acls import GATEWAY, OPERATOR, SERVICES, Operation, acls
 from topics.admin import create
-from topics.broker.embedded import answers
+from topics.broker.process import answers
 from topics.catalog import TOPICS
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 from topics.topic import TopicKind
 
 SKU, USER = 1076963, 7

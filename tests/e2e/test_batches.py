@@ -7,7 +7,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from agents.worker.press import partition_of
+from agents.runtime.producer import partition_of
 from tests.e2e.doors import HttpDoor, answer_of, letter
 from tests.e2e.kafka import Kafka
 from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter

@@ -17,9 +17,9 @@ from urllib.request import Request, urlopen
 import pytest
 import trustme
 
-from agents.local.shop import REPOSITORY, settings
+from agents.ops.local.deployment import REPOSITORY, settings
 from gateway.tokens import Role, line, new_token
-from topics.broker.launch import is_free
+from topics.broker.config import is_free
 
 WITHIN_SECONDS = 240.0
 NAMES = {
@@ -110,7 +110,7 @@ def test_the_demo_walks_through_the_whole_story_however_full_the_shelves(make: M
 
 
 @pytest.mark.parametrize(
-    "words", ["agents dlq list", "topics check", "agents.audit --quiet --no-questions"]
+    "words", ["agents dlq list", "topics check", "agents.ops.audit --quiet --no-questions"]
 )
 def test_tools_work_on_the_shop_of_the_directory_whatever_else_there_is(
     make: Make, words: str

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from agents.local.observability import dashboard
+from agents.ops.observability import dashboard
 from tests.contract.exposition import Family, asked_for, complaints, families
 from tests.e2e.doors import HttpDoor
 from tests.e2e.kafka import Kafka

@@ -9,7 +9,7 @@ from tests.e2e.processes import Unit
 from tests.e2e.scenes import order, receive
 from tests.e2e.waiting import until
 from tests.standins.mail_sink import MailSink
-from topics.access import SERVICES
+from topics.acls import SERVICES
 
 SKU = 1076963
 

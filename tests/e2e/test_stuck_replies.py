@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from agents.local.processes import Process
+from agents.ops.local.processes import Process
 from tests.e2e.doors import KafkaDoor, letter
 from tests.e2e.kafka import Kafka
 from tests.e2e.letters import REPLY_TOPIC
@@ -17,8 +17,8 @@ from tests.e2e.people import Fresh
 from tests.e2e.scenes import stocks
 from tests.e2e.shop import Shop
 from tests.e2e.waiting import until
-from topics.broker.embedded import answers
-from topics.cluster import KafkaSettings
+from topics.broker.process import answers
+from topics.kafka.settings import KafkaSettings
 
 SOON_SECONDS = 5.0
 COMMITTED_SECONDS = 60.0

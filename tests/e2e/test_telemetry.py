@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from agents.local.processes import Process
+from agents.ops.local.processes import Process
 from tests.e2e.collector import Collector, Span
 from tests.e2e.doors import HttpDoor
 from tests.e2e.kafka import Kafka

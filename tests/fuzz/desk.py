@@ -12,15 +12,15 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import ConsumerRecord
 
 from agents.aggregate import Aggregate
-from agents.checkout.agent import CART_AGGREGATE
-from agents.loms.agent import ORDER_AGGREGATE, STOCK_AGGREGATE
-from agents.runtime.desk import RecordRouter
-from agents.runtime.fold import PartitionTransaction
-from agents.runtime.outbox import ProducerRecord, RecordCollector
-from agents.worker.lenient import LenientRecords
+from agents.checkout.service import CART_AGGREGATE
+from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
+from agents.runtime.collector import ProducerRecord, RecordCollector
+from agents.runtime.router import RecordRouter
+from agents.runtime.transaction import PartitionTransaction
 from schemas.contract import Code
 from tests.fuzz.records import Fuzzer, Wire
 from topics.catalog import DEAD_LETTERS, ORDER_EVENTS, PRODUCT_REQUESTS
+from topics.kafka.lenient_records import LenientRecords
 from topics.topic import Topic
 
 AGGREGATES: dict[Topic, Aggregate[Any, Any, Any]] = {

@@ -9,7 +9,7 @@ _COMMITS = "tests/component/test_commits.py::test_"
 BUGS = (
     Bug(
         "a batch counts as settled before what it caused has arrived",
-        "agents/runtime/open_batches.py",
+        "agents/runtime/in_flight.py",
         "            await rest\n"
         "            for batch in batches:\n"
         "                batch.settled = True\n",
@@ -20,7 +20,7 @@ BUGS = (
     ),
     Bug(
         "a commit passes over an open batch",
-        "agents/worker/batches.py",
+        "agents/worker/consumer.py",
         "        while open_batches and open_batches[0].settled:\n"
         "            end = open_batches.popleft().end\n",
         "        for batch in open_batches:\n"
@@ -29,7 +29,7 @@ BUGS = (
     ),
     Bug(
         "what faust calls acked is committed",
-        "agents/worker/batches.py",
+        "agents/worker/consumer.py",
         "        message.acked = True\n",
         "        message.acked = True\n"
         "        self._delivered[message.tp][-1].settled = True\n",
@@ -37,35 +37,35 @@ BUGS = (
     ),
     Bug(
         "records that were fetched before a seek are delivered after it",
-        "agents/worker/batches.py",
+        "agents/worker/consumer.py",
         "                if epoch != self._epoch:\n                    return\n",
         "",
         f"{_COMMITS}what_was_fetched_before_the_flow_stopped_is_not_delivered_after_it",
     ),
     Bug(
         "a partition without a commit is not sought",
-        "agents/worker/batches.py",
+        "agents/worker/consumer.py",
         "        if fresh:\n",
         "        if False:\n",
         f"{_COMMITS}a_partition_without_a_commit_begins_at_its_beginning",
     ),
     Bug(
         "batches of before a seek are committed after it",
-        "agents/worker/batches.py",
+        "agents/worker/consumer.py",
         "        self._delivered.clear()\n",
         "",
         f"{_COMMITS}what_was_delivered_before_a_seek_is_not_committed_after_it",
     ),
     Bug(
         "catches are as large as what was fetched",
-        "agents/worker/batches.py",
+        "agents/worker/consumer.py",
         "if size > CATCH_BYTES:",
         "if size < 0:",
         f"{_COMMITS}a_long_fetch_is_cut_into_catches_of_bounded_size",
     ),
     Bug(
         "a stale row wins in recovery",
-        "agents/store.py",
+        "agents/runtime/state_store.py",
         "if row.version < known.version:",
         "if False:",
         f"{_ROWS}of_a_row_the_highest_version_stays_whichever_comes_last",
@@ -94,14 +94,14 @@ BUGS = (
     ),
     Bug(
         "rows that a record batch has no room for are left out",
-        "agents/worker/press.py",
+        "agents/runtime/producer.py",
         '                raise ValueError(f"more than one record batch for {tp}")\n',
         "                break\n",
         f"{_ROWS}rows_that_do_not_fit_together_are_not_written_at_all",
     ),
     Bug(
         "files of a crash are trusted",
-        "agents/store.py",
+        "agents/runtime/state_store.py",
         "            complete = json.loads(marker.read_text())\n"
         "            marker.unlink()"
         "  # from here on the files are ahead of nothing but a crash\n"
@@ -113,21 +113,21 @@ BUGS = (
     ),
     Bug(
         "rows that may have been erased meanwhile are trusted",
-        "agents/store.py",
+        "agents/runtime/state_store.py",
         "if not 0 <= time.time() -",
         "if 0 > time.time() -",
         "tests/unit/test_store.py::test_rows_that_may_have_been_erased_meanwhile_are_thrown_away",
     ),
     Bug(
         "a row that is deleted takes its version along",
-        "agents/store.py",
+        "agents/runtime/state_store.py",
         'writes.put(prefix + key, stamp + (value or b""))',
         "value and writes.put(prefix + key, stamp + value) or writes.delete(prefix + key)",
         f"{_ROWS}a_ghosts_last_words_about_a_row_that_was_deleted_do_not_count",
     ),
     Bug(
         "faust complains of changelogs that are not read",
-        "agents/worker/batches.py",
+        "agents/worker/consumer.py",
         "    async def verify_all_partitions_active(self)",
         "    async def verify_nothing(self)",
         "tests/component/test_commits.py"
@@ -135,21 +135,21 @@ BUGS = (
     ),
     Bug(
         "files that are ahead of the changelog are marked as complete",
-        "agents/store.py",
+        "agents/runtime/state_store.py",
         "if self.unacknowledged:",
         "if False:",
         f"{_ROWS}files_that_are_ahead_of_the_changelog_are_not_used_again",
     ),
     Bug(
         "rows of another cluster are taken for ours",
-        "agents/store.py",
+        "agents/runtime/state_store.py",
         'complete["cluster"] != cluster or ',
         "",
         "tests/unit/test_store.py::test_rows_of_another_cluster_are_thrown_away",
     ),
     Bug(
         "files are used though they were cut meanwhile",
-        "agents/store.py",
+        "agents/runtime/state_store.py",
         ' or complete["files"] != files',
         "",
         "tests/unit/test_store.py::"

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agents.cause import Cause
 from agents.checkout.cart import Cart
 from agents.loms.order import Order
 from agents.loms.stock import Reservation, StockLevel
 from schemas.cart import OrderSettled
-from schemas.cause import Cause
 from schemas.contract import Contract, Refused
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 

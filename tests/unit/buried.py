@@ -2,7 +2,7 @@
 
 from aiokafka.structs import ConsumerRecord
 
-from agents.runtime.outbox import ProducerRecord, RecordCollector
+from agents.runtime.collector import ProducerRecord, RecordCollector
 from topics.catalog import CART_REQUESTS
 from topics.topic import Topic
 

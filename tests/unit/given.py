@@ -11,8 +11,8 @@ from itertools import count
 from typing import Any
 
 from agents.aggregate import Aggregate, OutgoingMessage
+from agents.cause import Cause
 from agents.refusal import Refusal
-from schemas.cause import Cause
 from schemas.contract import Code, Contract, Refused
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

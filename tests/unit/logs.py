@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from aiokafka import ConsumerRecord
 
-from agents.audit.compare import SnapshotRow, TableSnapshot, compare
-from agents.audit.replay import PartitionReplay, ReplayedRecord
-from agents.store import Row
-from topics import conversation as names
+from agents.ops.audit.replay import PartitionReplay, ReplayedRecord
+from agents.ops.audit.snapshots import SnapshotRow, TableSnapshot, compare
+from agents.runtime.state_store import Row
+from topics.kafka import headers as names
 
 from .partition import Partition, Record
 from .world import World

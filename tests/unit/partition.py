@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from agents.aggregate import Aggregate, OutgoingMessage
-from schemas.cause import Cause
+from agents.cause import Cause
 
 from .given import NOON, rows_of
 

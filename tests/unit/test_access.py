@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from topics.access import OPERATOR, SERVICES, Operation, acls
+from topics.acls import OPERATOR, SERVICES, Operation, acls
 from topics.catalog import TOPICS
 from topics.topic import TopicKind
 

@@ -8,11 +8,11 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
-from agents.checkout.agent import CART_AGGREGATE
-from agents.runtime.agent import AggregateAgent
-from agents.runtime.outbox import RecordCollector
-from agents.store import StateStore
-from agents.worker.batches import PartitionRecords
+from agents.checkout.service import CART_AGGREGATE
+from agents.runtime.collector import RecordCollector
+from agents.runtime.processor import AggregateAgent
+from agents.runtime.state_store import StateStore
+from agents.worker.consumer import PartitionRecords
 from schemas.cart import AddToCart, DeleteFromCart
 from topics.catalog import CART_REQUESTS
 

@@ -6,9 +6,9 @@ from itertools import count
 
 import pytest
 
-from agents.audit.books import balances, put_in, total, violations
-from agents.audit.verdict import InFlight, Tables, inconsistencies
 from agents.loms.stock import Reservation, ReservationStatus, StockLevel
+from agents.ops.audit.invariants import balances, put_in, total, violations
+from agents.ops.audit.verdict import InFlight, Tables, inconsistencies
 from schemas.order import Status
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 

@@ -5,19 +5,19 @@ from datetime import UTC, datetime
 import pytest
 from aiokafka import TopicPartition
 
-from agents.audit.compare import SnapshotRow, TableSnapshot
-from agents.audit.folding import LogReplay
-from agents.audit.logs import OffsetRange
-from agents.audit.promises import OutputCheck
-from agents.audit.questions import QueryCheck
-from agents.audit.report import Report
-from agents.audit.scope import AGGREGATES, GROUPS
-from agents.store import Row
+from agents.ops.audit.folding import LogReplay
+from agents.ops.audit.outputs import OutputCheck
+from agents.ops.audit.queries import QueryCheck
+from agents.ops.audit.report import Report
+from agents.ops.audit.snapshots import SnapshotRow, TableSnapshot
+from agents.runtime.state_store import Row
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from schemas.stock import ReceiveStock
 from tests.component.bench import record
 from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG, STOCK_CHANGELOG, STOCK_REQUESTS
+from topics.kafka.reader import OffsetRange
+from topics.topology import AGGREGATES, GROUPS
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 FACT = OrderStatusChanged(

@@ -8,10 +8,10 @@ from aiokafka.errors import GroupAuthorizationFailedError as ForbiddenError
 from aiokafka.errors import GroupCoordinatorNotAvailableError as NotThereError
 from aiokafka.structs import OffsetAndMetadata
 
-from agents.audit import logs
-from agents.audit.logs import TopicReader
 from topics.catalog import CART_REQUESTS
-from topics.cluster import KafkaSettings
+from topics.kafka import reader
+from topics.kafka.reader import TopicReader
+from topics.kafka.settings import KafkaSettings
 
 DONE, FRESH = (TopicPartition(CART_REQUESTS.name, number) for number in range(2))
 OFFSETS = {DONE: OffsetAndMetadata(7, ""), FRESH: OffsetAndMetadata(-1, "")}
@@ -47,7 +47,7 @@ class Admin:
 @pytest.fixture
 async def ask(monkeypatch):
     """Make logs of a cluster that answers so."""
-    monkeypatch.setattr(logs, "_LOOK_SECONDS", 0)
+    monkeypatch.setattr(reader, "_LOOK_SECONDS", 0)
     there = TopicReader(KafkaSettings())
 
     def answering(*answers):

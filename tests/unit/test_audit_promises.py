@@ -3,7 +3,7 @@
 import pytest
 from aiokafka import TopicPartition
 
-from agents.audit.promises import OutputCheck
+from agents.ops.audit.outputs import OutputCheck
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 
 from .logs import turns

@@ -3,7 +3,7 @@
 import pytest
 from aiokafka import TopicPartition
 
-from agents.audit.questions import Query, QueryCheck, matches, sample
+from agents.ops.audit.queries import Query, QueryCheck, matches, sample
 from schemas.cart import CartView, PricedItem
 from schemas.contract import Code, Item, Refused
 from schemas.product import PriceCart

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from agents.audit.compare import SnapshotRow, TableSnapshot, compare
-from agents.store import Row
+from agents.ops.audit.snapshots import SnapshotRow, TableSnapshot, compare
+from agents.runtime.state_store import Row
 from schemas.cart import AddToCart, EraseCart
 from schemas.stock import ReceiveStock
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS

@@ -2,8 +2,8 @@
 
 import pytest
 
-from agents.checkout.agent import CART_AGGREGATE
 from agents.checkout.cart import LineSet
+from agents.checkout.service import CART_AGGREGATE
 from schemas.cart import AddToCart, CartView, DeleteFromCart, ListCart, StockChecked
 from schemas.contract import Code, Done, Item
 from schemas.product import PriceCart

@@ -2,8 +2,8 @@
 
 import pytest
 
-from agents.checkout.agent import CART_AGGREGATE
 from agents.checkout.cart import DEDUP_WINDOW, MAX_RECORDED_REFUSALS
+from agents.checkout.service import CART_AGGREGATE
 from schemas.cart import ListCart
 from schemas.contract import Code, Done
 from schemas.stock import CheckStock

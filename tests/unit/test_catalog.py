@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from agents.checkout.agent import CART_AGGREGATE
-from agents.loms.agent import ORDER_AGGREGATE, STOCK_AGGREGATE
+from agents.checkout.service import CART_AGGREGATE
+from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from schemas.cart import AddToCart, OrderSettled, Purchase, StockChecked
 from schemas.contract import SHARDS, Done, Item, Refused
 from schemas.order import (

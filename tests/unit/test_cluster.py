@@ -7,7 +7,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 LOGIN = {"kafka_sasl_username": "me", "kafka_sasl_password": "not to be seen"}
 
@@ -44,7 +44,7 @@ def test_what_a_cluster_says_of_itself_holds_no_password():
 
 @pytest.mark.parametrize(
     ("program", "exit_code"),
-    [("agents loms", 2), ("gateway", 2), ("agents.audit", 2), ("topics check", 1)],
+    [("agents loms", 2), ("gateway", 2), ("agents.ops.audit", 2), ("topics check", 1)],
 )
 def test_each_program_says_in_a_line_what_setting_makes_no_sense(program, exit_code):
     wrong = {"PARTITIONS": "0", "KAFKA_SASL_PASSWORD": "not to be seen"}

@@ -8,7 +8,7 @@ import pytest
 from agents.notifications.settings import NotificationSettings
 from agents.products.settings import ProductSettings
 from gateway.settings import Settings
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 COMPOSE = (Path(__file__).parents[2] / "docker-compose.yml").read_text()
 OTEL = ("EXPORTER_OTLP_ENDPOINT", "EXPORTER_OTLP_HEADERS", "TRACES_SAMPLER")

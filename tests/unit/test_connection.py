@@ -10,9 +10,9 @@ import pytest
 import trustme
 from aiokafka.protocol.admin import ApiVersionRequest
 
-from topics import connection
-from topics.connection import conn
-from topics.outage import Outages
+from topics.kafka import connection
+from topics.kafka.connection import conn
+from topics.telemetry.outage import Outages
 
 AT_ONCE_SECONDS = 2.0
 _NO_VERSIONS = struct.pack(">hi", 0, 0)

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from agents.tools.exits import echo, escape_control_chars
-from agents.tools.letters import RecordLocation, details, parse_location, summary, table
+from agents.ops.cli import echo, escape_control_chars
+from agents.ops.dead_letters import RecordLocation, details, parse_location, summary, table
 from tests.unit.buried import REASON, buried, record
 from topics.catalog import CART_REQUESTS, DEAD_LETTERS, STOCK_REQUESTS
 

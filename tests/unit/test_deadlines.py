@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agents.loms.agent import ORDER_AGGREGATE
-from agents.loms.deadlines import PaymentDeadlines, awaiting_since
 from agents.loms.order import Order, StatusChange
+from agents.loms.payment_deadlines import PaymentDeadlines, awaiting_since
+from agents.loms.service import ORDER_AGGREGATE
 from schemas.order import ExpireOrder, Status
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.tools.delivery import StockFile, read
-from agents.tools.exits import UsageError
+from agents.ops.cli import UsageError
+from agents.ops.stock_file import StockFile, read
 from schemas.contract import MAX_STOCK
 from schemas.stock import ReceiveStock
 

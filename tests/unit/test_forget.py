@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agents.checkout.agent import CART_AGGREGATE
-from agents.loms.agent import ORDER_AGGREGATE
-from agents.tools.remains import DELETION_DELAY, retained_data
+from agents.checkout.service import CART_AGGREGATE
+from agents.loms.service import ORDER_AGGREGATE
+from agents.ops.retention import DELETION_DELAY, retained_data
 from schemas.cart import (
     AddToCart,
     CartView,

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from agents.worker import failstop
-from agents.worker.failstop import PauseMonitor
+from agents.runtime import fail_stop
+from agents.runtime.fail_stop import PauseMonitor
 
 NEVER_FROZEN = timedelta(hours=1)
 FROZEN = timedelta(0)
@@ -15,7 +15,7 @@ FROZEN = timedelta(0)
 def deaths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Why it died."""
     reasons: list[str] = []
-    monkeypatch.setattr(failstop, "fail_stop", lambda reason, *_: reasons.append(reason))
+    monkeypatch.setattr(fail_stop, "fail_stop", lambda reason, *_: reasons.append(reason))
     return reasons
 
 

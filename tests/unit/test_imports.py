@@ -21,8 +21,8 @@ PURE = {
     "agents/loms/saga.py": {"schemas", "agents.loms.order"},
     "agents/loms/stock.py": {"schemas", "agents.refusal"},
     "agents/products/pricing.py": {"schemas", "agents.refusal"},
-    "agents/notifications/notice.py": {"schemas"},
-    "agents/notifications/hypertext.py": {"agents.notifications.notice"},
+    "agents/notifications/notification.py": {"schemas"},
+    "agents/notifications/html_body.py": {"agents.notifications.notification"},
     "agents/notifications/signature.py": set(),
 }
 

@@ -4,7 +4,7 @@ import pytest
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.record.memory_records import MemoryRecords
 
-from agents.worker.lenient import LenientRecords
+from topics.kafka.lenient_records import LenientRecords
 
 
 def batch(first_offset: int, codec: int = 0) -> bytes:

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from agents.tools.bar import Bar
-from agents.tools.delivery import BadLine, StockFile, StockLine
-from agents.tools.loading import StockImport
-from agents.tools.replies import RefusedReply
-from agents.tools.stock import report
+from agents.ops.bar import Bar
+from agents.ops.replies import RefusedReply
+from agents.ops.stock import report
+from agents.ops.stock_file import BadLine, StockFile, StockLine
+from agents.ops.stock_import import StockImport
 from schemas.stock import ReceiveStock
 
 GOODS = ReceiveStock(sku=1, warehouse_id=1, count=1)

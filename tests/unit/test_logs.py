@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from topics.conversation import LOG_CONTEXT
-from topics.logs import JsonLines
+from topics.kafka.headers import LOG_CONTEXT
+from topics.telemetry.logging import JsonLines
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 

@@ -5,9 +5,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from agents.local.processes import processes
-from agents.local.shop import Deployment, ShopError, from_environment
-from agents.worker import metrics
+from agents.ops.local.deployment import Deployment, ShopError, from_environment
+from agents.ops.local.processes import processes
+from agents.runtime import metrics
 from agents.worker.settings import WorkerSettings
 
 

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from agents.notifications.hypertext import html_body
-from agents.notifications.notice import render
+from agents.notifications.html_body import html_body
+from agents.notifications.notification import render
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import SmtpTransport
 from schemas.contract import Item

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as any_
 
-from agents.loms.agent import ORDER_AGGREGATE
+from agents.loms.service import ORDER_AGGREGATE
 from schemas.cart import OrderSettled
 from schemas.contract import SHARDS, Code, Item, Refused
 from schemas.order import (

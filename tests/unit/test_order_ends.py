@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from agents.loms.agent import ORDER_AGGREGATE
+from agents.loms.service import ORDER_AGGREGATE
 from schemas.contract import MAX_TIMEOUT_SECONDS, Code, Done
 from schemas.order import CancelOrder, ExpireOrder, PayOrder, Status, StockReserved
 from schemas.stock import Release, Sell

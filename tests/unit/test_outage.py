@@ -11,7 +11,7 @@ from aiokafka import errors
 
 import agents
 import gateway
-from topics.outage import _REPEATED, OutageFilter, Outages
+from topics.telemetry.outage import _REPEATED, OutageFilter, Outages
 
 BROKER, OTHER = "10.0.0.1:9092", "10.0.0.2:9092"
 WHY = "ConnectionRefusedError: [Errno 111] Connection refused"

@@ -2,10 +2,10 @@
 
 import pytest
 
-from agents.checkout.agent import CART_AGGREGATE
+from agents.cause import ForPurchase
 from agents.checkout.cart import DEDUP_WINDOW, MAX_CHECKOUTS, CheckedOut
+from agents.checkout.service import CART_AGGREGATE
 from schemas.cart import AddToCart, DeleteFromCart, OrderSettled, Purchase
-from schemas.cause import ForPurchase
 from schemas.contract import MAX_LINES, Code, Item, Refused
 from schemas.order import CreateOrder, OrderPlaced, Status, order_id
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.loms.agent import STOCK_AGGREGATE
+from agents.loms.service import STOCK_AGGREGATE
 from schemas.contract import Code, Done
 from schemas.stock import ListStocks, Stock, StocksView
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from agents.ui.views import RecordView
 from tests.unit.buried import record
+from topics.ui.views import RecordView
 
 DEEP = b"[" * 100 + b"]" * 100
 NESTED = b"[" + b",".join([DEEP] * 100) + b"]"

@@ -5,11 +5,11 @@ import json
 import pytest
 from aiokafka.structs import ConsumerRecord
 
-from agents.runtime.inbox import Envelope, deserialize, parse_reply_context
-from agents.runtime.outbox import MAX_DEAD_LETTER
-from agents.tools.again import expects_no_reply, original_record, request
-from agents.tools.exits import CommandError
-from agents.tools.replies import refusal
+from agents.ops.again import expects_no_reply, original_record, request
+from agents.ops.cli import CommandError
+from agents.ops.replies import refusal
+from agents.runtime.collector import MAX_DEAD_LETTER
+from agents.runtime.deserializer import Envelope, deserialize, parse_reply_context
 from gateway.routes import ROUTES
 from schemas.cart import Purchase
 from schemas.contract import Code, Refused

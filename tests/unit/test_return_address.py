@@ -3,7 +3,7 @@
 import pytest
 from aiokafka import ConsumerRecord
 
-from agents.runtime.inbox import ReplyContext, deserialize, parse_reply_context
+from agents.runtime.deserializer import ReplyContext, deserialize, parse_reply_context
 from topics.catalog import STOCK_REQUESTS
 
 MOST = 2**31 - 1

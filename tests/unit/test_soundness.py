@@ -2,8 +2,8 @@
 
 import pytest
 
-from agents.local.shop import ShopError
-from agents.local.soundness import validate_settings
+from agents.ops.local.deployment import ShopError
+from agents.ops.local.validation import validate_settings
 
 
 def test_nothing_is_wrong_with_what_makes_sense():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as any_
 
-from agents.loms.agent import STOCK_AGGREGATE
+from agents.loms.service import STOCK_AGGREGATE
 from agents.loms.stock import ReservationStatus, StockLevel
 from schemas.cart import StockChecked
 from schemas.order import StockReserved

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.store import CHECKPOINT, StateStore
+from agents.runtime.state_store import CHECKPOINT, StateStore
 
 ROWS = {b"key": b'{"count":1}'}
 CORRUPT = "corrupt"

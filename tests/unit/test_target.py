@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.local.shop import Deployment, save, settings
+from agents.ops.local.deployment import Deployment, save, settings
+from topics.kafka.target import NoClusterError, choose, partitions
 from topics.running_shop import running_shop, socket_path
-from topics.target import NoClusterError, choose, partitions
 
 PORT = 1
 HERE = f"127.0.0.1:{PORT}"
@@ -78,7 +78,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         "agents ui --port 31998",
         "topics check",
         "topics create --yes",
-        "agents.audit",
+        "agents.ops.audit",
     ],
 )
 def test_every_tool_works_on_the_shop_of_the_directory_and_names_it_first(
@@ -103,10 +103,10 @@ def test_every_tool_works_on_the_shop_of_the_directory_and_names_it_first(
         "agents ui",
         "topics check",
         "topics create --yes",
-        "agents.audit",
-        "agents.local.commands ui",
-        "agents.local.commands demo",
-        "agents.local.commands audit",
+        "agents.ops.audit",
+        "agents.ops.local.commands ui",
+        "agents.ops.local.commands demo",
+        "agents.ops.local.commands audit",
     ],
 )
 def test_without_a_shop_and_without_kafka_a_tool_ends_with_the_reason(

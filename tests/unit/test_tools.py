@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.tools import dlq, exits
-from topics.target import Target
+from agents.ops import cli, dlq
+from topics.kafka.target import Target
 
 NOWHERE = "127.0.0.1:1"
 
@@ -139,5 +139,5 @@ def test_a_broker_that_says_nothing_any_more_is_told_in_one_line(
     def disconnect(_: Target) -> int:
         raise asyncio.CancelledError
 
-    assert exits.run("dlq", disconnect) == 1
+    assert cli.run("dlq", disconnect) == 1
     assert capsys.readouterr().err.endswith(" does not answer any more\n")

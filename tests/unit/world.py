@@ -26,10 +26,10 @@ from random import Random
 from typing import Any
 
 from agents.aggregate import OutgoingMessage
-from agents.checkout.agent import CART_AGGREGATE
-from agents.loms.agent import ORDER_AGGREGATE, STOCK_AGGREGATE
+from agents.cause import Cause, ForPurchase
+from agents.checkout.service import CART_AGGREGATE
+from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from schemas.cart import OrderSettled
-from schemas.cause import Cause, ForPurchase
 from schemas.contract import Contract
 from schemas.order import OrderStatusChanged
 from topics.catalog import TOPIC_OF

@@ -9,9 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from topics.broker.config import BrokerLayout, run
 from topics.broker.jars import fetch
 from topics.broker.java import CannotRunError, java
-from topics.broker.launch import BrokerLayout, run
 
 
 def main() -> int:

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from agents.local.opening import one_for_each
-from agents.worker.press import partition_of
+from agents.ops.local.readiness import one_for_each
+from agents.runtime.producer import partition_of
 from tests.e2e.doors import Door, NoAnswer
 from tests.e2e.processes import Unit
 

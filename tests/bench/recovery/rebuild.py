@@ -8,9 +8,9 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from agents.loms.agent import ORDER_AGGREGATE
 from agents.loms.order import Order, StatusChange
-from agents.worker.press import partition_of
+from agents.loms.service import ORDER_AGGREGATE
+from agents.runtime.producer import partition_of
 from agents.worker.recovery import PROCESSED_OFFSET_HEADER
 from schemas.contract import SHARDS
 from schemas.order import Status
@@ -18,7 +18,7 @@ from tests.bench.recovery.counter import one_gateway
 from tests.bench.recovery.outage import Outage, outage
 from tests.e2e.shop import Shop
 from topics.catalog import ORDERS_CHANGELOG
-from topics.cluster import KafkaSettings
+from topics.kafka.settings import KafkaSettings
 
 _RECOVERED = re.compile(r"recovered rows=(\d+) seconds=([\d.]+)")
 

@@ -1,0 +1,164 @@
+"""The shop in containers, where there is a Docker engine."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+
+from agents.ops.local.deployment import (
+    REPOSITORY,
+    Deployment,
+    ShopError,
+    delete_state,
+    load,
+    save,
+    settings,
+)
+from agents.ops.local.progress import echo, step
+
+_ENGINE_SECONDS = 5.0
+_MOST_GATEWAYS = 4  # each is a service of its own, for its port is
+_ROW = (
+    '{{index .Config.Labels "com.docker.compose.service"}}'
+    ' {{index .Config.Labels "com.docker.compose.container-number"}}'
+    " {{.State.Pid}} {{.State.Status}}"
+)
+_SEVERAL = {"checkout", "loms", "products", "notifications", "gateway"}
+
+
+def is_chosen() -> bool:
+    """Tell whether containers are the way here.
+
+    An engine and compose must answer; a client alone is common, and no use. `SHOP_WAY`,
+    native or compose, decides otherwise.
+    """
+    way = os.environ.get("SHOP_WAY")
+    if way:
+        return way == "compose"
+    commands = (("docker", "info"), ("docker", "compose", "version"))
+    return shutil.which("docker") is not None and all(map(_answers, commands))
+
+
+def is_running(shop: Deployment) -> bool:
+    """Tell whether this shop was started in containers."""
+    return load(_noted(shop).directory) is not None
+
+
+def up(shop: Deployment) -> None:
+    """Start the shop, or make sure that it runs; return when all of it serves.
+
+    Raises:
+        ShopError: it can't be; nothing stays half-started.
+    """
+    saved = load(_noted(shop).directory)
+    given = settings(os.environ) | (saved[1] if saved else {})
+    try:
+        cert = given.get("GATEWAY_TLS_CERT", "")
+        there = saved[0].scaled(os.environ) if saved else shop
+        _bring_up(replace(there, gateway_tls_cert=cert, gateway_host=""), given)
+    except BaseException:
+        if not saved:
+            down(shop)
+        raise
+    scheme = "https" if given.get("GATEWAY_TLS_CERT") else "http"
+    echo(f"""
+The shop is open, in containers.
+  gateway         {scheme}://127.0.0.1:{shop.gateway_port}
+  Kafka           {shop.kafka or f"127.0.0.1:{shop.kafka_port}"}
+  Kafka UI        http://127.0.0.1:8088
+  mail            http://127.0.0.1:8025
+Try: make demo · make ps · make logs · make scale LOMS_WORKERS=2 · make down""")
+
+
+def scale(shop: Deployment) -> None:
+    """Change the numbers of containers; what the environment doesn't name stays."""
+    if saved := load(_noted(shop).directory):
+        _bring_up(saved[0].scaled(os.environ), saved[1], "--no-build")
+    ps(shop)
+
+
+def down(shop: Deployment) -> None:
+    """Stop everything; the volumes stay."""
+    _compose(shop, {}, "down", "--remove-orphans")
+    delete_state(_noted(shop).directory)
+
+
+def clean(shop: Deployment) -> None:
+    """Stop everything and remove the volumes."""
+    _compose(shop, {}, "down", "--remove-orphans", "--volumes")
+    delete_state(_noted(shop).directory)
+
+
+def ps(_shop: Deployment) -> None:
+    """Show each container: name, process id, state."""
+    ids = _said("docker", "compose", "ps", "-q").split()
+    rows = _said("docker", "inspect", "--format", _ROW, *ids) if ids else ""
+    for service, number, pid, state in map(str.split, rows.splitlines()):
+        name = f"{service}-{number}" if service in _SEVERAL else service
+        echo(f"{name} {pid} {state.upper()}")
+
+
+def logs(shop: Deployment) -> None:
+    """Follow what all containers say."""
+    _compose(shop, {}, "logs", "--follow", "--tail", "20")
+
+
+COMMANDS = {one.__name__: one for one in (up, down, ps, scale, logs, clean)}
+
+
+def _bring_up(shop: Deployment, given: dict[str, str], *options: str) -> None:
+    if shop.gateways > _MOST_GATEWAYS:
+        raise ShopError(f"in containers there are {_MOST_GATEWAYS} gateways at most")
+    save(_noted(shop), given)
+    scales = [f"checkout={shop.checkout_workers}", f"loms={shop.loms_workers}"]
+    options += tuple(word for scale in scales for word in ("--scale", scale))
+    echo("  images and containers:")
+    _compose(shop, given, "up", "-d", "--wait", "--remove-orphans", *options)
+    with step("until the owner of each partition answers"):
+        opening = ("python", "-m", "agents.ops.local.readiness", "--marks", "/var/lib/shop")
+        urls = (f"{shop.gateway_scheme}://{name}:8080" for name in _gateways(shop))
+        _compose(shop, given, "exec", "-T", "notifications", *opening, *urls)
+
+
+def _noted(shop: Deployment) -> Deployment:
+    return replace(shop, directory=shop.directory / "compose")
+
+
+def _gateways(shop: Deployment) -> list[str]:
+    return ["gateway", *(f"gateway-{n}" for n in range(2, shop.gateways + 1))]
+
+
+def _profiles(shop: Deployment) -> str:
+    """What docker-compose.yml runs beside that which is always there."""
+    wanted = _gateways(shop)[1:]
+    wanted += [] if shop.kafka else ["kafka"]
+    wanted += [] if shop.product_service else ["product-service"]
+    return ",".join(wanted)
+
+
+def _compose(shop: Deployment, given: dict[str, str], *words: str) -> None:
+    # What is to go goes whatever it was started with.
+    profiles = "*" if words[0] == "down" else _profiles(shop)
+    environment = {**os.environ, **given, "COMPOSE_PROFILES": profiles}
+    command = ("docker", "compose", *words)
+    ran = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
+    if ran.returncode:
+        raise ShopError(f"docker compose {words[0]} failed")
+
+
+def _said(*command: str) -> str:
+    ran = subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    if ran.returncode:
+        raise ShopError(ran.stderr.strip())
+    return ran.stdout
+
+
+def _answers(command: tuple[str, ...]) -> bool:
+    try:
+        return not subprocess.run(
+            command, capture_output=True, timeout=_ENGINE_SECONDS, check=False
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return False
