@@ -27,14 +27,20 @@ from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
 from topics.files import raise_file_limit
 from topics.kafka.settings import format_settings_errors
-from topics.telemetry import logging, tracing
+from topics.telemetry import logging as logs
+from topics.telemetry import tracing
+from topics.topology import SERVICES
 
 log = logging.getLogger("agents")
 
 T = TypeVar("T")
 
-SERVICES = ("checkout", "loms", "products", "notifications")
-TOOLS = ("dlq", "stock", "forget", "ui")
+TOOLS = {
+    "dlq": "agents.ops.dlq",
+    "stock": "agents.ops.stock",
+    "forget": "agents.ops.erase_user",
+    "ui": "agents.ops.ui",
+}
 
 
 def main() -> None:
@@ -45,21 +51,21 @@ def main() -> None:
     raise_file_limit()
     name, *words = sys.argv[1:] or [""]
     if name in TOOLS:
-        sys.exit(import_module(f"agents.tools.{name}").main(words))
+        sys.exit(import_module(TOOLS[name]).main(words))
     service = _parser().parse_args().service
-    logging.configure(service)
+    logs.configure(service)
     tracing.start(service)
     asyncio.set_event_loop(uvloop.new_event_loop())  # mode takes the current loop
     build: Callable[[WorkerSettings], Service] = import_module(
-        f"agents.{service}.agent"
+        f"agents.{service}.service"
     ).build
-    log.info("begins service=%s", service)
+    log.info("event=starting service=%s", service)
     settings = _with_sound_settings(WorkerSettings)
     try:
         lock = settings.lock_state_dir()
     except BlockingIOError:
         sys.exit(f"another worker runs in {settings.state_dir}")
-    metrics.serve(settings)
+    metrics.serve(settings.metrics_port, settings.metrics_host)
     with lock:
         _with_sound_settings(partial(build, settings)).run()
 
@@ -70,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("service", choices=[*SERVICES, *TOOLS])
+    parser.add_argument(
+        "service", choices=[*(service.name for service in SERVICES), *TOOLS]
+    )
     return parser
 
 

@@ -1,21 +1,22 @@
-"""What a decision answers to, beside the request itself: when it came and who it is."""
+"""Context of a request: its time, its identity, and the headers of its follow-ups."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from schemas.contract import Contract
+from schemas.ids import purchase_id
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """The only clock and the only source of ids that rules have; both survive redelivery.
+    """The only clock and the only source of ids for the rules; stable on redelivery.
 
     Attributes:
-        at: the record's own timestamp (the broker's clock), aware, UTC.
-        origin: `topic-partition-offset` of the record that began the conversation; it
-            names one attempt of a client and rides along to whatever follows from it.
-        key: the client's idempotency key, which all attempts at one request share.
-        purchase: the request id of the purchase that this conversation carries out.
+        timestamp: of the record (the broker's clock), aware, UTC.
+        origin: `topic-partition-offset` of the first record of the conversation. It
+            identifies one attempt of a client; follow-ups carry it as a header.
+        idempotency_key: of the client, shared by all attempts at one request.
+        purchase: the request id of the purchase behind this conversation.
     """
 
     timestamp: datetime
@@ -25,24 +26,16 @@ class Cause:
 
     @property
     def request_id(self) -> str:
-        """What stands for the request: the client's key, or else the record itself."""
+        """The identity of the request: the client's key, or else the record itself."""
         if self.purchase is not None:
             return purchase_id(self.purchase)
-        return (
-            f"key:{self.idempotency_key}"
-            if self.idempotency_key is not None
-            else self.origin
-        )
-
-
-def purchase_id(request_id: str) -> str:
-    """Name the createOrder of a purchase, apart from any createOrder of a client."""
-    return f"purchase:{request_id}"
+        key = self.idempotency_key
+        return self.origin if key is None else f"key:{key}"
 
 
 @dataclass(frozen=True, slots=True)
-class ForPurchase:
-    """A request that carries out a purchase; all that follows from it says so."""
+class WithHeaders:
+    """A message whose follow-ups carry a header: the purchase that caused all of them."""
 
-    request: Contract
+    message: Contract
     purchase: str

@@ -1,1 +1,1 @@
-"""The HTTP door: requests in, replies out, Kafka in between."""
+"""The HTTP gateway: HTTP requests in, Kafka request topics and replies, HTTP out."""

@@ -33,7 +33,8 @@ from gateway.tokens import BadTokenFileError, Role, line, new_token
 from topics.files import raise_file_limit
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.settings import KafkaSettings, format_settings_errors
-from topics.telemetry import logging, tracing
+from topics.telemetry import tracing
+from topics.telemetry.logging import configure
 
 log = logging.getLogger("gateway")
 
@@ -99,7 +100,7 @@ def _settings(report: Callable[[str], None]) -> tuple[Settings, KafkaSettings] |
 
 
 def _serve(_asked: argparse.Namespace) -> int:
-    logging.configure("gateway")
+    configure("gateway")
     raise_file_limit()
     tracing.start("gateway")
     settings = _settings(log.critical)

@@ -1,6 +1,6 @@
-"""Contracts of the cart: what is asked of it, and what others answer to it."""
+"""Contracts of the cart: requests, answers of other services, replies."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from schemas.order import Status
 
 
 class AddToCart(UserMessage):
-    """Put so many pieces more of a sku into the user's cart; reserves nothing."""
+    """Add units of a sku to the user's cart; reserves nothing."""
 
     type: Literal["addToCart"] = "addToCart"
     sku: Sku
@@ -19,7 +19,7 @@ class AddToCart(UserMessage):
 
 
 class DeleteFromCart(UserMessage):
-    """Take so many pieces off a line; at zero or below the line is gone."""
+    """Take units off a line; at zero or below the line is gone."""
 
     type: Literal["deleteFromCart"] = "deleteFromCart"
     sku: Sku
@@ -27,7 +27,7 @@ class DeleteFromCart(UserMessage):
 
 
 class ListCart(UserMessage):
-    """Show the cart with the names and prices of this moment."""
+    """Show the cart with current names and prices."""
 
     type: Literal["listCart"] = "listCart"
 
@@ -39,16 +39,16 @@ class Purchase(UserMessage):
 
 
 class EraseCart(UserMessage):
-    """Erase the cart and all that it remembers; for whoever runs the shop."""
+    """Erase the cart with its history; for operators."""
 
     type: Literal["forgetCart"] = "forgetCart"
 
 
-# What others answer to the cart
+# Answers of other services
 
 
 class StockChecked(UserMessage, extra="ignore"):
-    """Stock's answer to an addToCart, which it repeats so that nothing need be kept."""
+    """Stock's answer to a checkStock; repeats the addToCart, so the cart keeps nothing."""
 
     type: Literal["stockChecked"] = "stockChecked"
     sku: Sku
@@ -57,11 +57,15 @@ class StockChecked(UserMessage, extra="ignore"):
 
 
 class OrderSettled(UserMessage, extra="ignore"):
-    """How the order ended that a purchase of this cart became."""
+    """The outcome of the order that a purchase of this cart became."""
+
+    deferred: ClassVar[bool] = True
 
     type: Literal["orderSettled"] = "orderSettled"
     purchase: str = Field(description="the request id of the purchase")
-    order_id: OrderId | None = Field(alias="orderID", description="null: it was refused")
+    order_id: OrderId | None = Field(
+        alias="orderID", description="null: the order was refused"
+    )
     status: Status | None
 
 
@@ -80,14 +84,14 @@ CartRequest = Annotated[
 
 
 class PricedItem(Item, extra="ignore"):
-    """A line of a cart as its user sees it; price in the currency's smallest unit."""
+    """A line of a cart with name and price, in the currency's smallest unit."""
 
     name: str
     price: Price
 
 
 class CartView(Contract, extra="ignore"):
-    """The reply to listCart: lines in ascending sku, and what they cost together."""
+    """The reply to listCart: lines in ascending sku, and their total price."""
 
     type: Literal["cart"] = "cart"
     items: tuple[PricedItem, ...]

@@ -7,7 +7,6 @@ the orders' ids follow from the idempotency keys.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from agents.cause import purchase_id
 from schemas.cart import (
     AddToCart,
     CartView,
@@ -17,6 +16,7 @@ from schemas.cart import (
     Purchase,
 )
 from schemas.contract import Code, Contract, Done, Item, Refused
+from schemas.ids import order_id, purchase_id
 from schemas.order import (
     CancelOrder,
     CreateOrder,
@@ -26,7 +26,6 @@ from schemas.order import (
     OrderView,
     PayOrder,
     Status,
-    order_id,
 )
 from schemas.stock import ListStocks, ReceiveStock, Stock, StocksView
 

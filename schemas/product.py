@@ -1,4 +1,4 @@
-"""Contracts of the products agent, which alone talks to ProductService."""
+"""Contracts of the products agent, the only client of ProductService."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from schemas.contract import Item, UserMessage
 
 
 class PriceCart(UserMessage, extra="ignore"):
-    """A cart on its way to its user, who waits for names and prices."""
+    """Add names and prices to a cart, and reply to its user."""
 
     type: Literal["priceCart"] = "priceCart"
     items: tuple[Item, ...] = Field(min_length=1)

@@ -1,4 +1,4 @@
-"""Contracts of stock: what is asked of one sku's goods, over all warehouses."""
+"""Contracts of stock: requests and replies about one sku, over all warehouses."""
 
 from typing import Annotated, Literal
 
@@ -24,7 +24,7 @@ class ListStocks(SkuMessage):
 
 
 class ReceiveStock(SkuMessage):
-    """Put goods into a warehouse."""
+    """Add units to a warehouse."""
 
     type: Literal["receiveStock"] = "receiveStock"
     warehouse_id: WarehouseId = Field(alias="warehouseID")
@@ -32,7 +32,7 @@ class ReceiveStock(SkuMessage):
 
 
 class CheckStock(SkuMessage, extra="ignore"):
-    """A cart's question whether a line can be bought now."""
+    """Check whether a line of a cart can be bought now."""
 
     type: Literal["checkStock"] = "checkStock"
     user: UserId
@@ -40,7 +40,7 @@ class CheckStock(SkuMessage, extra="ignore"):
 
 
 class Reserve(SkuMessage, extra="ignore"):
-    """Set goods aside for an order's line; all of it or nothing."""
+    """Reserve an order's line; all units or none."""
 
     type: Literal["reserve"] = "reserve"
     order_id: OrderId = Field(alias="orderID")
@@ -48,14 +48,14 @@ class Reserve(SkuMessage, extra="ignore"):
 
 
 class Release(SkuMessage, extra="ignore"):
-    """Give an order's goods back to the warehouses they came from."""
+    """Return an order's units to their warehouses."""
 
     type: Literal["release"] = "release"
     order_id: OrderId = Field(alias="orderID")
 
 
 class Sell(SkuMessage, extra="ignore"):
-    """Write an order's goods off: it is paid."""
+    """Write off the units of a paid order."""
 
     type: Literal["sell"] = "sell"
     order_id: OrderId = Field(alias="orderID")
@@ -70,7 +70,7 @@ StockRequest = Annotated[
 
 
 class Stock(Contract, extra="ignore"):
-    """What can be bought now in one warehouse: goods minus reservations."""
+    """Units that can be bought now in one warehouse: stock minus reservations."""
 
     warehouse_id: WarehouseId = Field(alias="warehouseID")
     count: StockCount

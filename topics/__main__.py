@@ -27,7 +27,7 @@ from topics.describe import lines as described
 from topics.kafka.answering import NoAnswerError, answered
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.settings import KafkaSettings, format_settings_errors
-from topics.kafka.target import NoClusterError, Target, partitions
+from topics.target import NoClusterError, Target, partitions
 from topics.telemetry import logging
 from topics.terminal import ask, is_attended
 

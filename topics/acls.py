@@ -1,8 +1,8 @@
-"""Who may do what: the least that each user of a cluster needs, derived from the catalogue.
+"""The least permissions that each user of a cluster needs, derived from the topology.
 
 A service is a user and a consumer group, both of its own name. A client of the request
-topics is a user, too, with a reply topic and a consumer group named after it. NestJS'
-client names both in its own way.
+topics is also a user. Its reply topic and its consumer group are named after it; NestJS'
+client has its own names for both.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,30 +11,24 @@ from enum import StrEnum
 
 from topics.catalog import (
     CART_REQUESTS,
-    CARTS_CHANGELOG,
-    DEAD_LETTERS,
     DEFAULT_REPLIES,
     GATEWAY_REPLIES,
-    ORDER_EVENTS,
     ORDER_REQUESTS,
-    ORDERS_CHANGELOG,
-    PRODUCT_REQUESTS,
-    SENT_CHANGELOG,
-    STOCK_CHANGELOG,
     STOCK_REQUESTS,
     TOPICS,
 )
-from topics.topic import Topic, TopicKind
+from topics.topic import Topic
+from topics.topology import SERVICES, Service
 
 GATEWAY = "gateway"
 OPERATOR = "topics"
-"""Who runs `python -m topics create`."""
+"""The user of `python -m topics create`."""
 
 CLIENT_REQUEST_TOPICS = (CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS)
 
 
 class Operation(StrEnum):
-    """What may be done, as Kafka calls it; reading and writing include describing."""
+    """An operation of Kafka; reading and writing include describing."""
 
     READ = "Read"
     WRITE = "Write"
@@ -45,7 +39,7 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Acl:
-    """One permission; as text, what `kafka-acls.sh` takes.
+    """A permission; as text, the options of `kafka-acls.sh`.
 
     Attributes:
         resource: "topic" or "group".
@@ -58,69 +52,18 @@ class Acl:
     name: str
 
     def __str__(self) -> str:
-        """Write it for the command line."""
         who = f"--add --allow-principal User:{self.user}"
         return f"{who} --operation {self.operation} --{self.resource} {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """What a service has to do with topics.
-
-    Attributes:
-        serves: whose records it reads.
-        tables: its changelogs.
-        tells: what it sends to others, beside replies and dead letters.
-    """
-
-    name: str
-    consumes: tuple[Topic, ...]
-    tables: tuple[Topic, ...] = ()
-    produces: tuple[Topic, ...] = ()
-
-    @property
-    def reads(self) -> tuple[Topic, ...]:
-        """What it must be able to read."""
-        return (*self.consumes, *self.tables)
-
-    @property
-    def writes(self) -> tuple[Topic, ...]:
-        """What it must be able to write.
-
-        What it serves as well: misplaced records are passed on to their owners. And each
-        reply topic of ours: whoever asks may name any of them.
-        """
-        dead = (DEAD_LETTERS[topic] for topic in self.consumes)
-        replies = (topic for topic in TOPICS if topic.kind is TopicKind.REPLIES)
-        return (*self.consumes, *self.tables, *self.produces, *dead, *replies)
-
-
-SERVICES = (
-    Service(
-        "checkout",
-        consumes=(CART_REQUESTS,),
-        tables=(CARTS_CHANGELOG,),
-        produces=(ORDER_REQUESTS, STOCK_REQUESTS, PRODUCT_REQUESTS),
-    ),
-    Service(
-        "loms",
-        consumes=(ORDER_REQUESTS, STOCK_REQUESTS),
-        tables=(ORDERS_CHANGELOG, STOCK_CHANGELOG),
-        produces=(CART_REQUESTS, ORDER_EVENTS),
-    ),
-    Service("products", consumes=(PRODUCT_REQUESTS,)),
-    Service("notifications", consumes=(ORDER_EVENTS,), tables=(SENT_CHANGELOG,)),
-)
-
-
 def acls(clients: Iterable[str] = (), *, nest: bool = False) -> list[Acl]:
-    """Return all that must be allowed, and nothing else.
+    """Return the permissions that the shop and its clients need, and no others.
 
     Args:
-        clients: users beside the shop's own who speak to it over Kafka; the reply topic
-            of each is `<client>.replies`, which is theirs to create.
-        nest: whether they use NestJS' client, whose reply topics are
-            `<request topic>.reply` and whose group is `<client>-client`.
+        clients: users outside the shop that send requests over Kafka. Each creates its own
+            reply topic, `<client>.replies`.
+        nest: whether they use NestJS' client, with the reply topics `<request topic>.reply`
+            and the group `<client>-client`.
     """
     allowed = [*_operator(), *_gateway()]
     for service in SERVICES:
@@ -163,7 +106,7 @@ def _nest_client(client: str) -> Iterator[Acl]:
 def _replies(client: str, replies: str) -> Iterator[Acl]:
     yield Acl(client, Operation.READ, "topic", replies)
     for service in SERVICES:
-        if DEFAULT_REPLIES.keys() & set(service.consumes):  # facts are nobody's question
+        if DEFAULT_REPLIES.keys() & set(service.consumes):  # events have no reply
             yield Acl(service.name, Operation.WRITE, "topic", replies)
 
 

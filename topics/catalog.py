@@ -71,6 +71,7 @@ ORDER_EVENTS = Topic(
     "Each status that an order took; Notifications listens, and so may anyone.",
     carries=OrderStatusChanged,
     key="shard",
+    event_id="event_id",
     retention=_EVENT_RETENTION,
 )
 

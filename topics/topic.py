@@ -55,6 +55,7 @@ class Topic:
         doc: one sentence for documents and for people at a Kafka UI.
         carries: the union of contracts that a record's value may be; None for bytes.
         key: the attribute of a contract whose decimal text keys its records.
+        event_id: the attribute of a contract that identifies an event.
         keep: how long records stay; None leaves it to compaction.
         partitions: how many; None is the shop's own number (`PARTITIONS`).
     """
@@ -64,6 +65,7 @@ class Topic:
     doc: str
     carries: Any = None
     key: str = ""
+    event_id: str = ""
     retention: timedelta | None = FOREVER
     partitions: int | None = None
 
@@ -108,6 +110,10 @@ class Topic:
     def key_of(self, message: Contract) -> bytes:
         """Return the record key of a message: decimal text."""
         return str(getattr(message, self.key)).encode()
+
+    def event_id_of(self, event: Contract) -> bytes:
+        """Return the identity of an event, the same whenever it is sent again."""
+        return str(getattr(event, self.event_id)).encode()
 
 
 def _milliseconds(time: timedelta) -> int:

@@ -1,7 +1,7 @@
 """Carts on Kafka."""
 
 from agents.aggregate import Aggregate, single_row
-from agents.checkout import cart, saga
+from agents.checkout import cart
 from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.cart import CartRequest
@@ -15,12 +15,12 @@ CART_AGGREGATE: Aggregate[cart.Cart | None, CartRequest, cart.CartEvent] = Aggre
     identify=cart.identify,
     decide=cart.decide,
     evolve=cart.evolve,
-    follow_up=saga.follow_up,
+    follow_up=cart.follow_up,
 )
 
 
 def build(settings: WorkerSettings) -> Service:
-    """Make the service."""
+    """Build the service."""
     service = Service("checkout", settings)
     service.add_aggregate(CART_AGGREGATE)
     return service

@@ -1,9 +1,8 @@
-"""Asking after the orders that nobody paid in time.
+"""Deadlines of orders that await payment: a heap for each partition.
 
-A heap for each partition, filled from the table when it is recovered and from every order
-that begins to await payment: nothing is ever scanned for what is due. It only asks; the
-order decides, by the clock of its records. An order that was paid meanwhile is still in
-the heap until its time, and then dropped.
+Recovery fills the heaps from the table; each order that begins to await payment is pushed.
+So no scan looks for due orders. A due order is sent an expireOrder, and decides by the
+clock of its records. An order that was paid stays in the heap until its time.
 """
 
 from collections import defaultdict
@@ -16,7 +15,8 @@ from agents.loms.order import Order
 from schemas.order import ExpireOrder, Status
 
 RETRY_INTERVAL = timedelta(seconds=1)
-"""When a clock was ahead of the broker's, or the first question is still under way."""
+"""Until the next expireOrder of the same order: this clock may run ahead of the broker's,
+or the first one is still in flight."""
 
 Find = Callable[[int, str], Order | None]
 
@@ -27,8 +27,8 @@ _AWAITING = f'{Status.AWAITING_PAYMENT}"'.encode()
 def awaiting_since(row: bytes) -> datetime | None:
     """Return since when an order awaits payment; None if it does not.
 
-    It is told by the last step in the row's JSON. To parse a million rows for its sake
-    would be a quarter of a recovery.
+    The row's last status is found by bytes: parsing a million rows would be a quarter of
+    a recovery.
     """
     last = row.rfind(_STATUS) + len(_STATUS)
     if not row.startswith(_AWAITING, last):
@@ -39,11 +39,11 @@ def awaiting_since(row: bytes) -> datetime | None:
 
 @dataclass
 class PaymentDeadlines:
-    """When orders that await payment are to be asked after, by partition.
+    """Deadlines by partition.
 
     Args:
         time_to_pay: how long an order may await payment.
-        find: returns an order as it stands now.
+        find: returns the current row of an order.
     """
 
     time_to_pay: timedelta
@@ -53,21 +53,21 @@ class PaymentDeadlines:
         self._due: defaultdict[int, list[tuple[float, str]]] = defaultdict(list)
 
     def schedule(self, partition: int, key: str, order: Order) -> None:
-        """Take an order in, if it awaits payment."""
+        """Push an order, if it awaits payment."""
         if order.status is Status.AWAITING_PAYMENT:
             self.schedule_at(partition, key, order.since)
 
     def schedule_at(self, partition: int, key: str, since: datetime) -> None:
-        """Take in an order that awaits payment since then."""
+        """Push an order that awaits payment since then."""
         deadline = (since + self.time_to_pay).timestamp()
         heappush(self._due[partition], (deadline, key))
 
     def clear(self) -> None:
-        """Begin anew: the partitions have changed."""
+        """Drop all deadlines: the partitions have changed."""
         self._due.clear()
 
     def overdue(self, now: datetime) -> Iterator[ExpireOrder]:
-        """Yield a question for each order whose time is over; once a second at most."""
+        """Yield an expireOrder for each due order; for one order at most once a second."""
         at, again = now.timestamp(), (now + RETRY_INTERVAL).timestamp()
         for partition, due in self._due.items():
             while due and due[0][0] <= at:

@@ -1,15 +1,18 @@
-"""LOMS on Kafka: orders, stock, and the deadlines of orders."""
+"""LOMS on Kafka: orders, stock, and the payment deadlines of orders."""
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 
 from agents.aggregate import Aggregate, single_row
-from agents.loms import metrics, order, saga, stock
+from agents.loms import metrics, order, stock
 from agents.loms.order import Order
 from agents.loms.payment_deadlines import PaymentDeadlines, awaiting_since
-from agents.runtime.collector import ProducerRecord, Publisher
+from agents.loms.settings import LomsSettings
+from agents.runtime.collector import Publisher
+from agents.runtime.producer import ProducerRecord
+from agents.runtime.transaction import Change
 from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.order import OrderRequest
@@ -18,7 +21,7 @@ from topics.catalog import ORDER_REQUESTS, ORDERS_CHANGELOG, STOCK_CHANGELOG, ST
 
 TICK_SECONDS = 0.25
 MAX_EXPIRATIONS_PER_TICK = 2_500
-"""10,000 a second: more would hold up the loop, of which the worker would die."""
+"""10,000 a second: more would block the loop, and with it the group's heartbeats."""
 
 ROWS_PER_YIELD = 10_000
 
@@ -30,7 +33,7 @@ ORDER_AGGREGATE: Aggregate[Order | None, OrderRequest, order.OrderEvent] = Aggre
     identify=order.identify,
     decide=order.decide,
     evolve=order.evolve,
-    follow_up=saga.follow_up,
+    follow_up=order.follow_up,
 )
 STOCK_AGGREGATE: Aggregate[stock.StockState, StockRequest, stock.StockMoved] = Aggregate(
     requests=STOCK_REQUESTS,
@@ -58,17 +61,17 @@ class Loms:
             ORDER_AGGREGATE, self._on_change, self._rebuild_deadlines
         )
         self._publisher = Publisher(self.service.app)
-        self._time_to_pay = timedelta(seconds=settings.payment_timeout_seconds)
+        self._time_to_pay = LomsSettings().time_to_pay
         self._deadlines = PaymentDeadlines(self._time_to_pay, self._find)
         self.service.add_timer(TICK_SECONDS, self._expire_overdue)
 
-    def _on_change(self, partition: int, touched: Sequence[tuple[str, Order]]) -> None:
-        for key, row in touched:
-            self._deadlines.schedule(partition, key, row)
-            metrics.observe(row, self._time_to_pay)
+    def _on_change(self, partition: int, changes: Sequence[Change]) -> None:
+        for key, before, after in changes:
+            self._deadlines.schedule(partition, key, after)
+            metrics.observe(before, after, self._time_to_pay)
 
     async def _rebuild_deadlines(self) -> None:
-        """Take in all that await payment, after the partitions have changed."""
+        """Schedule all orders that await payment, after the partitions have changed."""
         self._deadlines.clear()
         store = self._orders.store
         for partition in store.offsets:
@@ -83,16 +86,25 @@ class Loms:
         return None if value is None else ORDER_AGGREGATE.adapters[0].validate_json(value)
 
     async def _expire_overdue(self) -> None:
-        """Ask what is due; what is too much for one tick is asked at the next ones."""
-        expirations = list(
-            islice(self._deadlines.overdue(datetime.now(UTC)), MAX_EXPIRATIONS_PER_TICK)
-        )
+        """Send an expireOrder to due orders; the next ticks send the excess."""
+        overdue = self._deadlines.overdue(datetime.now(UTC))
         await self._publisher.send(
-            ProducerRecord(ORDER_REQUESTS.name, ORDER_REQUESTS.key_of(q), q.to_json(), [])
-            for q in expirations
+            [
+                ProducerRecord(
+                    ORDER_REQUESTS.name,
+                    ORDER_REQUESTS.key_of(expiration),
+                    expiration.to_json(),
+                    [],
+                )
+                for expiration in islice(overdue, MAX_EXPIRATIONS_PER_TICK)
+            ]
         )
 
 
 def build(settings: WorkerSettings) -> Service:
-    """Make the service."""
+    """Build the service.
+
+    Raises:
+        ValidationError: a setting of its own is invalid.
+    """
     return Loms(settings).service

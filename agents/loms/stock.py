@@ -3,16 +3,18 @@
     available --reserve--> reserved for an order --sell-----> written off
                                                  `--release-> available again, there
 
-Each order has an entry of its own beside the shelf, so that a command costs the same
-however many reservations are open. An answer, once given, stays: a refusal is kept too,
-and a release that comes first makes a later reserve come to nothing.
+Each order has an entry beside the stock level, so a command costs the same however many
+reservations are open. Answers are final: a refusal is stored too, and a release that
+overtakes its reserve makes the reserve fail.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+from pydantic import AliasChoices, Field
 
 from agents.cause import Cause
 from agents.refusal import Refusal
@@ -32,21 +34,21 @@ from schemas.stock import (
 )
 
 MAX_WAREHOUSES = 1000
-"""Of one sku: its shelf is one row, and its stocks are one reply."""
+"""Of one sku: its stock level is one row, and its stocks are one reply."""
 
 Allocation = Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class StockLevel:
-    """A sku's goods, in pieces by warehouse; an empty place has no entry."""
+    """Units of a sku by warehouse; an empty warehouse has no entry."""
 
     available: Allocation = field(default_factory=dict)
     reserved: Allocation = field(default_factory=dict)
 
 
 class ReservationStatus(StrEnum):
-    """What became of an order's request for this sku."""
+    """Status of an order's reservation of this sku."""
 
     RESERVED = "reserved"
     REFUSED = "refused"
@@ -56,23 +58,30 @@ class ReservationStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """An order's entry: its fate since `at`, and the pieces by warehouse it was given."""
+    """An order's entry: its status since `at`, and its units by warehouse.
 
-    status: ReservationStatus
-    allocation: Allocation
+    Aliases are the names in rows of older releases.
+    """
+
+    status: Annotated[
+        ReservationStatus, Field(validation_alias=AliasChoices("status", "fate"))
+    ]
+    allocation: Annotated[
+        Allocation, Field(validation_alias=AliasChoices("allocation", "parcels"))
+    ]
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Goods that were put in once, and what the request said."""
+    """Fingerprint of a receiveStock that was processed."""
 
     request: str
     at: datetime
 
 
 class StockState(NamedTuple):
-    """State of a sku as one request sees it: the shelf, and the entry it is about."""
+    """State of a sku for one request: the stock level, and the request's own entry."""
 
     level: StockLevel | None = None
     entry: Reservation | Receipt | None = None
@@ -80,7 +89,7 @@ class StockState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StockMoved:
-    """Pieces changed place on the shelf, and with it an order's entry."""
+    """Units moved on the stock level, and an entry was written with them."""
 
     available: Allocation
     reserved: Allocation
@@ -88,7 +97,7 @@ class StockMoved:
 
 
 def identify(request: StockRequest, cause: Cause) -> tuple[str, ...]:
-    """Name the shelf, and the entry of the order or receipt if it is about one."""
+    """Return the row keys: the sku, and the entry of an order or a receipt."""
     level = str(request.sku)
     match request:
         case ListStocks() | CheckStock():
@@ -100,7 +109,7 @@ def identify(request: StockRequest, cause: Cause) -> tuple[str, ...]:
 
 
 def decide(state: StockState, request: StockRequest, cause: Cause) -> list[StockMoved]:
-    """Say what moves; nothing when there is nothing left to do.
+    """Return the movements of a request; none when nothing is left to do.
 
     Raises:
         Refusal: COUNT_TOO_LARGE, KEY_REUSED (both of receiveStock).
@@ -113,11 +122,7 @@ def decide(state: StockState, request: StockRequest, cause: Cause) -> list[Stock
         case Reserve() if state.entry is None:
             return [_reserve(state.level or StockLevel(), request.count, cause)]
         case Release() if state.entry is None:
-            return [
-                StockMoved(
-                    {}, {}, Reservation(ReservationStatus.RELEASED, {}, cause.timestamp)
-                )
-            ]
+            return [_nothing_moved(ReservationStatus.RELEASED, cause)]
         case Release() | Sell():
             return _close_reservation(state.entry, request, cause)
         case Reserve():
@@ -125,7 +130,7 @@ def decide(state: StockState, request: StockRequest, cause: Cause) -> list[Stock
 
 
 def evolve(state: StockState, event: StockMoved) -> StockState:
-    """Apply one event; trusts `decide`, checks nothing."""
+    """Apply one event of `decide`, without checks."""
     if not (event.available or event.reserved):
         return StockState(state.level, event.entry)
     level = state.level or StockLevel()
@@ -138,7 +143,7 @@ def evolve(state: StockState, event: StockMoved) -> StockState:
 
 
 def follow_up(state: StockState, request: StockRequest, _: Cause) -> Iterator[Contract]:
-    """Say all that must be said now: the reply, or stock's answer to a cart or order."""
+    """Return the reply, or the answer to a cart or an order."""
     available = state.level.available if state.level else {}
     match request:
         case ListStocks():
@@ -149,7 +154,7 @@ def follow_up(state: StockState, request: StockRequest, _: Cause) -> Iterator[Co
         case ReceiveStock() if isinstance(state.entry, Receipt):
             yield Done()
         case ReceiveStock():
-            yield Refused(code=Code.UNAVAILABLE, text="not done; ask again")
+            yield Refused(code=Code.UNAVAILABLE, text="not processed; send it again")
         case Reserve(order_id=order_id, sku=sku):
             given = isinstance(state.entry, Reservation) and bool(state.entry.allocation)
             yield StockReserved(order_id=order_id, sku=sku, reserved=given)
@@ -166,9 +171,9 @@ def _receive(state: StockState, request: ReceiveStock, cause: Cause) -> list[Sto
             raise Refusal(Code.KEY_REUSED, text)
         return []
     level = state.level or StockLevel()
-    places = level.available.keys() | level.reserved.keys()
-    if warehouse not in places and len(places) >= MAX_WAREHOUSES:
-        text = f"a sku lies in at most {MAX_WAREHOUSES} warehouses"
+    warehouses = level.available.keys() | level.reserved.keys()
+    if warehouse not in warehouses and len(warehouses) >= MAX_WAREHOUSES:
+        text = f"a sku has at most {MAX_WAREHOUSES} warehouses"
         raise Refusal(Code.COUNT_TOO_LARGE, text)
     stored = level.available.get(warehouse, 0) + level.reserved.get(warehouse, 0)
     if stored + count > MAX_STOCK:
@@ -179,19 +184,18 @@ def _receive(state: StockState, request: ReceiveStock, cause: Cause) -> list[Sto
 
 def _reserve(level: StockLevel, count: int, cause: Cause) -> StockMoved:
     if sum(level.available.values()) < count:
-        return StockMoved(
-            {}, {}, Reservation(ReservationStatus.REFUSED, {}, cause.timestamp)
-        )
+        return _nothing_moved(ReservationStatus.REFUSED, cause)
     allocation = _pick(level.available, count)
-    return StockMoved(
-        _negated(allocation),
-        allocation,
-        Reservation(ReservationStatus.RESERVED, allocation, cause.timestamp),
-    )
+    entry = Reservation(ReservationStatus.RESERVED, allocation, cause.timestamp)
+    return StockMoved(_negated(allocation), allocation, entry)
+
+
+def _nothing_moved(status: ReservationStatus, cause: Cause) -> StockMoved:
+    return StockMoved({}, {}, Reservation(status, {}, cause.timestamp))
 
 
 def _pick(available: Allocation, count: int) -> dict[int, int]:
-    """Take from the fullest first, ties by lowest warehouse: the fewest parcels."""
+    """Pick from the fullest warehouse first, ties by lowest id: the fewest picks."""
     allocation: dict[int, int] = {}
     for warehouse, units in sorted(available.items(), key=lambda w: (-w[1], w[0])):
         if count:
@@ -210,13 +214,8 @@ def _close_reservation(
         if isinstance(request, Sell)
         else (ReservationStatus.RELEASED, entry.allocation)
     )
-    return [
-        StockMoved(
-            back,
-            _negated(entry.allocation),
-            Reservation(status, entry.allocation, cause.timestamp),
-        )
-    ]
+    closed = Reservation(status, entry.allocation, cause.timestamp)
+    return [StockMoved(back, _negated(entry.allocation), closed)]
 
 
 def _negated(allocation: Allocation) -> Allocation:

@@ -30,10 +30,9 @@ from agents.notifications.transports import create_transports
 from agents.runtime.collector import Deliveries, Publisher, RecordCollector
 from agents.runtime.consumer_span import consumer_span
 from agents.runtime.fail_stop import PauseMonitor, fail_stop
-from agents.runtime.in_flight import InFlightBatches
+from agents.runtime.in_flight import ConsumerRecords, InFlightBatches, PartitionRecords
 from agents.runtime.router import RecordRouter
 from agents.runtime.transaction import MAX_BATCH_BYTES
-from agents.worker.consumer import ConsumerRecords, PartitionRecords
 from agents.worker.service import METRICS_SECONDS, Service
 from agents.worker.settings import WorkerSettings
 from schemas.order import OrderStatusChanged
@@ -67,9 +66,9 @@ class NotificationAgent:
         app = service.app
         self._pause_monitor: PauseMonitor = app.pause_monitor
         self._opted_out = _opted_out(settings)
-        self._router = RecordRouter(ORDER_EVENTS, app.conf.cluster.partitions)
+        self._router = RecordRouter(ORDER_EVENTS, app.settings.partitions)
         self._publisher = Publisher(app)
-        self._batches = InFlightBatches()
+        self.batches = InFlightBatches()
         self._traced = tracing.is_on()
         self._revocations = 0
         self.sent_log = SentLog(service)
@@ -86,13 +85,13 @@ class NotificationAgent:
     async def run(self, stream: Any) -> None:  # noqa: ANN401 -- Faust's
         """Serve for ever."""
         async for event in stream.noack().events():
-            await self._batches.acquire()
+            await self.batches.acquire()
             self._pause_monitor.check()
             fetched: ConsumerRecords = event.message.value
             out = RecordCollector(ORDER_EVENTS)
             sent = {write for batch in fetched for write in self._record(batch, out)}
             sent |= await self._publisher.send([*out.commands, *out.replies_and_events])
-            self._batches.complete(event, fetched, _acknowledged(sent, out))
+            self.batches.complete(event, fetched, _acknowledged(sent, out))
 
     async def start(self) -> None:
         """Begin to deliver, once the rows are recovered."""

@@ -38,7 +38,7 @@ _TRANSIENT_STATUSES = (
 )
 
 
-class TransientError(Exception):  # noqa: N818 -- an answer, not an error
+class TransientError(Exception):
     """Not now.
 
     Attributes:
@@ -55,7 +55,7 @@ class TransientError(Exception):  # noqa: N818 -- an answer, not an error
         self.is_of_recipient = is_of_recipient
 
 
-class PermanentError(Exception):  # noqa: N818 -- an answer, not an error
+class PermanentError(Exception):
     """Never."""
 
 

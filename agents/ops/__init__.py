@@ -1,1 +1,1 @@
-"""ops."""
+"""Operators' tools: dead letters, stock files, erasure, audit, local deployment."""

@@ -13,15 +13,16 @@ from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
 from agents.ops.cli import CommandError
-from agents.ops.dead_letters import DLQ_HEADER_PREFIX, SOURCES, dlq_headers, location_of
-from agents.runtime.collector import TRUNCATED, ProducerRecord
+from agents.ops.dead_letters import DLQ_HEADER_PREFIX, SOURCES, dlq_headers
+from agents.runtime.collector import TRUNCATED
 from agents.runtime.deserializer import ORIGIN
-from agents.runtime.producer import Headers
+from agents.runtime.producer import Headers, ProducerRecord
 from schemas.cart import OrderSettled
 from schemas.contract import Contract
 from schemas.order import ExpireOrder, OrderStatusChanged, StockReserved
 from schemas.stock import Release, Reserve, Sell
 from topics.kafka import headers as names
+from topics.kafka.location import RecordLocation
 from topics.topic import Topic
 
 # Carried out without a word, or with one that may be somebody else's.
@@ -46,9 +47,11 @@ def original_record(record: ConsumerRecord) -> ProducerRecord:
     source, told = SOURCES[record.topic], dlq_headers(record)
     first = f"{source.name}-{told.get('partition')}-{told.get('offset')}"
     if told.get("topic") != source.name or not ORIGIN.fullmatch(first.encode()):
-        raise CommandError(f"{location_of(record)} does not say where it comes from")
+        raise CommandError(f"{RecordLocation.of(record)} does not say where it comes from")
     if told.get("reason", "").endswith(TRUNCATED):
-        raise CommandError(f"{location_of(record)} is not whole any more; {first} may be")
+        raise CommandError(
+            f"{RecordLocation.of(record)} is not whole any more; {first} may be"
+        )
     kept = [header for header in record.headers if _is_senders(header[0])]
     return ProducerRecord(
         source.name, record.key, record.value, [*kept, *_name(kept, first)]

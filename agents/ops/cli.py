@@ -14,7 +14,7 @@ from topics.kafka.answering import NoAnswerError, answered, reach
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.reader import ReadError
 from topics.kafka.settings import KafkaSettings, format_settings_errors
-from topics.kafka.target import NoClusterError, Target
+from topics.target import NoClusterError, Target
 from topics.telemetry import logging
 from topics.terminal import is_attended
 

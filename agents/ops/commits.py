@@ -4,12 +4,11 @@ import asyncio
 
 from aiokafka.structs import RecordMetadata
 
-from topics.acls import SERVICES
 from topics.kafka.reader import TopicReader
 from topics.topic import Topic
+from topics.topology import GROUPS
 
-READERS = {topic: service.name for service in SERVICES for topic in service.consumes}
-"""The consumer groups of services, by what they serve."""
+READERS = GROUPS
 
 LOOK_SECONDS = 0.2
 

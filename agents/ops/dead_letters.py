@@ -2,14 +2,15 @@
 
 import argparse
 import json
-import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from aiokafka.structs import ConsumerRecord
 
 from topics.catalog import DEAD_LETTERS
 from topics.kafka.formatting import decoded, escape, format_timestamp
+from topics.kafka.location import RecordLocation
 from topics.topic import Topic
 
 SOURCES: dict[str, Topic] = {dead.name: source for source, dead in DEAD_LETTERS.items()}
@@ -19,21 +20,8 @@ DLQ_HEADER_PREFIX = "dlq."
 """How the names of those headers begin that tell why a letter is dead."""
 
 _FORM = "TOPIC-PARTITION@OFFSET"
-_PLACE = re.compile(r"(.+)-([0-9]{1,10})@([0-9]{1,19})")
 _HEX_BYTES = 32
 _UNTOLD = "?"
-
-
-class RecordLocation(NamedTuple):
-    """Where a record lies."""
-
-    topic: str
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        """Write it as it is typed."""
-        return f"{self.topic}-{self.partition}@{self.offset}"
 
 
 class Summary(NamedTuple):
@@ -51,16 +39,12 @@ def parse_location(text: str) -> RecordLocation:
     Raises:
         argparse.ArgumentTypeError: it is none.
     """
-    found = _PLACE.fullmatch(text)
-    if found is None or found[1] not in SOURCES:
-        wanted = f"{_FORM}, where TOPIC is one of {', '.join(SOURCES)}"
-        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-    return RecordLocation(found[1], int(found[2]), int(found[3]))
-
-
-def location_of(record: ConsumerRecord) -> RecordLocation:
-    """Return where a record lies."""
-    return RecordLocation(record.topic, record.partition, record.offset)
+    with suppress(ValueError):
+        location = RecordLocation.parse(text)
+        if location.topic in SOURCES:
+            return location
+    wanted = f"{_FORM}, where TOPIC is one of {', '.join(SOURCES)}"
+    raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
 
 
 def dlq_headers(record: ConsumerRecord) -> dict[str, str]:
@@ -82,7 +66,7 @@ def summary(record: ConsumerRecord) -> Summary:
     )
     source = f"{topic}-{partition}@{offset}"
     reason = told.get("reason", _UNTOLD)
-    return Summary(record.timestamp, location_of(record), source, reason)
+    return Summary(record.timestamp, RecordLocation.of(record), source, reason)
 
 
 def table(summaries: list[Summary]) -> Iterator[str]:

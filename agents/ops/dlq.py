@@ -34,7 +34,6 @@ from agents.ops.dead_letters import (
     SOURCES,
     Summary,
     details,
-    location_of,
     parse_location,
     summary,
     table,
@@ -43,10 +42,11 @@ from agents.ops.dlq_replay import DeadLetterReplay, ReplayStatus
 from agents.ops.graves import newest, read_at
 from agents.ops.options import add_caller, parser_of, positive
 from topics.catalog import DEAD_LETTERS
+from topics.kafka.location import RecordLocation
 from topics.kafka.reader import TopicReader
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
-from topics.kafka.target import Target
+from topics.target import Target
 from topics.terminal import ask
 
 _FORM = "TOPIC-PARTITION@OFFSET"
@@ -112,7 +112,7 @@ async def _send(
         replay = DeadLetterReplay(caller, logs, timedelta(seconds=asked.patience))
         for letter in letters:
             outcome = await replay.send(letter)
-            echo(f"{location_of(letter)}  {outcome}")
+            echo(f"{RecordLocation.of(letter)}  {outcome}")
             if outcome.status is not ReplayStatus.DONE:
                 code = FAILED
     return code

@@ -13,12 +13,13 @@ from agents.notifications.pending import PENDING
 from agents.ops.again import expects_no_reply, original_record, request
 from agents.ops.cli import CommandError
 from agents.ops.commits import READERS, is_committed, wait_until_committed
-from agents.ops.dead_letters import SOURCES, dlq_headers, location_of
+from agents.ops.dead_letters import SOURCES, dlq_headers
 from agents.ops.replies import refusal
-from agents.runtime.collector import ProducerRecord
+from agents.runtime.producer import ProducerRecord
 from schemas.contract import Code
 from schemas.order import OrderStatusChanged
 from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG
+from topics.kafka.location import RecordLocation
 from topics.kafka.reader import TopicReader
 from topics.kafka.request_reply import PendingReply, RequestReplyClient
 from topics.topic import Topic
@@ -81,7 +82,7 @@ class DeadLetterReplay:
         self, again: ProducerRecord, source: Topic, *, silent: bool
     ) -> ReplayResult:
         async with self._caller.request(again) as (sent, call):
-            reader, place = READERS[source], _place(sent)
+            reader, place = READERS[source], RecordLocation.of(sent)
             try:
                 async with asyncio.timeout(self._patience):
                     await (self._read(source, sent) if silent else _answered(call))
@@ -135,7 +136,7 @@ async def _answered(call: PendingReply) -> None:
 def _result(call: PendingReply) -> ReplayResult | None:
     if call.dead.done():
         letter = call.dead.result()
-        text = f"{location_of(letter)}: {dlq_headers(letter).get('reason')}"
+        text = f"{RecordLocation.of(letter)}: {dlq_headers(letter).get('reason')}"
         return ReplayResult(ReplayStatus.DEAD, text)
     if call.reply.done():
         no = refusal(call.reply.result())
@@ -143,7 +144,3 @@ def _result(call: PendingReply) -> ReplayResult | None:
             return ReplayResult(ReplayStatus.REFUSED, str(no))
         return ReplayResult(ReplayStatus.DONE, call.reply.result().decode())
     return None
-
-
-def _place(sent: RecordMetadata) -> str:
-    return f"{sent.topic}-{sent.partition}@{sent.offset}"

@@ -38,7 +38,7 @@ from topics.catalog import TOPICS
 from topics.kafka.reader import TopicReader
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
-from topics.kafka.target import Target
+from topics.target import Target
 from topics.terminal import ask
 
 _ELSEWHERE = """\

@@ -11,9 +11,10 @@ from agents.ops.cli import CommandError
 from agents.ops.commits import LOOK_SECONDS, wait_until_committed
 from agents.ops.replies import RefusedReply, refusal
 from agents.ops.user_data import user_data
-from agents.runtime.collector import ProducerRecord
+from agents.runtime.producer import ProducerRecord
 from schemas.cart import EraseCart
-from schemas.contract import SHARDS, Code, Contract
+from schemas.contract import Code, Contract
+from schemas.ids import SHARDS
 from schemas.order import AnonymizeOrder, CancelOrder, ListOrder
 from topics.catalog import ORDER_REQUESTS, TOPIC_OF
 from topics.kafka.reader import TopicReader

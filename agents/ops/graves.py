@@ -6,8 +6,9 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from agents.ops.cli import CommandError
-from agents.ops.dead_letters import SOURCES, RecordLocation, Summary, summary
+from agents.ops.dead_letters import SOURCES, Summary, summary
 from topics.catalog import DEAD_LETTERS
+from topics.kafka.location import RecordLocation
 from topics.kafka.reader import OffsetRange, TopicReader
 from topics.topic import Topic
 

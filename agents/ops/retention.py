@@ -29,7 +29,7 @@ _LOGS = {
 _FOR_GOOD = {
     ORDERS_CHANGELOG: "orders, as nobody's",
     STOCK_CHANGELOG: "goods of orders, by orderID",
-    SENT_CHANGELOG: "notices that were sent, by orderID; until then, pending ones as they are",
+    SENT_CHANGELOG: "notices by orderID, sent ones and pending ones",
 }
 _COMPACTION = ("max.compaction.lag.ms", "min.compaction.lag.ms")
 """A file is closed within the first, and left alone for the second after its last row."""

@@ -36,7 +36,7 @@ from agents.ops.stock_import import StockImport
 from topics.kafka.answering import NoAnswerError, answered
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
-from topics.kafka.target import Target
+from topics.target import Target
 from topics.terminal import ask, is_attended
 
 _STOPS = (signal.SIGINT, signal.SIGTERM)

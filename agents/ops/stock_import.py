@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 from agents.ops.bar import Bar
 from agents.ops.replies import RefusedReply, refusal
 from agents.ops.stock_file import StockFile, StockLine
-from agents.runtime.collector import ProducerRecord
+from agents.runtime.producer import ProducerRecord
 from topics.catalog import STOCK_REQUESTS
 from topics.kafka.headers import IDEMPOTENCY_KEY
 from topics.kafka.request_reply import RequestReplyClient

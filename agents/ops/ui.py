@@ -21,7 +21,7 @@ from agents.ops.options import parser_of, positive
 from topics.broker.config import is_free
 from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
-from topics.kafka.target import Target
+from topics.target import Target
 from topics.ui.app import application
 
 _PORT = 8088

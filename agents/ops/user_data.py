@@ -11,9 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from agents.loms.order import Order
 from agents.ops.cli import CommandError
+from agents.runtime.recovery import decode_row, supersedes
 from agents.runtime.state_store import Row
-from agents.worker.recovery import decode_row
-from schemas.contract import SHARDS
+from schemas.ids import SHARDS
 from topics.catalog import CARTS_CHANGELOG, ORDERS_CHANGELOG
 from topics.kafka.reader import TopicReader
 from topics.topic import Topic
@@ -87,6 +87,6 @@ async def _newest(
     async for record in logs.read_partition_of(topic, str(key).encode()):
         row = decode_row(record)
         known = rows.get(row.key)
-        if matches(row) if known is None else row.source_offset >= known.source_offset:
+        if matches(row) if known is None else supersedes(row, known):
             rows[row.key] = row
     return rows.values()

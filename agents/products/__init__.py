@@ -1,1 +1,1 @@
-"""Names and prices, from a ProductService that is not ours."""
+"""Names and prices from ProductService, a foreign gRPC service."""

@@ -1,4 +1,4 @@
-"""Writing a table's rows to its changelog: each time as one record batch."""
+"""Writes a table's rows to its changelog, each transaction as one record batch."""
 
 from collections.abc import Mapping
 
@@ -6,16 +6,16 @@ from aiokafka.structs import TopicPartition
 
 from agents.runtime.fail_stop import fail_stop
 from agents.runtime.producer import BatchingProducer, DeliveryFuture
+from agents.runtime.recovery import PROCESSED_OFFSET_HEADER
 from agents.runtime.state_store import StateStore
-from agents.worker.recovery import PROCESSED_OFFSET_HEADER
 from topics.topic import Topic
 
 
 class ChangelogProducer:
-    """The only writer of a table's partitions that this worker has.
+    """The only writer to a table's partitions in this worker.
 
     Args:
-        press: what sends it.
+        producer: sends the rows.
         topic: the changelog.
         store: the table's rows.
     """
@@ -26,7 +26,7 @@ class ChangelogProducer:
         self._store = store
 
     async def rewrite_superseded(self) -> None:
-        """Get ready to write, and put the true rows behind a frozen worker's last (T8)."""
+        """Write the valid rows again, behind a zombie's writes; load the metadata."""
         await self._producer.partition_count(self._topic.name)
         for partition, offsets in self._store.offsets.items():
             for row in offsets.superseded.values():
@@ -37,10 +37,10 @@ class ChangelogProducer:
     def produce(
         self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int
     ) -> DeliveryFuture:
-        """Write rows that were put into the store, all of them or none.
+        """Send rows that were put into the store, all of them or none.
 
-        The store goes first: its files may be ahead of the changelog, since they are not
-        trusted after a crash. The other way round they could lack what others have seen.
+        The store is written first: its files may be ahead of the changelog, since a crash
+        discards them. The other order could lose rows that other services have seen.
         """
         offsets = self._store.offsets[partition]
         expected = offsets.changelog_offset
@@ -52,13 +52,14 @@ class ChangelogProducer:
         return delivery
 
     def _check(self, delivery: DeliveryFuture, expected: int) -> None:
-        """Die if somebody else writes here too: one of us has been replaced."""
+        """Stop if another worker writes here too: one of the two has been replaced."""
         self._store.pending_acks -= 1
         metadata = delivery.result()
         if metadata.offset != expected:
             fail_stop(
-                "%s-%d: another writer, offset %d",
+                "%s-%d: another writer, offset %d instead of %d",
                 metadata.topic,
                 metadata.partition,
                 metadata.offset,
+                expected,
             )

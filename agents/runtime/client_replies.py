@@ -22,7 +22,7 @@ from agents.runtime.producer import BatchingProducer, DeliveryFuture
 from topics.kafka.settings import KafkaSettings
 
 if TYPE_CHECKING:
-    from agents.runtime.collector import ProducerRecord
+    from agents.runtime.producer import ProducerRecord
 
 SEND_TIMEOUT = timedelta(seconds=5)
 """So long a batch waits for replies to a topic that takes nothing."""
@@ -127,13 +127,7 @@ class ClientReplyProducer:
             log.warning("replies dropped topic=%s reason=no-such-topic", topic)
             return
         producer, _ = await self._connected()
-        sent = {
-            await producer.send(
-                topic, record.key, record.value, record.headers, record.partition
-            )
-            for record in records
-        }
-        await asyncio.gather(*sent)
+        await asyncio.gather(*{await producer.send(record) for record in records})
 
     async def _exists(self, topic: str) -> bool:
         """Tell whether a topic exists; looked up once for all that wait for it."""

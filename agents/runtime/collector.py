@@ -1,60 +1,53 @@
-"""What follows from records: commands first, and replies when those have arrived."""
+"""Records that a batch sends: commands first, replies and events behind them."""
 
 import asyncio
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
-from prometheus_client import Counter
 
 from agents.aggregate import OutgoingMessage
-from agents.cause import ForPurchase
+from agents.cause import WithHeaders
 from agents.runtime.client_replies import ClientReplyProducer
 from agents.runtime.deserializer import MAX_HEADERS, MAX_KEY, Envelope, ReplyContext
-from agents.runtime.metrics import DEAD_LETTERS as BURIED
-from agents.runtime.metrics import ORDERS
-from agents.runtime.producer import BatchingProducer, Headers
-from schemas.cart import OrderSettled
+from agents.runtime.metrics import DEAD_LETTERS as DEAD_LETTER_COUNT
+from agents.runtime.producer import Headers, ProducerRecord
+from agents.runtime.worker import Worker
 from schemas.contract import Contract
-from schemas.order import OrderStatusChanged
-from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES, TOPIC_OF, TOPICS
+from topics.catalog import (
+    DEAD_LETTERS,
+    DEFAULT_REPLIES,
+    GATEWAY_REPLIES,
+    TOPIC_OF,
+    TOPICS,
+)
 from topics.kafka import headers as names
 from topics.topic import Topic, TopicKind
 
 Deliveries = set[asyncio.Future[Any]]
 
 MAX_DEAD_LETTER = 2**20 + 2**18
-"""More than a request topic takes uncompressed, and less than a topic of these takes."""
+"""More than a request topic takes uncompressed, and less than a dead letter topic takes."""
 
 TRUNCATED = "; cut, since it is too large to be kept whole"
-"""How the reason ends of a dead letter that has lost some of its bytes."""
+"""The end of the reason of a dead letter that lacks bytes."""
 
 SHOP_TOPICS = frozenset(topic.name for topic in TOPICS)
-
-
-@dataclass(frozen=True, slots=True)
-class ProducerRecord:
-    """A record to be sent."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    partition: int | None = None
+_REPLIES = frozenset(GATEWAY_REPLIES.contracts)
 
 
 @dataclass(slots=True)
 class RecordCollector:
-    """What a batch of records has to say.
+    """The records that a batch sends.
 
     Attributes:
         source: the topic of the batch.
         commands: requests to other aggregates, forwarded records, dead letters.
-        rest: replies and facts; whoever sees them finds the commands behind him (R9).
-        hops: ends the spans of the batch, where it is traced.
+        replies_and_events: sent once the commands are acknowledged, so a receiver finds
+            their effects.
+        spans: closes the spans of the batch, where tracing is on.
     """
 
     source: Topic
@@ -63,47 +56,51 @@ class RecordCollector:
     spans: ExitStack = field(default_factory=ExitStack)
 
     def add(self, message: OutgoingMessage, envelope: Envelope) -> None:
-        """Address a message: its type is its topic, or the caller's if it is a reply."""
+        """Address a message: its type decides its topic; a reply goes to the caller.
+
+        Raises:
+            TypeError: the message has no topic, and is no reply.
+        """
         purchase = envelope.cause.purchase
-        if isinstance(message, ForPurchase):
+        if isinstance(message, WithHeaders):
             purchase = message.purchase
-            message = message.request
+            message = message.message
         topic = TOPIC_OF.get(type(message))
-        if topic is None:
+        if topic is not None:
+            self._address(topic, message, envelope, purchase)
+        elif type(message) in _REPLIES:
             self.reply(message, envelope.reply_context, envelope.key)
-        elif topic.kind is TopicKind.REQUESTS:
+        else:
+            raise TypeError(f"{type(message).__name__} has no topic, and is no reply")
+
+    def _address(
+        self, topic: Topic, message: Contract, envelope: Envelope, purchase: str | None
+    ) -> None:
+        if topic.kind is TopicKind.EVENTS:
+            headers = [
+                (names.EVENT_ID, topic.event_id_of(message)),
+                *envelope.reply_context.trace,
+            ]
+        else:
             headers = envelope.propagated_headers(purchase)
-            record = ProducerRecord(
-                topic.name, topic.key_of(message), message.to_json(), headers
-            )
-            # How an order ended is the reply to a purchase, by way of its cart.
-            (
-                self.replies_and_events
-                if isinstance(message, OrderSettled)
-                else self.commands
-            ).append(record)
-        elif isinstance(message, OrderStatusChanged):
-            _orders_by_status(message.status).inc()
-            event_id = (names.EVENT_ID, message.event_id.encode())
-            headers = [event_id, *envelope.reply_context.trace]
-            self.replies_and_events.append(
-                ProducerRecord(
-                    topic.name, topic.key_of(message), message.to_json(), headers
-                )
-            )
+        record = ProducerRecord(
+            topic.name, topic.key_of(message), message.to_json(), headers
+        )
+        deferred = message.deferred or topic.kind is TopicKind.EVENTS
+        (self.replies_and_events if deferred else self.commands).append(record)
 
     def reply(self, reply: Contract, to: ReplyContext, key: bytes | None) -> None:
-        """Answer the caller, or whoever looks on if he named no topic of his own."""
+        """Send a reply to the caller's topic, or else to the aggregate's reply topic."""
         default = DEFAULT_REPLIES.get(self.source)
         topic = to.reply_topic or (default.name if default else None)
         if topic is not None:
-            value = reply.to_json()
-            self.replies_and_events.append(
-                ProducerRecord(topic, key, value, to.headers, to.reply_partition)
+            record = ProducerRecord(
+                topic, key, reply.to_json(), to.headers, to.reply_partition
             )
+            self.replies_and_events.append(record)
 
     def forward(self, record: ConsumerRecord, envelope: Envelope) -> None:
-        """Pass a record on to its owner, as it is; its first place stays its name."""
+        """Forward a record unchanged to its owner; its first location stays its origin."""
         headers = [header for header in record.headers if header[0] != names.ORIGIN]
         headers.append((names.ORIGIN, envelope.cause.origin.encode()))
         self.commands.append(
@@ -111,9 +108,9 @@ class RecordCollector:
         )
 
     def dead_letter(self, record: ConsumerRecord, reason: str) -> None:
-        """Send a record to the dead letters, byte for byte, with the reason.
+        """Send a record to the dead letter topic, byte for byte, with the reason.
 
-        Only what its sender compressed can be larger than a dead letter: that is cut.
+        Only a record that its sender compressed can exceed a dead letter: it is cut.
         """
         key, value, headers = record.key, record.value, list(record.headers)
         if _size(headers) + len(key or b"") + len(value or b"") > MAX_DEAD_LETTER:
@@ -127,7 +124,7 @@ class RecordCollector:
             "dlq.offset": str(record.offset),
         }
         headers += [(name, text.encode()) for name, text in details.items()]
-        BURIED.labels(self.source.name).inc()
+        DEAD_LETTER_COUNT.labels(self.source.name).inc()
         topic = DEAD_LETTERS[self.source].name
         self.commands.append(ProducerRecord(topic, key, value, headers))
 
@@ -136,41 +133,28 @@ def _size(headers: Headers) -> int:
     return sum(len(name) + len(value or b"") + 8 for name, value in headers)
 
 
-@cache
-def _orders_by_status(status: str) -> Counter:
-    return ORDERS.labels(status)  # a quarter of the price
-
-
 class Publisher:
-    """Sends letters, each to its topic.
+    """Sends records, each to its topic.
 
     Args:
-        app: the Faust app whose producer is used.
+        worker: whose producer sends them.
     """
 
-    def __init__(self, app: Any) -> None:
-        self._producer: BatchingProducer = app.batching_producer
-        self._client_replies = ClientReplyProducer(app.conf.cluster)
+    def __init__(self, worker: Worker) -> None:
+        self._producer = worker.batching_producer
+        self._client_replies = ClientReplyProducer(worker.settings)
 
     async def send(self, records: Iterable[ProducerRecord]) -> Deliveries:
-        """Send letters in order; return what tells that the brokers have them.
+        """Send records in order; return the futures of their acknowledgements.
 
-        Letters to topics that are not ours are posted on their own: such a topic may be
-        slow, or not be there, and must hold nobody up.
+        Topics of clients have a producer of their own: a slow or missing one must delay
+        no other record.
         """
         deliveries: Deliveries = set()
         to_clients: list[ProducerRecord] = []
         for record in records:
             if record.topic in SHOP_TOPICS:
-                deliveries.add(
-                    await self._producer.send(
-                        record.topic,
-                        record.key,
-                        record.value,
-                        record.headers,
-                        record.partition,
-                    )
-                )
+                deliveries.add(await self._producer.send(record))
             else:
                 to_clients.append(record)
         if to_clients:

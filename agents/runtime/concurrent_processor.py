@@ -1,7 +1,7 @@
-"""Records that take their time: each is an errand of its own, run side by side.
+"""Processes the records of a topic side by side, for handlers that wait for other systems.
 
-A batch is committed when all its errands are done. When partitions go, errands are given
-up: whoever gets the partitions begins them anew.
+A batch is committed when all its records are handled. Revoked partitions cancel their
+handlers: the new owner handles those records again.
 """
 
 import asyncio
@@ -13,59 +13,59 @@ from aiokafka.structs import ConsumerRecord
 from agents.runtime.collector import Publisher, RecordCollector
 from agents.runtime.consumer_span import consumer_span
 from agents.runtime.deserializer import Envelope
-from agents.runtime.fail_stop import PauseMonitor, fail_stop
-from agents.runtime.in_flight import InFlightBatches
+from agents.runtime.fail_stop import fail_stop
+from agents.runtime.in_flight import ConsumerRecords, InFlightBatches
 from agents.runtime.router import RecordRouter
-from agents.worker.consumer import ConsumerRecords
+from agents.runtime.worker import Worker
 from topics.kafka.headers import LOG_CONTEXT
 from topics.topic import Topic
 
 MAX_CONCURRENCY = 512
-"""Errands under way at once (R10)."""
+"""Records that are handled at the same time."""
 
 Send = Callable[[RecordCollector], Awaitable[None]]
 Handler = Callable[[Envelope, ConsumerRecord, Send], Awaitable[None]]
 
 
 class ConcurrentProcessor:
-    """Serves the records of a topic, each at its own pace.
+    """Handles the records of a topic concurrently.
 
     Args:
-        app: the Faust app that it runs in.
-        topic: whose records.
-        errand: carries out one record; what it sends has arrived when it returns.
+        worker: the process.
+        topic: of the records.
+        handler: handles one record; returns when all its sends are acknowledged.
     """
 
-    def __init__(self, app: Any, topic: Topic, handler: Handler) -> None:
+    def __init__(self, worker: Worker, topic: Topic, handler: Handler) -> None:
         self._topic = topic
-        self._pause_monitor: PauseMonitor = app.pause_monitor
+        self._pause_monitor = worker.pause_monitor
         self._handler = handler
-        self._router = RecordRouter(topic, app.conf.cluster.partitions)
-        self._publisher = Publisher(app)
-        self._batches = InFlightBatches()
+        self._router = RecordRouter(topic, worker.settings.partitions)
+        self._publisher = Publisher(worker)
+        self.batches = InFlightBatches()
         self._capacity = asyncio.Semaphore(MAX_CONCURRENCY)
         self._epoch = 0
         self._in_flight: set[asyncio.Task[None]] = set()
-        app.add_revocation_listener(self._on_partitions_revoked)
+        worker.add_revocation_listener(self._on_partitions_revoked)
 
     async def run(self, stream: Any) -> None:
-        """Serve for ever."""
+        """Process all polls of the topic."""
         async for event in stream.noack().events():
             epoch = self._epoch
             fetched: ConsumerRecords = event.message.value
-            event.message.incref(len(fetched) - 1)  # each batch is settled on its own
+            event.message.incref(len(fetched) - 1)  # each batch completes on its own
             for batch in fetched:
-                await self._batches.acquire()
+                await self.batches.acquire()
                 self._pause_monitor.check()
                 tasks = [
-                    self._begin(record)
+                    self._start(record)
                     for record in batch.records
                     if await self._acquire(epoch)
                 ]
-                self._batches.complete(event, [batch], self._await_all(tasks, epoch))
+                self.batches.complete(event, [batch], self._await_all(tasks, epoch))
 
     async def _acquire(self, epoch: int) -> bool:
-        """Wait for room for one more errand; False if its partition has gone meanwhile."""
+        """Wait for capacity; return False if the partitions were revoked meanwhile."""
         if epoch != self._epoch:
             return False
         await self._capacity.acquire()
@@ -74,7 +74,7 @@ class ConcurrentProcessor:
         self._capacity.release()
         return False
 
-    def _begin(self, record: ConsumerRecord) -> asyncio.Task[None]:
+    def _start(self, record: ConsumerRecord) -> asyncio.Task[None]:
         out = RecordCollector(self._topic)
         envelope = self._router.route(record, out)
         work = self._send(out) if envelope is None else self._handle(envelope, record)
@@ -90,11 +90,12 @@ class ConcurrentProcessor:
 
     async def _send(self, out: RecordCollector) -> None:
         self._pause_monitor.check()
-        if sent := await self._publisher.send([*out.commands, *out.replies_and_events]):
-            await asyncio.wait(sent)
+        records = [*out.commands, *out.replies_and_events]
+        if deliveries := await self._publisher.send(records):
+            await asyncio.wait(deliveries)
 
     async def _await_all(self, tasks: list[asyncio.Task[None]], epoch: int) -> None:
-        """Wait for the end of a batch's errands; what was given up is not settled."""
+        """Wait for a batch's handlers; a batch of revoked partitions is not committed."""
         if tasks:
             await asyncio.wait(tasks)
         if epoch != self._epoch:
@@ -104,7 +105,7 @@ class ConcurrentProcessor:
         self._in_flight.discard(task)
         self._capacity.release()
         if not task.cancelled() and task.exception() is not None:
-            fail_stop("an errand failed: %r", task.exception())
+            fail_stop("a handler failed: %r", task.exception())
 
     async def _on_partitions_revoked(self) -> None:
         self._epoch += 1

@@ -1,4 +1,4 @@
-"""Dying at once: what a worker does that can't be sure of itself (design: R3, R4)."""
+"""Fail-stop: a worker in doubt ends at once, and the next one recovers."""
 
 import asyncio
 import logging
@@ -15,46 +15,46 @@ log = logging.getLogger(__name__)
 
 
 def fail_stop(reason: str, *args: object) -> NoReturn:
-    """End the process now, without cleaning up; the supervisor starts the next one.
+    """End the process now, without cleanup; the supervisor starts the next one.
 
-    Nothing that is not acknowledged yet is committed, and the local state is not marked
-    as clean, so the next worker begins from what the brokers have.
+    No unacknowledged work is committed, and the local state gets no checkpoint. So the
+    next worker begins with what the brokers have.
     """
-    log.critical("fail-stop: %s", reason % args)
+    log.critical("event=fail-stop reason=%r", reason % args)
     logging.shutdown()
     sys.stderr.flush()
     os._exit(EXIT_CODE)
 
 
 class PauseMonitor:
-    """Notices that the process was frozen: it may have been replaced meanwhile.
+    """Detects that the process was frozen: another worker may have replaced it.
 
-    A worker that is in no group yet can't have been: a slow start is no reason to die, and
-    to start again on a machine that is slow already.
+    A worker outside of its group cannot have been replaced. So a slow start on a slow
+    machine is no reason to stop.
 
     Args:
-        limit: the longest pause after which the worker may still be a group's member:
-            less than its session timeout, by a few heartbeats.
+        limit: the longest pause of a group's member: less than the session timeout, by a
+            few heartbeats.
     """
 
     def __init__(self, limit: timedelta) -> None:
         self._limit = limit.total_seconds()
         self._last = time.monotonic()
-        self._member = False
+        self._armed = False
 
     def arm(self) -> None:
-        """Begin to mind: from now on the worker has partitions that it can lose."""
+        """Begin to enforce the limit: the worker has partitions to lose."""
         self._last = time.monotonic()
-        self._member = True
+        self._armed = True
 
     def check(self) -> None:
-        """Die if the last beat is too long ago; to be called before anything is said."""
-        asleep = time.monotonic() - self._last
-        if self._member and asleep > self._limit:
-            fail_stop("frozen for %.1f s, and maybe replaced meanwhile", asleep)
+        """Stop the worker if it was frozen; to be called before any send."""
+        paused = time.monotonic() - self._last
+        if self._armed and paused > self._limit:
+            fail_stop("frozen for %.1f s, and possibly replaced meanwhile", paused)
 
     async def run(self) -> None:
-        """Beat for ever, from now on."""
+        """Check for ever."""
         self._last = time.monotonic()
         while True:
             self.check()

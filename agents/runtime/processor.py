@@ -9,55 +9,55 @@ from aiokafka.structs import ConsumerRecord
 
 from agents.aggregate import Aggregate
 from agents.runtime.changelog import ChangelogProducer
-from agents.runtime.collector import Deliveries, ProducerRecord, Publisher, RecordCollector
+from agents.runtime.collector import Deliveries, Publisher, RecordCollector
 from agents.runtime.consumer_span import consumer_span
-from agents.runtime.fail_stop import PauseMonitor, fail_stop
-from agents.runtime.in_flight import InFlightBatches
-from agents.runtime.producer import BatchingProducer
+from agents.runtime.fail_stop import fail_stop
+from agents.runtime.in_flight import ConsumerRecords, InFlightBatches, PartitionRecords
+from agents.runtime.producer import ProducerRecord
 from agents.runtime.router import RecordRouter
 from agents.runtime.state_store import StateStore
-from agents.runtime.transaction import PartitionTransaction
-from agents.worker.consumer import ConsumerRecords, PartitionRecords
+from agents.runtime.transaction import Change, PartitionTransaction, fold
+from agents.runtime.worker import Worker
 from topics.telemetry import tracing
 
 Write = tuple[int, dict[bytes, bytes | None], int]
-"""A partition, its rows, and the version that they are of."""
+"""A partition, its changed rows, and the source offset that they include."""
 
-ChangeListener = Callable[[int, Sequence[tuple[str, Any]]], None]
+ChangeListener = Callable[[int, Sequence[Change]], None]
 
 
 class AggregateAgent:
-    """Serves the records of an aggregate's request topic.
+    """Processes the records of an aggregate's request topic.
 
     Args:
-        app: the Faust app that it runs in.
-        aggregate: whose rules decide.
+        worker: the process.
+        aggregate: the rules.
         table: the Faust table that owns the rows.
-        watch: is told the rows that each run of records touched, with the partition.
+        on_change: called with a partition and the rows that its records changed.
     """
 
     def __init__(
         self,
-        app: Any,
+        worker: Worker,
         aggregate: Aggregate[Any, Any, Any],
         table: Any,
         on_change: ChangeListener | None = None,
     ) -> None:
         self._aggregate = aggregate
-        self._producer: BatchingProducer = app.batching_producer
+        self._producer = worker.batching_producer
         self._table = table
-        self._pause_monitor: PauseMonitor = app.pause_monitor
+        self._pause_monitor = worker.pause_monitor
         self._on_change = on_change
-        self._router = RecordRouter(aggregate.requests, app.conf.cluster.partitions)
-        self._publisher = Publisher(app)
-        self._batches = InFlightBatches()
+        self._router = RecordRouter(aggregate.requests, worker.settings.partitions)
+        self._publisher = Publisher(worker)
+        self.batches = InFlightBatches()
         self._deferred: asyncio.Task[Deliveries] | None = None
         self._traced = tracing.is_on()
 
     async def run(self, stream: Any) -> None:
-        """Serve for ever."""
+        """Process all polls of the topic."""
         async for event in stream.noack().events():
-            await self._batches.acquire()
+            await self.batches.acquire()
             self._pause_monitor.check()
             await self._process(event)
 
@@ -68,7 +68,7 @@ class AggregateAgent:
         return store
 
     async def _process(self, event: Any) -> None:
-        """Fold what was fetched and send its commands; the rest follows behind them."""
+        """Fold the records and send their commands; the rest follows behind them."""
         fetched: ConsumerRecords = event.message.value
         out = RecordCollector(self._aggregate.requests)
         writes = [
@@ -79,27 +79,27 @@ class AggregateAgent:
         self._deferred = asyncio.create_task(
             self._send_deferred(out.replies_and_events, writes, commands, self._deferred)
         )
-        self._batches.complete(
-            event, fetched, self._await_acks(commands, self._deferred, out)
-        )
+        acks = self._await_acks(commands, self._deferred, out)
+        self.batches.complete(event, fetched, acks)
 
     def _process_partition(
         self, batch: PartitionRecords, out: RecordCollector
     ) -> list[Write]:
-        """Take each record's turn; return the rows to be written."""
+        """Fold the records of one partition; return the rows to be written."""
         partition = batch.tp.partition
         if partition not in self.store.offsets:
-            fail_stop("%s came before its rows were recovered", batch.tp)
-        folded = self.store.offsets[partition].source_offset
-        # Rows are written behind the commands of all records that they include: what those
-        # commanded has arrived. A second time could find its first forgotten by a cart.
+            fail_stop("records of %s came before its rows were recovered", batch.tp)
+        source_offset = self.store.offsets[partition].source_offset
+        # A row is written behind the commands of all its records, so the commands of a
+        # redelivered record are acknowledged. Sending them again could come after the
+        # receiver's deduplication window.
         repeated = RecordCollector(
             out.source, replies_and_events=out.replies_and_events, spans=out.spans
         )
         writes: list[Write] = []
         transaction = PartitionTransaction(self._aggregate, self.store, partition)
         for record in batch.records:
-            redelivered = record.offset < folded
+            redelivered = record.offset < source_offset
             self._process_record(
                 transaction,
                 repeated if redelivered else out,
@@ -124,14 +124,9 @@ class AggregateAgent:
             return
         if self._traced:
             envelope = out.spans.enter_context(consumer_span(envelope, record))
-        request, cause = envelope.request, envelope.cause
-        keys = self._aggregate.identify(request, cause)
-        state = transaction.state(keys)
-        after, messages = self._aggregate.step(
-            state, request, cause, redelivered=redelivered
+        _, _, _, messages = fold(
+            self._aggregate, transaction, envelope, redelivered=redelivered
         )
-        if after is not state:
-            transaction.put(keys, after)
         for message in messages:
             out.add(message, envelope)
 
@@ -148,35 +143,38 @@ class AggregateAgent:
 
     async def _send_deferred(
         self,
-        rest: list[ProducerRecord],
+        replies_and_events: list[ProducerRecord],
         writes: list[Write],
         commands: Deliveries,
-        before: asyncio.Task[Deliveries] | None,
+        previous: asyncio.Task[Deliveries] | None,
     ) -> Deliveries:
-        """Write rows, send replies and facts: behind all commands up to here (R9).
+        """Write rows, send replies and events, behind all commands up to here.
 
-        Rows too: what lies in the changelog has been said, so that a record that comes
-        again after a crash can be answered without anything being said late.
+        Rows too: a row in the changelog implies that its commands are acknowledged. So a
+        redelivered record needs no command.
         """
         if commands:
             await asyncio.wait(commands)
-        if before is not None and not before.done():
-            await before
+        if previous is not None and not previous.done():
+            await previous
         written: Deliveries = {self._changelog.produce(*write) for write in writes}
-        return written | await self._publisher.send(rest)
+        return written | await self._publisher.send(replies_and_events)
 
     async def _await_acks(
-        self, sent: Deliveries, saying: asyncio.Task[Deliveries], out: RecordCollector
+        self,
+        deliveries: Deliveries,
+        deferred: asyncio.Task[Deliveries],
+        out: RecordCollector,
     ) -> None:
-        """Wait until all that a catch caused is acknowledged."""
+        """Wait until all that a poll caused is acknowledged."""
         with out.spans:
-            if sent := sent | await saying:
-                await asyncio.wait(sent)
+            if deliveries := deliveries | await deferred:
+                await asyncio.wait(deliveries)
 
     @cached_property
     def _changelog(self) -> ChangelogProducer:
         return ChangelogProducer(self._producer, self._aggregate.changelog, self.store)
 
     async def on_recovered(self) -> None:
-        """Get ready to write, once the rows are recovered."""
+        """Prepare the changelog, once the rows are recovered."""
         await self._changelog.rewrite_superseded()

@@ -1,4 +1,4 @@
-"""Where records come in: poison to the dead letters, strangers to their owners."""
+"""Routes each record: to its handler, to its owner's partition, or to the dead letters."""
 
 from aiokafka.structs import ConsumerRecord
 
@@ -12,31 +12,30 @@ from agents.runtime.deserializer import (
     parse_reply_context,
 )
 from agents.runtime.metrics import DEAD_LETTERS
-from agents.runtime.producer import partition_of
 from schemas.contract import Code, Refused
 from topics.catalog import DEFAULT_REPLIES
+from topics.kafka.partitioner import partition_of
 from topics.topic import Topic
 
 
 class RecordRouter:
-    """Takes the records of a topic.
+    """Routes the records of a topic.
 
     Args:
-        topic: which one.
+        topic: of the records.
         partitions: how many it has.
     """
 
     def __init__(self, topic: Topic, partitions: int) -> None:
         self._topic = topic
         self._partitions = partitions
-        DEAD_LETTERS.labels(topic.name)  # a zero, or Prometheus would miss the first one
+        DEAD_LETTERS.labels(topic.name)  # from zero, or Prometheus would miss the first
 
     def route(self, record: ConsumerRecord, out: RecordCollector) -> Envelope | None:
-        """Read a record.
+        """Deserialize a record; forward a misrouted one, dead-letter an invalid one.
 
         Returns:
-            The request, if it is one and its owner is here. Whatever else there is to do
-            about the record has been said, and the next one can be served (R6, R7).
+            The request, if this partition owns it; None: `out` has all that follows.
         """
         reply_context = parse_reply_context(record)
         invalid_topic = reply_context.invalid_reply_topic
@@ -51,7 +50,7 @@ class RecordRouter:
             text = f"no reply topic of callers: {invalid_topic[:300]}"
             if self._topic in DEFAULT_REPLIES:
                 self._refuse(text, record, reply_context, out)
-            else:  # a fact: nobody looks for an answer to it, and it must not vanish
+            else:  # an event has no reply, and must not vanish
                 out.dead_letter(record, text)
             return None
         if partition_of(envelope.key, self._partitions) != record.partition:

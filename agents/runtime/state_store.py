@@ -1,19 +1,18 @@
-"""What lies under a Faust table: RocksDB rows that know which record wrote them.
+"""Rows of a Faust table in RocksDB, each with the source offset that it includes.
 
-A row's version is the offset after the source record that it includes. All rows that a
-fold of records wrote go into the changelog as one record batch, which Kafka appends whole
-or not at all, so a recovered partition is exactly the fold of a prefix of its log: that
-prefix ends at the partition's version, the highest of its rows' (design: R4).
+All rows of a transaction go into the changelog as one record batch, which Kafka appends
+whole or not at all. So a recovered partition is the fold of a prefix of its source log.
+The prefix ends at the highest source offset of the partition's rows.
 
-A row that is no more leaves its version behind, or a frozen worker's last words about it
-would count.
+A deleted row keeps its source offset: otherwise a zombie's later write would count.
 
-The local files are never trusted beyond the changelog (R5): they are used only if the last
-worker marked them as complete when it stopped, if that is not long ago, if they are still
-the same, and of the same Kafka cluster; else they are thrown away and rebuilt.
+Local files are used only behind a checkpoint: the last worker left it when it stopped, a
+short time ago, all rows were in the changelog, the files are unchanged, and the Kafka
+cluster is the same. Otherwise they are discarded and rebuilt from the changelog.
 """
 
 import json
+import logging
 import shutil
 import time
 import zlib
@@ -35,20 +34,22 @@ from rocksdict import (
 
 CHECKPOINT = "at-rest.json"
 MAX_CHECKPOINT_AGE = timedelta(hours=12)
-"""For a day a changelog says of a row that it is no more (delete.retention.ms), and then
-nothing: older files would have it for ever."""
+"""Half of the changelog's delete.retention.ms: after that, a deletion is gone from the
+changelog, and older files would keep the row for ever."""
 
 _PARTITION_BYTES = 4
 _OFFSET_BYTES = 8
 _MEMTABLE_BYTES = 4 << 20
-"""RocksDB holds new rows in memory up to this, twice; its default is 64 MiB."""
+"""RocksDB keeps up to two of these in memory; its default is 64 MiB."""
 
 _BLOOM_BITS = 10
-"""Of a filter for each row: of rows that are not there, a file is asked for one in 100."""
+"""Of a row's bloom filter: of absent rows, 1 in 100 costs a read."""
+
+log = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
-    """A changelog record: a row's JSON as it was at a version; None if it was deleted."""
+    """A changelog record: a row's JSON at a source offset; None: deleted."""
 
     key: bytes
     value: bytes | None
@@ -57,13 +58,13 @@ class Row(NamedTuple):
 
 @dataclass
 class PartitionOffsets:
-    """How far a partition's rows go.
+    """Offsets of a partition's rows.
 
     Attributes:
-        version: the offset after the last source record that is folded in.
-        next_offset: of the changelog, after the last record that is in here.
-        overtaken: rows whose newest changelog record is not their highest version: a
-            frozen worker's last words. They are to be written again.
+        source_offset: after the last source record that the rows include.
+        changelog_offset: after the last changelog record that the rows include.
+        superseded: rows whose newest changelog record is a zombie's write. They are
+            written again.
     """
 
     source_offset: int = 0
@@ -72,15 +73,15 @@ class PartitionOffsets:
 
 
 class StateStore:
-    """The rows of one table, of all partitions that this worker has.
+    """The rows of one table, of all partitions of this worker.
 
     Args:
-        path: a directory of its own; created, and emptied if it can't be trusted.
-        cluster: the id of the Kafka cluster of which they are rows.
+        path: a directory of its own; created, and emptied without a valid checkpoint.
+        cluster: the id of the Kafka cluster of the rows.
 
     Attributes:
-        progress: how far the rows go, by partition.
-        unacknowledged: what was put in here and is not in the changelog for sure.
+        offsets: by partition.
+        pending_acks: writes that the changelog has not acknowledged yet.
     """
 
     def __init__(self, path: Path, cluster: str) -> None:
@@ -95,47 +96,43 @@ class StateStore:
         self._db = self._open()
 
     def get(self, partition: int, key: bytes) -> bytes | None:
-        """Return a row's JSON; None if there is no such row, or no more."""
+        """Return a row's JSON; None if the row is absent or deleted."""
         stored = self._db.get(_stored_key(partition, key))
         return None if stored is None else stored[_OFFSET_BYTES:] or None
 
     def put(
         self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int
     ) -> None:
-        """Write what a fold of records came to; None deletes a row."""
+        """Write the rows of a transaction; None deletes a row."""
         self.pending_acks += 1
-        self._write(
+        self.write(
             partition, (Row(key, value, source_offset) for key, value in rows.items())
         )
         self.offsets[partition].source_offset = source_offset
 
-    def recover(self, partition: int, rows: Iterable[Row], changelog_offset: int) -> None:
-        """Apply changelog records in log order; of each row the highest version stays."""
-        offsets, newest = self.offsets[partition], dict[bytes, Row]()
-        for row in rows:
-            if (
-                row.source_offset < offsets.source_offset
-            ):  # else none that is here can be higher
-                newest_known = newest.get(row.key) or offsets.superseded.get(row.key)
-                newest_known = newest_known or self._row(partition, row.key)
-                if row.source_offset < newest_known.source_offset:
-                    offsets.superseded[row.key] = newest_known
-                    continue
-            newest[row.key] = row
-            offsets.superseded.pop(row.key, None)
-            offsets.source_offset = max(offsets.source_offset, row.source_offset)
-        self._write(partition, newest.values())
-        offsets.changelog_offset = changelog_offset
+    def row(self, partition: int, key: bytes) -> Row:
+        """Return a row with its source offset, which a deleted row keeps; else 0."""
+        stored = self._db.get(_stored_key(partition, key)) or b""
+        source_offset = int.from_bytes(stored[:_OFFSET_BYTES], "big")
+        return Row(key, stored[_OFFSET_BYTES:] or None, source_offset)
+
+    def write(self, partition: int, rows: Iterable[Row]) -> None:
+        """Write rows, each with its own source offset."""
+        writes, prefix = WriteBatch(raw_mode=True), _stored_key(partition, b"")
+        for key, value, source_offset in rows:
+            stamp = source_offset.to_bytes(_OFFSET_BYTES, "big")
+            writes.put(prefix + key, stamp + (value or b""))
+        self._db.write(writes, self._no_wal)
 
     def rows(
         self, partition: int, begin: bytes = b"", end: bytes | None = None
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Iterate over a partition's keys and JSON, in key order.
+        """Yield a partition's keys and JSON, in key order.
 
         Args:
             partition: of the rows.
             begin: the least key.
-            end: all keys are less; None: no limit.
+            end: an upper bound of all keys, exclusive; None: no bound.
         """
         start, last = _stored_key(partition, begin), _stored_key(partition + 1, b"")
         reading = ReadOptions()
@@ -160,13 +157,13 @@ class StateStore:
         return sum(self._db.property_int_value(part) or 0 for part in parts)
 
     def drop_partition(self, partition: int) -> None:
-        """Drop a partition's rows; another worker has them now, or they are wrong."""
+        """Delete a partition's rows: another worker owns them, or they are invalid."""
         first, last = _stored_key(partition, b""), _stored_key(partition + 1, b"")
         self._db.delete_range(first, last, write_opt=self._no_wal)
         self.offsets.pop(partition, None)
 
     def close(self) -> None:
-        """Close, and mark the files as complete if the changelog has all of it."""
+        """Close; write the checkpoint if the changelog has all rows."""
         self._db.flush()
         self._db.close()
         if self.pending_acks:
@@ -175,47 +172,39 @@ class StateStore:
             partition: [offsets.source_offset, offsets.changelog_offset]
             for partition, offsets in self.offsets.items()
         }
-        complete = {
+        checkpoint = {
             "cluster": self._cluster,
             "at": time.time(),
             "ends": ends,
             "files": _fingerprint(self._rows),
         }
-        (self._path / CHECKPOINT).write_text(json.dumps(complete))
+        (self._path / CHECKPOINT).write_text(json.dumps(checkpoint))
 
     def _open(self) -> Rdict:
-        marker = self._path / CHECKPOINT
+        checkpoint = self._path / CHECKPOINT
         try:
-            complete = json.loads(marker.read_text())
-            marker.unlink()  # from here on the files are ahead of nothing but a crash
+            complete = json.loads(checkpoint.read_text())
+            checkpoint.unlink()  # the files change from here on
             _validate_checkpoint(complete, self._cluster, _fingerprint(self._rows))
             database = Rdict(str(self._rows), _options())
-        except Exception:  # noqa: BLE001 -- torn, alien or missing: the changelog has it all
+        except Exception as error:  # noqa: BLE001 -- torn, foreign or absent files
+            if self._path.exists():
+                log.warning(
+                    "event=local-state-discarded path=%s reason=%r", self._path, error
+                )
             shutil.rmtree(self._path, ignore_errors=True)
             self._path.mkdir(parents=True)
             return Rdict(str(self._rows), _options())
-        for partition, (source_offset, next_offset) in complete["ends"].items():
-            self.offsets[int(partition)] = PartitionOffsets(source_offset, next_offset)
+        for partition, (source_offset, changelog_offset) in complete["ends"].items():
+            self.offsets[int(partition)] = PartitionOffsets(source_offset, changelog_offset)
         return database
-
-    def _row(self, partition: int, key: bytes) -> Row:
-        stored = self._db.get(_stored_key(partition, key)) or b""
-        source_offset = int.from_bytes(stored[:_OFFSET_BYTES], "big")
-        return Row(key, stored[_OFFSET_BYTES:] or None, source_offset)
-
-    def _write(self, partition: int, rows: Iterable[Row]) -> None:
-        writes, prefix = WriteBatch(raw_mode=True), _stored_key(partition, b"")
-        for key, value, source_offset in rows:
-            stamp = source_offset.to_bytes(_OFFSET_BYTES, "big")
-            writes.put(prefix + key, stamp + (value or b""))
-        self._db.write(writes, self._no_wal)
 
 
 def _fingerprint(directory: Path) -> dict[str, list[int]]:
-    """Return the size of each file of a database at rest, and what its bytes add up to.
+    """Return the size and the checksum of each file of a closed database.
 
-    RocksDB opens one whose list of files was cut, and takes what was added last for never
-    written. The rows' own files it checks itself, block by block, whenever it reads them.
+    RocksDB opens a database with a truncated MANIFEST, without its newest files. RocksDB
+    itself checks each block of the row files.
     """
     return {
         file.name: [
@@ -223,22 +212,25 @@ def _fingerprint(directory: Path) -> dict[str, list[int]]:
             0 if file.suffix == ".sst" else zlib.crc32(file.read_bytes()),
         ]
         for file in directory.iterdir()
-        if not file.name.startswith("LOG")  # what RocksDB says for people
+        if not file.name.startswith("LOG")  # RocksDB's own log
     }
 
 
 def _validate_checkpoint(
     complete: Mapping[str, Any], cluster: str, files: Mapping[str, list[int]]
 ) -> None:
-    """Check that files are those that were marked as complete.
+    """Check that the files are those of the checkpoint.
 
     Raises:
-        ValueError: they are not, too old, or rows of another cluster.
+        ValueError: they are not, are too old, or belong to another cluster.
     """
-    if complete["cluster"] != cluster or complete["files"] != files:
-        raise ValueError("not what was left here")
-    if not 0 <= time.time() - complete["at"] <= MAX_CHECKPOINT_AGE.total_seconds():
-        raise ValueError("left here too long ago")
+    if complete["cluster"] != cluster:
+        raise ValueError("rows of another cluster")
+    if complete["files"] != files:
+        raise ValueError("files have changed since the checkpoint")
+    age = time.time() - complete["at"]
+    if not 0 <= age <= MAX_CHECKPOINT_AGE.total_seconds():
+        raise ValueError(f"checkpoint is {age:.0f} s old")
 
 
 def _stored_key(partition: int, key: bytes) -> bytes:

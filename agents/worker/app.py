@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import faust
-from aiokafka.consumer import consumer, fetcher
+from aiokafka.consumer import consumer
 from faust import SASLCredentials, SSLCredentials, stores
 from faust.transport.drivers import aiokafka as driver
 from yarl import URL
@@ -20,17 +20,17 @@ from agents.worker.fetcher import YieldingFetcher
 from agents.worker.settings import WorkerSettings
 from agents.worker.startup import wait_for_kafka
 from agents.worker.tables import StateStoreAdapter, TableManager
-from topics.kafka.lenient_records import LenientRecords
+from topics.kafka import compat
 
 MAX_BATCH_BYTES = 900 * 2**10
 MAX_REQUEST_BYTES = 3 * 2**20
 POLL_RECORDS = 500
-"""At 50 µs a record a batch takes at most 25 ms: heartbeats share its loop."""
+"""At 50 µs a record a batch takes at most 25 ms; heartbeats share its loop."""
 
 MAX_POLL_SECONDS = 2_000_000.0
-"""In effect never: a worker that has nothing to fetch, or waits for room, stays a member.
+"""In effect never: an idle worker, or one at capacity, stays a member.
 
-Its heartbeats come from the same loop, so they tell whether it lives."""
+Heartbeats come from the same loop, so they prove that it runs."""
 
 QUEUED_BATCHES = 8
 COMMIT_SECONDS = 0.25
@@ -38,41 +38,41 @@ FETCH_MAX_WAIT_MS = 50
 
 HEARTBEAT_RATIO = 1 / 10
 MAX_PAUSE_RATIO = 2 / 3
-"""Of the session timeout. A pause, with the heartbeat that it held up, ends well within it;
-a shorter one would cost more workers on a busy machine than it saves doubts."""
+"""Of the session timeout. A pause and the heartbeat that it delays end well within it. A
+shorter limit would stop more healthy workers on a busy machine than zombies."""
 
 METADATA_MAX_AGE_MS = 5000
-"""A moved leader is found soon; stale metadata costs minutes (T16, T17)."""
+"""Workers find a moved leader within this; Faust's five minutes would stall partitions."""
 
 REQUEST_SECONDS = 5.0
-"""A frozen broker answers nothing and closes nothing; after so long, another is asked."""
+"""A frozen broker keeps its connections open; after this the client tries another."""
 
 log = logging.getLogger(__name__)
 
 
 class Producer(driver.Producer):
-    """Idempotent and acknowledged by all replicas (T7)."""
+    """Idempotent, and acknowledged by all in-sync replicas."""
 
     def _settings_extra(self) -> dict[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
 
     def _new_producer(self, transactional_id: str | None = None) -> Any:
-        """Return one that sends for ever what it was given, as nothing else can be done."""
+        """Return a producer that retries for ever."""
         producer = super()._new_producer(transactional_id)
-        # It would give up where there is no leader for as long as one request may take.
+        # Otherwise a partition without a leader fails its records after one request.
         producer._message_accumulator._batch_ttl = math.inf
         return producer
 
     async def flush(self) -> None:
-        """Do nothing: a batch is committed when all it caused is acknowledged."""
+        """Do nothing: a commit waits for the acknowledgements of its batch."""
 
 
 class App(faust.App):
-    """A Faust app that would rather die than lose a record.
+    """A Faust app that stops rather than lose a record.
 
     Attributes:
-        heart: beats from the start on, also through a long recovery.
-        press: sends the worker's records; one that can't be sent ends the worker (T5).
+        pause_monitor: runs from the start, also during a long recovery.
+        batching_producer: sends the worker's records; a failed send stops the worker.
     """
 
     pause_monitor: PauseMonitor
@@ -84,56 +84,62 @@ class App(faust.App):
         )
         super().__init__(*args, **kwargs)
 
-    def add_revocation_listener(self, do: Callable[[], Awaitable[None]]) -> None:
-        """Have something done before partitions are given back."""
-        self._revocation_listeners.append(do)
+    @property
+    def settings(self) -> WorkerSettings:
+        """The worker's settings."""
+        settings: WorkerSettings = self.conf.worker_settings
+        return settings
+
+    def add_revocation_listener(self, listener: Callable[[], Awaitable[None]]) -> None:
+        """Await a listener before partitions are given up."""
+        self._revocation_listeners.append(listener)
 
     async def partitions_revoked(self) -> None:
-        """Do it."""
-        for do in self._revocation_listeners:
-            await do()
+        """Await the listeners."""
+        for listener in self._revocation_listeners:
+            await listener()
 
     @faust.Service.task
     async def _monitor_pauses(self) -> None:
-        # An app.task() would begin when the tables are recovered, and find that too late.
+        # An app.task() would start after the recovery, and detect a pause that was none.
         await self.pause_monitor.run()
 
     async def on_first_start(self) -> None:
-        """Wait for Kafka: a worker that is there first is no reason to start again."""
-        self.conf.cluster_id = await wait_for_kafka(self.conf.cluster)
+        """Wait for Kafka, instead of restarting until it runs."""
+        self.conf.cluster_id = await wait_for_kafka(self.settings)
         await super().on_first_start()
 
     async def on_stop(self) -> None:
-        """Stop when all that was begun is acknowledged."""
+        """Stop when all work in flight is acknowledged."""
         await self.partitions_revoked()
         await super().on_stop()
 
     def _crash(self, reason: BaseException) -> NoReturn:
-        """Stop at once, whichever part it was that crashed (R3)."""
+        """Stop at once when any part crashes."""
         fail_stop("crashed: %r", reason)
 
     async def _on_agent_error(self, agent: Any, exc: BaseException) -> NoReturn:
-        """Stop before anything is committed (T6)."""
+        """Stop before any commit when an agent raises."""
         text = "".join(traceback.format_exception(exc))
         fail_stop("agent %s raised %r\n%s", agent.name, exc, text)
 
 
 def _on_delivery(delivery: DeliveryFuture) -> None:
-    if delivery.cancelled() or delivery.exception() is not None:
-        fail_stop(
-            "not sent: %r", "cancelled" if delivery.cancelled() else delivery.exception()
-        )
+    if delivery.cancelled():
+        fail_stop("a record was not sent: cancelled")
+    if (error := delivery.exception()) is not None:
+        fail_stop("a record was not sent: %r", error)
 
 
 def create_app(service: str, settings: WorkerSettings) -> App:
-    """Make the app of a service; its consumer group is named after it."""
+    """Create the app of a service, whose name is its consumer group's."""
     stores.STORES.aliases["rows"] = (
         f"{StateStoreAdapter.__module__}:{StateStoreAdapter.__name__}"
     )
     driver.Transport.Consumer = Consumer
     driver.Transport.Producer = Producer
     driver.RoundRobinPartitionAssignor = RoundRobin
-    fetcher.MemoryRecords = LenientRecords
+    compat.apply()
     consumer.Fetcher = YieldingFetcher
     session = settings.session_timeout.total_seconds()
     app = App(
@@ -160,7 +166,7 @@ def create_app(service: str, settings: WorkerSettings) -> App:
         broker_session_timeout=session,
         broker_heartbeat_interval=session * HEARTBEAT_RATIO,
         broker_rebalance_timeout=session * 2,
-        # Whoever joins a group hears nothing until all have, or had the time to.
+        # A JoinGroup is answered only when all members have joined, or timed out.
         broker_request_timeout=REQUEST_SECONDS + session * 2,
         broker_max_poll_records=POLL_RECORDS,
         broker_max_poll_interval=MAX_POLL_SECONDS,
@@ -173,7 +179,7 @@ def create_app(service: str, settings: WorkerSettings) -> App:
         worker_redirect_stdouts=False,
     )
     app.pause_monitor = PauseMonitor(settings.session_timeout * MAX_PAUSE_RATIO)
-    app.conf.cluster = settings
+    app.conf.worker_settings = settings
     app.conf.state_dir = settings.state_dir
     app.conf.fetch_max_wait_ms = FETCH_MAX_WAIT_MS
     return app

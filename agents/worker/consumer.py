@@ -1,20 +1,19 @@
-"""One Faust event for all that a fetch brought of a topic, and honest commits.
+"""One Faust event for all that a poll brought of a topic, and commits of finished work.
 
-Faust spends half a millisecond on an event, and whatever is done once for each event is
-done with cold caches: with few records of many partitions that is most of all work. Beside
-speed this consumer cures (numbers as in shared/faust.md):
+Faust spends half a millisecond on an event. Work done once per event runs with cold
+caches, which dominates when many partitions bring few records each. This consumer also
+mends Faust:
 
-- T2: records fetched before a seek were delivered after it. The drain loop is parked
-  before any seek, and what was fetched in an older epoch is dropped.
-- T3, T4, T6: offsets were committed over records that were not carried out. A batch is
-  committed when all it caused is acknowledged, and never over an open one before it.
-- T15: a partition without a commit was not sought at all. It is sought to its beginning.
+- Records fetched before a seek were delivered after it. Here the drain loop is idle before
+  any seek, and records fetched in an older epoch are dropped.
+- Offsets were committed over unprocessed records. Here a batch is committed when all that
+  it caused is acknowledged, and never over an unacknowledged one before it.
+- A partition without a commit was not sought at all. Here it is sought to its beginning.
 """
 
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import faust
@@ -24,34 +23,17 @@ from faust.types import TP
 from mode.utils.futures import notify
 
 from agents.runtime import metrics
+from agents.runtime.in_flight import ConsumerRecords, PartitionRecords
 from agents.worker.consumer_thread import EventLoopConsumerThread
 
 POLL_SECONDS = 0.1
-"""So long a rebalance may have to wait for the drain loop to stand still."""
+"""The longest wait of a rebalance for the drain loop."""
 
 MAX_CHUNK_BYTES = 128 * 2**10
 
 
-@dataclass(eq=False)
-class PartitionRecords:
-    """Records of one partition, in log order; `settled` when all they caused is acked."""
-
-    tp: TP
-    records: list[ConsumerRecord] = field(repr=False)
-    acknowledged: bool = False
-
-    @property
-    def end(self) -> int:
-        """The offset after the last record."""
-        return int(self.records[-1].offset) + 1
-
-
-ConsumerRecords = list[PartitionRecords]
-"""What was fetched of one topic: a batch for each partition that there was something of."""
-
-
 class RawRecordsSchema(faust.Schema):
-    """Hands a catch to its agent as it is: we decode records ourselves (T12)."""
+    """Passes records to their agent undecoded: the runtime decodes them."""
 
     def compile(self, app: Any, **_: Any) -> Callable[..., Any]:
         """Return the decoder of a topic's messages."""
@@ -63,7 +45,13 @@ class RawRecordsSchema(faust.Schema):
 
 
 class Consumer(driver.Consumer):
-    """Faust's consumer of a worker, with its drain loop and its commits replaced."""
+    """Faust's consumer, with its drain loop and its commits replaced.
+
+    Attributes:
+        waiting: the first partition of a poll that waits for its agent's capacity.
+    """
+
+    waiting: TP | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._epoch = 0
@@ -73,17 +61,17 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        """Give partitions back when all that was begun of them is acknowledged."""
+        """Give up partitions when all their work is acknowledged."""
         await self.app.partitions_revoked()
         await super().on_partitions_revoked(revoked)
 
     async def on_partitions_assigned(
         self, assigned: set[TP], generation_id: int = 0
     ) -> None:
-        """Take partitions over; changelogs are not for this consumer to read.
+        """Take over partitions; pause the changelogs.
 
-        What it fetched of them nobody would take, and each such fetch holds up all others
-        of its broker for 100 ms.
+        No agent takes their records, and each fetch of one delays all others of its broker
+        by 100 ms.
         """
         self.app.pause_monitor.arm()
         changelogs = [tp for tp in assigned if self._is_changelog_tp(tp)]
@@ -91,17 +79,17 @@ class Consumer(driver.Consumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
     def stop_flow(self) -> None:
-        """Stop delivering; what is being fetched now will be dropped."""
+        """Stop delivery; records of the current fetch are dropped."""
         self._epoch += 1
         super().stop_flow()
 
     async def wait_for_stopped_flow(self) -> None:
-        """Wait until the drain loop stands still."""
+        """Wait until the drain loop is idle."""
         await self._idle.wait()
 
     async def perform_seek(self) -> None:
-        """Go to the committed offsets, or to the beginning where there is none."""
-        if self.assignment():  # a spare worker has no partitions, and faust can't do that
+        """Seek to the committed offsets, or to the beginning without one."""
+        if self.assignment():  # Faust fails on a spare worker without partitions
             await super().perform_seek()
         self._delivered.clear()
         fresh = [
@@ -113,7 +101,7 @@ class Consumer(driver.Consumer):
             await self._thread.seek_to_beginning(*fresh)
 
     def ack(self, message: Any) -> bool:
-        """Note that faust is done with a batch; whether it is settled is another matter."""
+        """Record Faust's own ack; commits depend on the batch being acknowledged."""
         if message.acked:
             return False
         message.acked = True
@@ -122,22 +110,22 @@ class Consumer(driver.Consumer):
         return True
 
     async def force_commit(self, *_: Any, **__: Any) -> bool:
-        """Commit each partition up to its first batch that is not settled."""
+        """Commit each partition up to its first unacknowledged batch."""
         offsets = {
             tp: end for tp in list(self._delivered) if (end := self._committable_offset(tp))
         }
         return bool(offsets) and await self._commit_offsets(offsets)
 
     async def verify_all_partitions_active(self) -> None:
-        """Complain of nothing: how far behind a partition is, is told by metrics.
+        """Do nothing: metrics and `status` report each partition's lag.
 
-        Faust goes by fetches of each partition, and there are none of changelogs; and by
-        its events, of which one stands for several partitions here. After five minutes it
-        would complain without end.
+        Faust checks for fetches of each partition, changelogs included, and for events of
+        each. Here changelogs are paused, and one event stands for several partitions. So
+        after five minutes Faust would log errors for ever.
         """
 
     def lags(self) -> dict[TP, int]:
-        """Return how many records of each partition are not committed, as far as known."""
+        """Return the uncommitted records of each partition, as far as known."""
         reader = self._thread._ensure_consumer()
         ends = {
             tp: reader.highwater(driver.ensure_aiokafka_TP(tp))
@@ -212,7 +200,9 @@ class Consumer(driver.Consumer):
         message.value = consumer_records
         channels = self.app.topics._tp_index.get(tp, ())
         if any(channel.queue.full() for channel in channels):
+            self.waiting = tp
             await self.wait_first(self.callback(message), self.suspend_flow.wait())
+            self.waiting = None
         else:
             await self.callback(message)
 
@@ -226,7 +216,7 @@ class Consumer(driver.Consumer):
 def _chunks(
     fetched: Iterable[tuple[TP, list[ConsumerRecord]]],
 ) -> Iterator[ConsumerRecords]:
-    """Cut what was fetched into pieces of bounded size: work goes by bytes, too."""
+    """Split fetched records into chunks of bounded size: the work depends on bytes."""
     consumer_records: ConsumerRecords = []
     size = 0
     for tp, records in fetched:

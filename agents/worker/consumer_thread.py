@@ -1,4 +1,4 @@
-"""aiokafka's consumer in the agents' own loop, and what it can't be silent about."""
+"""aiokafka's consumer in the agents' own event loop."""
 
 import asyncio
 from typing import Any, NoReturn
@@ -11,10 +11,10 @@ from agents.runtime.fail_stop import fail_stop
 
 
 class EventLoopConsumerThread(driver.AIOKafkaConsumerThread):
-    """aiokafka's consumer in the agents' own loop instead of a thread of its own.
+    """aiokafka's consumer in the agents' event loop instead of a thread of its own.
 
-    With a thread every fetch is handed over twice through the interpreter's lock, which
-    halves what a worker carries under load (shared/faust.md: Speed).
+    A thread passes each fetch through the interpreter's lock twice, which halves the
+    throughput of a busy worker.
     """
 
     wait_for_thread = True
@@ -28,10 +28,10 @@ class EventLoopConsumerThread(driver.AIOKafkaConsumerThread):
         self._thread_running = None
 
     async def on_start(self) -> None:
-        """Start the consumer; a group that does not want it ends the worker.
+        """Start the consumer; stop the worker if the group refuses it.
 
-        aiokafka tells only whoever fetches. That is nobody before there are partitions: a
-        worker that is not let in would wait for ever.
+        aiokafka raises such an error in the next fetch. Before there are partitions there
+        is none, and the worker would wait for ever.
         """
         await super().on_start()
         self._consumer._coordinator._push_error_to_user = _fail_stop_on
@@ -42,10 +42,10 @@ class EventLoopConsumerThread(driver.AIOKafkaConsumerThread):
             await faust.Service.stop(self)
 
     async def _gather_remaining_tasks(self) -> None:
-        """Leave the loop's other tasks alone: they are not this service's."""
+        """Do nothing: the other tasks of the loop are not this service's."""
 
     async def call_thread(self, fun: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call at once: it is the same loop."""
+        """Call directly: the loop is the same."""
         result = fun(*args, **kwargs)
         return await result if hasattr(result, "__await__") else result
 
@@ -53,14 +53,12 @@ class EventLoopConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust's 1500 ms are hard-coded: an idle partition would delay its neighbours.
+        # Faust hard-codes 1500 ms: an idle partition would delay its neighbours.
         consumer._fetch_max_wait_ms = self.app.conf.fetch_max_wait_ms
         return consumer
 
 
 def _fail_stop_on(error: BaseException) -> NoReturn:
     if isinstance(error, InvalidSessionTimeoutError):
-        fail_stop(
-            "SESSION_TIMEOUT_SECONDS is less, or more, than this Kafka's brokers allow"
-        )
-    fail_stop("the group says no: %r", error)
+        fail_stop("SESSION_TIMEOUT_SECONDS is outside the range that the brokers allow")
+    fail_stop("the group refused this worker: %r", error)

@@ -1,4 +1,4 @@
-"""Asking for more records only after those that are here have been seen to."""
+"""Fetching more records only after the present ones have been processed."""
 
 import asyncio
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from aiokafka.consumer import fetcher
 
 YIELDS = 8
-"""Of the loop, until a record that was fetched is folded and its reply has been sent."""
+"""Turns of the event loop until a fetched record is processed and its reply sent."""
 
 
 class YieldingFetcher(fetcher.Fetcher):
-    """Lets what it brought go first; to stand in for aiokafka's `Fetcher`.
+    """Yields to the event loop before each fetch; replaces aiokafka's `Fetcher`.
 
-    That asks for more at once. It takes as long as all that a worker does about a record,
-    and whoever waits for the reply would wait for that, too.
+    aiokafka fetches at once. Building a fetch takes as long as processing a record, and
+    would delay that record's reply.
     """
 
     async def _proc_fetch_request(self, *asked: Any) -> bool:
@@ -21,6 +21,6 @@ class YieldingFetcher(fetcher.Fetcher):
             for _ in range(YIELDS):
                 await asyncio.sleep(0)
         except asyncio.CancelledError:
-            return False  # as it says itself when its partitions have gone
+            return False  # as aiokafka does when its partitions are revoked
         new_data: bool = await super()._proc_fetch_request(*asked)
         return new_data

@@ -18,7 +18,7 @@ from topics.topic import Topic
 METRICS_SECONDS = 5.0
 
 GC_THRESHOLD = 20_000
-"""Python looks for garbage in cycles after so many new objects; 700 is once a batch."""
+"""New objects between two garbage collections; the default of 700 is one for each batch."""
 
 
 class Service:
@@ -41,12 +41,12 @@ class Service:
         on_change: ChangeListener | None = None,
         on_recovered: Callable[[], Awaitable[None]] | None = None,
     ) -> AggregateAgent:
-        """Add an aggregate: a table, and the agent that serves its requests.
+        """Add an aggregate: a table, and the agent of its request topic.
 
         Args:
-            aggregate: whose rules decide.
-            watch: is told the rows that records touched, with their partition.
-            recovered: is told that the table has been recovered.
+            aggregate: the rules.
+            on_change: called with a partition and the rows that its records changed.
+            on_recovered: called when the table is recovered.
         """
         table = self.add_table(aggregate.changelog)
         agent = AggregateAgent(self.app, aggregate, table, on_change)
@@ -61,35 +61,35 @@ class Service:
         return agent
 
     def add_agent(self, topic: Topic, run: Callable[[Any], Any]) -> None:
-        """Add a Faust agent that takes what is fetched of a topic."""
+        """Add a Faust agent for the records of a topic."""
         schema = RawRecordsSchema(key_type=bytes, value_type=bytes)
         source = self.app.topic(topic.name, schema=schema)
         self.app.agent(source, name=topic.name)(run)
 
     def add_table(self, changelog: Topic) -> Any:
-        """Add the Faust table that is recovered from a changelog."""
+        """Add the Faust table of a changelog."""
         name = changelog.name.removeprefix(f"{self.app.conf.id}-")
         return self.app.Table(
             name.removesuffix("-changelog"), key_type=bytes, value_type=bytes
         )
 
-    def add_timer(self, seconds: float, do: Callable[[], Any]) -> None:
-        """Do something again and again, once the tables are complete."""
+    def add_timer(self, seconds: float, run: Callable[[], Awaitable[None]]) -> None:
+        """Call a function periodically, once the tables are recovered."""
 
         async def tick() -> None:
             if self.app.tables.actives_ready and not self.app.rebalancing:
-                await do()
+                await run()
 
-        self.app.timer(seconds, name=getattr(do, "__name__", None))(tick)
+        self.app.timer(seconds, name=getattr(run, "__name__", None))(tick)
 
     async def _update_gauges(self) -> None:
         sizes = {name: table.data.rows.size for name, table in self.app.tables.items()}
         metrics.WORKER_GAUGES.update(self.app.consumer.lags(), sizes)
 
     def run(self) -> None:
-        """Run until SIGTERM; exit 0 when all that was begun is acknowledged."""
+        """Run until SIGTERM; exit 0 when all work in flight is acknowledged."""
         logging.getLogger("faust").setLevel(logging.WARNING)
-        gc.freeze()  # what is there by now stays: no collection need look at it again
+        gc.freeze()  # objects that live as long as the process need no collection
         gc.set_threshold(GC_THRESHOLD)
         worker = _Worker(self.app, loglevel="INFO", override_logging=False)
         worker.spinner = None  # its characters are no log lines
@@ -97,7 +97,7 @@ class Service:
 
 
 class _Worker(faust.Worker):
-    """Ends when all is done, without the second that mode waits before it closes."""
+    """A Faust worker that stops without mode's pause of a second."""
 
     async def _sentinel_task(self) -> None:
         """Wait for nothing."""

@@ -1,4 +1,4 @@
-"""What a worker is told by its environment."""
+"""Settings of a worker, from the environment."""
 
 import fcntl
 from datetime import timedelta
@@ -7,7 +7,6 @@ from typing import TextIO
 
 from pydantic import Field
 
-from schemas.contract import MAX_TIMEOUT_SECONDS
 from topics.kafka.settings import KafkaSettings
 
 
@@ -20,25 +19,23 @@ class WorkerSettings(KafkaSettings):
         state_dir: a directory of its own for local rows.
         session_timeout_seconds: how long a silent worker keeps its partitions. The
             broker's `group.min.session.timeout.ms` bounds it from below.
-        payment_timeout_seconds: how long an order may await payment.
         metrics_port: where Prometheus finds it; 0: nowhere.
     """
 
     worker: str | None = None
     state_dir: Path = Path(".run/state")
     session_timeout_seconds: float = Field(default=6.0, gt=0)
-    payment_timeout_seconds: int = Field(default=600, ge=0, le=MAX_TIMEOUT_SECONDS)
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, lt=2**16)
 
     def lock_state_dir(self) -> TextIO:
-        """Take the state directory for this process alone; create it if need be.
+        """Lock the state directory for this process; create it if it is absent.
 
         Returns:
-            The lock, to be kept; it ends with the process, however that ends.
+            The lock; the end of the process releases it.
 
         Raises:
-            BlockingIOError: another worker has it.
+            BlockingIOError: another worker holds it.
         """
         self.state_dir.mkdir(parents=True, exist_ok=True)
         lock = (self.state_dir / "lock").open("w")
@@ -47,5 +44,5 @@ class WorkerSettings(KafkaSettings):
 
     @property
     def session_timeout(self) -> timedelta:
-        """The same, as a time."""
+        """The same as a duration."""
         return timedelta(seconds=self.session_timeout_seconds)

@@ -1,4 +1,4 @@
-"""Waiting for Kafka before anything else, and seeing that it is the one that is meant."""
+"""Waiting for Kafka at the start, and checking that it fits the settings."""
 
 import asyncio
 import logging
@@ -15,21 +15,20 @@ log = logging.getLogger(__name__)
 
 
 async def wait_for_kafka(cluster: KafkaSettings) -> str:
-    """Return the cluster's id once it answers; that may take a night.
+    """Return the cluster's id once a broker answers, however long that takes.
 
-    A worker that was told another number of partitions than the topics have is ended: it
-    would take others for the owners of its records than all its fellows do. So is one that
-    Kafka does not let in: no waiting helps against a wrong password.
+    A wrong number of partitions stops the worker: it would forward records to other owners
+    than its fellow workers do. So does a failed authentication, which no retry mends.
     """
     pause = _MIN_BACKOFF_SECONDS
     while True:
         try:
             for line in await partition_drift(cluster):
-                fail_stop("PARTITIONS is wrong here: %s", line)
+                fail_stop("PARTITIONS is wrong: %s", line)
             return await cluster_id(cluster)
         except KafkaAuthenticationError as error:
             fail_stop("%s", error)
         except TopicsError as error:
-            log.warning("waiting, %s", error)
+            log.warning("event=waiting-for-kafka reason=%r", str(error))
         await asyncio.sleep(pause)
         pause = min(2 * pause, _MAX_BACKOFF_SECONDS)

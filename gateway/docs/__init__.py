@@ -1,1 +1,1 @@
-"""docs."""
+"""Pages and documents of the interfaces: OpenAPI, AsyncAPI, Swagger UI."""

@@ -1,1 +1,1 @@
-"""kafka."""
+"""Request and reply over Kafka."""

@@ -24,7 +24,7 @@ RETRY = timedelta(milliseconds=500)
 log = logging.getLogger(__name__)
 
 
-class DeliveryError(Exception):  # noqa: N818 -- an answer, not an error
+class DeliveryError(Exception):
     """The broker did not take the request, and never will."""
 
 

@@ -1,1 +1,1 @@
-"""product_service."""
+"""The gRPC interface of ProductService: proto and generated stubs."""

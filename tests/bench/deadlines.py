@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas.contract import SHARDS
+from schemas.ids import SHARDS
 from schemas.order import Status
 from tests.bench.load import preload
 from tests.bench.meter import rss_bytes

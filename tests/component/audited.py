@@ -10,11 +10,11 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
-from agents.ops.audit.copies import read_changelogs
-from agents.ops.audit.snapshots import TableSnapshot
+from agents.ops.audit.snapshots import TableSnapshot, read_changelogs
 from schemas.cart import ListCart
 from schemas.contract import Contract, Item
-from schemas.order import CancelOrder, CreateOrder, PayOrder, order_id
+from schemas.ids import order_id
+from schemas.order import CancelOrder, CreateOrder, PayOrder
 from schemas.stock import ReceiveStock
 from topics.catalog import TOPIC_OF
 from topics.kafka.reader import TopicReader

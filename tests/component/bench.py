@@ -17,15 +17,15 @@ from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
 from agents.aggregate import Aggregate
+from agents.runtime.in_flight import ConsumerRecords, PartitionRecords
 from agents.runtime.processor import AggregateAgent
-from agents.runtime.producer import partition_of
 from agents.runtime.state_store import StateStore
 from agents.worker.app import MAX_BATCH_BYTES
-from agents.worker.consumer import ConsumerRecords, PartitionRecords
 from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.contract import Contract
 from topics.catalog import TOPIC_OF, TOPICS
+from topics.kafka.partitioner import partition_of
 
 PARTITIONS = 2
 TIME_MS = 1_763_900_000_000

@@ -11,7 +11,7 @@ from faust.types import TP
 from agents.notifications.backoff import Backoff
 from agents.notifications.service import NotificationAgent
 from agents.notifications.settings import NotificationSettings
-from agents.worker.consumer import PartitionRecords
+from agents.runtime.in_flight import PartitionRecords
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from tests.component.bench import Bench, Event, Stream, record

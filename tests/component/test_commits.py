@@ -7,7 +7,8 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
-from agents.worker.consumer import Consumer, ConsumerRecords, PartitionRecords
+from agents.runtime.in_flight import ConsumerRecords, PartitionRecords
+from agents.worker.consumer import Consumer
 from schemas.stock import ListStocks
 from tests.component.bench import Bench, record
 

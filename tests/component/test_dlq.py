@@ -5,11 +5,11 @@ import os
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from agents.ops.dead_letters import RecordLocation
 from tests.component.tools import at_a_terminal, begun, end, run
 from tests.standins.shop import Shop
 from tests.unit.buried import REASON, buried, record
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS
+from topics.kafka.location import RecordLocation
 from topics.kafka.settings import KafkaSettings
 
 DONE = {"type": "done"}

@@ -9,7 +9,7 @@ from faust.types import TP
 from agents.loms.order import Order, StatusChange
 from agents.loms.service import ORDER_AGGREGATE, Loms
 from agents.runtime.concurrent_processor import ConcurrentProcessor
-from agents.worker.consumer import PartitionRecords
+from agents.runtime.in_flight import PartitionRecords
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from tests.component.bench import Bench, Event, Stream, breathe, record, settings

@@ -7,6 +7,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from agents.runtime.changelog import ChangelogProducer
+from agents.runtime.recovery import recover
 from agents.runtime.state_store import Row, StateStore
 from tests.component.bench import Bench, breathe, header
 from topics.catalog import STOCK_CHANGELOG
@@ -33,7 +34,7 @@ def copy(directory: Path) -> Path:
 
 
 def recovered(store: StateStore, *rows: Row) -> None:
-    store.recover(0, rows, store.offsets[0].changelog_offset + len(rows))
+    recover(store, 0, rows, store.offsets[0].changelog_offset + len(rows))
 
 
 def test_of_a_row_the_highest_version_stays_whichever_comes_last(store: StateStore):
@@ -139,7 +140,7 @@ async def test_files_that_are_ahead_of_the_changelog_are_not_used_again(
 
 
 def test_files_of_a_crash_are_not_used_again(store: StateStore, tmp_path: Path):
-    store.recover(0, [Row(b"a", OLD, 5)], 1)
+    recover(store, 0, [Row(b"a", OLD, 5)], 1)
     store._db.flush()  # noqa: SLF001 -- the crash comes after it
     again = StateStore(copy(tmp_path), "here")
     assert again.get(0, b"a") is None
@@ -151,13 +152,13 @@ def test_files_of_a_crash_after_a_clean_stop_are_not_used_again(
 ):
     store.close()
     second = StateStore(tmp_path / "store", "here")
-    second.recover(0, [Row(b"a", OLD, 5)], 1)
+    recover(second, 0, [Row(b"a", OLD, 5)], 1)
     second._db.flush()  # noqa: SLF001 -- the crash comes after it
     assert StateStore(copy(tmp_path), "here").get(0, b"a") is None
 
 
 def test_torn_files_are_rebuilt(store: StateStore, tmp_path: Path):
-    store.recover(0, [Row(b"a", OLD, 5)], 1)
+    recover(store, 0, [Row(b"a", OLD, 5)], 1)
     store.close()
     there = copy(tmp_path)
     (there / "rows" / "CURRENT").write_bytes(b"torn")

@@ -91,7 +91,7 @@ async def test_a_worker_that_was_told_another_number_of_partitions_refuses_to_wo
     told = str(cluster.partitions * 2)
     worker = _Worker(cluster, f"{service}-1", tmp_path, PARTITIONS=told)
     ends = await worker.ends()
-    why = r"fail-stop: PARTITIONS is wrong here: [a-z.-]+: 2 partitions, not 4"
+    why = r"event=fail-stop reason='PARTITIONS is wrong: [a-z.-]+: 2 partitions, not 4"
     assert re.search(why, worker.said), worker.said
     assert ends == EXIT_CODE
 
@@ -117,4 +117,4 @@ async def test_a_worker_whose_session_timeout_kafka_does_not_allow_says_so_and_e
 ):
     worker = _Worker(cluster, "checkout-9", tmp_path, SESSION_TIMEOUT_SECONDS="1")
     assert await worker.ends() == EXIT_CODE
-    assert "SESSION_TIMEOUT_SECONDS is less, or more" in worker.said
+    assert "SESSION_TIMEOUT_SECONDS is outside" in worker.said

@@ -47,7 +47,7 @@ def begun(
 async def end(process: Process) -> Ended:
     """Wait for a tool's end; return its exit code and its output.
 
-    The line about the cluster, which the tests of `topics.kafka.target` are about, is left out.
+    The line about the cluster is left out: test_target is about it.
     """
     async with asyncio.timeout(WITHIN_SECONDS):
         out, err = await process.communicate()

@@ -15,11 +15,10 @@ from pydantic import TypeAdapter
 
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
-from agents.runtime.producer import partition_of
-from schemas.contract import SHARDS
-from schemas.order import order_id
+from schemas.ids import SHARDS, order_id
 from tests.contract.goldens import GOLDENS
 from topics.catalog import TOPICS
+from topics.kafka.partitioner import partition_of
 from topics.topic import Topic
 
 GOLDEN = Path(__file__).parent / "golden"

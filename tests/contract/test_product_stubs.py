@@ -2,7 +2,7 @@ from pathlib import Path
 
 from schemas.product_service import generate, product_pb2
 
-ROOT = Path(generate.__file__).parent.parent
+ROOT = Path(generate.__file__).parents[2]
 
 
 def test_the_checked_in_stubs_are_what_the_proto_generates(tmp_path):

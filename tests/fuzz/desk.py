@@ -14,7 +14,8 @@ from aiokafka.structs import ConsumerRecord
 from agents.aggregate import Aggregate
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
-from agents.runtime.collector import ProducerRecord, RecordCollector
+from agents.runtime.collector import RecordCollector
+from agents.runtime.producer import ProducerRecord
 from agents.runtime.router import RecordRouter
 from agents.runtime.transaction import PartitionTransaction
 from schemas.contract import Code

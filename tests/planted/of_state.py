@@ -10,21 +10,21 @@ BUGS = (
     Bug(
         "a batch counts as settled before what it caused has arrived",
         "agents/runtime/in_flight.py",
-        "            await rest\n"
+        "            await acks\n"
         "            for batch in batches:\n"
-        "                batch.settled = True\n",
+        "                batch.acknowledged = True\n",
         "            for batch in batches:\n"
-        "                batch.settled = True\n"
-        "            await rest\n",
+        "                batch.acknowledged = True\n"
+        "            await acks\n",
         f"{_BATCHES}a_batch_is_settled_only_when_all_that_it_caused_has_arrived",
     ),
     Bug(
         "a commit passes over an open batch",
         "agents/worker/consumer.py",
-        "        while open_batches and open_batches[0].settled:\n"
+        "        while open_batches and open_batches[0].acknowledged:\n"
         "            end = open_batches.popleft().end\n",
         "        for batch in open_batches:\n"
-        "            end = batch.end if batch.settled else end\n",
+        "            end = batch.end if batch.acknowledged else end\n",
         f"{_COMMITS}nothing_is_committed_over_a_batch_that_is_still_open",
     ),
     Bug(
@@ -59,37 +59,37 @@ BUGS = (
     Bug(
         "catches are as large as what was fetched",
         "agents/worker/consumer.py",
-        "if size > CATCH_BYTES:",
+        "if size > MAX_CHUNK_BYTES:",
         "if size < 0:",
         f"{_COMMITS}a_long_fetch_is_cut_into_catches_of_bounded_size",
     ),
     Bug(
         "a stale row wins in recovery",
-        "agents/runtime/state_store.py",
-        "if row.version < known.version:",
+        "agents/runtime/recovery.py",
+        "if not supersedes(row, known):",
         "if False:",
         f"{_ROWS}of_a_row_the_highest_version_stays_whichever_comes_last",
     ),
     Bug(
         "a frozen worker's last rows are left in the changelog",
         "agents/runtime/changelog.py",
-        "for row in progress.overtaken.values():",
+        "for row in offsets.superseded.values():",
         "for row in ():",
         f"{_ROWS}what_a_frozen_worker_wrote_last_is_overwritten_by_what_is_true",
     ),
     Bug(
         "another writer is ignored",
         "agents/runtime/changelog.py",
-        "if at.offset != expected:",
+        "if metadata.offset != expected:",
         "if False:",
         f"{_ROWS}another_writer_is_noticed_by_the_first_row_behind_his",
     ),
     Bug(
         "rows are written one by one",
         "agents/runtime/changelog.py",
-        "        sent = self._press.send_together(tp, rows.items(), headers)\n",
+        "        delivery = self._producer.send_batch(tp, rows.items(), headers)\n",
         "        for row in rows.items():\n"
-        "            sent = self._press.send_together(tp, [row], headers)\n",
+        "            delivery = self._producer.send_batch(tp, [row], headers)\n",
         f"{_BATCHES}all_rows_of_a_record_arrive_together_and_say_what_they_include",
     ),
     Bug(
@@ -102,20 +102,21 @@ BUGS = (
     Bug(
         "files of a crash are trusted",
         "agents/runtime/state_store.py",
-        "            complete = json.loads(marker.read_text())\n"
-        "            marker.unlink()"
-        "  # from here on the files are ahead of nothing but a crash\n"
-        "            _require_same(complete, self._cluster, _files(self._rows))\n",
-        "            text = marker.read_text() if marker.exists() else '{\"ends\":{}}'\n"
+        "            complete = json.loads(checkpoint.read_text())\n"
+        "            checkpoint.unlink()  # the files change from here on\n"
+        "            _validate_checkpoint("
+        "complete, self._cluster, _fingerprint(self._rows))\n",
+        "            there = checkpoint.exists()\n"
+        "            text = checkpoint.read_text() if there else '{\"ends\":{}}'\n"
         "            complete = json.loads(text)\n"
-        "            marker.unlink(missing_ok=True)\n",
+        "            checkpoint.unlink(missing_ok=True)\n",
         f"{_ROWS}files_of_a_crash_are_not_used_again",
     ),
     Bug(
         "rows that may have been erased meanwhile are trusted",
         "agents/runtime/state_store.py",
-        "if not 0 <= time.time() -",
-        "if 0 > time.time() -",
+        "if not 0 <= age <= MAX_CHECKPOINT_AGE.total_seconds():",
+        "if 0 > age:",
         "tests/unit/test_store.py::test_rows_that_may_have_been_erased_meanwhile_are_thrown_away",
     ),
     Bug(
@@ -136,22 +137,22 @@ BUGS = (
     Bug(
         "files that are ahead of the changelog are marked as complete",
         "agents/runtime/state_store.py",
-        "if self.unacknowledged:",
+        "if self.pending_acks:",
         "if False:",
         f"{_ROWS}files_that_are_ahead_of_the_changelog_are_not_used_again",
     ),
     Bug(
         "rows of another cluster are taken for ours",
         "agents/runtime/state_store.py",
-        'complete["cluster"] != cluster or ',
-        "",
+        'if complete["cluster"] != cluster:',
+        "if False:",
         "tests/unit/test_store.py::test_rows_of_another_cluster_are_thrown_away",
     ),
     Bug(
         "files are used though they were cut meanwhile",
         "agents/runtime/state_store.py",
-        ' or complete["files"] != files',
-        "",
+        'if complete["files"] != files:',
+        "if False:",
         "tests/unit/test_store.py::"
         "test_whatever_happens_to_a_file_all_rows_are_there_or_none",
     ),

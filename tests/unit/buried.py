@@ -2,7 +2,8 @@
 
 from aiokafka.structs import ConsumerRecord
 
-from agents.runtime.collector import ProducerRecord, RecordCollector
+from agents.runtime.collector import RecordCollector
+from agents.runtime.producer import ProducerRecord
 from topics.catalog import CART_REQUESTS
 from topics.topic import Topic
 

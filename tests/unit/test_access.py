@@ -3,9 +3,10 @@
 import subprocess
 import sys
 
-from topics.acls import OPERATOR, SERVICES, Operation, acls
+from topics.acls import OPERATOR, Operation, acls
 from topics.catalog import TOPICS
 from topics.topic import TopicKind
+from topics.topology import SERVICES
 
 
 def names(user: str, operation: Operation) -> set[str]:

@@ -10,9 +10,9 @@ from faust.types import TP
 
 from agents.checkout.service import CART_AGGREGATE
 from agents.runtime.collector import RecordCollector
+from agents.runtime.in_flight import PartitionRecords
 from agents.runtime.processor import AggregateAgent
 from agents.runtime.state_store import StateStore
-from agents.worker.consumer import PartitionRecords
 from schemas.cart import AddToCart, DeleteFromCart
 from topics.catalog import CART_REQUESTS
 
@@ -35,8 +35,8 @@ def store(tmp_path: Path) -> Iterator[StateStore]:
 
 
 def said_of(store: StateStore, offset: int, value: bytes) -> RecordCollector:
-    conf = SimpleNamespace(cluster=SimpleNamespace(partitions=1))
-    app = SimpleNamespace(batching_producer=None, pause_monitor=None, conf=conf)
+    settings = SimpleNamespace(partitions=1)
+    app = SimpleNamespace(batching_producer=None, pause_monitor=None, settings=settings)
     table = SimpleNamespace(data=SimpleNamespace(rows=store))
     said = RecordCollector(CART_REQUESTS)
     batch = PartitionRecords(TP(CART_REQUESTS.name, 0), [record(offset, value)])

@@ -101,8 +101,8 @@ def test_the_newest_256_requests_are_remembered():
 def test_older_requests_are_forgotten_so_that_a_cart_stays_small():
     cart = given(CART_AGGREGATE, by(checked(available=9), key="k"), *others(DEDUP_WINDOW))
 
-    assert DEDUP_WINDOW == len(cart.state.done)
-    assert "key:k" not in cart.state.done
+    assert DEDUP_WINDOW == len(cart.state.processed)
+    assert "key:k" not in cart.state.processed
 
 
 def test_old_refusals_are_forgotten_so_that_a_cart_stays_small():

@@ -9,7 +9,8 @@ import pytest
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from schemas.cart import AddToCart, OrderSettled, Purchase, StockChecked
-from schemas.contract import SHARDS, Done, Item, Refused
+from schemas.contract import Done, Item, Refused
+from schemas.ids import SHARDS
 from schemas.order import (
     CancelOrder,
     CreateOrder,

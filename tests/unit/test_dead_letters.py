@@ -8,9 +8,10 @@ import sys
 import pytest
 
 from agents.ops.cli import echo, escape_control_chars
-from agents.ops.dead_letters import RecordLocation, details, parse_location, summary, table
+from agents.ops.dead_letters import details, parse_location, summary, table
 from tests.unit.buried import REASON, buried, record
 from topics.catalog import CART_REQUESTS, DEAD_LETTERS, STOCK_REQUESTS
+from topics.kafka.location import RecordLocation
 
 
 def shown(**different) -> dict[str, str]:

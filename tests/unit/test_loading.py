@@ -52,7 +52,7 @@ def told(
         ),
         (
             ["line 2: unanswered", "given up: why", "1 unanswered, 2 not sent", AGAIN],
-            told(3, unanswered=[2], trouble="why"),
+            told(3, unanswered=[2], abort_reason="why"),
         ),
         (
             ["interrupted: 1 loaded, 2 under way or not sent", AGAIN],

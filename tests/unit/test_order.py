@@ -6,7 +6,8 @@ from hypothesis import strategies as any_
 
 from agents.loms.service import ORDER_AGGREGATE
 from schemas.cart import OrderSettled
-from schemas.contract import SHARDS, Code, Item, Refused
+from schemas.contract import Code, Item, Refused
+from schemas.ids import SHARDS, order_id
 from schemas.order import (
     CancelOrder,
     CreateOrder,
@@ -16,7 +17,6 @@ from schemas.order import (
     OrderView,
     Status,
     StockReserved,
-    order_id,
 )
 from schemas.stock import Release, Reserve
 

@@ -5,8 +5,15 @@ from datetime import timedelta
 import pytest
 
 from agents.loms.service import ORDER_AGGREGATE
-from schemas.contract import MAX_TIMEOUT_SECONDS, Code, Done
-from schemas.order import CancelOrder, ExpireOrder, PayOrder, Status, StockReserved
+from schemas.contract import Code, Done
+from schemas.order import (
+    MAX_TIMEOUT_SECONDS,
+    CancelOrder,
+    ExpireOrder,
+    PayOrder,
+    Status,
+    StockReserved,
+)
 from schemas.stock import Release, Sell
 
 from .given import NOON, by, given

@@ -159,8 +159,8 @@ def test_an_error_stands_for_its_cause(outages):
     outages.failed(BROKER, REFUSED)
     away, other = RuntimeError("Kafka at …"), RuntimeError("no topic")
     away.__cause__, other.__cause__ = errors.KafkaConnectionError("…"), KeyError("…")
-    assert outages.suppress(record("waiting, %s", away))
-    assert not outages.suppress(record("waiting, %s", other))
+    assert outages.suppress(record("event=waiting-for-kafka reason=%r", away))
+    assert not outages.suppress(record("event=waiting-for-kafka reason=%r", other))
 
 
 def test_a_broker_that_nobody_tries_any_more_hides_no_lines(outages, clock, caplog):

@@ -2,12 +2,13 @@
 
 import pytest
 
-from agents.cause import ForPurchase
+from agents.cause import WithHeaders
 from agents.checkout.cart import DEDUP_WINDOW, MAX_CHECKOUTS, CheckedOut
 from agents.checkout.service import CART_AGGREGATE
 from schemas.cart import AddToCart, DeleteFromCart, OrderSettled, Purchase
 from schemas.contract import MAX_LINES, Code, Item, Refused
-from schemas.order import CreateOrder, OrderPlaced, Status, order_id
+from schemas.ids import order_id
+from schemas.order import CreateOrder, OrderPlaced, Status
 
 from .given import by, given
 from .test_cart import FULL_LINE, LAMP, SOFA, USER, delete, line, lines
@@ -26,7 +27,7 @@ def settled(status, purchase="key:k"):
 
 def create(*items):
     order = CreateOrder(user=USER, items=tuple(Item(sku=s, count=n) for s, n in items))
-    return ForPurchase(order, "key:k")
+    return WithHeaders(order, "key:k")
 
 
 def bought():

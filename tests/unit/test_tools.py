@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agents.ops import cli, dlq
-from topics.kafka.target import Target
+from topics.target import Target
 
 NOWHERE = "127.0.0.1:1"
 

@@ -107,7 +107,7 @@ def test_what_is_left_is_sent_at_the_end(tracer, exporter):
 
 def test_who_does_not_trace_does_not_even_import_it():
     services = ("checkout", "loms", "products", "notifications")
-    modules = ["gateway.__main__", *(f"agents.{service}.agent" for service in services)]
+    modules = ["gateway.__main__", *(f"agents.{service}.service" for service in services)]
     script = f"import sys, {', '.join(modules)}; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert b"prometheus_client" in ran.stdout

@@ -26,7 +26,7 @@ from random import Random
 from typing import Any
 
 from agents.aggregate import OutgoingMessage
-from agents.cause import Cause, ForPurchase
+from agents.cause import Cause, WithHeaders
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from schemas.cart import OrderSettled
@@ -157,13 +157,13 @@ class World:
         return self._is_command(message) and not isinstance(message, OrderSettled)
 
     def _is_command(self, message: OutgoingMessage) -> bool:
-        request = message.request if isinstance(message, ForPurchase) else message
+        request = message.message if isinstance(message, WithHeaders) else message
         return TOPIC_OF.get(type(request)) in self.partitions
 
     def _send(self, message: OutgoingMessage, cause: Cause) -> None:
         purchase = cause.purchase
-        if isinstance(message, ForPurchase):
-            message, purchase = message.request, message.purchase
+        if isinstance(message, WithHeaders):
+            message, purchase = message.message, message.purchase
         if self._is_command(message):
             record = Record(
                 message.to_json(), cause.origin, cause.idempotency_key, purchase

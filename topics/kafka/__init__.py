@@ -1,1 +1,1 @@
-"""kafka."""
+"""The Kafka client layer that agents and gateway share."""

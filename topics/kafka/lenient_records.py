@@ -1,7 +1,7 @@
-"""Reading records whose header names are no text, which aiokafka can't.
+"""Decodes records whose header names are no UTF-8.
 
-Brokers take any bytes for a header's name. aiokafka decodes it as UTF-8 and raises out of
-the fetch, for ever at the same offset: one such record would stop its partition (R7).
+Brokers accept any bytes as a header's name. aiokafka decodes it as UTF-8, and its error
+ends each fetch at the same offset. So one such record would stop its partition for ever.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from aiokafka.record.memory_records import _MemoryRecordsPy
 
 
 class LenientRecords(_MemoryRecordsPy):
-    """Fetched bytes as record batches; to stand in for aiokafka's `MemoryRecords`."""
+    """Fetched bytes as record batches; replaces aiokafka's `MemoryRecords`."""
 
     def next_batch(self, *_: Any) -> Any:
         """Return the next batch; None at the end."""
@@ -23,7 +23,7 @@ class LenientRecords(_MemoryRecordsPy):
 
 
 class _LenientBatch:
-    """A batch that is read once more, slowly, if it can't be read as usual."""
+    """A batch that is decoded again, slowly, where the usual decoder fails."""
 
     def __init__(self, batch: Any, piece: memoryview) -> None:
         self._batch = batch
@@ -49,7 +49,7 @@ class _LenientBatch:
 
 
 class _LenientBytes(bytearray):
-    """Bytes that can always be decoded; what is no UTF-8 is escaped."""
+    """Bytes whose decoding escapes invalid UTF-8."""
 
     def __getitem__(self, where: Any) -> Any:
         part = super().__getitem__(where)

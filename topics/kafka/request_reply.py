@@ -1,47 +1,59 @@
-"""A tool's own conversation with the shop: requests out, and what becomes of them.
+"""A client for tools: sends requests over Kafka, and receives their replies.
 
-Replies come into a topic like any client's (`operator.replies` unless another is named),
-which is made if it is not there. Several tools may share it: each knows its own replies.
+Replies arrive in a reply topic, `operator.replies` by default, which is created if it is
+missing. Several tools may share it: each reads only replies to its own correlation ids.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import chain, count
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Protocol, Self, TypeVar
 from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.consumer import fetcher
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 
-from agents.runtime.collector import ProducerRecord
 from schemas.reply import Reply
 from topics.admin import create
+from topics.catalog import DEFAULT_REPLIES
+from topics.kafka import compat
 from topics.kafka import headers as names
-from topics.kafka.lenient_records import LenientRecords
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic, TopicKind
 
 REPLIES = "operator.replies"
-_KEEP = timedelta(hours=1)
+_RETENTION = timedelta(hours=1)
 _POLL_MS = 100
-_MAX_BYTES = 2**21
-"""Of a request: a dead letter may be larger than other records."""
+_MAX_REQUEST_BYTES = 2**21
+"""More than the default: a replayed dead letter may be larger than other records."""
 
-_TAKES = timedelta(seconds=30)
-_GOODBYE_SECONDS = 5
+_DELIVERY_TIMEOUT = timedelta(seconds=30)
+_SHUTDOWN_SECONDS = 5
 
 T = TypeVar("T")
 
 
+class _Record(Protocol):
+    """A record to be sent."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
 class PendingReply(NamedTuple):
-    """What may become of a request.
+    """The possible results of a request.
 
     Attributes:
-        reply: the first reply to it.
-        dead: the dead letter that it is now.
+        reply: the value of its first reply.
+        dead: its dead letter.
     """
 
     reply: asyncio.Future[bytes]
@@ -49,49 +61,64 @@ class PendingReply(NamedTuple):
 
 
 def reply_topic(name: str) -> Topic:
-    """Return a topic for replies as it is made where there is none."""
-    doc = "Replies to tools of whoever runs the shop."
-    return Topic(name, TopicKind.REPLIES, doc, carries=Reply, retention=_KEEP, partitions=1)
+    """Declare a reply topic of operators' tools."""
+    return Topic(
+        name,
+        TopicKind.REPLIES,
+        "Replies to operators' tools.",
+        carries=Reply,
+        retention=_RETENTION,
+        partitions=1,
+    )
 
 
 class RequestReplyClient:
-    """Sends requests, and hears what becomes of them.
+    """Sends requests, and receives their replies and dead letters.
 
     Args:
         cluster: how to reach the brokers.
-        replies: the topic for replies.
-        graves: topics of dead letters to be watched as well.
+        replies: the reply topic; None: requests name none, and services reply to their
+            default reply topics.
+        dlq_topics: dead letter topics to read as well.
+        idempotent: whether a request is written once, and is retried for ever. The default
+            may write it twice, which is harmless with an idempotency key, and gives up.
     """
 
     def __init__(
-        self, cluster: KafkaSettings, replies: str = REPLIES, dlq_topics: Iterable[str] = ()
+        self,
+        cluster: KafkaSettings,
+        replies: str | None = REPLIES,
+        dlq_topics: Iterable[str] = (),
+        *,
+        idempotent: bool = False,
     ) -> None:
-        fetcher.MemoryRecords = LenientRecords  # as the workers do
         options = cluster.client_options()
         self._cluster = cluster
         self._replies = replies
-        self._graves = tuple(dlq_topics)
+        self._dlq_topics = frozenset(dlq_topics)
         self._producer = AIOKafkaProducer(
             **options,
-            acks="all",  # and not idempotent: what comes twice counts once anyway
-            max_request_size=_MAX_BYTES,
-            request_timeout_ms=_TAKES // timedelta(milliseconds=1),
+            acks="all",
+            enable_idempotence=idempotent,
+            max_request_size=_MAX_REQUEST_BYTES,
+            request_timeout_ms=_DELIVERY_TIMEOUT // timedelta(milliseconds=1),
         )
         self._consumer = AIOKafkaConsumer(
             **options, enable_auto_commit=False, fetch_max_wait_ms=_POLL_MS
         )
-        self._waiting: dict[bytes, PendingReply] = {}
+        self._pending: dict[bytes, PendingReply] = {}
         self._run = uuid4().hex
         self._numbers = count(1)
-        self._news = asyncio.Condition()
+        self._polled = asyncio.Condition()
         self._reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        compat.apply()
         try:
             await self._consumer.start()
-            await self._make_replies()
+            await self._create_reply_topic()
             await self._producer.start()
-            await self._listen()
+            await self._assign()
         except BaseException as error:
             await self.__aexit__(type(error))
             raise
@@ -103,78 +130,85 @@ class RequestReplyClient:
         await self._consumer.stop()
         try:
             # After an error nothing is left to send.
-            async with asyncio.timeout(0 if error else _GOODBYE_SECONDS):
+            async with asyncio.timeout(0 if error else _SHUTDOWN_SECONDS):
                 await self._producer.stop()
-        except TimeoutError:  # Kafka has gone, and takes no more
+        except TimeoutError:  # no broker acknowledges what is still buffered
             await self._producer.client.close()
 
     @asynccontextmanager
     async def request(
-        self, letter: ProducerRecord
+        self, record: _Record
     ) -> AsyncIterator[tuple[RecordMetadata, PendingReply]]:
-        """Send a request; yield where it lies, and what may become of it."""
+        """Send a request; yield its metadata and its possible results."""
         correlation_id = f"{self._run}-{next(self._numbers)}".encode()
-        conversation = [
-            (names.CORRELATION_ID, correlation_id),
-            (names.REPLY_TOPIC, self._replies.encode()),
-        ]
+        headers = [(names.CORRELATION_ID, correlation_id)]
+        if self._replies is not None:
+            headers.append((names.REPLY_TOPIC, self._replies.encode()))
         loop = asyncio.get_running_loop()
-        call = PendingReply(loop.create_future(), loop.create_future())
-        self._waiting[correlation_id] = call
+        pending = PendingReply(loop.create_future(), loop.create_future())
+        self._pending[correlation_id] = pending
         try:
             sent = await self._producer.send_and_wait(
-                letter.topic,
-                letter.value,
-                key=letter.key,
-                headers=conversation + letter.headers,
+                record.topic,
+                record.value,
+                key=record.key,
+                headers=[*headers, *record.headers],
             )
-            yield sent, call
+            yield sent, pending
         finally:
-            del self._waiting[correlation_id]
+            del self._pending[correlation_id]
 
     async def drain(self) -> None:
-        """Wait until all has been heard that had been said by now."""
+        """Wait until all records that the topics hold now are read."""
         ends = await self._consumer.end_offsets(self._consumer.assignment())
         for tp, end in ends.items():
             while await self._consumer.position(tp) < end:
-                async with self._news:
-                    await self._news.wait()
+                async with self._polled:
+                    await self._polled.wait()
 
-    async def _make_replies(self) -> None:
-        if self._replies not in await self._consumer.topics():
-            await create(self._cluster, [reply_topic(self._replies)])
+    async def _create_reply_topic(self) -> None:
+        topic = self._replies
+        if topic is not None and topic not in await self._consumer.topics():
+            await create(self._cluster, [reply_topic(topic)])
 
-    async def _listen(self) -> None:
-        """Hear what is said from now on."""
-        there = [
+    async def _assign(self) -> None:
+        """Read all topics from their current ends on."""
+        default = {topic.name for topic in DEFAULT_REPLIES.values()}
+        replies = default if self._replies is None else {self._replies}
+        tps = [
             TopicPartition(topic, partition)
-            for topic in (self._replies, *self._graves)
+            for topic in replies | self._dlq_topics
             for partition in await self._producer.partitions_for(topic)
         ]
-        self._consumer.assign(there)
-        for tp, end in (await self._consumer.end_offsets(there)).items():
-            self._consumer.seek(tp, end)
-        self._reading = asyncio.create_task(self._hear())
+        await assign_at_end(self._consumer, tps)
+        self._reading = asyncio.create_task(self._read())
 
-    async def _hear(self) -> None:
+    async def _read(self) -> None:
         while True:
-            heard = await self._consumer.getmany(timeout_ms=_POLL_MS)
-            for record in chain.from_iterable(heard.values()):
-                self._take(record)
-            async with self._news:
-                self._news.notify_all()
+            fetched = await self._consumer.getmany(timeout_ms=_POLL_MS)
+            for record in chain.from_iterable(fetched.values()):
+                self._resolve(record)
+            async with self._polled:
+                self._polled.notify_all()
 
-    def _take(self, record: ConsumerRecord) -> None:
-        call = self._waiting.get(dict(record.headers).get(names.CORRELATION_ID) or b"")
-        if call is None:
+    def _resolve(self, record: ConsumerRecord) -> None:
+        correlation_id = dict(record.headers).get(names.CORRELATION_ID) or b""
+        pending = self._pending.get(correlation_id)
+        if pending is None:
             return
-        if record.topic in self._graves:
-            _settle(call.dead, record)
+        if record.topic in self._dlq_topics:
+            _set_first(pending.dead, record)
         else:
-            _settle(call.reply, record.value or b"")
+            _set_first(pending.reply, record.value or b"")
 
 
-def _settle(waiting: asyncio.Future[T], what: T) -> None:
-    """Note what is heard first."""
-    if not waiting.done():
-        waiting.set_result(what)
+async def assign_at_end(consumer: AIOKafkaConsumer, tps: list[TopicPartition]) -> None:
+    """Assign partitions, each from its current end on."""
+    consumer.assign(tps)
+    for tp, end in (await consumer.end_offsets(tps)).items():
+        consumer.seek(tp, end)
+
+
+def _set_first(future: asyncio.Future[T], result: T) -> None:
+    if not future.done():
+        future.set_result(result)

@@ -1,8 +1,8 @@
 """Outages of brokers: one line at the begin, one a minute, and one at the end.
 
 Kafka's clients log several lines for each attempt to reach a broker: 75 lines a second in a
-worker, which rotate all history away within hours. `topics.kafka.connection` reports what becomes
-of connections, and these lines are suppressed and counted.
+worker, which rotate all history away within hours. `topics.kafka.connection` reports
+failed and restored connections; these lines are suppressed and counted.
 """
 
 import logging
@@ -68,7 +68,7 @@ _REPEATED = _CONNECTING | {
     "Got error produce response: %s",
     "Got error produce response on topic-partition %s, retrying. Error: %s",
     # The shop's own.
-    "waiting, %s",
+    "event=waiting-for-kafka reason=%r",
     "event=replies-interrupted error=%r",
     "event=no-producer error=%r",
 }

@@ -43,7 +43,7 @@ class RecordView(NamedTuple):
     Attributes:
         place: partition@offset.
         value: as it lies there.
-        laid_out: the value over several lines; empty where it fits into one.
+        pretty_json: the value in several lines; empty where one is enough.
     """
 
     when: str

@@ -1,10 +1,10 @@
-"""Audit a shop: `python -m agents.ops.audit`, the one of this directory, or of `KAFKA`.
+"""Audit a shop: `python -m agents.ops.audit`, the shop of this directory, or of `KAFKA`.
 
-Folds the request topics anew through the pure rules and compares with the changelogs, the
-answers of the running shop, and the workers' local stores. It reads what is there and asks
-questions; nothing else is written.
+Replays the request topics through the pure rules. Compares the result with the changelogs,
+with the replies of the running shop, and with the workers' local stores. Apart from its
+queries, the audit writes nothing.
 
-Exit code: 0 all is as the logs say; 1 it is not; 2 it can't be told.
+Exit codes: 0 the shop matches its logs; 1 differences or violations; 2 no audit possible.
 """
 
 import argparse
@@ -17,20 +17,20 @@ import uvloop
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
-from agents.ops.audit.audit import Audit
-from agents.ops.audit.options import Options
-from agents.ops.audit.point_in_time import parse, state_at
+from agents.ops.audit.audit import audit, state_at
+from agents.ops.audit.queries import QueryOptions
 from agents.ops.audit.report import Report
 from topics.admin import TopicsError
 from topics.files import raise_file_limit
 from topics.kafka.answering import NoAnswerError, answered
 from topics.kafka.connection import KafkaAuthenticationError
+from topics.kafka.location import RecordLocation
 from topics.kafka.reader import ReadError, TopicReader
 from topics.kafka.settings import KafkaSettings, format_settings_errors
-from topics.kafka.target import NoClusterError, Target
-from topics.telemetry import logging
+from topics.target import NoClusterError, Target
+from topics.telemetry.logging import configure_tool
 
-_DEFAULT_QUERIES = (
+_ERRORS = (
     ReadError,
     NoAnswerError,
     NoClusterError,
@@ -43,52 +43,54 @@ _DEFAULT_QUERIES = (
 
 
 def main() -> int:
-    """Do what the command line says."""
-    logging.configure_tool()
+    """Run the audit of the command line; return its exit code."""
+    configure_tool()
     raise_file_limit()
-    asked = _parser().parse_args()
+    args = _parser().parse_args()
     try:
-        # On standard output, which is for people but for its last line.
+        # On standard output, which is for people except for its last line.
         cluster = Target("audit", sys.stdout).cluster
-        if asked.at:
-            show = partial(_show, asked.at, asked.key)
-            return uvloop.run(answered(cluster, show))
-        report = uvloop.run(answered(cluster, partial(_audit, _options(asked))))
-    except ValidationError as wrong:
-        return _cannot(*format_settings_errors(wrong))
-    except _DEFAULT_QUERIES as reason:
-        return _cannot(str(reason))
-    for line in report.lines(quiet=asked.quiet):
+        if args.at:
+            return uvloop.run(answered(cluster, partial(_show, args.at, args.key)))
+        report = uvloop.run(answered(cluster, partial(_audit, args)))
+    except ValidationError as invalid:
+        return _fail(*format_settings_errors(invalid))
+    except _ERRORS as reason:
+        return _fail(str(reason))
+    for line in report.lines(quiet=args.quiet):
         sys.stdout.write(f"{line}\n")
     sys.stdout.write(f"{report.json()}\n")
     return 0 if report.clean else 1
 
 
-def _cannot(*reasons: str) -> int:
+def _fail(*reasons: str) -> int:
     sys.stderr.writelines(f"audit: {reason}\n" for reason in reasons)
     return 2
 
 
-def _options(asked: argparse.Namespace) -> Options:
-    return Options(
-        questions=0 if asked.no_questions else asked.questions,
-        seed=asked.seed,
-        patience=timedelta(seconds=asked.patience),
-        stores=asked.stores,
+async def _audit(args: argparse.Namespace, cluster: KafkaSettings) -> Report:
+    options = QueryOptions(
+        limit=0 if args.no_questions else args.questions,
+        seed=args.seed,
+        timeout=timedelta(seconds=args.patience),
     )
+    async with TopicReader(cluster) as reader:
+        return await audit(reader, cluster, options, args.stores)
 
 
-async def _audit(options: Options, cluster: KafkaSettings) -> Report:
-    async with TopicReader(cluster) as logs:
-        return await Audit(logging, cluster, options).run()
-
-
-async def _show(places: list[str], keys: list[str], cluster: KafkaSettings) -> int:
-    async with TopicReader(cluster) as logs:
-        for tp, offset in map(parse, places):
-            for line in await state_at(logging, tp, offset, keys):
+async def _show(offsets: list[str], keys: list[str], cluster: KafkaSettings) -> int:
+    async with TopicReader(cluster) as reader:
+        for location in map(_location, offsets):
+            for line in await state_at(reader, location, keys):
                 sys.stdout.write(f"{line}\n")
     return 0
+
+
+def _location(text: str) -> RecordLocation:
+    try:
+        return RecordLocation.parse(text.replace("=", "@"))
+    except ValueError:
+        raise ReadError(f"{text!r} is not TOPIC-PARTITION=OFFSET") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,15 +100,15 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--questions", type=int, default=200, metavar="N", help="of each kind, at most")
-    add("--no-questions", action="store_true", help="ask the running shop nothing")
-    add("--seed", type=int, default=0, help="chooses whom the questions are about")
-    add("--patience", type=float, default=20, metavar="SECONDS", help="for an answer")
-    add("--stores", type=Path, metavar="DIR", help="holds the workers' state directories")
-    add("--quiet", action="store_true", help="only totals, and what is wrong")
-    place = "TOPIC-PARTITION=OFFSET"
-    add("--at", action="append", metavar=place, help="only show what was so then")
-    add("--key", action="append", default=[], help="of a row that --at is to show")
+    add("--questions", type=int, default=200, metavar="N", help="queries to each service")
+    add("--no-questions", action="store_true", help="send no query to the running shop")
+    add("--seed", type=int, default=0, help="chooses the rows that are queried")
+    add("--patience", type=float, default=20, metavar="SECONDS", help="timeout of a reply")
+    add("--stores", type=Path, metavar="DIR", help="has the workers' state directories")
+    add("--quiet", action="store_true", help="print only totals and what is wrong")
+    offset = "TOPIC-PARTITION=OFFSET"
+    add("--at", action="append", metavar=offset, help="only print the table at this offset")
+    add("--key", action="append", default=[], help="of a row that --at prints")
     return parser
 
 

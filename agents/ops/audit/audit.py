@@ -1,120 +1,234 @@
-"""The course of an audit: what is read in which order, so that it holds on a running shop.
+"""Audits a shop, also while it runs.
 
-Committed offsets first, then the changelogs, then questions, then the ends of the logs: all
-that a committed record caused lies below those ends, no changelog knows a record beyond
-them, and the questions are among what is folded.
+The order of reads makes that possible: committed offsets, changelogs, queries, then the
+ends of the logs. All outputs of a committed record lie below those ends, no changelog
+includes a record beyond them, and the queries are among the replayed records.
 """
 
 import time
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
-from agents.ops.audit.copies import Snapshots, read_changelogs
-from agents.ops.audit.folding import LogReplay
-from agents.ops.audit.judgement import Judgement
-from agents.ops.audit.live_queries import LiveQueries
-from agents.ops.audit.options import Options
+from aiokafka import TopicPartition
+
+from agents.ops.audit.comparison import Comparison
+from agents.ops.audit.invariants import (
+    InFlight,
+    Rows,
+    StockLocation,
+    Tables,
+    balances,
+    inconsistencies,
+    received_by,
+    violations,
+)
 from agents.ops.audit.outputs import OutputCheck
-from agents.ops.audit.queries import QueryCheck
-from agents.ops.audit.replay import AnyAggregate
-from agents.ops.audit.report import Report
-from agents.ops.audit.snapshots import TableSnapshot
-from agents.ops.audit.stores import read_local_stores
+from agents.ops.audit.queries import LiveQueries, QueryCheck, QueryOptions
+from agents.ops.audit.replay import (
+    AGGREGATES,
+    SOURCES,
+    LogReplay,
+    PartitionReplay,
+    ReplayedRecord,
+    adapter_of,
+)
+from agents.ops.audit.report import Report, table
+from agents.ops.audit.snapshots import (
+    Snapshots,
+    decoded,
+    read_changelogs,
+    read_local_stores,
+)
 from topics.admin import cluster_id
-from topics.kafka.reader import OffsetRanges, TopicReader
+from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
+from topics.kafka.location import RecordLocation
+from topics.kafka.reader import OffsetRange, OffsetRanges, ReadError, TopicReader
 from topics.kafka.settings import KafkaSettings
-from topics.topology import CHANGELOGS, GROUPS, LOGS, SOURCES
+from topics.topic import Topic
+from topics.topology import CHANGELOGS, GROUPS, LOGS
+
+Check = Callable[[ReplayedRecord], None]
+Received = Mapping[int, Mapping[StockLocation, int]]
+"""Received units, by partition of stock."""
 
 
-class Audit:
-    """One audit.
+async def audit(
+    reader: TopicReader, cluster: KafkaSettings, options: QueryOptions, stores: Path | None
+) -> Report:
+    """Audit a shop.
 
     Args:
-        logs: the shop's topics.
+        reader: of the shop's topics.
         cluster: how to reach the brokers.
-        options: how it is to be done.
+        options: of the queries to the running shop.
+        stores: a directory of the workers' state directories, if they are on this machine.
+
+    Raises:
+        ReadError: topics are missing.
+        TopicsError, KafkaAuthenticationError, KafkaError, TimeoutError, OSError: Kafka is
+            not reachable.
     """
-
-    def __init__(self, logs: TopicReader, cluster: KafkaSettings, options: Options) -> None:
-        self._logs = logs
-        self._cluster = cluster
-        self._options = options
-        self._report = Report()
-
-    async def run(self) -> Report:
-        """Do it.
-
-        Raises:
-            CannotAuditError: topics are missing.
-            TopicsError, NotLetInError, KafkaError, TimeoutError, OSError: Kafka does not
-                answer.
-        """
-        began = time.monotonic()
-        self._cluster_id = await cluster_id(self._cluster)
-        self._partitions = await self._logs.partitions((*LOGS, *CHANGELOGS))
-        committed = await self._logs.committed(GROUPS)
-        copies = await read_changelogs(self._logs, self._partitions)
-        interview = await self._interview(copies)
-        spans = await self._spans()
-        promises = OutputCheck(committed, _whole(spans))
-        answers = QueryCheck(interview.answered)
-        folding = LogReplay(spans, self._partitions, promises, answers, self._report)
-        self._expect(folding, copies)
-        await self._fold(folding, spans)
-        await interview.judge(answers)
-        Judgement(folding, copies, self._report).all()
-        self._report.seconds = time.monotonic() - began
-        return self._report
-
-    async def _interview(self, copies: Snapshots) -> LiveQueries:
-        interview = LiveQueries(self._logs, self._cluster, self._options, self._report)
-        if self._options.questions:
-            begins = await self._logs.offset_ranges(self._partitions)
-            await interview.hold(copies, begins)
-        return interview
-
-    async def _spans(self) -> OffsetRanges:
-        there = {topic: self._partitions[topic] for topic in LOGS}
-        spans = await self._logs.offset_ranges(there)
-        for topic in GROUPS:
-            ends = [
-                spans[topic.name, number].end for number in range(self._partitions[topic])
-            ]
-            self._report.offsets[topic.name] = ends
-        self._report.notes += [
-            f"{tp.topic}-{tp.partition} has lost its first {span.begin} records:"
-            " it can't be folded"
-            for tp, span in spans.items()
-            if span.begin
-        ]
-        return spans
-
-    def _expect(self, folding: LogReplay, copies: Snapshots) -> None:
-        rows = sum(len(copy.rows) for copy in copies.values())
-        for topic, number in copies:
-            if topic in SOURCES:
-                folding.expect(SOURCES[topic], copies[topic, number])
-        folding.expect_notices(copies)
-        for aggregate, copy in self._stores():
-            folding.expect(aggregate, copy)
-            rows += len(copy.rows)
-        self._report.counts["rows"] = rows
-
-    def _stores(self) -> Iterator[tuple[AnyAggregate, TableSnapshot]]:
-        directory = self._options.stores
-        if directory is None:
-            return iter(())
-        return read_local_stores(directory, self._cluster_id, self._report.notes)
-
-    async def _fold(self, folding: LogReplay, spans: OffsetRanges) -> None:
-        read = 0
-        async for tp, records in self._logs.read(spans):
-            folding.take(tp, records)
-            read += len(records)
-        folding.finish()
-        self._report.counts["records"] = read
+    began, report = time.monotonic(), Report()
+    partitions = await reader.partitions((*LOGS, *CHANGELOGS))
+    committed = await reader.committed(GROUPS)
+    snapshots = await read_changelogs(reader, partitions)
+    queries = LiveQueries(reader, options, report)
+    if options.limit:
+        await queries.send(cluster, snapshots, await reader.offset_ranges(partitions))
+    log = LogReplay(await _log_ranges(reader, partitions, report), partitions)
+    comparison = Comparison(log)
+    _compare_changelogs(comparison, snapshots, report)
+    if stores is not None:
+        _compare_stores(comparison, stores, await cluster_id(cluster), report)
+    outputs = OutputCheck(committed, _whole_topics(log.ranges), snapshots)
+    replies = QueryCheck(queries.answered)
+    received = await _replay(reader, log, (outputs.take, replies.take), report)
+    report.differences += comparison.differences()
+    report.violations += map(str, outputs.missing())
+    await queries.check(replies)
+    _check_tables(log, snapshots, received, outputs, report)
+    report.seconds = time.monotonic() - began
+    return report
 
 
-def _whole(spans: OffsetRanges) -> frozenset[str]:
-    """Name the topics of which nothing is lost."""
-    cut = {tp.topic for tp, span in spans.items() if span.begin}
-    return frozenset(tp.topic for tp in spans if tp.topic not in cut)
+async def _log_ranges(
+    reader: TopicReader, partitions: Mapping[Topic, int], report: Report
+) -> OffsetRanges:
+    counts = {topic: partitions[topic] for topic in LOGS}
+    ranges = await reader.offset_ranges(counts)
+    for topic in GROUPS:
+        numbers = range(counts[topic])
+        report.offsets[topic.name] = [ranges[topic.name, n].end for n in numbers]
+    report.notes += [
+        f"{tp.topic}-{tp.partition} has lost its first {lost.begin} records:"
+        " no replay of it"
+        for tp, lost in ranges.items()
+        if lost.begin
+    ]
+    return ranges
+
+
+def _whole_topics(ranges: OffsetRanges) -> frozenset[str]:
+    """Return the topics of which no partition has lost records."""
+    cut = {tp.topic for tp, part in ranges.items() if part.begin}
+    return frozenset(tp.topic for tp in ranges) - cut
+
+
+def _compare_changelogs(
+    comparison: Comparison, snapshots: Snapshots, report: Report
+) -> None:
+    for (topic, _), snapshot in snapshots.items():
+        if topic in SOURCES:
+            comparison.add(SOURCES[topic], snapshot)
+    report.counts["rows"] = sum(len(each.rows) for each in snapshots.values())
+
+
+def _compare_stores(
+    comparison: Comparison, directory: Path, cluster: str, report: Report
+) -> None:
+    for aggregate, snapshot in read_local_stores(directory, cluster, report.notes):
+        comparison.add(aggregate, snapshot)
+        report.counts["rows"] += len(snapshot.rows)
+
+
+async def _replay(
+    reader: TopicReader, log: LogReplay, checks: Iterable[Check], report: Report
+) -> Received:
+    """Replay all logs, with checks of each record; return the received units."""
+    received: defaultdict[int, Counter[StockLocation]] = defaultdict(Counter)
+    report.counts["records"] = 0
+    async for tp, records in reader.read(log.ranges):
+        for replayed in log.take(tp, records):
+            for check in checks:
+                check(replayed)
+            if units := received_by(replayed):
+                received[tp.partition].update(units)
+        report.counts["records"] += len(records)
+    log.finish()
+    return received
+
+
+def _check_tables(
+    log: LogReplay,
+    snapshots: Snapshots,
+    received: Received,
+    outputs: OutputCheck,
+    report: Report,
+) -> None:
+    """Check the invariants of all tables together."""
+    tables = tables_of(log, snapshots)
+    for number, rows in enumerate(tables.stock):
+        found = balances(rows, received.get(number))
+        report.balances |= found
+        report.violations += violations(found)
+    if in_flight := outputs.in_flight:
+        report.notes.append(
+            f"{len(in_flight)} messages of uncommitted records are in flight: their orders"
+            " and users are not checked"
+        )
+    if log.is_whole or is_quiet(log.ranges, outputs.committed):
+        report.violations += inconsistencies(tables, InFlight(in_flight.values()))
+    else:
+        report.notes.append(
+            "orders are not compared with stock: logs have lost their first records, and"
+            " records are uncommitted"
+        )
+
+
+def is_quiet(ranges: OffsetRanges, committed: Mapping[TopicPartition, int]) -> bool:
+    """Return whether all records of the aggregates were committed before the audit."""
+    names = {topic.name for topic in AGGREGATES}
+    return all(
+        committed.get(tp, 0) >= part.end for tp, part in ranges.items() if tp.topic in names
+    )
+
+
+def tables_of(log: LogReplay, snapshots: Snapshots) -> Tables:
+    """Return all tables; snapshots replace those whose logs have lost records."""
+
+    def rows(topic: Topic, number: int) -> Rows:
+        replay = log.replays.get(TopicPartition(topic.name, number))
+        if replay is not None:
+            return replay.rows
+        aggregate = AGGREGATES[topic]
+        return decoded(aggregate, snapshots[aggregate.changelog, number])
+
+    topics = (CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS)
+    return Tables(*([rows(t, n) for n in range(log.partitions[t])] for t in topics))
+
+
+async def state_at(
+    reader: TopicReader, location: RecordLocation, keys: Sequence[str]
+) -> list[str]:
+    """Replay a partition up to an offset; return rows, or all balances of stock, as text.
+
+    Raises:
+        ReadError: the topic has no table, or the log does not hold these records.
+    """
+    topics = {topic.name: topic for topic in AGGREGATES}
+    if location.topic not in topics:
+        raise ReadError(f"{location.topic} has no table; {', '.join(topics)} have")
+    topic, tp = topics[location.topic], TopicPartition(*location[:2])
+    partitions = await reader.partitions([topic])
+    held = (await reader.offset_ranges(partitions)).get(tp, OffsetRange(0, 0))
+    if held.begin or location.offset > held.end:
+        raise ReadError(f"{tp.topic}-{tp.partition} holds {held.begin}…{held.end}")
+    replay = PartitionReplay(topic, tp.partition, partitions[topic], AGGREGATES[topic])
+    received: Counter[StockLocation] = Counter()
+    async for _, records in reader.read({tp: OffsetRange(0, location.offset)}):
+        for replayed in map(replay.take, records):
+            received.update(received_by(replayed))
+    header = f"{location}: {len(replay.rows)} rows"
+    if keys:
+        return [header, *(_row(replay, key) for key in keys)]
+    found = balances(replay.rows, received)
+    return [header, *(table(found) if found else ()), *violations(found)]
+
+
+def _row(replay: PartitionReplay, key: str) -> str:
+    row = replay.rows.get(key)
+    if row is None or replay.aggregate is None:
+        return f"{key}: no row"
+    value = adapter_of(replay.aggregate, key).dump_json(row).decode()
+    return f"{key}: {value}, last changed at {replay.changed_at[key]}"

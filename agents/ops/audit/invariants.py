@@ -1,36 +1,41 @@
-"""The books: no piece is lost or made, and stock and orders tell the same story."""
+"""Invariants of the tables: stock is conserved, and carts, orders and stock agree."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from agents.loms.order import Order
 from agents.loms.stock import Receipt, Reservation, ReservationStatus, StockLevel
 from agents.ops.audit.replay import ReplayedRecord
+from schemas.contract import Contract
+from schemas.ids import SHARDS, order_id, purchase_id
 from schemas.order import Status
 from schemas.stock import ReceiveStock
+from topics.kafka.partitioner import partition_of
 
-_STANDING = {
+_STATUS_IN_STOCK = {
     Status.AWAITING_PAYMENT: ReservationStatus.RESERVED,
     Status.PAID: ReservationStatus.SOLD,
 }
-_GIVEN_BACK = (ReservationStatus.RELEASED, ReservationStatus.REFUSED)
+_WITHOUT_STOCK = (ReservationStatus.RELEASED, ReservationStatus.REFUSED)
 
 StockLocation = tuple[int, int]
 """A sku and a warehouse."""
 
+Rows = Mapping[str, Any]
+
 
 @dataclass(slots=True)
 class StockBalance:
-    """What became of a sku's pieces in one warehouse.
+    """Units of a sku in one warehouse.
 
     Attributes:
-        received: all that was ever put in.
-        available: on the shelf, to be bought.
-        reserved: on the shelf, set aside.
-        held: what orders' entries say is set aside for them.
-        written_off: what orders' entries say was sold.
+        received: the sum of all receipts.
+        available: to be bought.
+        reserved: for orders.
+        held: by reservations that are neither sold nor released.
+        written_off: by sold reservations.
     """
 
     received: int = 0
@@ -40,73 +45,47 @@ class StockBalance:
     written_off: int = 0
 
     def violations(self) -> Iterator[str]:
-        """Say what is wrong."""
+        """Yield the violated invariants."""
         if min(self.available, self.reserved, self.held, self.written_off) < 0:
-            yield f"less than nothing: {self}"
+            yield f"negative: {self}"
         if self.reserved != self.held:
-            yield f"reserved {self.reserved}, but orders' entries hold {self.held}"
-        there = self.available + self.reserved + self.written_off
-        if self.received != there:
+            yield f"reserved {self.reserved}, but reservations hold {self.held}"
+        accounted = self.available + self.reserved + self.written_off
+        if self.received != accounted:
             yield (
                 f"received {self.received}, but available {self.available} + reserved"
-                f" {self.reserved} + written off {self.written_off} = {there}"
+                f" {self.reserved} + written off {self.written_off} = {accounted}"
             )
 
 
 Balances = dict[StockLocation, StockBalance]
 
 
-def balances(
-    rows: Mapping[str, Any], received: Mapping[StockLocation, int] | None = None
-) -> Balances:
+def balances(rows: Rows, received: Mapping[StockLocation, int] | None = None) -> Balances:
     """Add up a stock table.
 
     Args:
-        rows: the table, or partitions of it.
-        received: what the log says was put in; None: what the receipts say.
+        rows: of the table, or of some partitions.
+        received: units by the log; None: by the receipts among the rows.
     """
-    lines: dict[StockLocation, StockBalance] = {}
+    found: Balances = {}
 
-    def add(sku: int, allocation: Mapping[int, int], what: str) -> None:
-        for warehouse, count in allocation.items():
-            line = lines.setdefault((sku, warehouse), StockBalance())
-            setattr(line, what, getattr(line, what) + count)
+    def add(sku: int, allocation: Mapping[int, int], name: str) -> None:
+        for warehouse, units in allocation.items():
+            balance = found.setdefault((sku, warehouse), StockBalance())
+            setattr(balance, name, getattr(balance, name) + units)
 
     for key, row in rows.items():
         sku = int(key.partition("/")[0])
-        for what, allocation in _tallies(row):
-            if received is None or what != "received":
-                add(sku, allocation, what)
-    for (sku, warehouse), count in (received or {}).items():
-        add(sku, {warehouse: count}, "received")
-    return lines
+        for name, allocation in _units(row):
+            if received is None or name != "received":
+                add(sku, allocation, name)
+    for (sku, warehouse), units in (received or {}).items():
+        add(sku, {warehouse: units}, "received")
+    return found
 
 
-def put_in(replayed: ReplayedRecord) -> dict[StockLocation, int]:
-    """Return the pieces that a record put into a warehouse, if it did."""
-    request = replayed.envelope.request if replayed.envelope else None
-    if replayed.changed and isinstance(request, ReceiveStock):
-        return {(request.sku, request.warehouse_id): request.count}
-    return {}
-
-
-def violations(lines: Balances) -> Iterator[str]:
-    """Say what is wrong in a ledger."""
-    for (sku, warehouse), line in lines.items():
-        for fault in line.violations():
-            yield f"sku {sku}, warehouse {warehouse}: {fault}"
-
-
-def total(lines: Balances) -> StockBalance:
-    """Add all lines up."""
-    sums = Counter[str]()
-    for line in lines.values():
-        for name in StockBalance.__slots__:
-            sums[name] += getattr(line, name)
-    return StockBalance(**sums)
-
-
-def _tallies(
+def _units(
     row: StockLevel | Reservation | Receipt,
 ) -> Iterator[tuple[str, Mapping[int, int]]]:
     match row:
@@ -120,43 +99,118 @@ def _tallies(
         case Receipt(request):
             _, warehouse, count = request.split()
             yield "received", {int(warehouse): int(count)}
-        case _:  # refused or given back: nowhere
+        case _:  # refused or released: no units
             return
 
 
-Find = Callable[[int, int], Reservation | None]
-"""Returns what stock has of a sku for an order."""
+def received_by(replayed: ReplayedRecord) -> dict[StockLocation, int]:
+    """Return the units that a record put into a warehouse, if any."""
+    request = replayed.envelope.request if replayed.envelope else None
+    if replayed.changed and isinstance(request, ReceiveStock):
+        return {(request.sku, request.warehouse_id): request.count}
+    return {}
 
 
-def order_violations(order: Order, find: Find) -> Iterator[str]:
-    """Say where stock tells another story than an order of which nothing is under way."""
+def violations(found: Balances) -> Iterator[str]:
+    """Yield the violated invariants of balances."""
+    for (sku, warehouse), balance in found.items():
+        for violation in balance.violations():
+            yield f"sku {sku}, warehouse {warehouse}: {violation}"
+
+
+def total(found: Balances) -> StockBalance:
+    """Add up all balances."""
+    sums = Counter[str]()
+    for balance in found.values():
+        for name in StockBalance.__slots__:
+            sums[name] += getattr(balance, name)
+    return StockBalance(**sums)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All tables, each as the rows of its partitions, in the order of their numbers."""
+
+    carts: list[Rows]
+    orders: list[Rows]
+    stock: list[Rows]
+
+    def order(self, number: int) -> Order | None:
+        """Return an order, or None."""
+        found: Order | None = _owner(self.orders, number % SHARDS).get(str(number))
+        return found
+
+    def reservation(self, sku: int, order: int) -> Reservation | None:
+        """Return the reservation of a sku for an order, or None."""
+        found: Reservation | None = _owner(self.stock, sku).get(f"{sku}/{order}")
+        return found
+
+
+def _owner(partitions: list[Rows], key: int) -> Rows:
+    return partitions[partition_of(str(key).encode(), len(partitions))]
+
+
+class InFlight:
+    """The orders and users of messages in flight, which can't be checked yet."""
+
+    def __init__(self, messages: Iterable[Contract | None]) -> None:
+        messages = list(messages)
+        self.orders = {getattr(message, "order_id", None) for message in messages}
+        self.users = {getattr(message, "user", None) for message in messages}
+
+
+def inconsistencies(tables: Tables, in_flight: InFlight) -> Iterator[str]:
+    """Yield the orders, reservations and purchases that contradict each other."""
+    for rows in tables.orders:
+        for order in rows.values():
+            if order.order_id not in in_flight.orders:
+                yield from _order_violations(order, tables)
+    for rows in tables.stock:
+        for number, text in _orphans(rows, tables):
+            if number not in in_flight.orders:
+                yield text
+    for rows in tables.carts:
+        for user, cart in rows.items():
+            if int(user) not in in_flight.users:
+                yield from _stuck_purchases(tables, int(user), cart.checkouts)
+
+
+def _order_violations(order: Order, tables: Tables) -> Iterator[str]:
+    """Yield the lines whose reservations contradict the status of their order."""
     if order.status is Status.NEW:
-        yield f"order {order.order_id} is new, and nothing that it waits for is under way"
+        yield f"order {order.order_id} is new, and no message for it is in flight"
         return
-    stands = _STANDING.get(order.status)
+    required = _STATUS_IN_STOCK.get(order.status)
     for sku, count in order.lines.items():
-        entry = find(sku, order.order_id)
-        status = entry.status if entry else None
-        units = sum(entry.allocation.values()) if entry else 0
-        wanted = (stands,) if stands else _GIVEN_BACK
-        if status not in wanted or (stands and units != count):
+        reservation = tables.reservation(sku, order.order_id)
+        status = reservation.status if reservation else None
+        units = sum(reservation.allocation.values()) if reservation else 0
+        allowed = (required,) if required else _WITHOUT_STOCK
+        if status not in allowed or (required and units != count):
             yield (
                 f"order {order.order_id} is {order.status}, {count} of sku {sku}, but"
-                f" stock says {status or 'nothing'}, {units} pieces"
+                f" its reservation is {status or 'missing'}, {units} units"
             )
 
 
-def orphans(
-    stock: Mapping[str, Any], find: Callable[[int], Order | None]
-) -> Iterator[tuple[int, str]]:
-    """Yield orders, and what stock set aside or sold for them that they don't know of."""
+def _orphans(stock: Rows, tables: Tables) -> Iterator[tuple[int, str]]:
+    """Yield reserved or sold units that no order contains, with the order's number."""
     for key, row in stock.items():
-        if not isinstance(row, Reservation) or row.status in _GIVEN_BACK:
+        if not isinstance(row, Reservation) or row.status in _WITHOUT_STOCK:
             continue
-        sku, _, name = key.partition("/")
-        order = find(int(name))
+        sku, _, number = key.partition("/")
+        order = tables.order(int(number))
         if order is None or int(sku) not in order.lines:
             yield (
-                int(name),
-                f"sku {sku} is {row.status} for order {name}, which knows nothing of it",
+                int(number),
+                f"sku {sku} is {row.status} for order {number}, which does not contain it",
             )
+
+
+def _stuck_purchases(tables: Tables, user: int, purchases: Iterable[str]) -> Iterator[str]:
+    """Yield the purchases of a cart whose order will send no result any more."""
+    for purchase in purchases:
+        order = tables.order(order_id(user, purchase_id(purchase)))
+        if order is None or order.status is not Status.NEW:
+            status = order.status if order else "missing"
+            yield f"user {user} waits for purchase {purchase}, whose order is {status}"

@@ -1,67 +1,87 @@
-"""One partition of a request topic, folded from its first record by the pure rules.
+"""Replays the request topics from their first records through the pure rules.
 
-What a worker does with records that are poison, strangers or badly addressed is done by
-the worker's own parts; only Kafka, tables and clocks are left out.
+Undecodable, misrouted and badly addressed records pass through the worker's own router.
+Only Kafka, tables and clocks are left out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 from pydantic import TypeAdapter
 
 from agents.aggregate import Aggregate, OutgoingMessage
-from agents.runtime.collector import ProducerRecord, RecordCollector
+from agents.checkout.service import CART_AGGREGATE
+from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
+from agents.runtime.collector import RecordCollector
 from agents.runtime.deserializer import Envelope
+from agents.runtime.producer import ProducerRecord
 from agents.runtime.router import RecordRouter
+from agents.runtime.transaction import fold
+from topics.kafka.reader import OffsetRanges
 from topics.topic import Topic
+from topics.topology import GROUPS
 
 AnyAggregate = Aggregate[Any, Any, Any]
+
+AGGREGATES: dict[Topic, AnyAggregate] = {
+    aggregate.requests: aggregate
+    for aggregate in (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
+}
+"""The aggregates by their request topics."""
+
+SOURCES = {aggregate.changelog: aggregate for aggregate in AGGREGATES.values()}
+"""The aggregates by their changelogs."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayedRecord:
-    """What one record came to.
+    """The effects of a record.
 
     Attributes:
-        record: the record.
-        received: the request that it is; None: it was none, or not this owner's.
-        keys: the rows that it is about.
-        before: the state that it found.
-        after: the state that it left; the same object if nothing happened.
-        messages: what the rules said, in their words.
-        letters: what was to be sent in the end; replies too.
+        envelope: the request; None: no request, or one of another partition.
+        keys: of the rows that the request concerns.
+        before: the state before the record.
+        after: the state after the record; the same object if nothing changed.
+        messages: of the rules.
+        records_sent: of the runtime, replies included.
     """
 
     record: ConsumerRecord
-    envelope: Envelope | None
-    keys: tuple[str, ...]
-    before: Any
-    after: Any
-    messages: Sequence[OutgoingMessage]
-    records_sent: Sequence[ProducerRecord]
+    envelope: Envelope | None = None
+    keys: tuple[str, ...] = ()
+    before: Any = None
+    after: Any = None
+    messages: Sequence[OutgoingMessage] = ()
+    records_sent: Sequence[ProducerRecord] = ()
 
     @property
     def changed(self) -> bool:
-        """Whether anything happened."""
+        """Whether the record changed the state."""
         return self.after is not self.before
+
+    @property
+    def tp(self) -> TopicPartition:
+        """The partition of the record."""
+        return TopicPartition(self.record.topic, self.record.partition)
 
 
 class PartitionReplay:
-    """The fold of one partition, as far as it was read.
+    """The replay of one partition.
 
     Args:
         topic: the request topic.
         partition: which partition of it.
         partitions: how many it has.
-        aggregate: whose rules decide; None: nothing is kept of this topic, and only what
-            is no request of it, or not its owner's, leads to anything.
+        aggregate: whose rules decide; None: the topic has no table, and only records that
+            are no request, or misrouted, have effects.
 
     Attributes:
         rows: the table, as values.
-        touched: the offset of the last record that changed each row.
-        offset: the end of what is folded in.
+        changed_at: the offset of the last record that changed each row.
+        offset: the end of the replayed records.
     """
 
     def __init__(
@@ -77,79 +97,101 @@ class PartitionReplay:
         self.rows: dict[str, Any] = {}
         self.changed_at: dict[str, int] = {}
         self.offset = 0
-        self._desk = RecordRouter(topic, partitions)
+        self._router = RecordRouter(topic, partitions)
         self._stops: list[tuple[int, Callable[[], None]]] = []
 
-    def at_offset(self, offset: int, do: Callable[[], None]) -> None:
-        """Have something done when exactly the records below an offset are folded in."""
-        self._stops.append((offset, do))
+    def at_offset(self, offset: int, callback: Callable[[], None]) -> None:
+        """Call back when exactly the records below an offset are replayed."""
+        self._stops.append((offset, callback))
         self._stops.sort(key=lambda stop: -stop[0])
 
     @property
-    def furthest_stop(self) -> int:
-        """The offset of the last thing that is still to be done."""
+    def last_stop(self) -> int:
+        """The highest offset of a callback that is still due."""
         return self._stops[0][0] if self._stops else 0
 
     def advance_to(self, offset: int) -> None:
-        """Note that there is no further record below an offset."""
+        """Run the callbacks up to an offset: no further record lies below it."""
         while self._stops and self._stops[-1][0] <= offset:
             self._stops.pop()[1]()
         self.offset = max(self.offset, offset)
 
     def take(self, record: ConsumerRecord) -> ReplayedRecord:
-        """Let the next record take its turn."""
+        """Replay the next record."""
         self.advance_to(record.offset)
-        out = RecordCollector(self.topic)
-        envelope = self._desk.route(record, out)
-        if envelope is None or self.aggregate is None:
-            replayed = ReplayedRecord(
-                record,
-                envelope,
-                (),
-                None,
-                None,
-                (),
-                [*out.commands, *out.replies_and_events],
-            )
-        else:
-            replayed = self._turn(self.aggregate, record, envelope, out)
         self.offset = record.offset + 1
-        return replayed
-
-    def state(self, keys: tuple[str, ...]) -> Any:  # noqa: ANN401 -- of any aggregate
-        """Return the state that lies under these keys."""
-        if self.aggregate is None:
-            return None
-        return self.aggregate.state(*map(self.rows.get, keys))
-
-    def _turn(
-        self,
-        aggregate: AnyAggregate,
-        record: ConsumerRecord,
-        envelope: Envelope,
-        out: RecordCollector,
-    ) -> ReplayedRecord:
-        request, cause = envelope.request, envelope.cause
-        keys = aggregate.identify(request, cause)
-        before = aggregate.state(*map(self.rows.get, keys))
-        after, messages = aggregate.step(before, request, cause)
-        if after is not before:
-            self._keep(keys, after, record.offset)
+        out = RecordCollector(self.topic)
+        envelope = self._router.route(record, out)
+        if envelope is None or self.aggregate is None:
+            return ReplayedRecord(record, envelope, records_sent=_sent(out))
+        keys, before, after, messages = fold(self.aggregate, self, envelope)
         for message in messages:
             out.add(message, envelope)
-        records = [*out.commands, *out.replies_and_events]
-        return ReplayedRecord(record, envelope, keys, before, after, messages, records)
+        return ReplayedRecord(record, envelope, keys, before, after, messages, _sent(out))
 
-    def _keep(self, keys: tuple[str, ...], after: Any, offset: int) -> None:  # noqa: ANN401
+    def state(self, keys: tuple[str, ...]) -> Any:  # noqa: ANN401 -- of any aggregate
+        """Return the state under these keys."""
+        return self.aggregate and self.aggregate.state(*map(self.rows.get, keys))
+
+    def put(self, keys: tuple[str, ...], after: Any) -> None:  # noqa: ANN401
+        """Keep the state after the record that is being replayed."""
         rows = after if len(keys) > 1 else (after,)
         for key, row in zip(keys, rows, strict=True):
             if row is not self.rows.get(key):
+                self.changed_at[key] = self.offset - 1
                 self.rows[key] = row
-                self.changed_at[key] = offset
                 if row is None:
                     del self.rows[key]
 
 
+class LogReplay:
+    """The replay of all partitions that still have their first records.
+
+    Args:
+        ranges: the offsets that all logs hold.
+        partitions: the number of partitions of each topic.
+
+    Attributes:
+        replays: by partition.
+    """
+
+    def __init__(self, ranges: OffsetRanges, partitions: Mapping[Topic, int]) -> None:
+        self.ranges = ranges
+        self.partitions = partitions
+        self.replays = {
+            tp: PartitionReplay(topic, number, count, AGGREGATES.get(topic))
+            for topic, count in partitions.items()
+            for number in range(count)
+            if topic in GROUPS
+            and ranges[tp := TopicPartition(topic.name, number)].begin == 0
+        }
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all tables are replayed."""
+        return all(
+            TopicPartition(topic.name, number) in self.replays
+            for topic in AGGREGATES
+            for number in range(self.partitions[topic])
+        )
+
+    def take(
+        self, tp: TopicPartition, records: Iterable[ConsumerRecord]
+    ) -> Iterator[ReplayedRecord]:
+        """Replay records of a partition, each when its effects are requested."""
+        replay = self.replays.get(tp)
+        yield from map(replay.take if replay else ReplayedRecord, records)
+
+    def finish(self) -> None:
+        """Run the callbacks that are still due: all logs are read to their ends."""
+        for tp, replay in self.replays.items():
+            replay.advance_to(max(self.ranges[tp].end, replay.last_stop))
+
+
 def adapter_of(aggregate: AnyAggregate, key: str) -> TypeAdapter[Any]:
-    """Return what reads a row's JSON: entries lie beside what their key begins with."""
+    """Return the adapter of a row's JSON; a key with a slash has the second one."""
     return aggregate.adapters[min(key.count("/"), len(aggregate.adapters) - 1, 1)]
+
+
+def _sent(out: RecordCollector) -> list[ProducerRecord]:
+    return [*out.commands, *out.replies_and_events]

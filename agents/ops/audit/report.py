@@ -1,4 +1,4 @@
-"""What an audit found, for people and for programs."""
+"""The result of an audit, as text and as JSON."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -6,25 +6,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.ops.audit.invariants import Balances, StockBalance, total
-from agents.ops.audit.snapshots import Difference
 
-_MOST = 50
+_LIMIT = 50
 _COLUMNS = ("sku", "warehouse", "received", "available", "reserved", "written off")
 
 
 @dataclass
 class Report:
-    """What was looked at, and what is wrong.
+    """The result of an audit.
 
     Attributes:
-        differences: rows and answers that are not what their log comes to.
-        violations: laws that are broken.
-        notes: what could not be looked at, and why.
-        counts: how much was looked at.
-        offsets: the ends of the logs that were folded, by topic and partition.
+        differences: rows and replies that differ from the replay of their log.
+        violations: of invariants.
+        notes: parts that were not audited, with the reason.
+        counts: of rows, records and queries.
+        offsets: the ends of the replayed logs, by topic and partition.
+        balances: of each sku and warehouse.
     """
 
-    differences: list[Difference | str] = field(default_factory=list)
+    differences: list[object] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
@@ -34,21 +34,21 @@ class Report:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there is no difference and no violation."""
         return not (self.differences or self.violations)
 
     def lines(self, *, quiet: bool) -> Iterator[str]:
-        """Yield what people are to read."""
-        yield from table(self.balances, most=0 if quiet else _MOST)
+        """Yield the report for operators; a quiet one has only the totals of the table."""
+        yield from table(self.balances, limit=0 if quiet else _LIMIT)
         for note in self.notes:
             yield f"note: {note}"
-        yield from _some("difference", self.differences)
-        yield from _some("violation", self.violations)
+        yield from _limited("difference", self.differences)
+        yield from _limited("violation", self.violations)
         if self.clean:
-            yield "All is as the logs say: no difference, no violation."
+            yield "The shop matches its logs: no difference, no violation."
 
     def json(self) -> str:
-        """Return one line for programs."""
+        """Return the report for programs, in one line."""
         sums = total(self.balances)
         found: dict[str, Any] = {
             **self.counts,
@@ -65,26 +65,25 @@ class Report:
         return json.dumps(found)
 
 
-def _some(what: str, found: Iterable[object]) -> Iterator[str]:
-    everything = [str(one) for one in found]
-    for one in everything[:_MOST]:
-        yield f"{what}: {one}"
-    if len(everything) > _MOST:
-        yield f"… and {len(everything) - _MOST} {what}s more"
-
-
-def table(lines: Balances, most: int = _MOST) -> Iterator[str]:
-    """Yield a ledger's lines for people, so many of them, and what they add up to."""
+def table(balances: Balances, limit: int = _LIMIT) -> Iterator[str]:
+    """Yield the balances as text, up to a limit, and their total."""
     yield _row(*_COLUMNS)
-    for (sku, warehouse), line in sorted(lines.items())[:most]:
-        yield _row(sku, warehouse, *_cells(line))
-    if most and len(lines) > most:
-        yield f"… and {len(lines) - most} lines more"
-    yield _row("all", len(lines), *_cells(total(lines)))
+    for (sku, warehouse), balance in sorted(balances.items())[:limit]:
+        yield _row(sku, warehouse, *_cells(balance))
+    if limit and len(balances) > limit:
+        yield f"… and {len(balances) - limit} lines more"
+    yield _row("all", len(balances), *_cells(total(balances)))
 
 
-def _cells(line: StockBalance) -> tuple[int, ...]:
-    return line.received, line.available, line.reserved, line.written_off
+def _limited(name: str, found: Iterable[object]) -> Iterator[str]:
+    lines = [f"{name}: {each}" for each in found]
+    yield from lines[:_LIMIT]
+    if len(lines) > _LIMIT:
+        yield f"… and {len(lines) - _LIMIT} {name}s more"
+
+
+def _cells(balance: StockBalance) -> tuple[int, ...]:
+    return balance.received, balance.available, balance.reserved, balance.written_off
 
 
 def _row(*cells: object) -> str:

@@ -1,24 +1,29 @@
-"""A copy of a table's partition, compared with the fold of what it says it holds."""
+"""Snapshots of tables, read from changelogs and from the workers' local stores."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+import fcntl
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
-from agents.ops.audit.replay import AnyAggregate, PartitionReplay, adapter_of
-from agents.runtime.state_store import Row
-
-_SHOWN = 300
-"""Characters of a value that are printed."""
-
-_NOTHING = "no row"
+from agents.ops.audit.replay import SOURCES, AnyAggregate, adapter_of
+from agents.runtime.recovery import decode_row, supersedes
+from agents.runtime.state_store import Row, StateStore
+from topics.kafka.location import RecordLocation
+from topics.kafka.reader import TopicReader
+from topics.topic import Topic
+from topics.topology import CHANGELOGS
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRow:
-    """A row of a copy, and where it stands there."""
+    """A row of a snapshot, and its location there."""
 
     row: Row
     at: str
@@ -26,135 +31,121 @@ class SnapshotRow:
 
 @dataclass
 class TableSnapshot:
-    """One partition of a table, as somebody kept it.
+    """A copy of one partition of a table.
 
     Attributes:
-        name: whose it is: a changelog's or a directory's.
+        name: of the changelog or of the directory.
         partition: which one.
-        version: the end of the source records that it says it holds.
-        rows: by key, of each the one that counts.
+        source_offset: the end of the source records that the copy includes.
+        rows: by key, each with its highest source offset.
     """
 
     name: str
     partition: int
-    version: int = 0
+    source_offset: int = 0
     rows: dict[bytes, SnapshotRow] = field(default_factory=dict)
 
     def recover(self, rows: Iterable[SnapshotRow]) -> None:
-        """Take changelog records, in log order, as a worker that recovers does.
-
-        The highest version of a row counts, of equal ones the later.
-        """
-        for kept in rows:
-            there = self.rows.get(kept.row.key)
-            if there is None or kept.row.source_offset >= there.row.source_offset:
-                self.rows[kept.row.key] = kept
-            self.version = max(self.version, kept.row.source_offset)
+        """Apply changelog records in log order, as a recovering worker does."""
+        for each in rows:
+            known = self.rows.get(each.row.key)
+            if supersedes(each.row, known.row if known else None):
+                self.rows[each.row.key] = each
+            self.source_offset = max(self.source_offset, each.row.source_offset)
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A row that is not what the fold of its log comes to.
+Snapshots = Mapping[tuple[Topic, int], TableSnapshot]
+"""By changelog and partition."""
 
-    Attributes:
-        table: whose copy it is.
-        key: of the row.
-        at: where the copy has it.
-        version: of the copy.
-        last: the last record that changed the row when its log was folded.
-        folded: what it must be.
-        found: what it is.
+
+async def read_changelogs(
+    reader: TopicReader, partitions: Mapping[Topic, int]
+) -> Snapshots:
+    """Read all changelogs to their ends."""
+    counts = {topic: partitions[topic] for topic in CHANGELOGS}
+    snapshots = {
+        (topic, number): TableSnapshot(topic.name, number)
+        for topic in CHANGELOGS
+        for number in range(counts[topic])
+    }
+    by_name = {topic.name: topic for topic in CHANGELOGS}
+    async for tp, records in reader.read(await reader.offset_ranges(counts)):
+        snapshots[by_name[tp.topic], tp.partition].recover(map(_located, records))
+    return snapshots
+
+
+def _located(record: ConsumerRecord) -> SnapshotRow:
+    return SnapshotRow(decode_row(record), str(RecordLocation.of(record)))
+
+
+def read_local_stores(
+    directory: Path, cluster: str, notes: list[str]
+) -> Iterator[tuple[AnyAggregate, TableSnapshot]]:
+    """Yield the snapshots of local stores whose workers are down.
+
+    Opening a store changes it, so only a copy is opened. The checkpoint decides whether
+    the copy is valid, as it does for a worker that starts.
+
+    Args:
+        directory: has a state directory for each worker.
+        cluster: the id of the Kafka cluster of the rows.
+        notes: receives a line for each store that can't be read.
     """
-
-    table: str
-    key: str
-    at: str
-    version: int
-    last: str
-    folded: str
-    found: str
-
-    def is_erased(self, replay: PartitionReplay) -> bool:
-        """Tell whether the row is only missing since the log erases it further on.
-
-        Kafka drops also the record that says so, a day after compaction; then nothing in
-        a changelog tells that it went beyond that.
-        """
-        erased = self.key not in replay.rows and self.key in replay.changed_at
-        return self.found == _NOTHING and erased
-
-    def __str__(self) -> str:
-        return (
-            f"{self.table} row {self.key!r} at {self.at}, version {self.version}:"
-            f" {self.found}, but the log up to {self.last} says {self.folded}"
-        )
+    for state_dir in sorted(path for path in directory.iterdir() if path.is_dir()):
+        with locked(state_dir) as acquired:
+            if not acquired:
+                notes.append(f"{state_dir} is in use: not compared")
+                continue
+            for store, aggregate in _stores(state_dir):
+                snapshots = _read_store(store, cluster)
+                if not snapshots:
+                    notes.append(f"{store} is not complete: a worker would rebuild it")
+                yield from ((aggregate, snapshot) for snapshot in snapshots)
 
 
-def compare(replay: PartitionReplay, copy: TableSnapshot) -> Iterator[Difference]:
-    """Yield each row in which a copy differs from the fold of its version's prefix."""
-    for key in copy.rows.keys() | {key.encode() for key in replay.rows}:
+def _stores(state_dir: Path) -> Iterator[tuple[Path, AnyAggregate]]:
+    for changelog, aggregate in SOURCES.items():
+        _, _, table = changelog.name.removesuffix("-changelog").partition("-")
+        if (state_dir / table).is_dir():
+            yield state_dir / table, aggregate
+
+
+@contextmanager
+def locked(state_dir: Path) -> Iterator[bool]:
+    """Lock a worker's directory; yield False if a worker holds the lock."""
+    lock = state_dir / "lock"
+    if not lock.exists():
+        yield True
+        return
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _read_store(path: Path, cluster: str) -> list[TableSnapshot]:
+    with TemporaryDirectory() as directory:
+        copy = Path(directory) / path.name
+        shutil.copytree(path, copy)
+        store = StateStore(copy, cluster)
+        snapshots = []
+        for number, offsets in store.offsets.items():
+            end, at = offsets.source_offset, f"{path}, partition {number}"
+            rows = {k: SnapshotRow(Row(k, v, end), at) for k, v in store.rows(number)}
+            snapshots.append(TableSnapshot(str(path), number, end, rows))
+        store.close()
+    return snapshots
+
+
+def decoded(aggregate: AnyAggregate, snapshot: TableSnapshot) -> dict[str, Any]:
+    """Return a snapshot's rows as values, without undecodable ones."""
+    rows = {}
+    for key, each in snapshot.rows.items():
         name = key.decode(errors="backslashreplace")
-        folded, kept = replay.rows.get(name), copy.rows.get(key)
-        found, text = _read(replay, name, kept)
-        if found != folded or (found is None and text is not _NOTHING):
-            yield _difference(replay, copy, name, text)
-
-
-def decoded(aggregate: AnyAggregate, copy: TableSnapshot) -> Iterator[tuple[str, Any]]:
-    """Yield a copy's rows as the rules know them; those that can't be read are left out."""
-    for key, kept in copy.rows.items():
-        name = key.decode(errors="backslashreplace")
-        if kept.row.value is not None:
+        if each.row.value is not None:
             with suppress(ValidationError):
-                row = adapter_of(aggregate, name).validate_json(kept.row.value)
-                yield name, row
-
-
-def ahead_of_log(replay: PartitionReplay, copy: TableSnapshot, end: int) -> Difference:
-    """Say that a copy holds more than its log."""
-    text = f"it says that it holds {copy.version} records"
-    row = next((k for k in copy.rows.values() if k.row.source_offset == copy.version), None)
-    name = row.row.key.decode(errors="backslashreplace") if row else ""
-    at = row.at if row else copy.name
-    last = f"{replay.topic.name}-{replay.partition}@{end}"
-    return Difference(copy.name, name, at, copy.version, last, "there are no more", text)
-
-
-def _read(replay: PartitionReplay, name: str, kept: SnapshotRow | None) -> tuple[Any, str]:
-    """Return a kept row as the rules know it, and as it is shown."""
-    if kept is None or kept.row.value is None or replay.aggregate is None:
-        return None, _NOTHING
-    shown = _short(kept.row.value.decode(errors="backslashreplace"))
-    try:
-        row = adapter_of(replay.aggregate, name).validate_json(kept.row.value)
-    except ValidationError:
-        return None, f"{shown}, which can't be read"
-    return row, shown
-
-
-def _difference(
-    replay: PartitionReplay, copy: TableSnapshot, name: str, found: str
-) -> Difference:
-    touched = replay.changed_at.get(name)
-    where = f"{replay.topic.name}-{replay.partition}"
-    kept = copy.rows.get(name.encode())
-    return Difference(
-        table=copy.name,
-        key=name,
-        at=kept.at if kept else f"partition {copy.partition}",
-        version=copy.version,
-        last=f"{where}@{touched if touched is not None else copy.version}",
-        folded=_shown(replay, name),
-        found=found,
-    )
-
-
-def _shown(replay: PartitionReplay, name: str) -> str:
-    row = replay.rows.get(name)
-    if row is None or replay.aggregate is None:
-        return _NOTHING
-    return _short(adapter_of(replay.aggregate, name).dump_json(row).decode())
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+                rows[name] = adapter_of(aggregate, name).validate_json(each.row.value)
+    return rows

@@ -17,12 +17,12 @@ from pydantic import ValidationError
 
 from agents.ops.local.deployment import Deployment, ShopError
 from agents.ops.local.progress import echo
-from agents.ops.local.trace_recorder import TRACEPARENT, TraceRecorder, new_trace, witness
+from agents.ops.local.trace_recorder import TRACEPARENT, TraceRecorder, new_trace
 from topics.catalog import STOCK_REQUESTS
 from topics.kafka.answering import NoAnswerError, answered
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.settings import KafkaSettings
-from topics.kafka.target import NoClusterError, choose
+from topics.target import NoClusterError, choose
 
 # Products of which there are no sample goods: what the demo brings it sells again.
 _RECORD, _CARDS = 2958025, 2618151
@@ -104,7 +104,7 @@ async def walk_through(shop: Deployment) -> None:
 
 
 async def _walk_through(shop: Deployment, url: str, cluster: KafkaSettings) -> None:
-    async with _session(shop) as session, witness(cluster) as seen:
+    async with _session(shop) as session, TraceRecorder(cluster) as seen:
         await _story(Walk(session, url, seen))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from topics.running_shop import run_directory
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 MOST_WORKERS = 64
 _FIRST_EPHEMERAL_PORT = 32768

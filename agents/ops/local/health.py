@@ -1,4 +1,4 @@
-"""Is the container's process of use? python -m agents.ops.local.health gateway|product|worker.
+"""Health check of a container: `python -m agents.ops.local.health gateway|product|worker`.
 
 Runs every few seconds in each container, so it is kept small: no packages, no Kafka client.
 """

@@ -26,7 +26,7 @@ from aiokafka.partitioner import murmur2
 
 from agents.ops.replies import refusal
 from agents.ops.standins.catalogue import SAMPLE_STOCKS, SampleStock
-from agents.runtime.collector import ProducerRecord
+from agents.runtime.producer import ProducerRecord
 from schemas.contract import Code
 from topics.admin import TopicsError, cluster_id
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS

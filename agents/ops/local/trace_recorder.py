@@ -1,88 +1,85 @@
-"""What Kafka sees of one call: the records that follow from it, in all topics."""
+"""Records the Kafka records that follow from one call, in all topics."""
 
 import secrets
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from topics.catalog import TOPICS
 from topics.kafka.headers import TRACE, trace_id
+from topics.kafka.request_reply import assign_at_end
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic, TopicKind
 
-_PATIENCE_SECONDS = 10.0
-_QUIET_MILLISECONDS = 400
+_TIMEOUT_SECONDS = 10.0
+_QUIET_MS = 400
 
 TRACEPARENT = TRACE[0]
 
 
 class TraceRecorder:
-    """Follows every topic, and tells the records of one call from all the others.
+    """Reads all topics from their ends on, and selects records by their trace.
 
-    They are known by the caller's trace context, which rides from cause to effect.
+    All records that follow from a call carry its trace context.
+
+    Args:
+        cluster: how to reach the brokers.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
-        self._consumer = consumer
-        self._producer = producer
+    def __init__(self, cluster: KafkaSettings) -> None:
+        options = cluster.client_options()
+        self._partitions = cluster.partitions
+        self._consumer = AIOKafkaConsumer(**options)
+        self._producer = AIOKafkaProducer(**options)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._consumer.start()
+            await assign_at_end(self._consumer, self._all_partitions())
+            await self._producer.start()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+        await self._producer.stop()
 
     async def send(self, topic: Topic, value: bytes, trace: str) -> None:
-        """Ask something straight over Kafka: no key, no reply topic."""
+        """Send a request with neither key nor reply topic."""
         header = (TRACEPARENT, trace.encode())
         await self._producer.send_and_wait(topic.name, value, headers=[header])
 
     async def records_of(self, trace: str) -> list[ConsumerRecord[Any, Any]]:
-        """Return the records of one call, once it was answered and all is quiet."""
+        """Return the records of a trace, once a reply and no more records arrive."""
         found: list[ConsumerRecord[Any, Any]] = []
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
         while time.monotonic() < deadline:
-            batches = await self._consumer.getmany(timeout_ms=_QUIET_MILLISECONDS)
+            batches = await self._consumer.getmany(timeout_ms=_QUIET_MS)
             records = (record for batch in batches.values() for record in batch)
-            new = [one for one in records if _is_of(one, trace)]
+            new = [record for record in records if _has_trace(record, trace)]
             found += new
-            if not new and any(one.topic.endswith(".replies") for one in found):
+            if not new and any(record.topic.endswith(".replies") for record in found):
                 break
         return sorted(found, key=lambda record: record.timestamp)
 
-
-@asynccontextmanager
-async def witness(cluster: KafkaSettings) -> AsyncIterator[TraceRecorder]:
-    """Connect; what happened before is not looked at."""
-    options = cluster.client_options()
-    consumer, producer = AIOKafkaConsumer(**options), AIOKafkaProducer(**options)
-    try:
-        await consumer.start()
-        await _follow(consumer, cluster.partitions)
-        await producer.start()
-        yield TraceRecorder(consumer, producer)
-    finally:
-        await consumer.stop()
-        await producer.stop()
+    def _all_partitions(self) -> list[TopicPartition]:
+        return [
+            TopicPartition(topic.name, number)
+            for topic in TOPICS
+            if topic.kind is not TopicKind.CHANGELOG
+            for number in range(topic.partitions or self._partitions)
+        ]
 
 
-async def _follow(consumer: AIOKafkaConsumer, usual: int) -> None:
-    partitions = [
-        TopicPartition(topic.name, number)
-        for topic in TOPICS
-        if topic.kind is not TopicKind.CHANGELOG
-        for number in range(topic.partitions or usual)
-    ]
-    consumer.assign(partitions)
-    await consumer.seek_to_end()
-    # A position is fetched when it is first asked for, and not before.
-    for partition in partitions:
-        await consumer.position(partition)
-
-
-def _is_of(record: ConsumerRecord[Any, Any], trace: str) -> bool:
-    """Tell by the trace's id: where spans are made, each hop has one of its own."""
-    said = dict(record.headers).get(TRACEPARENT) or b""
-    return trace_id(said) == trace_id(trace.encode())
+def _has_trace(record: ConsumerRecord[Any, Any], trace: str) -> bool:
+    """Compare trace ids: with tracing on, each record has a span id of its own."""
+    traceparent = dict(record.headers).get(TRACEPARENT) or b""
+    return trace_id(traceparent) == trace_id(trace.encode())
 
 
 def new_trace() -> str:
-    """Return a W3C trace context of its own."""
+    """Return a new W3C trace context."""
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
+from agents.loms.settings import LomsSettings
 from agents.notifications.settings import NotificationSettings
 from agents.ops.local.deployment import REPOSITORY, ShopError
 from agents.products.settings import ProductSettings
@@ -15,6 +16,7 @@ from agents.worker.settings import WorkerSettings
 
 _KINDS: tuple[type[BaseSettings], ...] = (
     WorkerSettings,
+    LomsSettings,
     ProductSettings,
     NotificationSettings,
 )

@@ -1,1 +1,1 @@
-"""Seeing what the shop does: Prometheus' configuration, and Grafana with a dashboard."""
+"""Prometheus' configuration, and a Grafana dashboard."""

@@ -1,1 +1,1 @@
-"""standins."""
+"""A stand-in of ProductService, for machines without the real one."""

@@ -1,4 +1,4 @@
-"""The books of a day balance; each way in which they might not is told."""
+"""The invariants hold after a day; each violation is named."""
 
 from collections import Counter
 from dataclasses import replace
@@ -7,30 +7,37 @@ from itertools import count
 import pytest
 
 from agents.loms.stock import Reservation, ReservationStatus, StockLevel
-from agents.ops.audit.invariants import balances, put_in, total, violations
-from agents.ops.audit.verdict import InFlight, Tables, inconsistencies
+from agents.ops.audit.invariants import (
+    InFlight,
+    Tables,
+    balances,
+    inconsistencies,
+    received_by,
+    total,
+    violations,
+)
 from schemas.order import Status
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 
 from .logs import log, replay
-from .test_audit_promises import a_day
+from .test_audit_outputs import a_day
 
 TOPICS = (CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS)
-NOBODY = InFlight([])
+NOTHING = InFlight([])
 
 
 class Day:
-    """A day's tables, each folded from its logs into one partition."""
+    """A day's tables, each replayed from its logs into one partition."""
 
     def __init__(self, seed):
         world = a_day(seed)
         self.received = Counter()
         self.rows = {topic: {} for topic in TOPICS}
         for partition in world.all():
-            folding = replay(partition)
-            for turn in map(folding.take, log(partition)):
-                self.received.update(put_in(turn))
-            self.rows[partition.aggregate.requests] |= folding.rows
+            table = replay(partition)
+            for replayed in map(table.take, log(partition)):
+                self.received.update(received_by(replayed))
+            self.rows[partition.aggregate.requests] |= table.rows
         self.carts, self.orders, self.stock = self.rows.values()
 
     @property
@@ -39,23 +46,23 @@ class Day:
 
     @property
     def wrong(self):
-        """What the books and the tables together have to complain about."""
-        books = violations(balances(self.stock, self.received))
-        return [*books, *inconsistencies(self.tables, NOBODY)]
+        """All violations."""
+        of_stock = violations(balances(self.stock, self.received))
+        return [*of_stock, *inconsistencies(self.tables, NOTHING)]
 
     @property
-    def fates(self):
+    def statuses(self):
         return {row.status for row in self.stock.values() if isinstance(row, Reservation)}
 
     def an_order(self, status):
         return next(order for order in self.orders.values() if order.status is status)
 
-    def entry(self, fate):
-        """Return an entry of that fate with its key, and the shelf beside it."""
+    def reservation(self, status):
+        """Return a reservation of that status with its key, and the level of its sku."""
         key = next(
             key
             for key, row in self.stock.items()
-            if isinstance(row, Reservation) and row.status is fate and row.allocation
+            if isinstance(row, Reservation) and row.status is status and row.allocation
         )
         sku = key.partition("/")[0]
         return key, self.stock[key], sku, self.stock[sku]
@@ -63,8 +70,8 @@ class Day:
 
 @pytest.fixture
 def day():
-    """The first day on which every fate was met."""
-    return next(day for day in map(Day, count()) if day.fates == {*ReservationStatus})
+    """The first day with reservations of every status."""
+    return next(day for day in map(Day, count()) if day.statuses == {*ReservationStatus})
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -72,49 +79,49 @@ def test_nothing_is_wrong_when_all_is_quiet(seed):
     assert Day(seed).wrong == []
 
 
-def test_receipts_say_what_was_received_where_the_log_does_not(day):
+def test_receipts_count_where_the_log_does_not(day):
     assert list(violations(balances(day.stock))) == []
     assert total(balances(day.stock)).received == day.received.total()
 
 
-def test_a_reservation_that_was_forgotten_is_named(day):
-    key, _, sku, _ = day.entry(ReservationStatus.RESERVED)
+def test_a_missing_reservation_is_named(day):
+    key, _, sku, _ = day.reservation(ReservationStatus.RESERVED)
     del day.stock[key]
 
     assert any(f"sku {sku}, warehouse" in text for text in day.wrong)
     assert any(f"order {key.partition('/')[2]} is" in text for text in day.wrong)
 
 
-def test_goods_that_went_back_to_another_warehouse_are_missed_in_both(day):
-    sku, shelf = next(
+def test_units_released_into_another_warehouse_are_named_in_both(day):
+    sku, level = next(
         (key, row) for key, row in day.stock.items() if "/" not in key and row.available
     )
-    warehouse, pieces = next(iter(shelf.available.items()))
-    moved = {w: n for w, n in shelf.available.items() if w != warehouse} | {99: pieces}
-    day.stock[sku] = replace(shelf, available=moved)
+    warehouse, units = next(iter(level.available.items()))
+    moved = {w: n for w, n in level.available.items() if w != warehouse} | {99: units}
+    day.stock[sku] = replace(level, available=moved)
 
-    told = " ".join(day.wrong)
-    assert f"sku {sku}, warehouse {warehouse}: received" in told
-    assert f"sku {sku}, warehouse 99: received 0" in told
+    text = " ".join(day.wrong)
+    assert f"sku {sku}, warehouse {warehouse}: received" in text
+    assert f"sku {sku}, warehouse 99: received 0" in text
 
 
-def test_goods_that_are_sold_and_still_set_aside_are_named(day):
-    _, entry, sku, shelf = day.entry(ReservationStatus.SOLD)
-    (warehouse, pieces), *_ = entry.allocation.items()
-    there = shelf.reserved.get(warehouse, 0)
+def test_units_that_are_sold_and_still_reserved_are_named(day):
+    _, reservation, sku, level = day.reservation(ReservationStatus.SOLD)
+    (warehouse, units), *_ = reservation.allocation.items()
+    there = level.reserved.get(warehouse, 0)
     day.stock[sku] = StockLevel(
-        shelf.available, {**shelf.reserved, warehouse: there + pieces}
+        level.available, {**level.reserved, warehouse: there + units}
     )
 
-    told = " ".join(day.wrong)
-    assert f"sku {sku}, warehouse {warehouse}: reserved {there + pieces}, but" in told
+    text = " ".join(day.wrong)
+    assert f"sku {sku}, warehouse {warehouse}: reserved {there + units}, but" in text
 
 
-def test_less_than_nothing_is_named(day):
+def test_a_negative_balance_is_named(day):
     sku = next(key for key in day.stock if "/" not in key)
     day.stock[sku] = StockLevel({5: -1}, {})
 
-    assert any("less than nothing" in text for text in day.wrong)
+    assert any("negative" in text for text in day.wrong)
 
 
 @pytest.mark.parametrize(
@@ -126,25 +133,25 @@ def test_less_than_nothing_is_named(day):
         (Status.PAID, Status.NEW),
     ],
 )
-def test_an_order_that_stock_knows_otherwise_is_named(day, status, claimed):
+def test_an_order_that_contradicts_its_reservations_is_named(day, status, claimed):
     order = day.an_order(status)
     last = replace(order.history[-1], status=claimed)
-    day.orders[str(order.order_id)] = replace(order, steps=(*order.history[:-1], last))
+    day.orders[str(order.order_id)] = replace(order, history=(*order.history[:-1], last))
 
     assert any(f"order {order.order_id} is {claimed}" in text for text in day.wrong)
 
 
-def test_of_an_order_with_a_message_under_way_nothing_is_said(day):
+def test_an_order_with_a_message_in_flight_is_not_checked(day):
     order = day.an_order(Status.PAID)
     last = replace(order.history[-1], status=Status.CANCELLED)
-    day.orders[str(order.order_id)] = replace(order, steps=(*order.history[:-1], last))
-    involved = InFlight([])
-    involved.orders.add(order.order_id)
+    day.orders[str(order.order_id)] = replace(order, history=(*order.history[:-1], last))
+    in_flight = InFlight([])
+    in_flight.orders.add(order.order_id)
 
-    assert list(inconsistencies(day.tables, involved)) == []
+    assert list(inconsistencies(day.tables, in_flight)) == []
 
 
-def test_goods_of_an_order_that_is_not_there_are_named(day):
+def test_units_of_a_missing_order_are_named(day):
     order = day.an_order(Status.PAID)
     del day.orders[str(order.order_id)]
 
