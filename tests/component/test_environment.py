@@ -12,14 +12,18 @@ from agents.ops.local.deployment import REPOSITORY
 
 OURS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 OTHER = "3.11" if OURS != "3.11" else "3.12"
-NEEDED = ("__init__", "environment", "interpreter", "shop")
+FILES = (
+    *("agents/__init__.py", "agents/ops/__init__.py", "pyproject.toml"),
+    *("topics/__init__.py", "topics/running_shop.py", ".ci/constraints.txt"),
+)
+NEEDED = ("__init__", "environment", "interpreter", "deployment")
 SHOWS_VERSION = "import sys; print(*sys.version_info[:2], sep='.')"
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A repository whose environment was made by another Python."""
-    for name in ("agents/__init__.py", "pyproject.toml", ".ci/constraints.txt"):
+    for name in FILES:
         _copy(name, tmp_path)
     for name in NEEDED:
         _copy(f"agents/ops/local/{name}.py", tmp_path)
