@@ -66,7 +66,8 @@ def test_it_holds_a_whole_traceback():
 
 def test_a_process_bounds_what_repeats_in_either_form():
     program = (
-        "import logging; from topics.telemetry import logging as logs; logs.configure('loms');"
+        "import logging; from topics.telemetry.logging import configure;"
+        "configure('loms');"
         "[logging.warning('late %d', n) for n in range(9)];"
         "logging.info('a'); logging.info('a')"
     )
