@@ -57,9 +57,10 @@ def _acls(asked: argparse.Namespace) -> int:
 
 
 def _describe(asked: argparse.Namespace) -> int:
+    retention = KafkaSettings().request_retention
     if asked.json:
-        return _print([as_json(TOPICS, partitions())])
-    return _print(described(TOPICS, partitions()))
+        return _print([as_json(TOPICS, partitions(), retention)])
+    return _print(described(TOPICS, partitions(), retention))
 
 
 def _check(_: argparse.Namespace) -> int:

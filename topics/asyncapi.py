@@ -75,7 +75,9 @@ def _channel(topic: Topic, cluster: KafkaSettings) -> dict[str, Any]:
     binding = {
         "partitions": topic.partitions or cluster.partitions,
         "replicas": cluster.kafka_replication,
-        "topicConfiguration": _settings(cluster.durability | topic.config),
+        "topicConfiguration": _settings(
+            cluster.durability | topic.config(cluster.request_retention)
+        ),
         **BINDING,
     }
     return {

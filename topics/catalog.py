@@ -1,11 +1,9 @@
 """Every topic of the shop, declared once; nothing else names a topic.
 
 Broker topics, Faust topics and the AsyncAPI document are derived from this file. A
-message's type is its address (`HOME`), so whoever sends one names no topic.
+message's type is its address (`TOPIC_OF`), so a sender names no topic.
 """
 
-import os
-import sys
 from datetime import timedelta
 
 from schemas.cart import CartRequest
@@ -14,20 +12,8 @@ from schemas.order import OrderRequest, OrderStatusChanged
 from schemas.product import ProductRequest
 from schemas.reply import Reply
 from schemas.stock import StockRequest
-from topics.topic import FOREVER, Topic, TopicKind
+from topics.topic import Topic, TopicKind
 
-
-def _request_retention() -> timedelta:
-    hours = os.environ.get("REQUEST_RETENTION_HOURS") or "inf"
-    try:
-        if float(hours) > 0:
-            return FOREVER if hours == "inf" else timedelta(hours=float(hours))
-    except (ValueError, OverflowError):
-        pass
-    sys.exit("REQUEST_RETENTION_HOURS: must be a number of hours above zero")
-
-
-_REQUEST_RETENTION = _request_retention()
 _REPLY_RETENTION = timedelta(hours=1)
 _EVENT_RETENTION = timedelta(days=30)
 
@@ -39,7 +25,6 @@ CART_REQUESTS = Topic(
     "What is asked of a user's cart, and what stock and orders answer to it.",
     carries=CartRequest,
     key="user",
-    retention=_REQUEST_RETENTION,
 )
 ORDER_REQUESTS = Topic(
     "order.requests",
@@ -47,7 +32,6 @@ ORDER_REQUESTS = Topic(
     "What is asked of an order, and what stock answers to it.",
     carries=OrderRequest,
     key="shard",
-    retention=_REQUEST_RETENTION,
 )
 STOCK_REQUESTS = Topic(
     "stock.requests",
@@ -55,7 +39,6 @@ STOCK_REQUESTS = Topic(
     "What is asked of a sku's stock, by people, carts and orders.",
     carries=StockRequest,
     key="sku",
-    retention=_REQUEST_RETENTION,
 )
 PRODUCT_REQUESTS = Topic(
     "product.requests",
@@ -63,7 +46,6 @@ PRODUCT_REQUESTS = Topic(
     "Carts that wait for names and prices.",
     carries=ProductRequest,
     key="user",
-    retention=_REQUEST_RETENTION,
 )
 ORDER_EVENTS = Topic(
     "order.events",

@@ -56,7 +56,8 @@ class Topic:
         carries: the union of contracts that a record's value may be; None for bytes.
         key: the attribute of a contract whose decimal text keys its records.
         event_id: the attribute of a contract that identifies an event.
-        keep: how long records stay; None leaves it to compaction.
+        retention: the time that records stay; None leaves it to compaction. Request
+            topics have a setting instead, see `retention_with`.
         partitions: how many; None is the shop's own number (`PARTITIONS`).
     """
 
@@ -77,15 +78,16 @@ class Topic:
         union, *_ = get_args(self.carries) or (self.carries,)
         return get_args(union) or (union,)
 
-    @property
-    def config(self) -> dict[str, str]:
-        """The broker's own settings, as its admin API wants them."""
-        kept = (
-            {}
-            if self.retention is None
-            else {"retention.ms": str(_milliseconds(self.retention))}
-        )
-        return _SETTINGS[self.kind] | kept
+    def retention_with(self, request_retention: timedelta) -> timedelta | None:
+        """Return the time that records stay; request topics take it from the setting."""
+        return request_retention if self.kind is TopicKind.REQUESTS else self.retention
+
+    def config(self, request_retention: timedelta) -> dict[str, str]:
+        """Return the broker's settings of this topic, for its admin API."""
+        retention = self.retention_with(request_retention)
+        if retention is None:
+            return {**_SETTINGS[self.kind]}
+        return _SETTINGS[self.kind] | {"retention.ms": str(_milliseconds(retention))}
 
     @cached_property
     def types(self) -> tuple[str, ...]:

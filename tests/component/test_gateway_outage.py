@@ -112,7 +112,7 @@ async def limit_records(cluster: KafkaSettings, limit: str) -> None:
     """Have the broker refuse what is larger."""
     admin = AIOKafkaAdminClient(**cluster.client_options())
     await admin.start()
-    wanted = STOCK_REQUESTS.config | {"max.message.bytes": limit}
+    wanted = STOCK_REQUESTS.config(cluster.request_retention) | {"max.message.bytes": limit}
     kind = ConfigResourceType.TOPIC
     await admin.alter_configs([ConfigResource(kind, STOCK_REQUESTS.name, wanted)])
     await admin.close()

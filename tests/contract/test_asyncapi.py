@@ -16,7 +16,7 @@ from tests.programs import npm_ci, run
 from topics.asyncapi import CLIENT_REPLIES, document
 from topics.catalog import TOPIC_OF, TOPICS
 from topics.kafka.settings import KafkaSettings
-from topics.topic import TopicKind
+from topics.topic import FOREVER, TopicKind
 
 HERE = Path(__file__).parent
 CLUSTER = KafkaSettings(kafka="one:9092,two:9092", partitions=5, kafka_replication=3)
@@ -70,7 +70,7 @@ def test_a_topic_is_a_channel_with_its_settings(topic):
     assert settings["min.insync.replicas"] == 2
     said = {name: str(value) for name, value in settings.items()}
     policy = settings["cleanup.policy"]
-    assert topic.config.items() <= (said | {"cleanup.policy": policy[0]}).items()
+    assert topic.config(FOREVER).items() <= (said | {"cleanup.policy": policy[0]}).items()
     if topic.contracts:
         assert channel["messages"].keys() == {c.__name__ for c in topic.contracts}
 

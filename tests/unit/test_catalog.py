@@ -130,10 +130,10 @@ def test_every_source_has_dead_letters_of_its_own():
 
 def test_dead_letters_take_more_than_any_request_and_keep_it_for_ever():
     for source, letters in DEAD_LETTERS.items():
-        most = int(source.config.get("max.message.bytes", A_MEBIBYTE))
-        assert int(letters.config["max.message.bytes"]) > most
+        most = int(source.config(FOREVER).get("max.message.bytes", A_MEBIBYTE))
+        assert int(letters.config(FOREVER)["max.message.bytes"]) > most
         assert FOREVER == letters.retention
-        assert "-1" == letters.config["retention.ms"]
+        assert "-1" == letters.config(FOREVER)["retention.ms"]
 
 
 def test_reply_topics_are_told_by_their_name():
@@ -146,19 +146,20 @@ def test_reply_topics_are_told_by_their_name():
 
 def test_requests_are_stamped_by_the_broker_and_kept_for_ever():
     for topic in of_kind(TopicKind.REQUESTS):
-        assert "LogAppendTime" == topic.config["message.timestamp.type"]
-        assert FOREVER == topic.retention
+        assert "LogAppendTime" == topic.config(FOREVER)["message.timestamp.type"]
+        assert "-1" == topic.config(FOREVER)["retention.ms"]
+        assert "3600000" == topic.config(timedelta(hours=1))["retention.ms"]
 
 
 def test_events_are_kept_for_thirty_days():
-    assert str(30 * 24 * 3600 * 1000) == ORDER_EVENTS.config["retention.ms"]
+    assert str(30 * 24 * 3600 * 1000) == ORDER_EVENTS.config(FOREVER)["retention.ms"]
 
 
 def test_changelogs_are_compacted_but_not_within_an_hour():
     for topic in of_kind(TopicKind.CHANGELOG):
-        assert "compact" == topic.config["cleanup.policy"]
-        assert int(topic.config["min.compaction.lag.ms"]) >= 3_600_000
-        assert "retention.ms" not in topic.config
+        assert "compact" == topic.config(FOREVER)["cleanup.policy"]
+        assert int(topic.config(FOREVER)["min.compaction.lag.ms"]) >= 3_600_000
+        assert "retention.ms" not in topic.config(timedelta(hours=1))
 
 
 def test_every_table_has_a_changelog_of_its_own():

@@ -84,7 +84,10 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize(
     ("hours", "told"),
-    [("x", False), ("-1", False), ("nan", False), ("", True), ("1", True)],
+    [
+        *(("x", False), ("-1", False), ("0", False), ("nan", False), ("1e300", False)),
+        *(("", True), ("1", True), ("inf", True)),
+    ],
 )
 def test_how_long_requests_stay_is_a_number_of_hours(hours: str, told: bool):
     ran = subprocess.run(
@@ -96,7 +99,18 @@ def test_how_long_requests_stay_is_a_number_of_hours(hours: str, told: bool):
     )
     assert bool(ran.stdout) == told
     assert ran.returncode == (0 if told else 1)
-    assert ran.stderr.startswith("REQUEST_RETENTION_HOURS: ") != told
+    assert ("event=bad-setting name=request_retention_hours" in ran.stderr) != told
+
+
+def test_no_setting_is_read_when_the_topics_are_imported():
+    ran = subprocess.run(
+        [sys.executable, "-c", "import topics.catalog, topics.admin, gateway.app"],
+        env=os.environ | {"REQUEST_RETENTION_HOURS": "x", "PARTITIONS": "x"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_a_login_of_kafka_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch):

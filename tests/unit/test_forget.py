@@ -21,6 +21,7 @@ from schemas.ids import SHARDS, order_id
 from schemas.order import AnonymizeOrder, ListOrder, OrderPlaced, Status, StockReserved
 from schemas.stock import CheckStock
 from topics.catalog import CARTS_CHANGELOG, ORDER_EVENTS, ORDERS_CHANGELOG, TOPICS
+from topics.topic import FOREVER
 
 from .given import by, given
 from .test_order import AWAITING, CREATE, FAILED, ID, LAMP_YES, NEW, SOFA_YES, USER
@@ -145,7 +146,7 @@ def test_what_stock_says_twice_is_told_to_nobodys_cart(purchase):
 
 
 def settings(**different):
-    declared = {topic.name: {**topic.config} for topic in TOPICS}
+    declared = {topic.name: topic.config(FOREVER) for topic in TOPICS}
     brokers = {"segment.ms": str(7 * 86_400_000), "delete.retention.ms": "86400000"}
     return {name: brokers | own | different for name, own in declared.items()}
 

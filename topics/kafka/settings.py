@@ -1,11 +1,15 @@
 """How to reach Kafka: the settings that every client of the shop shares."""
 
+import math
 import re
+from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
 from aiokafka.helpers import create_ssl_context
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from topics.topic import FOREVER
 
 _COPIES_THAT_OUTLIVE_ONE = 3
 _PORT = 9092
@@ -23,6 +27,13 @@ def _addresses(text: str) -> str:
     return ",".join(named)
 
 
+def _hours(hours: float) -> float:
+    """Return a time that `timedelta` can hold, or infinity."""
+    if not hours > 0 or timedelta.max / timedelta(hours=1) < hours < math.inf:
+        raise ValueError("must be a number of hours above zero")
+    return hours
+
+
 class KafkaSettings(BaseSettings):
     """Where the brokers are and how they want to be spoken to (from the environment).
 
@@ -33,6 +44,7 @@ class KafkaSettings(BaseSettings):
         kafka_replication: copies of each topic's records when topics are created.
         kafka_min_insync_replicas: how many of them must have a record before it is
             acknowledged; unset, it is two of three copies or more.
+        request_retention_hours: how long request topics keep records.
     """
 
     # Errors do not repeat what was given, which may be a password.
@@ -53,6 +65,7 @@ class KafkaSettings(BaseSettings):
     kafka_replication: int = 1
     kafka_min_insync_replicas: int | None = None
     partitions: int = Field(default=8, ge=1)
+    request_retention_hours: Annotated[float, AfterValidator(_hours)] = math.inf
 
     @model_validator(mode="after")
     def _name_and_password(self) -> Self:
@@ -64,6 +77,12 @@ class KafkaSettings(BaseSettings):
                 " kafka_security_protocol of SASL_SSL or SASL_PLAINTEXT"
             )
         return self
+
+    @property
+    def request_retention(self) -> timedelta:
+        """The retention of request topics."""
+        hours = self.request_retention_hours
+        return FOREVER if hours == math.inf else timedelta(hours=hours)
 
     @property
     def durability(self) -> dict[str, str]:
