@@ -1,25 +1,32 @@
-"""What people are told when an order takes a status: pure words."""
+"""The text and the HTML of a notification: a pure function of the event."""
 
 from dataclasses import dataclass
 from datetime import UTC
+from pathlib import Path
 from textwrap import fill
+
+from jinja2 import Environment, FileSystemLoader
 
 from schemas.order import OrderStatusChanged, Status
 
 WIDTH = 76
-"""Of a line of text: a mail program that quotes it still has room in 80 columns."""
+"""Columns of a text line: a mail program can quote it within 80 columns."""
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One piece of news, in the same words however often it is made.
+    """A notification, the same at each attempt.
 
-    It tells skus and pieces: names of products and prices are not in the fact.
+    It has skus and counts only: the event has neither product names nor prices.
 
     Attributes:
-        event: the fact itself, for machines; its user is the one to be told.
-        subject: the order and what happened, one line of ASCII.
-        meaning: what follows from it, in a sentence or two of ASCII.
+        event: the event itself, for programs; the notification goes to its user.
+        subject: the order and its new status, one line of ASCII.
+        meaning: the consequence for the user, in a sentence or two of ASCII.
     """
 
     event: OrderStatusChanged
@@ -28,61 +35,73 @@ class Notification:
 
     @property
     def event_id(self) -> str:
-        """What tells a repeat."""
+        """The id by which a receiver recognises a repeat."""
         return self.event.event_id
 
     @property
     def total(self) -> str:
-        """How much it is all in all."""
-        return f"{units(sum(item.count for item in self.event.items))} in all"
+        """The number of all units."""
+        return f"{units(sum(item.count for item in self.event.items))} in total"
 
     @property
     def when(self) -> str:
-        """Since when it is so."""
+        """The time of the status change."""
         return f"As of {self.event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
     @property
     def text(self) -> str:
-        """The notice as plain text, ASCII, in lines that no mail program breaks."""
-        goods = (f"  sku {item.sku}, {units(item.count)}" for item in self.event.items)
+        """Plain text, ASCII, in lines that no mail program breaks."""
+        items = (f"  sku {item.sku}, {units(item.count)}" for item in self.event.items)
         return "\n".join(
             (
                 f"{self.subject}.\n",
                 f"{fill(self.meaning, WIDTH)}\n",
-                *goods,
+                *items,
                 f"\n{self.total}.",
                 f"{self.when}.",
                 "",
             )
         )
 
+    @property
+    def html(self) -> str:
+        """A page with the content of `text`.
+
+        Mail programs drop style sheets and scripts, and some invert colours. So the page
+        is a plain table without colours and pictures.
+        """
+        page = _TEMPLATES.get_template("mail.html").render(
+            notification=self, meaning=fill(self.meaning, WIDTH)
+        )
+        return f"{page}\n"
+
 
 def render(event: OrderStatusChanged) -> Notification:
-    """Put a fact into words."""
+    """Return the notification of an event."""
     headline, meaning = _words(event.status)
     return Notification(event, f"Order {event.order_id} {headline}", meaning)
 
 
 def units(count: int) -> str:
-    """Say how many pieces."""
-    return "1 piece" if count == 1 else f"{count} pieces"
+    """Return a number of units as text."""
+    return "1 unit" if count == 1 else f"{count} units"
 
 
 def _words(status: Status) -> tuple[str, str]:
     match status:
         case Status.NEW:
-            return "has been received", "Its goods are being set aside for you."
+            return "has been received", "Its items are being reserved for you."
         case Status.AWAITING_PAYMENT:
             return "awaits payment", (
-                "Its goods are reserved for you."
-                " Without a payment in time the order is cancelled and they are free again."
+                "Its items are reserved for you. Without a payment in time the order is"
+                " cancelled and the reservation ends."
             )
         case Status.FAILED:
             return (
                 "could not be fulfilled",
-                "Not all of it is in stock. Nothing is reserved.",
+                "Not all of its items are in stock. Nothing is reserved.",
             )
         case Status.PAID:
-            return "has been paid", "Thank you. Its goods are yours."
+            return "has been paid", "Thank you. Its items are yours."
         case Status.CANCELLED:
-            return "has been cancelled", "Its goods are no longer reserved."
+            return "has been cancelled", "Its items are no longer reserved."

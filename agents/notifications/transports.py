@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 import aiohttp
 import aiosmtplib
 
-from agents.notifications.html_body import html_body
 from agents.notifications.notification import Notification
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.signature import signature
@@ -114,7 +113,7 @@ class SmtpTransport:
         mail["Message-ID"] = f"<order-{event.order_id}.{status}@{domain}>"
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(notice.text)
-        mail.add_alternative(html_body(notice), subtype="html")
+        mail.add_alternative(notice.html, subtype="html")
         mail.set_boundary(_BOUNDARY)  # else it is another one at each repeat
         return mail
 

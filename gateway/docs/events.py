@@ -1,49 +1,75 @@
-"""The AsyncAPI document as a page for people: a section for each topic."""
+"""The topics and messages of an AsyncAPI document, as the events page shows them."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
-from html import escape
 from typing import Any
 
-from gateway.docs.html import code, link, page, prose, table
 from topics.describe import format_retention
 
 Document = dict[str, Any]
 
-_WORDS = ("format", "description")
+_MEANING = ("format", "description")
 
 
-def events_page(document: Document) -> str:
-    """Return the page of a document."""
-    channels = document["channels"]
-    contents = " · ".join(link(f"#{name}", name) for name in channels)
-    return page(
-        "Topics and messages",
-        f"<p>{prose(document['info']['description'])}</p>",
-        f"<p>For programs: {link('asyncapi.json', 'asyncapi.json')}.</p>",
-        f"<p>{contents}</p>",
-        *(_section(name, document) for name in channels),
-    )
+@dataclass(frozen=True, slots=True)
+class FieldView:
+    """A header of a record, or a field of its value."""
+
+    name: str
+    type: str
+    meaning: str
 
 
-def _section(name: str, document: Document) -> str:
+@dataclass(frozen=True, slots=True)
+class MessageView:
+    """A message that a topic carries.
+
+    Attributes:
+        replies: the names of the possible replies; empty for other messages than requests.
+        reply_address: the topic of the reply, in a sentence.
+        examples: JSON values.
+    """
+
+    name: str
+    summary: str
+    replies: list[str]
+    reply_address: str
+    fields: list[FieldView]
+    examples: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicView:
+    """A section of the page."""
+
+    name: str
+    description: str
+    headers: list[FieldView]
+    messages: list[MessageView]
+
+
+def topic_views(document: Document) -> list[TopicView]:
+    """Return the sections of the page."""
+    return [_topic(name, document) for name in document["channels"]]
+
+
+def _topic(name: str, document: Document) -> TopicView:
     channel = document["channels"][name]
-    messages = [document["components"]["messages"][one] for one in channel["messages"]]
-    one, *_ = messages  # they share their key and headers
-    key = one["bindings"]["kafka"]["key"]["description"]
-    about = f"{channel['description']} {_kept(channel)} Key: {key}."
-    return "\n".join(
-        (
-            f'<h2 id="{escape(name)}">{escape(name)}</h2>',
-            f"<p>{escape(about)}</p>",
-            _fields("header", one.get("headers", {}), document),
-            *(_message(message, name, document) for message in messages),
-        )
+    messages = [document["components"]["messages"][key] for key in channel["messages"]]
+    first, *_ = messages  # the messages of a topic share their key and headers
+    key = first["bindings"]["kafka"]["key"]["description"]
+    description = f"{channel['description']} {_retention(channel)} Key: {key}."
+    return TopicView(
+        name,
+        description,
+        _fields(first.get("headers", {}), document),
+        [_message(message, name, document) for message in messages],
     )
 
 
-def _kept(channel: Document) -> str:
+def _retention(channel: Document) -> str:
     if "bindings" not in channel:
         return ""
     binding = channel["bindings"]["kafka"]
@@ -52,42 +78,42 @@ def _kept(channel: Document) -> str:
     return f"{binding['partitions']} partitions; kept: {format_retention(time)}."
 
 
-def _message(message: Document, channel: str, document: Document) -> str:
-    name, examples = message["name"], message.get("examples", ())
-    parts = [
-        f"<summary>{code(name)} {prose(message['summary'])}</summary>",
-        _answers(name, channel, document),
-        _fields("value", message["payload"], document),
-        *(_example(one["payload"]) for one in examples),
-    ]
-    return f"<details>{''.join(parts)}</details>"
+def _message(message: Document, channel: str, document: Document) -> MessageView:
+    examples = (example["payload"] for example in message.get("examples", ()))
+    return MessageView(
+        message["name"],
+        message["summary"],
+        *_replies(message["name"], channel, document),
+        _fields(message["payload"], document),
+        [json.dumps(payload, ensure_ascii=False) for payload in examples],
+    )
 
 
-def _answers(name: str, channel: str, document: Document) -> str:
+def _replies(name: str, channel: str, document: Document) -> tuple[list[str], str]:
     operation = document["operations"].get(name, {})
-    if "reply" not in operation or _last(operation["channel"]) != channel:
-        return ""
-    reply = operation["reply"]
-    told = (document["components"]["messages"][_last(one)] for one in reply["messages"])
-    names = " or ".join(code(message["name"]) for message in told)
-    return f"<p>Answered by {names}. {escape(reply['address']['description'])}</p>"
+    if "reply" not in operation or _target(operation["channel"]) != channel:
+        return [], ""
+    reply, messages = operation["reply"], document["components"]["messages"]
+    names = [messages[_target(reference)]["name"] for reference in reply["messages"]]
+    return names, reply["address"]["description"]
 
 
-def _fields(what: str, schema: Document, document: Document) -> str:
-    rows = list(_rows(_resolved(schema, document), document))
-    return table((what, "type", ""), rows) if rows else ""
+def _fields(schema: Document, document: Document) -> list[FieldView]:
+    return list(_field_views(_resolved(schema, document), document))
 
 
-def _rows(schema: Document, document: Document, above: str = "") -> Iterator[Iterable[str]]:
-    """Yield name, type and meaning of each field, those of items too."""
+def _field_views(
+    schema: Document, document: Document, prefix: str = ""
+) -> Iterator[FieldView]:
+    """Yield the fields of an object, and those of items in its arrays."""
     required = schema.get("required", ())
-    for name, field in schema.get("properties", {}).items():
-        told = _resolved(field, document)
-        words = [] if name in required else ["optional"]
-        words += [told[word] for word in _WORDS if word in told]
-        yield code(above + name), code(_type(told)), escape("; ".join(words))
-        inner = _resolved(told.get("items", {}), document)
-        yield from _rows(inner, document, f"{above}{name}[].")
+    for name, reference in schema.get("properties", {}).items():
+        field = _resolved(reference, document)
+        meaning = [] if name in required else ["optional"]
+        meaning += [field[key] for key in _MEANING if key in field]
+        yield FieldView(prefix + name, _type(field), "; ".join(meaning))
+        items = _resolved(field.get("items", {}), document)
+        yield from _field_views(items, document, f"{prefix}{name}[].")
 
 
 def _type(schema: Document) -> str:
@@ -97,21 +123,17 @@ def _type(schema: Document) -> str:
         case {"enum": values}:
             return " | ".join(map(json.dumps, values))
         case {"anyOf": choices}:
-            return " | ".join(_last(one) or _type(one) for one in choices)
+            return " | ".join(_target(choice) or _type(choice) for choice in choices)
         case _:
             return str(schema.get("type", "any"))
 
 
 def _resolved(schema: Document, document: Document) -> Document:
-    if name := _last(schema):
-        rest = {word: value for word, value in schema.items() if word != "$ref"}
+    if name := _target(schema):
+        rest = {key: value for key, value in schema.items() if key != "$ref"}
         return {**document["components"]["schemas"][name], **rest}
     return schema
 
 
-def _last(reference: Document) -> str:
+def _target(reference: Document) -> str:
     return str(reference.get("$ref", "")).rpartition("/")[2]
-
-
-def _example(payload: Any) -> str:  # noqa: ANN401
-    return f"<pre>{escape(json.dumps(payload, ensure_ascii=False))}</pre>"

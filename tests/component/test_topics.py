@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
@@ -44,10 +43,11 @@ async def test_a_missing_topic_is_a_difference(cluster: KafkaSettings):
 
 async def test_changed_retention_is_told_and_applied(cluster: KafkaSettings):
     await create(cluster, [topic("kept")])
-    shorter = [topic("kept", keep=timedelta(hours=1))]
-    assert await check(cluster, shorter) == ["kept: retention.ms is -1, not 3600000"]
-    assert await create(cluster, shorter) == ["kept: settings changed"]
-    assert await check(cluster, shorter) == []
+    shorter = cluster.model_copy(update={"request_retention_hours": 1.0})
+    kept = [topic("kept")]
+    assert await check(shorter, kept) == ["kept: retention.ms is -1, not 3600000"]
+    assert await create(shorter, kept) == ["kept: settings changed"]
+    assert await check(shorter, kept) == []
 
 
 async def test_another_number_of_partitions_is_refused_and_nothing_changes(

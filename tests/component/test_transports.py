@@ -7,7 +7,6 @@ from email.message import EmailMessage
 
 import pytest
 
-from agents.notifications.html_body import html_body
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import (
     PermanentError,
@@ -32,7 +31,7 @@ async def test_a_mail_arrives_at_its_user_with_the_words_of_the_notice(mails):
     assert mail["Message-ID"] == "<order-8193.awaiting-payment@example.test>"
     assert mail.get_content_type() == "multipart/alternative"
     assert said(mail, "plain") == news().text
-    assert said(mail, "html") == html_body(news())
+    assert said(mail, "html") == news().html
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,7 @@ PURE = {
     "agents/loms/order.py": RULES,
     "agents/loms/stock.py": RULES,
     "agents/products/pricing.py": {"schemas", "agents.refusal"},
-    "agents/notifications/notification.py": {"schemas"},
-    "agents/notifications/html_body.py": {"agents.notifications.notification"},
+    "agents/notifications/notification.py": {"schemas", "jinja2"},
     "agents/notifications/signature.py": set(),
 }
 BELOW = {

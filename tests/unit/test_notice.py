@@ -8,7 +8,6 @@ from html.parser import HTMLParser
 
 import pytest
 
-from agents.notifications.html_body import html_body
 from agents.notifications.notification import render
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import SmtpTransport
@@ -73,22 +72,22 @@ def test_no_two_statuses_have_the_same_words():
 
 def test_a_notice_names_the_goods_and_the_time():
     text = render(event()).text
-    assert "sku 1076963, 2 pieces\n" in text
-    assert "sku 1148162, 1 piece\n" in text
-    assert "3 pieces in all" in text
+    assert "sku 1076963, 2 units\n" in text
+    assert "sku 1148162, 1 unit\n" in text
+    assert "3 units in total" in text
     assert "2026-11-23 16:31:05 UTC" in text
 
 
 @pytest.mark.parametrize("status", Status)
 def test_a_page_says_what_the_text_says(status):
     told = render(event(status))
-    page = Page(html_body(told))
+    page = Page(told.html)
     assert page.open == []
     assert [" ".join(seen.split()) for seen in page.seen] == [
         *[told.subject, told.subject, told.meaning],
-        "pieces",
+        "units",
         *["sku 1076963", "2", "sku 1148162", "1"],
-        "3 pieces in all",
+        "3 units in total",
         "As of 2026-11-23 16:31:05 UTC",
     ]
 
@@ -96,8 +95,8 @@ def test_a_page_says_what_the_text_says(status):
 def test_whatever_the_words_are_they_are_no_markup():
     rude = "<script>&amp;</script> \"quoted\" 'too' </p>"
     told = replace(render(event()), subject=rude, meaning=rude)
-    assert Page(html_body(told)).seen[:3] == [rude, rude, rude]
-    assert "<script" not in html_body(told)
+    assert Page(told.html).seen[:3] == [rude, rude, rude]
+    assert "<script" not in told.html
 
 
 def test_the_time_is_told_in_utc_wherever_it_was_taken():
@@ -123,7 +122,7 @@ def test_a_mail_holds_the_words_as_text_and_as_a_page(items):
         "text/html",
     )
     assert plain.get_content() == render(of).text
-    assert page.get_content() == html_body(render(of))
+    assert page.get_content() == render(of).html
     assert not [part for part in read.walk() if part.defects]
     assert max(map(len, mail(of).as_bytes().splitlines())) < 80
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
-from jinja2 import Environment, FileSystemLoader
 
 from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES
+from topics.html import environment
 from topics.kafka.answering import LIMIT_SECONDS, answered
 from topics.kafka.headers import CORRELATION_ID, REPLY_TOPIC
 from topics.kafka.reader import TopicReader
@@ -33,8 +33,7 @@ class Pages:
 
     def __init__(self, cluster: KafkaSettings) -> None:
         self._cluster = cluster
-        here = FileSystemLoader(Path(__file__).parent / "templates")
-        self._templates = Environment(loader=here, autoescape=True, trim_blocks=True)
+        self._templates = environment(Path(__file__).parent / "templates")
 
     def routes(self) -> list[web.RouteDef]:
         """Say which page is where."""
