@@ -1,1 +1,1 @@
-"""The HTTP gateway: HTTP requests in, Kafka request topics and replies, HTTP out."""
+"""The HTTP gateway: sends HTTP calls as Kafka requests and returns the replies."""

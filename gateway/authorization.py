@@ -1,4 +1,4 @@
-"""Who may make which call: the bearer token of a request and the calls of its role."""
+"""Authorizes calls by the role of their bearer token."""
 
 import re
 from pathlib import Path
@@ -21,7 +21,7 @@ CALLS: dict[Role, frozenset[str]] = {
     Role.PAYMENTS: frozenset({"/orderPayed", "/listOrder"}),
     Role.OPERATOR: frozenset(route.path for route in ROUTES),
 }
-"""A call that is in no other list is for operators only."""
+"""The calls of each role. A new call is for operators only until it is listed here."""
 
 _REALM = 'Bearer realm="shop"'
 _BEARER = re.compile(r"bearer(?: +(.*))?", re.IGNORECASE | re.DOTALL)
@@ -36,17 +36,17 @@ class Tokens(Protocol):
 
 
 class Authorizer:
-    """Lets a request pass whose token has the role for its call.
+    """Checks that a request's token has a role for its call.
 
     Args:
-        tokens: None leaves the door open for everybody.
+        tokens: None disables the check.
     """
 
     def __init__(self, tokens: Tokens | None) -> None:
         self._tokens = tokens
 
     def check(self, request: web.BaseRequest, path: str) -> None:
-        """Return if the request may make the call.
+        """Raise unless the request may make the call.
 
         Raises:
             Problem: UNAUTHORIZED, FORBIDDEN.
@@ -66,17 +66,17 @@ OPEN = Authorizer(None)
 
 
 def authorizer_of(path: Path | None) -> Authorizer:
-    """Return the authorizer of a file of tokens; without a file the door is open."""
+    """Return the authorizer of a token file; without a file it checks nothing."""
     return Authorizer(TokenFile(path)) if path else OPEN
 
 
 def _token(request: web.BaseRequest) -> str:
-    given = request.headers.getall(AUTHORIZATION, ())
-    bearer = _BEARER.fullmatch(given[0].strip()) if given else None
+    values = request.headers.getall(AUTHORIZATION, ())
+    bearer = _BEARER.fullmatch(values[0].strip()) if values else None
     if bearer is None:
         raise _unauthorized("this call needs the header Authorization: Bearer TOKEN")
     token = bearer[1] or ""
-    if len(given) > 1 or not _TOKEN.fullmatch(token):
+    if len(values) > 1 or not _TOKEN.fullmatch(token):
         raise _unauthorized("Authorization must have one bearer token", "invalid_token")
     return token
 

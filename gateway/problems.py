@@ -1,4 +1,4 @@
-"""What goes wrong, as HTTP: problem documents (RFC 9457) for every error there is."""
+"""Errors as HTTP responses: the problem documents (RFC 9457)."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ RETRY_AFTER_SECONDS = 1
 
 
 class GatewayError(StrEnum):
-    """What can go wrong at this door itself, beside the refusals of the shop."""
+    """Codes of errors in the gateway itself, in addition to the shop's own codes."""
 
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
@@ -34,22 +34,20 @@ class GatewayError(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProblemType:
-    """What all problems of one code have in common."""
+    """The status and the title that all problems of a code have."""
 
     status: HTTPStatus
     title: str
 
 
 PROBLEM_TYPES: dict[Code | GatewayError, ProblemType] = {
-    Code.BAD_REQUEST: ProblemType(HTTPStatus.BAD_REQUEST, "The request makes no sense"),
-    Code.UNKNOWN_ORDER: ProblemType(HTTPStatus.NOT_FOUND, "There is no such order"),
-    Code.INSUFFICIENT_STOCK: ProblemType(
-        HTTPStatus.CONFLICT, "There is not enough in stock"
-    ),
+    Code.BAD_REQUEST: ProblemType(HTTPStatus.BAD_REQUEST, "The request is invalid"),
+    Code.UNKNOWN_ORDER: ProblemType(HTTPStatus.NOT_FOUND, "The order is unknown"),
+    Code.INSUFFICIENT_STOCK: ProblemType(HTTPStatus.CONFLICT, "The stock is insufficient"),
     Code.CART_EMPTY: ProblemType(HTTPStatus.CONFLICT, "The cart is empty"),
-    Code.CART_FULL: ProblemType(HTTPStatus.CONFLICT, "The cart takes no more lines"),
+    Code.CART_FULL: ProblemType(HTTPStatus.CONFLICT, "The cart is full"),
     Code.WRONG_STATUS: ProblemType(
-        HTTPStatus.CONFLICT, "The order's status does not allow it"
+        HTTPStatus.CONFLICT, "The order's status does not allow the call"
     ),
     Code.COUNT_TOO_LARGE: ProblemType(
         HTTPStatus.CONFLICT, "The count would become too large"
@@ -58,37 +56,37 @@ PROBLEM_TYPES: dict[Code | GatewayError, ProblemType] = {
         HTTPStatus.CONFLICT, "The total would become too large"
     ),
     Code.KEY_REUSED: ProblemType(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "The idempotency key stands for another request"
+        HTTPStatus.UNPROCESSABLE_ENTITY, "The idempotency key was used for another request"
     ),
     Code.UNKNOWN_PRODUCT: ProblemType(
-        HTTPStatus.BAD_GATEWAY, "ProductService lacks a product"
+        HTTPStatus.BAD_GATEWAY, "ProductService has no such product"
     ),
     Code.PRODUCT_SERVICE: ProblemType(HTTPStatus.BAD_GATEWAY, "ProductService failed"),
     Code.UNAVAILABLE: ProblemType(
-        HTTPStatus.SERVICE_UNAVAILABLE, "The shop can't be reached"
+        HTTPStatus.SERVICE_UNAVAILABLE, "The shop is unavailable"
     ),
-    GatewayError.UNAUTHORIZED: ProblemType(HTTPStatus.UNAUTHORIZED, "A token is needed"),
+    GatewayError.UNAUTHORIZED: ProblemType(HTTPStatus.UNAUTHORIZED, "A token is required"),
     GatewayError.FORBIDDEN: ProblemType(
-        HTTPStatus.FORBIDDEN, "The token's role is not enough"
+        HTTPStatus.FORBIDDEN, "The token's role does not allow the call"
     ),
-    GatewayError.NOT_FOUND: ProblemType(HTTPStatus.NOT_FOUND, "There is no such path"),
+    GatewayError.NOT_FOUND: ProblemType(HTTPStatus.NOT_FOUND, "The path is unknown"),
     GatewayError.METHOD_NOT_ALLOWED: ProblemType(
-        HTTPStatus.METHOD_NOT_ALLOWED, "This path takes another method"
+        HTTPStatus.METHOD_NOT_ALLOWED, "The method is not allowed"
     ),
     GatewayError.TOO_LARGE: ProblemType(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too large"
     ),
     GatewayError.TOO_SLOW: ProblemType(
-        HTTPStatus.REQUEST_TIMEOUT, "The request came too slowly"
+        HTTPStatus.REQUEST_TIMEOUT, "The request arrived too slowly"
     ),
     GatewayError.URI_TOO_LONG: ProblemType(
         HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long"
     ),
     GatewayError.UNSUPPORTED_ENCODING: ProblemType(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Encoded bodies are not taken"
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The content encoding is not supported"
     ),
     GatewayError.EXPECTATION_FAILED: ProblemType(
-        HTTPStatus.EXPECTATION_FAILED, "The expectation can't be met"
+        HTTPStatus.EXPECTATION_FAILED, "The expectation is not supported"
     ),
     GatewayError.HEADERS_TOO_LARGE: ProblemType(
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large"
@@ -97,29 +95,31 @@ PROBLEM_TYPES: dict[Code | GatewayError, ProblemType] = {
         HTTPStatus.NOT_IMPLEMENTED, "The transfer encoding is not supported"
     ),
     GatewayError.OVERLOADED: ProblemType(
-        HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests are under way"
+        HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests are in flight"
     ),
-    GatewayError.TIMEOUT: ProblemType(HTTPStatus.GATEWAY_TIMEOUT, "No reply came in time"),
+    GatewayError.TIMEOUT: ProblemType(
+        HTTPStatus.GATEWAY_TIMEOUT, "No reply arrived in time"
+    ),
     GatewayError.INTERNAL: ProblemType(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway has a fault"
+        HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway failed"
     ),
 }
 
 
 def problem_document(code: Code | GatewayError, detail: str) -> dict[str, Any]:
-    """Return what is told of a problem (RFC 9457), as JSON."""
-    kind = PROBLEM_TYPES[code]
+    """Return the problem document (RFC 9457) of an error."""
+    problem_type = PROBLEM_TYPES[code]
     return {
         "type": f"urn:shop:problem:{code}",
-        "title": kind.title,
-        "status": kind.status,
+        "title": problem_type.title,
+        "status": problem_type.status,
         "detail": detail,
         "code": code,
     }
 
 
-class Problem(Exception):  # noqa: N818 -- an answer, not an error
-    """A call that ends with a problem document instead of its answer."""
+class Problem(Exception):  # noqa: N818 -- a response, not an error
+    """A call that ends with a problem document instead of a reply."""
 
     def __init__(
         self,
@@ -133,13 +133,13 @@ class Problem(Exception):  # noqa: N818 -- an answer, not an error
         self.headers = headers or {}
 
     def response(self) -> web.Response:
-        """Write the document; whoever may simply try again is told when."""
+        """Return the response; 503 has a `Retry-After` header."""
         status = PROBLEM_TYPES[self.code].status
         document = problem_document(self.code, self.detail)
         if status is HTTPStatus.SERVICE_UNAVAILABLE:
             self.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return web.Response(
-            # A client's bytes that are no text may be quoted in the detail.
+            # The detail may quote bytes of a client that are not valid text.
             body=json.dumps(document, ensure_ascii=False).encode(errors="replace"),
             status=status,
             headers=self.headers,

@@ -1,4 +1,4 @@
-"""The pending deliveries of one transport. No transport waits for another one."""
+"""Delivers the pending rows of each transport, independently of other transports."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ from agents.runtime.fail_stop import PauseMonitor, fail_stop
 from topics.kafka.headers import LOG_CONTEXT
 
 STOP_SECONDS = 1.0
-"""Attempts in flight get so long to end before partitions are given back."""
+"""Attempts in flight may take so long after the partitions are revoked."""
 
 _CANCEL_AGAIN_SECONDS = 0.1
 
@@ -40,14 +40,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DeliveryContext:
-    """What all transports share.
+    """The objects that all transports share.
 
     Attributes:
         sent_log: has the pending rows.
-        dead_letter: returns when the brokers have a refused event.
-        heart: ends a worker that was frozen, before it sends anything.
-        opted_out: the users who want no notices; looked up before each attempt.
-        backoff: the delays, of an order and of a transport.
+        dead_letter: sends a refused event; returns when the brokers have it.
+        pause_monitor: crashes a worker that was paused, before it sends a record.
+        opted_out: the users who get no notifications; checked before each attempt.
+        backoff: the delays of an order and of a transport.
     """
 
     sent_log: SentLog
@@ -58,10 +58,10 @@ class DeliveryContext:
 
 
 class TransportDelivery:
-    """Delivers the pending rows of one transport, at the pace of this transport.
+    """Delivers the pending rows of one transport.
 
-    Orders are delivered side by side, the events of one order one after the other. An
-    event leaves the table when it is delivered, refused or no longer wanted.
+    Orders are delivered concurrently, the events of one order in sequence. A pending row
+    is removed when its event is delivered, refused, or its user has opted out.
     """
 
     def __init__(self, transport: Transport, context: DeliveryContext) -> None:
@@ -94,9 +94,9 @@ class TransportDelivery:
             self._keep(self._loops, self._run(queue))
 
     async def stop(self) -> None:
-        """Begin nothing more; return when the attempts in flight have ended.
+        """Start no more attempts; return when those in flight have ended.
 
-        Attempts that take too long are cancelled, and made again by the next owner.
+        Attempts that take too long are cancelled; the next owner repeats them.
         """
         for loop in self._loops:
             loop.cancel()
@@ -108,12 +108,12 @@ class TransportDelivery:
         while self._attempts:
             for attempt in self._attempts:
                 attempt.cancel()
-            # Again and again: asyncio.wait_for of Python 3.11, by which aiosmtplib reads,
-            # drops a cancellation that comes together with what is read.
+            # Repeated, since aiosmtplib reads by asyncio.wait_for: in Python 3.11 it drops
+            # a cancellation that arrives together with the data.
             await asyncio.wait(self._attempts, timeout=_CANCEL_AGAIN_SECONDS)
 
     def added(self, partition: int, keys: Iterable[bytes]) -> None:
-        """Look for the transport's new rows among these."""
+        """Count the transport's rows among new keys, and wake their queue."""
         queue, start = self._queues.get(partition), prefix(self.name)
         count = sum(key.startswith(start) for key in keys)
         if queue is not None and count:
@@ -132,9 +132,9 @@ class TransportDelivery:
         metrics.UP.labels(self.name).set(self._breaker.is_up)
 
     def purge(self) -> None:
-        """Drop what rows that were complete at the last call have left behind.
+        """Drop the tombstones of rows that were complete at the last call.
 
-        Between two calls lies more time than a worker can be frozen.
+        The time between two calls is longer than a worker can be paused.
         """
         for partition, end in self._floors.items():
             self._sent_log.purge(partition, self.name, end)
@@ -151,9 +151,9 @@ class TransportDelivery:
         LOG_CONTEXT.set(pending.record.headers)
         try:
             outcome = await self._attempt(pending)
-        except TransientError as failure:
+        except TransientError as error:
             _raise_if_cancelled()
-            self._fail(queue, pending, failure, generation)
+            self._fail(queue, pending, error, generation)
             return
         finally:
             self._breaker.release()
@@ -166,10 +166,10 @@ class TransportDelivery:
         queue.remove(key)
 
     async def _attempt(self, pending: PendingDelivery) -> str:
-        """Return the outcome of a delivery.
+        """Attempt a delivery; return its outcome.
 
         Raises:
-            Transient: it may be tried again.
+            TransientError: the attempt failed and can be repeated.
         """
         self._context.pause_monitor.check()
         if pending.event.user in self._context.opted_out:
@@ -178,8 +178,8 @@ class TransportDelivery:
             return OPTED_OUT
         try:
             await self._transport.deliver(render(pending.event))
-        except PermanentError as refusal:
-            outcome = f"{self.name}: {refusal}"
+        except PermanentError as error:
+            outcome = f"{self.name}: {error}"
             metrics.count(self.name, "refused")
         else:
             outcome = SENT
@@ -191,20 +191,20 @@ class TransportDelivery:
         self,
         queue: PendingQueue,
         pending: PendingDelivery,
-        failure: TransientError,
+        error: TransientError,
         generation: int,
     ) -> None:
         metrics.count(self.name, "failed")
-        wait, event = failure.wait_seconds, pending.event
-        if failure.is_of_recipient:
+        wait, event = error.wait_seconds, pending.event
+        if error.is_of_recipient:
             self._is_up()
         elif self._breaker.fail(event.order_id, generation, wait):
             _log.warning("event=transport-down transport=%s", self.name)
         _log.warning(
-            'notice not delivered transport=%s event="%s" reason=%r again_in=%.1fs',
+            'event=delivery-failed transport=%s id="%s" reason=%r retry_in=%.1fs',
             self.name,
             event.event_id,
-            str(failure),
+            str(error),
             queue.retry(pending.key, wait),
         )
 
@@ -223,11 +223,11 @@ class TransportDelivery:
 def _end(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
     tasks.discard(task)
     if not task.cancelled() and task.exception() is not None:
-        fail_stop("a delivery failed: %r", task.exception())
+        fail_stop("unexpected error of a delivery: %r", task.exception())
 
 
 def _raise_if_cancelled() -> None:
-    """End a task that was cancelled, although the transport dropped the cancellation."""
+    """Raise if the task was cancelled and the transport dropped the cancellation."""
     task = asyncio.current_task()
     if task and task.cancelling():
         raise asyncio.CancelledError

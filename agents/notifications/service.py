@@ -1,9 +1,9 @@
-"""Notifications on Kafka: each event of an order in, log lines and pending rows out.
+"""The notifications service: logs the events of orders and writes their pending rows.
 
-An event is committed when its row and its pending rows are in the changelog. The pending
-rows are delivered afterwards, by each transport on its own. Between a delivery and the
-removal of its pending row a crash repeats it; mails and webhooks carry the event's id, so
-that a receiver can recognise a repeat.
+An event is committed when its row and its pending rows are in the changelog. Each
+transport delivers its pending rows afterwards. A crash between a delivery and the removal
+of its pending row repeats the delivery. Mails and webhooks carry the event's id, so that a
+receiver can recognise a repeat.
 """
 
 import asyncio
@@ -41,19 +41,19 @@ from topics.kafka.headers import LOG_CONTEXT
 from topics.telemetry import tracing
 
 PURGE_SECONDS = 3600.0
-"""Longer than a frozen worker may sleep: changelogs are compacted after so long, too."""
+"""Longer than a worker can be paused; changelogs are compacted after the same time."""
 
-_RECORD_BYTES = 50  # of a row in the changelog, beside its key and value
+_RECORD_BYTES = 50  # overhead of a row in the changelog
 
 Rows = dict[bytes, bytes | None]
 
 
 class NotificationAgent:
-    """Logs each event once, and has each transport deliver it.
+    """Logs each event once, and starts its delivery by each transport.
 
     Args:
-        service: that the agent works in.
-        settings: the transports.
+        service: the service of the agent.
+        settings: the settings of the transports.
         backoff: the delays between attempts.
     """
 
@@ -83,7 +83,7 @@ class NotificationAgent:
         app.add_revocation_listener(self.stop)
 
     async def run(self, stream: Any) -> None:  # noqa: ANN401 -- Faust's
-        """Serve for ever."""
+        """Process the stream without end."""
         async for event in stream.noack().events():
             await self.batches.acquire()
             self._pause_monitor.check()
@@ -94,7 +94,7 @@ class NotificationAgent:
             self.batches.complete(event, fetched, _acknowledged(sent, out))
 
     async def start(self) -> None:
-        """Begin to deliver, once the rows are recovered."""
+        """Start the deliveries, after the rows are recovered."""
         revocations = self._revocations
         await self._stop_deliveries()
         await self.sent_log.open()
@@ -107,7 +107,7 @@ class NotificationAgent:
                 delivery.measure()
 
     async def stop(self) -> None:
-        """Deliver nothing more; return when the changelog has all outcomes."""
+        """Stop the deliveries; return when the changelog has all outcomes."""
         self._revocations += 1
         await self._stop_deliveries()
         await self.sent_log.flush()
@@ -118,7 +118,7 @@ class NotificationAgent:
             delivery.measure()
 
     async def purge(self) -> None:
-        """Drop what completed deliveries have left behind, some time ago."""
+        """Drop the tombstones of deliveries that are complete for some time."""
         for delivery in self._deliveries:
             delivery.purge()
 
@@ -146,7 +146,7 @@ class NotificationAgent:
         return written
 
     def _rows(self, record: ConsumerRecord, out: RecordCollector, before: Rows) -> Rows:
-        """Log a new event and return its rows; none of an event that is known."""
+        """Log a new event and return its rows; none for a repeated event."""
         envelope = self._router.route(record, out)
         if envelope is None:
             return {}
@@ -161,7 +161,7 @@ class NotificationAgent:
         token = LOG_CONTEXT.set(envelope.reply_context.headers)
         outcome = self._log(event)
         LOG_CONTEXT.reset(token)
-        transports = [each.name for each in self._deliveries if outcome == SENT]
+        transports = [d.name for d in self._deliveries if outcome == SENT]
         pending = encode(record, event) if transports else None
         rows: Rows = {key: event_row(event, outcome, transports)}
         for transport in transports:
@@ -188,7 +188,7 @@ class NotificationAgent:
 
 
 async def _acknowledged(sent: Deliveries, out: RecordCollector) -> None:
-    """Wait until the brokers have all that a catch caused."""
+    """Wait until the brokers have all records of a batch."""
     with out.spans:
         if sent:
             await asyncio.wait(sent)
@@ -199,10 +199,10 @@ def _opted_out(settings: NotificationSettings) -> Container[int]:
 
 
 def build(settings: WorkerSettings) -> Service:
-    """Make the service.
+    """Return the service.
 
     Raises:
-        ValidationError: a setting of its own makes no sense.
+        ValidationError: a notification setting is invalid.
     """
     service = Service("notifications", settings)
     agent = NotificationAgent(service, NotificationSettings())

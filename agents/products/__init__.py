@@ -1,1 +1,1 @@
-"""Names and prices from ProductService, a foreign gRPC service."""
+"""Prices carts by ProductService, an external gRPC service."""

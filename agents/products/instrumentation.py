@@ -1,4 +1,4 @@
-"""One call to ProductService as Prometheus and traces see it."""
+"""Metrics and spans of the calls to ProductService."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,23 +15,25 @@ BY = ("grpc_service", "grpc_method", "grpc_code")
 
 SECONDS = Histogram(
     "grpc_client_handling_seconds",
-    "From a call to its answer, each attempt on its own.",
+    "Time from a call to its response, of each attempt.",
     BY,
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2),
 )
-RETRIES = Counter("grpc_client_retries_total", "Calls made again, by the failure.", BY)
+RETRIES = Counter(
+    "grpc_client_retries_total", "Retried calls, by the status of the failure.", BY
+)
 
 Metadata = tuple[tuple[str, str], ...]
 
 
 @contextmanager
 def client_span() -> Iterator[Metadata]:
-    """Time a call, and make a span of it; yields what the call says of the trace."""
+    """Time a call within a span; yield the metadata of the trace."""
     began, code = perf_counter(), grpc.StatusCode.CANCELLED
-    about = {"rpc.system": "grpc", "rpc.service": SERVICE, "rpc.method": METHOD}
+    attributes = {"rpc.system": "grpc", "rpc.service": SERVICE, "rpc.method": METHOD}
     name = f"{SERVICE}/{METHOD}"
     try:
-        with tracing.span(name, "CLIENT", LOG_CONTEXT.get(), about) as headers:
+        with tracing.span(name, "CLIENT", LOG_CONTEXT.get(), attributes) as headers:
             yield _metadata(headers)
         code = grpc.StatusCode.OK
     except grpc.aio.AioRpcError as error:
@@ -42,11 +44,11 @@ def client_span() -> Iterator[Metadata]:
 
 
 def count_retry(code: grpc.StatusCode) -> None:
-    """Count a call that is to be made again."""
+    """Count a call that is retried."""
     RETRIES.labels(SERVICE, METHOD, code.name).inc()
 
 
 def _metadata(headers: tracing.Headers) -> Metadata:
-    # What a caller has sent us may be anything, and gRPC would refuse to send it.
-    ours = headers if tracing.is_on() else ()
-    return tuple((name, value.decode()) for name, value in ours if name in TRACE)
+    # Without a tracer they are a client's own headers, which gRPC may refuse to send.
+    propagated = headers if tracing.is_on() else ()
+    return tuple((name, value.decode()) for name, value in propagated if name in TRACE)

@@ -1,4 +1,4 @@
-"""How fast somebody else's service may be asked."""
+"""The rate limit of calls to an external service."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,9 +6,9 @@ from time import monotonic
 
 
 class TokenBucket:
-    """So many calls a second, and so many at once after a rest.
+    """Allows a number of calls a second, and a burst after a pause.
 
-    Whoever waits is served in turn; whoever gives up waiting has spent nothing.
+    Waiting callers are served in order. A cancelled caller uses no token.
     """
 
     def __init__(
@@ -19,16 +19,16 @@ class TokenBucket:
         self._clock = clock
         self._tokens = float(burst)
         self._filled_at = clock()
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def take(self) -> None:
-        """Wait for one call's turn."""
-        async with self._turn:
+        """Wait for a token and take it."""
+        async with self._lock:
             await asyncio.sleep(self.seconds_for(1))
             self._tokens = self._fill() - 1
 
     def seconds_for(self, calls: int) -> float:
-        """Say how long so many calls would wait if nobody else asked."""
+        """Return the time that a number of calls would wait without other callers."""
         return max(0.0, calls - self._fill()) / self._per_second
 
     def _fill(self) -> float:

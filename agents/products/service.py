@@ -1,4 +1,4 @@
-"""Pricing on Kafka: the only agent that waits for anybody."""
+"""The pricing service on Kafka: the only one that calls an external service."""
 
 from functools import cached_property
 
@@ -19,10 +19,10 @@ from topics.catalog import PRODUCT_REQUESTS
 
 
 class Pricing:
-    """Answers carts that wait for names and prices."""
+    """Replies to requests for the prices of carts."""
 
-    async def answer(self, envelope: Envelope, _: ConsumerRecord, send: Send) -> None:
-        """Reply to whoever asked for the cart."""
+    async def handle(self, envelope: Envelope, _: ConsumerRecord, send: Send) -> None:
+        """Send the priced cart, or the refusal."""
         out = RecordCollector(PRODUCT_REQUESTS)
         out.add(await self._priced(envelope), envelope)
         await send(out)
@@ -38,12 +38,14 @@ class Pricing:
 
     @cached_property
     def _client(self) -> ProductClient:
-        return ProductClient(ProductSettings())  # its channel belongs to the running loop
+        return ProductClient(
+            ProductSettings()
+        )  # here, since its channel needs the running loop
 
 
 def build(settings: WorkerSettings) -> Service:
-    """Make the service."""
+    """Return the service."""
     service = Service("products", settings)
-    agent = ConcurrentProcessor(service.app, PRODUCT_REQUESTS, Pricing().answer)
+    agent = ConcurrentProcessor(service.app, PRODUCT_REQUESTS, Pricing().handle)
     service.add_agent(PRODUCT_REQUESTS, agent.run)
     return service

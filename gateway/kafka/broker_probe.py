@@ -1,4 +1,4 @@
-"""Whether Kafka can be reached, known before anything is sent there."""
+"""Probes Kafka, so that unavailability is noticed before a request is sent."""
 
 import asyncio
 from datetime import timedelta
@@ -16,55 +16,55 @@ TIMEOUT = timedelta(milliseconds=1500)
 
 
 class BrokerProbe:
-    """Asks a broker for a sign of life, over and over.
+    """Sends metadata requests to a broker, at intervals.
 
-    A connection of its own, since on those of producers and consumers requests queue up
-    behind each other. When it fails, any other broker may answer instead.
+    It has its own connection, since requests queue up on those of producers and
+    consumers. After a failure it connects to any broker.
 
     Attributes:
-        beats: whether the last question was answered.
+        healthy: whether the last request was answered.
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options | {
-            "client_id": "gateway-pulse",
+            "client_id": "gateway-probe",
             "request_timeout_ms": TIMEOUT // timedelta(milliseconds=1),
         }
         self.healthy = False
         self._since = 0.0
 
     def healthy_for(self, time: timedelta) -> bool:
-        """Say whether it has been beating for all that time."""
+        """Return whether the probe has been healthy for a time."""
         return self.healthy and monotonic() - self._since > time.total_seconds()
 
     async def run(self) -> None:
-        """Keep asking until cancelled.
+        """Probe until cancelled.
 
         Raises:
-            NotLetInError: at the first contact; later on, whoever rotates passwords is
-                awaited.
+            KafkaAuthenticationError: before the first success only. Later the probe
+                retries, since an operator may be rotating passwords.
         """
         while True:
             client = AIOKafkaClient(**self._options)
             try:
                 await client.bootstrap()
-                self._update(beats=True)
-                await _ask_until_it_fails(client)
+                self._update(healthy=True)
+                await _probe_until_failure(client)
             except (KafkaError, TimeoutError):
-                self._update(beats=False)
-                if not self._since and (refused := await find_auth_error(self._options)):
-                    raise refused from None
+                self._update(healthy=False)
+                if not self._since and (error := await find_auth_error(self._options)):
+                    raise error from None
                 await asyncio.sleep(INTERVAL.total_seconds())
             finally:
                 await client.close()
 
-    def _update(self, *, beats: bool) -> None:
-        if beats != self.healthy:
+    def _update(self, *, healthy: bool) -> None:
+        if healthy != self.healthy:
             self._since = monotonic()
-        self.healthy = beats
+        self.healthy = healthy
 
 
-async def _ask_until_it_fails(client: AIOKafkaClient) -> None:
+async def _probe_until_failure(client: AIOKafkaClient) -> None:
     while True:
         await asyncio.sleep(INTERVAL.total_seconds())
         try:

@@ -1,8 +1,7 @@
-"""Replies on their way out of Kafka.
+"""Reads replies from one partition of the reply topic.
 
-Not by aiokafka's consumer: it is made for groups and many partitions, and whatever its
-fetching task does not expect ends that task without a word, so that replies would stop
-for ever. One partition needs one loop, and anything wrong ends here in plain sight.
+aiokafka's consumer is not used: an unexpected error ends its fetching task silently, and
+no reply would arrive any more. One partition needs one loop, whose errors are logged.
 """
 
 import asyncio
@@ -24,12 +23,12 @@ from topics.catalog import GATEWAY_REPLIES, GATEWAY_REPLY_PARTITIONS
 from topics.kafka.headers import CORRELATION_ID
 from topics.telemetry import tracing
 
-Settle = Callable[[bytes, bytes], None]
+Resolve = Callable[[bytes, bytes], None]
 
 TIMEOUT = timedelta(seconds=5)
-# How long the broker may hold back an empty answer; a reply ends the wait at once.
+# The broker holds an empty response for so long; a record ends the wait at once.
 FETCH_MAX_WAIT = timedelta(milliseconds=500)
-# No record of a topic is larger than this, unless an operator has raised both.
+# No record is larger, unless an operator raises the limit of the topic.
 FETCH_BYTES = 2**21
 RETRY = timedelta(milliseconds=200)
 
@@ -41,31 +40,31 @@ log = logging.getLogger(__name__)
 
 
 class ReplyConsumer:
-    """Reads one partition of the reply topic, from where its end was at the start.
+    """Reads one partition of the reply topic, from its end at the start.
 
     Args:
-        options: how to connect, as every aiokafka client takes them.
-        index: which partition, modulo their number.
-        settle: takes a correlation id and the reply to it.
+        options: the connection options of aiokafka's clients.
+        index: the partition, modulo their number.
+        resolve: gets a correlation id and its reply.
 
     Attributes:
-        partition: where replies to this gateway go.
-        positioned: whether a reply to whatever is sent from now on will be seen.
+        partition: the partition of this gateway.
+        ready: whether replies to requests sent from now on will be read.
     """
 
-    def __init__(self, options: dict[str, Any], index: int, settle: Settle) -> None:
+    def __init__(self, options: dict[str, Any], index: int, resolve: Resolve) -> None:
         self._options = options | {
             "client_id": "gateway-replies",
             "request_timeout_ms": _milliseconds(TIMEOUT),
         }
-        self._settle = settle
+        self._resolve = resolve
         self._traced = tracing.is_on()
         self._next: int | None = None
         self.partition = index % GATEWAY_REPLY_PARTITIONS
         self.ready = False
 
     async def run(self) -> None:
-        """Keep reading until cancelled; after an error, anew from where it was."""
+        """Read until cancelled; reconnect after errors, at the same offset."""
         while True:
             client = AIOKafkaClient(**self._options)
             try:
@@ -80,10 +79,10 @@ class ReplyConsumer:
 
     async def _leader(self, client: AIOKafkaClient) -> int:
         await client.set_topics([GATEWAY_REPLIES.name])
-        mine = TopicPartition(GATEWAY_REPLIES.name, self.partition)
-        leader: int | None = client.cluster.leader_for_partition(mine)
+        partition = TopicPartition(GATEWAY_REPLIES.name, self.partition)
+        leader: int | None = client.cluster.leader_for_partition(partition)
         if leader is None or leader < 0:
-            raise KafkaError(f"{mine} has no leader")
+            raise KafkaError(f"{partition} has no leader")
         return leader
 
     async def _read(self, client: AIOKafkaClient, leader: int) -> None:
@@ -92,14 +91,14 @@ class ReplyConsumer:
         self.ready = True
         while True:
             try:
-                self._take(await self._fetch(client, leader, self._next))
+                self._process(await self._fetch(client, leader, self._next))
             except OffsetOutOfRangeError:
-                # The broker lost records; those that are too old find nobody waiting.
+                # The broker lost records. No caller waits for those that are too old.
                 self._next = await self._offset(client, leader, _EARLIEST)
 
-    async def _offset(self, client: AIOKafkaClient, leader: int, which: int) -> int:
-        wanted = [(GATEWAY_REPLIES.name, [(self.partition, which)])]
-        request = OffsetRequest(_NO_REPLICA, _READ_UNCOMMITTED, wanted)
+    async def _offset(self, client: AIOKafkaClient, leader: int, time: int) -> int:
+        topics = [(GATEWAY_REPLIES.name, [(self.partition, time)])]
+        request = OffsetRequest(_NO_REPLICA, _READ_UNCOMMITTED, topics)
         *_, offset = _only_partition(await client.send(leader, request))
         return int(offset)
 
@@ -114,31 +113,31 @@ class ReplyConsumer:
         *_, records = _only_partition(await client.send(leader, request))
         return bytes(records)
 
-    def _take(self, fetched: bytes) -> None:
+    def _process(self, fetched: bytes) -> None:
         batches = MemoryRecords(fetched)
         while (batch := batches.next_batch()) is not None:
-            # Before it is read: one that can't be must not be met again and again.
+            # Before the batch is read: an unreadable one must not be fetched again.
             self._next = batch.next_offset
             if not batch.is_control_batch:
                 for record in batch:
-                    self._settle_one(record)
+                    self._resolve_record(record)
 
-    def _settle_one(self, record: DefaultRecord) -> None:
+    def _resolve_record(self, record: DefaultRecord) -> None:
         if self._traced:
             with tracing.span(
                 f"receive {GATEWAY_REPLIES.name}", "CONSUMER", record.headers
             ):
-                pass  # a moment: that the reply was here
+                pass  # the span marks the arrival of the reply
         for name, value in record.headers:
             if name == CORRELATION_ID and value is not None:
-                self._settle(value, record.value or b"")
+                self._resolve(value, record.value or b"")
 
 
 def _only_partition(response: Struct) -> list[Any]:
-    """Return what a response says of the one partition that it was asked about.
+    """Return the fields of the one partition in a response.
 
     Raises:
-        KafkaError: whatever it says instead.
+        KafkaError: the response has an error code.
     """
     code: int
     rest: list[Any]

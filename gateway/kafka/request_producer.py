@@ -1,4 +1,4 @@
-"""Requests on their way into Kafka."""
+"""Sends requests to Kafka."""
 
 import asyncio
 import logging
@@ -25,18 +25,15 @@ log = logging.getLogger(__name__)
 
 
 class DeliveryError(Exception):
-    """The broker did not take the request, and never will."""
+    """The broker has not stored the request, and will not."""
 
 
 class RequestProducer:
     """An idempotent producer, replaced by a new one when it breaks.
 
-    A batch that the broker refuses leaves a hole in the producer's sequence numbers:
-    from then on that partition refuses everything from it. So one refusal is the end of
-    a producer. What the broker merely can't take now is retried, also for hours.
-
-    Attributes:
-        open: whether requests can be sent.
+    A batch that the broker refuses leaves a gap in the producer's sequence numbers. The
+    partition then refuses all later batches. So a refusal ends the producer. Retriable
+    errors do not: they are retried without a limit of time.
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
@@ -58,35 +55,35 @@ class RequestProducer:
         return self._producer is not None
 
     async def run(self) -> None:
-        """Keep a producer until cancelled."""
+        """Run producers, one after the other, until cancelled."""
         while True:
             producer = AIOKafkaProducer(**self._options)
             try:
-                await self._serve(producer)
+                await self._use(producer)
             except KafkaError as error:
-                log.warning("event=no-producer error=%r", error)
+                log.warning("event=producer-failed error=%r", error)
             finally:
                 self._producer = None
                 await _stop(producer)
             await asyncio.sleep(RETRY.total_seconds())
 
-    async def _serve(self, producer: AIOKafkaProducer) -> None:
+    async def _use(self, producer: AIOKafkaProducer) -> None:
         await producer.start()
         for name in {TOPIC_OF[route.request].name for route in ROUTES}:
-            # Otherwise the first request for each topic would wait for its metadata.
+            # Else the first request of each topic would wait for the metadata.
             await producer.partitions_for(name)
         self._broken.clear()
         self._producer = producer
         await self._broken.wait()
 
     async def send(self, message: Contract, headers: Headers) -> DeliveryFuture:
-        """Hand over a record, and return what becomes of it.
+        """Enqueue a record; return the future of its delivery.
 
         Raises:
-            NotTaken: nothing was sent.
+            DeliveryError: nothing was sent.
         """
         if self._producer is None:
-            raise DeliveryError("there is no producer at the moment")
+            raise DeliveryError("the producer is not connected")
         topic = TOPIC_OF[type(message)]
         try:
             delivery: DeliveryFuture = await self._producer.send(
@@ -99,10 +96,10 @@ class RequestProducer:
             raise DeliveryError(repr(error)) from error
         return delivery
 
-    def reset(self, why: str) -> None:
-        """Have a new producer made."""
+    def reset(self, reason: str) -> None:
+        """Replace the producer by a new one."""
         if not self._broken.is_set():
-            log.error("event=producer-broken why=%r", why)
+            log.error("event=producer-broken reason=%r", reason)
         self._broken.set()
 
 

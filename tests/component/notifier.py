@@ -19,7 +19,7 @@ from tests.e2e.waiting import until
 from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-SOON = Backoff(first=0.01, longest=0.05)
+SOON = Backoff(first=0.01, maximum=0.05)
 _LOOK_SECONDS = 0.005
 
 

@@ -130,7 +130,8 @@ async def test_a_dead_webhook_and_bad_addresses_hold_up_nobody_and_kill_9_loses_
 
     await until(all_mails, "all mails of good addresses, in order", WITHIN_SECONDS)
     logged = {
-        line.split('event="')[1].split('"')[0] for line in worker.lines("notice event")
+        line.split('id="')[1].split('"')[0]
+        for line in worker.lines("event=notification id")
     }
     assert logged == {f"{order}:{status}" for order in ORDERS for status in LIFE}
     assert not hook.posted

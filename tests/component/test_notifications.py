@@ -20,7 +20,7 @@ from topics.catalog import SENT_CHANGELOG
 
 NEW, AWAITING, PAID = Status.NEW, Status.AWAITING_PAYMENT, Status.PAID
 
-NEVER = Backoff(first=3600, longest=3600)
+NEVER = Backoff(first=3600, maximum=3600)
 
 Start = Callable[..., Awaitable[Notifier]]
 
@@ -63,7 +63,9 @@ async def test_an_event_that_comes_again_is_delivered_once(
             await notifier.read(fact(1, NEW), fact(1, PAID))
             await notifier.until(lambda: not notifier.pending)
     assert posted(hook) == ["1:new", "1:paid"]
-    assert caplog.text.count('notice event="1:new" order=1 user=7 status="new"') == 1
+    assert (
+        caplog.text.count('event=notification id="1:new" order=1 user=7 status="new"') == 1
+    )
     assert notifier.outcomes == {"1:new": "sent", "1:paid": "sent"}
 
 
@@ -82,7 +84,7 @@ async def test_a_transport_that_is_down_holds_up_no_other_and_catches_up(
     with caplog.at_level(logging.INFO):
         for status in (NEW, AWAITING, PAID):
             await notifier.read(*(fact(order, status) for order in range(100)))
-    assert caplog.text.count('notice event="') == 300
+    assert caplog.text.count('event=notification id="') == 300
     await mails.until(tries=300)
     assert len(set(mailed(mails))) == 300
     assert notifier.outcomes.keys() == {
@@ -110,7 +112,7 @@ async def test_a_transport_that_is_down_gets_few_attempts(
     await notifier.read(*(fact(order) for order in range(500)))
     await hook.until(posts=128)
     hook.gate.set()
-    await notifier.until(lambda: caplog.text.count("notice not delivered") >= 128)
+    await notifier.until(lambda: caplog.text.count("event=delivery-failed") >= 128)
     assert len(hook.posted) < 128 + FAILURE_THRESHOLD
     await notifier.agent.measure()
     up, pending = metrics.UP.labels("webhook"), metrics.PENDING.labels("webhook")
@@ -248,7 +250,7 @@ async def test_who_opts_out_gets_nothing_more_and_the_log_says_why(
         await notifier.read(fact(1, PAID))
     assert notifier.outcomes == {"1:new": "sent", "1:paid": "opted out"}
     assert posted(hook) == ["1:new"]
-    assert 'order=1 user=7 status="paid" outcome="opted out"' in caplog.text
+    assert 'order=1 user=7 status="paid" reason="opted out"' in caplog.text
 
 
 async def test_who_opts_out_while_a_mail_waits_does_not_get_it(

@@ -34,7 +34,7 @@ async def test_no_secret_is_in_any_log_or_answer(
     await order(guarded_http, user, {SKU: 1})
     said = guarded["notifications-1"].log
     for transport in ("smtp", "webhook"):
-        words = f"notice not delivered transport={transport}"
+        words = f"event=delivery-failed transport={transport}"
         await until(lambda w=words: w in said.read_text(), words)
     for name in ("notifications-1", "products-1"):
         await guarded[name].restart()

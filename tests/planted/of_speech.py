@@ -133,7 +133,7 @@ BUGS = (
     Bug(
         "one order's bad address counts as a transport that is down",
         "agents/notifications/delivery.py",
-        "if failure.is_of_recipient:",
+        "if error.is_of_recipient:",
         "if False:",
         f"{_NOTIFICATIONS}an_orders_bad_address_holds_up_no_other_order",
     ),
@@ -154,15 +154,15 @@ BUGS = (
     Bug(
         "a webhook's URL is normalised",
         "agents/notifications/urls.py",
-        "safe=_AS_IT_IS), encoded=True",
-        "safe=_AS_IT_IS), encoded=False",
+        "safe=_UNCHANGED), encoded=True",
+        "safe=_UNCHANGED), encoded=False",
         "tests/component/test_webhooks.py::test_a_webhooks_url_is_sent_byte_for_byte",
     ),
     Bug(
         "a receiver that says not now is given up",
         "agents/notifications/delivery.py",
-        "        except PermanentError as refusal:\n",
-        "        except (PermanentError, TransientError) as refusal:\n",
+        "        except PermanentError as error:\n",
+        "        except (PermanentError, TransientError) as error:\n",
         f"{_NOTIFICATIONS}an_address_that_is_good_again_gets_its_mails_in_order",
     ),
     Bug(

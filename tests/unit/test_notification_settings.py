@@ -73,8 +73,8 @@ def test_a_list_that_is_not_there_is_refused_at_the_start(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
-        ("NOTIFY_TO", "user-{id}@shop.test", "must have nothing in braces but {user}"),
-        ("NOTIFY_OPT_OUT", "/none", "must be a file that can be read: No such file"),
+        ("NOTIFY_TO", "user-{id}@shop.test", "must have no braces except {user}"),
+        ("NOTIFY_OPT_OUT", "/none", "must be a readable file: No such file"),
         ("WEBHOOK_URL", "chat.test", "must be http or https"),
     ],
 )

@@ -91,12 +91,12 @@ def test_the_sum_is_exact_or_refused(lines):
 def test_the_stand_in_is_asked_without_a_limit(ours):
     settings = ProductSettings(product_service=ours)
     assert settings.calls_per_second == 0
-    assert settings.calls_at_once == settings.product_parallelism
+    assert settings.max_concurrency == settings.product_parallelism
 
 
 def test_somebody_elses_service_is_asked_as_the_public_one_wants_it():
     settings = ProductSettings(product_service="products.example:8082")
-    assert (settings.calls_per_second, settings.calls_at_once) == (10, 5)
+    assert (settings.calls_per_second, settings.max_concurrency) == (10, 5)
 
 
 def test_the_limit_can_be_set_and_lifted():

@@ -70,7 +70,7 @@ _REPEATED = _CONNECTING | {
     # The shop's own.
     "event=waiting-for-kafka reason=%r",
     "event=replies-interrupted error=%r",
-    "event=no-producer error=%r",
+    "event=producer-failed error=%r",
 }
 
 log = logging.getLogger(__name__)
