@@ -1,7 +1,7 @@
-"""A visit to a shop with its sample goods: requests and replies for every document.
+"""A walkthrough of a shop with sample stock: the examples of every document.
 
-Made in this order, in a shop that was just opened, each request has exactly this reply;
-the orders' ids follow from the idempotency keys.
+In a new shop each request, sent in this order, has exactly this reply. The ids of the
+orders follow from the idempotency keys.
 """
 
 from dataclasses import dataclass
@@ -32,10 +32,10 @@ from schemas.stock import ListStocks, ReceiveStock, Stock, StocksView
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One call.
+    """A request and its reply.
 
     Attributes:
-        key: the idempotency key it is made with, if any.
+        idempotency_key: the idempotency key of the request, if any.
     """
 
     request: Contract
@@ -81,9 +81,11 @@ _WALKTHROUGH = (
     Example(ReceiveStock(sku=_HEADPHONES, warehouse_id=7, count=5), Done()),
 )
 
-EXAMPLES: dict[type[Contract], Example] = {type(one.request): one for one in _WALKTHROUGH}
+EXAMPLES: dict[type[Contract], Example] = {
+    type(example.request): example for example in _WALKTHROUGH
+}
 
-_ALONE = (
+_OTHERS = (
     Refused(code=Code.CART_EMPTY, text="the cart is empty"),
     OrderStatusChanged(
         order_id=_DIRECT,
@@ -96,6 +98,7 @@ _ALONE = (
 
 
 def examples_of(contract: type[Contract]) -> list[Contract]:
-    """Return the messages of one class, each once."""
-    visit = (message for one in _WALKTHROUGH for message in (one.request, one.reply))
-    return [one for one in dict.fromkeys((*visit, *_ALONE)) if type(one) is contract]
+    """Return the example messages of a class, without repeats."""
+    calls = (message for call in _WALKTHROUGH for message in (call.request, call.reply))
+    messages = dict.fromkeys((*calls, *_OTHERS))
+    return [message for message in messages if type(message) is contract]

@@ -1,4 +1,4 @@
-"""Contracts as JSON schemas: the same under the same name in every document."""
+"""JSON schemas of contracts, the same in every document."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,19 +7,19 @@ from pydantic.json_schema import models_json_schema
 
 from schemas.contract import Contract
 
-_WHERE = "#/components/schemas/{model}"  # in OpenAPI, and in AsyncAPI too
+_REFERENCE = "#/components/schemas/{model}"  # in OpenAPI and AsyncAPI
 
 
 def definitions(contracts: Iterable[type[Contract]]) -> dict[str, Any]:
-    """Return the schema of each contract, and of what they contain, by name."""
+    """Return the schemas of contracts and of their parts, by name."""
     ordered = sorted(set(contracts), key=lambda contract: contract.__name__)
-    _, found = models_json_schema(
-        [(contract, "validation") for contract in ordered], ref_template=_WHERE
+    _, document = models_json_schema(
+        [(contract, "validation") for contract in ordered], ref_template=_REFERENCE
     )
-    schemas: dict[str, Any] = found["$defs"]
+    schemas: dict[str, Any] = document["$defs"]
     return schemas
 
 
 def reference(name: str) -> dict[str, str]:
-    """Point to the schema of that name."""
-    return {"$ref": _WHERE.format(model=name)}
+    """Return a reference to a schema."""
+    return {"$ref": _REFERENCE.format(model=name)}

@@ -1,8 +1,8 @@
-"""Replies to topics of other people's, which may not be there or go away at any time.
+"""Sends replies to topics of clients, which may be missing or vanish at any time.
 
-They have a producer of their own, so that a topic that is missing delays nobody else. A
-batch is settled when its replies have arrived, or have been waited for: that must not take
-long, or one client's bad topic would hold up all others.
+These replies have a separate producer, so that a missing topic delays no other record. A
+batch is complete when its replies are acknowledged or their timeout has passed. The timeout
+is short, so that the bad topic of one client delays others little.
 """
 
 import asyncio
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from agents.runtime.producer import ProducerRecord
 
 SEND_TIMEOUT = timedelta(seconds=5)
-"""So long a batch waits for replies to a topic that takes nothing."""
+"""The time that a batch waits for replies to an unavailable topic."""
 
 SEND_TIMEOUT_UNDER_LOAD = timedelta(seconds=0.5)
 LOAD_THRESHOLD = 32
-"""Half of the batches that may be open: the other half always makes room soon."""
+"""Half of the batches that may be in flight: the other half completes soon."""
 
 DELIVERY_TIMEOUT = timedelta(minutes=10)
 MAX_BUFFERED_BYTES = 32 * 2**20
-"""Of replies that are late; what passes that is dropped (R10)."""
+"""Limit of late replies; above it they are dropped."""
 
-_RECORD_OVERHEAD_BYTES = 2**10  # beside its value
+_RECORD_OVERHEAD_BYTES = 2**10  # in addition to the value
 
 METADATA_TTL = timedelta(seconds=5)
 MAX_TOPICS = 10_000
@@ -46,10 +46,10 @@ log = logging.getLogger(__name__)
 
 
 class ClientReplyProducer:
-    """Posts replies to topics that are not the shop's.
+    """Sends replies to topics of clients.
 
     Args:
-        cluster: how to reach the brokers.
+        cluster: the settings of the brokers.
     """
 
     def __init__(self, cluster: KafkaSettings) -> None:
@@ -65,10 +65,10 @@ class ClientReplyProducer:
         )
 
     async def send(self, records: "list[ProducerRecord]") -> None:
-        """Send letters; return when they have arrived, or need not be waited for.
+        """Send replies; return when they are acknowledged, or after the timeout.
 
-        A broker that dies takes its topics along until others lead them: so what is late
-        is still sent then. Only a crash before that loses it; whoever asks again, hears it.
+        Late replies are still sent, for example when another broker leads the topic.
+        Only a crash before that loses them; a retry of the client gets the reply again.
         """
         sending = {
             asyncio.create_task(self._send_to_topic(record))
@@ -89,19 +89,19 @@ class ClientReplyProducer:
     def _done(self, sending: asyncio.Task[None]) -> None:
         self._sending.discard(sending)
         if not sending.cancelled() and sending.exception() is not None:
-            fail_stop("replies could not be sent: %r", sending.exception())
+            fail_stop("unexpected error of client replies: %r", sending.exception())
 
     async def _send_to_topic(self, records: "list[ProducerRecord]") -> None:
-        """Send letters to one topic, as long as there is hope."""
+        """Send replies to one topic; retry until a fatal error."""
         topic, deadline = records[0].topic, monotonic() + DELIVERY_TIMEOUT.total_seconds()
         size = sum(len(record.value or b"") + _RECORD_OVERHEAD_BYTES for record in records)
         self._bytes += size
         try:
             while error := await self._attempt(topic, records):
                 if self._is_fatal(error, deadline):
-                    log.warning("replies dropped topic=%s reason=%r", topic, error)
+                    log.warning("event=replies-dropped topic=%s reason=%r", topic, error)
                     return
-                self._known_topics.pop(topic, None)  # it may have gone with its broker
+                self._known_topics.pop(topic, None)  # its broker may have failed
                 await asyncio.sleep(RETRY_BACKOFF.total_seconds())
         finally:
             self._bytes -= size
@@ -109,28 +109,28 @@ class ClientReplyProducer:
     async def _attempt(
         self, topic: str, records: "list[ProducerRecord]"
     ) -> Exception | None:
-        """Try to send; return why it could not be done."""
+        """Attempt to send; return the error of a failure."""
         try:
             await self._produce(topic, records)
-        except (KafkaError, OSError) as error:  # a timeout is one
+        except (KafkaError, OSError) as error:  # includes timeouts
             return error
         return None
 
     def _is_fatal(self, error: Exception, deadline: float) -> bool:
-        passing = isinstance(error, TRANSIENT_ERRORS) or (
+        transient = isinstance(error, TRANSIENT_ERRORS) or (
             isinstance(error, KafkaError) and error.retriable
         )
-        return not passing or monotonic() > deadline or self._bytes > MAX_BUFFERED_BYTES
+        return not transient or monotonic() > deadline or self._bytes > MAX_BUFFERED_BYTES
 
     async def _produce(self, topic: str, records: "list[ProducerRecord]") -> None:
         if not await self._exists(topic):
-            log.warning("replies dropped topic=%s reason=no-such-topic", topic)
+            log.warning("event=replies-dropped topic=%s reason=no-such-topic", topic)
             return
         producer, _ = await self._connected()
         await asyncio.gather(*{await producer.send(record) for record in records})
 
     async def _exists(self, topic: str) -> bool:
-        """Tell whether a topic exists; looked up once for all that wait for it."""
+        """Return whether a topic exists; concurrent calls share one lookup."""
         known = self._known_topics.get(topic)
         if known is None:
             known = self._known_topics[topic] = asyncio.create_task(self._look_up(topic))
@@ -151,7 +151,7 @@ class ClientReplyProducer:
         options = self._cluster.client_options()
         producer = AIOKafkaProducer(
             **options,
-            acks="all",  # and not idempotent: a record given up would leave a hole
+            acks="all",  # not idempotent: a dropped record would leave a gap
             request_timeout_ms=SEND_TIMEOUT // timedelta(milliseconds=1),
         )
         admin = AIOKafkaAdminClient(**options)
@@ -160,9 +160,9 @@ class ClientReplyProducer:
         return BatchingProducer(lambda: producer, _log_failure), admin
 
 
-def _log_failure(sent: DeliveryFuture) -> None:
-    if not sent.cancelled() and (error := sent.exception()):
-        log.debug("replies not taken reason=%r", error)
+def _log_failure(delivery: DeliveryFuture) -> None:
+    if not delivery.cancelled() and (error := delivery.exception()):
+        log.debug("event=replies-refused reason=%r", error)
 
 
 def _by_topic(records: "list[ProducerRecord]") -> "Iterable[list[ProducerRecord]]":

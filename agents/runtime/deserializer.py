@@ -1,4 +1,4 @@
-"""A record as the rules see it: a request, its cause and its conversation."""
+"""Deserializes records: the request, its cause and its reply context."""
 
 import re
 from dataclasses import dataclass
@@ -16,45 +16,45 @@ from topics.kafka import headers as names
 from topics.topic import Topic
 
 REPLY_TOPIC = re.compile(
-    r"[A-Za-z0-9._-]{1,241}\.replies|[A-Za-z0-9._-]{1,243}\.reply"  # NestJS' own names
+    r"[A-Za-z0-9._-]{1,241}\.replies|[A-Za-z0-9._-]{1,243}\.reply"  # NestJS' names
 )
 MAX_TOPIC = 249
 MAX_PARTITION = 2**31 - 1
 _DIGITS = 11
-"""One more than the largest partition has: what is cut off can't make it valid."""
+"""One more than the largest partition has, so that a longer number stays invalid."""
 
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
 MAX_HEADERS = 64 * 2**10
 _TOO_MUCH = f"headers: more than {MAX_HEADERS} bytes"
 MAX_PROPAGATED_BYTES = 4 * 2**10
-"""What rides from cause to effect: an order of a thousand lines repeats it as often."""
+"""Limit of propagated headers: each line of an order repeats them."""
 
 MAX_VALUE = 256 * 2**10
-"""No valid request comes near; what is smaller can be passed on and answered whole."""
+"""Far above any valid request; a smaller value can be forwarded and echoed whole."""
 
 MAX_KEY = 2**10
-"""A key of ours is decimal text; what is longer is repeated in no reply."""
+"""Our keys are decimal text; a longer key is not echoed in replies."""
 
 INTERNAL = re.compile(r"[!-~]{1,256}")
 ORIGIN = re.compile(rb"[A-Za-z0-9._-]{1,249}-\d{1,10}-\d{1,19}")
 
 
-class InvalidRecord(Exception):  # noqa: N818 -- a verdict on a record
-    """A record that can't be understood; it goes to the dead letters with this reason."""
+class InvalidRecord(Exception):  # noqa: N818 -- a classification
+    """A record that breaks its contract; it becomes a dead letter with this reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyContext:
-    """Who asked and where the answer goes; rides from cause to effect.
+    """The caller and the destination of the reply; propagated from request to request.
 
     Attributes:
-        correlation_id: the caller's own, returned unchanged.
-        reply_topic: where the caller listens; None: nobody in particular.
-        reply_partition: which partition of it; None: by the request's key.
+        correlation_id: the caller's id, returned unchanged.
+        reply_topic: the topic of the reply; None for the default topic.
+        reply_partition: the partition of the reply; None for that of the request's key.
         nest: whether the caller is NestJS' client, which writes partitions as text.
         trace: the caller's trace headers, if any.
-        refused_topic: a reply topic that the shop won't write to.
-        fault: what is wrong with the headers, if anything.
+        invalid_reply_topic: a reply topic to which the shop does not write.
+        error: the error of the headers, if any.
     """
 
     correlation_id: bytes | None = None
@@ -67,36 +67,36 @@ class ReplyContext:
 
     @property
     def headers(self) -> Headers:
-        """What a reply carries.
+        """The headers of a reply.
 
-        NestJS' client awaits further replies to a request until one has a header of its
-        own: without it, an HTTP controller that returns the reply would never respond.
+        NestJS' client waits for more replies until one has its own header. Without that
+        header an HTTP controller that returns the reply would never respond.
         """
         return [*self.ids, (names.NEST_IS_DISPOSED, b"\0")] if self.nest else self.ids
 
     @property
     def ids(self) -> Headers:
-        """What names the conversation."""
+        """The correlation id and the trace."""
         if self.correlation_id is None:
             return [*self.trace]
         return [(names.CORRELATION_ID, self.correlation_id), *self.trace]
 
     @property
     def return_address(self) -> Headers:
-        """Where the reply goes, written as the caller wrote it."""
+        """The destination of the reply, encoded as the caller encoded it."""
         headers = []
         if self.reply_topic is not None:
             headers.append((names.REPLY_TOPIC, self.reply_topic.encode()))
         if self.reply_partition is not None:
             number = self.reply_partition
-            written = b"%d" % number if self.nest else number.to_bytes(4, "big")
-            headers.append((names.REPLY_PARTITION, written))
+            encoded = b"%d" % number if self.nest else number.to_bytes(4, "big")
+            headers.append((names.REPLY_PARTITION, encoded))
         return headers
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A request as it arrived."""
+    """A request with its cause, its reply context and its key."""
 
     request: Contract
     cause: Cause
@@ -104,7 +104,7 @@ class Envelope:
     key: bytes
 
     def propagated_headers(self, purchase: str | None) -> Headers:
-        """Return the headers of whatever follows from this request."""
+        """Return the headers of the messages that this request causes."""
         context = self.reply_context
         headers = [(names.ORIGIN, self.cause.origin.encode()), *context.ids]
         headers += context.return_address
@@ -116,12 +116,12 @@ class Envelope:
 
 
 def parse_reply_context(record: ConsumerRecord) -> ReplyContext:
-    """Read who asked; what is wrong with it is told, so that he can be told."""
+    """Parse the reply context; its `error` is for a reply to the caller."""
     if not record.headers:
         return ReplyContext()
     headers = dict(record.headers)
     correlation_id = headers.get(names.CORRELATION_ID)
-    if len(correlation_id or b"") > MAX_HEADERS:  # no reply could carry it
+    if len(correlation_id or b"") > MAX_HEADERS:  # too large for a reply
         return ReplyContext(error=_TOO_MUCH)
     topic, valid = _reply_topic((headers.get(names.REPLY_TOPIC) or b"")[: MAX_TOPIC + 1])
     partition, error = _partition(headers.get(names.REPLY_PARTITION))
@@ -138,7 +138,7 @@ def parse_reply_context(record: ConsumerRecord) -> ReplyContext:
 
 
 def _excess(headers: Headers, correlation_id: bytes | None) -> str | None:
-    """Say what there is too much of, if anything."""
+    """Return the error of headers that are too large, if they are."""
     if sum([len(name) + len(value or b"") for name, value in headers]) > MAX_HEADERS:
         return _TOO_MUCH
     if len(correlation_id or b"") > MAX_PROPAGATED_BYTES:
@@ -146,31 +146,31 @@ def _excess(headers: Headers, correlation_id: bytes | None) -> str | None:
     return None
 
 
-def _trace(headers: dict[str, bytes], room: int) -> tuple[tuple[str, bytes], ...]:
-    """Return the trace, unless it is too long: no request fails for the sake of a trace."""
+def _trace(headers: dict[str, bytes], capacity: int) -> tuple[tuple[str, bytes], ...]:
+    """Return the trace, or nothing if it is too long: a trace fails no request."""
     trace = tuple([(name, headers[name]) for name in names.TRACE if headers.get(name)])
-    return trace if sum([len(value) for _, value in trace]) <= room else ()
+    return trace if sum([len(value) for _, value in trace]) <= capacity else ()
 
 
 @lru_cache(maxsize=10_000)
 def _reply_topic(value: bytes) -> tuple[str, bool]:
-    """Return the topic that a header names, and whether it can be one of replies."""
+    """Return the topic of a header, and whether it is a valid reply topic."""
     topic = value.decode("utf-8", "replace")
     return topic, REPLY_TOPIC.fullmatch(topic) is not None
 
 
 def deserialize(
-    topic: Topic, record: ConsumerRecord, conversation: ReplyContext
+    topic: Topic, record: ConsumerRecord, reply_context: ReplyContext
 ) -> Envelope:
-    """Read a record.
+    """Deserialize a record.
 
     Raises:
-        Poison: it breaks the topic's contract; the text says where.
+        InvalidRecord: the record breaks the topic's contract; the text has the fields.
     """
     if len(record.value or b"") > MAX_VALUE:
         raise InvalidRecord(f"value: more than {MAX_VALUE} bytes")
-    if conversation.error is not None:
-        raise InvalidRecord(conversation.error)
+    if reply_context.error is not None:
+        raise InvalidRecord(reply_context.error)
     try:
         request = topic.decode(record.value or b"")
     except ValidationError as error:
@@ -184,7 +184,7 @@ def deserialize(
         idempotency_key=_idempotency_key(headers),
         purchase=_text(headers, names.PURCHASE, INTERNAL),
     )
-    return Envelope(request, cause, conversation, topic.key_of(request))
+    return Envelope(request, cause, reply_context, topic.key_of(request))
 
 
 def _time(milliseconds: int) -> datetime:
@@ -195,10 +195,10 @@ def _time(milliseconds: int) -> datetime:
 
 
 def _partition(value: bytes | None) -> tuple[int | None, str | None]:
-    """Return the partition that a header names, or what is wrong with it.
+    """Return the partition of a header, or its error.
 
-    Four digits could be either form. They are text: as an int32 they would name a
-    partition above 800,000,000, which no topic has.
+    Four digits could be an int32 or text. They are parsed as text: as an int32 the
+    partition would be above 800,000,000, which no topic has.
     """
     if value is None:
         return None, None
@@ -214,7 +214,7 @@ def _partition(value: bytes | None) -> tuple[int | None, str | None]:
 
 
 def _require_one_key(headers: Headers) -> None:
-    """Raise Poison for different keys; of other headers, Kafka's convention is the last."""
+    """Raise InvalidRecord for different keys; of other headers the last one counts."""
     if len({value for name, value in headers if name == names.IDEMPOTENCY_KEY}) > 1:
         raise InvalidRecord(f"{names.IDEMPOTENCY_KEY}: given twice, with different values")
 
@@ -233,9 +233,9 @@ def _idempotency_key(headers: dict[str, bytes]) -> str | None:
 
 
 def _origin(headers: dict[str, bytes]) -> str | None:
-    """Return the name of the record that began this; anything else there is not ours.
+    """Return the coordinates of the first record; None for a value that is not ours.
 
-    It names rows: what looks like an order's id would stand for that order's goods.
+    Rows are keyed by the origin: a forged order id would match that order's reservation.
     """
     value = headers.get(names.ORIGIN) or b""
     return value.decode() if ORIGIN.fullmatch(value) else None

@@ -269,7 +269,7 @@ async def test_an_encoded_body_is_not_taken(untouched: Door, encoding: str, body
     answer = await untouched.post("/stocks", body, headers)
     assert (answer.status, answer.code) == (415, "unsupported-encoding")
     assert answer.headers["Accept-Encoding"] == "identity"
-    assert "encoded bodies are not taken" in answer.json["detail"]
+    assert "encoded bodies are not supported" in answer.json["detail"]
 
 
 async def test_a_client_with_an_encoded_body_is_not_invited_to_send_it(untouched: Door):

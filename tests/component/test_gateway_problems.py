@@ -206,11 +206,11 @@ async def test_a_reply_without_sense_is_our_fault(gateway: Door, shop: Shop, rep
 
 
 class Broken:
-    """A bus with a fault that nobody thought of."""
+    """A client with an unexpected error."""
 
     ready = True
 
-    async def ask(self, *_: object) -> bytes:
+    async def request(self, *_: object) -> bytes:
         raise RuntimeError("secret")
 
 
