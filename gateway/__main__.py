@@ -1,13 +1,13 @@
-"""Run a gateway, check its settings, or make a token.
+"""Run a gateway, or prepare one.
 
-    python -m gateway                        serve, with the settings of the environment
-    python -m gateway check                  print the invalid settings
+    python -m gateway                        serve, as the environment says
+    python -m gateway check                  name the settings that make no sense
     python -m gateway token ROLE [COMMENT]   make a token of a role
 
-`token` prints the line for the file of `GATEWAY_TOKENS` to standard output, and the token
-itself to standard error, so that `>> FILE` adds the line only.
+`token` prints the line for the file of `GATEWAY_TOKENS` to the standard output, and the
+token itself to the standard error, so that `>> FILE` adds the line and leaves the token.
 
-Exit code: 0 success; 1 the gateway can't serve; 2 invalid setting or usage.
+Exit code: 0 it is done; 1 it can't be served; 2 a setting or the usage is wrong.
 """
 
 import argparse
@@ -40,31 +40,27 @@ log = logging.getLogger("gateway")
 
 
 async def run(settings: Settings, cluster: KafkaSettings) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the calls in flight."""
+    """Serve until SIGTERM or SIGINT, then finish what is under way."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    timeout = settings.reply_timeout
-    correlator = Correlator(settings.max_in_flight, timeout)
-    client = RequestReplyClient(
-        cluster.client_options(), settings.gateway_index, correlator
-    )
-    gateway = Gateway(
-        client,
-        BodyReader(settings.max_in_flight, timeout),
-        pages(cluster, is_locked=settings.gateway_tokens is not None),
-        authorizer_of(settings.gateway_tokens),
-    )
+    patience = settings.reply_timeout
+    correlator = Correlator(settings.max_in_flight, patience)
+    bus = RequestReplyClient(cluster.client_options(), settings.gateway_index, correlator)
+    intake = BodyReader(settings.max_in_flight, patience)
+    shown = pages(cluster, is_locked=settings.gateway_tokens is not None)
+    authorizer = authorizer_of(settings.gateway_tokens)
+    gateway = Gateway(bus, intake, shown, authorizer)
     async with asyncio.TaskGroup() as group:
-        connected = group.create_task(client.run())
+        connected = group.create_task(bus.run())
         async with serving(gateway, settings):
             await stop.wait()
         connected.cancel()
     log.info("event=stopped")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the command of the command line; return the exit code."""
+def main(words: Sequence[str]) -> int:
+    """Do what the command line says; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m gateway",
         description=__doc__,
@@ -77,33 +73,33 @@ def main(arguments: Sequence[str]) -> int:
     token.set_defaults(command=_make_token)
     token.add_argument("role", metavar="ROLE", choices=[*Role], help=", ".join(Role))
     token.add_argument("comment", metavar="COMMENT", nargs="*", default=[])
-    args = parser.parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = args.command
-    return command(args)
+    asked = parser.parse_args(words)
+    command: Callable[[argparse.Namespace], int] = asked.command
+    return command(asked)
 
 
-def _make_token(args: argparse.Namespace) -> int:
+def _make_token(asked: argparse.Namespace) -> int:
     token = new_token()
-    print(line(token, Role(args.role), " ".join(args.comment)), flush=True)  # noqa: T201
+    print(line(token, Role(asked.role), " ".join(asked.comment)), flush=True)  # noqa: T201
     print(token, file=sys.stderr)  # noqa: T201
     return 0
 
 
-def _check(_args: argparse.Namespace) -> int:
+def _check(_asked: argparse.Namespace) -> int:
     return 0 if _settings(lambda text: print(text, file=sys.stderr)) else 2  # noqa: T201
 
 
 def _settings(report: Callable[[str], None]) -> tuple[Settings, KafkaSettings] | None:
-    """Read the settings; report a line for each invalid one."""
+    """Read the settings; report a line for each that makes no sense."""
     try:
         return Settings(), KafkaSettings()
-    except ValidationError as error:
-        for text in format_settings_errors(error):
+    except ValidationError as wrong:
+        for text in format_settings_errors(wrong):
             report(text)
     return None
 
 
-def _serve(_args: argparse.Namespace) -> int:
+def _serve(_asked: argparse.Namespace) -> int:
     configure("gateway")
     raise_file_limit()
     tracing.start("gateway")
@@ -111,7 +107,7 @@ def _serve(_args: argparse.Namespace) -> int:
     if settings is None:
         return 2
     status = 0
-    gc.freeze()  # objects of the start live as long as the process: never collected
+    gc.freeze()  # what is there by now stays: no collection need look at it again
     try:
         uvloop.run(run(*settings))
     except* (OSError, KafkaAuthenticationError, BadTokenFileError) as errors:

@@ -28,7 +28,7 @@ CLIENT_REQUEST_TOPICS = (CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS)
 
 
 class Operation(StrEnum):
-    """An operation of Kafka; reading and writing include describing."""
+    """An operation of Kafka; Read and Write include Describe."""
 
     READ = "Read"
     WRITE = "Write"
@@ -43,7 +43,7 @@ class Acl:
 
     Attributes:
         resource: "topic" or "group".
-        name: of the topic or group, literally.
+        name: the literal name of the topic or group.
     """
 
     user: str
@@ -52,8 +52,8 @@ class Acl:
     name: str
 
     def __str__(self) -> str:
-        who = f"--add --allow-principal User:{self.user}"
-        return f"{who} --operation {self.operation} --{self.resource} {self.name}"
+        principal = f"--add --allow-principal User:{self.user}"
+        return f"{principal} --operation {self.operation} --{self.resource} {self.name}"
 
 
 def acls(clients: Iterable[str] = (), *, nest: bool = False) -> list[Acl]:
@@ -74,9 +74,10 @@ def acls(clients: Iterable[str] = (), *, nest: bool = False) -> list[Acl]:
 
 
 def _operator() -> Iterator[Acl]:
-    needed = (Operation.CREATE, Operation.DESCRIBE, Operation.ALTER_CONFIGS)
+    operations = (Operation.CREATE, Operation.DESCRIBE, Operation.ALTER_CONFIGS)
     for topic in TOPICS:
-        yield from (Acl(OPERATOR, each, "topic", topic.name) for each in needed)
+        for operation in operations:
+            yield Acl(OPERATOR, operation, "topic", topic.name)
 
 
 def _gateway() -> Iterator[Acl]:

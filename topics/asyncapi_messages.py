@@ -1,4 +1,4 @@
-"""What records are made of, as components of an AsyncAPI document: headers, key, value."""
+"""Headers, keys and values of records, as components of an AsyncAPI document."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,40 +25,42 @@ def messages_in(topic: Topic) -> list[str]:
 
 def components() -> dict[str, Any]:
     """Return all messages and their schemas, by name."""
-    homes = dict.fromkeys(GATEWAY_REPLIES.contracts, GATEWAY_REPLIES) | TOPIC_OF
-    schemas = definitions(homes)
-    for contract in homes:  # here it tells messages apart; over HTTP the path does
+    topic_of = dict.fromkeys(GATEWAY_REPLIES.contracts, GATEWAY_REPLIES) | TOPIC_OF
+    schemas = definitions(topic_of)
+    for contract in topic_of:  # over Kafka `type` selects the message
         schema = schemas[contract.__name__]
         schema["required"] = ["type", *schema.get("required", ())]
-    messages = {c.__name__: _message(c, topic) for c, topic in homes.items()}
+    messages = {c.__name__: _message(c, topic) for c, topic in topic_of.items()}
     return {
         "schemas": schemas | dict(_HEADERS.values()),
         "messages": messages | dict(_opaque()),
         "correlationIds": {
-            "conversation": {"location": f"$message.header#/{names.CORRELATION_ID}"}
+            "correlation-id": {"location": f"$message.header#/{names.CORRELATION_ID}"}
         },
     }
 
 
 def _message(contract: type[Contract], topic: Topic) -> dict[str, Any]:
-    examples = [{"payload": one.model_dump(mode="json")} for one in examples_of(contract)]
-    conversation = {"$ref": "#/components/correlationIds/conversation"}
+    examples = [
+        {"payload": message.model_dump(mode="json")} for message in examples_of(contract)
+    ]
+    correlation_id = {"$ref": "#/components/correlationIds/correlation-id"}
     return {
         "name": wire_type(contract),
         "title": contract.__name__,
         "summary": contract.__doc__,
         "contentType": _JSON,
         "payload": reference(contract.__name__),
-        **_around(topic.kind, topic.key),
+        **_envelope(topic.kind, topic.key),
         **({"examples": examples} if examples else {}),
-        **({} if topic.kind is TopicKind.EVENTS else {"correlationId": conversation}),
+        **({} if topic.kind is TopicKind.EVENTS else {"correlationId": correlation_id}),
     }
 
 
-def _around(kind: TopicKind, key: str) -> dict[str, Any]:
-    """Say what is around a value: headers and the record's key."""
-    whose = f"{key}, in decimal text" if key else _KEYS[kind]
-    bindings = {"kafka": {"key": _text(whose), **BINDING}}
+def _envelope(kind: TopicKind, key: str) -> dict[str, Any]:
+    """Return the headers and the key of a message."""
+    text = f"{key}, in decimal text" if key else _KEYS[kind]
+    bindings = {"kafka": {"key": _text(text), **BINDING}}
     if kind not in _HEADERS:
         return {"bindings": bindings}
     return {"headers": reference(_HEADERS[kind][0]), "bindings": bindings}
@@ -69,9 +71,9 @@ def _text(description: str, **more: str) -> dict[str, Any]:
 
 
 _KEYS = {
-    TopicKind.REPLIES: "as the request",
-    TopicKind.DEAD_LETTERS: "as the record had it",
-    TopicKind.CHANGELOG: "the row's",
+    TopicKind.REPLIES: "the key of the request",
+    TopicKind.DEAD_LETTERS: "the key of the record",
+    TopicKind.CHANGELOG: "the key of the row",
 }
 
 
@@ -91,7 +93,7 @@ _OPAQUE = {
     ),
     TopicKind.CHANGELOG: _Opaque(
         "Row",
-        "A row of a table as readable JSON; without a value: it is gone.",
+        "A row of a table as JSON; a record without a value deletes it.",
         {"type": ["object", "null"]},
         _JSON,
     ),
@@ -99,9 +101,17 @@ _OPAQUE = {
 
 
 def _opaque() -> Iterator[tuple[str, Any]]:
-    for kind, one in _OPAQUE.items():
-        told = {"name": one.name, "summary": one.summary, "contentType": one.media_type}
-        yield one.name, {**told, "payload": one.payload, **_around(kind, "")}
+    for kind, message in _OPAQUE.items():
+        yield (
+            message.name,
+            {
+                "name": message.name,
+                "summary": message.summary,
+                "contentType": message.media_type,
+                "payload": message.payload,
+                **_envelope(kind, ""),
+            },
+        )
 
 
 def _headers(properties: dict[str, Any], *required: str) -> dict[str, Any]:
@@ -109,40 +119,43 @@ def _headers(properties: dict[str, Any], *required: str) -> dict[str, Any]:
     return schema | ({"required": [*required]} if required else {})
 
 
-_TRACE = {name: _text("W3C trace context; rides along.") for name in names.TRACE}
-_ANSWER = {
+_TRACE = {name: _text("W3C trace context; propagated.") for name in names.TRACE}
+_REPLY_HEADERS = {
     names.CORRELATION_ID: _text("Any bytes, up to 4 KiB; returned unchanged."),
     **_TRACE,
 }
-_ASK = {
+_REQUEST_HEADERS = {
     names.REPLY_TOPIC: _text(
-        "Where the reply goes; ends in .replies or .reply. Without it: a topic of the"
-        " shop's.",
+        "The topic of the reply; ends in .replies or .reply. The default is a topic of"
+        " the shop.",
         pattern=r"\.(replies|reply)$",
     ),
     names.REPLY_PARTITION: _text(
-        "Of that topic: int32, big endian, or decimal text, as which four digits count."
-        " All other numbers are decimal text. The reply to a request with text has a"
-        f" header {names.NEST_IS_DISPOSED} besides.",
+        "The partition of that topic: int32, big endian, or decimal text. Four digits"
+        " count as text. All other numbers are decimal text. With text the reply has"
+        f" also the header {names.NEST_IS_DISPOSED}.",
         format="binary",
     ),
     names.IDEMPOTENCY_KEY: _text(
-        "The same key and request again has one effect and the same answer.",
+        "A request that is repeated with its key has one effect and one reply.",
         pattern="^[!-~]{1,128}$",
     ),
 }
-_EVENT_ID = {names.EVENT_ID: _text("orderID:status; tells a repeat.")}
-_DEAD = {
-    "dlq.reason": _text("Why it could not be served."),
-    "dlq.topic": _text("Where it lay."),
-    "dlq.partition": _text("Likewise, in decimal text."),
-    "dlq.offset": _text("Likewise."),
+_EVENT_ID = {names.EVENT_ID: _text("orderID:status; the same for a repeated event.")}
+_DEAD_LETTER_HEADERS = {
+    "dlq.reason": _text("The reason for the dead letter."),
+    "dlq.topic": _text("The topic of the record."),
+    "dlq.partition": _text("Its partition, in decimal text."),
+    "dlq.offset": _text("Its offset, in decimal text."),
 }
 
 _HEADERS = {
-    TopicKind.REQUESTS: ("RequestHeaders", _headers(_ANSWER | _ASK)),
-    TopicKind.REPLIES: ("ReplyHeaders", _headers(_ANSWER)),
+    TopicKind.REQUESTS: ("RequestHeaders", _headers(_REPLY_HEADERS | _REQUEST_HEADERS)),
+    TopicKind.REPLIES: ("ReplyHeaders", _headers(_REPLY_HEADERS)),
     TopicKind.EVENTS: ("EventHeaders", _headers(_EVENT_ID | _TRACE, *_EVENT_ID)),
-    TopicKind.DEAD_LETTERS: ("DeadLetterHeaders", _headers(_DEAD, *_DEAD)),
+    TopicKind.DEAD_LETTERS: (
+        "DeadLetterHeaders",
+        _headers(_DEAD_LETTER_HEADERS, *_DEAD_LETTER_HEADERS),
+    ),
 }
-"""Rows have none; a dead letter also has those that it came with."""
+"""Rows have no headers; a dead letter also has the headers of its record."""

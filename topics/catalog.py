@@ -22,35 +22,35 @@ GATEWAY_REPLY_PARTITIONS = 16
 CART_REQUESTS = Topic(
     "cart.requests",
     TopicKind.REQUESTS,
-    "What is asked of a user's cart, and what stock and orders answer to it.",
+    "Requests to the cart of a user, and responses of stock and orders to it.",
     carries=CartRequest,
     key="user",
 )
 ORDER_REQUESTS = Topic(
     "order.requests",
     TopicKind.REQUESTS,
-    "What is asked of an order, and what stock answers to it.",
+    "Requests to orders, and responses of stock to them.",
     carries=OrderRequest,
     key="shard",
 )
 STOCK_REQUESTS = Topic(
     "stock.requests",
     TopicKind.REQUESTS,
-    "What is asked of a sku's stock, by people, carts and orders.",
+    "Requests to the stock of a sku, from clients, carts and orders.",
     carries=StockRequest,
     key="sku",
 )
 PRODUCT_REQUESTS = Topic(
     "product.requests",
     TopicKind.REQUESTS,
-    "Carts that wait for names and prices.",
+    "Carts that need names and prices.",
     carries=ProductRequest,
     key="user",
 )
 ORDER_EVENTS = Topic(
     "order.events",
     TopicKind.EVENTS,
-    "Each status that an order took; Notifications listens, and so may anyone.",
+    "Status changes of orders, for Notifications and any other consumer.",
     carries=OrderStatusChanged,
     key="shard",
     event_id="event_id",
@@ -58,25 +58,25 @@ ORDER_EVENTS = Topic(
 )
 
 
-def _replies(name: str, whose: str, partitions: int | None = None) -> Topic:
+def _replies(name: str, requests: str, partitions: int | None = None) -> Topic:
     return Topic(
         name,
         TopicKind.REPLIES,
-        f"Replies to {whose}.",
+        f"Replies to {requests}.",
         carries=Reply,
         retention=_REPLY_RETENTION,
         partitions=partitions,
     )
 
 
-GATEWAY_REPLIES = _replies("gateway.replies", "HTTP callers", GATEWAY_REPLY_PARTITIONS)
-CART_REPLIES = _replies("cart.replies", "cart requests that name no reply topic")
-ORDER_REPLIES = _replies("order.replies", "order requests that name no reply topic")
-STOCK_REPLIES = _replies("stock.replies", "stock requests that name no reply topic")
+GATEWAY_REPLIES = _replies("gateway.replies", "HTTP calls", GATEWAY_REPLY_PARTITIONS)
+CART_REPLIES = _replies("cart.replies", "cart requests without a reply topic")
+ORDER_REPLIES = _replies("order.replies", "order requests without a reply topic")
+STOCK_REPLIES = _replies("stock.replies", "stock requests without a reply topic")
 
 
 def _dead_letters(name: str, source: Topic) -> Topic:
-    doc = f"Records of {source.name} that could not be served, with the reason in headers."
+    doc = f"Records of {source.name} that can't be processed, with the reason in headers."
     return Topic(name, TopicKind.DEAD_LETTERS, doc)
 
 
@@ -107,7 +107,7 @@ STOCK_CHANGELOG = _changelog(
 )
 SENT_CHANGELOG = _changelog(
     "notifications-sent-changelog",
-    "Notices sent, by orderID:status; pending ones, by transport/offset/orderID.",
+    "Notifications by orderID:status; pending ones by transport/offset/orderID.",
 )
 
 TOPICS: tuple[Topic, ...] = (

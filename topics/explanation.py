@@ -1,4 +1,4 @@
-"""Why a record can't be served, with the topic that its type belongs to."""
+"""Explains why a record is invalid, with the topic of its type."""
 
 from functools import cache
 
@@ -16,7 +16,7 @@ _TOPICS = dict.fromkeys(GATEWAY_REPLIES.types, "*.replies") | {
 
 
 def explain(topic: Topic, error: ValidationError, value: bytes) -> str:
-    """Return the reasons why a value is no message of a topic."""
+    """Return the reasons why a value is not a message of a topic."""
     return _explanation(topic).explain(error, value)
 
 

@@ -1,1 +1,1 @@
-"""Pages and documents of the interfaces: OpenAPI, AsyncAPI, Swagger UI."""
+"""The documents of the interfaces and their pages: OpenAPI, AsyncAPI, Swagger UI."""

@@ -1,4 +1,4 @@
-"""The HTTP surface as an OpenAPI 3.1 document, derived from routes and contracts."""
+"""The HTTP interface as an OpenAPI 3.1 document, derived from routes and contracts."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -17,33 +17,34 @@ _JSON = "application/json"
 _PROBLEM = "application/problem+json"
 
 _ABOUT = """\
-Each call is a POST with a JSON body; all numbers are integers, exact to the last digit.
-Whatever fails is a problem document (RFC 9457) whose `code` tells programs why: each call
-lists its own, and any path may answer `not-found`, `method-not-allowed` or `uri-too-long`.
+Each call is a POST with a JSON body. All numbers are exact integers. Errors are problem
+documents (RFC 9457) with a `code` for programs. Each call lists its codes. In addition any
+path may return `not-found`, `method-not-allowed` or `uri-too-long`.
 
-The examples are a visit to a shop that was just opened (`make run-all`): tried from top to
-bottom, each is answered as shown. The same calls go over Kafka: see [/events](events).
+The examples are a walkthrough of a new shop (`make run-all`): sent from top to bottom, each
+request has the reply that is shown. The same requests can be sent over Kafka, see
+[/events](events).
 
-Where the door is locked (`GATEWAY_TOKENS`) each call needs a token of a role that may make
-it. Probes, `/metrics` and documents need none.
+If the operator has set `GATEWAY_TOKENS`, each call needs a token whose role allows it.
+Probes, `/metrics` and documents need none.
 """
 
 _TOKEN = {
     "type": "http",
     "scheme": "bearer",
-    "description": "A token that `python -m gateway token ROLE` made.",
+    "description": "A token from `python -m gateway token ROLE`.",
 }
 _TAGS = {
     "cart": "The cart of a user.",
     "order": "Orders, from creation to payment or cancellation.",
-    "stock": "Goods in warehouses.",
+    "stock": "The stock of warehouses.",
     "gateway": "Probes and documents of this gateway.",
 }
 
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "The same key and request again has one effect and the same answer.",
+    "description": "A request that is repeated with its key has one effect and one reply.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
 }
 
@@ -74,26 +75,26 @@ _COMMON_PROBLEMS = (
         GatewayError.INTERNAL,
     ),
 )
-"""What any call may end with."""
+"""The errors of every call."""
 
 _PROBES = {
-    "/livez": ("Whether the process lives.", "Answers as long as the process serves HTTP."),
-    "/readyz": ("Whether Kafka can be reached.", "Answers 503 while it can't be."),
-    "/openapi.json": ("This document.", "The HTTP surface, in OpenAPI 3.1."),
-    "/asyncapi.json": ("The Kafka document.", "The Kafka surface, in AsyncAPI 3.0."),
+    "/livez": ("Check the process.", "Returns 200 while the process serves HTTP."),
+    "/readyz": ("Check the connection to Kafka.", "Returns 503 without a connection."),
+    "/openapi.json": ("Get this document.", "The HTTP interface in OpenAPI 3.1."),
+    "/asyncapi.json": ("Get the Kafka document.", "The Kafka interface in AsyncAPI 3.0."),
 }
 
 
 def document(*, is_locked: bool = False) -> dict[str, Any]:
-    """Describe every call, its answer and each way in which it may fail.
+    """Return the document of every call, its reply and its errors.
 
     Args:
-        is_locked: whether a call needs a token; else it may have one, which is ignored.
+        is_locked: whether calls need a token; otherwise a token is ignored.
     """
     token: list[dict[str, list[str]]] = [{"token": []}]
     security = token if is_locked else [{}, *token]
     paths = {route.path: {"post": _operation(route, security)} for route in ROUTES}
-    paths |= {path: {"get": _probe(path, *told)} for path, told in _PROBES.items()}
+    paths |= {path: {"get": _probe(path, *texts)} for path, texts in _PROBES.items()}
     tags = [{"name": name, "description": doc} for name, doc in _TAGS.items()]
     return {
         "openapi": "3.1.0",
@@ -115,7 +116,7 @@ def _operation(route: Route, security: list[dict[str, list[str]]]) -> dict[str, 
     codes: Iterable[Code | GatewayError] = (*_COMMON_PROBLEMS, *route.errors)
     example = EXAMPLES[route.request]
     key = {"example": example.idempotency_key} if example.idempotency_key else {}
-    done = {"description": "Done.", "content": _content(route.reply, example.reply)}
+    done = {"description": "The reply.", "content": _content(route.reply, example.reply)}
     return {
         "operationId": route.path[1:],
         "tags": [TOPIC_OF[route.request].name.removesuffix(".requests")],
@@ -136,7 +137,7 @@ def _roles(route: Route) -> str:
 
 
 def _probe(path: str, summary: str, description: str) -> dict[str, Any]:
-    found = {"description": "It is so.", "content": {_JSON: {"schema": {}}}}
+    found = {"description": "Success.", "content": {_JSON: {"schema": {}}}}
     codes = [Code.BAD_REQUEST, *([Code.UNAVAILABLE] if path == "/readyz" else [])]
     return {
         "operationId": path[1:].removesuffix(".json"),
@@ -149,25 +150,25 @@ def _probe(path: str, summary: str, description: str) -> dict[str, Any]:
 
 
 def _content(contract: type[Contract], example: Contract) -> dict[str, Any]:
-    shown = example.model_dump(mode="json", exclude={"type"})
-    return {_JSON: {"schema": reference(contract.__name__), "example": shown}}
+    body = example.model_dump(mode="json", exclude={"type"})
+    return {_JSON: {"schema": reference(contract.__name__), "example": body}}
 
 
 def _problems(codes: Iterable[Code | GatewayError]) -> dict[str, Any]:
-    """Say which problems there may be, by status."""
-    found: defaultdict[str, list[Code | GatewayError]] = defaultdict(list)
+    """Return the responses of problems, by status."""
+    by_status: defaultdict[str, list[Code | GatewayError]] = defaultdict(list)
     for code in codes:
-        found[str(PROBLEM_TYPES[code].status.value)].append(code)
-    return {status: _one_of(found[status]) for status in sorted(found)}
+        by_status[str(PROBLEM_TYPES[code].status.value)].append(code)
+    return {status: _response(by_status[status]) for status in sorted(by_status)}
 
 
-def _one_of(codes: Iterable[Code | GatewayError]) -> dict[str, Any]:
+def _response(codes: Iterable[Code | GatewayError]) -> dict[str, Any]:
     titles = {code: PROBLEM_TYPES[code].title for code in codes}
-    shown = {
+    examples = {
         str(code): {"summary": title, "value": problem_document(code, f"{title}.")}
         for code, title in titles.items()
     }
-    content = {"schema": reference("Problem"), "examples": shown}
+    content = {"schema": reference("Problem"), "examples": examples}
     return {
         "description": " ".join(f"`{code}`: {title}." for code, title in titles.items()),
         **({"headers": _CHALLENGE} if titles.keys() & _CHALLENGED else {}),
@@ -178,13 +179,13 @@ def _one_of(codes: Iterable[Code | GatewayError]) -> dict[str, Any]:
 def _schemas() -> dict[str, Any]:
     bodies = {model for route in ROUTES for model in (route.request, route.reply)}
     schemas = definitions(bodies)
-    for model in bodies:  # over HTTP the path says what it is
+    for model in bodies:  # over HTTP the path selects the request
         del schemas[model.__name__]["properties"]["type"]
     return schemas | {"Problem": _PROBLEM_SCHEMA}
 
 
 _PROBLEM_SCHEMA: dict[str, Any] = {
-    "description": "RFC 9457, with a code for programs.",
+    "description": "An error as RFC 9457 defines it, with a code for programs.",
     "type": "object",
     "properties": {
         "type": {"type": "string", "format": "uri"},

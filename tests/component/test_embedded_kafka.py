@@ -117,7 +117,7 @@ def test_a_jar_that_was_tampered_with_is_not_run(tmp_path: Path, monkeypatch):
     good.write_bytes(b"good")
     listed = {"good.jar": hashlib.sha256(b"good").hexdigest()}
     loggers = dict.fromkeys((jars.MAVEN_LOGGER, jars.JGO_LOGGER), "none")
-    monkeypatch.setattr(jars, "_listed", lambda: listed | loggers)
+    monkeypatch.setattr(jars, "_checksums", lambda: listed | loggers)
     (tmp_path / jars.MAVEN_LOGGER).write_bytes(b"")
     loggers[jars.MAVEN_LOGGER] = hashlib.sha256(b"").hexdigest()
     jars.verify(tmp_path)

@@ -183,5 +183,5 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have brokers be taken for silent within half a second."""
     monkeypatch.setattr(answering, "LIMIT_SECONDS", 0.8)
     monkeypatch.setattr(answering, "_PROBE_SECONDS", 0.4)
-    monkeypatch.setattr(answering, "_LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(answering, "_LONGEST_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(answering, "_CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(answering, "_MAX_CHECK_SECONDS", 0.1)

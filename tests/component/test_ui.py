@@ -180,14 +180,14 @@ async def test_nothing_is_sent_to_topics_that_take_no_requests(
         ("", "value is missing"),
         ("key=17", "value is missing"),
         ("value=&key=17", "value is empty"),
-        ("value={}&value={}", "value is there twice"),
-        ("value={}&key=1&key=2", "key is there twice"),
+        ("value={}&value={}", "value is given twice"),
+        ("value={}&key=1&key=2", "key is given twice"),
         ("value={}&partition=one", "unknown field 'partition'; the form has value, key, h"),
         ("value", "the form can't be read: bad query field"),
         ("value=%FF", "the form can't be read: 'utf-8' codec can't decode"),
         ("value=Теория", "the form can't be read: 'ascii' codec"),
-        ("value={}&headers=what", "a header is name: value, and not 'what'"),
-        ("value={}&headers=%3A+what", "a header is name: value, and not ': what'"),
+        ("value={}&headers=what", "a header must be name: value, not 'what'"),
+        ("value={}&headers=%3A+what", "a header must be name: value, not ': what'"),
     ],
 )
 async def test_a_form_with_a_fault_is_refused_and_nothing_is_sent(

@@ -55,7 +55,7 @@ def test_each_program_says_in_a_line_what_setting_makes_no_sense(program, exit_c
     )
     assert ran.returncode == exit_code
     [said] = [line for line in ran.stderr.splitlines() if "level=INFO" not in line]
-    assert "event=bad-setting name=partitions why='Input should be greater" in said
+    assert "event=bad-setting name=partitions reason='Input should be greater" in said
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_programs_are_told_the_same():
         "retention_ms": None,
         "compacted": False,
         "carries": ["stocks", "receiveStock", "checkStock", "reserve", "release", "sell"],
-        "doc": "What is asked of a sku's stock, by people, carts and orders.",
+        "doc": "Requests to the stock of a sku, from clients, carts and orders.",
     }
     assert told["order.events"]["retention_ms"] == 30 * 24 * 3_600_000
     assert told["loms-stock-changelog"]["compacted"]

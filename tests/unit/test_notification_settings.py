@@ -88,7 +88,7 @@ def test_the_worker_says_in_a_line_what_setting_makes_no_sense(
     )
     assert ran.returncode == 2
     [said] = [line for line in ran.stderr.splitlines() if "level=INFO" not in line]
-    assert f"event=bad-setting name={name.lower()} why=" in said
+    assert f"event=bad-setting name={name.lower()} reason=" in said
     assert why in said
 
 

@@ -1,4 +1,4 @@
-"""Becoming a broker: settings, storage, and then this process is the JVM."""
+"""Runs a broker: writes its settings, formats its storage, and executes the JVM."""
 
 import os
 import shlex
@@ -14,8 +14,8 @@ from topics.broker.java import CannotRunError, java
 
 _HERE = Path(__file__).resolve().parent
 
-# From here on the kernel hands out ports by itself: a probe of such a port can connect
-# to itself, and the broker then finds it taken.
+# The kernel assigns ports from here on: a probe of such a port can connect to itself, so
+# that the port is taken when the broker starts.
 FIRST_EPHEMERAL_PORT = 32768
 
 _DEFAULT_HEAP = "256m"
@@ -27,14 +27,14 @@ _VOTERS = "controller.quorum.voters="
 
 @dataclass(frozen=True)
 class BrokerLayout:
-    """Where a broker lives.
+    """The directory, the ports and the settings of a broker.
 
     Attributes:
-        directory: its own, with settings, log and data.
-        port: for clients, on 127.0.0.1.
-        controller_port: for itself.
-        different: settings, as "name=value", in which it is not like server.properties:
-            a node of several, or one with more doors.
+        directory: its directory, with settings, log and data.
+        port: the port of clients, on 127.0.0.1.
+        controller_port: the port of the controller.
+        different: settings, as "name=value", that override server.properties, for a
+            cluster of several nodes or for more listeners.
     """
 
     directory: Path
@@ -44,14 +44,14 @@ class BrokerLayout:
 
 
 def run(place: BrokerLayout) -> None:
-    """Become the broker; returns only by an exception.
+    """Replace this process by the broker; return only by an exception.
 
     The environment may set `KAFKA_HEAP` (256m), `KAFKA_JVM_OPTIONS`, and `KAFKA_USERS`:
-    "name=password", separated by blanks, of whoever may come in by SCRAM-SHA-512 once
-    a door asks for it. They are made together with the storage.
+    "name=password", separated by blanks, for listeners with SCRAM-SHA-512. The users are
+    created together with the storage.
 
     Raises:
-        CannotRunError: a port is taken or unfit, no Java or no jars to be had.
+        CannotRunError: a port is taken or invalid, or there is no Java or no jars.
     """
     for port in (place.port, place.controller_port):
         require_free(port)
@@ -60,16 +60,16 @@ def run(place: BrokerLayout) -> None:
     os.chdir(place.directory)
     _write_settings(place)
     _format_once(command, place)
-    words = [*command, "kafka.Kafka", "server.properties"]
-    # The process must be the JVM itself: whoever started it knows its id and its end.
-    os.execv(words[0], words)
+    arguments = [*command, "kafka.Kafka", "server.properties"]
+    # The process must be the JVM itself, so that its parent can signal it and await it.
+    os.execv(arguments[0], arguments)
 
 
 def require_free(port: int) -> None:
     """Check that a broker can listen on a port of this machine.
 
     Raises:
-        CannotRunError: it is taken, or in the kernel's own range.
+        CannotRunError: the port is taken, or in the range of the kernel.
     """
     if not 0 < port < FIRST_EPHEMERAL_PORT:
         raise CannotRunError(f"port {port} must be below {FIRST_EPHEMERAL_PORT}")
@@ -78,9 +78,9 @@ def require_free(port: int) -> None:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether nobody listens on a port of this machine."""
+    """Return whether a port of this machine is free."""
     with socket.socket() as probe:
-        # As Java does: connections of an earlier broker that linger do no harm.
+        # As Java does, so that closed connections of an earlier broker do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -105,7 +105,7 @@ def _jvm_options() -> list[str]:
 def _write_settings(place: BrokerLayout) -> None:
     template = (_HERE / "server.properties").read_text()
     ports = {"port": place.port, "controller_port": place.controller_port}
-    # Of two lines about the same setting the later one counts.
+    # The later one of two lines with the same setting counts.
     settings = [template.format(**ports), *place.different]
     Path("server.properties").write_text("\n".join(settings))
 
@@ -119,25 +119,26 @@ def _users() -> list[str]:
 
 
 def _cluster_id(place: BrokerLayout) -> str:
-    """Return a new one, by which kept state can tell that it belongs to another cluster.
+    """Return a new cluster id, which invalidates local state of other clusters.
 
-    The nodes of a quorum agree on theirs.
+    The nodes of a quorum compute the same id.
     """
-    voters = next((one for one in place.different if one.startswith(_VOTERS)), None)
+    voters = next((line for line in place.different if line.startswith(_VOTERS)), None)
     number = uuid.uuid4() if voters is None else uuid.uuid5(uuid.NAMESPACE_URL, voters)
-    # Kafka's text of a UUID; the tool would take a leading dash for an option.
+    # Kafka's text of a UUID; the tool would parse a leading dash as an option.
     return "A" + urlsafe_b64encode(number.bytes).decode()[1:22]
 
 
 def _format_once(command: list[str], place: BrokerLayout) -> None:
-    # Written last, so a formatting that was broken off is done again.
+    # Written last, so that an interrupted formatting is repeated.
     done = Path("formatted")
     if done.exists():
         return
     tool = [*command, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-    words = [*tool, "-t", _cluster_id(place), "-c", "server.properties", *_users()]
-    ran = subprocess.run(words, capture_output=True, text=True, check=False)
+    arguments = [*tool, "-t", _cluster_id(place), "-c", "server.properties", *_users()]
+    ran = subprocess.run(arguments, capture_output=True, text=True, check=False)
     if ran.returncode:
-        said = (ran.stdout + ran.stderr).strip().splitlines()
-        raise CannotRunError(f"storage can't be formatted: {said[-1] if said else ''}")
+        output = (ran.stdout + ran.stderr).strip().splitlines()
+        reason = output[-1] if output else ""
+        raise CannotRunError(f"storage can't be formatted: {reason}")
     done.touch()

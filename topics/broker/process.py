@@ -1,4 +1,4 @@
-"""A broker as a child process, for tests and benchmarks: start, stop, kill, revive."""
+"""A broker as a child process, for tests and benchmarks."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def free_layout(directory: Path) -> BrokerLayout:
-    """Return a place with two neighbouring ports on which nobody listens."""
+    """Return a layout with two adjacent free ports."""
     while True:
         port = random.randrange(_PORTS_FROM, _PORTS_TO, 2)
         if is_free(port) and is_free(port + 1):
@@ -35,11 +35,11 @@ def free_layout(directory: Path) -> BrokerLayout:
 
 @dataclass
 class EmbeddedKafka:
-    """One broker, whose process this owns.
+    """A broker and its process.
 
     Attributes:
-        place: where it lives; another instance on the same place finds its data.
-        environment: what is different for it, such as `KAFKA_HEAP`.
+        place: its layout; another instance with the same layout has the same data.
+        environment: variables of the process, such as `KAFKA_HEAP`.
     """
 
     place: BrokerLayout
@@ -53,11 +53,11 @@ class EmbeddedKafka:
 
     @property
     def log(self) -> Path:
-        """What the broker says."""
+        """The log file of the broker."""
         return self.place.directory / "kafka.log"
 
     def start(self) -> None:
-        """Start the process; it serves when `ready` says so."""
+        """Start the process; it serves when `ready` has returned."""
         place = self.place
         place.directory.mkdir(parents=True, exist_ok=True)
         words = [sys.executable, "-m", "topics.broker", "run"]
@@ -73,45 +73,45 @@ class EmbeddedKafka:
             )
 
     async def ready(self, within: float = START_SECONDS) -> None:
-        """Wait until the broker answers a real request.
+        """Wait until the broker responds to a request.
 
         Args:
-            within: seconds; the first start of all may have to fetch the jars.
+            within: seconds; the first start may fetch the jars.
 
         Raises:
-            CannotRunError: it died, or it took too long; with its last words.
+            CannotRunError: the broker exited, or the time is over; with the end of its log.
         """
         deadline = time.monotonic() + within
         while not (self._listens() and await answers(self.bootstrap)):
-            dead = self.process is None or self.process.poll() is not None
-            if dead or time.monotonic() > deadline:
-                why = "died" if dead else f"was not ready within {within:.0f} s"
-                raise CannotRunError(f"the broker {why}: {self._last_words()}")
+            exited = self.process is None or self.process.poll() is not None
+            if exited or time.monotonic() > deadline:
+                failure = "exited" if exited else f"was not ready within {within:.0f} s"
+                raise CannotRunError(f"the broker {failure}: {self._log_tail()}")
             await asyncio.sleep(_PROBE_SECONDS)
 
     def start_and_wait(self) -> None:
-        """Start and wait, where no event loop is running."""
+        """Start the broker and wait, without a running event loop."""
         self.start()
         asyncio.run(self.ready())
 
     def stop(self) -> None:
-        """Stop the process as an operator would, and wait for its end."""
+        """Stop the process by SIGTERM, and wait for its end."""
         if self.process:
             self.process.terminate()
             _await_end(self.process)
 
     def kill(self) -> None:
-        """Kill the process without warning (kill -9), and wait for its end."""
+        """Kill the process by SIGKILL, and wait for its end."""
         if self.process:
             self.process.kill()
             _await_end(self.process)
 
     def _listens(self) -> bool:
-        # Spares the log a complaint of aiokafka's for each look at a closed port.
+        # Avoids a log line of aiokafka for each attempt at a closed port.
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.place.port)) == 0
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return " / ".join(lines[-3:])
 
@@ -129,12 +129,12 @@ async def answers(
     brokers: int = 1,
     **security: Any,  # noqa: ANN401
 ) -> bool:
-    """Tell whether a cluster answers a request for its brokers.
+    """Return whether a cluster responds to a request for its brokers.
 
     Args:
         bootstrap_servers: host:port, one or several.
-        brokers: of which it must know so many.
-        security: what else an aiokafka client takes to connect.
+        brokers: the least number of brokers in the response.
+        security: other options of an aiokafka client.
     """
     admin = AIOKafkaAdminClient(
         bootstrap_servers=bootstrap_servers, request_timeout_ms=3000, **security

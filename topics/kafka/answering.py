@@ -1,7 +1,7 @@
-"""Work on a cluster that ends when a broker does not answer, with the broker's name.
+"""Runs work on a cluster; raises when a broker does not respond, with its name.
 
-The limit is for a broker's silence, not for the work: that may take hours while all brokers
-answer. aiokafka's own limits are 40 s for each attempt, and name no broker.
+The limit is for a broker without responses, not for the work: that may take hours while all
+brokers respond. aiokafka's own limits are 40 s for each attempt, without the broker's name.
 """
 
 import asyncio
@@ -24,34 +24,34 @@ from topics.kafka.connection import (
 from topics.kafka.settings import KafkaSettings
 
 LIMIT_SECONDS = 10.0
-"""How long a broker may be silent."""
+"""The time that a broker may take for a response."""
 
 _PROBE_SECONDS = 5.0
-"""After so much silence all brokers are probed, for as long again."""
+"""After so long without a response all brokers are probed, for the same time."""
 
-_LOOK_SECONDS = 0.25
-_LONGEST_LOOK_SECONDS = 1.0
+_CHECK_SECONDS = 0.25
+_MAX_CHECK_SECONDS = 1.0
 _END_SECONDS = 1.0
 
 T = TypeVar("T")
 
 
 class NoAnswerError(Exception):
-    """No broker can be reached, or one does not answer; the message names it."""
+    """No broker can be reached, or one does not respond; the message names it."""
 
 
 async def answered(
     cluster: KafkaSettings, work: Callable[[KafkaSettings], Coroutine[Any, Any, T]]
 ) -> T:
-    """Do some work on a cluster while its brokers answer.
+    """Run work on a cluster while its brokers respond.
 
     Args:
-        cluster: how to reach the brokers.
-        work: gets the cluster, with a broker that answers as its only address.
+        cluster: the settings of the brokers.
+        work: gets the cluster, with a broker that responds as its only address.
 
     Raises:
-        NoAnswerError: no broker can be reached, or one is silent for ten seconds.
-        NotLetInError: Kafka is there, but refuses the login or the connection.
+        NoAnswerError: no broker can be reached, or one does not respond in ten seconds.
+        KafkaAuthenticationError: Kafka refuses the login or the connection.
     """
     reached = await reach(cluster)
     opened: WeakSet[Connection] = WeakSet()
@@ -67,14 +67,13 @@ async def answered(
 
 
 async def reach(cluster: KafkaSettings) -> KafkaSettings:
-    """Return the cluster with a broker that answers as its only address.
+    """Return the cluster with a broker that responds as its only address.
 
-    aiokafka connects to one address, and learns the others from it; it takes them in any
-    order, and waits for one that is silent.
+    aiokafka connects to one address in any order, and waits for one that does not respond.
 
     Raises:
         NoAnswerError: no broker can be reached.
-        NotLetInError: Kafka is there, but refuses the login or the connection.
+        KafkaAuthenticationError: Kafka refuses the login or the connection.
     """
     probes = _Probes(cluster, cluster.kafka.split(","))
     try:
@@ -89,10 +88,10 @@ async def reach(cluster: KafkaSettings) -> KafkaSettings:
 async def _attend(
     task: asyncio.Task[T], silence: "_Silence", cluster: KafkaSettings
 ) -> None:
-    """Wait for the end of a task; raise when a broker stays silent."""
+    """Wait for the end of a task; raise if a broker does not respond."""
     probes, due = None, 0.0
     try:
-        while not (await asyncio.wait({task}, timeout=_LOOK_SECONDS))[0]:
+        while not (await asyncio.wait({task}, timeout=_CHECK_SECONDS))[0]:
             seconds = silence.longest()
             if probes is None and seconds >= _PROBE_SECONDS:
                 probes = _Probes(cluster, [cluster.kafka, *silence.addresses()])
@@ -106,7 +105,7 @@ async def _attend(
 
 
 def _judge(probes: "_Probes", seconds: float) -> None:
-    """End probes; raise if a connection waits on, and a broker was silent to its probe."""
+    """End probes; raise if a connection still waits and a broker ignored its probe."""
     silent = probes.silent()
     probes.end()
     if silent and seconds >= LIMIT_SECONDS:
@@ -114,7 +113,7 @@ def _judge(probes: "_Probes", seconds: float) -> None:
 
 
 async def _end(task: asyncio.Task[Any]) -> None:
-    """Cancel a task; a client that waits for a silent broker may not end in time."""
+    """Cancel a task; a client that waits for a broker may not end in time."""
     task.cancel()
     await asyncio.wait({task}, timeout=_END_SECONDS)
     if task.done() and not task.cancelled():
@@ -122,10 +121,10 @@ async def _end(task: asyncio.Task[Any]) -> None:
 
 
 class _Silence:
-    """How long connections have waited for an answer while this process ran.
+    """Measures how long connections wait for a response while this process runs.
 
-    Time is counted look by look: a process that was stopped, or that computed for long,
-    has not read what brokers answered meanwhile.
+    Time is counted at each check: a process that was stopped, or that computed for long,
+    has not read the responses of that time.
 
     Args:
         opened: the connections.
@@ -135,34 +134,34 @@ class _Silence:
         self._opened = opened
         self._answered: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
         self._seconds: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
 
     def longest(self) -> float:
-        """Look at all connections; return the seconds of the one that waits longest."""
+        """Check all connections; return the longest wait in seconds."""
         now = time.monotonic()
-        passed = min(now - self._looked, _LONGEST_LOOK_SECONDS)
-        self._looked = now
-        return max((self._look(one, passed) for one in list(self._opened)), default=0.0)
+        passed = min(now - self._checked, _MAX_CHECK_SECONDS)
+        self._checked = now
+        return max((self._check(c, passed) for c in list(self._opened)), default=0.0)
 
     def addresses(self) -> list[str]:
-        """Return the addresses of connections that wait for an answer."""
-        return [one.address for one in list(self._opened) if one.waits]
+        """Return the addresses of connections that wait for a response."""
+        return [c.address for c in list(self._opened) if c.waits]
 
-    def _look(self, connection: Connection, passed: float) -> float:
+    def _check(self, connection: Connection, passed: float) -> float:
         answered = self._answered.get(connection)
-        goes_on = connection.waits and answered == connection.answered_at
+        still_waits = connection.waits and answered == connection.answered_at
         self._answered[connection] = connection.answered_at
-        seconds = self._seconds.get(connection, 0.0) + passed if goes_on else 0.0
+        seconds = self._seconds.get(connection, 0.0) + passed if still_waits else 0.0
         self._seconds[connection] = seconds
         return seconds
 
 
 class _Probes:
-    """One connection to each broker, on trial, until it has answered.
+    """Probes each broker with a separate connection, until it has responded.
 
     Args:
-        cluster: how to reach the brokers.
-        addresses: of brokers; those that they name are probed, too.
+        cluster: the settings of the brokers.
+        addresses: addresses of brokers; the brokers in their metadata are probed, too.
     """
 
     def __init__(self, cluster: KafkaSettings, addresses: Iterable[str]) -> None:
@@ -174,7 +173,7 @@ class _Probes:
             self._start(address)
 
     async def first(self) -> str | None:
-        """Return the first broker that answers; None if none does in time."""
+        """Return the first broker that responds; None if none does in time."""
         pending = set(self._tasks.values())
         deadline = time.monotonic() + LIMIT_SECONDS
         while pending and (left := deadline - time.monotonic()) > 0:
@@ -188,11 +187,11 @@ class _Probes:
         return None
 
     def silent(self) -> list[str]:
-        """Return the addresses that have neither answered nor refused."""
+        """Return the addresses that have neither responded nor refused."""
         return [address for address, task in self._tasks.items() if not task.done()]
 
     def reason(self) -> Exception:
-        """Return the error that says why no broker can be reached."""
+        """Return the error with the reason why no broker can be reached."""
         for address, error in self._errors.items():
             if isinstance(error, AUTHENTICATION_ERRORS):
                 return KafkaAuthenticationError(
@@ -204,7 +203,7 @@ class _Probes:
         return NoAnswerError(f"Kafka at {','.join(self._errors)}: {error or repr(error)}")
 
     def end(self) -> None:
-        """End those that still wait."""
+        """Cancel the probes that still wait."""
         for task in self._tasks.values():
             task.cancel()
 

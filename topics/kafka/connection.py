@@ -1,4 +1,4 @@
-"""aiokafka's connections to brokers, mended; and why one does not come about."""
+"""aiokafka's connections to brokers with fixes; and the reason of a failed one."""
 
 from collections.abc import Awaitable
 from contextvars import ContextVar
@@ -23,11 +23,11 @@ AUTHENTICATION_ERRORS = (
     IllegalSaslStateError,
     SSLCertVerificationError,
 )
-"""What waiting does not help against."""
+"""Errors that a retry does not solve."""
 
 
 class KafkaAuthenticationError(Exception):
-    """Kafka is there, but not for us: a wrong password, an unknown certificate."""
+    """Kafka refuses the client: a wrong password, an unknown certificate."""
 
 
 OPENED: ContextVar["WeakSet[Connection] | None"] = ContextVar("OPENED", default=None)
@@ -35,14 +35,14 @@ OPENED: ContextVar["WeakSet[Connection] | None"] = ContextVar("OPENED", default=
 
 
 class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is untyped
-    """aiokafka's, fit for uvloop and for TLS; reports outages of its broker.
+    """A connection that works with uvloop and TLS, and reports outages of its broker.
 
     Attributes:
         address: host:port of the broker.
     """
 
     _open = False
-    """Whether the broker has taken it: until then it answers also whom it refuses."""
+    """Whether the broker has accepted the connection; before, it may still refuse it."""
 
     def __init__(self, host: str, port: int, **options: Any) -> None:  # noqa: ANN401
         super().__init__(host, port, **options)
@@ -53,16 +53,16 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
 
     @property
     def waits(self) -> bool:
-        """Whether the broker has something to answer."""
+        """Whether the connection waits for a response."""
         return self._connecting or bool(self._requests)
 
     @property
     def answered_at(self) -> float:
-        """When the broker answered last, as `time.monotonic` counts."""
+        """The time of the last response, in seconds of `time.monotonic`."""
         return float(self._last_action)
 
     async def connect(self) -> Any:  # noqa: ANN401
-        """Connect, and report what becomes of it."""
+        """Connect; report success or failure."""
         self._connecting = True
         try:
             streams = await super().connect()
@@ -76,11 +76,11 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
         return streams
 
     def send(self, *request: Any, **options: Any) -> Any:  # noqa: ANN401
-        """Send a request; fail as the client expects where the connection is just closed.
+        """Send a request; raise the error that aiokafka expects if the connection closed.
 
-        For a moment nobody has noticed yet that it is. asyncio's transport then drops what
-        is written to it; uvloop's raises a RuntimeError. Of that aiokafka's metadata task
-        ends without a word, and who waits for a partition's new leader waits for ever.
+        The client may not have noticed the close. asyncio's transport then drops written
+        bytes; uvloop's raises a RuntimeError. That error silently ends aiokafka's metadata
+        task, so that a wait for a partition's new leader never ends.
         """
         try:
             return self._answer(super().send(*request, **options))
@@ -101,15 +101,17 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
             OUTAGES.answered(self.address)
 
     def close(self, reason: Any = None, exc: Any = None) -> Any:  # noqa: ANN401
-        """Close the connection, and the socket with it.
+        """Close the connection and abort its socket.
 
-        Whoever closes waits for the end of the transport, and that waits up to 30 seconds
-        for the goodbye of a broker behind TLS, which may never come. Nothing is lost:
-        requests that are under way have been given up before.
+        A caller waits for the end of the transport. Behind TLS that waits up to 30 seconds
+        for the broker's close, which may never arrive. No data is lost: requests in flight
+        were cancelled before.
         """
         if reason == conn.CloseReason.CONNECTION_BROKEN and self._requests:
-            why = exc if isinstance(exc, OSError) else "the broker closed the connection"
-            OUTAGES.failed(self.address, why)
+            reason_text = (
+                exc if isinstance(exc, OSError) else "the broker closed the connection"
+            )
+            OUTAGES.failed(self.address, reason_text)
         if self._writer is not None:
             self._writer.transport.abort()
         return super().close(reason, exc)
@@ -119,18 +121,18 @@ conn.AIOKafkaConnection = Connection
 
 
 async def find_auth_error(options: dict[str, Any]) -> KafkaAuthenticationError | None:
-    """Return what says why no broker lets us in; None where another reason keeps us out.
+    """Return the authentication error of a broker; None if the failure has another reason.
 
-    aiokafka's clients say no more than that they could not connect.
+    aiokafka's clients report only that they could not connect.
 
     Args:
-        options: how to connect, as every aiokafka client takes them.
+        options: the connection options of aiokafka's clients.
     """
-    how = dict(options)
-    for address in how.pop("bootstrap_servers"):
+    others = dict(options)
+    for address in others.pop("bootstrap_servers"):
         host, _, port = address.rpartition(":")
         try:
-            connection = await conn.create_conn(host, int(port), **how)
+            connection = await conn.create_conn(host, int(port), **others)
         except AUTHENTICATION_ERRORS as error:
             return KafkaAuthenticationError(
                 f"Kafka at {address} does not let us in: {error}"

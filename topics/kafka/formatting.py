@@ -1,10 +1,10 @@
-"""Bytes and times of records, as people read them."""
+"""Formats bytes and times of records for people."""
 
 from datetime import UTC, datetime
 
 
 def format_timestamp(milliseconds: int) -> str:
-    """Write the time of a record."""
+    """Return the time of a record as text."""
     try:
         when = datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (ValueError, OverflowError, OSError):
@@ -13,7 +13,7 @@ def format_timestamp(milliseconds: int) -> str:
 
 
 def escape(value: bytes | None) -> str:
-    """Write a key or a header's value: as text, if it is one."""
+    """Return a key or a header's value: as text if possible, else in hexadecimal."""
     if value is None:
         return "null"
     text = decoded(value)
@@ -21,7 +21,7 @@ def escape(value: bytes | None) -> str:
 
 
 def decoded(value: bytes) -> str | None:
-    """Return the text that bytes are; None where they are none."""
+    """Return bytes as text; None if they are not UTF-8."""
     try:
         return value.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""The headers of a conversation, named as Spring's and NestJS' clients name them."""
+"""The headers of records, named as Spring's and NestJS' clients name them."""
 
 from collections.abc import Sequence
 from contextvars import ContextVar
@@ -13,8 +13,8 @@ PURCHASE = "purchase"
 EVENT_ID = "event-id"
 TRACE = ("traceparent", "tracestate")
 
-LOG_CONTEXT: ContextVar[Sequence[tuple[str, bytes]]] = ContextVar("about", default=())
-"""The headers of the conversation that a task is about: its log lines tell their ids."""
+LOG_CONTEXT: ContextVar[Sequence[tuple[str, bytes]]] = ContextVar("log_context", default=())
+"""The headers of the record that a task processes; its log lines have their ids."""
 
 
 def trace_id(traceparent: bytes) -> str:

@@ -1,4 +1,4 @@
-"""How to reach Kafka: the settings that every client of the shop shares."""
+"""The settings of Kafka that all clients of the shop share."""
 
 import math
 import re
@@ -11,20 +11,20 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from topics.topic import FOREVER
 
-_COPIES_THAT_OUTLIVE_ONE = 3
+_FAULT_TOLERANT_COPIES = 3
 _PORT = 9092
 _ADDRESS = re.compile(r"[^\s:]+:[0-9]{1,5}|\[[0-9a-fA-F:.]+\]:[0-9]{1,5}")
 
 
 def _addresses(text: str) -> str:
     """Return addresses with a port each."""
-    named = [
-        each if ":" in each else f"{each}:{_PORT}"
-        for each in map(str.strip, text.split(","))
+    addresses = [
+        address if ":" in address else f"{address}:{_PORT}"
+        for address in map(str.strip, text.split(","))
     ]
-    if not all(_ADDRESS.fullmatch(each) for each in named):
+    if not all(map(_ADDRESS.fullmatch, addresses)):
         raise ValueError("must be host:port, several separated by commas")
-    return ",".join(named)
+    return ",".join(addresses)
 
 
 def _hours(hours: float) -> float:
@@ -35,19 +35,19 @@ def _hours(hours: float) -> float:
 
 
 class KafkaSettings(BaseSettings):
-    """Where the brokers are and how they want to be spoken to (from the environment).
+    """The addresses of the brokers and their security, from the environment.
 
     An empty variable counts as not set.
 
     Attributes:
         kafka: host:port, several separated by commas; a port that is left out is 9092.
         kafka_replication: copies of each topic's records when topics are created.
-        kafka_min_insync_replicas: how many of them must have a record before it is
-            acknowledged; unset, it is two of three copies or more.
-        request_retention_hours: how long request topics keep records.
+        kafka_min_insync_replicas: the number of copies that must have a record before it
+            is acknowledged; unset, it is two for three copies or more.
+        request_retention_hours: the retention of request topics.
     """
 
-    # Errors do not repeat what was given, which may be a password.
+    # Errors do not repeat a value, which may be a password.
     model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
 
     kafka: Annotated[str, AfterValidator(_addresses)] = f"127.0.0.1:{_PORT}"
@@ -69,9 +69,9 @@ class KafkaSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _name_and_password(self) -> Self:
-        """Have no password go unused, and no login be tried without one."""
-        given = self.kafka_sasl_username and self.kafka_sasl_password
-        if self.kafka_security_protocol.startswith("SASL") != bool(given):
+        """Refuse an unused password, and a login without one."""
+        has_login = self.kafka_sasl_username and self.kafka_sasl_password
+        if self.kafka_security_protocol.startswith("SASL") != bool(has_login):
             raise ValueError(
                 "kafka_sasl_username and kafka_sasl_password go together with a"
                 " kafka_security_protocol of SASL_SSL or SASL_PLAINTEXT"
@@ -86,15 +86,15 @@ class KafkaSettings(BaseSettings):
 
     @property
     def durability(self) -> dict[str, str]:
-        """Return what makes acknowledged records outlive a broker, for new topics.
+        """Return the settings of new topics that keep records after the loss of a broker.
 
-        Without it `acks=all` asks for as many copies as there happen to be: one, if it
-        must be, and that broker may be the next to go.
+        Without `min.insync.replicas` a record is acknowledged by `acks=all` with one copy,
+        if the other brokers are down, and is lost with that broker.
         """
-        wanted = self.kafka_min_insync_replicas
-        if wanted is None and self.kafka_replication >= _COPIES_THAT_OUTLIVE_ONE:
-            wanted = 2
-        return {} if wanted is None else {"min.insync.replicas": str(wanted)}
+        copies = self.kafka_min_insync_replicas
+        if copies is None and self.kafka_replication >= _FAULT_TOLERANT_COPIES:
+            copies = 2
+        return {} if copies is None else {"min.insync.replicas": str(copies)}
 
     def client_options(self) -> dict[str, Any]:
         """Return what every aiokafka client takes to connect."""
@@ -115,14 +115,11 @@ class KafkaSettings(BaseSettings):
         return options
 
 
-def format_settings_errors(wrong: ValidationError) -> list[str]:
-    """Return a line for each setting that makes no sense.
-
-    What was given is not repeated: it may be a password.
-    """
-    errors = wrong.errors(include_input=False)
-    names = [".".join(map(str, error["loc"])) or "settings" for error in errors]
+def format_settings_errors(error: ValidationError) -> list[str]:
+    """Return a line for each invalid setting, without its value: it may be a password."""
+    errors = error.errors(include_input=False)
+    names = [".".join(map(str, detail["loc"])) or "settings" for detail in errors]
     return [
-        f"event=bad-setting name={name} why={error['msg']!r}"
-        for name, error in zip(names, errors, strict=True)
+        f"event=bad-setting name={name} reason={detail['msg']!r}"
+        for name, detail in zip(names, errors, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Log lines: key=value for people, or with LOG_FORMAT=json one object each for programs."""
+"""Log lines as key=value, or as JSON objects with LOG_FORMAT=json."""
 
 import json
 import logging
@@ -15,38 +15,38 @@ PLAIN = "time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
 
 
 def configure(service: str) -> None:
-    """Log to the standard error, in the form that the environment asks for.
+    """Log to standard error, in the format of `LOG_FORMAT`.
 
-    What repeats is bounded: see `topics.telemetry.outage` and `topics.telemetry.repeats`.
+    Repeated lines are limited, see `topics.telemetry.outage` and `.repeats`.
     """
     as_json = os.environ.get("LOG_FORMAT") == "json"
     _configure(logging.INFO, JsonLines(service) if as_json else logging.Formatter(PLAIN))
 
 
 def configure_tool() -> None:
-    """Log outages and what is critical alone: a tool reports itself why it fails."""
+    """Log outages and critical lines only: a tool reports its failure itself."""
     _configure(logging.CRITICAL, logging.Formatter(PLAIN))
     outages.setLevel(logging.WARNING)
     OUTAGES.mute_first_contact()
 
 
-def _configure(level: int, form: logging.Formatter) -> None:
+def _configure(level: int, formatter: logging.Formatter) -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(form)
+    handler.setFormatter(formatter)
     handler.addFilter(OutageFilter())
     handler.addFilter(RepeatFilter(handler))
     logging.basicConfig(level=level, handlers=[handler])
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line, with the ids of what the task that logs is about."""
+    """Formats a line as JSON object, with the ids of the record that the task processes."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
         self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write a line; all of it is ASCII."""
+        """Return a line of ASCII."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname,
@@ -61,8 +61,8 @@ class JsonLines(logging.Formatter):
 
 
 def _ids() -> Iterator[tuple[str, str]]:
-    said = {name: value for name, value in LOG_CONTEXT.get() if value}
-    if CORRELATION_ID in said:
-        yield "correlation_id", said[CORRELATION_ID].decode("latin-1")
-    if trace := trace_id(said.get(TRACE[0], b"")):
+    headers = {name: value for name, value in LOG_CONTEXT.get() if value}
+    if CORRELATION_ID in headers:
+        yield "correlation_id", headers[CORRELATION_ID].decode("latin-1")
+    if trace := trace_id(headers.get(TRACE[0], b"")):
         yield "trace_id", trace

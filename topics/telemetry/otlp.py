@@ -1,4 +1,4 @@
-"""Spans by OpenTelemetry, sent as OTLP over HTTP; imported only where they are wanted."""
+"""Spans by OpenTelemetry, sent as OTLP over HTTP; imported only if tracing is on."""
 
 import atexit
 import os
@@ -18,19 +18,19 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from topics.kafka.headers import TRACE
 from topics.telemetry.tracing import Attributes, Headers, Kind
 
-LAST_WORDS_SECONDS = 2.0
+SHUTDOWN_TIMEOUT_SECONDS = 2.0
 
 _W3C = TraceContextTextMapPropagator()
 
 
 class Tracer:
-    """Makes the spans of this process; they leave it by a thread of their own.
+    """Creates the spans of this process; a separate thread sends them.
 
     Args:
-        service: what the process is called.
+        service: the name of the process.
 
     Attributes:
-        provider: OpenTelemetry's own part.
+        provider: OpenTelemetry's provider.
     """
 
     def __init__(self, service: str) -> None:
@@ -47,23 +47,23 @@ class Tracer:
     def span(
         self, name: str, kind: Kind, headers: Headers, attributes: Attributes
     ) -> Iterator[Headers]:
-        """Make a span, whose parent is what the headers say and not what runs around it.
+        """Create a span, whose parent is in the headers.
 
-        Work goes on in tasks that outlive the batch that began them, so no span is ever
-        the current one.
+        Tasks outlive the batch that started them, so the current span of a task is not
+        used.
         """
-        said = {name: value.decode("latin-1") for name, value in headers if value}
+        texts = {name: value.decode("latin-1") for name, value in headers if value}
         parent = _W3C.extract(
-            {name: said[name] for name in TRACE if name in said}, Context()
+            {name: texts[name] for name in TRACE if name in texts}, Context()
         )
         with self._tracer.start_span(name, parent, SpanKind[kind], attributes) as span:
-            onward: dict[str, str] = {}
-            _W3C.inject(onward, set_span_in_context(span, Context()))
+            propagated: dict[str, str] = {}
+            _W3C.inject(propagated, set_span_in_context(span, Context()))
             others = [header for header in headers if header[0] not in TRACE]
-            yield [*others, *((name, text.encode()) for name, text in onward.items())]
+            yield [*others, *((name, text.encode()) for name, text in propagated.items())]
 
     def end(self) -> None:
-        """Send what is left; no process waits long for a collector that is away."""
-        last_words = Thread(target=self.provider.shutdown, daemon=True)
-        last_words.start()
-        last_words.join(LAST_WORDS_SECONDS)
+        """Send the remaining spans, within a limit if the collector does not respond."""
+        shutdown = Thread(target=self.provider.shutdown, daemon=True)
+        shutdown.start()
+        shutdown.join(SHUTDOWN_TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""Outages of brokers: one line at the begin, one a minute, and one at the end.
+"""Logs outages of brokers: a line at the start, one a minute, and one at the end.
 
 Kafka's clients log several lines for each attempt to reach a broker: 75 lines a second in a
 worker, which rotate all history away within hours. `topics.kafka.connection` reports
@@ -16,13 +16,13 @@ from aiokafka import errors
 EVERY = timedelta(minutes=1)
 
 STEADY = timedelta(seconds=2)
-"""A broker is back after so long without a failure: one that flaps has one outage."""
+"""An outage ends after so long without a failure: a flapping broker has one outage."""
 
 RECENT = timedelta(minutes=1)
-"""After so long without a failure, the client's lines are about something else."""
+"""After so long without a failure, lines of the client have another cause."""
 
 _OF_OUTAGES = (
-    OSError,  # a timeout is one
+    OSError,  # includes timeouts
     errors.KafkaConnectionError,
     errors.NodeNotReadyError,
     errors.RequestTimedOutError,
@@ -40,7 +40,7 @@ _CONNECTING = frozenset(
         "Unable connect to node with id %s: %s",
     }
 )
-"""Their errors are in the lines of the outage, whichever they are."""
+"""The lines of the outage have their errors."""
 
 _REPEATED = _CONNECTING | {
     'Unable to request metadata from "%s:%s": %s',
@@ -67,7 +67,7 @@ _REPEATED = _CONNECTING | {
     "Could not send %r: %r",
     "Got error produce response: %s",
     "Got error produce response on topic-partition %s, retrying. Error: %s",
-    # The shop's own.
+    # Lines of the shop.
     "event=waiting-for-kafka reason=%r",
     "event=replies-interrupted error=%r",
     "event=producer-failed error=%r",
@@ -78,7 +78,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Outage:
-    """Of one broker; times are of a monotonic clock, in seconds."""
+    """The outage of one broker; times are monotonic seconds."""
 
     began: float
     failed: float
@@ -100,15 +100,15 @@ class Outages:
         self._muted = False
 
     def mute_first_contact(self) -> None:
-        """Log nothing until a broker has answered: a tool reports itself that none does."""
+        """Log nothing until a broker has responded: a tool reports that failure itself."""
         self._muted = True
 
     def failed(self, broker: str, reason: BaseException | str) -> None:
-        """Note a connection or a request that failed, and its reason.
+        """Record a failed connection or request, and its reason.
 
         Args:
             broker: its address, host:port.
-            reason: the error, or what there is to say in place of one.
+            reason: the error, or a text.
         """
         if self._muted:
             return
@@ -133,7 +133,7 @@ class Outages:
             )
 
     def answered(self, broker: str) -> None:
-        """Note a response; it ends an outage whose last failure is not too recent."""
+        """Record a response; it ends an outage without a recent failure."""
         self._muted = False
         outage = self._outages.get(broker)
         if outage is None:
@@ -152,7 +152,7 @@ class Outages:
         )
 
     def suppress(self, record: logging.LogRecord) -> bool:
-        """Return whether a log line repeats an outage; it is counted then."""
+        """Return whether a log line repeats an outage; count it if so."""
         if not self._outages or not _is_of_outages(record):
             return False
         latest = max(self._outages.values(), key=lambda outage: outage.failed)
@@ -163,13 +163,13 @@ class Outages:
 
 
 OUTAGES = Outages()
-"""Of this process; its clients share them, as they share the log."""
+"""The outages of this process, shared by its clients."""
 
 
 class OutageFilter(logging.Filter):
-    """Removes the lines that repeat an outage.
+    """Removes log lines that repeat an outage.
 
-    Only known lines with an error of connections go; any other error is written.
+    Only known lines with a connection error are removed.
     """
 
     def __init__(self, outages: Outages = OUTAGES) -> None:
@@ -177,7 +177,7 @@ class OutageFilter(logging.Filter):
         self._outages = outages
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a line is to be written."""
+        """Return whether to write a line."""
         return not self._outages.suppress(record)
 
 
@@ -204,8 +204,8 @@ def _is_passing(error: object) -> bool:
 
 
 def _text(reason: BaseException | str) -> str:
-    """Return a reason in words; some errors have none, and their class says it."""
+    """Return a reason as text; an error without a text has the name of its class."""
     if isinstance(reason, str):
         return reason
-    name, words = type(reason).__name__, str(reason)
-    return words if name in words else f"{name}: {words}".removesuffix(": ")
+    name, text = type(reason).__name__, str(reason)
+    return text if name in text else f"{name}: {text}".removesuffix(": ")

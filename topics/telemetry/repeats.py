@@ -1,7 +1,7 @@
-"""Warnings and errors that repeat: the first line, then one a minute with the count.
+"""Limits repeated warnings and errors: the first line, then one a minute with a count.
 
 A failing environment or a hostile client can cause the same line with each request. Without
-a bound such lines rotate all history away.
+a limit such lines rotate all history away.
 """
 
 import logging
@@ -18,7 +18,7 @@ from topics.telemetry import outage
 
 _SECONDS = timedelta(minutes=1).total_seconds()
 MAX_LINES = 1000
-"""So many different lines are counted; the one that came longest ago is forgotten."""
+"""Limit of the different lines that are counted; the least recent one is dropped."""
 
 _Key = tuple[str, str, str]
 _Later = Callable[[float, Callable[[], None]], None]
@@ -26,7 +26,7 @@ _Later = Callable[[float, Callable[[], None]], None]
 
 @dataclass(slots=True)
 class _Line:
-    """When a line was written last; what was suppressed since, and how often."""
+    """The last time that a line was written, and the lines suppressed since."""
 
     written: float
     last: logging.LogRecord | None = None
@@ -40,16 +40,16 @@ def _by_a_timer(seconds: float, do: Callable[[], None]) -> None:
 
 
 class RepeatFilter(logging.Filter):
-    """Bounds how often a handler writes a warning or an error.
+    """Limits how often a handler writes the same warning or error.
 
-    Lines are the same if their logger and their text before formatting are, and for a
-    traceback also its innermost place: two different errors are both written. A minute
-    after a line the last one that was suppressed is written, with the number of the others.
+    Lines are the same if their logger and their unformatted text are, and the innermost
+    frame of their traceback. A minute after a line the last suppressed one is written, with
+    the number of the others.
 
     Args:
-        handler: writes it.
+        handler: writes that line.
         clock: returns monotonic seconds.
-        later: calls a function after so many seconds.
+        later: calls a function after a number of seconds.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class RepeatFilter(logging.Filter):
         self._lines: LRUCache[_Key, _Line] = LRUCache(MAX_LINES)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a line is to be written now."""
+        """Return whether to write a line now."""
         bounded = logging.WARNING <= record.levelno < logging.CRITICAL
         if not bounded or record.name == outage.__name__:
             return True
@@ -109,7 +109,7 @@ def _key(record: logging.LogRecord) -> _Key:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """Return where an error was raised."""
+    """Return the place where an error was raised."""
     if trace is None:
         return ""
     while trace.tb_next is not None:

@@ -1,7 +1,7 @@
-"""One trace through all that follows from a request; off unless there is a collector.
+"""Traces a request through all services; off without a collector.
 
-Each hop is a span, and the next one is told of it by the trace headers of its record (W3C
-trace context). While it is off, a caller's own headers ride along as they are.
+Each processing step is a span, whose id is in the trace headers of the next record (W3C
+trace context). Without a collector the trace headers of a caller are propagated unchanged.
 """
 
 import os
@@ -15,47 +15,47 @@ Attributes = Mapping[str, str | int]
 Kind = Literal["SERVER", "CLIENT", "CONSUMER"]
 
 COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
-"""OpenTelemetry's own variable; its others (OTEL_TRACES_SAMPLER, …) hold as well."""
+"""OpenTelemetry's variable; its others (OTEL_TRACES_SAMPLER, …) are read as well."""
 
 
 class Tracer(Protocol):
-    """What `topics.telemetry.otlp` has one of."""
+    """The interface of `topics.telemetry.otlp.Tracer`."""
 
     def span(
         self, name: str, kind: Kind, headers: Headers, attributes: Attributes
     ) -> AbstractContextManager[Headers]:
-        """See below."""
+        """Create a span, as `span` below."""
 
 
 _tracer: Tracer | None = None
 
 
 def start(service: str) -> None:
-    """Trace what this process does from now on, if there is a collector to tell it to."""
-    global _tracer  # noqa: PLW0603 -- there is one a process, as there is one log
+    """Turn tracing of this process on, if there is a collector."""
+    global _tracer  # noqa: PLW0603 -- one for each process, as the log
     if os.environ.get(COLLECTOR):
-        # Not imported before: it costs time and memory that nobody should pay for nothing.
+        # Imported here, since the import costs time and memory.
         _tracer = import_module("topics.telemetry.otlp").Tracer(service)
 
 
 def is_on() -> bool:
-    """Say whether spans are made; whoever handles records by the thousand asks once."""
+    """Return whether tracing is on; callers in a hot loop keep the result."""
     return _tracer is not None
 
 
 def span(
     name: str, kind: Kind, headers: Headers, attributes: Attributes | None = None
 ) -> AbstractContextManager[Headers]:
-    """Make a span of what is done within it.
+    """Create a span around a block.
 
     Args:
-        name: the same for all of its sort.
-        kind: what it is to others.
-        headers: of the record or request that it serves; they tell its parent.
-        attributes: what else there is to know, under OpenTelemetry's names.
+        name: the same for all spans of an operation.
+        kind: OpenTelemetry's kind.
+        headers: the headers of the record or request, which have the parent.
+        attributes: attributes with OpenTelemetry's names.
 
     Returns:
-        Yields the headers with which whatever follows is a child of this span.
+        A context manager; it yields the headers for messages of the block.
     """
     if _tracer is None:
         return nullcontext(headers)

@@ -9,7 +9,7 @@ from topics.ui.security import errors_as_text, same_origin_only
 
 
 def application(cluster: KafkaSettings) -> web.Application:
-    """Put the pages over a cluster behind their guard."""
+    """Return the application of the pages of a cluster, with its middlewares."""
     app = web.Application(middlewares=[same_origin_only, errors_as_text])
     app.add_routes(Pages(cluster).routes())
     app.on_response_prepare.append(_without_versions)
@@ -17,4 +17,4 @@ def application(cluster: KafkaSettings) -> web.Application:
 
 
 async def _without_versions(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers[SERVER] = "shop"  # else it is that of aiohttp and of Python
+    response.headers[SERVER] = "shop"  # else it has the versions of aiohttp and Python

@@ -1,4 +1,4 @@
-"""The form that sends a request by hand: nothing is produced that was not typed."""
+"""The form that produces a record exactly as typed."""
 
 import re
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from aiohttp import web
 
 _TYPE = "application/x-www-form-urlencoded"
 _FIELDS = ("value", "key", "headers")
-_MOST_FIELDS = 100
+_MAX_FIELDS = 100
 _LINES = re.compile(r"\r\n|\r|\n")
 
 
@@ -16,8 +16,8 @@ class Form(NamedTuple):
     """A record as it was typed.
 
     Attributes:
-        key: None where it was left empty.
-        headers: in the order of their lines; a name may be there twice.
+        key: None if empty.
+        headers: in the order of their lines; names may repeat.
     """
 
     value: str
@@ -29,7 +29,7 @@ async def read(request: web.Request) -> Form:
     """Read the form of a request.
 
     Raises:
-        web.HTTPException: 400, 413 or 415; the text names the field and the fault.
+        web.HTTPException: 400, 413 or 415; the text has the field and the error.
     """
     if request.content_type != _TYPE:
         raise web.HTTPUnsupportedMediaType(text=f"the form must be {_TYPE}")
@@ -47,7 +47,7 @@ def _fields(body: bytes) -> dict[str, str]:
             keep_blank_values=True,
             strict_parsing=bool(body),
             errors="strict",
-            max_num_fields=_MOST_FIELDS,
+            max_num_fields=_MAX_FIELDS,
         )
     except ValueError as error:
         raise web.HTTPBadRequest(text=f"the form can't be read: {error}") from error
@@ -57,7 +57,7 @@ def _fields(body: bytes) -> dict[str, str]:
             known = ", ".join(_FIELDS)
             raise web.HTTPBadRequest(text=f"unknown field {name!r}; the form has {known}")
         if names.count(name) > 1:
-            raise web.HTTPBadRequest(text=f"{name} is there twice")
+            raise web.HTTPBadRequest(text=f"{name} is given twice")
     return dict(pairs)
 
 
@@ -70,5 +70,5 @@ def _headers(text: str) -> list[tuple[str, str]]:
 def _header(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     if not colon or not name.strip():
-        raise web.HTTPBadRequest(text=f"a header is name: value, and not {line!r}")
+        raise web.HTTPBadRequest(text=f"a header must be name: value, not {line!r}")
     return name.strip(), value.strip()

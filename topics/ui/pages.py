@@ -1,4 +1,4 @@
-"""What the browser is shown: topics, one topic with its newest records, and a form."""
+"""The pages: the list of topics, and a topic with its newest records and a form."""
 
 import re
 import secrets
@@ -20,15 +20,15 @@ from topics.topic import Topic
 from topics.ui.form import Form, read
 from topics.ui.views import RecordView, TopicView, example_bodies, topic_of
 
-_MOST, _UTMOST = 100, 10_000
+_DEFAULT_LIMIT, _MAX_LIMIT = 100, 10_000
 _NUMBER = re.compile("[0-9]{1,5}")
 
 
 class Pages:
-    """The pages over a cluster. Each look is a connection of its own: it sees what is now.
+    """The pages of a cluster. Each request has a new connection, so that it reads all.
 
     Args:
-        cluster: whose topics are shown.
+        cluster: the settings of the cluster.
     """
 
     def __init__(self, cluster: KafkaSettings) -> None:
@@ -36,7 +36,7 @@ class Pages:
         self._templates = environment(Path(__file__).parent / "templates")
 
     def routes(self) -> list[web.RouteDef]:
-        """Say which page is where."""
+        """Return the routes of the pages."""
         return [
             web.get("/", self.topics),
             web.get("/topics/{name}", self.topic),
@@ -49,9 +49,9 @@ class Pages:
         return self._page("topics.html", views=views, kafka=self._cluster.kafka)
 
     async def topic(self, request: web.Request) -> web.Response:
-        """Show the newest records of a topic, and the form where it takes requests."""
-        topic, said = topic_of(request.match_info["name"]), request.query
-        find, most, examples = said.get("find", ""), _most(said), example_bodies(topic)
+        """Show the newest records of a topic, and a form for a topic of requests."""
+        topic, query = topic_of(request.match_info["name"]), request.query
+        find, most, examples = query.get("find", ""), _limit(query), example_bodies(topic)
         records = await answered(self._cluster, partial(_newest, topic, most))
         return self._page(
             "topic.html",
@@ -61,32 +61,32 @@ class Pages:
             find=find,
             most=most,
             bodies=examples,
-            body=examples.get(said.get("body", ""), ""),
+            body=examples.get(query.get("body", ""), ""),
             correlation=f"{CORRELATION_ID}: ui-{secrets.token_hex(4)}",
-            sent=said,
+            sent=query,
             dead=DEAD_LETTERS[topic].name if examples else "",
         )
 
     async def produce(self, request: web.Request) -> web.Response:
-        """Send what is in the form, and say where it lies and where its reply will be."""
+        """Send the record of the form; show its offset and its reply topic."""
         topic, form = _of_requests(request), await read(request)
         sent = await answered(self._cluster, partial(_send, topic, form))
         headers = dict(form.headers)
-        told = {
+        query = {
             "sent": f"{sent.partition}@{sent.offset}",
             "replies": headers.get(REPLY_TOPIC, DEFAULT_REPLIES[topic].name),
             "correlation": headers.get(CORRELATION_ID, ""),
         }
-        raise web.HTTPSeeOther(request.rel_url.with_query(told))
+        raise web.HTTPSeeOther(request.rel_url.with_query(query))
 
-    def _page(self, template: str, **told: object) -> web.Response:
-        text = self._templates.get_template(template).render(**told)
+    def _page(self, template: str, **values: object) -> web.Response:
+        text = self._templates.get_template(template).render(**values)
         return web.Response(text=text, content_type="text/html")
 
 
 def _of_requests(request: web.Request) -> Topic:
     topic = topic_of(request.match_info["name"])
-    # A record by hand in a changelog or among replies would be a lie to whoever reads it.
+    # A record in a changelog or a reply topic would corrupt the data of its consumers.
     if topic not in DEFAULT_REPLIES:
         raise web.HTTPForbidden(text=f"{topic.name} takes no requests")
     return topic
@@ -94,7 +94,7 @@ def _of_requests(request: web.Request) -> Topic:
 
 async def _send(topic: Topic, form: Form, cluster: KafkaSettings) -> RecordMetadata:
     options = cluster.client_options()
-    # What a silent broker has not taken by then is dropped, and not sent later.
+    # A record that is not acknowledged by then is dropped, and not sent later.
     options["request_timeout_ms"] = round(LIMIT_SECONDS * 1000)
     async with AIOKafkaProducer(**options) as producer:
         return await producer.send_and_wait(
@@ -106,24 +106,26 @@ async def _send(topic: Topic, form: Form, cluster: KafkaSettings) -> RecordMetad
 
 
 async def _overview(cluster: KafkaSettings) -> list[TopicView]:
-    async with TopicReader(cluster) as logs:
-        topics = [topic_of(name) for name in await logs.names()]
-        partitions = await logs.partitions(topics)
-        spans = await logs.offset_ranges(partitions)
+    async with TopicReader(cluster) as reader:
+        topics = [topic_of(name) for name in await reader.names()]
+        partitions = await reader.partitions(topics)
+        ranges = await reader.offset_ranges(partitions)
     offsets = dict.fromkeys(partitions, 0)
     names = {topic.name: topic for topic in partitions}
-    for tp, span in spans.items():
-        offsets[names[tp.topic]] += span.end - span.begin
+    for tp, offset_range in ranges.items():
+        offsets[names[tp.topic]] += offset_range.end - offset_range.begin
     return [TopicView(topic, n, offsets[topic]) for topic, n in partitions.items()]
 
 
-async def _newest(topic: Topic, most: int, cluster: KafkaSettings) -> list[RecordView]:
-    async with TopicReader(cluster) as logs:
-        return [RecordView.of(one) for one in await logs.tail([topic], most)]
+async def _newest(topic: Topic, limit: int, cluster: KafkaSettings) -> list[RecordView]:
+    async with TopicReader(cluster) as reader:
+        return [RecordView.of(record) for record in await reader.tail([topic], limit)]
 
 
-def _most(query: Mapping[str, str]) -> int:
-    text = query.get("most", str(_MOST))
-    if not (_NUMBER.fullmatch(text) and 0 < int(text) <= _UTMOST):
-        raise web.HTTPBadRequest(text=f"so many records are from 1 to {_UTMOST}")
+def _limit(query: Mapping[str, str]) -> int:
+    text = query.get("most", str(_DEFAULT_LIMIT))
+    if not (_NUMBER.fullmatch(text) and 0 < int(text) <= _MAX_LIMIT):
+        raise web.HTTPBadRequest(
+            text=f"the number of records must be from 1 to {_MAX_LIMIT}"
+        )
     return int(text)

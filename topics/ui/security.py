@@ -1,4 +1,4 @@
-"""Who is served, and what becomes of errors."""
+"""Middlewares: access from this machine only, and errors as text."""
 
 from collections.abc import Awaitable, Callable
 
@@ -11,9 +11,9 @@ from topics.kafka.reader import ReadError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_AT_HOME = ("127.0.0.1", "localhost")
-_SAFE = {
-    # Whatever is in a record, the browser runs none of it and asks nobody else for it.
+_LOCAL_HOSTS = ("127.0.0.1", "localhost")
+_SECURITY_HEADERS = {
+    # A record may have any content: the browser runs no script and loads nothing.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline';"
     " img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
@@ -22,44 +22,44 @@ _SAFE = {
 
 @web.middleware
 async def same_origin_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Serve a browser on this machine, and only for our own pages.
+    """Serve browsers on this machine, and requests of our own pages only.
 
-    Any page in it could send a form to this port, or have a name of its own lead here.
+    Another site could send a form to this port, or resolve its own name to this machine.
     """
-    if not _is_from_here(request):
-        raise web.HTTPForbidden(text="this is for pages of 127.0.0.1 alone")
+    if not _is_local(request):
+        raise web.HTTPForbidden(text="only pages of 127.0.0.1 are allowed")
     try:
         response = await handler(request)
-    except web.HTTPException as told:
-        told.headers.update(_SAFE)
+    except web.HTTPException as error:
+        error.headers.update(_SECURITY_HEADERS)
         raise
-    response.headers.update(_SAFE)
+    response.headers.update(_SECURITY_HEADERS)
     return response
 
 
-def _is_from_here(request: web.Request) -> bool:
+def _is_local(request: web.Request) -> bool:
     try:
         host, here = request.url.host, str(request.url.origin())
-    except ValueError:  # no such port, for one
+    except ValueError:  # an invalid port, for example
         return False
-    from_us = request.headers.get("Origin") in (None, here)
-    from_afar = request.headers.get("Sec-Fetch-Site") == "cross-site"
-    return host in _AT_HOME and from_us and not from_afar
+    same_origin = request.headers.get("Origin") in (None, here)
+    cross_site = request.headers.get("Sec-Fetch-Site") == "cross-site"
+    return host in _LOCAL_HOSTS and same_origin and not cross_site
 
 
 @web.middleware
 async def errors_as_text(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer in a line when a topic or Kafka itself is not there."""
+    """Return a line of text if a topic is missing or Kafka is unavailable."""
     try:
         return await handler(request)
-    except ReadError as missing:
-        raise web.HTTPNotFound(text=str(missing)) from missing
-    except NoAnswerError as silent:
-        raise web.HTTPGatewayTimeout(text=str(silent)) from silent
-    except KafkaAuthenticationError as refused:
-        raise web.HTTPBadGateway(text=str(refused)) from refused
-    except MessageSizeTooLargeError as large:
-        text = f"the record is too large: {large}"
-        raise web.HTTPBadRequest(text=text) from large
+    except ReadError as error:
+        raise web.HTTPNotFound(text=str(error)) from error
+    except NoAnswerError as error:
+        raise web.HTTPGatewayTimeout(text=str(error)) from error
+    except KafkaAuthenticationError as error:
+        raise web.HTTPBadGateway(text=str(error)) from error
+    except MessageSizeTooLargeError as error:
+        text = f"the record is too large: {error}"
+        raise web.HTTPBadRequest(text=text) from error
     except (KafkaError, OSError, TimeoutError) as error:
         raise web.HTTPBadGateway(text=f"Kafka: {str(error) or repr(error)}") from error

@@ -15,21 +15,21 @@ from topics.catalog import TOPIC_OF, TOPICS
 from topics.kafka.formatting import decoded, escape, format_timestamp
 from topics.topic import Topic, TopicKind
 
-_OURS = {topic.name: topic for topic in TOPICS}
-_WIDEST = 160
+_TOPICS = {topic.name: topic for topic in TOPICS}
+_MAX_LINE_CHARS = 160
 _INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
-_LONGEST_INDENTED = 10
+_MAX_GROWTH = 10
 
-# What is asked between services only is no call, and has no example elsewhere.
+# Requests between services have no example elsewhere.
 _BETWEEN_SERVICES = (PriceCart(user=42, items=(Item(sku=1076963, count=2),)),)
-_BODIES = (*(one.request for one in EXAMPLES.values()), *_BETWEEN_SERVICES)
+_BODIES = (*(example.request for example in EXAMPLES.values()), *_BETWEEN_SERVICES)
 
 
 class TopicView(NamedTuple):
     """A line in the list of topics.
 
     Attributes:
-        offsets: how many are in use: the records, less what compaction took away.
+        offsets: their number: the records, and those that compaction removed.
     """
 
     topic: Topic
@@ -38,12 +38,12 @@ class TopicView(NamedTuple):
 
 
 class RecordView(NamedTuple):
-    """A record, all of it text.
+    """A record as text.
 
     Attributes:
         place: partition@offset.
-        value: as it lies there.
-        pretty_json: the value in several lines; empty where one is enough.
+        value: the value as stored.
+        pretty_json: the value in several lines; empty for a short value.
     """
 
     when: str
@@ -55,32 +55,32 @@ class RecordView(NamedTuple):
 
     @classmethod
     def of(cls, record: ConsumerRecord) -> Self:
-        """Make everything legible."""
+        """Return the view of a record."""
         value = _value(record.value)
         return cls(
             when=format_timestamp(record.timestamp),
             place=f"{record.partition}@{record.offset}",
             key=escape(record.key),
-            headers=tuple((name, escape(said)) for name, said in record.headers),
+            headers=tuple((name, escape(value)) for name, value in record.headers),
             value=value,
-            pretty_json=_laid_out(value) if len(value) > _WIDEST else "",
+            pretty_json=_pretty_json(value) if len(value) > _MAX_LINE_CHARS else "",
         )
 
     def matches(self, text: str) -> bool:
-        """Say whether a text is anywhere in key, headers or value."""
-        headers = (said for header in self.headers for said in header)
+        """Return whether key, headers or value have a text."""
+        headers = (text for header in self.headers for text in header)
         return any(text in part for part in (self.key, self.value, *headers))
 
 
 def topic_of(name: str) -> Topic:
-    """Return the topic of that name; there may be others than the shop's."""
-    return _OURS.get(name) or Topic(name, TopicKind.REPLIES, "None of the shop's own.")
+    """Return the topic of a name, which may not be a topic of the shop."""
+    return _TOPICS.get(name) or Topic(name, TopicKind.REPLIES, "Not a topic of the shop.")
 
 
 def example_bodies(topic: Topic) -> dict[str, str]:
-    """Return something to send to a topic of requests, by type of message."""
-    asked: list[Contract] = [body for body in _BODIES if TOPIC_OF[type(body)] is topic]
-    texts = [body.model_dump_json() for body in asked]
+    """Return example values of a topic of requests, by type of message."""
+    bodies: list[Contract] = [body for body in _BODIES if TOPIC_OF[type(body)] is topic]
+    texts = [body.model_dump_json() for body in bodies]
     return {json.loads(text)["type"]: text for text in texts}
 
 
@@ -91,24 +91,24 @@ def _value(value: bytes | None) -> str:
     return f"0x{value.hex()}" if text is None else text
 
 
-def _laid_out(value: str) -> str:
+def _pretty_json(value: str) -> str:
     try:
         # The depth that json.loads accepts depends on the version of Python.
         parts = _INDENTED.iterencode(from_json(value))
-        return _joined(parts, _LONGEST_INDENTED * len(value))
+        return _joined(parts, _MAX_GROWTH * len(value))
     except ValueError:
         return value
 
 
-def _joined(parts: Iterator[str], most: int) -> str:
+def _joined(parts: Iterator[str], limit: int) -> str:
     """Join texts.
 
     Raises:
-        ValueError: the sum is longer; deep nesting makes indentation grow by the square.
+        ValueError: the text exceeds the limit; deep nesting makes indentation quadratic.
     """
     text = StringIO()
     for part in parts:
-        if text.tell() + len(part) > most:
-            raise ValueError(f"longer than {most} characters")
+        if text.tell() + len(part) > limit:
+            raise ValueError(f"longer than {limit} characters")
         text.write(part)
     return text.getvalue()
