@@ -137,7 +137,7 @@ def _roles(route: Route) -> str:
 
 
 def _probe(path: str, summary: str, description: str) -> dict[str, Any]:
-    found = {"description": "Success.", "content": {_JSON: {"schema": {}}}}
+    success = {"description": "Success.", "content": {_JSON: {"schema": {}}}}
     codes = [Code.BAD_REQUEST, *([Code.UNAVAILABLE] if path == "/readyz" else [])]
     return {
         "operationId": path[1:].removesuffix(".json"),
@@ -145,7 +145,7 @@ def _probe(path: str, summary: str, description: str) -> dict[str, Any]:
         "summary": summary,
         "description": description,
         "security": [],
-        "responses": {"200": found, **_problems(codes)},
+        "responses": {"200": success, **_problems(codes)},
     }
 
 

@@ -51,15 +51,15 @@ class Pages:
     async def topic(self, request: web.Request) -> web.Response:
         """Show the newest records of a topic, and a form for a topic of requests."""
         topic, query = topic_of(request.match_info["name"]), request.query
-        find, most, examples = query.get("find", ""), _limit(query), example_bodies(topic)
-        records = await answered(self._cluster, partial(_newest, topic, most))
+        find, limit, examples = query.get("find", ""), _limit(query), example_bodies(topic)
+        records = await answered(self._cluster, partial(_newest, topic, limit))
         return self._page(
             "topic.html",
             topic=topic,
             records=[record for record in reversed(records) if record.matches(find)],
             read=len(records),
             find=find,
-            most=most,
+            most=limit,
             bodies=examples,
             body=examples.get(query.get("body", ""), ""),
             correlation=f"{CORRELATION_ID}: ui-{secrets.token_hex(4)}",
