@@ -1,4 +1,7 @@
-"""Creates and compares the topics of a cluster, as the catalogue declares them."""
+"""Creates and compares the topics of a cluster, as the catalogue declares them.
+
+All functions raise TopicsError, or KafkaAuthenticationError if Kafka refuses the client.
+"""
 
 import asyncio
 import time
@@ -48,11 +51,7 @@ class Plan(NamedTuple):
 
 
 async def plan(cluster: KafkaSettings, topics: Iterable[Topic] = TOPICS) -> Plan:
-    """Return the changes that `create` would make now.
-
-    Raises:
-        TopicsError, KafkaAuthenticationError: as `create`.
-    """
+    """Return the changes that `create` would make now."""
     declared = {topic.name: topic for topic in topics}
     async with _admin(cluster) as admin:
         found = await _describe(admin, declared)
@@ -73,7 +72,6 @@ async def create(cluster: KafkaSettings, topics: Iterable[Topic] = TOPICS) -> li
     Raises:
         TopicsError: an existing topic has another number of partitions, the cluster
             refuses a change, or partitions stay without a leader.
-        KafkaAuthenticationError: Kafka refuses the login or the connection.
     """
     declared = {topic.name: topic for topic in topics}
     async with _admin(cluster) as admin:
@@ -96,9 +94,6 @@ async def check(cluster: KafkaSettings, topics: Iterable[Topic] = TOPICS) -> lis
 
     Returns:
         A line for each difference.
-
-    Raises:
-        TopicsError, KafkaAuthenticationError: the cluster can't be read.
     """
     declared = {topic.name: topic for topic in topics}
     async with _admin(cluster) as admin:
@@ -113,11 +108,7 @@ async def check(cluster: KafkaSettings, topics: Iterable[Topic] = TOPICS) -> lis
 async def settings_of(
     cluster: KafkaSettings, topics: Iterable[Topic]
 ) -> dict[str, dict[str, str]]:
-    """Return the settings in force of each existing topic, by its name.
-
-    Raises:
-        TopicsError, KafkaAuthenticationError: the cluster can't be read.
-    """
+    """Return the settings in force of each existing topic, by its name."""
     async with _admin(cluster) as admin:
         found = await _describe(admin, [topic.name for topic in topics])
     return {name: description.config for name, description in found.items()}
@@ -128,9 +119,6 @@ async def partition_drift(cluster: KafkaSettings) -> list[str]:
 
     A worker computes the owner of a record from that number. With a wrong one it would
     forward records to workers that do not own them. Missing topics are ignored.
-
-    Raises:
-        TopicsError, KafkaAuthenticationError: the cluster can't be read.
     """
     async with _admin(cluster) as admin:
         existing = await admin.describe_topics()
@@ -144,11 +132,7 @@ async def partition_drift(cluster: KafkaSettings) -> list[str]:
 
 
 async def cluster_id(cluster: KafkaSettings) -> str:
-    """Return the id of the cluster.
-
-    Raises:
-        TopicsError, KafkaAuthenticationError: the cluster can't be read.
-    """
+    """Return the id of the cluster."""
     async with _admin(cluster) as admin:
         return str((await admin.describe_cluster())["cluster_id"])
 

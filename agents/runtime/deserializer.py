@@ -197,8 +197,7 @@ def _time(milliseconds: int) -> datetime:
 def _partition(value: bytes | None) -> tuple[int | None, str | None]:
     """Return the partition of a header, or its error.
 
-    Four digits could be an int32 or text. They are parsed as text: as an int32 the
-    partition would be above 800,000,000, which no topic has.
+    Four digits are parsed as text: as an int32 they would be above 800,000,000.
     """
     if value is None:
         return None, None
