@@ -36,73 +36,41 @@ class GatewayError(StrEnum):
 class ProblemType:
     """The status and the title that all problems of a code have."""
 
-    status: HTTPStatus
+    status: int
     title: str
 
 
 PROBLEM_TYPES: dict[Code | GatewayError, ProblemType] = {
-    Code.BAD_REQUEST: ProblemType(HTTPStatus.BAD_REQUEST, "The request is invalid"),
-    Code.UNKNOWN_ORDER: ProblemType(HTTPStatus.NOT_FOUND, "The order is unknown"),
-    Code.INSUFFICIENT_STOCK: ProblemType(HTTPStatus.CONFLICT, "The stock is insufficient"),
-    Code.CART_EMPTY: ProblemType(HTTPStatus.CONFLICT, "The cart is empty"),
-    Code.CART_FULL: ProblemType(HTTPStatus.CONFLICT, "The cart is full"),
-    Code.WRONG_STATUS: ProblemType(
-        HTTPStatus.CONFLICT, "The order's status does not allow the call"
-    ),
-    Code.COUNT_TOO_LARGE: ProblemType(
-        HTTPStatus.CONFLICT, "The count would become too large"
-    ),
-    Code.TOTAL_TOO_LARGE: ProblemType(
-        HTTPStatus.CONFLICT, "The total would become too large"
-    ),
-    Code.KEY_REUSED: ProblemType(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "The idempotency key was used for another request"
-    ),
-    Code.UNKNOWN_PRODUCT: ProblemType(
-        HTTPStatus.BAD_GATEWAY, "ProductService has no such product"
-    ),
-    Code.PRODUCT_SERVICE: ProblemType(HTTPStatus.BAD_GATEWAY, "ProductService failed"),
-    Code.UNAVAILABLE: ProblemType(
-        HTTPStatus.SERVICE_UNAVAILABLE, "The shop is unavailable"
-    ),
-    GatewayError.UNAUTHORIZED: ProblemType(HTTPStatus.UNAUTHORIZED, "A token is required"),
-    GatewayError.FORBIDDEN: ProblemType(
-        HTTPStatus.FORBIDDEN, "The token's role does not allow the call"
-    ),
-    GatewayError.NOT_FOUND: ProblemType(HTTPStatus.NOT_FOUND, "The path is unknown"),
-    GatewayError.METHOD_NOT_ALLOWED: ProblemType(
-        HTTPStatus.METHOD_NOT_ALLOWED, "The method is not allowed"
-    ),
-    GatewayError.TOO_LARGE: ProblemType(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too large"
-    ),
-    GatewayError.TOO_SLOW: ProblemType(
-        HTTPStatus.REQUEST_TIMEOUT, "The request arrived too slowly"
-    ),
-    GatewayError.URI_TOO_LONG: ProblemType(
-        HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long"
-    ),
+    Code.BAD_REQUEST: ProblemType(400, "The request is invalid"),
+    Code.UNKNOWN_ORDER: ProblemType(404, "The order is unknown"),
+    Code.INSUFFICIENT_STOCK: ProblemType(409, "The stock is insufficient"),
+    Code.CART_EMPTY: ProblemType(409, "The cart is empty"),
+    Code.CART_FULL: ProblemType(409, "The cart is full"),
+    Code.WRONG_STATUS: ProblemType(409, "The order's status does not allow the call"),
+    Code.COUNT_TOO_LARGE: ProblemType(409, "The count would become too large"),
+    Code.TOTAL_TOO_LARGE: ProblemType(409, "The total would become too large"),
+    Code.KEY_REUSED: ProblemType(422, "The idempotency key was used for another request"),
+    Code.UNKNOWN_PRODUCT: ProblemType(502, "ProductService has no such product"),
+    Code.PRODUCT_SERVICE: ProblemType(502, "ProductService failed"),
+    Code.UNAVAILABLE: ProblemType(503, "The shop is unavailable"),
+    GatewayError.UNAUTHORIZED: ProblemType(401, "A token is required"),
+    GatewayError.FORBIDDEN: ProblemType(403, "The token's role does not allow the call"),
+    GatewayError.NOT_FOUND: ProblemType(404, "The path is unknown"),
+    GatewayError.METHOD_NOT_ALLOWED: ProblemType(405, "The method is not allowed"),
+    GatewayError.TOO_LARGE: ProblemType(413, "The request is too large"),
+    GatewayError.TOO_SLOW: ProblemType(408, "The request arrived too slowly"),
+    GatewayError.URI_TOO_LONG: ProblemType(414, "The request target is too long"),
     GatewayError.UNSUPPORTED_ENCODING: ProblemType(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The content encoding is not supported"
+        415, "The content encoding is not supported"
     ),
-    GatewayError.EXPECTATION_FAILED: ProblemType(
-        HTTPStatus.EXPECTATION_FAILED, "The expectation is not supported"
-    ),
-    GatewayError.HEADERS_TOO_LARGE: ProblemType(
-        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large"
-    ),
+    GatewayError.EXPECTATION_FAILED: ProblemType(417, "The expectation is not supported"),
+    GatewayError.HEADERS_TOO_LARGE: ProblemType(431, "The headers are too large"),
     GatewayError.UNSUPPORTED_TRANSFER: ProblemType(
-        HTTPStatus.NOT_IMPLEMENTED, "The transfer encoding is not supported"
+        501, "The transfer encoding is not supported"
     ),
-    GatewayError.OVERLOADED: ProblemType(
-        HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests are in flight"
-    ),
-    GatewayError.TIMEOUT: ProblemType(
-        HTTPStatus.GATEWAY_TIMEOUT, "No reply arrived in time"
-    ),
-    GatewayError.INTERNAL: ProblemType(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway failed"
-    ),
+    GatewayError.OVERLOADED: ProblemType(503, "Too many requests are in flight"),
+    GatewayError.TIMEOUT: ProblemType(504, "No reply arrived in time"),
+    GatewayError.INTERNAL: ProblemType(500, "The gateway failed"),
 }
 
 
@@ -136,7 +104,7 @@ class Problem(Exception):  # noqa: N818 -- a response, not an error
         """Return the response; 503 has a `Retry-After` header."""
         status = PROBLEM_TYPES[self.code].status
         document = problem_document(self.code, self.detail)
-        if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
             self.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return web.Response(
             # The detail may quote bytes of a client that are not valid text.

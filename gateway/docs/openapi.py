@@ -58,22 +58,12 @@ _CHALLENGE = {
 }
 
 _COMMON_PROBLEMS = (
-    Code.BAD_REQUEST,
-    *(GatewayError.UNAUTHORIZED, GatewayError.FORBIDDEN),
-    Code.KEY_REUSED,
-    Code.UNAVAILABLE,
-    *(
-        GatewayError.TOO_LARGE,
-        GatewayError.TOO_SLOW,
-        GatewayError.OVERLOADED,
-        GatewayError.TIMEOUT,
-    ),
+    *(Code.BAD_REQUEST, Code.KEY_REUSED, Code.UNAVAILABLE),
+    *(GatewayError.UNAUTHORIZED, GatewayError.FORBIDDEN, GatewayError.TOO_LARGE),
+    *(GatewayError.TOO_SLOW, GatewayError.OVERLOADED, GatewayError.TIMEOUT),
     *(GatewayError.UNSUPPORTED_ENCODING, GatewayError.UNSUPPORTED_TRANSFER),
-    *(
-        GatewayError.EXPECTATION_FAILED,
-        GatewayError.HEADERS_TOO_LARGE,
-        GatewayError.INTERNAL,
-    ),
+    *(GatewayError.EXPECTATION_FAILED, GatewayError.HEADERS_TOO_LARGE),
+    GatewayError.INTERNAL,
 )
 """The errors of every call."""
 
@@ -158,7 +148,7 @@ def _problems(codes: Iterable[Code | GatewayError]) -> dict[str, Any]:
     """Return the responses of problems, by status."""
     by_status: defaultdict[str, list[Code | GatewayError]] = defaultdict(list)
     for code in codes:
-        by_status[str(PROBLEM_TYPES[code].status.value)].append(code)
+        by_status[str(PROBLEM_TYPES[code].status)].append(code)
     return {status: _response(by_status[status]) for status in sorted(by_status)}
 
 
