@@ -15,7 +15,6 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupLoadInProgressError, KafkaError, for_code
 from aiokafka.structs import ConsumerRecord
 
-from topics.kafka import compat
 from topics.kafka.partitioner import partition_of
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
@@ -66,7 +65,6 @@ class TopicReader:
         )
 
     async def __aenter__(self) -> Self:
-        compat.apply()
         try:
             await self._consumer.start()
             await self._admin.start()
