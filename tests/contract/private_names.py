@@ -5,11 +5,17 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
+from functools import cache
 from types import ModuleType
 from typing import Any
 
 PRODUCT = ("agents", "gateway", "schemas", "topics")
-UNDOCUMENTED = ("aiokafka.protocol.", "aiokafka.record.", "aiokafka.client.")
+UNDOCUMENTED = (
+    "aiokafka.client.",
+    "aiokafka.coordinator.protocol.",
+    "aiokafka.protocol.",
+    "aiokafka.record.",
+)
 """Modules whose names have no underscore, and no documentation."""
 
 _NAMED_TUPLE = ("_asdict", "_fields", "_make", "_replace")
@@ -60,6 +66,7 @@ def assigned(tree: ast.AST) -> Iterator[str]:
         yield from filter(is_private, names)
 
 
+@cache
 def of_class(cls: type) -> set[str]:
     """Return the private names that a class itself defines or assigns."""
     names = set(filter(is_private, vars(cls)))

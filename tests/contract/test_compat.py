@@ -18,6 +18,7 @@ from gateway import compat as gateway
 from tests.contract.private_names import (
     PRODUCT,
     UNDOCUMENTED,
+    is_foreign,
     is_private,
     names_used,
     of_class,
@@ -57,6 +58,8 @@ def look_up(name: str) -> str:
     *classes, last = path.split(".")
     for part in classes:
         owner = getattr(owner, part)
+    if isinstance(owner, type):  # another test may have replaced it
+        owner = next(base for base in owner.__mro__ if is_foreign(base.__module__))
     if isinstance(owner, type) and not callable(getattr(owner, last, None)):
         if not any(last in of_class(base) for base in owner.__mro__):
             raise AttributeError(name)

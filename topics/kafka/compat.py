@@ -114,6 +114,18 @@ INNER_NAMES = (
         },
     ),
     InnerNames(
+        "topics/kafka/reader.py",
+        "the admin client returns the assignments of members as bytes",
+        {
+            "aiokafka.coordinator.protocol:ConsumerProtocolMemberAssignment": (
+                "(*args, **kwargs)"
+            ),
+            "aiokafka.coordinator.protocol:ConsumerProtocolMemberAssignment.partitions": (
+                "(self)"
+            ),
+        },
+    ),
+    InnerNames(
         "topics/kafka/answering.py",
         "a request that any broker answers, on a connection of its own",
         _METADATA,
