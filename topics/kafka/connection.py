@@ -115,9 +115,6 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
         return super().close(reason, exc)
 
 
-conn.AIOKafkaConnection = Connection
-
-
 async def find_auth_error(options: dict[str, Any]) -> KafkaAuthenticationError | None:
     """Return what says why no broker lets us in; None where another reason keeps us out.
 

@@ -7,6 +7,8 @@ from aiokafka.helpers import create_ssl_context
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from topics.kafka import compat
+
 _COPIES_THAT_OUTLIVE_ONE = 3
 _PORT = 9092
 _ADDRESS = re.compile(r"[^\s:]+:[0-9]{1,5}|\[[0-9a-fA-F:.]+\]:[0-9]{1,5}")
@@ -78,7 +80,8 @@ class KafkaSettings(BaseSettings):
         return {} if wanted is None else {"min.insync.replicas": str(wanted)}
 
     def client_options(self) -> dict[str, Any]:
-        """Return what every aiokafka client takes to connect."""
+        """Return the options of an aiokafka client; apply `compat`, so none lacks it."""
+        compat.apply()
         options: dict[str, Any] = {
             "bootstrap_servers": self.kafka.split(","),
             "security_protocol": self.kafka_security_protocol,
