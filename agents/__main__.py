@@ -40,6 +40,7 @@ TOOLS = {
     "stock": "agents.ops.stock",
     "forget": "agents.ops.erase_user",
     "ui": "agents.ops.ui",
+    "status": "agents.ops.status",
 }
 
 

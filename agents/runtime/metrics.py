@@ -13,6 +13,7 @@ from typing import Any
 from prometheus_client import (
     REGISTRY,
     Counter,
+    Gauge,
     Histogram,
     Metric,
     MetricsHandler,
@@ -40,6 +41,10 @@ RECOVERY = Histogram(
     "From the assignment of partitions to their recovered tables.",
     buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60),
 )
+RECOVERING = Gauge(
+    "recovery_in_progress",
+    "1 while the worker recovers its tables, and processes no record.",
+)
 RECOVERED = Counter("recovery_records_total", "Changelog records read by recoveries.")
 
 log = logging.getLogger(__name__)
@@ -51,20 +56,21 @@ class WorkerGauges(Collector):
     def __init__(self) -> None:
         self._metrics: list[Metric] = []
 
-    def update(self, lags: Mapping[Any, int], sizes: Mapping[str, int]) -> None:
+    def update(
+        self,
+        lags: Mapping[Any, int],
+        oldest: Mapping[Any, float],
+        waiting: object,
+        sizes: Mapping[str, int],
+    ) -> None:
         """Replace all gauges.
 
         Args:
             lags: uncommitted records by partition.
+            oldest: the age of the oldest batch in flight by partition.
+            waiting: the partition that waits for its agent's capacity.
             sizes: bytes on disk and in memory by table.
         """
-        lag = GaugeMetricFamily(
-            "kafka_consumer_lag_records",
-            "Uncommitted records of a partition.",
-            labels=("topic", "partition"),
-        )
-        for tp, records in lags.items():
-            lag.add_metric((tp.topic, str(tp.partition)), records)
         size = GaugeMetricFamily(
             "rocksdb_size_bytes",
             "Bytes of a table's rows, in files and memory.",
@@ -72,11 +78,33 @@ class WorkerGauges(Collector):
         )
         for table, size_bytes in sizes.items():
             size.add_metric([table], size_bytes)
-        self._metrics = [lag, size]
+        self._metrics = [
+            _by_partition(
+                "kafka_consumer_lag_records", "Uncommitted records of a partition.", lags
+            ),
+            _by_partition(
+                "kafka_consumer_oldest_batch_seconds",
+                "Age of a partition's oldest batch in flight; 0: none is in flight.",
+                {tp: oldest.get(tp, 0) for tp in lags},
+            ),
+            _by_partition(
+                "kafka_consumer_waiting",
+                "1 for the partition that waits for its agent's capacity.",
+                {tp: int(tp == waiting) for tp in lags},
+            ),
+            size,
+        ]
 
     def collect(self) -> Iterable[Metric]:
         """Return the latest gauges."""
         return self._metrics
+
+
+def _by_partition(name: str, text: str, values: Mapping[Any, float]) -> Metric:
+    gauge = GaugeMetricFamily(name, text, labels=("topic", "partition"))
+    for tp, value in values.items():
+        gauge.add_metric((tp.topic, str(tp.partition)), value)
+    return gauge
 
 
 WORKER_GAUGES = WorkerGauges()

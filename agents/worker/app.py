@@ -1,26 +1,20 @@
 """The Faust app of a service."""
 
-import logging
-import math
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import faust
-from aiokafka.consumer import consumer
-from faust import SASLCredentials, SSLCredentials, stores
-from faust.transport.drivers import aiokafka as driver
+from faust import SASLCredentials, SSLCredentials
 from yarl import URL
 
 from agents.runtime.fail_stop import PauseMonitor, fail_stop
 from agents.runtime.producer import BatchingProducer, DeliveryFuture
-from agents.worker.assignor import Assignor, RoundRobin
-from agents.worker.consumer import Consumer
-from agents.worker.fetcher import YieldingFetcher
+from agents.worker import compat
+from agents.worker.assignor import Assignor
 from agents.worker.settings import WorkerSettings
 from agents.worker.startup import wait_for_kafka
-from agents.worker.tables import StateStoreAdapter, TableManager
-from topics.kafka import compat
+from agents.worker.tables import TableManager
 
 MAX_BATCH_BYTES = 900 * 2**10
 MAX_REQUEST_BYTES = 3 * 2**20
@@ -46,25 +40,6 @@ METADATA_MAX_AGE_MS = 5000
 
 REQUEST_SECONDS = 5.0
 """A frozen broker keeps its connections open; after this the client tries another."""
-
-log = logging.getLogger(__name__)
-
-
-class Producer(driver.Producer):
-    """Idempotent, and acknowledged by all in-sync replicas."""
-
-    def _settings_extra(self) -> dict[str, Any]:
-        return {"acks": "all", "enable_idempotence": True}
-
-    def _new_producer(self, transactional_id: str | None = None) -> Any:
-        """Return a producer that retries for ever."""
-        producer = super()._new_producer(transactional_id)
-        # Otherwise a partition without a leader fails its records after one request.
-        producer._message_accumulator._batch_ttl = math.inf
-        return producer
-
-    async def flush(self) -> None:
-        """Do nothing: a commit waits for the acknowledgements of its batch."""
 
 
 class App(faust.App):
@@ -133,14 +108,7 @@ def _on_delivery(delivery: DeliveryFuture) -> None:
 
 def create_app(service: str, settings: WorkerSettings) -> App:
     """Create the app of a service, whose name is its consumer group's."""
-    stores.STORES.aliases["rows"] = (
-        f"{StateStoreAdapter.__module__}:{StateStoreAdapter.__name__}"
-    )
-    driver.Transport.Consumer = Consumer
-    driver.Transport.Producer = Producer
-    driver.RoundRobinPartitionAssignor = RoundRobin
     compat.apply()
-    consumer.Fetcher = YieldingFetcher
     session = settings.session_timeout.total_seconds()
     app = App(
         service,
@@ -148,7 +116,7 @@ def create_app(service: str, settings: WorkerSettings) -> App:
         broker_credentials=_credentials(settings),
         PartitionAssignor=Assignor,
         TableManager=TableManager,
-        store="rows://",
+        store=f"{compat.STORE}://",
         datadir=settings.state_dir,
         processing_guarantee="at_least_once",
         topic_partitions=settings.partitions,

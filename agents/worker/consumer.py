@@ -23,7 +23,12 @@ from faust.types import TP
 from mode.utils.futures import notify
 
 from agents.runtime import metrics
-from agents.runtime.in_flight import ConsumerRecords, PartitionRecords
+from agents.runtime.in_flight import (
+    ConsumerRecords,
+    InFlight,
+    PartitionRecords,
+    oldest,
+)
 from agents.worker.consumer_thread import EventLoopConsumerThread
 
 POLL_SECONDS = 0.1
@@ -137,6 +142,10 @@ class Consumer(driver.Consumer):
             for tp, end in ends.items()
             if end is not None
         }
+
+    def oldest(self) -> list[InFlight]:
+        """Return the oldest batch in flight of each partition that has one."""
+        return list(oldest(self._delivered))
 
     def _committable_offset(self, tp: TP) -> int | None:
         end, open_batches = None, self._delivered[tp]

@@ -9,6 +9,7 @@ import faust
 
 from agents.aggregate import Aggregate
 from agents.runtime import metrics
+from agents.runtime.in_flight import SlowBatchLog
 from agents.runtime.processor import AggregateAgent, ChangeListener
 from agents.worker.app import App, create_app
 from agents.worker.consumer import RawRecordsSchema
@@ -16,6 +17,7 @@ from agents.worker.settings import WorkerSettings
 from topics.topic import Topic
 
 METRICS_SECONDS = 5.0
+SLOW_CHECK_SECONDS = 1.0
 
 GC_THRESHOLD = 20_000
 """New objects between two garbage collections; the default of 700 is one for each batch."""
@@ -32,6 +34,9 @@ class Service:
     def __init__(self, name: str, settings: WorkerSettings) -> None:
         self.settings = settings
         self.app: App = create_app(name, settings)
+        self._slow_batches = SlowBatchLog()
+        # Also while a rebalance waits for a batch: no add_timer.
+        self.app.timer(SLOW_CHECK_SECONDS, name="slow-batches")(self._log_slow_batches)
         if settings.metrics_port:
             self.add_timer(METRICS_SECONDS, self._update_gauges)
 
@@ -82,9 +87,18 @@ class Service:
 
         self.app.timer(seconds, name=getattr(run, "__name__", None))(tick)
 
+    async def _log_slow_batches(self) -> None:
+        consumer = self.app.consumer
+        self._slow_batches.update(consumer.oldest(), consumer.waiting)
+
     async def _update_gauges(self) -> None:
-        sizes = {name: table.data.rows.size for name, table in self.app.tables.items()}
-        metrics.WORKER_GAUGES.update(self.app.consumer.lags(), sizes)
+        consumer = self.app.consumer
+        metrics.WORKER_GAUGES.update(
+            consumer.lags(),
+            {batch.tp: batch.seconds for batch in consumer.oldest()},
+            consumer.waiting,
+            {name: table.data.rows.size for name, table in self.app.tables.items()},
+        )
 
     def run(self) -> None:
         """Run until SIGTERM; exit 0 when all work in flight is acknowledged."""

@@ -68,6 +68,7 @@ class Recovery(faust.Service):
     async def on_rebalance(self, *_: Any, **__: Any) -> None:
         """Recover the partitions that the group has just assigned."""
         self.app.in_recovery = True
+        metrics.RECOVERING.set(1)
         self._rebalance = self.app.rebalancing_count
         self._rebalanced.set()
 
@@ -133,6 +134,7 @@ class Recovery(faust.Service):
         self.tables.on_actives_ready()
         self.tables.on_standbys_ready()
         app.on_rebalance_end()
+        metrics.RECOVERING.set(0)
         numbers = sorted({tp.partition for tp in assignment})
         log.info("event=ready partitions=%d numbers=%s", len(assignment), _listed(numbers))
 

@@ -10,12 +10,17 @@ import pytest
 import trustme
 from aiokafka.protocol.admin import ApiVersionRequest
 
-from topics.kafka import connection
+from topics.kafka import compat, connection
 from topics.kafka.connection import conn
 from topics.telemetry.outage import Outages
 
 AT_ONCE_SECONDS = 2.0
 _NO_VERSIONS = struct.pack(">hi", 0, 0)
+
+
+@pytest.fixture(autouse=True)
+def _compat() -> None:
+    compat.apply()
 
 
 @asynccontextmanager

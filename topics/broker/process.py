@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from topics.broker.config import BrokerLayout, is_free
 from topics.broker.java import CannotRunError
+from topics.kafka import compat
 
 START_SECONDS = 240.0
 STOP_SECONDS = 20.0
@@ -136,6 +137,7 @@ async def answers(
         brokers: the least number of brokers in the response.
         security: other options of an aiokafka client.
     """
+    compat.apply()
     admin = AIOKafkaAdminClient(
         bootstrap_servers=bootstrap_servers, request_timeout_ms=3000, **security
     )

@@ -117,9 +117,6 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
         return super().close(reason, exc)
 
 
-conn.AIOKafkaConnection = Connection
-
-
 async def find_auth_error(options: dict[str, Any]) -> KafkaAuthenticationError | None:
     """Return the authentication error of a broker; None if the failure has another reason.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import heapq
+import re
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -12,10 +13,10 @@ from typing import Any, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import GroupLoadInProgressError, KafkaError, for_code
 from aiokafka.structs import ConsumerRecord
 
-from topics.kafka import compat
 from topics.kafka.partitioner import partition_of
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
@@ -27,6 +28,8 @@ _STALL_TIMEOUT = timedelta(seconds=60)
 _EMPTY_GROUPS = ("Empty", "Dead")
 _COORDINATOR_TIMEOUT = timedelta(seconds=60)
 _RETRY_SECONDS = 0.2
+_SUFFIX = re.compile(r"-[0-9A-Za-z_-]{22}$|-[0-9a-f-]{36}$")
+"""What a broker appends to a member's name."""
 
 T = TypeVar("T")
 
@@ -66,7 +69,6 @@ class TopicReader:
         )
 
     async def __aenter__(self) -> Self:
-        compat.apply()
         try:
             await self._consumer.start()
             await self._admin.start()
@@ -111,7 +113,19 @@ class TopicReader:
 
     async def has_members(self, group: str) -> bool:
         """Return whether a group has members."""
-        return await _retry(partial(self._state, group)) not in _EMPTY_GROUPS
+        state, _ = await _retry(partial(self._describe, group))
+        return state not in _EMPTY_GROUPS
+
+    async def owners(self, group: str) -> tuple[str, dict[TopicPartition, str]]:
+        """Return a group's state, and the member that owns each partition: name@host."""
+        state, members = await _retry(partial(self._describe, group))
+        owners = {
+            tp: f"{_SUFFIX.sub('', name)}@{host.removeprefix('/')}"
+            for name, _, host, _, assigned in members
+            if assigned  # empty during a rebalance
+            for tp in ConsumerProtocolMemberAssignment.decode(assigned).partitions()
+        }
+        return state, owners
 
     async def offset_ranges(
         self, partitions: Mapping[Topic, int]
@@ -184,12 +198,12 @@ class TopicReader:
             raise GroupLoadInProgressError(f"no offsets of {group} for {missing}")
         return {tp: found.offset for tp, found in answer.items() if found.offset >= 0}
 
-    async def _state(self, group: str) -> str:
+    async def _describe(self, group: str) -> tuple[str, list[Any]]:
         (answer,) = await self._admin.describe_consumer_groups([group])
-        ((error, _, state, *_),) = answer.groups
+        ((error, _, state, _, _, members, *_),) = answer.groups
         if error:
             raise for_code(error)(group)
-        return str(state)
+        return str(state), members
 
     async def _fetch(self, left: Iterable[TopicPartition]) -> dict[Any, Any]:
         fetched: dict[Any, Any] = await self._consumer.getmany(

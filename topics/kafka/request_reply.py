@@ -18,7 +18,6 @@ from aiokafka.structs import ConsumerRecord, RecordMetadata
 from schemas.reply import Reply
 from topics.admin import create
 from topics.catalog import DEFAULT_REPLIES
-from topics.kafka import compat
 from topics.kafka import headers as names
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic, TopicKind
@@ -113,7 +112,6 @@ class RequestReplyClient:
         self._reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        compat.apply()
         try:
             await self._consumer.start()
             await self._create_reply_topic()

@@ -9,6 +9,7 @@ from aiokafka.helpers import create_ssl_context
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from topics.kafka import compat
 from topics.topic import FOREVER
 
 _FAULT_TOLERANT_COPIES = 3
@@ -97,7 +98,8 @@ class KafkaSettings(BaseSettings):
         return {} if copies is None else {"min.insync.replicas": str(copies)}
 
     def client_options(self) -> dict[str, Any]:
-        """Return what every aiokafka client takes to connect."""
+        """Return the options of an aiokafka client; apply `compat`, so none lacks it."""
+        compat.apply()
         options: dict[str, Any] = {
             "bootstrap_servers": self.kafka.split(","),
             "security_protocol": self.kafka_security_protocol,
