@@ -41,6 +41,7 @@ def goods(tmp_path: Path) -> Path:
         ("dlq --help", "python -m agents dlq replay TOPIC-PARTITION@OFFSET"),
         ("stock load --help", "--skip-bad"),
         ("forget --help", "--cancel"),
+        ("status --help", "--metrics"),
     ],
 )
 def test_each_tool_tells_how_it_is_used(words: str, told: str):
