@@ -24,7 +24,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
-from agents.ops.replies import refusal
+from agents.ops.requests import refusal
 from agents.ops.standins.catalogue import SAMPLE_STOCKS, SampleStock
 from agents.runtime.producer import ProducerRecord
 from schemas.contract import Code
