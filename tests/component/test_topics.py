@@ -44,7 +44,7 @@ async def test_a_missing_topic_is_a_difference(cluster: KafkaSettings):
 
 async def test_changed_retention_is_told_and_applied(cluster: KafkaSettings):
     await create(cluster, [topic("kept")])
-    shorter = [topic("kept", keep=timedelta(hours=1))]
+    shorter = [topic("kept", retention=timedelta(hours=1))]
     assert await check(cluster, shorter) == ["kept: retention.ms is -1, not 3600000"]
     assert await create(cluster, shorter) == ["kept: settings changed"]
     assert await check(cluster, shorter) == []
