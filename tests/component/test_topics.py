@@ -44,7 +44,7 @@ async def test_a_missing_topic_is_a_difference(cluster: KafkaSettings):
 
 async def test_changed_retention_is_told_and_applied(cluster: KafkaSettings):
     await create(cluster, [topic("kept")])
-    shorter = [topic("kept", keep=timedelta(hours=1))]
+    shorter = [topic("kept", retention=timedelta(hours=1))]
     assert await check(cluster, shorter) == ["kept: retention.ms is -1, not 3600000"]
     assert await create(cluster, shorter) == ["kept: settings changed"]
     assert await check(cluster, shorter) == []
@@ -118,7 +118,7 @@ async def test_settings_are_changed_only_by_order_where_nobody_can_be_asked(
     assert (code, out) == (2, b"")
     *lines, last = err.splitlines()
     assert "topics: cart.requests: retention.ms is -1, not 18000000" in lines
-    assert last == "topics: no terminal to ask at: --yes changes the settings"
+    assert last == "topics: no terminal to confirm at; --yes changes the settings"
     monkeypatch.delenv("REQUEST_RETENTION_HOURS")
     assert await check(cluster) == []
     as_declared = f"{len(TOPICS)} topics are as declared\n".encode()
