@@ -210,7 +210,7 @@ class Broken:
 
     ready = True
 
-    async def ask(self, *_: object) -> bytes:
+    async def request(self, *_: object) -> bytes:
         raise RuntimeError("secret")
 
 

@@ -54,7 +54,7 @@ class Shopper:
         """Go on until it is time to go home."""
         while not self.tired:
             await self.chance.choice(self.choices())()
-            self.history += 1
+            self.steps += 1
 
     def choices(self) -> list[Step]:
         """What he may do next; what stands there twice is twice as likely."""
@@ -137,13 +137,13 @@ class Crowd:
 
     async def makes(self, steps: int) -> None:
         """Wait until each shopper has made so many calls more."""
-        goals = {shopper.user: shopper.history + steps for shopper in self.shoppers}
+        goals = {shopper.user: shopper.steps + steps for shopper in self.shoppers}
 
         def all_there() -> bool:
             for task in self._at_work:
                 if task.done():
                     task.result()  # why he gave up
-            return all(shopper.history >= goals[shopper.user] for shopper in self.shoppers)
+            return all(shopper.steps >= goals[shopper.user] for shopper in self.shoppers)
 
         await until(all_there, f"{steps} calls of each shopper", within=300)
 
