@@ -33,7 +33,7 @@ class Target:
     """
 
     def __init__(self, tool: str, out: TextIO | None = None) -> None:
-        self._tool = tool
+        self.tool = tool
         self._out = out
 
     @cached_property
@@ -46,7 +46,7 @@ class Target:
         """
         cluster, origin = choose()
         out = self._out or sys.stderr
-        out.write(f"{self._tool}: Kafka at {cluster.kafka}, {origin}\n")
+        out.write(f"{self.tool}: Kafka at {cluster.kafka}, {origin}\n")
         out.flush()
         return cluster
 

@@ -1,54 +1,91 @@
-"""Dead letters as operators see them: which one is meant, and what is told of it."""
+"""Dead letters: their locations, how they are read from Kafka, and how they are printed."""
 
-import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+import click
+from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from topics.catalog import DEAD_LETTERS
+from topics.cli import CommandError
 from topics.kafka.formatting import decoded, escape, format_timestamp
 from topics.kafka.location import RecordLocation
+from topics.kafka.reader import OffsetRange, TopicReader
 from topics.topic import Topic
 
 SOURCES: dict[str, Topic] = {dead.name: source for source, dead in DEAD_LETTERS.items()}
-"""Where dead letters come from, by the name of their topic."""
+"""The topic of origin, by the name of the dead letter topic."""
 
 DLQ_HEADER_PREFIX = "dlq."
-"""How the names of those headers begin that tell why a letter is dead."""
+"""The prefix of the headers that describe the failure."""
 
-_FORM = "TOPIC-PARTITION@OFFSET"
+LOCATION = "TOPIC-PARTITION@OFFSET"
 _HEX_BYTES = 32
-_UNTOLD = "?"
+_MISSING = "?"
 
 
 class Summary(NamedTuple):
-    """What a list tells of a dead letter; the older ones are the lesser."""
+    """A dead letter in a list; older ones compare as smaller."""
 
     timestamp: int
-    place: RecordLocation
+    location: RecordLocation
     source: str
     reason: str
 
 
 def parse_location(text: str) -> RecordLocation:
-    """Read the place of a dead letter.
+    """Return the location of a dead letter.
 
     Raises:
-        argparse.ArgumentTypeError: it is none.
+        click.BadParameter: the text is no such location.
     """
     with suppress(ValueError):
         location = RecordLocation.parse(text)
         if location.topic in SOURCES:
             return location
-    wanted = f"{_FORM}, where TOPIC is one of {', '.join(SOURCES)}"
-    raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    expected = f"{LOCATION}, where TOPIC is one of {', '.join(SOURCES)}"
+    raise click.BadParameter(f"{text!r} is not {expected}")
+
+
+async def newest(reader: TopicReader, topics: Iterable[Topic], limit: int) -> list[Summary]:
+    """Return summaries of the newest records of dead letter topics, the newest last."""
+    return [summary(record) for record in await reader.tail(topics, limit)]
+
+
+async def read_at(
+    reader: TopicReader, locations: Iterable[RecordLocation]
+) -> list[ConsumerRecord]:
+    """Return the dead letters at these locations.
+
+    Raises:
+        CommandError: one of them does not exist.
+    """
+    return [await _at(reader, location) for location in dict.fromkeys(locations)]
+
+
+async def _at(reader: TopicReader, location: RecordLocation) -> ConsumerRecord:
+    topic = DEAD_LETTERS[SOURCES[location.topic]]
+    tp = TopicPartition(location.topic, location.partition)
+    held = (await reader.offset_ranges(await reader.partitions([topic]))).get(tp)
+    if held is None:
+        raise CommandError(f"{location}: there is no such partition")
+    if held.begin <= location.offset < held.end:
+        span = {tp: OffsetRange(location.offset, location.offset + 1)}
+        async for _, records in reader.read(span):
+            for record in records:
+                if record.offset == location.offset:
+                    return record
+    offsets = f"{held.begin} to {held.end - 1}" if held.begin < held.end else "nothing"
+    raise CommandError(
+        f"{location}: there is no such offset; the partition holds {offsets}"
+    )
 
 
 def dlq_headers(record: ConsumerRecord) -> dict[str, str]:
-    """Return what a dead letter says of itself: reason, topic, partition, offset."""
+    """Return the headers about the failure: reason, topic, partition, offset."""
     return {
         name.removeprefix(DLQ_HEADER_PREFIX): (value or b"").decode(
             "utf-8", "backslashreplace"
@@ -59,31 +96,31 @@ def dlq_headers(record: ConsumerRecord) -> dict[str, str]:
 
 
 def summary(record: ConsumerRecord) -> Summary:
-    """Say of a dead letter what fits into a line."""
-    told = dlq_headers(record)
+    """Return the summary of a dead letter."""
+    headers = dlq_headers(record)
     topic, partition, offset = (
-        told.get(name, _UNTOLD) for name in ("topic", "partition", "offset")
+        headers.get(name, _MISSING) for name in ("topic", "partition", "offset")
     )
     source = f"{topic}-{partition}@{offset}"
-    reason = told.get("reason", _UNTOLD)
+    reason = headers.get("reason", _MISSING)
     return Summary(record.timestamp, RecordLocation.of(record), source, reason)
 
 
 def table(summaries: list[Summary]) -> Iterator[str]:
-    """Yield a line for each, aligned."""
-    width = max((len(str(each.place)) for each in summaries), default=0)
+    """Yield an aligned line for each summary."""
+    width = max((len(str(each.location)) for each in summaries), default=0)
     source_width = max((len(each.source) for each in summaries), default=0)
-    for timestamp, where, source, reason in summaries:
+    for timestamp, location, source, reason in summaries:
         yield (
-            f"{where!s:<{width}}  {format_timestamp(timestamp)}"
+            f"{location!s:<{width}}  {format_timestamp(timestamp)}"
             f"  from {source:<{source_width}}  {reason}"
         )
 
 
 def details(record: ConsumerRecord) -> Iterator[str]:
-    """Yield all that there is to a dead letter."""
-    _, where, source, reason = summary(record)
-    yield str(where)
+    """Yield all of a dead letter: headers, key, value."""
+    _, location, source, reason = summary(record)
+    yield str(location)
     yield f"  when     {format_timestamp(record.timestamp)}"
     yield f"  from     {source}"
     yield f"  reason   {reason}"
@@ -91,11 +128,11 @@ def details(record: ConsumerRecord) -> Iterator[str]:
     yield f"  headers  {len(record.headers)}"
     for name, value in record.headers:
         yield f"    {name}: {escape(value)}"
-    yield f"  value    {_what(record.value)}"
-    yield from _long(record.value)
+    yield f"  value    {_format_of(record.value)}"
+    yield from _value_lines(record.value)
 
 
-def _what(value: bytes | None) -> str:
+def _format_of(value: bytes | None) -> str:
     if value is None:
         return "null"
     text = decoded(value)
@@ -103,7 +140,7 @@ def _what(value: bytes | None) -> str:
     return f"{len(value)} bytes, {kind}"
 
 
-def _long(value: bytes | None) -> Iterator[str]:
+def _value_lines(value: bytes | None) -> Iterator[str]:
     if not value:
         return
     text = decoded(value)

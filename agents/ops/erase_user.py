@@ -1,124 +1,241 @@
-"""Forget a user, on the cluster of the shop.
+"""Erase a user, on the cluster of the shop.
 
     python -m agents forget USER [--cancel] [--yes]
 
-The cart is erased with all that it remembers, and each order becomes nobody's: for the
-books it keeps what was bought, and answers nobody any more. Orders that are not over stand
-in the way, unless they may be cancelled. What remains is told, and until when: Kafka
-deletes no single record of a log. Run it again after an interruption: that does no harm.
+The command erases the cart with its history. It anonymizes each order: the order keeps the
+goods for the accounts, and later requests get "unknown-order". Open orders prevent the
+erasure, unless `--cancel` cancels them. The output lists the data that Kafka retains, and
+until when: Kafka deletes no single record of a log. Another run after an interruption is
+safe.
 
-Exit code: 0 the user is forgotten; 1 not; 2 wrong usage; 130 interrupted.
+Exit code: 0 the user is erased; 1 not; 2 wrong usage; 130 interrupted.
 """
 
-import argparse
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from time import monotonic
 
+import click
 from pydantic import TypeAdapter, ValidationError
 
-from agents.loms.order import OPEN
-from agents.ops.cli import (
+from agents.loms.order import OPEN, Order
+from agents.ops.requests import (
+    POLL_SECONDS,
+    RefusedReply,
+    RequestOptions,
+    refusal,
+    request_options,
+    wait_until_committed,
+)
+from agents.ops.user_data import Settings, UserData, orders, retained_data, user_data
+from agents.runtime.producer import ProducerRecord
+from schemas.cart import EraseCart
+from schemas.contract import Code, Contract, UserId
+from schemas.ids import SHARDS
+from schemas.order import AnonymizeOrder, CancelOrder, ListOrder
+from topics.admin import settings_of
+from topics.catalog import ORDER_REQUESTS, TOPIC_OF, TOPICS
+from topics.cli import (
     FAILED,
     OK,
     CommandError,
+    answer,
+    confirm,
     echo,
     echo_error,
-    on,
-    require_tty,
-    run,
+    on_cluster,
+    paragraphs,
+    require_terminal,
 )
-from agents.ops.erasure import Erasure
-from agents.ops.options import add_caller, parser_of
-from agents.ops.retention import Settings, retained_data
-from agents.ops.user_data import UserData, orders, user_data
-from schemas.contract import UserId
-from topics.admin import settings_of
-from topics.catalog import TOPICS
 from topics.kafka.reader import TopicReader
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
 from topics.target import Target
-from topics.terminal import ask
+from topics.topic import Topic
 
 _ELSEWHERE = """\
-What was asked stays as long as REQUEST_RETENTION_HOURS says (python -m topics create).
-Elsewhere: mails and webhooks that were sent, logs and traces, the list of NOTIFY_OPT_OUT,
-topics of clients' own, and the bare number in files of workers until they are built anew.
-A partition that nobody writes to any more is not compacted."""
+REQUEST_RETENTION_HOURS limits how long requests stay (python -m topics create).
+Elsewhere: sent mails and webhooks, logs and traces, the list of NOTIFY_OPT_OUT, topics of
+clients, and the bare number in files of workers until they are rebuilt.
+Kafka compacts no partition without new records."""
+
+_TEMPORARY = (Code.WRONG_STATUS, Code.UNAVAILABLE, Code.UNKNOWN_ORDER)
+"""Refusals that may end: a purchase or a cancellation is still in progress."""
 
 
-def main(words: Sequence[str]) -> int:
-    """Do what the command line says; return the exit code."""
-    asked = _parser().parse_args(words)
-    return run("forget", partial(_forget, asked))
+class Erasure:
+    """Erases a user: first the cart, then each order, until no row is left.
+
+    Args:
+        client: sends the requests.
+        reader: reads the rows of the user.
+        user: the user to erase.
+        timeout: for a reply, and for work in progress.
+        cancel: whether open orders may be cancelled.
+
+    Attributes:
+        orders: numbers of the anonymized orders.
+        left: the last refusals, a line each.
+    """
+
+    def __init__(
+        self,
+        client: RequestReplyClient,
+        reader: TopicReader,
+        user: int,
+        timeout: timedelta,
+        *,
+        cancel: bool,
+    ) -> None:
+        self._client = client
+        self._reader = reader
+        self._user = user
+        self._timeout_seconds = timeout.total_seconds()
+        self._cancel = cancel
+        self.orders: set[int] = set()
+        self.left: list[str] = []
+
+    async def run(self) -> bool:
+        """Erase all rows; return whether none is left within the timeout.
+
+        Raises:
+            CommandError: a request gets no reply, or a refusal that will not change.
+        """
+        deadline = monotonic() + self._timeout_seconds
+        while not await self._is_done():
+            if monotonic() > deadline:
+                return False
+            await asyncio.sleep(POLL_SECONDS)
+        return True
+
+    async def _is_done(self) -> bool:
+        """Erase, and return whether there is no row left."""
+        self.left = [line async for line in self._erase()]
+        return not (self.left or await user_data(self._reader, self._user))
+
+    async def _erase(self) -> AsyncIterator[str]:
+        """Yield refusals.
+
+        A cart with a purchase in progress is refused. So after the erasure of the cart all
+        its orders exist, and the cart has received their outcome.
+        """
+        if refused := await self._request(EraseCart(user=self._user)):
+            yield f"the cart: {refused}"
+            return
+        await self._wait_for_orders()
+        for order in (await user_data(self._reader, self._user)).orders:
+            if refused := await self._anonymize(order):
+                yield f"order {order.order_id}: {refused}"
+            else:
+                self.orders.add(order.order_id)
+
+    async def _anonymize(self, order: Order) -> RefusedReply | None:
+        if order.status in OPEN:
+            if not self._cancel:
+                return RefusedReply(
+                    Code.WRONG_STATUS, f"it is {order.status}; --cancel cancels it"
+                )
+            refused = await self._request(CancelOrder(order_id=order.order_id))
+            if refused is not None:
+                return refused
+        return await self._request(AnonymizeOrder(order_id=order.order_id))
+
+    async def _wait_for_orders(self) -> None:
+        """Wait until LOMS has committed all earlier requests of the user's shard."""
+        query = _record(ListOrder(order_id=self._user % SHARDS))
+        async with self._limit(ORDER_REQUESTS), self._client.request(query) as (sent, _):
+            await wait_until_committed(self._reader, ORDER_REQUESTS, sent)
+
+    async def _request(self, request: Contract) -> RefusedReply | None:
+        topic, record = TOPIC_OF[type(request)], _record(request)
+        async with self._limit(topic), self._client.request(record) as (_, pending):
+            refused = refusal(await pending.reply)
+        if refused is not None and refused.code not in _TEMPORARY:
+            raise CommandError(f"{topic.name}: {refused}")
+        return refused
+
+    @asynccontextmanager
+    async def _limit(self, topic: Topic) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                yield
+        except TimeoutError:
+            text = f"{topic.name}: no reply within {self._timeout_seconds:g} s"
+            raise CommandError(f"{text}; run the command again later") from None
 
 
-def _forget(asked: argparse.Namespace, target: Target) -> int:
-    if not asked.yes:
-        require_tty()
-    there = on(target, partial(_look, asked))
-    echo(f"user {asked.user}: {there}")
-    waiting = [order for order in there.orders if order.status in OPEN]
-    if waiting and not asked.cancel:
-        for order in waiting:
-            echo_error(f"forget: order {order.order_id} is {order.status}")
-        echo_error("forget: they are not over; --cancel cancels them. Nothing was done")
-        return FAILED
-    if not asked.yes and not ask(f"Forget user {asked.user}? It can't be undone."):
-        echo_error("forget: nothing was done")
-        return FAILED
-    return on(target, partial(_run, asked))
-
-
-async def _look(asked: argparse.Namespace, cluster: KafkaSettings) -> UserData:
-    async with TopicReader(cluster) as logs:
-        return await user_data(logs, asked.user)
-
-
-async def _run(asked: argparse.Namespace, cluster: KafkaSettings) -> int:
-    settings = await settings_of(cluster, TOPICS)
-    if missing := {topic.name for topic in TOPICS} - settings.keys():
-        names = ", ".join(sorted(missing))
-        raise CommandError(f"there are no topics {names}, or no right to see them")
-    patience = timedelta(seconds=asked.patience)
-    async with (
-        TopicReader(cluster) as logs,
-        RequestReplyClient(cluster, asked.replies) as caller,
-    ):
-        forgetting = Erasure(caller, logs, asked.user, patience, cancel=asked.cancel)
-        if not await forgetting.run():
-            for line in forgetting.left:
-                echo_error(f"forget: {line}")
-            echo_error("forget: not all is forgotten; run it again")
-            return FAILED
-    echo(f"forgotten: the cart, {orders(len(forgetting.orders))}")
-    echo("What remains in Kafka, and until when at the latest:")
-    for line in _remains(settings):
-        echo(line)
-    return OK
-
-
-def _remains(settings: Mapping[str, Settings]) -> Iterator[str]:
-    for topic, what, until in retained_data(settings, datetime.now(UTC)):
-        end = "stays" if until is None else f"{until:%Y-%m-%d %H:%M} UTC"
-        yield f"  {topic:<28}  {what:<36}  {end}"
-    yield from _ELSEWHERE.splitlines()
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = parser_of("forget", __doc__)
-    parser.add_argument("user", type=_user, metavar="USER", help="a number")
-    cancel = "cancel orders that are not over"
-    parser.add_argument("--cancel", action="store_true", help=cancel)
-    yes = "ask nobody whether he is sure"
-    parser.add_argument("--yes", action="store_true", help=yes)
-    add_caller(parser)
-    return parser
+def _record(request: Contract) -> ProducerRecord:
+    topic = TOPIC_OF[type(request)]
+    return ProducerRecord(topic.name, topic.key_of(request), request.to_json(), [])
 
 
 def _user(text: str) -> int:
     try:
         return TypeAdapter[int](UserId).validate_json(text)
     except ValidationError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no user: an int64") from None
+        raise click.BadParameter(f"{text!r} is no user: an int64") from None
+
+
+# Without `ignore_unknown_options` a negative USER would be an unknown option.
+@click.command(help=paragraphs(__doc__), context_settings={"ignore_unknown_options": True})
+@click.argument("user", type=_user)
+@click.option("--cancel", is_flag=True, help="Cancel open orders.")
+@click.option("--yes", is_flag=True, help="Erase without a confirmation.")
+@request_options
+@on_cluster("forget")
+def forget(
+    target: Target, *, user: int, cancel: bool, yes: bool, requests: RequestOptions
+) -> int:
+    """Erase a user after a confirmation."""
+    if not yes:
+        require_terminal()
+    data = answer(target, partial(_read, user))
+    echo(f"user {user}: {data}")
+    still_open = [order for order in data.orders if order.status in OPEN]
+    if still_open and not cancel:
+        for order in still_open:
+            echo_error(f"forget: order {order.order_id} is {order.status}")
+        echo_error("forget: orders are open; --cancel cancels them. Nothing was done")
+        return FAILED
+    if not yes and not confirm(f"Erase user {user}? It can't be undone."):
+        echo_error("forget: nothing was done")
+        return FAILED
+    return answer(target, partial(_run, user, requests, cancel))
+
+
+async def _read(user: int, cluster: KafkaSettings) -> UserData:
+    async with TopicReader(cluster) as reader:
+        return await user_data(reader, user)
+
+
+async def _run(
+    user: int, requests: RequestOptions, cancel: bool, cluster: KafkaSettings
+) -> int:
+    settings = await settings_of(cluster, TOPICS)
+    if missing := {topic.name for topic in TOPICS} - settings.keys():
+        names = ", ".join(sorted(missing))
+        raise CommandError(f"there are no topics {names}, or no right to see them")
+    async with (
+        TopicReader(cluster) as reader,
+        RequestReplyClient(cluster, requests.replies) as client,
+    ):
+        erasure = Erasure(client, reader, user, requests.timeout, cancel=cancel)
+        if not await erasure.run():
+            for line in (*erasure.left, "not all is erased; run the command again"):
+                echo_error(f"forget: {line}")
+            return FAILED
+    echo(f"erased: the cart, {orders(len(erasure.orders))}")
+    echo("Kafka retains, until the given time at the latest:")
+    for line in _retained(settings):
+        echo(line)
+    return OK
+
+
+def _retained(settings: Mapping[str, Settings]) -> Iterator[str]:
+    for topic, what, until in retained_data(settings, datetime.now(UTC)):
+        end = "stays" if until is None else f"{until:%Y-%m-%d %H:%M} UTC"
+        yield f"  {topic:<28}  {what:<36}  {end}"
+    yield from _ELSEWHERE.splitlines()

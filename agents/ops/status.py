@@ -8,19 +8,18 @@ workers' metrics: those of the shop that runs here, or the given ones; `-`: not 
 Exit code: 0 each partition has an owner; 1 not; 2 wrong usage; 130 interrupted.
 """
 
-import argparse
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import NamedTuple
 
 import aiohttp
+import click
 from aiokafka import TopicPartition
 from prometheus_client.parser import text_string_to_metric_families as families
 
-from agents.ops.cli import FAILED, OK, echo, on, run
 from agents.ops.local import deployment
+from topics.cli import FAILED, OK, answer, echo, on_cluster, paragraphs
 from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
 from topics.running_shop import run_directory, running_shop
@@ -82,11 +81,6 @@ class PartitionStatus(NamedTuple):
         )
 
 
-def main(words: Sequence[str]) -> int:
-    """Run the command line; return the exit code."""
-    return run("status", partial(_status, _parser().parse_args(words).metrics))
-
-
 def parse_metrics(text: str) -> WorkerMetrics:
     """Read a worker's metrics."""
     found = WorkerMetrics()
@@ -132,20 +126,6 @@ def observed(
         return line
     age = metrics.oldest.get((line.tp.topic, line.tp.partition))
     return line._replace(oldest=age, recovering=metrics.recovering)
-
-
-def _status(given: list[tuple[str, str]], target: Target) -> int:
-    urls = dict(given) or _urls_of_running_shop(target.cluster)
-    states, lines = on(target, _read)
-    workers = asyncio.run(_scrape(urls))
-    for text in table(observed(line, workers) for line in lines):
-        echo(text)
-    for text in transports(workers):
-        echo(text)
-    orphans = [line.tp for line in lines if line.owner is None]
-    for group in sorted({state for tp in orphans for state in _groups(tp, states)}):
-        echo(group)
-    return FAILED if orphans else OK
 
 
 def _groups(tp: TopicPartition, states: Mapping[str, str]) -> Iterator[str]:
@@ -206,29 +186,41 @@ async def _fetch(session: aiohttp.ClientSession, url: str) -> WorkerMetrics | No
         return None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m agents status",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--metrics",
-        action="append",
-        default=[],
-        type=_worker_url,
-        metavar="WORKER=URL",
-        help="the metrics of a worker by its name (WORKER); may be repeated",
-    )
-    return parser
-
-
-def _worker_url(text: str) -> tuple[str, str]:
-    worker, found, url = text.partition("=")
-    if not (worker and found and url.startswith(("http://", "https://"))):
-        raise argparse.ArgumentTypeError(f"{text!r} is not WORKER=URL")
-    return worker, url
-
-
 def _cell(number: int | None) -> str:
     return _NONE if number is None else str(number)
+
+
+def _worker_urls(
+    _ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]
+) -> dict[str, str]:
+    urls: dict[str, str] = {}
+    for word in words:
+        worker, found, url = word.partition("=")
+        if not (worker and found and url.startswith(("http://", "https://"))):
+            raise click.BadParameter(f"{word!r} is not WORKER=URL")
+        urls[worker] = url
+    return urls
+
+
+@click.command(help=paragraphs(__doc__))
+@click.option(
+    "--metrics",
+    multiple=True,
+    callback=_worker_urls,
+    metavar="WORKER=URL",
+    help="Metrics of a worker by its name (WORKER); may be repeated.",
+)
+@on_cluster("status")
+def status(target: Target, *, metrics: dict[str, str]) -> int:
+    """Print the table, the transports, and the groups without a member."""
+    urls = metrics or _urls_of_running_shop(target.cluster)
+    states, lines = answer(target, _read)
+    workers = asyncio.run(_scrape(urls))
+    for text in table(observed(line, workers) for line in lines):
+        echo(text)
+    for text in transports(workers):
+        echo(text)
+    orphans = [line.tp for line in lines if line.owner is None]
+    for group in sorted({state for tp in orphans for state in _groups(tp, states)}):
+        echo(group)
+    return FAILED if orphans else OK

@@ -1,150 +1,154 @@
-"""Put goods into warehouses, on the cluster of the shop.
+"""Load goods into warehouses, on the cluster of the shop.
 
     python -m agents stock load FILE.csv [--skip-bad] [--yes]
     python -m agents stock load FILE.json [--yes]
 
-A line of a .csv, below the line `sku,warehouseID,count`, or an object of a .json, a list of
-{"sku": 1, "warehouseID": 1, "count": 1}, is one receiveStock. Nothing is loaded unless
-every line is valid. Each has an idempotency key made of the file's content and the line's
-number: the same file is loaded once, however often it is run (stock remembers it for a
-day). A file that was changed is another one, and is loaded as a whole: put the lines that
-were skipped or refused into a file of their own.
+A .csv has lines below the line `sku,warehouseID,count`. A .json is a list of objects such
+as {"sku": 1, "warehouseID": 1, "count": 1}. Each line or object is one receiveStock.
+Nothing is loaded unless all lines are valid. The idempotency key of a line consists of the
+digest of the file and the line's number. So a file is loaded once, however often the
+command runs within a day. A changed file is another file, and is loaded as a whole: put
+skipped or refused lines into a file of their own.
 
 Exit code: 0 all lines are loaded; 1 some are not; 2 wrong usage; 130 interrupted.
 """
 
-import argparse
 import asyncio
 import signal
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from agents.ops.bar import Bar
-from agents.ops.cli import (
+import click
+
+from agents.ops.requests import RequestOptions, request_options
+from agents.ops.stock_file import StockFile, read
+from agents.ops.stock_import import StockImport
+from topics.cli import (
     FAILED,
     INTERRUPTED,
     OK,
+    confirm,
     echo,
     echo_error,
-    run,
+    is_attended,
+    on_cluster,
+    paragraphs,
 )
-from agents.ops.options import add_caller, parser_of
-from agents.ops.stock_file import StockFile, read
-from agents.ops.stock_import import StockImport
 from topics.kafka.answering import NoAnswerError, answered
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
 from topics.target import Target
-from topics.terminal import ask, is_attended
 
-_STOPS = (signal.SIGINT, signal.SIGTERM)
-
-
-def main(words: Sequence[str]) -> int:
-    """Do what the command line says; return the exit code."""
-    asked = _parser().parse_args(words)
-    return run("stock", partial(_load, asked))
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def _load(asked: argparse.Namespace, target: Target) -> int:
-    delivery = read(asked.file)
-    for bad in delivery.bad:
+@click.group(help=paragraphs(__doc__))
+def stock() -> None:
+    """Load goods into warehouses."""
+
+
+@stock.command(help="Load the goods of a file into warehouses.")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--skip-bad", is_flag=True, help="Load the valid lines of a file.")
+@click.option("--yes", is_flag=True, help="Load without a confirmation.")
+@request_options
+@on_cluster("stock")
+def load(
+    target: Target, *, file: Path, skip_bad: bool, yes: bool, requests: RequestOptions
+) -> int:
+    """Load the lines of a file after a confirmation."""
+    goods = read(file)
+    for bad in goods.bad:
         echo_error(str(bad))
-    if delivery.bad and not asked.skip_bad:
-        echo_error(f"stock: bad lines: {len(delivery.bad)}; nothing was loaded")
+    if goods.bad and not skip_bad:
+        echo_error(f"stock: bad lines: {len(goods.bad)}; nothing was loaded")
         return FAILED
-    if delivery.lines and not asked.yes and not _is_agreed(delivery, target):
+    if goods.lines and not yes and not _is_confirmed(goods, target):
         echo_error("stock: nothing was loaded")
         return FAILED
-    return _send(delivery, asked, target)
+    return import_file(goods, requests, target)
 
 
-def _is_agreed(delivery: StockFile, target: Target) -> bool:
-    """Ask the person at the terminal; without one a script has decided already."""
-    question = f"Load {len(delivery.lines)} lines into {target.cluster.kafka}?"
-    return not is_attended() or ask(question)
+def _is_confirmed(file: StockFile, target: Target) -> bool:
+    """Ask the person at the terminal; without a terminal a script has decided."""
+    question = f"Load {len(file.lines)} lines into {target.cluster.kafka}?"
+    return not is_attended() or confirm(question)
 
 
-def _send(delivery: StockFile, asked: argparse.Namespace, target: Target) -> int:
-    bar = Bar(len(delivery.lines))
-    loading = StockImport(delivery, timedelta(seconds=asked.patience), bar)
-    interrupted = asyncio.run(_run(loading, target.cluster, asked.replies))
-    bar.clear()
-    for line in report(delivery, loading, interrupted=interrupted):
+def import_file(file: StockFile, requests: RequestOptions, target: Target) -> int:
+    """Send the lines of a file, print their outcomes, return the exit code."""
+    cluster = target.cluster
+    with click.progressbar(
+        length=len(file.lines),
+        file=sys.stderr,
+        show_pos=True,
+        hidden=not sys.stderr.isatty(),
+        update_min_steps=max(1, len(file.lines) // 100),
+    ) as bar:
+        stock_import = StockImport(file, requests.timeout, bar.update)
+        interrupted = asyncio.run(_run(stock_import, cluster, requests.replies))
+    for line in report(file, stock_import, interrupted=interrupted):
         echo(line)
     if interrupted:
         return INTERRUPTED
-    return OK if loading.is_complete and not delivery.bad else FAILED
+    return OK if stock_import.is_complete and not file.bad else FAILED
 
 
-async def _run(loading: StockImport, cluster: KafkaSettings, replies: str) -> bool:
-    """Load; return whether it was interrupted."""
+async def _run(stock_import: StockImport, cluster: KafkaSettings, replies: str) -> bool:
+    """Load; return whether a signal interrupted it."""
     loop = asyncio.get_running_loop()
-    work = answered(cluster, partial(_converse, loading, replies))
+    work = answered(cluster, partial(_load, stock_import, replies))
     task = asyncio.create_task(work)
 
     def stop() -> None:
-        for each in _STOPS:
-            loop.remove_signal_handler(each)  # the next one ends it at once
+        for each in _SIGNALS:
+            loop.remove_signal_handler(each)  # the next signal ends the process
         task.cancel()
 
-    for each in _STOPS:
+    for each in _SIGNALS:
         loop.add_signal_handler(each, stop)
     await asyncio.wait([task])
     if not task.cancelled():
-        _take(task, loading)
+        _take_result(task, stock_import)
     return task.cancelled()
 
 
-def _take(task: asyncio.Task[None], loading: StockImport) -> None:
-    """Take the result of a task; what was loaded before a broker fell silent counts."""
+def _take_result(task: asyncio.Task[None], stock_import: StockImport) -> None:
+    """Take the result; lines that were loaded before a broker's silence count."""
     try:
         task.result()
     except NoAnswerError as reason:
-        if not loading.has_begun:
+        if not stock_import.has_begun:
             raise
-        loading.break_off(str(reason))
+        stock_import.break_off(str(reason))
 
 
-async def _converse(loading: StockImport, replies: str, cluster: KafkaSettings) -> None:
-    async with RequestReplyClient(cluster, replies) as caller:
-        await loading.run(caller)
+async def _load(stock_import: StockImport, replies: str, cluster: KafkaSettings) -> None:
+    async with RequestReplyClient(cluster, replies) as client:
+        await stock_import.run(client)
 
 
 def report(
-    delivery: StockFile, loading: StockImport, *, interrupted: bool
+    file: StockFile, stock_import: StockImport, *, interrupted: bool
 ) -> Iterator[str]:
-    """Yield what became of a delivery's lines, and the sum of it."""
-    for number, no in sorted(loading.refused.items()):
-        yield f"line {number}: refused, {no}"
-    for number in sorted(loading.unanswered):
+    """Yield the outcomes of lines that are not loaded, then totals."""
+    for number, refused in sorted(stock_import.refused.items()):
+        yield f"line {number}: refused, {refused}"
+    for number in sorted(stock_import.unanswered):
         yield f"line {number}: unanswered"
-    if loading.abort_reason:
-        yield f"given up: {loading.abort_reason}"
-    cut_short = interrupted or loading.is_broken_off
-    counts = {
-        "loaded": loading.loaded,
-        "refused": len(loading.refused),
-        "unanswered": len(loading.unanswered),
-        "under way or not sent" if cut_short else "not sent": loading.remaining,
-        "bad and skipped": len(delivery.bad),
+    if stock_import.abort_reason:
+        yield f"given up: {stock_import.abort_reason}"
+    cut_short = interrupted or stock_import.is_broken_off
+    totals = {
+        "loaded": stock_import.loaded,
+        "refused": len(stock_import.refused),
+        "unanswered": len(stock_import.unanswered),
+        "in flight or not sent" if cut_short else "not sent": stock_import.remaining,
+        "bad and skipped": len(file.bad),
     }
-    told = [f"{count} {what}" for what, count in counts.items() if count]
-    yield f"{'interrupted: ' if interrupted else ''}{', '.join(told) or 'nothing to load'}"
-    if loading.unanswered or loading.remaining:
-        yield "to load the rest run it again: what is loaded is not loaded twice"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = parser_of("stock", __doc__)
-    verbs = parser.add_subparsers(required=True, metavar="load")
-    load = verbs.add_parser("load", help="put the goods of a file into warehouses")
-    load.add_argument("file", type=Path, metavar="FILE", help="ends in .csv or .json")
-    skip = "load the others where lines are bad"
-    load.add_argument("--skip-bad", action="store_true", help=skip)
-    yes = "ask nobody whether he is sure"
-    load.add_argument("--yes", action="store_true", help=yes)
-    add_caller(load)
-    return parser
+    shown = [f"{count} {name}" for name, count in totals.items() if count]
+    yield f"{'interrupted: ' if interrupted else ''}{', '.join(shown) or 'nothing to load'}"
+    if stock_import.unanswered or stock_import.remaining:
+        yield "run the command again to load the rest: no line is loaded twice"

@@ -1,4 +1,4 @@
-"""A file of goods: each line is a request, once it has been found to be a valid one.
+"""Stock files: each valid line is a request.
 
 sku,warehouseID,count            [{"sku": 1076963, "warehouseID": 10, "count": 70},
 1076963,10,70                     {"sku": 1148162, "warehouseID": 1, "count": 67}]
@@ -16,10 +16,10 @@ from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
+from click import UsageError
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from agents.ops.cli import UsageError
 from schemas.decoder import require_unique
 from schemas.stock import ReceiveStock
 
@@ -39,22 +39,22 @@ class StockLine(NamedTuple):
 
 
 class BadLine(NamedTuple):
-    """A line that is no request, and why."""
+    """An invalid line, with the reason."""
 
     number: int
     reason: str
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return it in one line."""
         return f"line {self.number}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class StockFile:
-    """What a file says.
+    """The lines of a file.
 
     Attributes:
-        digest: of its bytes; names the delivery.
+        digest: of its bytes; part of the idempotency keys.
     """
 
     digest: str
@@ -62,15 +62,15 @@ class StockFile:
     bad: list[BadLine]
 
     def key(self, line: StockLine) -> bytes:
-        """Return the idempotency key of a line: the same in the same file only."""
+        """Return the idempotency key of a line; a changed file has other keys."""
         return f"load:{self.digest}:{line.number}".encode()
 
 
 def read(path: Path) -> StockFile:
-    """Read a file and look at each of its lines.
+    """Read a file and validate each line.
 
     Raises:
-        MisusedError: it can't be read, or is not made of lines with these columns.
+        UsageError: the file is unreadable, or has other columns.
     """
     try:
         content = path.read_bytes()
@@ -83,42 +83,42 @@ def read(path: Path) -> StockFile:
         rows = list(rows_of(content.decode(_encoding(content))))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}") from error
-    delivery = StockFile(sha256(content).hexdigest(), [], [])
+    file = StockFile(sha256(content).hexdigest(), [], [])
     for number, row in rows:
-        _look_at(delivery, number, row)
-    return delivery
+        _validate(file, number, row)
+    return file
 
 
 def _encoding(content: bytes) -> str:
-    """Return the encoding of a file; what spreadsheets call Unicode text is UTF-16."""
+    """Return the encoding; the "Unicode text" of spreadsheets is UTF-16."""
     is_utf_16 = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
     return "utf-16" if is_utf_16 else "utf-8-sig"
 
 
-def _look_at(delivery: StockFile, number: int, row: object) -> None:
+def _validate(file: StockFile, number: int, row: object) -> None:
     try:
         request = ReceiveStock.model_validate(row, by_alias=True, by_name=False)
-    except ValidationError as wrong:
-        delivery.bad.append(BadLine(number, "; ".join(_reasons(wrong))))
+    except ValidationError as invalid:
+        file.bad.append(BadLine(number, "; ".join(_reasons(invalid))))
     else:
-        delivery.lines.append(StockLine(number, request))
+        file.lines.append(StockLine(number, request))
 
 
-def _reasons(wrong: ValidationError) -> Iterator[str]:
-    for error in wrong.errors(include_url=False, include_context=False)[:_REASONS]:
+def _reasons(invalid: ValidationError) -> Iterator[str]:
+    for error in invalid.errors(include_url=False, include_context=False)[:_REASONS]:
         where = ".".join(map(str, error["loc"]))[:_LONGEST] or "value"
         given = json.dumps(error["input"])
-        told = error["type"] != "missing" and len(given) <= _LONGEST
-        yield f"{where}: {error['msg'][:_LONGEST]}{f', not {given}' if told else ''}"
+        shown = error["type"] != "missing" and len(given) <= _LONGEST
+        yield f"{where}: {error['msg'][:_LONGEST]}{f', not {given}' if shown else ''}"
 
 
 def _of_csv(text: str) -> Iterator[tuple[int, object]]:
-    """Yield rows with the numbers of their lines.
+    """Yield rows with their line numbers.
 
     Raises:
-        ValueError: the columns are others, or one can't tell where they end.
+        ValueError: the columns are wrong, or a row is malformed.
     """
-    # An empty line at the top has no columns, and the separator is not in it.
+    # Empty lines at the top have neither columns nor a separator.
     lines = StringIO(_AFTER_QUOTE.sub('"', text), newline="")
     rows = csv.reader(lines, delimiter=_separator(text), skipinitialspace=True, strict=True)
     try:
@@ -131,7 +131,7 @@ def _of_csv(text: str) -> Iterator[tuple[int, object]]:
 
 
 def _separator(text: str) -> str:
-    """Return what separates the columns: spreadsheets write what their country uses."""
+    """Return the separator of columns, which depends on the spreadsheet's country."""
     head = next(filter(str.strip, text.splitlines()), "")
     return max(_SEPARATORS, key=head.count)
 
@@ -140,16 +140,16 @@ def _columns(head: list[str]) -> list[str]:
     """Return the names of the columns.
 
     Raises:
-        ValueError: a column is missing, unknown or there twice.
+        ValueError: a column is missing, unknown or duplicate.
     """
     names = _without_empty_ends(head)
     unknown = [f"{name[:_LONGEST]!r} is unknown" for name in names if name not in COLUMNS]
     missing = [f"{name} is missing" for name in COLUMNS if name not in names]
     twice = [f"{name} is there twice" for name in COLUMNS if names.count(name) > 1]
-    if wrong := [*unknown, *missing, *twice]:
+    if errors := [*unknown, *missing, *twice]:
         raise ValueError(
             f"the first line must be {','.join(COLUMNS)}, separated by a comma,"
-            f" a semicolon or a tab: {'; '.join(wrong[:_REASONS])}"
+            f" a semicolon or a tab: {'; '.join(errors[:_REASONS])}"
         )
     return names
 
@@ -161,7 +161,7 @@ def _named(columns: list[str], row: list[str]) -> dict[str, object]:
 
 
 def _without_empty_ends(cells: list[str]) -> list[str]:
-    """Return stripped cells; spreadsheets also write columns in which nothing is left."""
+    """Return stripped cells without the empty columns that spreadsheets append."""
     stripped = [cell.strip() for cell in cells]
     while stripped and not stripped[-1]:
         stripped.pop()
@@ -169,26 +169,26 @@ def _without_empty_ends(cells: list[str]) -> list[str]:
 
 
 def _value(cell: object) -> object:
-    """Return a number if it is one; whatever else there is can't be right."""
+    """Return the number in a cell; any other cell is returned as it is, and is invalid."""
     found = _NUMBER.fullmatch(cell) if isinstance(cell, str) else None
     return int(found[1]) if found else cell
 
 
 def _of_json(text: str) -> Iterator[tuple[int, object]]:
-    """Yield objects with their numbers, from one.
+    """Yield objects with their numbers, which start at one.
 
     Raises:
-        ValueError: it is no list, or an object has the same field twice.
+        ValueError: the value is no list, or an object has a duplicate field.
     """
     # The depth that json.loads accepts depends on the version of Python.
     rows = from_json(text)
     if not isinstance(rows, list):
-        wanted = f"a list of objects with {', '.join(COLUMNS)}"
-        raise ValueError(f"not {wanted}")  # noqa: TRY004 -- nobody's code is at fault
+        expected = f"a list of objects with {', '.join(COLUMNS)}"
+        raise ValueError(f"not {expected}")  # noqa: TRY004 -- the file is wrong, not the code
     try:
         require_unique(text)
-    except ValidationError as wrong:
-        index, *path = wrong.errors()[0]["loc"]
+    except ValidationError as invalid:
+        index, *path = invalid.errors()[0]["loc"]
         name = ".".join(map(str, path))[:_LONGEST]
         raise ValueError(f"line {int(index) + 1}: {name} is given more than once") from None
     yield from enumerate(rows, start=1)

@@ -1,24 +1,20 @@
-"""Show Kafka to a browser on this machine: the cluster of the shop.
+"""Show Kafka in a browser on this machine: the cluster of the shop.
 
     python -m agents ui [--port PORT]
 
-Topics, their newest records with keys, headers and values, tables' changelogs included;
-and a form that sends a request by hand. Nothing is committed, no group is joined. Ctrl-C
-ends it.
+The pages show topics, changelogs, and their newest records with keys, headers and values;
+a form sends a request. The server commits no offsets and joins no group. Ctrl-C ends it.
 
-Exit code: 0 it was ended; 1 Kafka is not there, or the port is taken; 2 wrong usage.
+Exit code: 0 ended by Ctrl-C; 1 no Kafka, or the port is taken; 2 wrong usage.
 """
 
-import argparse
 import logging
-from collections.abc import Sequence
-from functools import partial
 
+import click
 from aiohttp import web
 
-from agents.ops.cli import OK, CommandError, echo, on, run
-from agents.ops.options import parser_of, positive
 from topics.broker.config import is_free
+from topics.cli import OK, CommandError, answer, echo, on_cluster, paragraphs
 from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
 from topics.target import Target
@@ -28,41 +24,37 @@ _PORT = 8088
 _LAST_PORT = 65535
 
 
-def main(words: Sequence[str]) -> int:
-    """Do what the command line says; return the exit code."""
-    parser = parser_of("ui", __doc__)
-    parser.add_argument("--port", type=_port, default=_PORT, help=f"of 127.0.0.1 ({_PORT})")
-    return run("ui", partial(_serve, parser.parse_args(words)))
-
-
-def _serve(asked: argparse.Namespace, target: Target) -> int:
+@click.command(help=paragraphs(__doc__))
+@click.option(
+    "--port",
+    type=click.IntRange(1, _LAST_PORT),
+    default=_PORT,
+    show_default=True,
+    help="Port of 127.0.0.1.",
+)
+@on_cluster("ui")
+def ui(target: Target, *, port: int) -> int:
+    """Serve the pages until Ctrl-C."""
     cluster = target.cluster
-    if not is_free(asked.port):
+    if not is_free(port):
         raise CommandError(
-            f"port {asked.port} is taken by another program;"
+            f"port {port} is taken by another program;"
             " --port, or KAFKA_UI_PORT with make, chooses another one"
         )
-    on(target, _look)
+    answer(target, _connect)
     logging.getLogger("aiohttp").setLevel(logging.ERROR)
-    where = f"Kafka at {cluster.kafka}: http://127.0.0.1:{asked.port} (Ctrl-C ends it)"
+    ready = f"Kafka at {cluster.kafka}: http://127.0.0.1:{port} (Ctrl-C ends it)"
     web.run_app(
         application(cluster),
         host="127.0.0.1",
-        port=asked.port,
-        print=lambda _: echo(where),  # once it listens
+        port=port,
+        print=lambda _: echo(ready),  # called when the port is open
         access_log=None,
     )
     return OK
 
 
-def _port(text: str) -> int:
-    port = positive(int)(text)
-    if port > _LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: 1 to {_LAST_PORT}")
-    return port
-
-
-async def _look(cluster: KafkaSettings) -> None:
-    """Make sure that Kafka is there; raises whatever says why not."""
+async def _connect(cluster: KafkaSettings) -> None:
+    """Connect once, so that an error ends the command before it serves."""
     async with TopicReader(cluster):
         pass

@@ -1,4 +1,4 @@
-"""One record's part in a trace."""
+"""A span for each consumed record."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,10 @@ from topics.telemetry import tracing
 
 @contextmanager
 def consumer_span(envelope: Envelope, record: ConsumerRecord) -> Iterator[Envelope]:
-    """Make a span of serving a record; all that follows from it is told of that span.
+    """Open the span of a record; the messages that it causes carry the span.
 
     Yields:
-        The request, with another trace in its conversation; itself if nothing is traced.
+        The envelope with the trace of the span; without tracing, the same envelope.
     """
     if not tracing.is_on():
         yield envelope

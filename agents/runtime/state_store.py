@@ -146,7 +146,7 @@ class StateStore:
                 yield key[_PARTITION_BYTES:], value
 
     def purge(self, partition: int, begin: bytes, end: bytes) -> None:
-        """Drop rows that are no more for good, with the versions that they left behind."""
+        """Remove a range of keys, with the source offsets of deleted rows."""
         first, last = _stored_key(partition, begin), _stored_key(partition, end)
         self._db.delete_range(first, last, write_opt=self._no_wal)
 

@@ -1,4 +1,4 @@
-"""The worker as the runtime uses it: what a Faust app must offer."""
+"""The worker's interface to the runtime; a Faust app implements it."""
 
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -21,7 +21,7 @@ class Worker(Protocol):
 
     @property
     def settings(self) -> KafkaSettings:
-        """How to reach Kafka."""
+        """The settings of Kafka's clients."""
 
     def add_revocation_listener(self, listener: Callable[[], Awaitable[None]]) -> None:
         """Await a listener before partitions are given up."""

@@ -35,7 +35,7 @@ class RoundRobin(roundrobin.RoundRobinPartitionAssignor):
 
 
 def _require_topics(cluster: ClusterMetadata, members: Mapping[str, Any]) -> None:
-    wanted = {topic for member in members.values() for topic in member.subscription}
-    missing = sorted(t for t in wanted if not cluster.partitions_for_topic(t))
+    subscribed = {topic for member in members.values() for topic in member.subscription}
+    missing = sorted(t for t in subscribed if not cluster.partitions_for_topic(t))
     if missing:
         fail_stop("the broker lacks the topics %s", ", ".join(missing))

@@ -1,13 +1,13 @@
-"""One Faust event for all that a poll brought of a topic, and commits of finished work.
+"""Delivers a poll's records of a topic as one Faust event; commits acknowledged batches.
 
 Faust spends half a millisecond on an event. Work done once per event runs with cold
 caches, which dominates when many partitions bring few records each. This consumer also
-mends Faust:
+corrects Faust:
 
 - Records fetched before a seek were delivered after it. Here the drain loop is idle before
   any seek, and records fetched in an older epoch are dropped.
-- Offsets were committed over unprocessed records. Here a batch is committed when all that
-  it caused is acknowledged, and never over an unacknowledged one before it.
+- Offsets were committed over unprocessed records. Here a batch is committed when all
+  records that it caused are acknowledged, and not before the batches in front of it.
 - A partition without a commit was not sought at all. Here it is sought to its beginning.
 """
 

@@ -16,11 +16,11 @@ class YieldingFetcher(fetcher.Fetcher):
     would delay that record's reply.
     """
 
-    async def _proc_fetch_request(self, *asked: Any) -> bool:
+    async def _proc_fetch_request(self, *request: Any) -> bool:
         try:
             for _ in range(YIELDS):
                 await asyncio.sleep(0)
         except asyncio.CancelledError:
             return False  # as aiokafka does when its partitions are revoked
-        new_data: bool = await super()._proc_fetch_request(*asked)
+        new_data: bool = await super()._proc_fetch_request(*request)
         return new_data

@@ -14,12 +14,12 @@ class WorkerSettings(KafkaSettings):
     """Settings of a worker of any service.
 
     Attributes:
-        worker: its name; the same name again is the same member of its group, which
-            keeps its partitions over a restart.
-        state_dir: a directory of its own for local rows.
+        worker: its name, and its static membership of the group: a worker of the same
+            name keeps the partitions over a restart.
+        state_dir: the directory of its local rows; no other worker uses it.
         session_timeout_seconds: how long a silent worker keeps its partitions. The
             broker's `group.min.session.timeout.ms` bounds it from below.
-        metrics_port: where Prometheus finds it; 0: nowhere.
+        metrics_port: of its metrics for Prometheus; 0: it has none.
     """
 
     worker: str | None = None
@@ -44,5 +44,5 @@ class WorkerSettings(KafkaSettings):
 
     @property
     def session_timeout(self) -> timedelta:
-        """The same as a duration."""
+        """The session timeout as a duration."""
         return timedelta(seconds=self.session_timeout_seconds)

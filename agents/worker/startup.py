@@ -1,4 +1,4 @@
-"""Waiting for Kafka at the start, and checking that it fits the settings."""
+"""Waits for Kafka at the start of a worker, and checks the number of partitions."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ async def wait_for_kafka(cluster: KafkaSettings) -> str:
     """Return the cluster's id once a broker answers, however long that takes.
 
     A wrong number of partitions stops the worker: it would forward records to other owners
-    than its fellow workers do. So does a failed authentication, which no retry mends.
+    than its fellow workers do. So does a failed authentication, which no retry cures.
     """
     pause = _MIN_BACKOFF_SECONDS
     while True:

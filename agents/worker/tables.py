@@ -1,10 +1,10 @@
 """Faust's tables, with their rows in a `StateStore`, and a recovery of our own.
 
-Faust recovers through the group's consumer, whose flow it stops, seeks and resumes for it.
-Records were skipped and queued ones lost on the way, at 4,500 records a second. Here the
-group's consumer stands still until the tables are complete. Each changelog is read by a
-consumer of its own, from where the local rows end. That holds also for a partition that
-this worker had before, since another worker may have had it in between.
+Faust recovers through the group's consumer: it stops the flow, seeks, and resumes. Records
+were skipped, and queued ones lost; it read 4,500 records a second. Here the group's
+consumer stands still until the tables are complete. Each changelog is read by a consumer
+of its own, from the end of the local rows. A partition that this worker had before is read
+as well, since another worker may have had it in between.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ class Recovery(faust.Service):
             rebalance = self._rebalance
             try:
                 await self._recover(rebalance)
-            except Exception as error:  # noqa: BLE001 -- no table is served half
+            except Exception as error:  # noqa: BLE001 -- a half table must not serve
                 if rebalance == self.app.rebalancing_count:
                     fail_stop("event=recovery-failed reason=%r", error)
                 log.info("event=recovery-abandoned cause=rebalance reason=%r", error)

@@ -143,7 +143,7 @@ async def test_a_replay_that_nobody_answers_is_told_so(cluster: KafkaSettings, s
     again = await shop.request()
     assert code == 1
     lies = f"{again.topic}-{again.partition}@{again.offset}"
-    told = f"unanswered: checkout has not taken {lies}; nothing more within 1 s"
+    told = f"unanswered: checkout has not committed {lies}; no outcome within 1 s"
     assert out.decode().splitlines()[-1] == f"{place}  {told}"
 
 
@@ -153,7 +153,7 @@ async def test_a_letter_that_is_no_dead_one_of_ours_is_sent_nowhere(
     stray = await bury(cluster, record("cart.dlq", b'{"type": "purchase", "user": 1}'))
     code, out, _ = await run(cluster, "dlq", "replay", "--yes", str(stray))
     assert code == 1
-    assert f"{stray}  refused: not replayed: {stray} does not say" in out.decode()
+    assert f"{stray}  refused: not replayed: {stray} has no valid source" in out.decode()
 
 
 async def test_nothing_is_sent_again_unless_somebody_says_yes(
@@ -162,7 +162,7 @@ async def test_nothing_is_sent_again_unless_somebody_says_yes(
     place = await bury(cluster, buried())
     code, _, err = await run(cluster, "dlq", "replay", str(place))
     assert code == 2
-    assert err.startswith("dlq: replay: nobody can be asked here")
+    assert err.startswith("dlq: no terminal to confirm at; --yes confirms")
 
 
 async def test_whoever_says_no_at_a_terminal_has_nothing_sent(

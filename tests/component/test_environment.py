@@ -50,7 +50,7 @@ def test_it_stays_while_a_shop_runs_on_it(clone: Path):
     assert ran.returncode == 1
     assert ran.stderr == (
         f"environment: the shop runs on Python {OTHER}, and this is {OURS}:"
-        " make down, without PYTHON=…, comes first\n"
+        " run make down without PYTHON=… first\n"
     )
     assert (clone / ".venv" / "bin" / "python").read_text().startswith("#!/bin/sh")
 
@@ -62,7 +62,7 @@ def test_a_python_without_pip_is_named_with_the_package_that_has_it(clone: Path)
     ran = _make_environment(clone)
     assert ran.returncode == 1
     assert ran.stderr == (
-        f"environment: {clone}/.venv gets no pip (Debian: apt install python3-venv):"
+        f"environment: {clone}/.venv has no pip (Debian: apt install python3-venv):"
         " no wheels\n"
     )
 

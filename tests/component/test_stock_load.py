@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.ops.stock_import import AT_ONCE
+from agents.ops.stock_import import MAX_IN_FLIGHT
 from tests.component.tools import at_a_terminal, begun, end, run
 from tests.standins.shop import Shop
 from topics.admin import check
@@ -17,7 +17,7 @@ from topics.kafka.settings import KafkaSettings
 
 THREE = ("1,1,5", "2,1,5", "3,1,5")
 DONE = {"type": "done"}
-AGAIN = "to load the rest run it again: what is loaded is not loaded twice"
+AGAIN = "run the command again to load the rest: no line is loaded twice"
 
 Delivery = Callable[..., str]
 
@@ -121,16 +121,16 @@ async def test_where_nobody_answers_it_is_given_up_and_told(
 async def test_so_many_are_under_way_at_once_and_who_interrupts_hears_what_is_confirmed(
     cluster: KafkaSettings, shop: Shop, delivery: Delivery, how: signal.Signals
 ):
-    lines = [f"{n},1,5" for n in range(AT_ONCE + 1)]
+    lines = [f"{n},1,5" for n in range(MAX_IN_FLIGHT + 1)]
     words = ["stock", "load", "--yes", delivery(*lines), "--patience", "600"]
     async with begun(cluster, *words) as process:
-        first, *_ = await shop.requests(AT_ONCE)
+        first, *_ = await shop.requests(MAX_IN_FLIGHT)
         await shop.reply(first, DONE)
         await shop.request()  # there is room for it, since one has been confirmed
         process.send_signal(how)
         code, out, _ = await end(process)
     assert code == 130
-    told = f"interrupted: 1 loaded, {AT_ONCE} under way or not sent"
+    told = f"interrupted: 1 loaded, {MAX_IN_FLIGHT} in flight or not sent"
     assert out.decode().splitlines() == [told, AGAIN]
 
 

@@ -118,7 +118,7 @@ async def test_settings_are_changed_only_by_order_where_nobody_can_be_asked(
     assert (code, out) == (2, b"")
     *lines, last = err.splitlines()
     assert "topics: cart.requests: retention.ms is -1, not 18000000" in lines
-    assert last == "topics: no terminal to ask at: --yes changes the settings"
+    assert last == "topics: no terminal to confirm at; --yes changes the settings"
     monkeypatch.delenv("REQUEST_RETENTION_HOURS")
     assert await check(cluster) == []
     as_declared = f"{len(TOPICS)} topics are as declared\n".encode()

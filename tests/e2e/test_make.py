@@ -105,7 +105,7 @@ def test_the_demo_walks_through_the_whole_story_however_full_the_shelves(make: M
     story = make("demo")
     for topic in ("cart.requests", "order.requests", "stock.requests", "order.events"):
         assert topic in story
-    assert "That was all of it" in story
+    assert "The demo is complete" in story
     assert story.startswith(f"Kafka at 127.0.0.1:{make.environment['KAFKA_PORT']}, ")
 
 
@@ -193,7 +193,7 @@ def test_a_shop_with_tokens_and_tls_opens_and_shows_its_demo(make: Make, tmp_pat
     refused = make.attempt("demo")
     assert refused.returncode
     assert "GATEWAY_TOKEN=" in refused.stderr
-    assert "That was all of it" in make("demo", GATEWAY_TOKEN=token)
+    assert "The demo is complete" in make("demo", GATEWAY_TOKEN=token)
     make("scale", "GATEWAYS=2")
     make("scale", "GATEWAYS=1")
     context = ssl.create_default_context()

@@ -248,4 +248,20 @@ BUGS = (
         "if self._max_served:",
         f"{_CONNECTIONS}connections_beyond_the_files_are_refused_and_kafka_keeps_its_own",
     ),
+    Bug(
+        "a slow batch is logged all the time",
+        "agents/runtime/in_flight.py",
+        "due[tp, offset] = seconds + REPEAT_SECONDS",
+        "due[tp, offset] = seconds",
+        "tests/unit/test_slow_batches.py"
+        "::test_a_slow_batch_is_logged_after_ten_seconds_and_once_a_minute",
+    ),
+    Bug(
+        "clients connect without what we replace",
+        "topics/kafka/settings.py",
+        "        compat.apply()\n",
+        "",
+        "tests/contract/test_compat.py"
+        "::test_no_client_of_the_shop_connects_without_the_replacements",
+    ),
 )

@@ -1,16 +1,16 @@
 """Dead letters as operators see them: whatever is in one, it does a terminal no harm."""
 
-import argparse
 import io
 import os
 import sys
 
+import click
 import pytest
 
-from agents.ops.cli import echo, escape_control_chars
 from agents.ops.dead_letters import details, parse_location, summary, table
 from tests.unit.buried import REASON, buried, record
 from topics.catalog import CART_REQUESTS, DEAD_LETTERS, STOCK_REQUESTS
+from topics.cli import echo, escape_control_chars
 from topics.kafka.location import RecordLocation
 
 
@@ -31,7 +31,7 @@ def test_a_place_is_read_as_it_is_written(topic: str):
     "text", ["", "cart.dlq", "cart.dlq-1", "cart.dlq@1", "cart.requests-1@1", "x-1@1"]
 )
 def test_what_is_no_place_of_dead_letters_is_refused(text: str):
-    with pytest.raises(argparse.ArgumentTypeError, match=r"TOPIC is one of cart\.dlq"):
+    with pytest.raises(click.BadParameter, match=r"TOPIC is one of cart\.dlq"):
         parse_location(text)
 
 

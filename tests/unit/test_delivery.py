@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from click import UsageError
 
-from agents.ops.cli import UsageError
 from agents.ops.stock_file import StockFile, read
 from schemas.contract import MAX_STOCK
 from schemas.stock import ReceiveStock

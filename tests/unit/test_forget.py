@@ -6,7 +6,7 @@ import pytest
 
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE
-from agents.ops.retention import DELETION_DELAY, retained_data
+from agents.ops.user_data import DELETION_DELAY, retained_data
 from schemas.cart import (
     AddToCart,
     CartView,
@@ -163,13 +163,10 @@ def test_each_topic_that_knows_the_user_is_named():
 
     named = {topic for topic, _ in found}
     assert named == {topic.name for topic in TOPICS}
-    assert (
-        found[ORDER_EVENTS.name, "what became of orders"]
-        == NOW + 37 * A_DAY + DELETION_DELAY
-    )
-    assert found["cart.requests", "what was asked"] is None
-    assert found["cart.dlq", "what could not be served"] is None
-    assert found["gateway.replies", "what was answered"] == (
+    assert found[ORDER_EVENTS.name, "events of orders"] == NOW + 37 * A_DAY + DELETION_DELAY
+    assert found["cart.requests", "requests"] is None
+    assert found["cart.dlq", "dead letters"] is None
+    assert found["gateway.replies", "replies"] == (
         NOW + timedelta(hours=2) + DELETION_DELAY
     )
 
@@ -179,13 +176,14 @@ def test_rows_go_with_the_compaction_that_the_catalogue_promises():
 
     compacted = A_DAY + timedelta(hours=1)
     assert (
-        found[CARTS_CHANGELOG.name, "rows as they were"] == NOW + compacted + DELETION_DELAY
-    )
-    assert (
-        found[ORDERS_CHANGELOG.name, "rows as they were"]
+        found[CARTS_CHANGELOG.name, "earlier versions of rows"]
         == NOW + compacted + DELETION_DELAY
     )
-    number = found[CARTS_CHANGELOG.name, "the user's number, and no more"]
+    assert (
+        found[ORDERS_CHANGELOG.name, "earlier versions of rows"]
+        == NOW + compacted + DELETION_DELAY
+    )
+    number = found[CARTS_CHANGELOG.name, "the user's number alone"]
     assert number == NOW + 2 * compacted + A_DAY + DELETION_DELAY
 
 
@@ -193,5 +191,6 @@ def test_where_a_cluster_promises_nothing_neither_do_we():
     never = settings(**{"max.compaction.lag.ms": str(2**63 - 1)})
 
     assert (
-        until(retained_data(never, NOW))[CARTS_CHANGELOG.name, "rows as they were"] is None
+        until(retained_data(never, NOW))[CARTS_CHANGELOG.name, "earlier versions of rows"]
+        is None
     )

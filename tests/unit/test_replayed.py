@@ -5,9 +5,8 @@ import json
 import pytest
 from aiokafka.structs import ConsumerRecord
 
-from agents.ops.again import expects_no_reply, original_record, request
-from agents.ops.cli import CommandError
-from agents.ops.replies import refusal
+from agents.ops.dlq_replay import expects_no_reply, original_record, parse_request
+from agents.ops.requests import refusal
 from agents.runtime.collector import MAX_DEAD_LETTER
 from agents.runtime.deserializer import Envelope, deserialize, parse_reply_context
 from gateway.routes import ROUTES
@@ -18,6 +17,7 @@ from schemas.product import PriceCart
 from schemas.stock import ReceiveStock, Release
 from tests.unit.buried import arrived, buried, record
 from topics.catalog import CART_REQUESTS, DEAD_LETTERS, ORDER_EVENTS, STOCK_REQUESTS
+from topics.cli import CommandError
 
 RECEIVE = ReceiveStock(sku=1, warehouse_id=1, count=5).to_json()
 KEY = ("idempotency-key", b"k-1")
@@ -92,7 +92,7 @@ def test_the_conversation_is_over():
 
 
 def test_what_was_cut_is_not_sent_again():
-    with pytest.raises(CommandError, match=r"not whole any more; stock\.requests-1-42"):
+    with pytest.raises(CommandError, match=r"is truncated; stock\.requests-1-42"):
         original_record(dead(value=b"x" * (MAX_DEAD_LETTER + 1)))
 
 
@@ -106,7 +106,7 @@ def test_what_was_cut_is_not_sent_again():
     ],
 )
 def test_what_does_not_say_where_it_comes_from_is_not_sent_anywhere(headers: Headers):
-    with pytest.raises(CommandError, match=r"stock\.dlq-1@42 does not say"):
+    with pytest.raises(CommandError, match=r"stock\.dlq-1@42 has no valid source"):
         original_record(record("stock.dlq", RECEIVE, headers=headers))
 
 
@@ -121,13 +121,13 @@ def test_what_services_tell_each_other_need_not_be_answered():
 
 
 def test_what_cannot_be_read_is_refused_aloud():
-    assert request(STOCK_REQUESTS, b"hello") is None
-    assert request(ORDER_EVENTS, None) is None
+    assert parse_request(STOCK_REQUESTS, b"hello") is None
+    assert parse_request(ORDER_EVENTS, None) is None
     assert not expects_no_reply(None)
 
 
 def test_what_can_be_read_is_known():
-    assert request(CART_REQUESTS, b'{"type":"purchase","user":1}') == Purchase(user=1)
+    assert parse_request(CART_REQUESTS, b'{"type":"purchase","user":1}') == Purchase(user=1)
     assert CreateOrder in {route.request for route in ROUTES}
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 from aiokafka import TopicPartition
+from click.testing import CliRunner
 from faust.types import TP
 from prometheus_client import generate_latest
 
@@ -10,10 +11,10 @@ from agents.ops.local.deployment import Deployment
 from agents.ops.status import (
     PartitionStatus,
     WorkerMetrics,
-    _parser,
     _urls,
     observed,
     parse_metrics,
+    status,
     table,
     transports,
 )
@@ -77,9 +78,7 @@ def test_the_running_shop_s_workers_have_their_ports():
 
 
 @pytest.mark.parametrize("words", ["loms-1", "=http://a/metrics", "a=ftp://b"])
-def test_a_worker_without_an_address_is_refused(
-    words: str, capsys: pytest.CaptureFixture[str]
-):
-    with pytest.raises(SystemExit, match="2"):
-        _parser().parse_args(["--metrics", words])
-    assert "is not WORKER=URL" in capsys.readouterr().err
+def test_a_worker_without_an_address_is_refused(words: str):
+    ran = CliRunner().invoke(status, ["--metrics", words])
+    assert ran.exit_code == 2
+    assert "is not WORKER=URL" in ran.output

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.ops import cli, dlq
+from agents.ops import dlq
+from topics import cli
 from topics.target import Target
 
 NOWHERE = "127.0.0.1:1"
@@ -41,6 +42,7 @@ def goods(tmp_path: Path) -> Path:
         ("dlq --help", "python -m agents dlq replay TOPIC-PARTITION@OFFSET"),
         ("stock load --help", "--skip-bad"),
         ("forget --help", "--cancel"),
+        ("status --help", "--metrics"),
     ],
 )
 def test_each_tool_tells_how_it_is_used(words: str, told: str):
@@ -89,15 +91,15 @@ def test_whatever_else_makes_no_sense_is_wrong_usage(
     words: str, capsys: pytest.CaptureFixture[str]
 ):
     with pytest.raises(SystemExit) as ended:
-        dlq.main(words.split())
+        dlq.dlq.main(words.split())
     assert ended.value.code == 2
-    assert "error: " in capsys.readouterr().err
+    assert "Error: " in capsys.readouterr().err
 
 
 def test_where_nobody_can_be_asked_a_replay_must_be_ordered():
     ran = run("dlq", "replay", "cart.dlq-0@1")
     assert ran.returncode == 2
-    assert ran.stderr.startswith("dlq: replay: nobody can be asked")
+    assert ran.stderr.startswith("dlq: no terminal to confirm at; --yes confirms")
 
 
 @pytest.mark.parametrize(
@@ -139,5 +141,5 @@ def test_a_broker_that_says_nothing_any_more_is_told_in_one_line(
     def disconnect(_: Target) -> int:
         raise asyncio.CancelledError
 
-    assert cli.run("dlq", disconnect) == 1
+    assert cli.run(Target("dlq"), disconnect) == 1
     assert capsys.readouterr().err.endswith(" does not answer any more\n")

@@ -98,7 +98,7 @@ class KafkaSettings(BaseSettings):
         return {} if copies is None else {"min.insync.replicas": str(copies)}
 
     def client_options(self) -> dict[str, Any]:
-        """Return the options of an aiokafka client; apply `compat`, so none lacks it."""
+        """Return the options of an aiokafka client; apply what `compat` replaces."""
         compat.apply()
         options: dict[str, Any] = {
             "bootstrap_servers": self.kafka.split(","),

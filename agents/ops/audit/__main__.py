@@ -7,110 +7,102 @@ queries, the audit writes nothing.
 Exit codes: 0 the shop matches its logs; 1 differences or violations; 2 no audit possible.
 """
 
-import argparse
 import sys
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import click
 import uvloop
-from aiokafka.errors import KafkaError
-from pydantic import ValidationError
 
-from agents.ops.audit.audit import audit, state_at
+from agents.ops.audit.audit import audit as audit_shop
+from agents.ops.audit.audit import state_at
 from agents.ops.audit.queries import QueryOptions
 from agents.ops.audit.report import Report
-from topics.admin import TopicsError
+from topics.cli import FAILED, HELP, MISUSED, OK, on_cluster, paragraphs
 from topics.files import raise_file_limit
-from topics.kafka.answering import NoAnswerError, answered
-from topics.kafka.connection import KafkaAuthenticationError
+from topics.kafka.answering import answered
 from topics.kafka.location import RecordLocation
-from topics.kafka.reader import ReadError, TopicReader
-from topics.kafka.settings import KafkaSettings, format_settings_errors
-from topics.target import NoClusterError, Target
-from topics.telemetry.logging import configure_tool
+from topics.kafka.reader import TopicReader
+from topics.kafka.settings import KafkaSettings
+from topics.target import Target
 
-_ERRORS = (
-    ReadError,
-    NoAnswerError,
-    NoClusterError,
-    TopicsError,
-    KafkaAuthenticationError,
-    KafkaError,
-    OSError,
-    TimeoutError,
-)
-
-
-def main() -> int:
-    """Run the audit of the command line; return its exit code."""
-    configure_tool()
-    raise_file_limit()
-    args = _parser().parse_args()
-    try:
-        # On standard output, which is for people except for its last line.
-        cluster = Target("audit", sys.stdout).cluster
-        if args.at:
-            return uvloop.run(answered(cluster, partial(_show, args.at, args.key)))
-        report = uvloop.run(answered(cluster, partial(_audit, args)))
-    except ValidationError as invalid:
-        return _fail(*format_settings_errors(invalid))
-    except _ERRORS as reason:
-        return _fail(str(reason))
-    for line in report.lines(quiet=args.quiet):
-        sys.stdout.write(f"{line}\n")
-    sys.stdout.write(f"{report.json()}\n")
-    return 0 if report.clean else 1
-
-
-def _fail(*reasons: str) -> int:
-    sys.stderr.writelines(f"audit: {reason}\n" for reason in reasons)
-    return 2
-
-
-async def _audit(args: argparse.Namespace, cluster: KafkaSettings) -> Report:
-    options = QueryOptions(
-        limit=0 if args.no_questions else args.questions,
-        seed=args.seed,
-        timeout=timedelta(seconds=args.patience),
-    )
-    async with TopicReader(cluster) as reader:
-        return await audit(reader, cluster, options, args.stores)
-
-
-async def _show(offsets: list[str], keys: list[str], cluster: KafkaSettings) -> int:
-    async with TopicReader(cluster) as reader:
-        for location in map(_location, offsets):
-            for line in await state_at(reader, location, keys):
-                sys.stdout.write(f"{line}\n")
-    return 0
+_OFFSET = "TOPIC-PARTITION=OFFSET"
 
 
 def _location(text: str) -> RecordLocation:
     try:
         return RecordLocation.parse(text.replace("=", "@"))
     except ValueError:
-        raise ReadError(f"{text!r} is not TOPIC-PARTITION=OFFSET") from None
+        raise click.BadParameter(f"{text!r} is not {_OFFSET}") from None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m agents.ops.audit",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+@click.command(help=paragraphs(__doc__), context_settings=HELP)
+@click.option("--questions", help="queries to each service", default=200, metavar="N")
+@click.option("--no-questions", help="send no query to the running shop", is_flag=True)
+@click.option("--seed", help="chooses the rows that are queried", default=0)
+@click.option("--patience", help="timeout of a reply", default=20.0, metavar="SECONDS")
+@click.option(
+    "--stores", help="has the workers' state directories", type=Path, metavar="DIR"
+)
+@click.option("--quiet", help="print only totals, differences and violations", is_flag=True)
+@click.option(
+    "--at",
+    help="only print the table at this offset",
+    type=_location,
+    multiple=True,
+    metavar=_OFFSET,
+)
+@click.option("--key", help="of a row that --at prints", multiple=True)
+# Standard output is for people, except for its last line.
+@on_cluster("audit", out=sys.stdout, failed=MISUSED)
+def audit(
+    target: Target,
+    *,
+    at: list[RecordLocation],
+    key: list[str],
+    stores: Path | None,
+    quiet: bool,
+    **queries: Any,  # noqa: ANN401 -- click's
+) -> int:
+    """Print the report, or rows at an offset; return the exit code."""
+    if at:
+        return uvloop.run(answered(target.cluster, partial(_show, at, key)))
+    options = QueryOptions(
+        limit=0 if queries["no_questions"] else queries["questions"],
+        seed=queries["seed"],
+        timeout=timedelta(seconds=queries["patience"]),
     )
-    add = parser.add_argument
-    add("--questions", type=int, default=200, metavar="N", help="queries to each service")
-    add("--no-questions", action="store_true", help="send no query to the running shop")
-    add("--seed", type=int, default=0, help="chooses the rows that are queried")
-    add("--patience", type=float, default=20, metavar="SECONDS", help="timeout of a reply")
-    add("--stores", type=Path, metavar="DIR", help="has the workers' state directories")
-    add("--quiet", action="store_true", help="print only totals and what is wrong")
-    offset = "TOPIC-PARTITION=OFFSET"
-    add("--at", action="append", metavar=offset, help="only print the table at this offset")
-    add("--key", action="append", default=[], help="of a row that --at prints")
-    return parser
+    report = uvloop.run(answered(target.cluster, partial(_audit, options, stores)))
+    for line in report.lines(quiet=quiet):
+        click.echo(line)
+    click.echo(report.json())
+    return OK if report.clean else FAILED
+
+
+async def _audit(
+    options: QueryOptions, stores: Path | None, cluster: KafkaSettings
+) -> Report:
+    async with TopicReader(cluster) as reader:
+        return await audit_shop(reader, cluster, options, stores)
+
+
+async def _show(
+    locations: list[RecordLocation], keys: list[str], cluster: KafkaSettings
+) -> int:
+    async with TopicReader(cluster) as reader:
+        for location in locations:
+            for line in await state_at(reader, location, keys):
+                click.echo(line)
+    return OK
+
+
+def main() -> None:
+    """Run the audit of the command line."""
+    raise_file_limit()
+    audit.main(prog_name="python -m agents.ops.audit")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,8 +1,8 @@
 """The shop on one machine: start, stop, scale, logs, demo.
 
-`environment.py`, `deployment.py`, `compose.py` and `__main__.py` need no packages, since
-they run before any is installed. An unsupported Python ends here with one line: it could
-not even parse the modules.
+`environment.py`, `deployment.py`, `compose.py` and `__main__.py` run before any package is
+installed, so they import none. An unsupported Python ends here with one line, since it
+can't parse the other modules.
 """
 
 import sys

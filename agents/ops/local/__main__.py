@@ -1,7 +1,7 @@
 """What `make` runs: python -m agents.ops.local up|down|ps|scale|logs|clean|demo|ui|audit.
 
-Needs Python alone: it picks the way (containers where there is a Docker engine, else
-processes), makes the virtual environment where that way needs one, and hands over.
+This module needs Python alone. It runs containers where there is a Docker engine. Else it
+makes the virtual environment, and runs processes from there.
 """
 
 import os
@@ -20,8 +20,8 @@ COMMANDS = ("up", "down", "ps", "scale", "logs", "clean", "demo", "ui", "audit")
 
 
 def main() -> int:
-    """Do what is asked; 1 and the reason on standard error when that can't be."""
-    # As an exception, so that what was begun is undone.
+    """Run the command; return 1 after an error, with the reason on standard error."""
+    # An exception undoes a half-finished start.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
     command = sys.argv[1] if sys.argv[1:] else ""
     if command not in COMMANDS:
@@ -47,21 +47,21 @@ def _in_containers(shop: Deployment, command: str) -> bool:
 
 
 def _hand_over(command: str) -> None:
-    words = [str(PYTHON), "-m", "agents.ops.local.commands", command]
-    os.execv(words[0], words)  # noqa: S606
+    arguments = [str(PYTHON), "-m", "agents.ops.local.commands", command]
+    os.execv(arguments[0], arguments)  # noqa: S606
 
 
 def _prepare(shop: Deployment, *, starting: bool) -> None:
     if not starting or PYTHON.exists():
         ensure()
         return
-    with _kafka_coming_meanwhile(shop), step("Python packages, for the first time"):
+    with _kafka_fetched_meanwhile(shop), step("Python packages, for the first time"):
         ensure()
 
 
 @contextmanager
-def _kafka_coming_meanwhile(shop: Deployment) -> Iterator[None]:
-    """Fetch Kafka's jars in the background; who needs them waits, and hears of errors."""
+def _kafka_fetched_meanwhile(shop: Deployment) -> Iterator[None]:
+    """Fetch the jars of Kafka in the background; a later step waits, and reports errors."""
     if shop.kafka:
         yield
         return

@@ -1,4 +1,4 @@
-"""The audit of the shop that is here: running, or stopped with its state kept."""
+"""Audit of the shop in a directory: a running one, or a stopped one with its state."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ from topics.running_shop import running_shop
 
 
 def audit(directory: Path) -> int:
-    """Audit it; `AUDIT` in the environment holds further options.
+    """Run the audit; `AUDIT` in the environment holds further options.
 
     Returns:
         The exit code of `agents.ops.audit`.
@@ -45,7 +45,7 @@ def audit(directory: Path) -> int:
 
 @contextmanager
 def _kafka_alone(shop: Deployment) -> Iterator[None]:
-    """Run the broker of a shop that was stopped, and nothing else of it."""
+    """Run only the broker of a stopped shop."""
     home = shop.directory / "kafka"
     if not (home / "formatted").exists():
         raise ShopError(f"there is no shop in {shop.directory}: make run-all")
@@ -62,10 +62,12 @@ def _kafka_alone(shop: Deployment) -> Iterator[None]:
 
 
 def _run(shop: Deployment, directory: Path) -> int:
-    words = [sys.executable, "-m", "agents.ops.audit"]
+    arguments = [sys.executable, "-m", "agents.ops.audit"]
     state = directory / "state"
-    words += ["--stores", str(state)] if state.is_dir() else []
-    words += shlex.split(os.environ.get("AUDIT", ""))
+    arguments += ["--stores", str(state)] if state.is_dir() else []
+    arguments += shlex.split(os.environ.get("AUDIT", ""))
     own = {"KAFKA": shop.bootstrap, "PARTITIONS": str(shop.partitions)}
     environment = {**os.environ, **own}
-    return subprocess.run(words, cwd=REPOSITORY, env=environment, check=False).returncode
+    return subprocess.run(
+        arguments, cwd=REPOSITORY, env=environment, check=False
+    ).returncode

@@ -1,4 +1,4 @@
-"""The commands for a shop of processes, in the virtual environment."""
+"""Commands for a shop of processes, in the virtual environment."""
 
 import asyncio
 import os
@@ -16,44 +16,44 @@ from agents.ops.local.supervision import Supervisor
 from topics.running_shop import running_shop
 from topics.telemetry.logging import configure_tool
 
-# All that a shop ever writes into its directory; RUN_DIR may be shared with other things.
-_OURS = ("kafka", "state", "logs", "marks", "lock", "supervisord.*", "shop.json")
+# All files that a shop writes; RUN_DIR may have other files.
+_SHOP_FILES = ("kafka", "state", "logs", "marks", "lock", "supervisord.*", "shop.json")
 
 
 def up(_directory: Path) -> None:
-    """Start the shop, or make sure that it runs."""
+    """Start the shop, unless it runs."""
     native.up()
 
 
 def scale(directory: Path) -> None:
-    """Change the numbers of processes, and show what runs now."""
+    """Change the numbers of processes, and print them."""
     native.scale()
     ps(directory)
 
 
 def down(directory: Path) -> None:
-    """Stop everything; state is kept."""
+    """Stop all processes, and keep their state."""
     echo("stopped" if native.down(directory) else "nothing runs")
 
 
 def clean(directory: Path) -> None:
-    """Stop everything and forget all state."""
+    """Stop all processes, and delete their state."""
     native.down(directory)
-    for one in (found for pattern in _OURS for found in directory.glob(pattern)):
-        shutil.rmtree(one) if one.is_dir() else one.unlink()
+    for path in (found for pattern in _SHOP_FILES for found in directory.glob(pattern)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     if directory.exists() and not any(directory.iterdir()):
         directory.rmdir()
 
 
 def ps(directory: Path) -> None:
-    """Show each process: name, id, state."""
+    """Print each process: name, id, state."""
     native.require_running(directory)
     for status in Supervisor(directory).statuses():
         echo(f"{status.name} {status.pid or '-'} {status.state}")
 
 
 def logs(directory: Path) -> None:
-    """Follow what all processes say."""
+    """Follow the logs of all processes."""
     files = sorted(str(file) for file in (directory / "logs").glob("*.log"))
     if not files:
         raise ShopError("there are no logs: make run-all")
@@ -61,23 +61,23 @@ def logs(directory: Path) -> None:
 
 
 def demo(directory: Path) -> None:
-    """Walk through the whole story: in the shop that runs here, else at `KAFKA`."""
-    running, given = running_shop(directory), from_environment()
+    """Run the demo on the shop that runs here, else on that of `KAFKA`."""
+    running, configured = running_shop(directory), from_environment()
     saved = load(running.directory) if running else None
-    if saved is None and not given.kafka:
+    if saved is None and not configured.kafka:
         raise ShopError("the shop does not run: make run-all")
-    asyncio.run(walk_through(saved[0] if saved else given))
+    asyncio.run(walk_through(saved[0] if saved else configured))
 
 
 def ui(_directory: Path) -> None:
-    """Show Kafka to a browser, until somebody ends it."""
+    """Show Kafka in a browser until Ctrl-C."""
     port = str(from_environment().kafka_ui_port)
-    words = [sys.executable, "-m", "agents", "ui", "--port", port]
-    os.execv(words[0], words)  # noqa: S606
+    arguments = [sys.executable, "-m", "agents", "ui", "--port", port]
+    os.execv(arguments[0], arguments)  # noqa: S606
 
 
 def audit(directory: Path) -> None:
-    """Fold the logs anew and compare with all that was kept; exit as the audit does."""
+    """Compare the shop with its logs; exit with the code of the audit."""
     sys.exit(local_audit.audit(directory))
 
 
@@ -85,12 +85,12 @@ _COMMANDS = (up, scale, down, clean, ps, logs, demo, ui, audit)
 
 
 def main() -> int:
-    """Do what the command line says; 1 and the reason when that can't be."""
+    """Run the command; return 1 after an error, with the reason on standard error."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
     configure_tool()
-    command = {one.__name__: one for one in _COMMANDS}
+    commands = {command.__name__: command for command in _COMMANDS}
     try:
-        command[sys.argv[1]](from_environment().directory)
+        commands[sys.argv[1]](from_environment().directory)
     except ShopError as reason:
         echo_error(f"shop: {reason}")
         return 1

@@ -1,4 +1,4 @@
-"""The shop in containers, where there is a Docker engine."""
+"""The shop in containers, on a machine with a Docker engine."""
 
 import os
 import shutil
@@ -17,20 +17,20 @@ from agents.ops.local.deployment import (
 from agents.ops.local.progress import echo, step
 
 _ENGINE_SECONDS = 5.0
-_MOST_GATEWAYS = 4  # each is a service of its own, for its port is
+_MOST_GATEWAYS = 4  # each has its own port, so it is a service of its own
 _ROW = (
     '{{index .Config.Labels "com.docker.compose.service"}}'
     ' {{index .Config.Labels "com.docker.compose.container-number"}}'
     " {{.State.Pid}} {{.State.Status}}"
 )
-_SEVERAL = {"checkout", "loms", "products", "notifications", "gateway"}
+_SCALED = {"checkout", "loms", "products", "notifications", "gateway"}
 
 
 def is_chosen() -> bool:
-    """Tell whether containers are the way here.
+    """Return whether the shop is to run in containers.
 
-    An engine and compose must answer; a client alone is common, and no use. `SHOP_WAY`,
-    native or compose, decides otherwise.
+    The Docker engine and compose must answer; many machines have only a client. `SHOP_WAY`,
+    native or compose, overrides the check.
     """
     way = os.environ.get("SHOP_WAY")
     if way:
@@ -40,22 +40,22 @@ def is_chosen() -> bool:
 
 
 def is_running(shop: Deployment) -> bool:
-    """Tell whether this shop was started in containers."""
-    return load(_noted(shop).directory) is not None
+    """Return whether this shop was started in containers."""
+    return load(_state_of(shop).directory) is not None
 
 
 def up(shop: Deployment) -> None:
-    """Start the shop, or make sure that it runs; return when all of it serves.
+    """Start the shop, unless it runs; return when all services answer.
 
     Raises:
-        ShopError: it can't be; nothing stays half-started.
+        ShopError: the start failed; no container of a new shop stays.
     """
-    saved = load(_noted(shop).directory)
+    saved = load(_state_of(shop).directory)
     given = settings(os.environ) | (saved[1] if saved else {})
     try:
         cert = given.get("GATEWAY_TLS_CERT", "")
-        there = saved[0].scaled(os.environ) if saved else shop
-        _bring_up(replace(there, gateway_tls_cert=cert, gateway_host=""), given)
+        deployed = saved[0].scaled(os.environ) if saved else shop
+        _bring_up(replace(deployed, gateway_tls_cert=cert, gateway_host=""), given)
     except BaseException:
         if not saved:
             down(shop)
@@ -71,56 +71,62 @@ Try: make demo · make ps · make logs · make scale LOMS_WORKERS=2 · make down
 
 
 def scale(shop: Deployment) -> None:
-    """Change the numbers of containers; what the environment doesn't name stays."""
-    if saved := load(_noted(shop).directory):
+    """Change the numbers of containers that the environment names."""
+    if saved := load(_state_of(shop).directory):
         _bring_up(saved[0].scaled(os.environ), saved[1], "--no-build")
     ps(shop)
 
 
 def down(shop: Deployment) -> None:
-    """Stop everything; the volumes stay."""
+    """Stop all containers; keep the volumes."""
     _compose(shop, {}, "down", "--remove-orphans")
-    delete_state(_noted(shop).directory)
+    delete_state(_state_of(shop).directory)
 
 
 def clean(shop: Deployment) -> None:
-    """Stop everything and remove the volumes."""
+    """Stop all containers; remove the volumes."""
     _compose(shop, {}, "down", "--remove-orphans", "--volumes")
-    delete_state(_noted(shop).directory)
+    delete_state(_state_of(shop).directory)
 
 
 def ps(_shop: Deployment) -> None:
-    """Show each container: name, process id, state."""
-    ids = _said("docker", "compose", "ps", "-q").split()
-    rows = _said("docker", "inspect", "--format", _ROW, *ids) if ids else ""
+    """Print each container: name, process id, state."""
+    ids = _output_of("docker", "compose", "ps", "-q").split()
+    rows = _output_of("docker", "inspect", "--format", _ROW, *ids) if ids else ""
     for service, number, pid, state in map(str.split, rows.splitlines()):
-        name = f"{service}-{number}" if service in _SEVERAL else service
+        name = f"{service}-{number}" if service in _SCALED else service
         echo(f"{name} {pid} {state.upper()}")
 
 
 def logs(shop: Deployment) -> None:
-    """Follow what all containers say."""
+    """Follow the logs of all containers."""
     _compose(shop, {}, "logs", "--follow", "--tail", "20")
 
 
-COMMANDS = {one.__name__: one for one in (up, down, ps, scale, logs, clean)}
+COMMANDS = {each.__name__: each for each in (up, down, ps, scale, logs, clean)}
 
 
 def _bring_up(shop: Deployment, given: dict[str, str], *options: str) -> None:
     if shop.gateways > _MOST_GATEWAYS:
         raise ShopError(f"in containers there are {_MOST_GATEWAYS} gateways at most")
-    save(_noted(shop), given)
+    save(_state_of(shop), given)
     scales = [f"checkout={shop.checkout_workers}", f"loms={shop.loms_workers}"]
     options += tuple(word for scale in scales for word in ("--scale", scale))
     echo("  images and containers:")
     _compose(shop, given, "up", "-d", "--wait", "--remove-orphans", *options)
     with step("until the owner of each partition answers"):
-        opening = ("python", "-m", "agents.ops.local.readiness", "--marks", "/var/lib/shop")
+        readiness = (
+            "python",
+            "-m",
+            "agents.ops.local.readiness",
+            "--marks",
+            "/var/lib/shop",
+        )
         urls = (f"{shop.gateway_scheme}://{name}:8080" for name in _gateways(shop))
-        _compose(shop, given, "exec", "-T", "notifications", *opening, *urls)
+        _compose(shop, given, "exec", "-T", "notifications", *readiness, *urls)
 
 
-def _noted(shop: Deployment) -> Deployment:
+def _state_of(shop: Deployment) -> Deployment:
     return replace(shop, directory=shop.directory / "compose")
 
 
@@ -129,24 +135,24 @@ def _gateways(shop: Deployment) -> list[str]:
 
 
 def _profiles(shop: Deployment) -> str:
-    """What docker-compose.yml runs beside that which is always there."""
-    wanted = _gateways(shop)[1:]
-    wanted += [] if shop.kafka else ["kafka"]
-    wanted += [] if shop.product_service else ["product-service"]
-    return ",".join(wanted)
+    """Return the profiles of docker-compose.yml that this shop needs."""
+    needed = _gateways(shop)[1:]
+    needed += [] if shop.kafka else ["kafka"]
+    needed += [] if shop.product_service else ["product-service"]
+    return ",".join(needed)
 
 
-def _compose(shop: Deployment, given: dict[str, str], *words: str) -> None:
-    # What is to go goes whatever it was started with.
-    profiles = "*" if words[0] == "down" else _profiles(shop)
+def _compose(shop: Deployment, given: dict[str, str], *arguments: str) -> None:
+    # `down` stops the containers of all profiles.
+    profiles = "*" if arguments[0] == "down" else _profiles(shop)
     environment = {**os.environ, **given, "COMPOSE_PROFILES": profiles}
-    command = ("docker", "compose", *words)
+    command = ("docker", "compose", *arguments)
     ran = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
     if ran.returncode:
-        raise ShopError(f"docker compose {words[0]} failed")
+        raise ShopError(f"docker compose {arguments[0]} failed")
 
 
-def _said(*command: str) -> str:
+def _output_of(*command: str) -> str:
     ran = subprocess.run(
         command, cwd=REPOSITORY, capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""Noticing early that a process will not come up, and saying why."""
+"""Detects processes that crash repeatedly during a start."""
 
 import asyncio
 from collections import defaultdict
@@ -11,55 +11,55 @@ from agents.ops.local.supervision import Supervisor
 
 T = TypeVar("T")
 
-_HOPELESS_STARTS = 4
+_MAX_STARTS = 4
 _LAST_LINES = 15
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 
 
 class CrashLoopDetector:
-    """Looks at the processes of a shop while something waits for them."""
+    """Checks the processes of a shop while a start waits for them."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._starts: dict[str, set[int]] = defaultdict(set)
 
     async def guard(self, work: Coroutine[None, None, T]) -> T:
-        """Wait for some work, but no longer than there is hope.
+        """Wait for some work, unless a process crashes repeatedly.
 
         Raises:
-            ShopError: a process was given up, or died again and again.
+            ShopError: supervisord gave a process up, or a process crashed repeatedly.
         """
         task = asyncio.ensure_future(work)
         try:
-            while not (await asyncio.wait({task}, timeout=_LOOK_SECONDS))[0]:
-                await asyncio.to_thread(self.look)
+            while not (await asyncio.wait({task}, timeout=_POLL_SECONDS))[0]:
+                await asyncio.to_thread(self.check)
         finally:
             task.cancel()
         return task.result()
 
     async def until_all_run(self) -> None:
-        """Wait until the supervisor, too, believes that every process has come up."""
-        while not self._all_run():  # noqa: ASYNC110 - supervisord tells nobody
-            await asyncio.sleep(_LOOK_SECONDS)
+        """Wait until supervisord reports all processes as running."""
+        while not self._all_run():  # noqa: ASYNC110 - supervisord has no event
+            await asyncio.sleep(_POLL_SECONDS)
 
     def _all_run(self) -> bool:
-        return all(one.state == "RUNNING" for one in self._supervisor.statuses())
+        return all(status.state == "RUNNING" for status in self._supervisor.statuses())
 
-    def look(self) -> None:
-        """Look once.
+    def check(self) -> None:
+        """Check each process once.
 
         Raises:
-            ShopError: see `over`; with the last lines of the process' log.
+            ShopError: as in `guard`, with the last lines of the process' log.
         """
         for status in self._supervisor.statuses():
             starts = self._starts[status.name] | {status.started} - {0}
             self._starts[status.name] = starts
-            dying = len(starts) >= _HOPELESS_STARTS
-            if status.state == "FATAL" or dying:
+            is_crashing = len(starts) >= _MAX_STARTS
+            if status.state == "FATAL" or is_crashing:
                 log = self._supervisor.log(status.name)
-                raise ShopError(f"{status.name} does not come up: {_end_of(log)}")
+                raise ShopError(f"{status.name} does not come up: {_tail(log)}")
 
 
-def _end_of(log: Path) -> str:
+def _tail(log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     return "\n".join([f"the end of {log}:", *lines[-_LAST_LINES:]])

@@ -1,6 +1,6 @@
-"""The whole way of buying goods, walked against a running shop, with what Kafka saw.
+"""A demo of purchases on a running shop: each call, its reply, and its records on Kafka.
 
-Where the gateway needs a token (`GATEWAY_TOKENS`) it is that of `GATEWAY_TOKEN`.
+If the gateway needs a token (`GATEWAY_TOKENS`), the demo sends that of `GATEWAY_TOKEN`.
 """
 
 import json
@@ -24,64 +24,66 @@ from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.settings import KafkaSettings
 from topics.target import NoClusterError, choose
 
-# Products of which there are no sample goods: what the demo brings it sells again.
+# Products without sample stock: the demo sells the goods that it receives.
 _RECORD, _CARDS = 2958025, 2618151
-_WIDEST = 140
+_MAX_WIDTH = 140
 _LOCKED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
 class Walk:
-    """One visitor of the shop; each step is a call, its reply, and its records."""
+    """A visitor of the shop; each step prints a call, its reply, and its records."""
 
-    def __init__(self, session: ClientSession, url: str, seen: TraceRecorder) -> None:
+    def __init__(self, session: ClientSession, url: str, recorder: TraceRecorder) -> None:
         self._session = session
         self._url = url
-        self._seen = seen
+        self._recorder = recorder
 
     async def call(
-        self, why: str, path: str, body: dict[str, Any], expect: int = 200
+        self, title: str, path: str, body: dict[str, Any], expect: int = 200
     ) -> Any:  # noqa: ANN401
-        """Make a call and show what came of it.
+        """Make a call; print the reply and the records.
 
         Raises:
-            ShopError: the shop's answer is not the one that the story goes on with.
+            ShopError: the status of the reply is not the expected one.
         """
         trace = new_trace()
-        echo(f"\n■ {why}\n  POST {path} {_json(body)}")
+        echo(f"\n■ {title}\n  POST {path} {_json(body)}")
         headers = {TRACEPARENT: trace}
-        answer = await self._session.post(self._url + path, json=body, headers=headers)
-        said = await answer.json(content_type=None)
-        echo(f"  → {answer.status} {_json(said)}")
-        if answer.status in _LOCKED:
+        response = await self._session.post(self._url + path, json=body, headers=headers)
+        reply = await response.json(content_type=None)
+        echo(f"  → {response.status} {_json(reply)}")
+        if response.status in _LOCKED:
             raise ShopError(
                 "the gateway needs the token of an operator: GATEWAY_TOKEN=... make demo"
                 " (python -m gateway token operator makes one)"
             )
         await self._show(trace)
-        if answer.status != expect:
-            raise ShopError(f"the story ends here: {path} should have answered {expect}")
-        return said
+        if response.status != expect:
+            raise ShopError(
+                f"the demo ends here: {path} returned {response.status}, not {expect}"
+            )
+        return reply
 
-    async def send(self, why: str, value: dict[str, Any]) -> None:
-        """Ask stock something straight over Kafka, and show what came of it."""
+    async def send(self, title: str, value: dict[str, Any]) -> None:
+        """Send a request to stock over Kafka; print the records."""
         trace = new_trace()
-        echo(f"\n■ {why}\n  {STOCK_REQUESTS.name} ← {_json(value)}")
-        await self._seen.send(STOCK_REQUESTS, _json(value).encode(), trace)
+        echo(f"\n■ {title}\n  {STOCK_REQUESTS.name} ← {_json(value)}")
+        await self._recorder.send(STOCK_REQUESTS, _json(value).encode(), trace)
         await self._show(trace)
 
     async def _show(self, trace: str) -> None:
-        for record in await self._seen.records_of(trace):
+        for record in await self._recorder.records_of(trace):
             value = record.value.decode()
-            short = value if len(value) <= _WIDEST else value[: _WIDEST - 1] + "…"
+            short = value if len(value) <= _MAX_WIDTH else value[: _MAX_WIDTH - 1] + "…"
             key = (record.key or b"no key").decode()
             echo(f"    {record.topic:<17}{key:<12}{short}")
 
 
 async def walk_through(shop: Deployment) -> None:
-    """Make each call of the story.
+    """Make each call of the demo.
 
     Raises:
-        ShopError: the shop does not answer, or not as it should.
+        ShopError: the shop does not answer, or with another status than expected.
     """
     url = shop.gateway_urls[0]
     try:
@@ -89,8 +91,8 @@ async def walk_through(shop: Deployment) -> None:
     except (NoClusterError, ValidationError) as error:
         raise ShopError(str(error)) from error
     echo(f"Kafka at {cluster.kafka}, {origin}")
-    echo(f"The story of buying goods at {url}; indented are the records on Kafka:")
-    echo("topic, key, value. (Each step waits a moment until no more of them come.)")
+    echo(f"Purchases at {url}. Indented lines are records on Kafka: topic, key, value.")
+    echo("Each step waits until no more records arrive.")
     try:
         await answered(cluster, partial(_walk_through, shop, url))
     except (
@@ -104,8 +106,8 @@ async def walk_through(shop: Deployment) -> None:
 
 
 async def _walk_through(shop: Deployment, url: str, cluster: KafkaSettings) -> None:
-    async with _session(shop) as session, TraceRecorder(cluster) as seen:
-        await _story(Walk(session, url, seen))
+    async with _session(shop) as session, TraceRecorder(cluster) as recorder:
+        await _story(Walk(session, url, recorder))
 
 
 def _session(shop: Deployment) -> ClientSession:
@@ -117,7 +119,7 @@ def _session(shop: Deployment) -> ClientSession:
 
 
 def _trusting(cert: str) -> ssl.SSLContext:
-    """Trust the gateway's own certificate and no other, whatever host it names."""
+    """Return a context that trusts only the gateway's certificate, for any host name."""
     context = ssl.create_default_context(cafile=cert)
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -128,13 +130,15 @@ async def _story(walk: Walk) -> None:
     user = secrets.randbelow(2**31)
     await _fill_a_cart(walk, user)
     first = await walk.call(
-        "The cart becomes an order; its goods are reserved in the warehouses they lie in.",
+        "The cart becomes an order; its goods are reserved in their warehouses.",
         "/purchase",
         {"user": user},
     )
-    await walk.call("It awaits payment, for ten minutes.", "/listOrder", first)
-    await walk.call("No: cancel it. Everything can be bought again.", "/cancelOrder", first)
-    await walk.call("See:", "/stocks", {"sku": _RECORD})
+    await walk.call("The order awaits payment for ten minutes.", "/listOrder", first)
+    await walk.call(
+        "Cancel the order; its goods are available again.", "/cancelOrder", first
+    )
+    await walk.call("The stock of the first product.", "/stocks", {"sku": _RECORD})
     await _buy_after_all(walk, user)
     await _meet_the_edges(walk, user)
 
@@ -145,16 +149,20 @@ async def _fill_a_cart(walk: Walk, user: int) -> None:
         await walk.call("Goods arrive at a warehouse.", "/receiveStock", goods)
     for sku in (_RECORD, _CARDS):
         line = {"user": user, "sku": sku, "count": 2}
-        await walk.call("Into the cart; stock is asked over Kafka.", "/addToCart", line)
+        await walk.call(
+            "Put goods into the cart; checkout checks the stock over Kafka.",
+            "/addToCart",
+            line,
+        )
     less = {"user": user, "sku": _CARDS, "count": 1}
-    await walk.call("One of these is enough.", "/deleteFromCart", less)
+    await walk.call("Remove one piece.", "/deleteFromCart", less)
     await walk.call(
-        "Names and prices come from ProductService, by gRPC, at this moment.",
+        "Names and prices come from ProductService by gRPC.",
         "/listCart",
         {"user": user},
     )
     await walk.call(
-        "What is in no warehouse can't be put in; nothing changes.",
+        "A product without stock is refused; the cart stays the same.",
         "/addToCart",
         {"user": user, "sku": _unknown(), "count": 1},
         expect=409,
@@ -164,33 +172,35 @@ async def _fill_a_cart(walk: Walk, user: int) -> None:
 async def _buy_after_all(walk: Walk, user: int) -> None:
     items = [{"sku": _RECORD, "count": 2}, {"sku": _CARDS, "count": 2}]
     second = await walk.call(
-        "The same goods again, without a cart.",
+        "Order the same goods without a cart.",
         "/createOrder",
         {"user": user, "items": items},
     )
-    await walk.call("Pay: the reserved goods are written off.", "/orderPayed", second)
-    await walk.call("It is paid.", "/listOrder", second)
-    await walk.call("What is paid can't be cancelled.", "/cancelOrder", second, expect=409)
+    await walk.call(
+        "Pay the order; the reserved goods are written off.", "/orderPayed", second
+    )
+    await walk.call("The order is paid.", "/listOrder", second)
+    await walk.call("A paid order can't be cancelled.", "/cancelOrder", second, expect=409)
 
 
 async def _meet_the_edges(walk: Walk, user: int) -> None:
     items = [{"sku": _CARDS, "count": 1}, {"sku": _unknown(), "count": 1}]
     third = await walk.call(
-        "An order that can't be reserved as a whole fails as a whole.",
+        "An order fails as a whole if one of its goods is missing.",
         "/createOrder",
         {"user": user, "items": items},
     )
-    await walk.call("See:", "/listOrder", third)
+    await walk.call("The order has failed.", "/listOrder", third)
     await walk.send(
-        "The other door: a record on Kafka, by any client, with no key and no reply"
-        " topic.\n  The shop finds its owner, and answers where everybody can see it.",
+        "A request over Kafka by any client, with neither key nor reply topic.\n"
+        "  The shop passes it on to its owner; the reply goes to the common topic.",
         {"type": "stocks", "sku": 1076963},
     )
-    echo("\nThat was all of it. Look around: make logs, make kafka-ui.")
+    echo("\nThe demo is complete. Next: make logs, make kafka-ui.")
 
 
 def _unknown() -> int:
-    """Return a sku that nobody ever had: of any other there may be plenty."""
+    """Return a random sku: no earlier run has received goods of it."""
     return secrets.randbelow(2**32)
 
 

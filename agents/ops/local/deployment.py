@@ -1,4 +1,4 @@
-"""What one shop is made of: where it lives, its ports, how many of each process."""
+"""The configuration of one shop: its directory, its ports, its numbers of processes."""
 
 import json
 import os
@@ -15,17 +15,17 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 MOST_WORKERS = 64
 _FIRST_EPHEMERAL_PORT = 32768
 
-# The counts that `make scale` changes while everything else stays as it was.
+# The counts that `make scale` changes.
 COUNTS = {
     "gateways": "GATEWAYS",
     "checkout_workers": "CHECKOUT_WORKERS",
     "loms_workers": "LOMS_WORKERS",
 }
 
-# How this machine reaches what listens on all of its addresses.
-_ON_ALL = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+# Clients on this machine connect to these instead of a wildcard address.
+_WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
-# With another value of one of these it is another shop, whose processes start anew.
+# A change of one of these restarts all processes.
 _SETTING = re.compile(
     r"(KAFKA|NOTIFY|OTEL|PAYMENT|PRODUCT|REPLY|REQUEST|SESSION|SMTP|WEBHOOK)(_\w+)?"
     r"|GATEWAY_(HOST|PORT|TLS_CERT|TLS_KEY|TOKENS)"
@@ -34,28 +34,27 @@ _SETTING = re.compile(
 
 
 class ShopError(Exception):
-    """A command can't do what it was asked; the message says why, for people."""
+    """A command failed; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """One shop. A second one beside it needs a directory and ports of its own.
+    """One shop; another shop on this machine needs its own directory and ports.
 
     Attributes:
-        directory: all its state, logs and sockets (`RUN_DIR`).
-        kafka: an existing cluster (`KAFKA`); empty, there is an embedded broker.
-        kafka_port: the embedded broker's; its controller takes the next one.
-        gateway_port: the first gateway's; the others take what follows.
-        gateway_host: the address that they listen on (`GATEWAY_HOST`); empty, loopback.
-        gateway_tls_cert: their certificate (`GATEWAY_TLS_CERT`); empty, they have none.
-        kafka_ui_port: kept free for `make kafka-ui`.
-        product_service: host:port (`PRODUCT_SERVICE`); empty, there is the stand-in.
-        product_port: the stand-in's.
-        metrics_port: the first worker's, for Prometheus; the others take what follows.
-            0: they have none.
+        directory: of its state, logs and sockets (`RUN_DIR`).
+        kafka: an existing cluster (`KAFKA`); empty: an embedded broker.
+        kafka_port: of the embedded broker; its controller has the next one.
+        gateway_port: of the first gateway; the others have the next ones.
+        gateway_host: their listen address (`GATEWAY_HOST`); empty: loopback.
+        gateway_tls_cert: their certificate (`GATEWAY_TLS_CERT`); empty: none.
+        kafka_ui_port: reserved for `make kafka-ui`.
+        product_service: host:port (`PRODUCT_SERVICE`); empty: the stand-in.
+        product_port: of the stand-in.
+        metrics_port: of the first worker; the others have the next ones. 0: none.
         partitions: of each request topic.
-        session_timeout: of the workers, seconds (`SESSION_TIMEOUT_SECONDS`); empty, as
-            short as the brokers surely allow.
+        session_timeout: of the workers, seconds (`SESSION_TIMEOUT_SECONDS`); empty: the
+            shortest that brokers allow.
     """
 
     directory: Path = REPOSITORY / ".run"
@@ -81,9 +80,10 @@ class Deployment:
 
     @property
     def session_timeout_seconds(self) -> str:
-        """How long a worker that is silent keeps its partitions.
+        """How long a silent worker keeps its partitions.
 
-        Our own broker allows 2 s, and then a busy machine costs workers; others mostly 6 s.
+        The embedded broker allows 2 s, but a busy machine then loses workers. Other
+        brokers mostly allow 6 s.
         """
         return self.session_timeout or ("6" if self.kafka else "3")
 
@@ -101,19 +101,19 @@ class Deployment:
 
     @property
     def gateway_scheme(self) -> str:
-        """Return what the address of a gateway begins with."""
+        """The scheme of the gateways' addresses."""
         return "https" if self.gateway_tls_cert else "http"
 
     @property
     def gateway_urls(self) -> list[str]:
         """An address for each gateway, for clients on this machine."""
-        host = _ON_ALL.get(self.gateway_host, self.gateway_host)
+        host = _WILDCARDS.get(self.gateway_host, self.gateway_host)
         name = f"[{host}]" if ":" in host else host
         return [f"{self.gateway_scheme}://{name}:{port}" for port in self.gateway_ports]
 
     @property
     def ports(self) -> dict[int, str]:
-        """Each port that the shop listens on, and the variable that moves it."""
+        """The ports of the shop, each with its environment variable."""
         ports = dict.fromkeys(self.gateway_ports, "GATEWAY_PORT")
         if not self.kafka:
             ports |= dict.fromkeys((self.kafka_port, self.kafka_port + 1), "KAFKA_PORT")
@@ -122,7 +122,7 @@ class Deployment:
         return ports
 
     def metrics_port_of(self, service: str, index: int) -> int:
-        """Return a worker's port, the same whatever else there is scaled to; 0: none."""
+        """Return a worker's port, which is independent of the other counts; 0: none."""
         place = {
             "products": 0,
             "notifications": 1,
@@ -143,10 +143,10 @@ class Deployment:
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Deployment:
-    """Read the shop that the environment describes; empty variables don't count.
+    """Return the shop of the environment; empty variables count as unset.
 
     Raises:
-        ShopError: a number is none, or out of range.
+        ShopError: a number is invalid or out of range.
     """
     names = ("kafka_port", "gateway_port", "kafka_ui_port", "product_port")
     ports = {name: name.upper() for name in names}
@@ -166,31 +166,31 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Deployment:
 
 
 def settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return those variables that say what a shop is; the others do not concern it."""
+    """Return the variables that are settings of a shop."""
     pairs = environment.items()
     return {name: value for name, value in pairs if value and _SETTING.fullmatch(name)}
 
 
 def save(shop: Deployment, given: Mapping[str, str]) -> None:
-    """Write down a running shop and its settings, for its owner's eyes only."""
+    """Save a running shop and its settings, readable by its owner only."""
     text = json.dumps({"shop": asdict(shop), "given": dict(given)}, default=str, indent=1)
     shop.directory.mkdir(parents=True, exist_ok=True)
-    note = _state_file(shop.directory)
-    note.touch(mode=0o600)
-    note.write_text(text)
+    state = _state_file(shop.directory)
+    state.touch(mode=0o600)
+    state.write_text(text)
 
 
 def load(directory: Path) -> tuple[Deployment, dict[str, str]] | None:
-    """Read what `save` wrote; None when there is no such shop."""
-    note = _state_file(directory)
-    if not note.exists():
+    """Return the saved shop and its settings; None without one."""
+    state = _state_file(directory)
+    if not state.exists():
         return None
-    saved = json.loads(note.read_text())
+    saved = json.loads(state.read_text())
     return Deployment(**saved["shop"] | {"directory": directory}), saved["given"]
 
 
 def delete_state(directory: Path) -> None:
-    """Remove what `save` wrote: the shop runs no longer."""
+    """Remove the saved shop after its end."""
     _state_file(directory).unlink(missing_ok=True)
 
 

@@ -1,8 +1,8 @@
-"""The virtual environment, made and kept up to date without being asked.
+"""The virtual environment, created and updated automatically.
 
     python -m agents.ops.local.environment [dev,check]
 
-Needs Python alone. The environment is made anew for another version of Python.
+This module needs Python alone. Another version of Python recreates the environment.
 """
 
 import fcntl
@@ -20,9 +20,9 @@ from agents.ops.local.deployment import REPOSITORY, ShopError, from_environment,
 VENV = REPOSITORY / ".venv"
 PYTHON = VENV / "bin" / "python"
 
-_OURS = "{}.{}".format(*sys.version_info)
+_THIS = "{}.{}".format(*sys.version_info)
 _CONSTRAINTS = REPOSITORY / ".ci" / "constraints.txt"
-_RECIPE = (REPOSITORY / "pyproject.toml", _CONSTRAINTS)
+_INPUTS = (REPOSITORY / "pyproject.toml", _CONSTRAINTS)
 _NEWER_PIP = "pip==26.3"
 _PIP = ("-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-input")
 
@@ -31,11 +31,11 @@ def ensure(extra: str = "") -> Path:
     """Return the environment's Python, creating or updating the environment first.
 
     Args:
-        extra: which optional packages are wanted too, such as "dev,check".
+        extra: names of optional dependencies, such as "dev,check".
 
     Raises:
-        ShopError: packages can't be installed, or the shop runs on another version of
-            Python.
+        ShopError: packages can't be installed, or the shop runs on another Python
+            version.
     """
     with file_lock(REPOSITORY / ".cache" / "venv.lock"):
         if not _is_current(extra):
@@ -46,7 +46,7 @@ def ensure(extra: str = "") -> Path:
 
 @contextmanager
 def file_lock(lock: Path) -> Iterator[None]:
-    """Wait until nobody else on this machine is in here with the same lock."""
+    """Hold the lock of a file, which excludes other processes of this machine."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -54,74 +54,80 @@ def file_lock(lock: Path) -> Iterator[None]:
 
 
 def _is_current(extra: str) -> bool:
-    return _stamp(extra).exists() and _version() == _OURS
+    return _stamp(extra).exists() and _version() == _THIS
 
 
 def _stamp(extra: str) -> Path:
-    """The file that says: installed from this very recipe, with these extras."""
-    recipe = b"".join(file.read_bytes() for file in _RECIPE)
-    return VENV / f"shop-{hashlib.sha256(recipe).hexdigest()[:16]}{extra and '-' + extra}"
+    """Return the file that marks an installation from these inputs with these extras."""
+    content = b"".join(file.read_bytes() for file in _INPUTS)
+    return VENV / f"shop-{hashlib.sha256(content).hexdigest()[:16]}{extra and '-' + extra}"
 
 
 def _version() -> str:
     """Return the version of the environment's Python, such as 3.13; empty: unusable."""
-    # A moved or upgraded Python leaves an environment whose own is a dangling link.
+    # A moved or upgraded Python leaves a dangling link in the environment.
     if not PYTHON.exists():
         return ""
     code = "import pip, sys; print(*sys.version_info[:2], sep='.')"
-    words = (str(PYTHON), "-c", code)
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+    command = (str(PYTHON), "-c", code)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False
+    ).stdout.strip()
 
 
 def _create() -> None:
     found = _version()
-    if found == _OURS:
+    if found == _THIS:
         return
     if found and load(from_environment().directory):
         raise ShopError(
-            f"the shop runs on Python {found}, and this is {_OURS}: make down, without"
-            " PYTHON=…, comes first"
+            f"the shop runs on Python {found}, and this is {_THIS}: run make down"
+            " without PYTHON=… first"
         )
     bare = (sys.executable, "-m", "venv", "--without-pip", "--clear", str(VENV))
-    if why := _failure(*bare):
-        raise ShopError(f"no virtual environment can be made in {VENV}: {why}")
-    # The pip that comes with Python 3.11 takes twice as long over our packages, and
-    # unpacking it first takes as long again; where it is missing there is no other way.
-    theirs = (sys.executable, "-m", "pip", "--python", str(PYTHON), *_PIP[2:])
-    if not _failure(*theirs, _NEWER_PIP):
+    if error := _failure(*bare):
+        raise ShopError(f"no virtual environment can be made in {VENV}: {error}")
+    # The pip of Python 3.11 takes twice as long for these packages, and unpacking it
+    # takes as long again. So ensurepip is only used where the host has no pip.
+    host_pip = (sys.executable, "-m", "pip", "--python", str(PYTHON), *_PIP[2:])
+    if not _failure(*host_pip, _NEWER_PIP):
         return
-    if why := _failure(str(PYTHON), "-m", "ensurepip"):
-        raise ShopError(f"{VENV} gets no pip (Debian: apt install python3-venv): {why}")
+    if error := _failure(str(PYTHON), "-m", "ensurepip"):
+        raise ShopError(f"{VENV} has no pip (Debian: apt install python3-venv): {error}")
 
 
 def _install(extra: str) -> None:
     for stamp in VENV.glob("shop-*"):
         stamp.unlink()
-    wanted = ("-c", str(_CONSTRAINTS), _NEWER_PIP, *_requirements(extra))
-    if why := _failure(str(PYTHON), *_PIP, "--retries", "2", *wanted):
-        raise ShopError(f"packages can't be installed (is there a network?): {why}")
+    packages = ("-c", str(_CONSTRAINTS), _NEWER_PIP, *_requirements(extra))
+    if error := _failure(str(PYTHON), *_PIP, "--retries", "2", *packages):
+        raise ShopError(f"packages can't be installed (is there a network?): {error}")
     _stamp(extra).touch()
     _stamp("").touch()
 
 
 def _requirements(extra: str) -> list[str]:
-    project = tomllib.loads(_RECIPE[0].read_text())["project"]
+    project = tomllib.loads(_INPUTS[0].read_text())["project"]
     extras = (project["optional-dependencies"][name] for name in extra.split(",") if name)
     return [*project["dependencies"], *chain.from_iterable(extras)]
 
 
-def _failure(*words: str) -> str:
-    """Run a command; return the most telling line of what it said if it failed."""
-    ran = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+def _failure(*command: str) -> str:
+    """Run a command; return an error line of its output if it failed."""
+    ran = subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
     if not ran.returncode:
         return ""
-    said = [line.strip() for line in (ran.stdout + ran.stderr).splitlines() if line.strip()]
-    errors = [line for line in said if "error" in line.lower()]
-    return (errors or said or [f"exit code {ran.returncode}"])[-1]
+    lines = [
+        line.strip() for line in (ran.stdout + ran.stderr).splitlines() if line.strip()
+    ]
+    errors = [line for line in lines if "error" in line.lower()]
+    return (errors or lines or [f"exit code {ran.returncode}"])[-1]
 
 
 def main() -> int:
-    """Make the environment; 1 and one line on standard error when that can't be."""
+    """Create the environment; return 1 after an error, with one line on standard error."""
     try:
         ensure(*sys.argv[1:2])
     except ShopError as reason:

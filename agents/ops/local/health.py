@@ -1,6 +1,6 @@
 """Health check of a container: `python -m agents.ops.local.health gateway|product|worker`.
 
-Runs every few seconds in each container, so it is kept small: no packages, no Kafka client.
+The check runs every few seconds in each container, so it imports only the standard library.
 """
 
 import os
@@ -16,7 +16,7 @@ _ESTABLISHED = "01"
 
 
 def gateway() -> bool:
-    """Ask the gateway itself."""
+    """Request `/readyz` of the gateway."""
     connection = _connection("127.0.0.1", GATEWAY_PORT)
     connection.request("GET", "/readyz")
     return connection.getresponse().status == 200  # noqa: PLR2004
@@ -25,7 +25,7 @@ def gateway() -> bool:
 def _connection(host: str, port: int) -> HTTPConnection:
     if not os.environ.get("GATEWAY_TLS_CERT"):
         return HTTPConnection(host, port, timeout=_SECONDS)
-    # The certificate need not name this container, and nothing that is secret is sent.
+    # The certificate may have another host name; the request has no secrets.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -33,13 +33,13 @@ def _connection(host: str, port: int) -> HTTPConnection:
 
 
 def product() -> bool:
-    """Knock at the port of the stand-in."""
+    """Connect to the port of the stand-in."""
     with socket.create_connection(("127.0.0.1", 8082), timeout=_SECONDS):
         return True
 
 
 def worker() -> bool:
-    """Look for an open connection to a broker: a worker that lost Kafka ends itself."""
+    """Return whether there is a connection to a broker; a worker without Kafka exits."""
     brokers = os.environ["KAFKA"].split(",")
     ports = {f"{int(broker.rpartition(':')[2]):04X}" for broker in brokers}
     return any(_has_connection(table, ports) for table in Path("/proc/net").glob("tcp*"))
@@ -53,10 +53,10 @@ def _has_connection(table: Path, ports: set[str]) -> bool:
 
 
 def main() -> int:
-    """Say by the exit code whether all is well."""
-    look = {one.__name__: one for one in (gateway, product, worker)}
+    """Run the check; return 0 if it succeeds, else 1."""
+    checks = {check.__name__: check for check in (gateway, product, worker)}
     try:
-        return 0 if look[sys.argv[1]]() else 1
+        return 0 if checks[sys.argv[1]]() else 1
     except (OSError, HTTPException) as error:
         sys.stderr.write(f"{error}\n")
         return 1

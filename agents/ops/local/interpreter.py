@@ -2,7 +2,7 @@
 
     python agents/ops/local/interpreter.py
 
-Exits with 1 and the reason on any other version. This file must be readable for those too.
+The program exits with 1 and the reason on another version, so those must parse this file.
 """
 
 import sys
@@ -12,7 +12,7 @@ NEWEST = (3, 14)
 
 
 def unsupported() -> str:
-    """Return why this Python can't run the shop; empty when it can."""
+    """Return why this Python can't run the shop; empty on a supported version."""
     if OLDEST <= sys.version_info[:2] <= NEWEST:
         return ""
     return (

@@ -25,7 +25,7 @@ from agents.ops.local.processes import Tier, processes
 from agents.ops.local.progress import echo, step
 from agents.ops.local.readiness import NotReadyError, wait_until_ready
 from agents.ops.local.supervision import Supervisor
-from agents.ops.local.validation import require_sound_gateway, validate_settings
+from agents.ops.local.validation import validate_gateway, validate_settings
 from topics.admin import TopicsError, create
 from topics.broker.config import is_free
 from topics.broker.process import answers
@@ -33,40 +33,42 @@ from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.settings import KafkaSettings
 
 _KAFKA_SECONDS = 180.0
-_CLUSTER_SECONDS = 15.0  # of somebody else's, which should be there
+_CLUSTER_SECONDS = 15.0  # an existing cluster should answer at once
 _POLL_SECONDS = 0.2
 
 
 def up(environment: Mapping[str, str] = os.environ) -> None:
-    """Start the shop, or make sure that it runs; return when all of it serves.
+    """Start the shop, unless it runs; return when all services answer.
 
     Raises:
-        ShopError: it can't be; a shop that did not run before runs no more.
+        ShopError: the start failed; no process of a new shop stays.
     """
-    asked, told = from_environment(environment), settings(environment)
-    validate_settings(told)
-    require_sound_gateway(environment)
-    given = _digests(told)
-    with file_lock(asked.directory / "lock"):
-        supervisor = Supervisor(asked.directory)
-        running = load(asked.directory) if supervisor.is_running else None
+    wanted, values = from_environment(environment), settings(environment)
+    validate_settings(values)
+    validate_gateway(environment)
+    given = _digests(values)
+    with file_lock(wanted.directory / "lock"):
+        supervisor = Supervisor(wanted.directory)
+        running = load(wanted.directory) if supervisor.is_running else None
         if running and given.items() <= running[1].items():
             shop = running[0].scaled(environment)
             _require_free_ports(shop, running[0])
             _bring_up(shop, supervisor, running[1])
         else:
-            _start_anew(asked, supervisor, given, environment)
-    _tell_where_things_are(load(asked.directory))
+            _restart(wanted, supervisor, given, environment)
+    _print_addresses(load(wanted.directory))
 
 
 def scale(environment: Mapping[str, str] = os.environ) -> None:
-    """Change the number of processes; what the environment doesn't name stays.
+    """Change the numbers of processes that the environment names.
 
     Raises:
-        ShopError: the shop does not run, or not all of it serves afterwards.
+        ShopError: the shop does not run, or a service does not answer afterwards.
     """
     if not any(environment.get(variable) for variable in COUNTS.values()):
-        raise ShopError(f"say how many: make scale {'=2 '.join(COUNTS.values())}=2")
+        raise ShopError(
+            f"no number of processes: make scale {'=2 '.join(COUNTS.values())}=2"
+        )
     directory = from_environment(environment).directory
     with file_lock(directory / "lock"):
         supervisor = Supervisor(directory)
@@ -77,7 +79,7 @@ def scale(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def down(directory: Path) -> bool:
-    """Stop all processes, keep their state; tell whether there were any."""
+    """Stop all processes, keep their state; return whether there were any."""
     with file_lock(directory / "lock"):
         supervisor = Supervisor(directory)
         was_running = supervisor.is_running
@@ -88,10 +90,10 @@ def down(directory: Path) -> bool:
 
 
 def require_running(directory: Path) -> tuple[Deployment, dict[str, str]]:
-    """Return what runs in a directory, and the settings that it was given.
+    """Return the running shop of a directory, and digests of its settings.
 
     Raises:
-        ShopError: nothing does.
+        ShopError: no shop runs there.
     """
     saved = load(directory) if Supervisor(directory).is_running else None
     if saved is None:
@@ -99,7 +101,7 @@ def require_running(directory: Path) -> tuple[Deployment, dict[str, str]]:
     return saved
 
 
-def _start_anew(
+def _restart(
     shop: Deployment, supervisor: Supervisor, given: dict[str, str], env: Mapping[str, str]
 ) -> None:
     if supervisor.is_running:
@@ -110,11 +112,11 @@ def _start_anew(
     _require_free_ports(shop)
     try:
         _fetch_kafka(shop)
-        wanted = {name: value for name, value in env.items() if value}
-        supervisor.start(processes(shop), wanted | {MARK: str(shop.directory)})
+        variables = {name: value for name, value in env.items() if value}
+        supervisor.start(processes(shop), variables | {MARK: str(shop.directory)})
         _bring_up(shop, supervisor, given)
     except BaseException:
-        # Nothing stays half-started, not even when somebody lost patience.
+        # A failed or interrupted start leaves no process behind.
         if supervisor.is_running:
             _stop(supervisor)
         delete_state(shop.directory)
@@ -122,30 +124,30 @@ def _start_anew(
 
 
 def _bring_up(shop: Deployment, supervisor: Supervisor, given: dict[str, str]) -> None:
-    """Take a shop with a supervisor to where all of it serves."""
-    everything = processes(shop)
-    supervisor.update(everything)
+    """Start processes in order, until all services answer."""
+    all_processes = processes(shop)
+    supervisor.update(all_processes)
     save(shop, given)
     cluster = KafkaSettings(kafka=shop.bootstrap, partitions=shop.partitions)
-    watch = CrashLoopDetector(supervisor)
+    detector = CrashLoopDetector(supervisor)
     with step(f"Kafka at {shop.bootstrap}"):
-        supervisor.run(one.name for one in everything if one.tier == Tier.KAFKA)
-        patience = _CLUSTER_SECONDS if shop.kafka else _KAFKA_SECONDS
-        asyncio.run(watch.guard(_answer_of(cluster, patience)))
+        supervisor.run(p.name for p in all_processes if p.tier == Tier.KAFKA)
+        timeout = _CLUSTER_SECONDS if shop.kafka else _KAFKA_SECONDS
+        asyncio.run(detector.guard(_wait_for(cluster, timeout)))
     with step("topics"):
         _create_topics(cluster)
     with step("services, until the owner of each partition answers"):
-        supervisor.run(one.name for one in everything)
-        _open(shop, cluster, watch)
+        supervisor.run(process.name for process in all_processes)
+        _wait_until_open(shop, cluster, detector)
 
 
-async def _answer_of(cluster: KafkaSettings, seconds: float) -> None:
+async def _wait_for(cluster: KafkaSettings, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             while not await answers(**cluster.client_options()):  # noqa: ASYNC110
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError:
-        raise ShopError(f"no Kafka answers at {cluster.kafka}") from None
+        raise ShopError(f"Kafka at {cluster.kafka} does not answer") from None
 
 
 def _create_topics(cluster: KafkaSettings) -> None:
@@ -155,11 +157,13 @@ def _create_topics(cluster: KafkaSettings) -> None:
         raise ShopError(f"topics: {error}") from error
 
 
-def _open(shop: Deployment, cluster: KafkaSettings, watch: CrashLoopDetector) -> None:
+def _wait_until_open(
+    shop: Deployment, cluster: KafkaSettings, detector: CrashLoopDetector
+) -> None:
     marks = shop.directory / "marks"
     try:
-        asyncio.run(watch.guard(wait_until_ready(shop.gateway_urls, cluster, marks)))
-        asyncio.run(watch.guard(watch.until_all_run()))
+        asyncio.run(detector.guard(wait_until_ready(shop.gateway_urls, cluster, marks)))
+        asyncio.run(detector.guard(detector.until_all_run()))
     except NotReadyError as error:
         raise ShopError(f"{error}; the logs are in {shop.directory / 'logs'}") from error
 
@@ -168,46 +172,46 @@ def _fetch_kafka(shop: Deployment) -> None:
     if shop.kafka:
         return
     with step("Java and the jars of Kafka"):
-        words = [sys.executable, "-m", "topics.broker", "fetch"]
-        ran = subprocess.run(words, capture_output=True, text=True, check=False)
+        command = [sys.executable, "-m", "topics.broker", "fetch"]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
         if ran.returncode:
             raise ShopError(ran.stderr.strip())
 
 
 def _require_free_ports(shop: Deployment, running: Deployment | None = None) -> None:
-    ours = running.ports if running else {}
+    own = running.ports if running else {}
     for port, variable in shop.ports.items():
-        if port not in ours and not is_free(port):
+        if port not in own and not is_free(port):
             raise ShopError(
                 f"port {port} is taken by another program; {variable} chooses another one"
             )
 
 
 def _require_same_partitions(
-    asked: Deployment, running: tuple[Deployment, dict[str, str]] | None
+    wanted: Deployment, running: tuple[Deployment, dict[str, str]] | None
 ) -> None:
-    if running and not asked.kafka and running[0].partitions != asked.partitions:
+    if running and not wanted.kafka and running[0].partitions != wanted.partitions:
         raise ShopError(
-            f"PARTITIONS is {running[0].partitions} for good: records lie where their keys"
-            " say; make clean forgets them"
+            f"PARTITIONS is {running[0].partitions} for good, since keys determine the"
+            " partitions of records; make clean deletes all records"
         )
 
 
 def _digests(settings: Mapping[str, str]) -> dict[str, str]:
-    # All that is asked of them later is whether they changed; and some are passwords.
+    # Digests suffice to detect changes, and some values are passwords.
     return {name: sha256(value.encode()).hexdigest() for name, value in settings.items()}
 
 
 def _stop(supervisor: Supervisor) -> None:
     shop = load(supervisor.directory)
-    tiers = {one.name: one.tier for one in processes(shop[0])} if shop else {}
+    all_processes = processes(shop[0]) if shop else []
     for tier in sorted(Tier, reverse=True):
-        supervisor.stop(name for name in tiers if tiers[name] == tier)
+        supervisor.stop(p.name for p in all_processes if p.tier == tier)
     supervisor.shut_down()
     delete_state(supervisor.directory)
 
 
-def _tell_where_things_are(saved: tuple[Deployment, dict[str, str]] | None) -> None:
+def _print_addresses(saved: tuple[Deployment, dict[str, str]] | None) -> None:
     if not saved:
         return
     shop, _ = saved

@@ -1,4 +1,4 @@
-"""Processes of a shop whose supervisor was killed: nobody else would end them."""
+"""Processes of a shop whose supervisor was killed."""
 
 import os
 import signal
@@ -6,29 +6,29 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-# In the environment of each process of a shop, so that it can be told whose it is.
+# The environment of each process of a shop has this variable, with its directory.
 MARK = "SHOP_RUN_DIR"
 
-_PATIENCE_SECONDS = 20.0
+_TERM_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 
 
 def end_orphans(directory: Path) -> int:
-    """End what is left of the shop in a directory; return how many processes that were."""
-    left = _left(directory)
+    """End orphaned processes of the shop in a directory; return their number."""
+    left = _find(directory)
     _signal(left, signal.SIGTERM)
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while still := _left(directory):
+    deadline = time.monotonic() + _TERM_SECONDS
+    while still := _find(directory):
         if time.monotonic() > deadline:
             _signal(still, signal.SIGKILL)
         time.sleep(_POLL_SECONDS)
     return len(left)
 
 
-def _left(directory: Path) -> list[int]:
+def _find(directory: Path) -> list[int]:
     mark = f"{MARK}={directory}".encode()
     found = []
-    # Where there is no /proc nothing is found, and people see which port is taken.
+    # Without /proc no process is found; the start then reports a taken port.
     for environment in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
             if mark in environment.read_bytes().split(b"\0"):

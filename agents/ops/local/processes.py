@@ -1,4 +1,4 @@
-"""The shop's processes as data; whoever starts them needs to know nothing else."""
+"""The processes of a shop, as data: commands, environments, order of the start."""
 
 import sys
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from agents.ops.local.deployment import Deployment
 
 
 class Tier(IntEnum):
-    """In which order processes start; they stop in the opposite one."""
+    """The order in which processes start; they stop in the reverse order."""
 
     KAFKA = 1
     SERVICE = 2
@@ -18,13 +18,13 @@ class Tier(IntEnum):
 
 @dataclass(frozen=True)
 class Process:
-    """One process, to be run in the repository's root.
+    """One process, which runs in the repository's root.
 
     Attributes:
-        name: as `make ps` shows it.
-        command: what to run; it stays in the foreground, under the id it was given.
-        environment: what is set for it beside the environment of whoever starts it.
-        tier: when it starts and stops.
+        name: in the output of `make ps`.
+        command: a program that stays in the foreground, with the same process id.
+        environment: variables in addition to those of the supervisor.
+        tier: its place in the order.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Process:
 
 
 def processes(shop: Deployment) -> list[Process]:
-    """Return every process of a shop, in the order in which to start them."""
+    """Return all processes of a shop, in the order of their start."""
     return [
         *_kafka(shop),
         *_product_service(shop),

@@ -1,4 +1,4 @@
-"""What a waiting person sees: a line for each step, and how long it took."""
+"""Progress on standard output: a line for each step, with its duration."""
 
 import sys
 import time
@@ -7,30 +7,30 @@ from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def step(what: str) -> Iterator[None]:
-    """Name a step when it begins, and its time when it is done."""
+def step(name: str) -> Iterator[None]:
+    """Print the name of a step at its begin, and its duration at its end."""
     began = time.monotonic()
-    _say(f"  {what} … ")
+    _print(f"  {name} … ")
     try:
         yield
     except BaseException:
-        _say("failed\n")
+        _print("failed\n")
         raise
-    _say(f"{time.monotonic() - began:.1f} s\n")
+    _print(f"{time.monotonic() - began:.1f} s\n")
 
 
 def echo(line: str = "") -> None:
-    """Say a line."""
-    _say(f"{line}\n")
+    """Print a line."""
+    _print(f"{line}\n")
 
 
 def echo_error(line: str) -> None:
-    """Say on standard error why something can't be."""
+    """Print an error line to standard error."""
     sys.stderr.write(f"{line}\n")
 
 
-def _say(text: str) -> None:
-    # Whoever looks at the first lines only (`| head`) must not stop the shop by it.
+def _print(text: str) -> None:
+    # `| head` closes the pipe, which must not stop the shop.
     with suppress(BrokenPipeError):
         sys.stdout.write(text)
         sys.stdout.flush()

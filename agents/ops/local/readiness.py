@@ -1,13 +1,13 @@
-"""The opening of a shop: wait until every part of it serves, then stock its shelves.
+"""The readiness of a shop: wait until all services answer, then load the sample stock.
 
     python -m agents.ops.local.readiness --marks DIR URL...
 
-The URLs are its gateways'; `KAFKA` and `PARTITIONS` come from the environment. The
-sample stock goes in once for each Kafka cluster; a file in DIR says that it did, since
-the idempotency keys of receipts are remembered only for a day.
+The URLs are those of the gateways. `KAFKA` and `PARTITIONS` come from the environment. The
+sample stock is loaded once for each Kafka cluster. A file in DIR marks the load, since
+idempotency keys of receipts expire after a day.
 
-Where the gateways need a token (`GATEWAY_TOKENS`) the same requests go over Kafka, and of
-the gateways only `/readyz` is called.
+If the gateways need a token (`GATEWAY_TOKENS`), the same requests go over Kafka. Then only
+`/readyz` of the gateways is called.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
-from agents.ops.replies import refusal
+from agents.ops.requests import refusal
 from agents.ops.standins.catalogue import SAMPLE_STOCKS, SampleStock
 from agents.runtime.producer import ProducerRecord
 from schemas.contract import Code
@@ -37,12 +37,12 @@ from topics.kafka.settings import KafkaSettings
 READY_SECONDS = 240.0
 _CALL_SECONDS = 5.0
 _RETRY_SECONDS = 0.2
-_CALLS_AT_ONCE = 16
+_MAX_IN_FLIGHT = 16
 _SHARDS = 4096
 
-# Answers that only the owner of a partition can give; nothing changes by asking.
+# Queries that only the owner of a partition answers.
 _PROBES = {"/stocks": "sku", "/listOrder": "orderID", "/listCart": "user"}
-_ANSWERED = {HTTPStatus.OK, HTTPStatus.NOT_FOUND}  # there is no such order, says its owner
+_ANSWERED = {HTTPStatus.OK, HTTPStatus.NOT_FOUND}  # from the owner: no such order
 _TOPICS = {
     "stocks": STOCK_REQUESTS,
     "receiveStock": STOCK_REQUESTS,
@@ -52,7 +52,7 @@ _TOPICS = {
 
 
 class NotReadyError(Exception):
-    """A part of the shop does not serve; the message says which."""
+    """A service does not answer; the message names the request."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,33 +64,34 @@ class Call:
     key: str = ""
 
     def __str__(self) -> str:
-        """Say what is asked of whom."""
+        """Return the URL and the body."""
         return f"{self.url} {self.body or ''}".strip()
 
 
 class ReadinessProbe:
-    """A shop as its customers see it.
+    """Probes a shop with requests to its gateways.
 
     Attributes:
-        waiting: what has not been answered yet.
+        waiting: requests without a reply.
     """
 
     def __init__(self, session: ClientSession, gateways: Sequence[str]) -> None:
         self._session = session
         self._gateways = gateways
-        self._turn = asyncio.Semaphore(_CALLS_AT_ONCE)
+        self._slots = asyncio.Semaphore(_MAX_IN_FLIGHT)
         self.waiting: dict[Call, None] = {}
 
     async def is_locked(self) -> bool:
         """Wait for the first gateway; return whether its calls need a token."""
-        call = Call(f"{self._gateways[0]}/stocks", {})  # bad, so it goes no further
+        # An invalid request does not leave the gateway.
+        call = Call(f"{self._gateways[0]}/stocks", {})
         self.waiting = {call: None}
         while not (status := await self._status(call)):  # noqa: ASYNC110
             await asyncio.sleep(_RETRY_SECONDS)
         return status == HTTPStatus.UNAUTHORIZED
 
     async def ready(self, partitions: int) -> None:
-        """Wait until each gateway is ready, and the owners of each partition answer."""
+        """Wait until each gateway is ready, and the owner of each partition answers."""
         await self._all(Call(f"{gateway}/readyz") for gateway in self._gateways)
         await self._all(
             Call(self._gateways[0] + path, {name: number})
@@ -99,7 +100,7 @@ class ReadinessProbe:
         )
 
     async def receive(self, stocks: Iterable[SampleStock]) -> None:
-        """Put goods into warehouses; again does no harm, for a day."""
+        """Put goods into warehouses; a repetition within a day has no effect."""
         await self._all(
             Call(
                 f"{self._gateways[0]}/receiveStock",
@@ -124,85 +125,85 @@ class ReadinessProbe:
         headers = {"Idempotency-Key": call.key} if call.key else {}
         request = self._session.request(method, call.url, json=call.body, headers=headers)
         try:
-            async with self._turn, request as response:
+            async with self._slots, request as response:
                 return response.status
         except (ClientError, TimeoutError):
             return 0
 
 
-class BackDoor(ReadinessProbe):
-    """The same shop where the gateways need a token: its requests go over Kafka."""
+class KafkaProbe(ReadinessProbe):
+    """Probes a shop over Kafka, since its gateways need a token."""
 
     def __init__(
-        self, session: ClientSession, gateways: Sequence[str], caller: RequestReplyClient
+        self, session: ClientSession, gateways: Sequence[str], client: RequestReplyClient
     ) -> None:
         super().__init__(session, gateways)
-        self._caller = caller
+        self._client = client
 
     async def _status(self, call: Call) -> int:
         if call.body is None:
             return await super()._status(call)
         try:
-            async with self._turn, asyncio.timeout(_CALL_SECONDS):
-                return await self._reply_status(_letter(call))
+            async with self._slots, asyncio.timeout(_CALL_SECONDS):
+                return await self._reply_status(_record(call))
         except (KafkaError, TimeoutError):
             return 0
 
-    async def _reply_status(self, letter: ProducerRecord) -> int:
-        async with self._caller.request(letter) as (_, waiting):
-            refused = refusal(await waiting.reply)
+    async def _reply_status(self, record: ProducerRecord) -> int:
+        async with self._client.request(record) as (_, pending):
+            refused = refusal(await pending.reply)
         if refused is None:
             return HTTPStatus.OK
         return HTTPStatus.NOT_FOUND if refused.code == Code.UNKNOWN_ORDER else 0
 
 
-def _letter(call: Call) -> ProducerRecord:
+def _record(call: Call) -> ProducerRecord:
     name = call.url.rpartition("/")[2]
     value = json.dumps({"type": name} | (call.body or {})).encode()
     headers = [(IDEMPOTENCY_KEY, call.key.encode())] if call.key else []
-    # Of all of these the first number is the owner, or its own shard.
-    owner = next(iter(call.body.values())) if call.body else 0
-    return ProducerRecord(_TOPICS[name].name, str(owner).encode(), value, [*headers])
+    # The first number of each request is the key, or a shard that is its own key.
+    key = next(iter(call.body.values())) if call.body else 0
+    return ProducerRecord(_TOPICS[name].name, str(key).encode(), value, [*headers])
 
 
 async def wait_until_ready(
     gateways: Sequence[str], cluster: KafkaSettings, marks: Path
 ) -> None:
-    """Wait until a shop serves, and load the sample stock if it never was.
+    """Wait until all services answer, and load the sample stock once.
 
     Raises:
-        NotOpenError: that took longer than `READY_SECONDS`, or Kafka failed.
+        NotReadyError: a service gave no answer in `READY_SECONDS`, or Kafka failed.
     """
-    # A certificate need not name this machine; nothing that is secret is sent.
+    # A certificate may have another host name; the requests have no secrets.
     connector, timeout = TCPConnector(ssl=False), ClientTimeout(_CALL_SECONDS)
     async with (
         ClientSession(timeout=timeout, connector=connector) as session,
         AsyncExitStack() as stack,
     ):
-        shop = ReadinessProbe(session, gateways)
+        probe = ReadinessProbe(session, gateways)
         try:
             async with asyncio.timeout(READY_SECONDS):
-                if await shop.is_locked():
-                    caller = await stack.enter_async_context(RequestReplyClient(cluster))
-                    shop = BackDoor(session, gateways, caller)
-                await shop.ready(cluster.partitions)
-                await _stock_once(shop, marks / f"stocked-{await cluster_id(cluster)}")
+                if await probe.is_locked():
+                    client = await stack.enter_async_context(RequestReplyClient(cluster))
+                    probe = KafkaProbe(session, gateways, client)
+                await probe.ready(cluster.partitions)
+                await _stock_once(probe, marks / f"stocked-{await cluster_id(cluster)}")
         except TimeoutError:
-            raise NotReadyError(_unanswered(shop)) from None
+            raise NotReadyError(_unanswered(probe)) from None
         except (KafkaError, TopicsError) as error:
             raise NotReadyError(f"Kafka: {error}") from error
 
 
-def _unanswered(shop: ReadinessProbe) -> str:
-    first, *others = map(str, shop.waiting or ["Kafka"])
+def _unanswered(probe: ReadinessProbe) -> str:
+    first, *others = map(str, probe.waiting or ["Kafka"])
     more = f" (and {len(others)} more)" if others else ""
     return f"no answer to {first}{more}"
 
 
 def one_for_each(partitions: int) -> list[int]:
-    """Return numbers whose decimal texts, as keys, lie one in each partition.
+    """Return a number for each partition, whose decimal text is a key of that partition.
 
-    They are good as sku, user and orderID, since each is its own shard.
+    Each is valid as sku, user and orderID, since each is its own shard.
     """
     found: dict[int, int] = {}
     for number in range(1, _SHARDS):
@@ -210,9 +211,9 @@ def one_for_each(partitions: int) -> list[int]:
     return list(found.values())
 
 
-async def _stock_once(shop: ReadinessProbe, mark: Path) -> None:
+async def _stock_once(probe: ReadinessProbe, mark: Path) -> None:
     if not await asyncio.to_thread(mark.exists):
-        await shop.receive(SAMPLE_STOCKS)
+        await probe.receive(SAMPLE_STOCKS)
         await asyncio.to_thread(_set, mark)
 
 
@@ -222,15 +223,15 @@ def _set(mark: Path) -> None:
 
 
 def main() -> int:
-    """Open the shop of the command line; 1 and one line when it does not open."""
+    """Wait for the shop of the command line; return 1 after an error."""
     parser = argparse.ArgumentParser(prog="python -m agents.ops.local.readiness")
     parser.add_argument("--marks", type=Path, required=True)
     parser.add_argument("gateways", nargs="+")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     try:
-        asyncio.run(wait_until_ready(asked.gateways, KafkaSettings(), asked.marks))
+        asyncio.run(wait_until_ready(options.gateways, KafkaSettings(), options.marks))
     except NotReadyError as reason:
-        print(f"the shop does not open: {reason}", file=sys.stderr)  # noqa: T201
+        print(f"the shop is not ready: {reason}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 

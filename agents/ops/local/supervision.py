@@ -1,4 +1,4 @@
-"""supervisord: keeps the processes of a shop alive, in the background."""
+"""supervisord, which restarts the processes of a shop in the background."""
 
 import re
 import shlex
@@ -23,9 +23,9 @@ _START_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 _UNQUOTABLE = re.compile(r"""["\r\n]|^'|'$|\s[;#]""")
 
-# A process that ran for `startsecs` is restarted whenever it dies. One that doesn't get
-# so far is tried again after 1, 2, 3, … seconds, and not given up in a lifetime.
-# Logs have relative paths, since supervisord expands these twice.
+# A process that ran for `startsecs` is restarted at once after its end. A process that ends
+# earlier is restarted after 1, 2, 3, … seconds, practically without limit.
+# Log paths are relative, since supervisord expands them twice.
 _DAEMON = """\
 ; Made by agents/ops/local/supervision.py.
 [supervisord]
@@ -61,11 +61,11 @@ stdout_logfile_backups=2
 
 @dataclass(frozen=True)
 class Status:
-    """How a process does.
+    """The status of a process.
 
     Attributes:
-        state: supervisord's word for it, such as RUNNING, BACKOFF or FATAL.
-        started: when it was last started, seconds since the epoch.
+        state: of supervisord, such as RUNNING, BACKOFF or FATAL.
+        started: the time of the last start, seconds since the epoch.
     """
 
     name: str
@@ -75,12 +75,12 @@ class Status:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing happens with it until somebody asks."""
+        """Whether supervisord leaves it stopped."""
         return self.state in {"STOPPED", "EXITED", "FATAL", "UNKNOWN"}
 
     @property
     def is_up(self) -> bool:
-        """Whether it runs, or will be tried again."""
+        """Whether it runs, or will be restarted."""
         return self.state in {"STARTING", "RUNNING", "BACKOFF"}
 
 
@@ -93,23 +93,23 @@ class Supervisor:
 
     @property
     def is_running(self) -> bool:
-        """Whether it answers."""
+        """Whether supervisord answers."""
         return supervisor_answers(self.socket)
 
     def start(self, processes: Iterable[Process], environment: dict[str, str]) -> None:
-        """Start supervisord in the background; none of the processes runs yet.
+        """Start supervisord in the background, without the processes.
 
         Args:
-            processes: what it is to keep.
-            environment: for all of them, beside what each has of its own.
+            processes: the processes to supervise.
+            environment: of all processes, in addition to their own.
 
         Raises:
-            ShopError: it does not come up.
+            ShopError: supervisord does not start.
         """
         self.configure(processes)
-        words = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)]
+        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)]
         ran = subprocess.run(
-            words,
+            command,
             cwd=self.directory,
             env=environment,
             capture_output=True,
@@ -123,7 +123,7 @@ class Supervisor:
             time.sleep(_POLL_SECONDS)
 
     def configure(self, processes: Iterable[Process]) -> None:
-        """Write down what there is to run."""
+        """Write the configuration file."""
         for name in ("logs", "state"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         self.socket.parent.mkdir(mode=0o700, exist_ok=True)
@@ -132,7 +132,7 @@ class Supervisor:
         self._config.write_text(_DAEMON.format(**places) + "".join(programs))
 
     def run(self, names: Iterable[str]) -> None:
-        """Start processes that don't run, without waiting until they are up."""
+        """Start idle processes, without waiting until they run."""
         idle = {status.name for status in self.statuses() if status.is_idle}
         for name in names:
             if name in idle:
@@ -140,15 +140,15 @@ class Supervisor:
 
     def stop(self, names: Iterable[str]) -> None:
         """Stop processes at the same time, and wait for their end."""
-        wanted = set(names)
+        selected = set(names)
         for status in self.statuses():
-            if status.name in wanted and status.is_up:
+            if status.name in selected and status.is_up:
                 self._call("stopProcess", status.name, False)
-        while any(not s.is_idle for s in self.statuses() if s.name in wanted):
+        while any(not s.is_idle for s in self.statuses() if s.name in selected):
             time.sleep(_POLL_SECONDS)
 
     def update(self, processes: Iterable[Process]) -> list[str]:
-        """Take over another list of processes; return the names of those to be run."""
+        """Reload another list of processes; return the names of new and changed ones."""
         self.configure(processes)
         [[added, changed, removed]] = self._call("reloadConfig")
         self.stop([*changed, *removed])
@@ -159,20 +159,20 @@ class Supervisor:
         return [*changed, *added]
 
     def statuses(self) -> list[Status]:
-        """Say how each process does."""
+        """Return the status of each process."""
         return [
-            Status(one["name"], one["pid"], one["statename"], one["start"])
-            for one in self._call("getAllProcessInfo")
+            Status(info["name"], info["pid"], info["statename"], info["start"])
+            for info in self._call("getAllProcessInfo")
         ]
 
     def shut_down(self) -> None:
-        """End supervisord, with whatever it still runs, and wait for its end."""
+        """End supervisord with its processes, and wait for its end."""
         self._call("shutdown")
         while self.is_running:
             time.sleep(_POLL_SECONDS)
 
     def log(self, name: str) -> Path:
-        """Where a process writes what it says."""
+        """Return the log file of a process."""
         return self.directory / "logs" / f"{name}.log"
 
     @property
@@ -185,7 +185,7 @@ class Supervisor:
             with ServerProxy("http://127.0.0.1", transport=transport) as server:
                 return getattr(server.supervisor, method)(*arguments)
         except Fault as fault:
-            # It ended in the very moment when it was to be stopped: as good.
+            # The process ended just before the stop.
             if fault.faultCode == Faults.NOT_RUNNING:
                 return None
             raise ShopError(f"supervisord: {fault.faultString}") from fault
@@ -206,10 +206,10 @@ def _program(process: Process) -> str:
 
 
 def _quoted(name: str, value: str) -> str:
-    """Return a value for between double quotes.
+    """Return a value for use between double quotes.
 
     Raises:
-        ShopError: supervisord would change it: it has no way to escape these characters.
+        ShopError: the value has characters that supervisord can't escape.
     """
     if _UNQUOTABLE.search(value):
         raise ShopError(
@@ -220,5 +220,5 @@ def _quoted(name: str, value: str) -> str:
 
 
 def _escaped(value: object) -> str:
-    """Keep supervisord from expanding what we give it."""
+    """Return a value that supervisord does not expand."""
     return str(value).replace("%", "%%")

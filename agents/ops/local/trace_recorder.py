@@ -1,4 +1,4 @@
-"""Records the Kafka records that follow from one call, in all topics."""
+"""The Kafka records that follow from one call, in all topics."""
 
 import secrets
 import time

@@ -1,4 +1,4 @@
-"""Settings that make no sense, told before anything is stopped or started for them."""
+"""Validation of settings before a start, while the old shop still runs."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from agents.ops.local.deployment import REPOSITORY, ShopError
 from agents.products.settings import ProductSettings
 from agents.worker.settings import WorkerSettings
 
-_KINDS: tuple[type[BaseSettings], ...] = (
+_SETTINGS: tuple[type[BaseSettings], ...] = (
     WorkerSettings,
     LomsSettings,
     ProductSettings,
@@ -23,22 +23,22 @@ _KINDS: tuple[type[BaseSettings], ...] = (
 
 
 def validate_settings(settings: Mapping[str, str]) -> None:
-    """Look at what workers will be told.
+    """Validate the settings of workers.
 
     Raises:
-        ShopError: it makes no sense; the message names each such variable.
+        ShopError: a setting is invalid; the message names each such variable.
     """
-    told = {name.lower(): value for name, value in settings.items()}
-    wrong = [line for kind in _KINDS for line in _complaints(kind, told)]
-    if wrong:
-        raise ShopError("; ".join(dict.fromkeys(wrong)))
+    values = {name.lower(): value for name, value in settings.items()}
+    errors = [line for kind in _SETTINGS for line in _errors(kind, values)]
+    if errors:
+        raise ShopError("; ".join(dict.fromkeys(errors)))
 
 
-def require_sound_gateway(environment: Mapping[str, str]) -> None:
-    """Have a gateway look at its settings; agents import nothing of it.
+def validate_gateway(environment: Mapping[str, str]) -> None:
+    """Run the gateway's check of its settings; agents can't import the gateway.
 
     Raises:
-        ShopError: they make no sense; the message has its lines.
+        ShopError: a setting is invalid; the message has the lines of the check.
     """
     ran = subprocess.run(
         (sys.executable, "-m", "gateway", "check"),
@@ -52,16 +52,16 @@ def require_sound_gateway(environment: Mapping[str, str]) -> None:
         raise ShopError(f"the gateway: {ran.stderr.strip()}")
 
 
-def _complaints(kind: type[BaseSettings], told: Mapping[str, str]) -> list[str]:
+def _errors(kind: type[BaseSettings], values: Mapping[str, str]) -> list[str]:
     try:
-        kind.model_validate({n: told[n] for n in kind.model_fields if n in told})
-    except ValidationError as wrong:
-        # What was given is not repeated: it may be a password.
-        errors = wrong.errors(include_input=False)
-        return [f"{'.'.join(map(str, e['loc'])).upper()}: {_why(e)}" for e in errors]
+        kind.model_validate({n: values[n] for n in kind.model_fields if n in values})
+    except ValidationError as invalid:
+        # The message must not repeat the value, which may be a password.
+        errors = invalid.errors(include_input=False)
+        return [f"{'.'.join(map(str, e['loc'])).upper()}: {_reason(e)}" for e in errors]
     return []
 
 
-def _why(error: ErrorDetails) -> str:
+def _reason(error: ErrorDetails) -> str:
     message = error["msg"].removeprefix("Value error, ")
     return f"{message[:1].lower()}{message[1:]}"

@@ -1,8 +1,7 @@
-"""What the stand-in ProductService sells, and what lies in the sample warehouses.
+"""The products of the stand-in ProductService, and the sample stock.
 
-The spec's samples and edges exactly, and some hundred plausible products more; the same
-in every run. Samples have no goods but the spec's, so that whoever puts some there knows
-what there is.
+The catalogue has samples, edge cases, and some hundred invented products. It is the same in
+every run. Samples have a fixed small stock, or none, so that examples can rely on it.
 """
 
 from itertools import product
@@ -71,11 +70,11 @@ _MAKERS: tuple[str, ...] = (
     "Smörgås",
 )
 
-_FIRST_SKU, _SKU_STEP = 5_210_443, 10_007  # a prime step: nothing looks like a pattern
+_FIRST_SKU, _SKU_STEP = 5_210_443, 10_007  # a prime step hides the pattern
 
 
 def _invented() -> dict[int, Product]:
-    """Every kind by every maker; prices spread by up to 15 % and end in a nine."""
+    """Return each kind of each maker; prices vary by 15 % and end in a nine."""
     return {
         _FIRST_SKU + n * _SKU_STEP: Product(
             f"{kind} «{maker}»", price * (85 + n * 7 % 31) // 1000 * 10 + 9
@@ -94,7 +93,7 @@ SampleStock = tuple[int, int, int]  # sku, warehouse, count
 
 
 def _invented_stocks() -> tuple[SampleStock, ...]:
-    """Two warehouses for each of a third of the products, 5 to 151 pieces in each."""
+    """Return stock of every third product in two warehouses, 5 to 151 pieces in each."""
     return tuple(
         (sku, _WAREHOUSES[(n + turn) % 5], 5 + (n * 37 + turn * 61) % 147)
         for n, sku in enumerate(list(INVENTED)[::3])

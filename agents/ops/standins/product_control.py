@@ -1,10 +1,10 @@
 """The control port of the stand-in ProductService: HTTP with JSON, on 127.0.0.1 only.
 
 GET    /state            latencySeconds, errorRate, failNext, calls, callsBySku
-PATCH  /state            any of the first three
-DELETE /calls            count from zero again
-PUT    /products/{sku}   {"name", "price"}: sold like this from now on
-DELETE /products/{sku}   no longer sold
+PATCH  /state            changes any of the first three
+DELETE /calls            resets the counters
+PUT    /products/{sku}   {"name", "price"}: adds or changes a product
+DELETE /products/{sku}   removes a product
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Behaviour(BaseModel):
-    """What can be changed; what is not named stays."""
+    """Changes of the behaviour; an omitted field keeps its value."""
 
     model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
 
@@ -37,8 +37,8 @@ class Behaviour(BaseModel):
     fail_next: Annotated[int, Field(ge=0)] = 0
 
 
-class Sold(Contract):
-    """A product as it is put into the catalogue."""
+class ProductChange(Contract):
+    """A new or changed product."""
 
     name: str
     price: Price
@@ -51,10 +51,10 @@ class _Control:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/state", self._state),
-            web.patch("/state", self._behave),
-            web.delete("/calls", self._forget_calls),
-            web.put(r"/products/{sku:\d+}", self._sell),
-            web.delete(r"/products/{sku:\d+}", self._withdraw),
+            web.patch("/state", self._change_behaviour),
+            web.delete("/calls", self._reset_calls),
+            web.put(r"/products/{sku:\d+}", self._put_product),
+            web.delete(r"/products/{sku:\d+}", self._delete_product),
         ]
 
     async def _state(self, _request: web.Request) -> web.Response:
@@ -65,42 +65,42 @@ class _Control:
             state | {"calls": service.calls.total(), "callsBySku": calls}
         )
 
-    async def _behave(self, request: web.Request) -> web.Response:
+    async def _change_behaviour(self, request: web.Request) -> web.Response:
         behaviour = Behaviour.model_validate_json(await request.text())
         for name in behaviour.model_fields_set:
             setattr(self._service, name, getattr(behaviour, name))
         return await self._state(request)
 
-    async def _forget_calls(self, request: web.Request) -> web.Response:
+    async def _reset_calls(self, request: web.Request) -> web.Response:
         self._service.calls.clear()
         return await self._state(request)
 
-    async def _sell(self, request: web.Request) -> web.Response:
-        sold = Sold.model_validate_json(await request.text())
+    async def _put_product(self, request: web.Request) -> web.Response:
+        change = ProductChange.model_validate_json(await request.text())
         sku = int(request.match_info["sku"])
-        self._service.products[sku] = Product(sold.name, sold.price)
+        self._service.products[sku] = Product(change.name, change.price)
         return web.json_response({})
 
-    async def _withdraw(self, request: web.Request) -> web.Response:
+    async def _delete_product(self, request: web.Request) -> web.Response:
         self._service.products.pop(int(request.match_info["sku"]), None)
         return web.json_response({})
 
 
 @web.middleware
-async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _refuse_invalid(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except ValidationError as why:
-        return web.json_response({"error": str(why)}, status=400)
+    except ValidationError as error:
+        return web.json_response({"error": str(error)}, status=400)
 
 
 @asynccontextmanager
 async def control(service: ProductStandIn, port: int | None) -> AsyncIterator[int | None]:
-    """Open the control port, or none at all for None; give the port that was taken."""
+    """Open the control port, unless it is None; yield the port."""
     if port is None:
         yield None
         return
-    app = web.Application(middlewares=[_explain])
+    app = web.Application(middlewares=[_refuse_invalid])
     app.add_routes(_Control(service).routes())
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -1,9 +1,9 @@
-"""A ProductService that can be run anywhere: a real gRPC server on the public proto.
+"""A stand-in of ProductService: a gRPC server of the public proto.
 
     python -m agents.ops.standins.product_service --port 8082 [--control-port 8092]
 
-It serves the fixed catalogue. How it behaves can be changed while it runs: in this
-process on the `ProductStandIn` itself, in another one through the control port (see
+It serves the fixed catalogue. Tests change its behaviour while it runs: in the same process
+by the attributes of `ProductStandIn`, in another process through the control port (see
 `agents.ops.standins.product_control`).
 """
 
@@ -26,27 +26,27 @@ from schemas.product_service import product_pb2, product_pb2_grpc
 
 TOKEN = "testtoken"
 
-_GRACE_SECONDS = 2.0  # for the calls under way at SIGTERM
+_GRACE_SECONDS = 2.0  # for calls in progress at SIGTERM
 
-# Two servers must not share a port unnoticed, as grpc would have it.
+# By default grpc lets two servers share a port.
 _OPTIONS = (("grpc.so_reuseport", 0),)
 
 _log = logging.getLogger("product-service")
 
 
 class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
-    """The service, and the levers that tests pull.
+    """The service, with attributes that tests change.
 
     Attributes:
-        products: what is sold now; change it to change a price.
-        latency_seconds: how long each call takes.
-        error_rate: how many of the calls fail with UNAVAILABLE, 0…1.
-        fail_next: so many calls fail with UNAVAILABLE before anything else is tried.
-        gate: while it is clear, calls hang.
-        calls: how often each sku was asked for, whatever the answer was.
-        in_flight: calls under way.
-        most_in_flight: the most that ever were.
-        port: where it listens, once started.
+        products: the catalogue, which tests may change.
+        latency_seconds: the duration of each call.
+        error_rate: the share of calls that fail with UNAVAILABLE, 0…1.
+        fail_next: the number of next calls that fail with UNAVAILABLE.
+        gate: calls hang while it is clear.
+        calls: the number of requests for each sku, whatever the result.
+        in_flight: the number of calls in progress.
+        most_in_flight: the maximum of `in_flight`.
+        port: the listen port after the start.
     """
 
     def __init__(self, products: dict[int, Product] = PRODUCTS) -> None:
@@ -60,17 +60,17 @@ class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
         self.in_flight = 0
         self.most_in_flight = 0
         self.port = 0
-        self._chance = Random(256)
+        self._random = Random(256)
         self._server: Any = None
         self._arrived = asyncio.Condition()
 
     @property
     def address(self) -> str:
-        """What `PRODUCT_SERVICE` is to be."""
+        """The value for `PRODUCT_SERVICE`."""
         return f"127.0.0.1:{self.port}"
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listen; port 0 takes a free one.
+        """Start the server; port 0 takes a free port.
 
         Raises:
             RuntimeError: the port is taken.
@@ -82,16 +82,16 @@ class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
         self._server = server
 
     async def stop(self, grace_seconds: float = 0) -> None:
-        """Take no more calls, and wait so long for those under way."""
+        """Refuse new calls, and wait for calls in progress up to the limit."""
         await self._server.stop(grace_seconds)
 
     async def until_calls(self, total: int) -> None:
-        """Wait until so many calls have come."""
+        """Wait until this number of calls has arrived."""
         async with self._arrived:
             await self._arrived.wait_for(lambda: self.calls.total() >= total)
 
     async def GetProduct(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Answer with name and price of this moment."""
+        """Return the current name and price."""
         async with self._call(request.sku):
             await self._behave(request.token, context)
             if request.sku not in self.products:
@@ -100,7 +100,7 @@ class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
             return product_pb2.GetProductResponse(name=name, price=price)
 
     async def ListSkus(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Answer with the next page of skus, ascending."""
+        """Return the next page of skus, in ascending order."""
         await self._behave(request.token, context)
         after = sorted(sku for sku in self.products if sku > request.start_after_sku)
         return product_pb2.ListSkusResponse(skus=after[: request.count])
@@ -118,12 +118,12 @@ class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
             self.in_flight -= 1
 
     async def _behave(self, token: str, context: Any) -> None:
-        """Be as slow and as faulty as told, and let nobody in without the token."""
+        """Apply latency and errors, and check the token."""
         await self.gate.wait()
         await asyncio.sleep(self.latency_seconds)
-        if self.fail_next > 0 or self._chance.random() < self.error_rate:
+        if self.fail_next > 0 or self._random.random() < self.error_rate:
             self.fail_next = max(0, self.fail_next - 1)
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "told to fail")
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "injected failure")
         if token != TOKEN:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "wrong token")
 
@@ -141,23 +141,23 @@ async def _serve(arguments: argparse.Namespace) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
     await service.start(arguments.host, arguments.port)
-    _log.info("listening on %s:%d", arguments.host, service.port)
+    _log.info("event=listening address=%s:%d", arguments.host, service.port)
     try:
         async with control(service, arguments.control_port) as port:
             if port is not None:
-                _log.info("control port %d", port)
+                _log.info("event=control-port port=%d", port)
             await stopped.wait()
     finally:
         await service.stop(_GRACE_SECONDS)
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     try:
         asyncio.run(_serve(_arguments()))
-    except (RuntimeError, OSError) as why:
-        sys.exit(f"product-service: {why}")
+    except (RuntimeError, OSError) as error:
+        sys.exit(f"product-service: {error}")
 
 
 if __name__ == "__main__":
