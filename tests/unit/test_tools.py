@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ def goods(tmp_path: Path) -> Path:
         ("stock load --help", "--skip-bad"),
         ("forget --help", "--cancel"),
         ("status --help", "--metrics"),
+        ("audit --help", "--no-questions"),
     ],
 )
 def test_each_tool_tells_how_it_is_used(words: str, told: str):
@@ -143,3 +145,29 @@ def test_a_broker_that_says_nothing_any_more_is_told_in_one_line(
 
     assert cli.run(Target("dlq"), disconnect) == 1
     assert capsys.readouterr().err.endswith(" does not answer any more\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "ends_with"), [(EOFError, None), (KeyboardInterrupt, KeyboardInterrupt)]
+)
+def test_an_interrupted_confirmation_is_no_refusal(
+    typed: type[BaseException],
+    ends_with: type[BaseException] | None,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def prompt(_: str) -> str:
+        raise typed
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", prompt)
+    with pytest.raises(ends_with) if ends_with else nullcontext():
+        assert not cli.confirm("Sure?")
+
+
+def test_a_worker_imports_no_tools():
+    code = (
+        "import agents.__main__, sys; print([m for m in sys.modules if 'agents.ops' in m])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "[]\n"
