@@ -70,7 +70,7 @@ def _check(target: Target) -> int:
 def _describe(_: Target, *, json: bool) -> int:
     retention = KafkaSettings().request_retention
     if json:
-        return _print([as_json(TOPICS, partitions(), retention)])
+        return _print(as_json(TOPICS, partitions(), retention).splitlines())
     return _print(lines(TOPICS, partitions(), retention))
 
 
