@@ -48,13 +48,15 @@ async def run(settings: Settings, cluster: KafkaSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     timeout = settings.reply_timeout
     correlator = Correlator(settings.max_in_flight, timeout)
-    bus = RequestReplyClient(cluster.client_options(), settings.gateway_index, correlator)
-    intake = BodyReader(settings.max_in_flight, timeout)
+    client = RequestReplyClient(
+        cluster.client_options(), settings.gateway_index, correlator
+    )
+    bodies = BodyReader(settings.max_in_flight, timeout)
     shown = pages(cluster, is_locked=settings.gateway_tokens is not None)
     authorizer = authorizer_of(settings.gateway_tokens)
-    gateway = Gateway(bus, intake, shown, authorizer)
+    gateway = Gateway(client, bodies, shown, authorizer)
     async with asyncio.TaskGroup() as group:
-        connected = group.create_task(bus.run())
+        connected = group.create_task(client.run())
         async with serving(gateway, settings):
             await stop.wait()
         connected.cancel()

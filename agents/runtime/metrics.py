@@ -135,7 +135,7 @@ def serve(port: int, host: str) -> None:
         return
     try:
         server = MetricsServer(host, port)
-    except OSError as why:
-        log.error("event=no-metrics port=%d reason=%r", port, str(why))  # noqa: TRY400
+    except OSError as error:
+        log.error("event=no-metrics port=%d reason=%r", port, str(error))  # noqa: TRY400
     else:
         Thread(target=server.serve_forever, name="metrics", daemon=True).start()
