@@ -114,7 +114,7 @@ async def test_a_load_that_is_under_way_tells_what_is_confirmed_and_which_broker
     assert (code, err) == (1, "")
     given_up, told, again = out.decode().splitlines()
     assert given_up == f"given up: {silent(broker)}"
-    assert told in ("1 loaded, 2 under way or not sent", "3 under way or not sent")
+    assert told in ("1 loaded, 2 in flight or not sent", "3 in flight or not sent")
     assert again == "to load the rest run it again: what is loaded is not loaded twice"
 
 
