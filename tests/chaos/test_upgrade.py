@@ -31,10 +31,16 @@ class _Mixed(Shop):
 
 
 def _upgrade(units: Sequence[Unit], code: Path) -> Callable[[], Awaitable[None]]:
-    """Stop all, and start all: the previous release can't read the rows of this one."""
+    """Stop all, and start all: the previous release can't read the rows of this one.
+
+    Gateways stop first, while workers still answer the calls in flight.
+    """
+    gateways = [unit for unit in units if unit.name.startswith("gateway")]
+    workers = [unit for unit in units if unit not in gateways]
 
     async def upgrade() -> None:
-        await asyncio.gather(*(unit.stop() for unit in units))
+        for tier in (gateways, workers):
+            await asyncio.gather(*(unit.stop() for unit in tier))
         for unit in units:
             unit.code = code
             unit.start()

@@ -50,9 +50,9 @@ def test_a_worker_s_metrics_are_read_as_it_writes_them():
 
     assert found.recovering
     assert found.oldest == {("a.requests", 0): 12.5}
-    assert list(transports({"notifications-1": found})) == [
-        "notifications-1: mail down, 4 pending, oldest 61 s"
-    ]
+    # Other tests of this process have transports, too.
+    lines = list(transports({"notifications-1": found}))
+    assert "notifications-1: mail down, 4 pending, oldest 61 s" in lines
 
 
 @pytest.mark.parametrize("recovering", [True, False])
