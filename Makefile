@@ -5,9 +5,9 @@
 # environment stays with the Python that made it. A shim of pyenv's can be there and fail.
 PYTHONS := .venv/bin/python python3 python3.14 python3.13 python3.12 python3.11
 CHOSEN := $(or $(PYTHON),$(shell for python in $(PYTHONS); do \
-	$$python agents/local/interpreter.py 2> /dev/null && echo $$python && exit; \
+	$$python agents/ops/local/interpreter.py 2> /dev/null && echo $$python && exit; \
 	done; echo python3))
-LOCAL := $(CHOSEN) -m agents.local
+LOCAL := $(CHOSEN) -m agents.ops.local
 VENV := .venv/bin/python
 
 # make would expand the $ of a setting on its command line, as in WEBHOOK_URL='https://…$…'.
@@ -74,7 +74,7 @@ recovery: ready-to-test ## kill workers 20 times each way: seconds without an an
 	$(VENV) -m tests.bench.recovery
 
 ready-to-test:
-	@$(CHOSEN) -m agents.local.environment dev
+	@$(CHOSEN) -m agents.ops.local.environment dev
 	@$(VENV) -m topics.broker fetch > /dev/null
 
 compose-test: ## bring docker-compose.yml up for real, with an engine of its own (or say why not)
@@ -90,11 +90,11 @@ clients: ready-to-test ## have curl, kcat, Spring, NestJS, Chromium and openapi-
 	$(VENV) -m pytest -q -rs tests/clients
 
 check: ## what CI runs: format, lint, types, compose file, Dockerfile, and all tests
-	@$(CHOSEN) -m agents.local.environment dev,check
+	@$(CHOSEN) -m agents.ops.local.environment dev,check
 	@$(VENV) -m topics.broker fetch > /dev/null
 	$(VENV) -m ruff format --check .
 	$(VENV) -m ruff check .
 	$(VENV) -m mypy --strict agents gateway schemas topics
 	.venv/bin/docker-compose config -q
-	.venv/bin/hadolint agents/local/Dockerfile
+	.venv/bin/hadolint agents/ops/local/Dockerfile
 	$(VENV) -m pytest -q -rs

@@ -1,1 +1,1 @@
-"""The shop's services: pure rules, and the one runtime that lets them live on Kafka."""
+"""The services: pure rules, and the runtime that connects them to Kafka."""

@@ -1,16 +1,17 @@
-"""Run one worker of a service, or a tool of whoever runs the shop.
+"""Run one worker of a service, or a tool for operators.
 
     python -m agents checkout|loms|products|notifications
-    python -m agents dlq list|show|replay …     look at dead letters, send them again
-    python -m agents stock load …               put goods into warehouses
-    python -m agents forget USER …              erase a user, and say what remains
-    python -m agents ui …                       show Kafka to a browser
+    python -m agents dlq list|show|replay …     show dead letters, replay them
+    python -m agents stock load …               load goods into warehouses
+    python -m agents forget USER …              erase a user, list what Kafka retains
+    python -m agents ui …                       show Kafka in a browser
+    python -m agents audit …                    compare the shop with its logs
+    python -m agents status …                   show owners, lags and oldest batches
 
 A worker reads its cluster from the environment (`KAFKA`, …). A tool works on the shop that
-runs in this directory, else on the cluster of `KAFKA`. `--help` behind a tool tells more.
+runs in this directory, else on the cluster of `KAFKA`. Each tool has its own `--help`.
 """
 
-import argparse
 import asyncio
 import logging
 import sys
@@ -19,68 +20,85 @@ from functools import partial
 from importlib import import_module
 from typing import TypeVar
 
+import click
 import uvloop
 from pydantic import ValidationError
 
-from agents.service import Service
-from agents.worker import metrics
+from agents.runtime import metrics
+from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
-from topics import logs, tracing
-from topics.cluster import bad_settings
+from topics.cli import HELP, MISUSED, paragraphs
 from topics.files import raise_file_limit
+from topics.kafka.settings import format_settings_errors
+from topics.telemetry import logging as logs
+from topics.telemetry import tracing
+from topics.topology import SERVICES
 
 log = logging.getLogger("agents")
 
 T = TypeVar("T")
 
-SERVICES = ("checkout", "loms", "products", "notifications")
-TOOLS = ("dlq", "stock", "forget", "ui")
+_TOOLS = {
+    "dlq": "agents.ops.dlq",
+    "stock": "agents.ops.stock",
+    "forget": "agents.ops.erase_user",
+    "ui": "agents.ops.ui",
+    "audit": "agents.ops.audit.__main__",
+    "status": "agents.ops.status",
+}
+"""Modules of tools. A worker imports none of them."""
 
 
-def main() -> None:
-    """Run until SIGTERM (exit 0), or until nothing is sure any more (exit 70).
+class _Commands(click.Group):
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return [*(service.name for service in SERVICES), *_TOOLS]
 
-    Exits with 2 when its settings make no sense. A tool has exit codes of its own.
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _TOOLS:
+            tool: click.Command = getattr(import_module(_TOOLS[cmd_name]), cmd_name)
+            return tool
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        run = partial(_run_worker, cmd_name)
+        return click.Command(cmd_name, callback=run, help=f"Run a worker of {cmd_name}.")
+
+
+def _run_worker(service: str) -> None:
+    """Run until SIGTERM (exit 0), or until a fail-stop (exit 70).
+
+    Invalid settings exit with 2.
     """
-    raise_file_limit()
-    name, *words = sys.argv[1:] or [""]
-    if name in TOOLS:
-        sys.exit(import_module(f"agents.tools.{name}").main(words))
-    service = _parser().parse_args().service
     logs.configure(service)
     tracing.start(service)
     asyncio.set_event_loop(uvloop.new_event_loop())  # mode takes the current loop
     build: Callable[[WorkerSettings], Service] = import_module(
-        f"agents.{service}.agent"
+        f"agents.{service}.service"
     ).build
-    log.info("begins service=%s", service)
-    settings = _with_sound_settings(WorkerSettings)
+    log.info("event=starting service=%s", service)
+    settings = _with_valid_settings(WorkerSettings)
     try:
-        lock = settings.own_state_dir()
+        lock = settings.lock_state_dir()
     except BlockingIOError:
         sys.exit(f"another worker runs in {settings.state_dir}")
-    metrics.serve(settings)
+    metrics.serve(settings.metrics_port, settings.metrics_host)
     with lock:
-        _with_sound_settings(partial(build, settings)).run()
+        _with_valid_settings(partial(build, settings)).run()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m agents",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("service", choices=[*SERVICES, *TOOLS])
-    return parser
-
-
-def _with_sound_settings(make: Callable[[], T]) -> T:
+def _with_valid_settings(make: Callable[[], T]) -> T:
     try:
         return make()
-    except ValidationError as wrong:
-        for line in bad_settings(wrong):
+    except ValidationError as error:
+        for line in format_settings_errors(error):
             log.critical(line)
-        sys.exit(2)
+        sys.exit(MISUSED)
+
+
+def main() -> None:
+    """Run the command of the command line."""
+    raise_file_limit()
+    commands = _Commands(help=paragraphs(__doc__), context_settings=HELP)
+    commands.main(prog_name="python -m agents")
 
 
 if __name__ == "__main__":

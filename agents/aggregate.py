@@ -1,7 +1,6 @@
-"""An aggregate: the pure rules of one kind of thing, and one turn of them.
+"""An aggregate: the pure rules of one kind of entity, and one step of them.
 
-A state lies in a table as one row, or as several that are written together: then it is a
-NamedTuple of them.
+The state is one row of a table, or a NamedTuple of several rows that are written together.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,31 +10,31 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
+from agents.cause import Cause, WithHeaders
 from agents.refusal import Refusal
-from schemas.cause import Cause, ForPurchase
-from schemas.contract import Code, Contract, Refused
+from schemas.contract import Contract, Refused
 from topics.topic import Topic
 
 S = TypeVar("S")
 R = TypeVar("R", bound=Contract)
 E = TypeVar("E")
 
-Message = Contract | ForPurchase
+OutgoingMessage = Contract | WithHeaders
 
 
 @dataclass(frozen=True, eq=False)
 class Aggregate(Generic[S, R, E]):
-    """The rules of an aggregate, as the runtime needs them.
+    """The rules of an aggregate, as the runtime calls them.
 
     Attributes:
-        requests: the topic that carries all that is asked of it.
-        changelog: the topic that its table is recovered from.
-        rows: for each of a state's rows the class, or union of classes, that it may be.
-        state: makes the state that the rules see of its rows.
-        identify: names the rows that a request is about, in the order of `rows`.
-        decide: says what happens, or raises a Refusal.
+        requests: the topic of its requests.
+        changelog: the topic of its table.
+        rows: the class, or union of classes, of each of a state's rows.
+        state: builds the state from its rows.
+        identify: returns the row keys of a request, in the order of `rows`.
+        decide: returns the events of a request, or raises a Refusal.
         evolve: applies one event.
-        follow_up: says all that must be said, from the state after and the request.
+        follow_up: returns the messages to send, from the state after and the request.
     """
 
     requests: Topic
@@ -45,40 +44,36 @@ class Aggregate(Generic[S, R, E]):
     identify: Callable[[R, Cause], tuple[str, ...]]
     decide: Callable[[S, R, Cause], Sequence[E]]
     evolve: Callable[[S, E], S]
-    follow_up: Callable[[S, R, Cause], Iterable[Message]]
+    follow_up: Callable[[S, R, Cause], Iterable[OutgoingMessage]]
 
     @cached_property
     def adapters(self) -> tuple[TypeAdapter[Any], ...]:
-        """What turns each of a state's rows into JSON and back."""
+        """The JSON codec of each of a state's rows."""
         return tuple(TypeAdapter(row) for row in self.rows)
 
-    def turn(
-        self, state: S, request: R, cause: Cause, *, seen: bool = False
-    ) -> tuple[S, list[Message]]:
-        """Take one record's turn.
+    def step(
+        self, state: S, request: R, cause: Cause, *, redelivered: bool = False
+    ) -> tuple[S, list[OutgoingMessage]]:
+        """Process one request.
 
         Args:
-            state: before.
-            request: what is asked.
-            cause: what came with it.
-            seen: the record was folded into this state before, and comes again.
+            state: before the request.
+            request: the record's message.
+            cause: its context.
+            redelivered: whether the state already includes this record.
 
         Returns:
-            The state after (the same object if nothing happened), and what must be said.
+            The state after (the same object if nothing changed), and the messages to send.
         """
         try:
             events = self.decide(state, request, cause)
-            # What could happen now and did not happen then was refused then.
-            after = state if seen else reduce(self.evolve, events, state)
+            # A redelivered request that could change the state now was refused then.
+            after = state if redelivered else reduce(self.evolve, events, state)
             return after, list(self.follow_up(after, request, cause))
-        except Refusal as no:
-            return state, [_refused(no.code, str(no))]
+        except Refusal as refusal:
+            return state, [Refused(code=refusal.code, text=str(refusal))]
 
 
-def one_row(row: S) -> S:
-    """Make a state of its only row: they are the same."""
+def single_row(row: S) -> S:
+    """Build the state of a single row: the row itself."""
     return row
-
-
-def _refused(code: Code, text: str) -> Refused:
-    return Refused(code=code, text=text)

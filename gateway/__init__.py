@@ -1,1 +1,1 @@
-"""The HTTP door: requests in, replies out, Kafka in between."""
+"""The HTTP gateway: sends HTTP calls as Kafka requests and returns the replies."""

@@ -1,115 +1,112 @@
 """Run a gateway, or prepare one.
 
-    python -m gateway                        serve, as the environment says
-    python -m gateway check                  name the settings that make no sense
+    python -m gateway                        serve, with settings of the environment
+    python -m gateway check                  name invalid settings
     python -m gateway token ROLE [COMMENT]   make a token of a role
 
-`token` prints the line for the file of `GATEWAY_TOKENS` to the standard output, and the
-token itself to the standard error, so that `>> FILE` adds the line and leaves the token.
+`token` prints the line for the file of `GATEWAY_TOKENS` to standard output, and the token
+itself to standard error: `>> FILE` adds the line, and the terminal shows the token.
 
-Exit code: 0 it is done; 1 it can't be served; 2 a setting or the usage is wrong.
+Exit code: 0 done; 1 the gateway can't serve; 2 a setting or the usage is wrong.
 """
 
-import argparse
 import asyncio
 import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 
+import click
 import uvloop
 from pydantic import ValidationError
 
 from gateway.app import Gateway
 from gateway.authorization import authorizer_of
-from gateway.body import Intake
-from gateway.bus import Bus
-from gateway.correlator import Correlator
-from gateway.pages import pages
+from gateway.body import BodyReader
+from gateway.docs.pages import pages
+from gateway.kafka.correlator import Correlator
+from gateway.kafka.request_reply import RequestReplyClient
 from gateway.server import serving
 from gateway.settings import Settings
 from gateway.tokens import BadTokenFileError, Role, line, new_token
-from topics import logs, tracing
-from topics.cluster import Cluster, bad_settings
-from topics.connection import NotLetInError
+from topics.cli import HELP, paragraphs
 from topics.files import raise_file_limit
+from topics.kafka.connection import KafkaAuthenticationError
+from topics.kafka.settings import KafkaSettings, format_settings_errors
+from topics.telemetry import tracing
+from topics.telemetry.logging import configure
 
 log = logging.getLogger("gateway")
 
 
-async def run(settings: Settings, cluster: Cluster) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what is under way."""
+async def run(settings: Settings, cluster: KafkaSettings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish requests in flight."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    patience = settings.patience
-    correlator = Correlator(settings.max_in_flight, patience)
-    bus = Bus(cluster.client_options(), settings.gateway_index, correlator)
-    intake = Intake(settings.max_in_flight, patience)
+    timeout = settings.reply_timeout
+    correlator = Correlator(settings.max_in_flight, timeout)
+    client = RequestReplyClient(
+        cluster.client_options(), settings.gateway_index, correlator
+    )
+    bodies = BodyReader(settings.max_in_flight, timeout)
     shown = pages(cluster, is_locked=settings.gateway_tokens is not None)
     authorizer = authorizer_of(settings.gateway_tokens)
-    gateway = Gateway(bus, intake, shown, authorizer)
+    gateway = Gateway(client, bodies, shown, authorizer)
     async with asyncio.TaskGroup() as group:
-        connected = group.create_task(bus.run())
+        connected = group.create_task(client.run())
         async with serving(gateway, settings):
             await stop.wait()
         connected.cancel()
     log.info("event=stopped")
 
 
-def main(words: Sequence[str]) -> int:
-    """Do what the command line says; return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m gateway",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=_serve)
-    commands = parser.add_subparsers(metavar="COMMAND")
-    commands.add_parser("check").set_defaults(command=_check)
-    token = commands.add_parser("token")
-    token.set_defaults(command=_make_token)
-    token.add_argument("role", metavar="ROLE", choices=[*Role], help=", ".join(Role))
-    token.add_argument("comment", metavar="COMMENT", nargs="*", default=[])
-    asked = parser.parse_args(words)
-    command: Callable[[argparse.Namespace], int] = asked.command
-    return command(asked)
+@click.group(help=paragraphs(__doc__), invoke_without_command=True, context_settings=HELP)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Serve, unless there is a command."""
+    if context.invoked_subcommand is None:
+        sys.exit(_serve())
 
 
-def _make_token(asked: argparse.Namespace) -> int:
+@main.command("token", help="Make a token of a role.")
+@click.argument("role", type=click.Choice([*map(str, Role)]))
+@click.argument("comment", nargs=-1)
+def _make_token(role: str, comment: tuple[str, ...]) -> None:
     token = new_token()
-    print(line(token, Role(asked.role), " ".join(asked.comment)), flush=True)  # noqa: T201
-    print(token, file=sys.stderr)  # noqa: T201
-    return 0
+    click.echo(line(token, Role(role), " ".join(comment)))
+    click.echo(token, err=True)
 
 
-def _check(_asked: argparse.Namespace) -> int:
-    return 0 if _settings(lambda text: print(text, file=sys.stderr)) else 2  # noqa: T201
+@main.command("check", help="Name invalid settings.")
+def _check() -> None:
+    sys.exit(0 if _settings(partial(click.echo, err=True)) else 2)
 
 
-def _settings(report: Callable[[str], None]) -> tuple[Settings, Cluster] | None:
-    """Read the settings; report a line for each that makes no sense."""
+def _settings(report: Callable[[str], None]) -> tuple[Settings, KafkaSettings] | None:
+    """Return the settings; report a line for each invalid one."""
     try:
-        return Settings(), Cluster()
-    except ValidationError as wrong:
-        for text in bad_settings(wrong):
+        return Settings(), KafkaSettings()
+    except ValidationError as invalid:
+        for text in format_settings_errors(invalid):
             report(text)
     return None
 
 
-def _serve(_asked: argparse.Namespace) -> int:
-    logs.configure("gateway")
+def _serve() -> int:
+    configure("gateway")
     raise_file_limit()
     tracing.start("gateway")
     settings = _settings(log.critical)
     if settings is None:
         return 2
     status = 0
-    gc.freeze()  # what is there by now stays: no collection need look at it again
+    gc.freeze()  # objects of the start stay: collections skip them
     try:
         uvloop.run(run(*settings))
-    except* (OSError, NotLetInError, BadTokenFileError) as errors:
+    except* (OSError, KafkaAuthenticationError, BadTokenFileError) as errors:
         log.critical("event=cannot-serve error=%r", str(_first(errors)))
         status = 1
     return status
@@ -122,4 +119,4 @@ def _first(error: BaseException) -> BaseException:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(prog_name="python -m gateway")

@@ -1,4 +1,4 @@
-"""Who may make which call: the bearer token of a request and the calls of its role."""
+"""Authorizes calls by the role of their bearer token."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Protocol
 from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION, WWW_AUTHENTICATE
 
-from gateway.problems import Problem, Trouble
+from gateway.problems import GatewayError, Problem
 from gateway.routes import ROUTES
 from gateway.tokens import Role, TokenFile
 
@@ -21,7 +21,7 @@ CALLS: dict[Role, frozenset[str]] = {
     Role.PAYMENTS: frozenset({"/orderPayed", "/listOrder"}),
     Role.OPERATOR: frozenset(route.path for route in ROUTES),
 }
-"""A call that is in no other list is for operators only."""
+"""The calls of each role. A new call is for operators only until it is listed here."""
 
 _REALM = 'Bearer realm="shop"'
 _BEARER = re.compile(r"bearer(?: +(.*))?", re.IGNORECASE | re.DOTALL)
@@ -36,17 +36,17 @@ class Tokens(Protocol):
 
 
 class Authorizer:
-    """Lets a request pass whose token has the role for its call.
+    """Checks that a request's token has a role for its call.
 
     Args:
-        tokens: None leaves the door open for everybody.
+        tokens: None disables the check.
     """
 
     def __init__(self, tokens: Tokens | None) -> None:
         self._tokens = tokens
 
     def check(self, request: web.BaseRequest, path: str) -> None:
-        """Return if the request may make the call.
+        """Raise unless the request may make the call.
 
         Raises:
             Problem: UNAUTHORIZED, FORBIDDEN.
@@ -59,28 +59,28 @@ class Authorizer:
         if path not in CALLS[role]:
             challenge = f'{_REALM}, error="insufficient_scope"'
             detail = f"the role {role} may not make this call"
-            raise Problem(Trouble.FORBIDDEN, detail, {WWW_AUTHENTICATE: challenge})
+            raise Problem(GatewayError.FORBIDDEN, detail, {WWW_AUTHENTICATE: challenge})
 
 
 OPEN = Authorizer(None)
 
 
 def authorizer_of(path: Path | None) -> Authorizer:
-    """Return the authorizer of a file of tokens; without a file the door is open."""
+    """Return the authorizer of a token file; without a file it checks nothing."""
     return Authorizer(TokenFile(path)) if path else OPEN
 
 
 def _token(request: web.BaseRequest) -> str:
-    given = request.headers.getall(AUTHORIZATION, ())
-    bearer = _BEARER.fullmatch(given[0].strip()) if given else None
+    values = request.headers.getall(AUTHORIZATION, ())
+    bearer = _BEARER.fullmatch(values[0].strip()) if values else None
     if bearer is None:
         raise _unauthorized("this call needs the header Authorization: Bearer TOKEN")
     token = bearer[1] or ""
-    if len(given) > 1 or not _TOKEN.fullmatch(token):
+    if len(values) > 1 or not _TOKEN.fullmatch(token):
         raise _unauthorized("Authorization must have one bearer token", "invalid_token")
     return token
 
 
 def _unauthorized(detail: str, error: str = "") -> Problem:
     challenge = f'{_REALM}, error="{error}"' if error else _REALM
-    return Problem(Trouble.UNAUTHORIZED, detail, {WWW_AUTHENTICATE: challenge})
+    return Problem(GatewayError.UNAUTHORIZED, detail, {WWW_AUTHENTICATE: challenge})

@@ -1,4 +1,4 @@
-"""From the bytes of an HTTP body to a contract, or to the reason why not."""
+"""Reads the body of an HTTP request and decodes it as a contract."""
 
 import asyncio
 from datetime import timedelta
@@ -8,7 +8,7 @@ from aiohttp.hdrs import EXPECT
 from pydantic import ValidationError
 
 from gateway.headers import check_headers
-from gateway.problems import Problem, Trouble
+from gateway.problems import GatewayError, Problem
 from gateway.routes import Route
 from schemas.contract import Code, Contract
 from schemas.explanation import TYPE_IS_NO_FIELD, Explanation
@@ -18,25 +18,25 @@ MAX_BODY_BYTES = 2**20
 _EXPLANATION = Explanation("the body")
 
 
-class Intake:
-    """Takes bodies off the wire, so many slow ones at a time and no more.
+class BodyReader:
+    """Reads bodies, up to a limit of slow ones at the same time.
 
     Args:
-        limit: bodies that may still be arriving at the same time.
-        patience: how long each of them may take.
+        limit: the number of bodies that may be incomplete at the same time.
+        timeout: the time that each of them may take.
     """
 
-    def __init__(self, limit: int, patience: timedelta) -> None:
+    def __init__(self, limit: int, timeout: timedelta) -> None:
         self._limit = limit
-        self._patience = patience.total_seconds()
+        self._timeout = timeout.total_seconds()
         self._arriving = 0
 
     async def read(self, request: web.BaseRequest) -> bytes:
         """Return the whole body.
 
         Raises:
-            Problem: TOO_LARGE, TOO_SLOW, OVERLOADED, or BAD_REQUEST for broken chunks; an
-                encoding or an expectation that is not supported.
+            Problem: TOO_LARGE, TOO_SLOW, OVERLOADED, BAD_REQUEST for broken chunks; or
+                as `check_headers`.
         """
         check_headers(request)
         if (request.content_length or 0) > MAX_BODY_BYTES:
@@ -44,15 +44,15 @@ class Intake:
         if request.content.is_eof():
             return await _read(request)
         if self._arriving >= self._limit:
-            raise Problem(Trouble.OVERLOADED, "too many bodies are still arriving")
+            raise Problem(GatewayError.OVERLOADED, "too many bodies are still arriving")
         self._arriving += 1
         try:
-            async with asyncio.timeout(self._patience):
-                await _invite(request)
+            async with asyncio.timeout(self._timeout):
+                await _send_continue(request)
                 return await _read(request)
         except TimeoutError:
-            detail = f"the body did not arrive within {self._patience:g} s"
-            raise Problem(Trouble.TOO_SLOW, detail) from None
+            detail = f"the body did not arrive within {self._timeout:g} s"
+            raise Problem(GatewayError.TOO_SLOW, detail) from None
         finally:
             self._arriving -= 1
 
@@ -66,32 +66,32 @@ async def _read(request: web.BaseRequest) -> bytes:
         raise Problem(Code.BAD_REQUEST, f"the body is broken: {broken}") from None
     except ConnectionError:
         raise Problem(
-            Code.BAD_REQUEST, "the client left before its body was here"
+            Code.BAD_REQUEST, "the client disconnected before its body was complete"
         ) from None
 
 
-async def _invite(request: web.BaseRequest) -> None:
-    """Tell a client that waits for it (curl with a large body) to send the body."""
+async def _send_continue(request: web.BaseRequest) -> None:
+    """Send `100 Continue` to a client that waits for it, as curl with a large body."""
     if request.headers.get(EXPECT) and request.version >= HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # it is no part of the response
+        request.writer.output_size = 0  # this line is not part of the response
 
 
 def _too_large() -> Problem:
-    return Problem(Trouble.TOO_LARGE, f"a body has at most {MAX_BODY_BYTES} bytes")
+    return Problem(GatewayError.TOO_LARGE, f"a body has at most {MAX_BODY_BYTES} bytes")
 
 
 def parse(route: Route, body: bytes) -> Contract:
-    """Make a body the contract of its route.
+    """Decode a body as the request of a route.
 
     Raises:
-        Problem: BAD_REQUEST, naming each wrong field as it is named on the wire.
+        Problem: BAD_REQUEST, with each invalid field by its name on the wire.
     """
     try:
-        asked = route.request.decode(body)
-    except ValidationError as wrong:
-        raise Problem(Code.BAD_REQUEST, _EXPLANATION.explain(wrong, body)) from None
-    if "type" in asked.model_fields_set:
-        # Over Kafka it tells requests apart; here the path does.
+        message = route.request_adapter.decode(body)
+    except ValidationError as error:
+        raise Problem(Code.BAD_REQUEST, _EXPLANATION.explain(error, body)) from None
+    if "type" in message.model_fields_set:
+        # Over Kafka `type` selects the request; over HTTP the path does.
         raise Problem(Code.BAD_REQUEST, TYPE_IS_NO_FIELD)
-    return asked
+    return message

@@ -1,8 +1,8 @@
-"""A client's connection: what it is owed after a half-close, and how many there may be.
+"""Connections of clients: responses after a half-close, and a limit of their number.
 
-A client may close its sending side after its requests (`nc -N`), and still reads. TCP
-knows no difference between that and a client that is gone, so both get their responses.
-TLS has no half-close.
+A client may close its sending side after its requests (`nc -N`) and still read. TCP does
+not distinguish that from a client that is gone, so both get their responses. TLS has no
+half-close.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
-from gateway.problems import Problem, Trouble
+from gateway.problems import GatewayError, Problem
 from schemas.contract import Code
 from topics.files import file_limit
 
@@ -38,14 +38,14 @@ log = logging.getLogger(__name__)
 
 
 class ConnectionLimit:
-    """Counts connections, so that files are left for Kafka and for refusals.
+    """Limits connections, so that open files remain for Kafka and for refusals.
 
     Args:
-        files: how many files the process may have open.
+        files: the number of files that the process may have open.
 
     Attributes:
-        backlog: how many connections the kernel may hold, and how many are refused at a
-            time: the oldest of more is aborted.
+        backlog: the number of connections that the kernel queues; also the number that
+            are refused at the same time. Above it the oldest refused one is aborted.
     """
 
     def __init__(self, files: int) -> None:
@@ -56,11 +56,11 @@ class ConnectionLimit:
 
     @classmethod
     def of_process(cls) -> "ConnectionLimit":
-        """Return the limit that follows from the files of this process."""
+        """Return the limit for the open files of this process."""
         return cls(file_limit())
 
     def is_served(self, connection: "Connection") -> bool:
-        """Count a new connection, and return whether its requests are served."""
+        """Count a new connection; return whether its requests are served."""
         if self._served < self._max_served:
             self._served += 1
             return True
@@ -77,7 +77,7 @@ class ConnectionLimit:
         return False
 
     def remove(self, connection: "Connection") -> None:
-        """Take back the count of a connection that has ended."""
+        """Uncount a connection that has ended."""
         if connection.is_refused:
             self._refused.pop(connection, None)
         else:
@@ -85,10 +85,10 @@ class ConnectionLimit:
 
 
 class Connection(RequestHandler):
-    """A connection that outlives the end of what its client sends.
+    """A connection that stays open for responses after its client's half-close.
 
     Attributes:
-        is_refused: each request is answered with `overloaded`.
+        is_refused: each request gets the problem `overloaded`.
         is_head_cut: the client closed its sending side within the head of a request.
     """
 
@@ -111,14 +111,14 @@ class Connection(RequestHandler):
         self._unread: StreamReader | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Serve the connection, or refuse it when files run out."""
+        """Serve the connection, or refuse it above the limit."""
         if not self._limit.is_served(self):
             self.is_refused = True
             self._keepalive_timeout = REFUSED_TIMEOUT_SECONDS
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Give the file back."""
+        """Uncount the connection."""
         self._limit.remove(self)
         super().connection_lost(exc)
 
@@ -128,21 +128,21 @@ class Connection(RequestHandler):
             self.transport.abort()
 
     def begin(self, payload: StreamReader) -> None:
-        """Remember the body of the request that is handled now."""
+        """Keep the body of the request that is handled now."""
         self._unread = payload
         self._close_after_last()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has arrived."""
+        """Parse received bytes."""
         self._has_received = True
         super().data_received(data)
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio takes a bool
-        """Return whether responses are still owed, for which the transport stays open."""
+        """Return whether the transport stays open for responses."""
         if self.ssl_context is not None:
             return False
         if self._has_received and not self._request_count:
-            # No request is complete: no byte may complete it, and this one is an error.
+            # No request is complete. A zero byte makes the parser report an error.
             self.is_head_cut = True
             self.data_received(b"\0")
         last = self._messages[-1][1] if self._messages else self._unread
@@ -161,14 +161,14 @@ class Connection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send a response; the last one of a half-closed connection names the end."""
+        """Send a response; the last one of a half-closed connection has `close`."""
         if self._close:
             resp.force_close()
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
             if self._unread is not None and self._unread.exception() is not None:
-                self._unread.feed_eof()  # aiohttp would read on, and log the exception
+                self._unread.feed_eof()  # else aiohttp reads on and logs the exception
             self._unread = None
 
     def parse_problem(self, error: BaseException | None, message: str | None) -> Problem:
@@ -177,16 +177,16 @@ class Connection(RequestHandler):
             _, limit, *_ = error.args
             if limit == MAX_TARGET_BYTES:
                 detail = f"a request target has at most {limit} bytes"
-                return Problem(Trouble.URI_TOO_LONG, detail)
+                return Problem(GatewayError.URI_TOO_LONG, detail)
             detail = f"a header has at most {limit} bytes, its name included"
-            return Problem(Trouble.HEADERS_TOO_LARGE, detail)
+            return Problem(GatewayError.HEADERS_TOO_LARGE, detail)
         if message == _TOO_MANY:
             detail = f"a request has at most {MAX_HEADERS} headers"
-            return Problem(Trouble.HEADERS_TOO_LARGE, detail)
+            return Problem(GatewayError.HEADERS_TOO_LARGE, detail)
         if self.is_head_cut:
             detail = "the request ends within its head, which an empty line must end"
             return Problem(Code.BAD_REQUEST, detail)
         if (message or "").startswith(_HTTP_2):
-            return Problem(Code.BAD_REQUEST, "this is HTTP/2, and HTTP/1.1 is served")
+            return Problem(Code.BAD_REQUEST, "this is HTTP/2; the gateway serves HTTP/1.1")
         reason = " ".join((message or "").split())[:MAX_REASON_CHARS]
         return Problem(Code.BAD_REQUEST, f"this is not HTTP/1.1: {reason}")

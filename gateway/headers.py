@@ -1,4 +1,4 @@
-"""The headers of an HTTP request: what is supported, and what goes with its record."""
+"""Checks the headers of HTTP requests and copies some to the Kafka record."""
 
 import re
 from collections.abc import Iterator
@@ -11,35 +11,35 @@ from aiohttp.hdrs import (
     TRANSFER_ENCODING,
 )
 
-from gateway.problems import Problem, Trouble
+from gateway.problems import GatewayError, Problem
 from schemas.contract import Code
-from topics.conversation import IDEMPOTENCY_KEY, TRACE
+from topics.kafka.headers import IDEMPOTENCY_KEY, TRACE
 
 _KEY = re.compile(r"[!-~]{1,128}")  # visible ASCII
 _MAX_SHOWN = 100
 
 
 def check_headers(request: web.BaseRequest) -> None:
-    """Check what a call's headers say of its body.
+    """Check the headers that describe the body.
 
     Raises:
         Problem: UNSUPPORTED_ENCODING, UNSUPPORTED_TRANSFER or EXPECTATION_FAILED.
     """
     if encodings := _listed(request, CONTENT_ENCODING) - {"identity"}:
         detail = (
-            f"Content-Encoding {_shown(encodings)}: encoded bodies are not taken;"
-            " send the JSON as it is"
+            f"Content-Encoding {_shown(encodings)}: encoded bodies are not supported;"
+            " send plain JSON"
         )
         identity = {str(ACCEPT_ENCODING): "identity"}
-        raise Problem(Trouble.UNSUPPORTED_ENCODING, detail, identity)
+        raise Problem(GatewayError.UNSUPPORTED_ENCODING, detail, identity)
     if codings := _listed(request, TRANSFER_ENCODING) - {"chunked"}:
         detail = f"Transfer-Encoding {_shown(codings)}: only chunked is supported"
-        raise Problem(Trouble.UNSUPPORTED_TRANSFER, detail)
-    if request.version < HttpVersion11:  # RFC 9110, 10.1.1: its expectations are ignored
+        raise Problem(GatewayError.UNSUPPORTED_TRANSFER, detail)
+    if request.version < HttpVersion11:  # RFC 9110, 10.1.1: no expectations
         return
     if expectations := _listed(request, EXPECT) - {"100-continue"}:
         detail = f"Expect {_shown(expectations)}: only 100-continue is supported"
-        raise Problem(Trouble.EXPECTATION_FAILED, detail)
+        raise Problem(GatewayError.EXPECTATION_FAILED, detail)
 
 
 def _listed(request: web.BaseRequest, name: str) -> set[str]:
@@ -53,21 +53,21 @@ def _shown(values: set[str]) -> str:
     return ", ".join(sorted(values))[:_MAX_SHOWN]
 
 
-def passed_on(request: web.BaseRequest) -> list[tuple[str, bytes]]:
-    """Return the record's headers that are up to the caller.
+def propagated_headers(request: web.BaseRequest) -> list[tuple[str, bytes]]:
+    """Return the record headers that the client's request sets.
 
     Raises:
-        Problem: BAD_REQUEST, the idempotency key is none.
+        Problem: BAD_REQUEST for an invalid idempotency key.
     """
     return [*_idempotency_key(request), *_trace(request)]
 
 
 def _idempotency_key(request: web.BaseRequest) -> Iterator[tuple[str, bytes]]:
-    given = request.headers.getall(IDEMPOTENCY_KEY, ())
-    if not given:
+    values = request.headers.getall(IDEMPOTENCY_KEY, ())
+    if not values:
         return
-    key = _unquoted(given[0])
-    if len(given) > 1 or not _KEY.fullmatch(key):
+    key = _unquoted(values[0])
+    if len(values) > 1 or not _KEY.fullmatch(key):
         detail = (
             "Idempotency-Key must be given once, with 1 to 128 visible ASCII characters"
         )
@@ -76,7 +76,7 @@ def _idempotency_key(request: web.BaseRequest) -> Iterator[tuple[str, bytes]]:
 
 
 def _unquoted(key: str) -> str:
-    """Return the key itself: some clients send it as a structured field, in quotes."""
+    """Return the key without the quotes of a structured field, which some clients send."""
     quoted = len(key) > 1 and key[0] == key[-1] == '"'
     return key[1:-1] if quoted else key
 

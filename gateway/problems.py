@@ -1,4 +1,4 @@
-"""What goes wrong, as HTTP: problem documents (RFC 9457) for every error there is."""
+"""Errors as HTTP responses: the problem documents (RFC 9457)."""
 
 import json
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from schemas.contract import Code
 RETRY_AFTER_SECONDS = 1
 
 
-class Trouble(StrEnum):
-    """What can go wrong at this door itself, beside the refusals of the shop."""
+class GatewayError(StrEnum):
+    """Codes of errors in the gateway itself, in addition to the shop's own codes."""
 
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
@@ -33,79 +33,65 @@ class Trouble(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """What all problems of one code have in common."""
+class ProblemType:
+    """The status and the title that all problems of a code have."""
 
-    status: HTTPStatus
+    status: int
     title: str
 
 
-KINDS: dict[Code | Trouble, Kind] = {
-    Code.BAD_REQUEST: Kind(HTTPStatus.BAD_REQUEST, "The request makes no sense"),
-    Code.UNKNOWN_ORDER: Kind(HTTPStatus.NOT_FOUND, "There is no such order"),
-    Code.INSUFFICIENT_STOCK: Kind(HTTPStatus.CONFLICT, "There is not enough in stock"),
-    Code.CART_EMPTY: Kind(HTTPStatus.CONFLICT, "The cart is empty"),
-    Code.CART_FULL: Kind(HTTPStatus.CONFLICT, "The cart takes no more lines"),
-    Code.WRONG_STATUS: Kind(HTTPStatus.CONFLICT, "The order's status does not allow it"),
-    Code.COUNT_TOO_LARGE: Kind(HTTPStatus.CONFLICT, "The count would become too large"),
-    Code.TOTAL_TOO_LARGE: Kind(HTTPStatus.CONFLICT, "The total would become too large"),
-    Code.KEY_REUSED: Kind(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "The idempotency key stands for another request"
+PROBLEM_TYPES: dict[Code | GatewayError, ProblemType] = {
+    Code.BAD_REQUEST: ProblemType(400, "The request is invalid"),
+    Code.UNKNOWN_ORDER: ProblemType(404, "The order is unknown"),
+    Code.INSUFFICIENT_STOCK: ProblemType(409, "The stock is insufficient"),
+    Code.CART_EMPTY: ProblemType(409, "The cart is empty"),
+    Code.CART_FULL: ProblemType(409, "The cart is full"),
+    Code.WRONG_STATUS: ProblemType(409, "The order's status does not allow the call"),
+    Code.COUNT_TOO_LARGE: ProblemType(409, "The count would become too large"),
+    Code.TOTAL_TOO_LARGE: ProblemType(409, "The total would become too large"),
+    Code.KEY_REUSED: ProblemType(422, "The idempotency key was used for another request"),
+    Code.UNKNOWN_PRODUCT: ProblemType(502, "ProductService has no such product"),
+    Code.PRODUCT_SERVICE: ProblemType(502, "ProductService failed"),
+    Code.UNAVAILABLE: ProblemType(503, "The shop is unavailable"),
+    GatewayError.UNAUTHORIZED: ProblemType(401, "A token is required"),
+    GatewayError.FORBIDDEN: ProblemType(403, "The token's role does not allow the call"),
+    GatewayError.NOT_FOUND: ProblemType(404, "The path is unknown"),
+    GatewayError.METHOD_NOT_ALLOWED: ProblemType(405, "The method is not allowed"),
+    GatewayError.TOO_LARGE: ProblemType(413, "The request is too large"),
+    GatewayError.TOO_SLOW: ProblemType(408, "The request arrived too slowly"),
+    GatewayError.URI_TOO_LONG: ProblemType(414, "The request target is too long"),
+    GatewayError.UNSUPPORTED_ENCODING: ProblemType(
+        415, "The content encoding is not supported"
     ),
-    Code.UNKNOWN_PRODUCT: Kind(HTTPStatus.BAD_GATEWAY, "ProductService lacks a product"),
-    Code.PRODUCT_SERVICE: Kind(HTTPStatus.BAD_GATEWAY, "ProductService failed"),
-    Code.UNAVAILABLE: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "The shop can't be reached"),
-    Trouble.UNAUTHORIZED: Kind(HTTPStatus.UNAUTHORIZED, "A token is needed"),
-    Trouble.FORBIDDEN: Kind(HTTPStatus.FORBIDDEN, "The token's role is not enough"),
-    Trouble.NOT_FOUND: Kind(HTTPStatus.NOT_FOUND, "There is no such path"),
-    Trouble.METHOD_NOT_ALLOWED: Kind(
-        HTTPStatus.METHOD_NOT_ALLOWED, "This path takes another method"
+    GatewayError.EXPECTATION_FAILED: ProblemType(417, "The expectation is not supported"),
+    GatewayError.HEADERS_TOO_LARGE: ProblemType(431, "The headers are too large"),
+    GatewayError.UNSUPPORTED_TRANSFER: ProblemType(
+        501, "The transfer encoding is not supported"
     ),
-    Trouble.TOO_LARGE: Kind(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too large"
-    ),
-    Trouble.TOO_SLOW: Kind(HTTPStatus.REQUEST_TIMEOUT, "The request came too slowly"),
-    Trouble.URI_TOO_LONG: Kind(
-        HTTPStatus.REQUEST_URI_TOO_LONG, "The request target is too long"
-    ),
-    Trouble.UNSUPPORTED_ENCODING: Kind(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Encoded bodies are not taken"
-    ),
-    Trouble.EXPECTATION_FAILED: Kind(
-        HTTPStatus.EXPECTATION_FAILED, "The expectation can't be met"
-    ),
-    Trouble.HEADERS_TOO_LARGE: Kind(
-        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large"
-    ),
-    Trouble.UNSUPPORTED_TRANSFER: Kind(
-        HTTPStatus.NOT_IMPLEMENTED, "The transfer encoding is not supported"
-    ),
-    Trouble.OVERLOADED: Kind(
-        HTTPStatus.SERVICE_UNAVAILABLE, "Too many requests are under way"
-    ),
-    Trouble.TIMEOUT: Kind(HTTPStatus.GATEWAY_TIMEOUT, "No reply came in time"),
-    Trouble.INTERNAL: Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "The gateway has a fault"),
+    GatewayError.OVERLOADED: ProblemType(503, "Too many requests are in flight"),
+    GatewayError.TIMEOUT: ProblemType(504, "No reply arrived in time"),
+    GatewayError.INTERNAL: ProblemType(500, "The gateway failed"),
 }
 
 
-def problem_document(code: Code | Trouble, detail: str) -> dict[str, Any]:
-    """Return what is told of a problem (RFC 9457), as JSON."""
-    kind = KINDS[code]
+def problem_document(code: Code | GatewayError, detail: str) -> dict[str, Any]:
+    """Return the problem document (RFC 9457) of an error."""
+    problem_type = PROBLEM_TYPES[code]
     return {
         "type": f"urn:shop:problem:{code}",
-        "title": kind.title,
-        "status": kind.status,
+        "title": problem_type.title,
+        "status": problem_type.status,
         "detail": detail,
         "code": code,
     }
 
 
-class Problem(Exception):  # noqa: N818 -- an answer, not an error
-    """A call that ends with a problem document instead of its answer."""
+class Problem(Exception):  # noqa: N818 -- a response, not an error
+    """A call that ends with a problem document instead of a reply."""
 
     def __init__(
         self,
-        code: Code | Trouble,
+        code: Code | GatewayError,
         detail: str,
         headers: dict[str, str] | None = None,
     ) -> None:
@@ -115,13 +101,13 @@ class Problem(Exception):  # noqa: N818 -- an answer, not an error
         self.headers = headers or {}
 
     def response(self) -> web.Response:
-        """Write the document; whoever may simply try again is told when."""
-        status = KINDS[self.code].status
+        """Return the response; 503 has a `Retry-After` header."""
+        status = PROBLEM_TYPES[self.code].status
         document = problem_document(self.code, self.detail)
-        if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
             self.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return web.Response(
-            # A client's bytes that are no text may be quoted in the detail.
+            # The detail may quote bytes of a client that are not valid text.
             body=json.dumps(document, ensure_ascii=False).encode(errors="replace"),
             status=status,
             headers=self.headers,

@@ -1,4 +1,4 @@
-"""The HTTP surface, as a table: whatever is not in it is not there."""
+"""The calls of the HTTP interface, as a table."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,49 +22,59 @@ from schemas.stock import ListStocks, ReceiveStock, StocksView
 
 @dataclass(frozen=True)
 class Route:
-    """One call: POST to the path what it asks, and get what it answers or a refusal.
+    """A call: a POST of the request to the path returns the reply or a problem.
 
     Attributes:
-        refuses: the refusals that are of this call, beside those that any may get.
+        errors: the codes of this call, in addition to those of all calls.
     """
 
     path: str
-    asks: type[Contract]
-    answers: type[Contract]
+    request: type[Contract]
+    reply: type[Contract]
     doc: str
-    refuses: tuple[Code, ...] = ()
+    errors: tuple[Code, ...] = ()
 
     @cached_property
-    def request(self) -> Decoder:
-        """Reads a body; built once, since building takes far longer than reading."""
-        return Decoder(self.asks)
+    def request_adapter(self) -> Decoder:
+        """Decodes bodies; built once, since that takes far longer than a decoding."""
+        return Decoder(self.request)
 
     @cached_property
-    def reply(self) -> TypeAdapter[Any]:
-        """Reads what may come back to this call, and nothing else."""
-        union: Any = self.answers | Refused
+    def reply_adapter(self) -> TypeAdapter[Any]:
+        """Decodes the reply or the refusal of this call."""
+        union: Any = self.reply | Refused
         return TypeAdapter(Annotated[union, Field(discriminator="type")])
 
 
 _CART = (Code.INSUFFICIENT_STOCK, Code.CART_FULL, Code.COUNT_TOO_LARGE)
 _PRICES = (Code.UNKNOWN_PRODUCT, Code.PRODUCT_SERVICE, Code.TOTAL_TOO_LARGE)
-_BUYING = (Code.CART_EMPTY, Code.CART_FULL)  # full: of what failed purchases gave back
+_BUYING = (Code.CART_EMPTY, Code.CART_FULL)  # full: lines of failed purchases return
 _UNKNOWN = (Code.UNKNOWN_ORDER,)
 _STATUS = (Code.UNKNOWN_ORDER, Code.WRONG_STATUS)
 _FULL = (Code.COUNT_TOO_LARGE,)
 
 ROUTES = (
-    Route("/addToCart", AddToCart, Done, "Put more pieces of a sku into a cart.", _CART),
-    Route("/deleteFromCart", DeleteFromCart, Done, "Take pieces of a sku off a cart."),
+    Route("/addToCart", AddToCart, Done, "Add units of a sku to a cart.", _CART),
+    Route("/deleteFromCart", DeleteFromCart, Done, "Remove units of a sku from a cart."),
     Route(
-        "/listCart", ListCart, CartView, "Show a cart, names and prices of now.", _PRICES
+        "/listCart",
+        ListCart,
+        CartView,
+        "Show a cart with current names and prices.",
+        _PRICES,
     ),
-    Route("/purchase", Purchase, OrderPlaced, "Make the whole cart one order.", _BUYING),
+    Route("/purchase", Purchase, OrderPlaced, "Order the content of a cart.", _BUYING),
     Route("/purchases", Purchase, OrderPlaced, "The same as /purchase.", _BUYING),
-    Route("/createOrder", CreateOrder, OrderPlaced, "Create an order, reserve its goods."),
+    Route(
+        "/createOrder", CreateOrder, OrderPlaced, "Create an order and reserve its items."
+    ),
     Route("/listOrder", ListOrder, OrderView, "Show an order.", _UNKNOWN),
-    Route("/orderPayed", PayOrder, Done, "Mark an order as paid; goods are sold.", _STATUS),
-    Route("/cancelOrder", CancelOrder, Done, "Cancel an order, free its goods.", _STATUS),
-    Route("/stocks", ListStocks, StocksView, "Show what can be bought now of a sku."),
-    Route("/receiveStock", ReceiveStock, Done, "Put goods into a warehouse.", _FULL),
+    Route(
+        "/orderPayed", PayOrder, Done, "Mark an order as paid; its items are sold.", _STATUS
+    ),
+    Route(
+        "/cancelOrder", CancelOrder, Done, "Cancel an order and release its items.", _STATUS
+    ),
+    Route("/stocks", ListStocks, StocksView, "Show the available stock of a sku."),
+    Route("/receiveStock", ReceiveStock, Done, "Add stock to a warehouse.", _FULL),
 )

@@ -1,4 +1,4 @@
-"""The HTTP server: aiohttp's low-level one, which never answers but through us."""
+"""The HTTP server: aiohttp's low-level one, whose responses are all ours."""
 
 import asyncio
 import logging
@@ -17,13 +17,13 @@ from aiohttp.web_protocol import ERROR, RequestHandler
 
 from gateway.app import Gateway
 from gateway.connection import LIMITS, Connection, ConnectionLimit
-from gateway.problems import Problem, Trouble
+from gateway.problems import GatewayError, Problem
 from gateway.settings import Settings
 
 KEEP_ALIVE = timedelta(seconds=75)
-# A client that still sends what is refused would not see why if we hung up at once.
+# A client that still sends would not read the refusal of a connection closed at once.
 LINGERING = timedelta(seconds=2)
-GRACE = timedelta(seconds=2)  # beyond the reply timeout, to write the last responses
+GRACE = timedelta(seconds=2)  # after the reply timeout, to write the last responses
 
 _OPTIONS: dict[str, Any] = {
     **LIMITS,
@@ -35,20 +35,20 @@ _OPTIONS: dict[str, Any] = {
 
 SERVER_NAME = "shop"
 UNPARSED = ERROR._replace(version=HttpVersion11)
-"""Stands for a request that can't be parsed; the response has our version of HTTP."""
+"""The message of a request that can't be parsed; the response is HTTP/1.1."""
 
 log = logging.getLogger(__name__)
 
 
 class _Connection(Connection):
-    """A client's connection, whose errors are problem documents like all others."""
+    """A client's connection, whose errors are problem documents."""
 
     __slots__ = ()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send a response; its `Server` header has no version of aiohttp or Python."""
+        """Send a response, whose `Server` header has no version of aiohttp or Python."""
         resp.headers[SERVER] = SERVER_NAME
         return await super().finish_response(request, resp, start_time)
 
@@ -59,14 +59,16 @@ class _Connection(Connection):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is not HTTP, and what the gateway did not expect."""
+        """Return the problem of a request that is not HTTP, or of an unexpected error."""
         if request.writer.output_size > 0:
-            raise ConnectionError("the response is under way already")
+            raise ConnectionError("the response has begun")
         if status == HTTPStatus.BAD_REQUEST:
             problem = self.parse_problem(exc, message)
         else:
             log.error("event=unexpected path=%s", request.path, exc_info=exc)
-            problem = Problem(Trouble.INTERNAL, "this is our fault and has been logged")
+            problem = Problem(
+                GatewayError.INTERNAL, "unexpected error; the gateway has logged it"
+            )
         response = problem.response()
         response.force_close()
         return response
@@ -74,7 +76,7 @@ class _Connection(Connection):
 
 class _Server(web.Server):
     def __init__(self, gateway: Gateway, limit: ConnectionLimit) -> None:
-        super().__init__(self._answer)
+        super().__init__(self._respond)
         self._gateway = gateway
         self._limit = limit
 
@@ -94,11 +96,11 @@ class _Server(web.Server):
         message = UNPARSED if message is ERROR else message
         return super()._make_request(message, payload, protocol, writer, task)
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
         if isinstance(connection, Connection) and connection.is_refused:
             detail = "too many connections are open"
-            response = Problem(Trouble.OVERLOADED, detail).response()
+            response = Problem(GatewayError.OVERLOADED, detail).response()
             response.force_close()
             return response
         return await self._gateway(request)
@@ -106,8 +108,8 @@ class _Server(web.Server):
 
 @asynccontextmanager
 async def serving(gateway: Gateway, settings: Settings) -> AsyncIterator[int]:
-    """Serve HTTP, yield the port; at the end take nothing new, answer those who wait."""
-    grace = (settings.patience + GRACE).total_seconds()
+    """Serve HTTP and yield the port; at the end finish the calls in flight."""
+    grace = (settings.reply_timeout + GRACE).total_seconds()
     limit = ConnectionLimit.of_process()
     runner = web.ServerRunner(_Server(gateway, limit), shutdown_timeout=grace)
     await runner.setup()
@@ -132,6 +134,6 @@ def _warn_of_open_door(hosts: Iterable[str]) -> None:
     if exposed := sorted(host for host in hosts if not ip_address(host).is_loopback):
         log.warning(
             "event=open-door hosts=%s reason='each client may make every call'"
-            " advice='GATEWAY_TOKENS locks it'",
+            " advice='set GATEWAY_TOKENS'",
             ",".join(exposed),
         )

@@ -1,4 +1,4 @@
-"""What the environment decides about a gateway."""
+"""The settings of a gateway, from the environment."""
 
 import ssl
 from datetime import timedelta
@@ -28,17 +28,17 @@ def _no_password() -> bytes:
 
 
 class Settings(BaseSettings):
-    """One gateway among others, which share nothing but Kafka.
+    """The settings of one gateway; several gateways share Kafka only.
 
     An empty variable counts as not set.
 
     Attributes:
-        gateway_port: 0 takes any free port; the log says which.
-        gateway_index: which partition of the reply topic is ours, modulo their number.
-        max_in_flight: calls that wait for a reply, and bodies still arriving, at most.
-        gateway_tokens: a file of tokens, see `gateway.tokens`; unset, no call needs one.
-        gateway_tls_cert: the certificate with its chain, in PEM; with it HTTP is HTTPS.
-        gateway_tls_key: its private key, in PEM, not encrypted.
+        gateway_port: 0 selects a free port, which the log has.
+        gateway_index: the gateway's partition of the reply topic, modulo their number.
+        max_in_flight: limit of the calls that wait for a reply, and of incomplete bodies.
+        gateway_tokens: a file of tokens, see `gateway.tokens`; unset, calls need none.
+        gateway_tls_cert: the certificate with its chain, in PEM; it turns HTTPS on.
+        gateway_tls_key: the private key of the certificate, in PEM, not encrypted.
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True)
@@ -58,7 +58,7 @@ class Settings(BaseSettings):
             raise ValueError("gateway_tls_cert and gateway_tls_key go together")
         try:
             self.tls()
-        except OSError as error:  # an SSLError is one, too
+        except OSError as error:  # SSLError is a subclass
             raise ValueError(
                 "gateway_tls_cert and gateway_tls_key must be a certificate and its"
                 f" private key, in PEM: {error.strerror}"
@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         return self
 
     def tls(self) -> ssl.SSLContext | None:
-        """Read certificate and key; None: there is no TLS."""
+        """Return the TLS context; None without a certificate."""
         if not (self.gateway_tls_cert and self.gateway_tls_key):
             return None
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -75,6 +75,6 @@ class Settings(BaseSettings):
         return context
 
     @property
-    def patience(self) -> timedelta:
-        """How long a caller waits for a reply, and we for a body."""
+    def reply_timeout(self) -> timedelta:
+        """The timeout of a reply, and of a body."""
         return timedelta(seconds=self.reply_timeout_seconds)

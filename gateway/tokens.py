@@ -1,7 +1,7 @@
-"""The file of tokens that open the HTTP door: a line a token, its SHA-256 and its role.
+"""The file of the gateway's tokens: a line has the SHA-256 of a token and its role.
 
-A token has 256 random bits. No list of likely ones exists that a thief of the file could
-try, so a plain hash is enough: a slow or salted one protects passwords that people choose.
+A token has 256 random bits, so a stolen file can't be attacked with a list of likely
+tokens. A plain hash is enough: slow or salted hashes protect passwords of people.
 """
 
 import hmac
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class Role(StrEnum):
-    """What the holder of a token is to the shop."""
+    """The role of a token's holder."""
 
     CUSTOMER = "customer"
     PAYMENTS = "payments"
@@ -34,7 +34,7 @@ class Role(StrEnum):
 
 
 class BadTokenFileError(Exception):
-    """A line of the file is wrong; the message has its number and never its content."""
+    """A line of the file is invalid; the message has its number, never its content."""
 
 
 def new_token() -> str:
@@ -43,7 +43,7 @@ def new_token() -> str:
 
 
 def line(token: str, role: Role, comment: str = "") -> str:
-    """Return the line that the file needs to accept a token."""
+    """Return the line of the file for a token."""
     return " ".join([_hash(token), role, *comment.split()])
 
 
@@ -51,38 +51,38 @@ def parse(text: str) -> dict[str, Role]:
     """Return the role of each hash; empty lines and those that begin with # are skipped.
 
     Raises:
-        BadTokenFileError: a line is neither, or contradicts an earlier one.
+        BadTokenFileError: a line is invalid, or contradicts an earlier one.
     """
     roles: dict[str, Role] = {}
-    for number, words in enumerate(map(str.split, text.split("\n")), start=1):
-        if words and not words[0].startswith("#"):
-            _add(roles, words, number)
+    for number, columns in enumerate(map(str.split, text.split("\n")), start=1):
+        if columns and not columns[0].startswith("#"):
+            _add(roles, columns, number)
     return roles
 
 
-def _add(roles: dict[str, Role], words: list[str], number: int) -> None:
-    if len(words) < _COLUMNS or not _HASH.fullmatch(words[0]):
+def _add(roles: dict[str, Role], columns: list[str], number: int) -> None:
+    if len(columns) < _COLUMNS or not _HASH.fullmatch(columns[0]):
         raise BadTokenFileError(
             f"line {number} must be a SHA-256 in 64 hex digits, a space and a role"
         )
-    if words[1] not in list(Role):
+    if columns[1] not in list(Role):
         raise BadTokenFileError(f"line {number}: the role must be one of {', '.join(Role)}")
-    role = Role(words[1])
-    if roles.setdefault(words[0].lower(), role) is not role:
+    role = Role(columns[1])
+    if roles.setdefault(columns[0].lower(), role) is not role:
         raise BadTokenFileError(f"line {number}: an earlier line has another role for it")
 
 
 class TokenFile:
-    """The roles of tokens, as the file has them at the moment of each request.
+    """The roles of tokens, as the file has them at each request.
 
-    While the file is missing or a line of it is wrong, the last good list is in force.
+    While the file is missing or invalid, the last valid list is in force.
 
     Args:
         path: see `parse`.
 
     Raises:
         OSError: the file can't be read.
-        BadTokenFileError: a line of it is wrong.
+        BadTokenFileError: a line is invalid.
     """
 
     def __init__(self, path: Path) -> None:
@@ -95,9 +95,9 @@ class TokenFile:
     def role_of(self, token: str) -> Role | None:
         """Return the role of a token; None if it is unknown."""
         self._refresh()
-        given, found = _hash(token), None
-        for known, role in self._roles.items():  # all of them, whichever matches
-            if hmac.compare_digest(known, given):
+        token_hash, found = _hash(token), None
+        for known, role in self._roles.items():  # always all: no timing differs
+            if hmac.compare_digest(known, token_hash):
                 found = role
         return found
 
@@ -105,13 +105,13 @@ class TokenFile:
         try:
             self._load()
         except OSError as error:
-            self._version = None  # what comes back may be the same version
+            self._version = None  # the file may return with the same version
             self._log_failure(error.strerror or "it can't be read")
         except BadTokenFileError as error:
             self._log_failure(str(error))
 
     def _load(self) -> None:
-        """Read the file, unless it is the version that was read last."""
+        """Read the file, unless its version was read before."""
         with self._path.open("rb") as file:
             stat = os.fstat(file.fileno())
             times = stat.st_mtime_ns, stat.st_ctime_ns
@@ -128,14 +128,14 @@ class TokenFile:
     def _log_failure(self, reason: str) -> None:
         if reason != self._failure:
             _log.error(
-                "event=tokens-not-loaded reason=%r effect='the last good list is in force'",
+                "event=tokens-not-loaded reason=%r effect='last valid list stays'",
                 reason,
             )
         self._failure = reason
 
 
 def _is_settled(changed_ns: int) -> bool:
-    """Return whether a change of the file from now on gets another time."""
+    """Return whether a later change of the file gets another time."""
     return time.time_ns() - changed_ns > _CLOCK_TICK / timedelta(microseconds=1) * 1000
 
 

@@ -1,1 +1,1 @@
-"""The contracts: what travels over HTTP and Kafka, and nothing else."""
+"""The contracts: every message over HTTP and Kafka."""

@@ -1,54 +1,54 @@
-"""Contracts of the cart: what is asked of it, and what others answer to it."""
+"""Contracts of the cart: requests, answers of other services, replies."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.contract import Contract, Count, Item, OfUser, OrderId, Price, Sku
+from schemas.contract import Contract, Count, Item, OrderId, Price, Sku, UserMessage
 from schemas.order import Status
 
 # Requests
 
 
-class AddToCart(OfUser):
-    """Put so many pieces more of a sku into the user's cart; reserves nothing."""
+class AddToCart(UserMessage):
+    """Add units of a sku to the user's cart; reserves nothing."""
 
     type: Literal["addToCart"] = "addToCart"
     sku: Sku
     count: Count
 
 
-class DeleteFromCart(OfUser):
-    """Take so many pieces off a line; at zero or below the line is gone."""
+class DeleteFromCart(UserMessage):
+    """Take units off a line; at zero or below the line is gone."""
 
     type: Literal["deleteFromCart"] = "deleteFromCart"
     sku: Sku
     count: Count
 
 
-class ListCart(OfUser):
-    """Show the cart with the names and prices of this moment."""
+class ListCart(UserMessage):
+    """Show the cart with current names and prices."""
 
     type: Literal["listCart"] = "listCart"
 
 
-class Purchase(OfUser):
+class Purchase(UserMessage):
     """Make the whole cart one order. `purchases` is another name of the same request."""
 
     type: Literal["purchase", "purchases"] = "purchase"
 
 
-class ForgetCart(OfUser):
-    """Erase the cart and all that it remembers; for whoever runs the shop."""
+class EraseCart(UserMessage):
+    """Erase the cart with its history; for operators."""
 
     type: Literal["forgetCart"] = "forgetCart"
 
 
-# What others answer to the cart
+# Answers of other services
 
 
-class StockChecked(OfUser, extra="ignore"):
-    """Stock's answer to an addToCart, which it repeats so that nothing need be kept."""
+class StockChecked(UserMessage, extra="ignore"):
+    """Stock's answer to a checkStock; repeats the addToCart, so the cart keeps nothing."""
 
     type: Literal["stockChecked"] = "stockChecked"
     sku: Sku
@@ -56,12 +56,16 @@ class StockChecked(OfUser, extra="ignore"):
     available: int = Field(strict=True, ge=0, lt=2**16, description="capped at a full line")
 
 
-class OrderSettled(OfUser, extra="ignore"):
-    """How the order ended that a purchase of this cart became."""
+class OrderSettled(UserMessage, extra="ignore"):
+    """The outcome of the order that a purchase of this cart became."""
+
+    deferred: ClassVar[bool] = True
 
     type: Literal["orderSettled"] = "orderSettled"
     purchase: str = Field(description="the request id of the purchase")
-    order_id: OrderId | None = Field(alias="orderID", description="null: it was refused")
+    order_id: OrderId | None = Field(
+        alias="orderID", description="null: the order was refused"
+    )
     status: Status | None
 
 
@@ -70,7 +74,7 @@ CartRequest = Annotated[
     | DeleteFromCart
     | ListCart
     | Purchase
-    | ForgetCart
+    | EraseCart
     | StockChecked
     | OrderSettled,
     Field(discriminator="type"),
@@ -80,14 +84,14 @@ CartRequest = Annotated[
 
 
 class PricedItem(Item, extra="ignore"):
-    """A line of a cart as its user sees it; price in the currency's smallest unit."""
+    """A line of a cart with name and price, in the currency's smallest unit."""
 
     name: str
     price: Price
 
 
 class CartView(Contract, extra="ignore"):
-    """The reply to listCart: lines in ascending sku, and what they cost together."""
+    """The reply to listCart: lines in ascending sku, and their total price."""
 
     type: Literal["cart"] = "cart"
     items: tuple[PricedItem, ...]

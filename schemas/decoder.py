@@ -1,4 +1,4 @@
-"""JSON as a contract: each field is there, is right, and is given once."""
+"""Decodes JSON as a contract, whose fields are complete, valid and unique."""
 
 import json
 import re
@@ -13,7 +13,7 @@ DUPLICATE = "duplicate_field"
 MISSING = "missing"
 
 _MAX_INVALID_BYTES = 2**16
-"""A larger invalid value is not also searched for duplicates: that takes long."""
+"""A larger invalid value is not searched for duplicates: that takes long."""
 
 _SPACED_COLON = re.compile(rb"[ \t\r\n]:")
 
@@ -52,10 +52,9 @@ def _may_repeat(value: bytes, fields: int) -> bool:
     """Return whether a field of valid JSON may be a duplicate of another.
 
     Pydantic keeps the last of duplicates, so a message has at most as many fields as the
-    text has different ones. Each field of the text has a colon, and has it right behind a
-    quote unless there is a space before it. So as many of those as the message has fields
-    exclude duplicates; with any other number a search decides, which takes ten times as
-    long.
+    text has different ones. Each field of the text has a colon, which follows a quote
+    unless a space precedes it. If these are as many as the message's fields, there are no
+    duplicates. Otherwise a search decides, which takes ten times as long.
     """
     if value.count(b":") == fields:
         return False
@@ -70,7 +69,7 @@ def _is_syntax(error: ValidationError) -> bool:
 
 
 def _field_count(message: Contract) -> int:
-    """Count the fields that a message was given, with those of its items."""
+    """Count the fields that are set in a message and its items."""
     count = len(message.__pydantic_fields_set__)
     for value in message.__dict__.values():
         if type(value) is tuple:
@@ -108,7 +107,7 @@ class _Object(list[tuple[str, Any]]):
     """The fields of a JSON object in order, duplicates included."""
 
 
-# What pydantic accepts is accepted: `int` would refuse a number of too many digits.
+# As lenient as pydantic: `int` would refuse a number with too many digits.
 _SEARCH = json.JSONDecoder(object_pairs_hook=_require_unique, parse_int=float, strict=False)
 _FIELDS = json.JSONDecoder(object_pairs_hook=_Object, parse_int=float, strict=False)
 
@@ -124,5 +123,5 @@ def _duplicate(value: object, path: Path) -> Path | None:
     elif not isinstance(value, list):
         return None
     inner = value if isinstance(value, _Object) else enumerate(value)
-    found = (_duplicate(part, (*path, where)) for where, part in inner)
+    found = (_duplicate(part, (*path, step)) for step, part in inner)
     return next((deeper for deeper in found if deeper is not None), None)

@@ -1,7 +1,7 @@
-"""A visit to a shop with its sample goods: requests and replies for every document.
+"""A walkthrough of a shop with sample stock: the examples of every document.
 
-Made in this order, in a shop that was just opened, each request has exactly this reply;
-the orders' ids follow from the idempotency keys.
+In a new shop each request, sent in this order, has exactly this reply. The ids of the
+orders follow from the idempotency keys.
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from schemas.cart import (
     PricedItem,
     Purchase,
 )
-from schemas.cause import purchase_id
 from schemas.contract import Code, Contract, Done, Item, Refused
+from schemas.ids import order_id, purchase_id
 from schemas.order import (
     CancelOrder,
     CreateOrder,
@@ -26,22 +26,21 @@ from schemas.order import (
     OrderView,
     PayOrder,
     Status,
-    order_id,
 )
 from schemas.stock import ListStocks, ReceiveStock, Stock, StocksView
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One call.
+    """A request and its reply.
 
     Attributes:
-        key: the idempotency key it is made with, if any.
+        idempotency_key: the idempotency key of the request, if any.
     """
 
-    asks: Contract
-    answers: Contract
-    key: str | None = None
+    request: Contract
+    reply: Contract
+    idempotency_key: str | None = None
 
 
 _USER = 42
@@ -51,7 +50,7 @@ _FROM_CART = order_id(_USER, purchase_id(f"key:{_BOUGHT}"))
 _DIRECT = order_id(_USER, f"key:{_ORDERED}")
 _ITEMS = (Item(sku=_COOKBOOK, count=1),)
 
-_VISIT = (
+_WALKTHROUGH = (
     Example(AddToCart(user=_USER, sku=_BOOK, count=2), Done()),
     Example(DeleteFromCart(user=_USER, sku=_BOOK, count=1), Done()),
     Example(
@@ -82,9 +81,11 @@ _VISIT = (
     Example(ReceiveStock(sku=_HEADPHONES, warehouse_id=7, count=5), Done()),
 )
 
-EXAMPLES: dict[type[Contract], Example] = {type(one.asks): one for one in _VISIT}
+EXAMPLES: dict[type[Contract], Example] = {
+    type(example.request): example for example in _WALKTHROUGH
+}
 
-_ALONE = (
+_OTHERS = (
     Refused(code=Code.CART_EMPTY, text="the cart is empty"),
     OrderStatusChanged(
         order_id=_DIRECT,
@@ -97,6 +98,7 @@ _ALONE = (
 
 
 def examples_of(contract: type[Contract]) -> list[Contract]:
-    """Return the messages of one class, each once."""
-    visit = (message for one in _VISIT for message in (one.asks, one.answers))
-    return [one for one in dict.fromkeys((*visit, *_ALONE)) if type(one) is contract]
+    """Return the example messages of a class, without repeats."""
+    calls = (message for call in _WALKTHROUGH for message in (call.request, call.reply))
+    messages = dict.fromkeys((*calls, *_OTHERS))
+    return [message for message in messages if type(message) is contract]

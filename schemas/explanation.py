@@ -1,4 +1,4 @@
-"""Why a value is no message, in the words of the wire: the field, and what is right."""
+"""Explains why a value is not a valid message, with the names of the wire."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ MAX_NAMED = 10
 MAX_NAME_CHARS = 100
 MAX_CHARS = 600
 
-TYPE_IS_NO_FIELD = "type is not a field of this call: the path stands for it"
+TYPE_IS_NO_FIELD = "type is not a field of this call: the path selects the call"
 
 _REASONS = {
     "missing": "is missing",
@@ -40,12 +40,12 @@ _ENCODINGS = (
         b"\xef\xbb\xbf",
         "it begins with a byte order mark (EF BB BF), which must be left out",
     ),
-    (b"\x1f\x8b", "it is compressed (gzip); compressed values are not taken"),
+    (b"\x1f\x8b", "it is compressed (gzip); compression is not supported"),
     (b"\xff\xfe", "it is UTF-16 or UTF-32; JSON must be UTF-8"),
     (b"\xfe\xff", "it is UTF-16; JSON must be UTF-8"),
     (b"{\0", "it is UTF-16 or UTF-32; JSON must be UTF-8"),
     (b"\0{", "it is UTF-16; JSON must be UTF-8"),
-    (b"\0", "it begins with a zero byte, as a schema registry's serializer writes it"),
+    (b"\0", "it begins with a zero byte, as written by a schema registry's serializer"),
 )
 _SYNTAX = {
     "recursion limit exceeded": "arrays or objects are nested too deep",
@@ -61,8 +61,8 @@ class Explanation:
 
     Args:
         whole: the noun for the value itself.
-        types: what its field `type` may be; none where there is no such field.
-        topics: where a message of another type belongs, by its type.
+        types: the possible values of its field `type`; empty without such a field.
+        topics: the topic of each type.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class Explanation:
         self._topics = topics or {}
 
     def explain(self, error: ValidationError, value: bytes) -> str:
-        """Return the reasons, each with its field as it is named on the wire."""
+        """Return the reasons, each with the name of its field on the wire."""
         if not value:
             return f"{self._whole} is empty"
         if error.error_count() > MAX_LISTED:  # to list them takes long
-            return f"{error.error_count()} fields are wrong"
+            return f"{error.error_count()} fields are invalid"
         found = error.errors(include_url=False, include_input=False)
-        # Pydantic also calls a list too short that it reads up to its first wrong line.
+        # Pydantic stops reading a list at its first invalid line, then reports too_short.
         cut = {error["loc"][:-1] for error in found} | {e["loc"][:-2] for e in found}
         errors = [e for e in found if e["type"] != "too_short" or e["loc"] not in cut]
         return _joined([self._reason(e, value) for e in errors[:MAX_NAMED]], len(errors))
@@ -92,25 +92,24 @@ class Explanation:
             case "union_tag_not_found" | "missing" if path in ("", "type"):
                 return f"type is missing; {self._choice()}"
             case "union_tag_invalid":
-                return self._wrong_type(error["ctx"]["tag"])
+                return self._unknown_type(error["ctx"]["tag"])
             case _ if path == "type" and not self._types:
                 return TYPE_IS_NO_FIELD
-        return f"{path or self._whole}{_fault(error)}"
+        return f"{path or self._whole}{_problem(error)}"
 
     def _path(self, error: ErrorDetails) -> str:
         path = error["loc"]
         if path and path[0] in self._types:
-            path = path[1:]  # the type, by which pydantic tells the contracts apart
+            path = path[1:]  # pydantic's name of the contract
         return ".".join(map(str, path))[:MAX_NAME_CHARS]
 
     def _choice(self) -> str:
         return f"it must be one of {', '.join(self._types)}"
 
-    def _wrong_type(self, given: str) -> str:
-        shown = given[:MAX_NAME_CHARS]
-        topic = self._topics.get(given)
-        fault = f"belongs to {topic}, not to this topic" if topic else "is unknown"
-        return f"type: {shown} {fault}; {self._choice()}"
+    def _unknown_type(self, name: str) -> str:
+        topic = self._topics.get(name)
+        problem = f"is a type of {topic}, not of this topic" if topic else "is unknown"
+        return f"type: {name[:MAX_NAME_CHARS]} {problem}; {self._choice()}"
 
 
 def _joined(reasons: list[str], count: int) -> str:
@@ -127,11 +126,11 @@ def _syntax(error: ErrorDetails, value: bytes) -> str:
         if value.startswith(mark):
             return meaning
     text: str = error["ctx"]["error"]
-    what, at, where = text.partition(" at line ")
-    return f"{_SYNTAX.get(what, what)}{at}{where}"
+    problem, at, position = text.partition(" at line ")
+    return f"{_SYNTAX.get(problem, problem)}{at}{position}"
 
 
-def _fault(error: ErrorDetails) -> str:
+def _problem(error: ErrorDetails) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind in _REASONS:
         return f" {_REASONS[kind]}"

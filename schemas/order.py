@@ -1,8 +1,7 @@
-"""Contracts of orders: what is asked and answered, and what becomes of them."""
+"""Contracts of orders: requests, replies and events."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from hashlib import blake2b
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -11,19 +10,20 @@ from pydantic import AfterValidator, Field
 from schemas.contract import (
     MAX_COUNT,
     MAX_LINES,
-    MAX_TIMEOUT_SECONDS,
-    SHARDS,
     Contract,
     Item,
-    OfOrder,
-    OfUser,
+    OrderMessage,
     Sku,
     UserId,
+    UserMessage,
 )
+
+MAX_TIMEOUT_SECONDS = 2**31 - 1
+"""68 years: a deadline so far ahead still is a date."""
 
 
 class Status(StrEnum):
-    """Where an order stands; the last three are final."""
+    """Status of an order; the last three are final."""
 
     NEW = "new"
     AWAITING_PAYMENT = "awaiting payment"
@@ -32,7 +32,7 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-def one_line_a_sku(items: tuple[Item, ...]) -> tuple[Item, ...]:
+def merge_lines(items: tuple[Item, ...]) -> tuple[Item, ...]:
     """Add up lines of the same sku, and sort by sku.
 
     Raises:
@@ -50,67 +50,57 @@ def one_line_a_sku(items: tuple[Item, ...]) -> tuple[Item, ...]:
 
 Items = Annotated[
     tuple[Item, ...],
-    # Without fail_fast, naming what is wrong with a megabyte of lines takes seconds.
+    # Without fail_fast, listing the errors of a megabyte of lines takes seconds.
     Field(min_length=1, max_length=MAX_LINES, fail_fast=True),
-    AfterValidator(one_line_a_sku),
+    AfterValidator(merge_lines),
 ]
 
 
-def _is_a_moment(at: datetime) -> datetime:
-    # The calendar ends: whoever told it in UTC would fall over what is just before it.
+def _require_utc(at: datetime) -> datetime:
+    # Near the ends of the calendar the conversion to UTC overflows.
     try:
         at.astimezone(UTC)
     except OverflowError:
-        raise ValueError("is no moment of a year from 1 to 9999 in UTC") from None
+        raise ValueError("must be a time of the years 1 to 9999 in UTC") from None
     return at
-
-
-def order_id(user: int, request_id: str) -> int:
-    """Name the order of a request: the same however often the request comes.
-
-    Returns:
-        0 … 2^53-1, so exact in JavaScript too; the low 12 bits are the user's shard.
-    """
-    digest = blake2b(f"{user}/{request_id}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % 2**41 * SHARDS + user % SHARDS
 
 
 # Requests
 
 
-class CreateOrder(OfUser):
+class CreateOrder(UserMessage):
     """Reserve all lines or none; the same sku twice is one line with the sum."""
 
     type: Literal["createOrder"] = "createOrder"
     items: Items
 
 
-class ListOrder(OfOrder):
+class ListOrder(OrderMessage):
     """Show an order."""
 
     type: Literal["listOrder"] = "listOrder"
 
 
-class PayOrder(OfOrder):
-    """Mark an order as paid; its reserved goods are written off."""
+class PayOrder(OrderMessage):
+    """Mark an order as paid; its reserved units are written off."""
 
     type: Literal["orderPayed"] = "orderPayed"
 
 
-class CancelOrder(OfOrder):
-    """Cancel an order that is not paid; its reservations are given back."""
+class CancelOrder(OrderMessage):
+    """Cancel an order that is not paid; its reservations are released."""
 
     type: Literal["cancelOrder"] = "cancelOrder"
 
 
-class ForgetOrder(OfOrder):
-    """Erase whose order it was; for whoever runs the shop. The order must be over."""
+class AnonymizeOrder(OrderMessage):
+    """Erase the buyer of a final order; for operators."""
 
     type: Literal["forgetOrder"] = "forgetOrder"
 
 
-class ExpireOrder(OfOrder, extra="ignore"):
-    """What LOMS' own timer asks of an order unpaid for so long; the order decides."""
+class ExpireOrder(OrderMessage, extra="ignore"):
+    """Expire an order that is unpaid for so long; sent by LOMS' own timer."""
 
     type: Literal["expireOrder"] = "expireOrder"
     unpaid_seconds: int = Field(
@@ -118,8 +108,8 @@ class ExpireOrder(OfOrder, extra="ignore"):
     )
 
 
-class StockReserved(OfOrder, extra="ignore"):
-    """Stock's answer to a reserve: all of the line, or nothing of it."""
+class StockReserved(OrderMessage, extra="ignore"):
+    """Stock's answer to a reserve: the whole line, or nothing."""
 
     type: Literal["stockReserved"] = "stockReserved"
     sku: Sku
@@ -131,16 +121,16 @@ OrderRequest = Annotated[
     | ListOrder
     | PayOrder
     | CancelOrder
-    | ForgetOrder
+    | AnonymizeOrder
     | ExpireOrder
     | StockReserved,
     Field(discriminator="type"),
 ]
 
-# Replies and facts
+# Replies and events
 
 
-class OrderPlaced(OfOrder, extra="ignore"):
+class OrderPlaced(OrderMessage, extra="ignore"):
     """The reply to createOrder and purchase, once the order has settled."""
 
     type: Literal["orderPlaced"] = "orderPlaced"
@@ -155,16 +145,16 @@ class OrderView(Contract, extra="ignore"):
     items: tuple[Item, ...]
 
 
-class OrderStatusChanged(OfOrder, extra="ignore"):
-    """A fact: the status an order took, and when (RFC 3339, UTC)."""
+class OrderStatusChanged(OrderMessage, extra="ignore"):
+    """An event: a status that an order took, and when (RFC 3339, UTC)."""
 
     type: Literal["orderStatusChanged"] = "orderStatusChanged"
     user: UserId
     status: Status
     items: tuple[Item, ...]
-    at: Annotated[datetime, AfterValidator(_is_a_moment)]
+    at: Annotated[datetime, AfterValidator(_require_utc)]
 
     @property
     def event_id(self) -> str:
-        """What tells a repeat, since events come at least once."""
+        """The identity of the event, which may be delivered more than once."""
         return f"{self.order_id}:{self.status}"

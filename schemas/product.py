@@ -1,14 +1,14 @@
-"""Contracts of the products agent, which alone talks to ProductService."""
+"""Contracts of the products agent, the only client of ProductService."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.contract import Item, OfUser
+from schemas.contract import Item, UserMessage
 
 
-class PriceCart(OfUser, extra="ignore"):
-    """A cart on its way to its user, who waits for names and prices."""
+class PriceCart(UserMessage, extra="ignore"):
+    """Add names and prices to a cart, and reply to its user."""
 
     type: Literal["priceCart"] = "priceCart"
     items: tuple[Item, ...] = Field(min_length=1)

@@ -1,4 +1,4 @@
-"""Everything that can come back to a caller, over Kafka or HTTP."""
+"""All replies to a caller, over Kafka or HTTP."""
 
 from typing import Annotated
 

@@ -1,53 +1,61 @@
-"""Contracts of stock: what is asked of one sku's goods, over all warehouses."""
+"""Contracts of stock: requests and replies about one sku, over all warehouses."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from schemas.contract import Contract, Count, Goods, OfSku, OrderId, UserId, WarehouseId
+from schemas.contract import (
+    Contract,
+    Count,
+    OrderId,
+    SkuMessage,
+    StockCount,
+    UserId,
+    WarehouseId,
+)
 
 # Requests
 
 
-class ListStocks(OfSku):
+class ListStocks(SkuMessage):
     """Show what can be bought now, per warehouse."""
 
     type: Literal["stocks"] = "stocks"
 
 
-class ReceiveStock(OfSku):
-    """Put goods into a warehouse."""
+class ReceiveStock(SkuMessage):
+    """Add units to a warehouse."""
 
     type: Literal["receiveStock"] = "receiveStock"
     warehouse_id: WarehouseId = Field(alias="warehouseID")
-    count: Goods
+    count: StockCount
 
 
-class CheckStock(OfSku, extra="ignore"):
-    """A cart's question whether a line can be bought now."""
+class CheckStock(SkuMessage, extra="ignore"):
+    """Check whether a line of a cart can be bought now."""
 
     type: Literal["checkStock"] = "checkStock"
     user: UserId
     count: Count
 
 
-class Reserve(OfSku, extra="ignore"):
-    """Set goods aside for an order's line; all of it or nothing."""
+class Reserve(SkuMessage, extra="ignore"):
+    """Reserve an order's line; all units or none."""
 
     type: Literal["reserve"] = "reserve"
     order_id: OrderId = Field(alias="orderID")
     count: Count
 
 
-class Release(OfSku, extra="ignore"):
-    """Give an order's goods back to the warehouses they came from."""
+class Release(SkuMessage, extra="ignore"):
+    """Return an order's units to their warehouses."""
 
     type: Literal["release"] = "release"
     order_id: OrderId = Field(alias="orderID")
 
 
-class Sell(OfSku, extra="ignore"):
-    """Write an order's goods off: it is paid."""
+class Sell(SkuMessage, extra="ignore"):
+    """Write off the units of a paid order."""
 
     type: Literal["sell"] = "sell"
     order_id: OrderId = Field(alias="orderID")
@@ -62,10 +70,10 @@ StockRequest = Annotated[
 
 
 class Stock(Contract, extra="ignore"):
-    """What can be bought now in one warehouse: goods minus reservations."""
+    """Units that can be bought now in one warehouse: stock minus reservations."""
 
     warehouse_id: WarehouseId = Field(alias="warehouseID")
-    count: Goods
+    count: StockCount
 
 
 class StocksView(Contract, extra="ignore"):

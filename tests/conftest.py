@@ -15,7 +15,7 @@ import pytest_asyncio
 from tests.e2e.doors import HttpDoor
 from tests.e2e.people import Fresh
 from tests.e2e.shop import Shop
-from topics.broker.embedded import EmbeddedKafka, free_place
+from topics.broker.process import EmbeddedKafka, free_layout
 
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -33,7 +33,7 @@ _WITH_A_SHOP = (_HERE / "e2e", _CLIENTS)
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real broker of the tests' own, without any topic."""
     directory = tmp_path_factory.mktemp("kafka")
-    broker = EmbeddedKafka(free_place(directory))
+    broker = EmbeddedKafka(free_layout(directory))
     try:
         broker.start_and_wait()
         yield broker.bootstrap

@@ -1,1 +1,1 @@
-"""Kafka's side of the shop: every topic as data, and a broker where there is none."""
+"""Kafka for the shop: topics as data, clients, telemetry, an embedded broker."""

@@ -1,131 +1,98 @@
-"""Bring a cluster's topics into line, tell where they differ, or who needs which rights.
+"""Create and check a cluster's topics; print their declarations and their ACLs.
 
-    python -m topics create [--yes]    make what is missing, set what is set otherwise
+    python -m topics create [--yes]    create missing topics, correct other settings
     python -m topics check             a line for each difference; exit code 1 if any
-    python -m topics describe [--json] all that is declared; asks no cluster
-    python -m topics acls [--nest] [CLIENT …]   the least that each user needs
+    python -m topics describe [--json] all declarations; needs no cluster
+    python -m topics acls [--nest] [CLIENT …]   the least rights of each user
 
-What `acls` prints, a line each, is for `kafka-acls.sh`. The cluster is that of the shop
-that runs in this directory, else that of `KAFKA`; so are the partitions.
-`REQUEST_RETENTION_HOURS` comes from the environment. At a terminal `create` asks before it
-writes; without one it makes what is missing, and changes settings with `--yes` alone.
+Each line of `acls` is for `kafka-acls.sh`. The cluster is that of the shop that runs in
+this directory, else that of `KAFKA`. The partitions come from the same place.
+`REQUEST_RETENTION_HOURS` comes from the environment. At a terminal `create` asks for a
+confirmation. Without one it creates missing topics; it changes settings only with `--yes`.
 """
 
-import argparse
-import asyncio
-import sys
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, TypeVar
+import click
 
-from pydantic import ValidationError
-
-from topics import logs
-from topics.access import acls
-from topics.admin import Plan, TopicsError, check, create, plan
-from topics.answering import NoAnswerError, answered
+from topics import cli
+from topics.acls import acls
+from topics.admin import Plan, check, create, plan
 from topics.catalog import TOPICS
-from topics.cluster import Cluster, bad_settings
-from topics.connection import NotLetInError
-from topics.describe import as_json
-from topics.describe import lines as described
-from topics.target import NoClusterError, Target, partitions
-from topics.terminal import ask, is_attended
-
-_MISUSED, _INTERRUPTED = 2, 130
-_REASONS = (NoAnswerError, NoClusterError, NotLetInError, TopicsError)
-
-T = TypeVar("T")
-
-
-def main() -> int:
-    """Do what the command line says; 1 when topics differ or can't be created."""
-    logs.configure_tool()
-    asked = _parser().parse_intermixed_args()
-    try:
-        return _DO[asked.command](asked)
-    except _REASONS as reason:
-        return _cannot(str(reason))
-    except ValidationError as wrong:
-        return _cannot(*bad_settings(wrong))
-    except KeyboardInterrupt:
-        _cannot("interrupted")
-        return _INTERRUPTED
-
-
-def _acls(asked: argparse.Namespace) -> int:
-    return _print(map(str, acls(asked.client, nest=asked.nest)))
-
-
-def _describe(asked: argparse.Namespace) -> int:
-    if asked.json:
-        return _print([as_json(TOPICS, partitions())])
-    return _print(described(TOPICS, partitions()))
-
-
-def _check(_: argparse.Namespace) -> int:
-    lines = _on(Target("topics"), check)
-    _print(lines or [_AS_DECLARED])
-    return 1 if lines else 0
-
-
-def _create(asked: argparse.Namespace) -> int:
-    target = Target("topics")
-    todo = _on(target, plan)
-    if (todo.missing or todo.changed) and not asked.yes:
-        code = _agreement(todo, target.cluster)
-        if code:
-            return code
-    return _print(_on(target, create) or [_AS_DECLARED])
-
-
-def _agreement(todo: Plan, cluster: Cluster) -> int:
-    """Return 0 if the plan may be carried out, else the exit code."""
-    if not is_attended():
-        if todo.changed:
-            _cannot(*todo.changed, "no terminal to ask at: --yes changes the settings")
-            return _MISUSED
-        return 0
-    for line in (*todo.missing, *todo.changed):
-        sys.stderr.write(f"{line}\n")
-    if ask(f"Make it so, in Kafka at {cluster.kafka}?"):
-        return 0
-    return _cannot("nothing was done")
-
-
-def _on(target: Target, work: Callable[[Cluster], Coroutine[Any, Any, T]]) -> T:
-    return asyncio.run(answered(target.cluster, work))
-
-
-def _print(lines: Iterable[str]) -> int:
-    for line in lines:
-        print(line)  # noqa: T201
-    return 0
-
+from topics.describe import as_json, lines
+from topics.kafka.settings import KafkaSettings
+from topics.target import Target, partitions
 
 _AS_DECLARED = f"{len(TOPICS)} topics are as declared"
-_DO = {"create": _create, "check": _check, "describe": _describe, "acls": _acls}
+_on_cluster = cli.on_cluster("topics", misused=cli.FAILED)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m topics",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("command", choices=[*_DO])
-    add("client", nargs="*", help="users of your own, for acls")
-    add("--nest", action="store_true", help="they use NestJS' client, of acls")
-    add("--json", action="store_true", help="for programs, of describe")
-    add("--yes", action="store_true", help="do not ask before create writes")
-    return parser
+@click.group(help=cli.paragraphs(__doc__), context_settings=cli.HELP)
+def main() -> None:
+    """Run the command of the command line."""
 
 
-def _cannot(*reasons: str) -> int:
+@main.command("create", help="Create missing topics, correct other settings.")
+@click.option("--yes", is_flag=True, help="Write without a confirmation.")
+@_on_cluster
+def _create(target: Target, *, yes: bool) -> int:
+    todo = cli.answer(target, plan)
+    if (todo.missing or todo.changed) and not yes:
+        code = _confirm(todo, target)
+        if code:
+            return code
+    return _print(cli.answer(target, create) or [_AS_DECLARED])
+
+
+def _confirm(todo: Plan, target: Target) -> int:
+    """Return 0 if the plan may be carried out, else the exit code."""
+    if not cli.is_attended():
+        if todo.changed:
+            reason = "no terminal to confirm at; --yes changes the settings"
+            return _refuse(cli.MISUSED, *todo.changed, reason)
+        return cli.OK
+    for line in (*todo.missing, *todo.changed):
+        cli.echo_error(line)
+    if cli.confirm(f"Apply this to Kafka at {target.cluster.kafka}?"):
+        return cli.OK
+    return _refuse(cli.FAILED, "nothing was changed")
+
+
+@main.command("check", help="Print a line for each difference; exit with 1 if any.")
+@_on_cluster
+def _check(target: Target) -> int:
+    differences = cli.answer(target, check)
+    _print(differences or [_AS_DECLARED])
+    return cli.FAILED if differences else cli.OK
+
+
+@main.command("describe", help="Print all declarations; needs no cluster.")
+@click.option("--json", is_flag=True, help="Print JSON for programs.")
+@_on_cluster
+def _describe(_: Target, *, json: bool) -> int:
+    retention = KafkaSettings().request_retention
+    if json:
+        return _print(as_json(TOPICS, partitions(), retention).splitlines())
+    return _print(lines(TOPICS, partitions(), retention))
+
+
+@main.command("acls", help="Print the least rights of each user.")
+@click.argument("client", nargs=-1)
+@click.option("--nest", is_flag=True, help="The clients use NestJS.")
+@_on_cluster
+def _acls(_: Target, *, client: list[str], nest: bool) -> int:
+    return _print([str(acl) for acl in acls(client, nest=nest)])
+
+
+def _print(shown: list[str]) -> int:
+    for line in shown:
+        cli.echo(line)
+    return cli.OK
+
+
+def _refuse(code: int, *reasons: str) -> int:
     for reason in reasons:
-        print(f"topics: {reason}", file=sys.stderr)  # noqa: T201
-    return 1
+        cli.echo_error(f"topics: {reason}")
+    return code
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(prog_name="python -m topics")

@@ -1,4 +1,7 @@
-"""Bringing a cluster's topics into line with the catalogue, and telling the drift."""
+"""Creates and compares the topics of a cluster, as the catalogue declares them.
+
+All functions raise TopicsError, or KafkaAuthenticationError if Kafka refuses the client.
+"""
 
 import asyncio
 import time
@@ -11,24 +14,32 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from topics.catalog import TOPICS
-from topics.cluster import Cluster
-from topics.connection import refusal
-from topics.drift import SET_ON_TOPIC, Found, drift, misparted, misset
-from topics.topic import Kind, Topic
+from topics.drift import (
+    SET_ON_TOPIC,
+    TopicDescription,
+    config_drift,
+    drift,
+    partition_count_drift,
+)
+from topics.kafka.connection import find_auth_error
+from topics.kafka.settings import KafkaSettings
+from topics.topic import Topic, TopicKind
 
 LEADERS_SECONDS = 30.0
 _POLL_SECONDS = 0.1
 
-# Whose records, or rows, belong to somebody: to whom, their partition tells.
-_OWNED = (Kind.REQUESTS, Kind.EVENTS, Kind.CHANGELOG)
+# The partition of their records, or rows, selects the worker that owns them.
+_OWNED = (TopicKind.REQUESTS, TopicKind.EVENTS, TopicKind.CHANGELOG)
+
+Descriptions = dict[str, TopicDescription]
 
 
 class TopicsError(Exception):
-    """The topics can't be brought into line; the message says why, in one line."""
+    """The topics can't be read or changed; the message has the reason, in one line."""
 
 
 class Plan(NamedTuple):
-    """What `create` does to a cluster.
+    """The changes that `create` makes to a cluster.
 
     Attributes:
         missing: a line for each topic that it creates.
@@ -39,41 +50,38 @@ class Plan(NamedTuple):
     changed: list[str]
 
 
-async def plan(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> Plan:
-    """Return what `create` would do now.
-
-    Raises:
-        TopicsError, NotLetInError: as `create`.
-    """
+async def plan(cluster: KafkaSettings, topics: Iterable[Topic] = TOPICS) -> Plan:
+    """Return the changes that `create` would make now."""
     declared = {topic.name: topic for topic in topics}
     async with _admin(cluster) as admin:
-        found = await _observe(admin, declared)
+        found = await _describe(admin, declared)
     _require_partitions(declared, found, cluster)
+    drifts = (config_drift(declared[name], found[name], cluster) for name in found)
     return Plan(
         [f"{name}: missing" for name in declared if name not in found],
-        [line for n, there in found.items() for line in misset(declared[n], there)],
+        [line for lines in drifts for line in lines],
     )
 
 
-async def create(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str]:
-    """Create what is missing, apply settings that changed, and await the leaders.
+async def create(cluster: KafkaSettings, topics: Iterable[Topic] = TOPICS) -> list[str]:
+    """Create missing topics, apply changed settings, and wait for the leaders.
 
     Returns:
-        What was done, a line each; nothing when all was as it should be.
+        A line for each topic that was created or changed.
 
     Raises:
         TopicsError: an existing topic has another number of partitions, the cluster
-            says no, or partitions stay without a leader.
-        NotLetInError: Kafka is there, but not for us.
+            refuses a change, or partitions stay without a leader.
     """
     declared = {topic.name: topic for topic in topics}
     async with _admin(cluster) as admin:
-        found = await _observe(admin, declared)
+        found = await _describe(admin, declared)
         _require_partitions(declared, found, cluster)
         missing = [topic for name, topic in declared.items() if name not in found]
-        changed = [t for n, t in declared.items() if n in found and misset(t, found[n])]
+        existing = [topic for name, topic in declared.items() if name in found]
+        changed = [t for t in existing if config_drift(t, found[t.name], cluster)]
         await _add(admin, missing, cluster)
-        await _configure(admin, changed, found)
+        await _configure(admin, changed, found, cluster)
         await _await_leaders(admin, declared)
     return [
         *(f"{topic.name}: created" for topic in missing),
@@ -81,18 +89,15 @@ async def create(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str
     ]
 
 
-async def check(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str]:
-    """Compare the cluster with what is declared.
+async def check(cluster: KafkaSettings, topics: Iterable[Topic] = TOPICS) -> list[str]:
+    """Compare the topics of the cluster with the declared ones.
 
     Returns:
         A line for each difference.
-
-    Raises:
-        TopicsError, NotLetInError: the cluster can't be asked.
     """
     declared = {topic.name: topic for topic in topics}
     async with _admin(cluster) as admin:
-        found = await _observe(admin, declared)
+        found = await _describe(admin, declared)
     return [
         line
         for topic in declared.values()
@@ -101,138 +106,135 @@ async def check(cluster: Cluster, topics: Iterable[Topic] = TOPICS) -> list[str]
 
 
 async def settings_of(
-    cluster: Cluster, topics: Iterable[Topic]
+    cluster: KafkaSettings, topics: Iterable[Topic]
 ) -> dict[str, dict[str, str]]:
-    """Return the settings in force of each topic that is there, by its name.
+    """Return the settings in force of each existing topic, by its name."""
+    async with _admin(cluster) as admin:
+        found = await _describe(admin, [topic.name for topic in topics])
+    return {name: description.config for name, description in found.items()}
 
-    Raises:
-        TopicsError, NotLetInError: the cluster can't be asked.
+
+async def partition_drift(cluster: KafkaSettings) -> list[str]:
+    """Return a line for each topic whose number of partitions is not `PARTITIONS`.
+
+    A worker computes the owner of a record from that number. With a wrong one it would
+    forward records to workers that do not own them. Missing topics are ignored.
     """
     async with _admin(cluster) as admin:
-        found = await _observe(admin, [topic.name for topic in topics])
-    return {name: there.config for name, there in found.items()}
-
-
-async def partition_drift(cluster: Cluster) -> list[str]:
-    """Say which topics have another number of partitions than `PARTITIONS` says.
-
-    A worker computes with it whose a record is: with a wrong one it would pass records on
-    to others than their owners (R6). A topic that is missing is no matter of this.
-
-    Raises:
-        TopicsError, NotLetInError: the cluster can't be asked.
-    """
-    async with _admin(cluster) as admin:
-        there = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics()}
+        existing = await admin.describe_topics()
+    counts = {topic["topic"]: len(topic["partitions"]) for topic in existing}
     return [
         line
         for topic in TOPICS
-        if topic.kind in _OWNED and topic.name in there
-        for line in misparted(topic, there[topic.name], cluster)
+        if topic.kind in _OWNED and topic.name in counts
+        for line in partition_count_drift(topic, counts[topic.name], cluster)
     ]
 
 
-async def cluster_id(cluster: Cluster) -> str:
-    """Return what tells a cluster from all others.
-
-    Raises:
-        TopicsError, NotLetInError: it can't be asked.
-    """
+async def cluster_id(cluster: KafkaSettings) -> str:
+    """Return the id of the cluster."""
     async with _admin(cluster) as admin:
         return str((await admin.describe_cluster())["cluster_id"])
 
 
 def _require_partitions(
-    declared: dict[str, Topic], found: dict[str, Found], cluster: Cluster
+    declared: dict[str, Topic], found: Descriptions, cluster: KafkaSettings
 ) -> None:
-    wrong = [
+    drifts = [
         line
-        for name, there in found.items()
-        for line in misparted(declared[name], there.partitions, cluster)
+        for name, description in found.items()
+        for line in partition_count_drift(declared[name], description.partitions, cluster)
     ]
-    # Keys would move to other partitions, and their state would stay behind.
-    if wrong:
-        raise TopicsError(f"PARTITIONS of existing topics can't change: {wrong[0]}")
+    # Keys would move to other partitions, and their state would stay in the old ones.
+    if drifts:
+        raise TopicsError(f"PARTITIONS of existing topics can't change: {drifts[0]}")
 
 
 @asynccontextmanager
-async def _admin(cluster: Cluster) -> AsyncIterator[AIOKafkaAdminClient]:
+async def _admin(cluster: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**cluster.client_options())
     try:
         await admin.start()
         yield admin
     except (KafkaError, OSError) as error:
-        if refused := await refusal(cluster.client_options()):
-            raise refused from error
+        if auth_error := await find_auth_error(cluster.client_options()):
+            raise auth_error from error
         raise TopicsError(f"Kafka at {cluster.kafka}: {error}") from error
     finally:
         await admin.close()
 
 
-async def _observe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, Found]:
-    there = {topic["topic"]: topic for topic in await admin.describe_topics()}
-    wanted = [ConfigResource(ConfigResourceType.TOPIC, n) for n in names if n in there]
-    answers = await admin.describe_configs(wanted) if wanted else []
+async def _describe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> Descriptions:
+    existing = {topic["topic"]: topic for topic in await admin.describe_topics()}
+    kind = ConfigResourceType.TOPIC
+    resources = [ConfigResource(kind, name) for name in names if name in existing]
+    responses = await admin.describe_configs(resources) if resources else []
     found = {}
-    for code, text, _, name, settings in (r for a in answers for r in a.resources):
+    for code, text, _, name, settings in (r for rs in responses for r in rs.resources):
         _require_success(name, code, text)
-        partitions = there[name]["partitions"]
-        found[name] = Found(
-            partitions=len(partitions),
+        found[name] = TopicDescription(
+            partitions=len(existing[name]["partitions"]),
             config={setting[0]: setting[1] for setting in settings},
             overrides=frozenset(s[0] for s in settings if s[3] == SET_ON_TOPIC),
         )
     return found
 
 
-async def _add(admin: AIOKafkaAdminClient, topics: list[Topic], cluster: Cluster) -> None:
+async def _add(
+    admin: AIOKafkaAdminClient, topics: list[Topic], cluster: KafkaSettings
+) -> None:
     if not topics:
         return
-    wanted = [
+    new_topics = [
         NewTopic(
             topic.name,
             topic.partitions or cluster.partitions,
             cluster.kafka_replication,
-            topic_configs=cluster.durability | topic.config,
+            topic_configs=cluster.durability | topic.config(cluster.request_retention),
         )
         for topic in topics
     ]
-    answer = await admin.create_topics(wanted)
-    for name, code, text in answer.topic_errors:
-        # Somebody else who starts at the same time has made it: as good.
+    response = await admin.create_topics(new_topics)
+    for name, code, text in response.topic_errors:
+        # Another process that starts at the same time may have created it.
         if code != TopicAlreadyExistsError.errno:
             _require_success(name, code, text)
 
 
 async def _configure(
-    admin: AIOKafkaAdminClient, topics: list[Topic], found: dict[str, Found]
+    admin: AIOKafkaAdminClient,
+    topics: list[Topic],
+    found: Descriptions,
+    cluster: KafkaSettings,
 ) -> None:
-    # The request replaces all that is set on a topic, so what operators set is repeated.
-    wanted = []
+    # The request replaces all settings of a topic, so the operator's are repeated.
+    resources = []
     for topic in topics:
-        there = found[topic.name]
-        kept = {name: there.config[name] for name in there.overrides}
-        wanted.append(
-            ConfigResource(ConfigResourceType.TOPIC, topic.name, kept | topic.config)
-        )
-    for answer in await admin.alter_configs(wanted) if wanted else []:
-        for code, text, _, name in answer.resources:
+        description = found[topic.name]
+        settings = {name: description.config[name] for name in description.overrides}
+        settings |= topic.config(cluster.request_retention)
+        resources.append(ConfigResource(ConfigResourceType.TOPIC, topic.name, settings))
+    for response in await admin.alter_configs(resources) if resources else []:
+        for code, text, _, name in response.resources:
             _require_success(name, code, text)
 
 
 async def _await_leaders(admin: AIOKafkaAdminClient, names: Iterable[str]) -> None:
     deadline = time.monotonic() + LEADERS_SECONDS
-    while headless := await _headless(admin, names):
+    while leaderless := await _leaderless(admin, names):
         if time.monotonic() > deadline:
-            raise TopicsError(f"no leader for partitions of {', '.join(headless)}")
+            raise TopicsError(f"no leader for partitions of {', '.join(leaderless)}")
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _headless(admin: AIOKafkaAdminClient, names: Iterable[str]) -> list[str]:
-    # By what a broker tells of topics alone: another one may not have heard of a new one.
-    there = {t["topic"]: t["partitions"] for t in await admin.describe_topics()}
+async def _leaderless(admin: AIOKafkaAdminClient, names: Iterable[str]) -> list[str]:
+    # From a list of all topics: a broker that lacks a new topic answers a question about
+    # it with an error.
+    topics = {t["topic"]: t["partitions"] for t in await admin.describe_topics()}
     led = {
-        n for n, parts in there.items() if parts and all(p["leader"] >= 0 for p in parts)
+        name
+        for name, partitions in topics.items()
+        if partitions and all(partition["leader"] >= 0 for partition in partitions)
     }
     return [name for name in names if name not in led]
 

@@ -1,18 +1,18 @@
-"""The Kafka surface as an AsyncAPI 3.0 document, derived from the catalogue.
+"""The Kafka interface as an AsyncAPI 3.0 document, derived from the catalogue.
 
-The shop as a whole is the application: it receives what lies in request topics, also what
-its own services say to each other there, and sends replies, facts and all the rest.
+The application is the shop as a whole. It receives the records of request topics, also
+those between its services, and sends replies, events, dead letters and changelogs.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from schemas.contract import Contract, Refused
-from topics import conversation as names
-from topics.catalog import DEFAULT_REPLIES, GATEWAY_REPLIES, HOME, TOPICS
-from topics.cluster import Cluster
-from topics.messages import BINDING, components, messages_in
-from topics.topic import Kind, Topic, wire_type
+from topics.asyncapi_messages import BINDING, components, messages_in
+from topics.catalog import DEFAULT_REPLIES, GATEWAY_REPLIES, TOPIC_OF, TOPICS
+from topics.kafka import headers as names
+from topics.kafka.settings import KafkaSettings
+from topics.topic import Topic, TopicKind, wire_type
 
 TITLE, VERSION = "The shop that never loses an item", "1.0.0"
 CONTACT = {  # of a reserved domain (RFC 2606); the operator of a public shop replaces it
@@ -22,28 +22,29 @@ CONTACT = {  # of a reserved domain (RFC 2606); the operator of a public shop re
 }
 LICENSE = {"name": "Proprietary"}
 CLIENT_REPLIES = "replies"
-"""The channel that stands for every client's own reply topic."""
+"""The channel of all reply topics of clients."""
 
-Answers = Mapping[type[Contract], type[Contract]]
+Replies = Mapping[type[Contract], type[Contract]]
 
 _ABOUT = """\
-A value is plain JSON with its `type`; the conversation is in headers. Any partitioner will
-do, and no key at all: a record is passed on to its owner, who follows from its body. What
-can't be understood goes to a dead-letter topic, byte for byte. Delivery is at least once.
+A value is plain JSON with its `type`; headers have the correlation id and the reply topic.
+A client may use any partitioner and any key: the shop forwards a record to the partition
+that its body selects. An invalid record goes to a dead-letter topic, byte for byte.
+Delivery is at least once.
 """
 _TAGS = {
     "calls": "Requests that a client may send.",
-    "between services": "Nobody else need send it.",
+    "between services": "Requests that only services of the shop send.",
     "output": "Records that the shop sends.",
 }
 
 
-def document(cluster: Cluster, answers: Answers) -> dict[str, Any]:
-    """Describe every topic, what it carries, and who is answered what.
+def document(cluster: KafkaSettings, replies: Replies) -> dict[str, Any]:
+    """Return the document of all topics, messages and replies.
 
     Args:
-        cluster: where the topics are, and how many partitions and copies they have.
-        answers: the replies of the calls, by what they ask.
+        cluster: the brokers, partitions, copies and retention of the topics.
+        replies: the replies of the calls, by request.
     """
     channels = {topic.name: _channel(topic, cluster) for topic in TOPICS}
     return {
@@ -59,23 +60,25 @@ def document(cluster: Cluster, answers: Answers) -> dict[str, Any]:
         "defaultContentType": "application/json",
         "servers": dict(_servers(cluster)),
         "channels": channels | {CLIENT_REPLIES: _client_replies()},
-        "operations": dict(_operations(answers)),
+        "operations": dict(_operations(replies)),
         "components": components() | {"tags": _tags()},
     }
 
 
-def _servers(cluster: Cluster) -> Iterator[tuple[str, Any]]:
+def _servers(cluster: KafkaSettings) -> Iterator[tuple[str, Any]]:
     encrypted = cluster.kafka_security_protocol.endswith("SSL")
     protocol = "kafka-secure" if encrypted else "kafka"
     for number, address in enumerate(cluster.kafka.split(","), start=1):
         yield f"kafka-{number}", {"host": address.strip(), "protocol": protocol}
 
 
-def _channel(topic: Topic, cluster: Cluster) -> dict[str, Any]:
+def _channel(topic: Topic, cluster: KafkaSettings) -> dict[str, Any]:
     binding = {
         "partitions": topic.partitions or cluster.partitions,
         "replicas": cluster.kafka_replication,
-        "topicConfiguration": _settings(cluster.durability | topic.config),
+        "topicConfiguration": _settings(
+            cluster.durability | topic.config(cluster.request_retention)
+        ),
         **BINDING,
     }
     return {
@@ -89,14 +92,14 @@ def _channel(topic: Topic, cluster: Cluster) -> dict[str, Any]:
 def _client_replies() -> dict[str, Any]:
     return {
         "address": None,
-        "description": f"A topic of the client's own, which {names.REPLY_TOPIC} names:"
-        " its name ends in .replies or .reply, and the shop does not make it.",
+        "description": f"A topic of the client, which {names.REPLY_TOPIC} names."
+        " Its name ends in .replies or .reply. The client creates it.",
         "messages": _messages(GATEWAY_REPLIES),
     }
 
 
 def _settings(config: Mapping[str, str]) -> dict[str, Any]:
-    """Return a topic's settings as the binding wants them: numbers, and a list."""
+    """Return the settings of a topic in the types of the binding."""
     policy = config.get("cleanup.policy", "delete")
     numbers = {n: int(v) for n, v in config.items() if v.removeprefix("-").isdigit()}
     return {**config, **numbers, "cleanup.policy": [policy]}
@@ -106,17 +109,17 @@ def _messages(topic: Topic) -> dict[str, Any]:
     return {name: _at(f"components/messages/{name}") for name in messages_in(topic)}
 
 
-def _operations(answers: Answers) -> Iterator[tuple[str, Any]]:
-    for contract, topic in HOME.items():
-        if topic.kind is Kind.REQUESTS:
-            yield wire_type(contract), _receive(contract, topic, answers.get(contract))
+def _operations(replies: Replies) -> Iterator[tuple[str, Any]]:
+    for contract, topic in TOPIC_OF.items():
+        if topic.kind is TopicKind.REQUESTS:
+            yield wire_type(contract), _receive(contract, topic, replies.get(contract))
     for topic in TOPICS:
-        if topic.kind is not Kind.REQUESTS:
+        if topic.kind is not TopicKind.REQUESTS:
             yield f"send.{topic.name}", _send(topic)
 
 
 def _receive(
-    contract: type[Contract], topic: Topic, answer: type[Contract] | None
+    contract: type[Contract], topic: Topic, reply: type[Contract] | None
 ) -> dict[str, Any]:
     channel = f"channels/{topic.name}"
     operation = {
@@ -125,27 +128,28 @@ def _receive(
         "summary": contract.__doc__,
         "messages": [_at(f"{channel}/messages/{contract.__name__}")],
     }
-    about = f"A record in {topic.name}, keyed by its {topic.key}."
-    if answer is None:
-        told = {
-            "description": f"{about} It has no reply.",
+    record = f"A record in {topic.name}, keyed by its {topic.key}."
+    if reply is None:
+        return operation | {
+            "description": f"{record} It has no reply.",
             "tags": _tag("between services"),
         }
-        return operation | told
-    told = {"description": f"{about} Replied with {answer.__name__} or Refused."}
-    told["tags"] = _tag("calls")
-    return operation | told | {"reply": _reply(answer, DEFAULT_REPLIES[topic])}
+    return operation | {
+        "description": f"{record} The reply is {reply.__name__} or Refused.",
+        "tags": _tag("calls"),
+        "reply": _reply(reply, DEFAULT_REPLIES[topic]),
+    }
 
 
-def _reply(answer: type[Contract], otherwise: Topic) -> dict[str, Any]:
+def _reply(reply: type[Contract], default: Topic) -> dict[str, Any]:
     channel = f"channels/{CLIENT_REPLIES}"
     return {
         "address": {
             "location": f"$message.header#/{names.REPLY_TOPIC}",
-            "description": f"Without {names.REPLY_TOPIC} it goes to {otherwise.name}.",
+            "description": f"Without {names.REPLY_TOPIC} the reply goes to {default.name}.",
         },
         "channel": _at(channel),
-        "messages": [_at(f"{channel}/messages/{c.__name__}") for c in (answer, Refused)],
+        "messages": [_at(f"{channel}/messages/{c.__name__}") for c in (reply, Refused)],
     }
 
 
@@ -173,5 +177,5 @@ def _slug(name: str) -> str:
     return name.replace(" ", "-")
 
 
-def _at(place: str) -> dict[str, str]:
-    return {"$ref": f"#/{place}"}
+def _at(path: str) -> dict[str, str]:
+    return {"$ref": f"#/{path}"}

@@ -1,11 +1,9 @@
 """Every topic of the shop, declared once; nothing else names a topic.
 
 Broker topics, Faust topics and the AsyncAPI document are derived from this file. A
-message's type is its address (`HOME`), so whoever sends one names no topic.
+message's type is its address (`TOPIC_OF`), so a sender names no topic.
 """
 
-import os
-import sys
 from datetime import timedelta
 
 from schemas.cart import CartRequest
@@ -14,87 +12,72 @@ from schemas.order import OrderRequest, OrderStatusChanged
 from schemas.product import ProductRequest
 from schemas.reply import Reply
 from schemas.stock import StockRequest
-from topics.topic import FOREVER, Kind, Topic
+from topics.topic import Topic, TopicKind
 
-
-def _requests_stay() -> timedelta:
-    hours = os.environ.get("REQUEST_RETENTION_HOURS") or "inf"
-    try:
-        if float(hours) > 0:
-            return FOREVER if hours == "inf" else timedelta(hours=float(hours))
-    except (ValueError, OverflowError):
-        pass
-    sys.exit("REQUEST_RETENTION_HOURS: must be a number of hours above zero")
-
-
-_REQUESTS_STAY = _requests_stay()
-_REPLIES_STAY = timedelta(hours=1)
-_EVENTS_STAY = timedelta(days=30)
+_REPLY_RETENTION = timedelta(hours=1)
+_EVENT_RETENTION = timedelta(days=30)
 
 GATEWAY_REPLY_PARTITIONS = 16
 
 CART_REQUESTS = Topic(
     "cart.requests",
-    Kind.REQUESTS,
-    "What is asked of a user's cart, and what stock and orders answer to it.",
+    TopicKind.REQUESTS,
+    "Requests to the cart of a user, and responses of stock and orders to it.",
     carries=CartRequest,
     key="user",
-    keep=_REQUESTS_STAY,
 )
 ORDER_REQUESTS = Topic(
     "order.requests",
-    Kind.REQUESTS,
-    "What is asked of an order, and what stock answers to it.",
+    TopicKind.REQUESTS,
+    "Requests to orders, and responses of stock to them.",
     carries=OrderRequest,
     key="shard",
-    keep=_REQUESTS_STAY,
 )
 STOCK_REQUESTS = Topic(
     "stock.requests",
-    Kind.REQUESTS,
-    "What is asked of a sku's stock, by people, carts and orders.",
+    TopicKind.REQUESTS,
+    "Requests to the stock of a sku, from clients, carts and orders.",
     carries=StockRequest,
     key="sku",
-    keep=_REQUESTS_STAY,
 )
 PRODUCT_REQUESTS = Topic(
     "product.requests",
-    Kind.REQUESTS,
-    "Carts that wait for names and prices.",
+    TopicKind.REQUESTS,
+    "Carts that need names and prices.",
     carries=ProductRequest,
     key="user",
-    keep=_REQUESTS_STAY,
 )
 ORDER_EVENTS = Topic(
     "order.events",
-    Kind.EVENTS,
-    "Each status that an order took; Notifications listens, and so may anyone.",
+    TopicKind.EVENTS,
+    "Status changes of orders, for Notifications and any other consumer.",
     carries=OrderStatusChanged,
     key="shard",
-    keep=_EVENTS_STAY,
+    event_id="event_id",
+    retention=_EVENT_RETENTION,
 )
 
 
-def _replies(name: str, whose: str, partitions: int | None = None) -> Topic:
+def _replies(name: str, requests: str, partitions: int | None = None) -> Topic:
     return Topic(
         name,
-        Kind.REPLIES,
-        f"Replies to {whose}.",
+        TopicKind.REPLIES,
+        f"Replies to {requests}.",
         carries=Reply,
-        keep=_REPLIES_STAY,
+        retention=_REPLY_RETENTION,
         partitions=partitions,
     )
 
 
-GATEWAY_REPLIES = _replies("gateway.replies", "HTTP callers", GATEWAY_REPLY_PARTITIONS)
-CART_REPLIES = _replies("cart.replies", "cart requests that name no reply topic")
-ORDER_REPLIES = _replies("order.replies", "order requests that name no reply topic")
-STOCK_REPLIES = _replies("stock.replies", "stock requests that name no reply topic")
+GATEWAY_REPLIES = _replies("gateway.replies", "HTTP calls", GATEWAY_REPLY_PARTITIONS)
+CART_REPLIES = _replies("cart.replies", "cart requests without a reply topic")
+ORDER_REPLIES = _replies("order.replies", "order requests without a reply topic")
+STOCK_REPLIES = _replies("stock.replies", "stock requests without a reply topic")
 
 
 def _dead_letters(name: str, source: Topic) -> Topic:
-    doc = f"Records of {source.name} that could not be served, with the reason in headers."
-    return Topic(name, Kind.DEAD_LETTERS, doc)
+    doc = f"Records of {source.name} that can't be processed, with the reason in headers."
+    return Topic(name, TopicKind.DEAD_LETTERS, doc)
 
 
 DEAD_LETTERS: dict[Topic, Topic] = {
@@ -114,15 +97,17 @@ DEFAULT_REPLIES: dict[Topic, Topic] = {
 
 
 def _changelog(name: str, doc: str) -> Topic:
-    return Topic(name, Kind.CHANGELOG, doc, keep=None)
+    return Topic(name, TopicKind.CHANGELOG, doc, retention=None)
 
 
-CARTS = _changelog("checkout-carts-changelog", "The table of carts, by user.")
-ORDERS = _changelog("loms-orders-changelog", "The table of orders, by orderID.")
-STOCK = _changelog("loms-stock-changelog", "The table of stock: sku, and sku/orderID.")
-SENT = _changelog(
+CARTS_CHANGELOG = _changelog("checkout-carts-changelog", "The table of carts, by user.")
+ORDERS_CHANGELOG = _changelog("loms-orders-changelog", "The table of orders, by orderID.")
+STOCK_CHANGELOG = _changelog(
+    "loms-stock-changelog", "The table of stock: sku, and sku/orderID."
+)
+SENT_CHANGELOG = _changelog(
     "notifications-sent-changelog",
-    "Notices sent, by orderID:status; pending ones, by transport/offset/orderID.",
+    "Notifications by orderID:status; pending ones by transport/offset/orderID.",
 )
 
 TOPICS: tuple[Topic, ...] = (
@@ -136,13 +121,13 @@ TOPICS: tuple[Topic, ...] = (
     ORDER_REPLIES,
     STOCK_REPLIES,
     *DEAD_LETTERS.values(),
-    CARTS,
-    ORDERS,
-    STOCK,
-    SENT,
+    CARTS_CHANGELOG,
+    ORDERS_CHANGELOG,
+    STOCK_CHANGELOG,
+    SENT_CHANGELOG,
 )
 
-HOME: dict[type[Contract], Topic] = {
+TOPIC_OF: dict[type[Contract], Topic] = {
     contract: topic
     for topic in (*DEFAULT_REPLIES, ORDER_EVENTS)
     for contract in topic.contracts

@@ -1,4 +1,4 @@
-"""What is declared, for people at a terminal and for programs; no broker is asked."""
+"""The declared topics as a table and as JSON; no broker is needed."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -6,55 +6,63 @@ from datetime import timedelta
 from itertools import zip_longest
 from textwrap import wrap
 
-from topics.topic import FOREVER, Kind, Topic, wire_type
+from topics.topic import FOREVER, Topic, TopicKind, wire_type
 
 _HEADS = ("TOPIC", "KEY", "PARTITIONS", "KEPT", "CARRIES", "WHAT IT IS FOR")
 _CARRIES_WIDTH, _DOC_WIDTH = 30, 40
-_GAP, _NOTHING = "  ", "-"
+_GAP, _EMPTY = "  ", "-"
 
-# Whose keys are not declared, since they follow from those of others.
-_KEYS = {Kind.DEAD_LETTERS: "as the source", Kind.CHANGELOG: "row"}
+# Their keys follow from the keys of other topics.
+_KEYS = {TopicKind.DEAD_LETTERS: "as the source", TopicKind.CHANGELOG: "row"}
 
 
-def lines(topics: Iterable[Topic], partitions: int) -> list[str]:
+def lines(
+    topics: Iterable[Topic], partitions: int, request_retention: timedelta
+) -> list[str]:
     """Return a table of topics.
 
     Args:
-        topics: in the order in which they are shown.
-        partitions: of those that have the shop's own number.
+        topics: in the order of the rows.
+        partitions: the number of topics that declare none.
+        request_retention: the retention of request topics.
     """
-    rows = [_HEADS, *(_cells(topic, partitions) for topic in topics)]
+    cells = (_cells(topic, partitions, request_retention) for topic in topics)
+    rows = [_HEADS, *cells]
     columns = zip(*(map(_lines_of, row) for row in rows), strict=True)
     widths = [max(len(line) for cell in cells for line in cell) for cells in columns]
     return [line for row in rows for line in _row(row, widths)]
 
 
-def as_json(topics: Iterable[Topic], partitions: int) -> str:
+def as_json(topics: Iterable[Topic], partitions: int, request_retention: timedelta) -> str:
     """Return the same as JSON: a list of objects; milliseconds, null without a limit."""
-    return json.dumps([_told(topic, partitions) for topic in topics], indent=2)
+    objects = [_fields(topic, partitions, request_retention) for topic in topics]
+    return json.dumps(objects, indent=2)
 
 
-def _told(topic: Topic, partitions: int) -> dict[str, object]:
-    limit = None if topic.keep == FOREVER else topic.keep
+def _fields(
+    topic: Topic, partitions: int, request_retention: timedelta
+) -> dict[str, object]:
+    retention = topic.retention_with(request_retention)
+    limit = None if retention == FOREVER else retention
     return {
         "name": topic.name,
         "kind": topic.kind,
         "key": _key(topic),
         "partitions": topic.partitions or partitions,
         "retention_ms": limit // timedelta(milliseconds=1) if limit is not None else None,
-        "compacted": topic.config.get("cleanup.policy") == "compact",
+        "compacted": topic.kind is TopicKind.CHANGELOG,
         "carries": _types(topic),
         "doc": topic.doc,
     }
 
 
-def _cells(topic: Topic, partitions: int) -> tuple[str, ...]:
+def _cells(topic: Topic, partitions: int, request_retention: timedelta) -> tuple[str, ...]:
     return (
         topic.name,
-        _key(topic) or _NOTHING,
+        _key(topic) or _EMPTY,
         str(topic.partitions or partitions),
-        kept(topic.keep),
-        "\n".join(wrap(", ".join(_types(topic)), _CARRIES_WIDTH)) or _NOTHING,
+        format_retention(topic.retention_with(request_retention)),
+        "\n".join(wrap(", ".join(_types(topic)), _CARRIES_WIDTH)) or _EMPTY,
         "\n".join(wrap(topic.doc, _DOC_WIDTH)),
     )
 
@@ -64,12 +72,12 @@ def _key(topic: Topic) -> str:
 
 
 def _types(topic: Topic) -> list[str]:
-    """Return what `type` says in the records of a topic."""
+    """Return the values of `type` in the records of a topic."""
     return [wire_type(contract) for contract in topic.contracts]
 
 
-def kept(time: timedelta | None) -> str:
-    """Say how long records stay."""
+def format_retention(time: timedelta | None) -> str:
+    """Return a retention as text."""
     if time is None:
         return "compacted"
     if time == FOREVER:
@@ -86,7 +94,7 @@ def _lines_of(cell: str) -> list[str]:
 
 
 def _row(cells: Iterable[str], widths: list[int]) -> Iterator[str]:
-    """Yield a row's lines: a cell may have several."""
+    """Yield the lines of a row, whose cells may have several."""
     for parts in zip_longest(*map(_lines_of, cells), fillvalue=""):
         padded = (f"{part:<{width}}" for part, width in zip(parts, widths, strict=True))
         yield _GAP.join(padded).rstrip()

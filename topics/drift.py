@@ -1,14 +1,14 @@
-"""How topics that a cluster has differ from what the catalogue declares."""
+"""Compares the topics of a cluster with their declarations."""
 
 from dataclasses import dataclass
 
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
 
 SET_ON_TOPIC = 1
-"""Kafka's own number for "set on this very topic", among the sources of a setting."""
+"""Kafka's number for a setting whose source is the topic itself."""
 
-# What the shop doesn't depend on, and operators may want to set as they see fit.
+# The shop does not depend on these; operators may set them.
 _LEFT_TO_OPERATORS = {
     "compression.type",
     "follower.replication.throttled.replicas",
@@ -19,13 +19,13 @@ _LEFT_TO_OPERATORS = {
 
 
 @dataclass(frozen=True)
-class Found:
-    """A topic as the cluster has it.
+class TopicDescription:
+    """A topic of the cluster.
 
     Attributes:
-        partitions: how many.
+        partitions: their number.
         config: every setting in force.
-        overrides: those that were set on this very topic.
+        overrides: the names of settings that were set on the topic itself.
     """
 
     partitions: int
@@ -33,30 +33,37 @@ class Found:
     overrides: frozenset[str]
 
 
-def drift(topic: Topic, found: Found | None, cluster: Cluster) -> list[str]:
-    """Say how a topic differs from its declaration."""
+def drift(
+    topic: Topic, found: TopicDescription | None, cluster: KafkaSettings
+) -> list[str]:
+    """Return a line for each difference between a topic and its declaration."""
     if found is None:
         return [f"{topic.name}: missing"]
-    strange = found.overrides - topic.config.keys() - _LEFT_TO_OPERATORS
+    declared = topic.config(cluster.request_retention)
+    undeclared = found.overrides - declared.keys() - _LEFT_TO_OPERATORS
     return [
-        *misparted(topic, found.partitions, cluster),
-        *misset(topic, found),
-        *(f"{topic.name}: {name} is set, but not declared" for name in sorted(strange)),
+        *partition_count_drift(topic, found.partitions, cluster),
+        *config_drift(topic, found, cluster),
+        *(f"{topic.name}: {name} is set, but not declared" for name in sorted(undeclared)),
     ]
 
 
-def misparted(topic: Topic, partitions: int, cluster: Cluster) -> list[str]:
-    """Say whether a topic has another number of partitions than it should."""
-    wanted = topic.partitions or cluster.partitions
-    if partitions == wanted:
+def partition_count_drift(
+    topic: Topic, partitions: int, cluster: KafkaSettings
+) -> list[str]:
+    """Return a line if a topic has another number of partitions than declared."""
+    declared = topic.partitions or cluster.partitions
+    if partitions == declared:
         return []
-    return [f"{topic.name}: {partitions} partitions, not {wanted}"]
+    return [f"{topic.name}: {partitions} partitions, not {declared}"]
 
 
-def misset(topic: Topic, found: Found) -> list[str]:
-    """Say which declared settings are not in force."""
+def config_drift(
+    topic: Topic, found: TopicDescription, cluster: KafkaSettings
+) -> list[str]:
+    """Return a line for each declared setting that is not in force."""
     return [
         f"{topic.name}: {name} is {found.config.get(name)}, not {value}"
-        for name, value in topic.config.items()
+        for name, value in topic.config(cluster.request_retention).items()
         if found.config.get(name) != value
     ]

@@ -1,15 +1,15 @@
-"""How many files a process may have open: each connection and each table file is one."""
+"""The limit of open files: each connection and each table file is one."""
 
 import resource
 
 _UNLIMITED = 2**20
-"""Linux itself gives a process no more."""
+"""The default maximum of Linux."""
 
 
 def raise_file_limit() -> None:
     """Raise the soft limit to the hard limit, as Java does at its start.
 
-    The usual soft limit of 1024 is for programs that use `select`, and none of ours does.
+    The usual soft limit of 1024 is for programs that use `select`; ours do not.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == hard:
@@ -21,6 +21,6 @@ def raise_file_limit() -> None:
 
 
 def file_limit() -> int:
-    """Return how many files this process may have open."""
+    """Return the number of files that this process may have open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _UNLIMITED if soft == resource.RLIM_INFINITY else soft

@@ -1,7 +1,7 @@
-"""The shop that runs in a directory, found by the note that `make run-all` keeps there.
+"""Finds the shop that runs in a directory, by the state file that `make run-all` writes.
 
-`save` in agents/local/shop.py writes the note: `RUN_DIR/shop.json` for processes,
-`RUN_DIR/compose/shop.json` for containers. Needs Python alone.
+`save` in agents/ops/local/deployment.py writes `RUN_DIR/shop.json` for processes, and
+`RUN_DIR/compose/shop.json` for containers. This module needs only Python.
 """
 
 import json
@@ -18,20 +18,20 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-_LONGEST_SOCKET_PATH = 90  # the kernel's limit is 108, and supervisord adds to it
+_MAX_SOCKET_PATH_BYTES = 90  # the kernel's limit is 108; supervisord appends to it
 _ENGINE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class RunningShop:
-    """A shop that runs, as clients of its Kafka need it.
+    """A running shop, with the data that clients of its Kafka need.
 
     Attributes:
-        directory: the directory of the note.
-        kafka: host:port of its brokers, several separated by commas.
-        partitions: of each request topic.
-        own_broker: the broker was started with the shop, so it has no security.
-        security: names of the security settings that the shop was started with.
+        directory: the directory of the state file.
+        kafka: the addresses of its brokers, host:port, separated by commas.
+        partitions: the number of partitions of request topics.
+        own_broker: whether the shop started the broker, which then has no security.
+        security: the names of the security settings of the shop.
     """
 
     directory: Path
@@ -42,45 +42,45 @@ class RunningShop:
 
 
 def run_directory(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the directory of the shop: `RUN_DIR`, or the one in the repository."""
+    """Return the directory of the shop: `RUN_DIR`, or `.run` in the repository."""
     directory = environment.get("RUN_DIR")
     return Path(directory).resolve() if directory else REPOSITORY / ".run"
 
 
 def running_shop(directory: Path) -> RunningShop | None:
-    """Return the shop that runs in a directory; None if none does."""
+    """Return the running shop of a directory; None without one."""
     containers = directory / "compose"
-    if (note := _note(directory)) and supervisor_answers(socket_path(directory)):
-        return _read(directory, note)
-    if (note := _note(containers)) and _containers_run():
-        return _read(containers, note)
+    if (state := _state(directory)) and supervisor_answers(socket_path(directory)):
+        return _read(directory, state)
+    if (state := _state(containers)) and _containers_run():
+        return _read(containers, state)
     return None
 
 
 def socket_path(directory: Path) -> Path:
-    """Return where the supervisor of a directory listens."""
+    """Return the socket of the supervisor of a directory."""
     path = directory / "supervisord.sock"
-    if len(str(path).encode()) <= _LONGEST_SOCKET_PATH:
+    if len(str(path).encode()) <= _MAX_SOCKET_PATH_BYTES:
         return path
     short = Path(tempfile.gettempdir()) / f"shop-{os.getuid()}"
     return short / f"{zlib.crc32(str(directory).encode()):08x}.sock"
 
 
 def supervisor_answers(path: Path) -> bool:
-    """Return whether a supervisor accepts connections there."""
+    """Return whether a supervisor accepts connections at a socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0
 
 
-def _note(directory: Path) -> dict[str, Any]:
+def _state(directory: Path) -> dict[str, Any]:
     path = directory / "shop.json"
-    note: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return note
+    state: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return state
 
 
-def _read(directory: Path, note: dict[str, Any]) -> RunningShop:
-    shop, given = note["shop"], note["given"]
-    security = (name for name in given if name.startswith("KAFKA_S"))
+def _read(directory: Path, state: dict[str, Any]) -> RunningShop:
+    shop = state["shop"]
+    security = (name for name in state["given"] if name.startswith("KAFKA_S"))
     return RunningShop(
         directory,
         kafka=shop["kafka"] or f"127.0.0.1:{shop['kafka_port']}",

@@ -9,7 +9,7 @@ import sys
 from functools import cached_property
 from typing import TextIO
 
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 from topics.running_shop import RunningShop, run_directory, running_shop
 
 _PROTOCOL = "KAFKA_SECURITY_PROTOCOL"
@@ -33,11 +33,11 @@ class Target:
     """
 
     def __init__(self, tool: str, out: TextIO | None = None) -> None:
-        self._tool = tool
+        self.tool = tool
         self._out = out
 
     @cached_property
-    def cluster(self) -> Cluster:
+    def cluster(self) -> KafkaSettings:
         """The cluster.
 
         Raises:
@@ -46,19 +46,19 @@ class Target:
         """
         cluster, origin = choose()
         out = self._out or sys.stderr
-        out.write(f"{self._tool}: Kafka at {cluster.kafka}, {origin}\n")
+        out.write(f"{self.tool}: Kafka at {cluster.kafka}, {origin}\n")
         out.flush()
         return cluster
 
 
-def choose() -> tuple[Cluster, str]:
+def choose() -> tuple[KafkaSettings, str]:
     """Return the cluster to work on, and a phrase that tells where it comes from.
 
     Raises:
         NoClusterError: no shop runs here, and `KAFKA` is not set.
         pydantic.ValidationError: a setting is invalid.
     """
-    given, directory = Cluster(), run_directory()
+    given, directory = KafkaSettings(), run_directory()
     if shop := running_shop(directory):
         return _of(shop, given), _origin(shop, given)
     if not os.environ.get("KAFKA"):
@@ -72,10 +72,10 @@ def choose() -> tuple[Cluster, str]:
 def partitions() -> int:
     """Return the partitions of a request topic: the running shop's, else the setting."""
     shop = running_shop(run_directory())
-    return shop.partitions if shop else Cluster().partitions
+    return shop.partitions if shop else KafkaSettings().partitions
 
 
-def _of(shop: RunningShop, given: Cluster) -> Cluster:
+def _of(shop: RunningShop, given: KafkaSettings) -> KafkaSettings:
     where = {"kafka": shop.kafka, "partitions": shop.partitions}
     if shop.own_broker:
         return given.model_copy(update=where | _NO_SECURITY)
@@ -87,7 +87,7 @@ def _of(shop: RunningShop, given: Cluster) -> Cluster:
     return given.model_copy(update=where)
 
 
-def _origin(shop: RunningShop, given: Cluster) -> str:
+def _origin(shop: RunningShop, given: KafkaSettings) -> str:
     settings = (
         ("KAFKA", given.kafka, shop.kafka),
         ("PARTITIONS", given.partitions, shop.partitions),

@@ -1,4 +1,4 @@
-"""What a topic is."""
+"""The declaration of a topic."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,8 +10,8 @@ from schemas.contract import Contract
 from schemas.decoder import MISSING, Decoder, invalid
 
 
-class Kind(StrEnum):
-    """What role a topic plays, from which its broker settings follow."""
+class TopicKind(StrEnum):
+    """The role of a topic; its broker settings follow from it."""
 
     REQUESTS = "requests"
     EVENTS = "events"
@@ -22,19 +22,19 @@ class Kind(StrEnum):
 
 FOREVER = timedelta(milliseconds=-1)
 
-_SETTINGS: dict[Kind, dict[str, str]] = {
-    # The broker's clock stamps requests: deadlines need no trust in anybody else's.
-    Kind.REQUESTS: {"message.timestamp.type": "LogAppendTime"},
-    Kind.EVENTS: {},
-    # A file of a log goes when its newest record is over: small ones go in time.
-    Kind.REPLIES: {"segment.bytes": str(16 * 2**20), "segment.ms": str(3_600_000)},
-    # Twice the broker's default: a record of any size that a request topic takes must
-    # fit in here together with its reason.
-    Kind.DEAD_LETTERS: {"max.message.bytes": str(2 * 2**20)},
-    # No compaction within an hour: longer than a frozen worker can sleep (design: R4).
-    # But within a day more: what is erased is then gone, and a day after that also the
-    # record which says so (the local rows lean on it: agents/store.py).
-    Kind.CHANGELOG: {
+_SETTINGS: dict[TopicKind, dict[str, str]] = {
+    # The broker's clock stamps requests: deadlines do not depend on clients' clocks.
+    TopicKind.REQUESTS: {"message.timestamp.type": "LogAppendTime"},
+    TopicKind.EVENTS: {},
+    # A segment is deleted when its newest record has expired, so segments are small.
+    TopicKind.REPLIES: {"segment.bytes": str(16 * 2**20), "segment.ms": str(3_600_000)},
+    # Twice the broker's default: the largest record of a request topic must fit together
+    # with the reason.
+    TopicKind.DEAD_LETTERS: {"max.message.bytes": str(2 * 2**20)},
+    # No compaction within an hour, which is longer than a worker can be paused. But within
+    # a day: then erased data is gone. A day later its tombstone is deleted, too; local rows
+    # depend on that time (agents/runtime/state_store.py).
+    TopicKind.CHANGELOG: {
         "cleanup.policy": "compact",
         "segment.bytes": str(16 * 2**20),
         "min.compaction.lag.ms": str(3_600_000),
@@ -47,43 +47,51 @@ _SETTINGS: dict[Kind, dict[str, str]] = {
 
 @dataclass(frozen=True, eq=False)
 class Topic:
-    """One Kafka topic and all there is to know about it.
+    """The declaration of a Kafka topic.
 
     Attributes:
-        name: as the broker knows it.
+        name: its name at the broker.
         kind: its role.
-        doc: one sentence for documents and for people at a Kafka UI.
-        carries: the union of contracts that a record's value may be; None for bytes.
-        key: the attribute of a contract whose decimal text keys its records.
-        keep: how long records stay; None leaves it to compaction.
-        partitions: how many; None is the shop's own number (`PARTITIONS`).
+        doc: a sentence for documents and user interfaces.
+        carries: the union of the contracts of values; None for bytes.
+        key: the attribute of a contract whose decimal text is the record key.
+        event_id: the attribute of a contract that identifies an event.
+        retention: the time that records stay; None leaves it to compaction. Request
+            topics have a setting instead, see `retention_with`.
+        partitions: their number; None for the setting `PARTITIONS`.
     """
 
     name: str
-    kind: Kind
+    kind: TopicKind
     doc: str
     carries: Any = None
     key: str = ""
-    keep: timedelta | None = FOREVER
+    event_id: str = ""
+    retention: timedelta | None = FOREVER
     partitions: int | None = None
 
     @property
     def contracts(self) -> tuple[type[Contract], ...]:
-        """The classes that a record's value may be."""
+        """The contracts of the values."""
         if self.carries is None:
             return ()
         union, *_ = get_args(self.carries) or (self.carries,)
         return get_args(union) or (union,)
 
-    @property
-    def config(self) -> dict[str, str]:
-        """The broker's own settings, as its admin API wants them."""
-        kept = {} if self.keep is None else {"retention.ms": str(_milliseconds(self.keep))}
-        return _SETTINGS[self.kind] | kept
+    def retention_with(self, request_retention: timedelta) -> timedelta | None:
+        """Return the time that records stay; request topics take it from the setting."""
+        return request_retention if self.kind is TopicKind.REQUESTS else self.retention
+
+    def config(self, request_retention: timedelta) -> dict[str, str]:
+        """Return the broker's settings of this topic, for its admin API."""
+        retention = self.retention_with(request_retention)
+        if retention is None:
+            return {**_SETTINGS[self.kind]}
+        return _SETTINGS[self.kind] | {"retention.ms": str(_milliseconds(retention))}
 
     @cached_property
     def types(self) -> tuple[str, ...]:
-        """What the field `type` of a record may be."""
+        """The possible values of the field `type`."""
         return tuple(name for contract in self.contracts for name in wire_types(contract))
 
     @cached_property
@@ -105,17 +113,21 @@ class Topic:
         """Return the record key of a message: decimal text."""
         return str(getattr(message, self.key)).encode()
 
+    def event_id_of(self, event: Contract) -> bytes:
+        """Return the id of an event, the same for a repeated event."""
+        return str(getattr(event, self.event_id)).encode()
+
 
 def _milliseconds(time: timedelta) -> int:
     return time // timedelta(milliseconds=1)
 
 
 def wire_type(contract: type[Contract]) -> str:
-    """Return what `type` says in a message."""
+    """Return the value of `type` in a message."""
     name: str = contract.model_fields["type"].default
     return name
 
 
 def wire_types(contract: type[Contract]) -> tuple[str, ...]:
-    """Return each text that `type` may be in a message."""
+    """Return the possible values of `type` in a message."""
     return get_args(contract.model_fields["type"].annotation)

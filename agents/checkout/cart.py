@@ -1,35 +1,41 @@
 """One user's cart, as pure functions.
 
-    addToCart ──▶ checkStock … stockChecked ──▶ a line grows, or the request is declined
+    addToCart ──▶ checkStock … stockChecked ──▶ the line grows, or a refusal
     purchase  ──▶ the lines leave ──▶ createOrder … orderSettled ──▶ gone for good,
                                                                      or back if it failed
-    forgetCart ──▶ there is no cart, and no memory of one
+    forgetCart ──▶ neither lines nor history
 
-No pending state for addToCart: the question carries all that its answer needs. A purchase
-under way is kept until its order has settled, so that it can be said again. What the cart
-has to say is in `saga`.
+addToCart keeps no pending state: checkStock carries all that its answer needs. A purchase
+stays in the state until its order settles, so a redelivered purchase sends it again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
+from pydantic import AliasChoices, Field
+
+from agents.cause import Cause, WithHeaders
 from agents.refusal import Refusal
 from schemas.cart import (
     AddToCart,
     CartRequest,
+    CartView,
     DeleteFromCart,
-    ForgetCart,
+    EraseCart,
+    ListCart,
     OrderSettled,
     Purchase,
     StockChecked,
 )
-from schemas.cause import Cause
-from schemas.contract import MAX_COUNT, MAX_LINES, Code
-from schemas.order import Status
+from schemas.contract import MAX_COUNT, MAX_LINES, Code, Contract, Done, Item, Refused
+from schemas.ids import order_id, purchase_id
+from schemas.order import CreateOrder, OrderPlaced, Status
+from schemas.product import PriceCart
+from schemas.stock import CheckStock
 
-REMEMBERED = 256
-REMEMBERED_REFUSALS = 32
+DEDUP_WINDOW = 256
+MAX_RECORDED_REFUSALS = 32
 MAX_CHECKOUTS = 16
 
 T = TypeVar("T")
@@ -37,8 +43,8 @@ Lines = Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class No:
-    """A refusal, kept so that the same attempt hears it again."""
+class RecordedRefusal:
+    """A refusal, kept to refuse a redelivered record in the same words."""
 
     code: Code
     text: str
@@ -49,22 +55,25 @@ class Cart:
     """State of a cart.
 
     Attributes:
-        lines: pieces by sku.
-        done: what was carried out, by request id, newest last; at most 256.
-        refused: what was not, by origin, newest last; at most 32. An attempt that comes
-            twice is refused twice; another attempt at the same request is judged afresh.
-        checkouts: lines of the purchases under way, by request id.
+        lines: units by sku.
+        processed: fingerprints of processed requests by request id, newest last; at
+            most 256. Rows of older releases name it `done`.
+        refused: refusals by origin, newest last; at most 32. A redelivered attempt is
+            refused again; another attempt at the same request is decided afresh.
+        checkouts: lines of the purchases in flight, by request id.
     """
 
     lines: Lines = field(default_factory=dict)
-    done: Mapping[str, str] = field(default_factory=dict)
-    refused: Mapping[str, No] = field(default_factory=dict)
+    processed: Annotated[
+        Mapping[str, str], Field(validation_alias=AliasChoices("processed", "done"))
+    ] = field(default_factory=dict)
+    refused: Mapping[str, RecordedRefusal] = field(default_factory=dict)
     checkouts: Mapping[str, Lines] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class LineSet:
-    """A line has a new total; zero takes it away."""
+    """A line has a new total; zero removes the line."""
 
     sku: int
     count: int
@@ -74,14 +83,14 @@ class LineSet:
 
 @dataclass(frozen=True, slots=True)
 class CheckedOut:
-    """All lines left the cart, for an order."""
+    """All lines left the cart for an order."""
 
     request_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class CheckoutEnded:
-    """The order has settled; `restored` lines come back, a `refused` one never was."""
+    """The order settled: `restored` lines return; of a `refused` one nothing remains."""
 
     request_id: str
     restored: bool
@@ -93,84 +102,111 @@ class Declined:
     """An attempt was refused."""
 
     origin: str
-    no: No
+    refusal: RecordedRefusal
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
-    """Nothing is known of this user any more."""
+class CartErased:
+    """The cart and its history are gone."""
 
 
-CartEvent = LineSet | CheckedOut | CheckoutEnded | Declined | Forgotten
+CartEvent = LineSet | CheckedOut | CheckoutEnded | Declined | CartErased
 
 
 def identify(request: CartRequest, _: Cause) -> tuple[str, ...]:
-    """Name the cart: its user."""
+    """Return the row key: the user."""
     return (str(request.user),)
 
 
 def decide(cart: Cart | None, request: CartRequest, cause: Cause) -> list[CartEvent]:
-    """Say what happens; nothing when there is nothing left to do."""
+    """Return the events of a request; none when nothing is left to do."""
     cart = cart or Cart()
     if isinstance(request, OrderSettled):
         return _end_checkout(cart, request)
     if cause.origin in cart.refused:
         return []
     try:
-        return _carry_out(cart, request, cause)
-    except Refusal as no:
-        return [Declined(cause.origin, No(no.code, str(no)))]
+        return _process(cart, request, cause)
+    except Refusal as refusal:
+        return [Declined(cause.origin, RecordedRefusal(refusal.code, str(refusal)))]
 
 
 def evolve(cart: Cart | None, event: CartEvent) -> Cart | None:
-    """Apply one event; trusts `decide`, checks nothing."""
+    """Apply one event of `decide`, without checks."""
     cart = cart or Cart()
     match event:
         case LineSet(sku, count, request_id, request):
             others = {s: n for s, n in cart.lines.items() if s != sku}
             lines = others | {sku: count} if count > 0 else others
-            return replace(cart, lines=lines, done=_noted(cart, request_id, request))
+            processed = _remembered(cart, request_id, request)
+            return replace(cart, lines=lines, processed=processed)
         case CheckedOut(request_id):
             checkouts = {**cart.checkouts, request_id: cart.lines}
-            done = _noted(cart, request_id, "purchase")
-            return replace(cart, lines={}, done=done, checkouts=checkouts)
+            processed = _remembered(cart, request_id, "purchase")
+            return replace(cart, lines={}, processed=processed, checkouts=checkouts)
         case CheckoutEnded():
             return _after_checkout(cart, event)
-        case Declined(origin, no):
-            refused = _newest({**cart.refused, origin: no}, REMEMBERED_REFUSALS)
+        case Declined(origin, refusal):
+            refused = _newest({**cart.refused, origin: refusal}, MAX_RECORDED_REFUSALS)
             return replace(cart, refused=refused)
-        case Forgotten():
+        case CartErased():
             return None
 
 
-def _carry_out(cart: Cart, request: CartRequest, cause: Cause) -> list[CartEvent]:
-    under_way = cause.request_id in cart.checkouts  # though forgotten by `done`
-    known = "purchase" if under_way else cart.done.get(cause.request_id)
-    if known is not None and known != name_of(request):
-        raise Refusal(Code.KEY_REUSED, f"this idempotency key was used for: {known}")
-    if known is not None:
+def follow_up(
+    cart: Cart | None, request: CartRequest, cause: Cause
+) -> Iterator[Contract | WithHeaders]:
+    """Return the next command, or the reply, from the state after the request."""
+    cart = cart or Cart()
+    if isinstance(request, OrderSettled):
+        yield _purchase_reply(request)
+    elif refusal := cart.refused.get(cause.origin):
+        yield Refused(code=refusal.code, text=refusal.text)
+    elif lines := cart.checkouts.get(cause.request_id):
+        order = CreateOrder(user=request.user, items=_items(lines))
+        yield WithHeaders(order, purchase=cause.request_id)
+    else:
+        yield _reply(cart, request, cause)
+
+
+def _process(
+    cart: Cart,
+    request: AddToCart | StockChecked | DeleteFromCart | Purchase | EraseCart | ListCart,
+    cause: Cause,
+) -> list[CartEvent]:
+    if _is_processed(cart, request, cause):
         return []
     match request:
         case AddToCart():
-            _check_room(cart, request)
+            _require_capacity(cart, request)
         case StockChecked():
             return [_add(cart, request, cause)]
         case DeleteFromCart(sku=sku):
             left = cart.lines.get(sku, 0) - request.count
-            return [LineSet(sku, max(left, 0), cause.request_id, name_of(request))]
+            fingerprint = request_fingerprint(request)
+            return [LineSet(sku, max(left, 0), cause.request_id, fingerprint)]
         case Purchase():
-            _check_purchase(cart)
+            _require_purchasable(cart)
             return [CheckedOut(cause.request_id)]
-        case ForgetCart():
-            _check_quiet(cart)
-            return [Forgotten()]
-        case _:
+        case EraseCart():
+            _require_no_checkout(cart)
+            return [CartErased()]
+        case ListCart():
             pass
     return []
 
 
-def name_of(request: CartRequest) -> str:
-    """Return the request in words: a key may come again with the same one only."""
+def _is_processed(cart: Cart, request: CartRequest, cause: Cause) -> bool:
+    """Return whether the request repeats a processed one."""
+    in_checkout = cause.request_id in cart.checkouts  # though evicted from `processed`
+    known = "purchase" if in_checkout else cart.processed.get(cause.request_id)
+    if known is not None and known != request_fingerprint(request):
+        raise Refusal(Code.KEY_REUSED, f"this idempotency key was used for: {known}")
+    return known is not None
+
+
+def request_fingerprint(request: CartRequest) -> str:
+    """Return the text that a repeated idempotency key must come with again."""
     match request:
         case AddToCart() | StockChecked():
             return f"addToCart {request.sku} {request.count}"
@@ -178,12 +214,12 @@ def name_of(request: CartRequest) -> str:
             return f"deleteFromCart {request.sku} {request.count}"
         case Purchase():
             return "purchase"
-        case _:
+        case ListCart() | EraseCart() | OrderSettled():
             return request.type
 
 
-def _check_room(cart: Cart, request: AddToCart | StockChecked) -> int:
-    """Return the line's new total, if a cart may have it."""
+def _require_capacity(cart: Cart, request: AddToCart | StockChecked) -> int:
+    """Return the line's new total."""
     total = cart.lines.get(request.sku, 0) + request.count
     if total > MAX_COUNT:
         raise Refusal(Code.COUNT_TOO_LARGE, f"a line can't pass {MAX_COUNT}, not {total}")
@@ -193,27 +229,27 @@ def _check_room(cart: Cart, request: AddToCart | StockChecked) -> int:
 
 
 def _add(cart: Cart, checked: StockChecked, cause: Cause) -> LineSet:
-    total = _check_room(cart, checked)
+    total = _require_capacity(cart, checked)
     if total > checked.available:
         text = f"of sku {checked.sku}, {checked.available} can be bought, not {total}"
         raise Refusal(Code.INSUFFICIENT_STOCK, text)
-    return LineSet(checked.sku, total, cause.request_id, name_of(checked))
+    return LineSet(checked.sku, total, cause.request_id, request_fingerprint(checked))
 
 
-def _check_purchase(cart: Cart) -> None:
+def _require_purchasable(cart: Cart) -> None:
     if not cart.lines:
         raise Refusal(Code.CART_EMPTY, "the cart is empty")
-    if len(cart.lines) > MAX_LINES:  # a failed purchase's lines came back beside others
+    if len(cart.lines) > MAX_LINES:  # lines of a failed purchase returned beside others
         text = f"an order has at most {MAX_LINES} lines, and the cart {len(cart.lines)}"
         raise Refusal(Code.CART_FULL, text)
     if len(cart.checkouts) >= MAX_CHECKOUTS:
-        raise Refusal(Code.UNAVAILABLE, "too many purchases of this cart are under way")
+        raise Refusal(Code.UNAVAILABLE, "too many purchases of this cart are in flight")
 
 
-def _check_quiet(cart: Cart) -> None:
-    """Its order would be there only after whoever forgets has looked for orders."""
+def _require_no_checkout(cart: Cart) -> None:
+    """Refuse while an order may still be created, which the eraser would overlook."""
     if cart.checkouts:
-        raise Refusal(Code.WRONG_STATUS, "a purchase of this cart is under way")
+        raise Refusal(Code.WRONG_STATUS, "a purchase of this cart is in flight")
 
 
 def _end_checkout(cart: Cart, settled: OrderSettled) -> list[CartEvent]:
@@ -230,17 +266,51 @@ def _after_checkout(cart: Cart, ended: CheckoutEnded) -> Cart:
     lines = dict(cart.lines)
     for sku, count in bought.items() if ended.restored else ():
         lines[sku] = min(lines.get(sku, 0) + count, MAX_COUNT)
-    done = dict(cart.done)
+    processed = dict(cart.processed)
     if ended.refused:
-        done.pop(ended.request_id, None)
-    return replace(cart, lines=lines, checkouts=checkouts, done=done)
+        processed.pop(ended.request_id, None)
+    return replace(cart, lines=lines, checkouts=checkouts, processed=processed)
 
 
-def _noted(cart: Cart, request_id: str, request: str) -> Mapping[str, str]:
-    return _newest({**cart.done, request_id: request}, REMEMBERED)
+def _remembered(cart: Cart, request_id: str, request: str) -> Mapping[str, str]:
+    return _newest({**cart.processed, request_id: request}, DEDUP_WINDOW)
 
 
 def _newest(entries: dict[str, T], most: int) -> dict[str, T]:
     for _ in range(len(entries) - most):
         del entries[next(iter(entries))]
     return entries
+
+
+def _reply(cart: Cart, request: CartRequest, cause: Cause) -> Contract:
+    processed = cart.processed.get(cause.request_id)
+    match request:
+        case ListCart(user=user):
+            return _view(user, cart.lines)
+        case AddToCart(user=user, sku=sku, count=count) if processed is None:
+            return CheckStock(sku=sku, user=user, count=count)
+        case EraseCart():
+            return Done()
+        case _ if processed != request_fingerprint(request):
+            return Refused(code=Code.UNAVAILABLE, text="not processed; send it again")
+        case Purchase(user=user):
+            order = order_id(user, purchase_id(cause.request_id))
+            return OrderPlaced(order_id=order)
+        case AddToCart() | StockChecked() | DeleteFromCart() | OrderSettled():
+            return Done()
+
+
+def _view(user: int, lines: Lines) -> Contract:
+    if not lines:
+        return CartView(items=(), total_price=0)
+    return PriceCart(user=user, items=_items(lines))
+
+
+def _purchase_reply(settled: OrderSettled) -> Contract:
+    if settled.order_id is None:
+        return Refused(code=Code.UNAVAILABLE, text="the order was refused; send it again")
+    return OrderPlaced(order_id=settled.order_id)
+
+
+def _items(lines: Lines) -> tuple[Item, ...]:
+    return tuple(Item(sku=sku, count=count) for sku, count in sorted(lines.items()))

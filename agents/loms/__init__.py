@@ -1,1 +1,1 @@
-"""Logistics and Order Management: orders, and the stock they reserve."""
+"""Logistics and Order Management: orders, and the stock that they reserve."""

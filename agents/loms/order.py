@@ -1,86 +1,102 @@
-"""The life of one order, as pure functions.
+"""One order, as pure functions.
 
     new ──every line reserved──▶ awaiting payment ──orderPayed──▶ paid
      │                              │
-     ├─any line can't be──▶ failed  ├─cancelOrder──▶ cancelled
+     ├─any line refused──▶ failed   ├─cancelOrder──▶ cancelled
      └─cancelOrder──▶ cancelled     └─ten minutes──▶ cancelled
 
-    An order that is over ──forgetOrder──▶ is nobody's, and answers nobody any more
+    A final order ──forgetOrder──▶ has no user, and answers no client
 
-No clock but the records' own timestamps. What the order has to say is in `saga`.
+The only clock is the records' own timestamps. Follow-ups derive from the state and the
+record alone: a redelivered record sends the same messages again, so any worker can resume
+an order. Only the record that caused a status sends what follows from that status.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Annotated
 
+from pydantic import AliasChoices, Field
+
+from agents.cause import Cause
 from agents.refusal import Refusal
-from schemas.cause import Cause
-from schemas.contract import SHARDS, Code
+from schemas.cart import OrderSettled
+from schemas.contract import Code, Contract, Done, Item, Refused
+from schemas.ids import order_id, shard
 from schemas.order import (
+    AnonymizeOrder,
     CancelOrder,
     CreateOrder,
     ExpireOrder,
-    ForgetOrder,
     ListOrder,
+    OrderPlaced,
     OrderRequest,
+    OrderStatusChanged,
+    OrderView,
     PayOrder,
     Status,
     StockReserved,
-    order_id,
 )
+from schemas.stock import Release, Reserve, Sell
 
 OPEN = (Status.NEW, Status.AWAITING_PAYMENT)
-"""The others are final."""
+"""All other statuses are final."""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A status the order took: when, and by which attempt."""
+class StatusChange:
+    """A status of the order: since when, and by which attempt."""
 
     status: Status
     at: datetime
-    by: str
+    origin: Annotated[str, Field(validation_alias=AliasChoices("origin", "by"))]
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """State of an order.
+    """State of an order. Aliases are the names in rows of older releases.
 
     Attributes:
-        user: whose it is; the shard, which the id tells anyway, if that is forgotten.
-        request_id: of the createOrder that it is; tells two of the same id apart. Empty if
-            the order is nobody's any more.
-        lines: pieces by sku.
-        steps: the statuses it took, oldest first; the last one is where it stands.
+        user: the buyer; of an anonymized order the shard, which the id reveals anyway.
+        request_id: of its createOrder; tells apart two requests with the same id. Empty
+            once the order is anonymized.
+        lines: units by sku.
+        history: the statuses, oldest first; the last one is current.
         answers: by sku, whether stock reserved the line.
-        closed_by: the sku whose answer was the last one.
-        done: what was carried out, by request id (of requests with a key).
+        last_answer: the sku of the answer that came last.
+        processed: processed requests by request id (of requests with a key).
     """
 
     order_id: int
     user: int
     request_id: str
     lines: Mapping[int, int]
-    steps: tuple[Step, ...]
+    history: Annotated[
+        tuple[StatusChange, ...], Field(validation_alias=AliasChoices("history", "steps"))
+    ]
     answers: Mapping[int, bool] = field(default_factory=dict)
-    closed_by: int | None = None
-    done: Mapping[str, str] = field(default_factory=dict)
+    last_answer: Annotated[
+        int | None, Field(validation_alias=AliasChoices("last_answer", "closed_by"))
+    ] = None
+    processed: Annotated[
+        Mapping[str, str], Field(validation_alias=AliasChoices("processed", "done"))
+    ] = field(default_factory=dict)
 
     @property
-    def forgotten(self) -> bool:
-        """Whether whose it was has been erased."""
+    def anonymized(self) -> bool:
+        """Whether the buyer has been erased."""
         return not self.request_id
 
     @property
     def status(self) -> Status:
-        """Where it stands."""
-        return self.steps[-1].status
+        """The current status."""
+        return self.history[-1].status
 
     @property
     def since(self) -> datetime:
-        """When it came to stand there."""
-        return self.steps[-1].at
+        """The time of the current status."""
+        return self.history[-1].at
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +107,7 @@ class Created:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class LineAnswered:
     """Stock answered for one line."""
 
     sku: int
@@ -100,23 +116,23 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Stepped:
-    """The order took a status; `done` names the request with a key that asked for it."""
+class StatusChanged:
+    """The order took a status; `processed` records the request, if it had a key."""
 
-    step: Step
-    done: Mapping[str, str] = field(default_factory=dict)
+    change: StatusChange
+    processed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
-    """Whose order it was is known no more; what was bought still is, for the books."""
+class Anonymized:
+    """The buyer is erased; the lines stay for the books."""
 
 
-OrderEvent = Created | Answered | Stepped | Forgotten
+OrderEvent = Created | LineAnswered | StatusChanged | Anonymized
 
 
 def identify(request: OrderRequest, cause: Cause) -> tuple[str, ...]:
-    """Name the order; a new one is named after its user and request."""
+    """Return the row key: the order id, which a new order derives from its request."""
     match request:
         case CreateOrder(user=user):
             return (str(order_id(user, cause.request_id)),)
@@ -125,51 +141,77 @@ def identify(request: OrderRequest, cause: Cause) -> tuple[str, ...]:
 
 
 def decide(order: Order | None, request: OrderRequest, cause: Cause) -> list[OrderEvent]:
-    """Say what happens; nothing when there is nothing left to do.
+    """Return the events of a request; none when nothing is left to do.
 
     Raises:
         Refusal: UNKNOWN_ORDER, WRONG_STATUS, KEY_REUSED.
     """
     if isinstance(request, CreateOrder):
         return [] if order else [Created(_new(request, cause))]
-    there = known(order, request)
+    order = require_order(order, request)
     match request:
         case ListOrder():
             return []
         case StockReserved():
-            return _collect(there, request, cause)
+            return _record_answer(order, request, cause)
         case PayOrder() | CancelOrder():
-            return _leave(there, request, cause)
-        case ForgetOrder():
-            return _forget(there)
+            return _close(order, request, cause)
+        case AnonymizeOrder():
+            return _anonymize(order)
         case ExpireOrder():
-            return _expire(there, request, cause)
+            return _expire(order, request, cause)
 
 
 def evolve(order: Order | None, event: OrderEvent) -> Order:
-    """Apply one event; trusts `decide`, checks nothing."""
+    """Apply one event of `decide`, without checks."""
     if isinstance(event, Created):
         return event.order
     if order is None:
-        raise TypeError(f"{event} has no order")
+        raise TypeError(f"{event} without an order")
     match event:
-        case Answered(sku, reserved, last):
+        case LineAnswered(sku, reserved, last):
             answers = {**order.answers, sku: reserved}
-            return replace(order, answers=answers, closed_by=sku if last else None)
-        case Stepped(step, done):
-            return replace(order, steps=(*order.steps, step), done={**order.done, **done})
-        case Forgotten():
-            return _without_owner(order)
+            return replace(order, answers=answers, last_answer=sku if last else None)
+        case StatusChanged(change, processed):
+            return replace(
+                order,
+                history=(*order.history, change),
+                processed={**order.processed, **processed},
+            )
+        case Anonymized():
+            return _without_buyer(order)
 
 
-def known(order: Order | None, request: OrderRequest) -> Order:
-    """Return the order that a request is about.
+def follow_up(
+    order: Order | None, request: OrderRequest, cause: Cause
+) -> Iterator[Contract]:
+    """Return commands to stock, events and the reply, from the state after."""
+    order = require_order(order, request)
+    match request:
+        case ListOrder():
+            yield OrderView(status=order.status, user=order.user, items=_items(order))
+        case CreateOrder():
+            yield from _after_create(order, request, cause)
+        case StockReserved(sku=sku) if sku == order.last_answer:
+            yield from _after_last_answer(order, cause)
+        case StockReserved():
+            return
+        case PayOrder():
+            yield from _after_status(order, request, cause, Status.PAID)
+        case CancelOrder() | ExpireOrder():
+            yield from _after_status(order, request, cause, Status.CANCELLED)
+        case AnonymizeOrder():
+            yield Done()
+
+
+def require_order(order: Order | None, request: OrderRequest) -> Order:
+    """Return the order of a request.
 
     Raises:
-        Refusal: UNKNOWN_ORDER.
+        Refusal: UNKNOWN_ORDER, also of an anonymized order that a client asks for.
     """
-    asked = isinstance(request, ListOrder | PayOrder | CancelOrder)
-    if order is None or (order.forgotten and asked):
+    from_client = isinstance(request, ListOrder | PayOrder | CancelOrder)
+    if order is None or (order.anonymized and from_client):
         name = "" if isinstance(request, CreateOrder) else f" {request.order_id}"
         raise Refusal(Code.UNKNOWN_ORDER, f"there is no order{name}")
     return order
@@ -181,31 +223,31 @@ def _new(request: CreateOrder, cause: Cause) -> Order:
         user=request.user,
         request_id=cause.request_id,
         lines={item.sku: item.count for item in request.items},
-        steps=(Step(Status.NEW, cause.at, cause.origin),),
+        history=(StatusChange(Status.NEW, cause.timestamp, cause.origin),),
     )
 
 
-def _step(status: Status, cause: Cause) -> Stepped:
-    return Stepped(Step(status, cause.at, cause.origin))
+def _status_changed(status: Status, cause: Cause) -> StatusChanged:
+    return StatusChanged(StatusChange(status, cause.timestamp, cause.origin))
 
 
-def _collect(order: Order, answer: StockReserved, cause: Cause) -> list[OrderEvent]:
-    """Note one answer of stock; the last one settles the order."""
+def _record_answer(order: Order, answer: StockReserved, cause: Cause) -> list[OrderEvent]:
+    """Record one answer of stock; the last one settles the order."""
     if answer.sku in order.answers or answer.sku not in order.lines:
         return []
     last = len(order.answers) + 1 == len(order.lines)
-    noted = Answered(answer.sku, answer.reserved, last)
+    answered = LineAnswered(answer.sku, answer.reserved, last)
     if not last or order.status is not Status.NEW:
-        return [noted]
+        return [answered]
     reserved = answer.reserved and all(order.answers.values())
     end = Status.AWAITING_PAYMENT if reserved else Status.FAILED
-    return [noted, _step(end, cause)]
+    return [answered, _status_changed(end, cause)]
 
 
-def _leave(order: Order, request: PayOrder | CancelOrder, cause: Cause) -> list[OrderEvent]:
-    """Go to a final status; arriving twice is no offence."""
+def _close(order: Order, request: PayOrder | CancelOrder, cause: Cause) -> list[OrderEvent]:
+    """Take a final status; a repeated request for it changes nothing."""
     to = Status.PAID if isinstance(request, PayOrder) else Status.CANCELLED
-    used = order.done.get(cause.request_id)
+    used = order.processed.get(cause.request_id)
     if used is not None and used != request.type:
         raise Refusal(Code.KEY_REUSED, f"this idempotency key was used for: {used}")
     if order.status is to:
@@ -213,34 +255,120 @@ def _leave(order: Order, request: PayOrder | CancelOrder, cause: Cause) -> list[
     open_to_all = order.status is Status.AWAITING_PAYMENT
     if not open_to_all and (order.status is not Status.NEW or to is Status.PAID):
         raise Refusal(Code.WRONG_STATUS, f"order {order.order_id} is {order.status}")
-    done = {cause.request_id: request.type} if cause.key is not None else {}
-    return [Stepped(Step(to, cause.at, cause.origin), done)]
+    has_key = cause.idempotency_key is not None
+    processed = {cause.request_id: request.type} if has_key else {}
+    return [StatusChanged(StatusChange(to, cause.timestamp, cause.origin), processed)]
 
 
 def _expire(order: Order, request: ExpireOrder, cause: Cause) -> list[OrderEvent]:
-    """Cancel an order that nobody paid in time, by the clock of the records."""
+    """Cancel an order whose time to pay is over, by the clock of the records."""
     due = order.since + timedelta(seconds=request.unpaid_seconds)
-    if order.status is not Status.AWAITING_PAYMENT or cause.at < due:
+    if order.status is not Status.AWAITING_PAYMENT or cause.timestamp < due:
         return []
-    return [_step(Status.CANCELLED, cause)]
+    return [_status_changed(Status.CANCELLED, cause)]
 
 
-def _forget(order: Order) -> list[OrderEvent]:
-    """Forget whose order it was, unless something is still to come of it."""
-    if order.forgotten:
+def _anonymize(order: Order) -> list[OrderEvent]:
+    """Erase the buyer, unless the order is still open."""
+    if order.anonymized:
         return []
-    if order.status in OPEN or order.closed_by is None:
+    if order.status in OPEN or order.last_answer is None:
         text = f"order {order.order_id} is {order.status}, and not over yet"
         raise Refusal(Code.WRONG_STATUS, text)
-    return [Forgotten()]
+    return [Anonymized()]
 
 
-def _without_owner(order: Order) -> Order:
-    """Erase also what leads to its owner: names of requests, and records of the log."""
+def _without_buyer(order: Order) -> Order:
+    """Erase the user and all that leads to him: request ids and record locations."""
     return replace(
         order,
-        user=order.order_id % SHARDS,
+        user=shard(order.order_id),
         request_id="",
-        steps=tuple(replace(step, by="") for step in order.steps),
-        done={},
+        history=tuple(replace(change, origin="") for change in order.history),
+        processed={},
+    )
+
+
+def _after_create(order: Order, request: CreateOrder, cause: Cause) -> Iterator[Contract]:
+    if conflict := _conflict(order, request, cause):
+        yield conflict if cause.purchase is None else _to_cart(request.user, cause, None)
+        return
+    yield from _status_events(order, cause, Status.NEW)
+    if order.status is not Status.NEW:
+        yield _placement_reply(order, cause)
+        return
+    for sku, count in order.lines.items():
+        yield Reserve(sku=sku, order_id=order.order_id, count=count)
+
+
+def _conflict(order: Order, request: CreateOrder, cause: Cause) -> Refused | None:
+    """Return the refusal of a request whose id another order has."""
+    if order.user != request.user or order.request_id != cause.request_id:
+        text = f"order {order.order_id} exists for another request; use another key"
+        return Refused(code=Code.UNAVAILABLE, text=text)
+    if order.lines != {item.sku: item.count for item in request.items}:
+        text = "this idempotency key was used for an order of other items"
+        return Refused(code=Code.KEY_REUSED, text=text)
+    return None
+
+
+def _after_last_answer(order: Order, cause: Cause) -> Iterator[Contract]:
+    """Reply to the buyer; a failed order releases its reserved lines first."""
+    if order.status is Status.FAILED and order.history[-1].origin == cause.origin:
+        yield from _release(order, (sku for sku, yes in order.answers.items() if yes))
+    yield from _status_events(order, cause, Status.AWAITING_PAYMENT, Status.FAILED)
+    yield _placement_reply(order, cause)
+
+
+def _after_status(
+    order: Order, request: OrderRequest, cause: Cause, to: Status
+) -> Iterator[Contract]:
+    if order.status is to and order.history[-1].origin == cause.origin:
+        if to is Status.PAID:
+            yield from (Sell(sku=s, order_id=order.order_id) for s in order.lines)
+        else:
+            yield from _release(order, order.lines)
+        yield from _status_events(order, cause, to)
+    if not isinstance(request, ExpireOrder):
+        text = f"order {order.order_id} is {order.status}"
+        yield Done() if order.status is to else Refused(code=Code.WRONG_STATUS, text=text)
+
+
+def _release(order: Order, skus: Iterable[int]) -> Iterator[Contract]:
+    return (Release(sku=sku, order_id=order.order_id) for sku in skus)
+
+
+def _status_events(order: Order, cause: Cause, *statuses: Status) -> Iterator[Contract]:
+    """Yield the events of the statuses that this conversation caused."""
+    for change in order.history:
+        if change.status in statuses and change.origin == cause.origin:
+            yield OrderStatusChanged(
+                order_id=order.order_id,
+                user=order.user,
+                status=change.status,
+                items=_items(order),
+                at=change.at,
+            )
+
+
+def _placement_reply(order: Order, cause: Cause) -> Contract:
+    """Return the reply to createOrder; the cart itself replies to a purchase.
+
+    An anonymized order has no cart to notify: its shard is another user's number.
+    """
+    if cause.purchase is not None and not order.anonymized:
+        return _to_cart(order.user, cause, order)
+    return OrderPlaced(order_id=order.order_id)
+
+
+def _items(order: Order) -> tuple[Item, ...]:
+    return tuple(Item(sku=sku, count=count) for sku, count in order.lines.items())
+
+
+def _to_cart(user: int, cause: Cause, order: Order | None) -> OrderSettled:
+    return OrderSettled(
+        user=user,
+        purchase=cause.purchase or "",
+        order_id=order.order_id if order else None,
+        status=order.status if order else None,
     )

@@ -3,21 +3,23 @@
     available --reserve--> reserved for an order --sell-----> written off
                                                  `--release-> available again, there
 
-Each order has an entry of its own beside the shelf, so that a command costs the same
-however many reservations are open. An answer, once given, stays: a refusal is kept too,
-and a release that comes first makes a later reserve come to nothing.
+Each order has an entry beside the stock level, so a command costs the same however many
+reservations are open. Answers are final: a refusal is stored too, and a release that
+overtakes its reserve makes the reserve fail.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+from pydantic import AliasChoices, Field
+
+from agents.cause import Cause
 from agents.refusal import Refusal
 from schemas.cart import StockChecked
-from schemas.cause import Cause
-from schemas.contract import MAX_COUNT, MAX_GOODS, Code, Contract, Done, Refused
+from schemas.contract import MAX_COUNT, MAX_STOCK, Code, Contract, Done, Refused
 from schemas.order import StockReserved
 from schemas.stock import (
     CheckStock,
@@ -32,21 +34,21 @@ from schemas.stock import (
 )
 
 MAX_WAREHOUSES = 1000
-"""Of one sku: its shelf is one row, and its stocks are one reply."""
+"""Of one sku: its stock level is one row, and its stocks are one reply."""
 
-Parcels = Mapping[int, int]
+Allocation = Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """A sku's goods, in pieces by warehouse; an empty place has no entry."""
+class StockLevel:
+    """Units of a sku by warehouse; an empty warehouse has no entry."""
 
-    available: Parcels = field(default_factory=dict)
-    reserved: Parcels = field(default_factory=dict)
+    available: Allocation = field(default_factory=dict)
+    reserved: Allocation = field(default_factory=dict)
 
 
-class Fate(StrEnum):
-    """What became of an order's request for this sku."""
+class ReservationStatus(StrEnum):
+    """Status of an order's reservation of this sku."""
 
     RESERVED = "reserved"
     REFUSED = "refused"
@@ -56,51 +58,58 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """An order's entry: its fate since `at`, and the pieces by warehouse it was given."""
+    """An order's entry: its status since `at`, and its units by warehouse.
 
-    fate: Fate
-    parcels: Parcels
+    Aliases are the names in rows of older releases.
+    """
+
+    status: Annotated[
+        ReservationStatus, Field(validation_alias=AliasChoices("status", "fate"))
+    ]
+    allocation: Annotated[
+        Allocation, Field(validation_alias=AliasChoices("allocation", "parcels"))
+    ]
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Goods that were put in once, and what the request said."""
+    """Fingerprint of a receiveStock that was processed."""
 
     request: str
     at: datetime
 
 
-class Goods(NamedTuple):
-    """State of a sku as one request sees it: the shelf, and the entry it is about."""
+class StockState(NamedTuple):
+    """State of a sku for one request: the stock level, and the request's own entry."""
 
-    shelf: Shelf | None = None
+    level: StockLevel | None = None
     entry: Reservation | Receipt | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """Pieces changed place on the shelf, and with it an order's entry."""
+class StockMoved:
+    """Units moved on the stock level, and an entry was written with them."""
 
-    available: Parcels
-    reserved: Parcels
+    available: Allocation
+    reserved: Allocation
     entry: Reservation | Receipt
 
 
 def identify(request: StockRequest, cause: Cause) -> tuple[str, ...]:
-    """Name the shelf, and the entry of the order or receipt if it is about one."""
-    shelf = str(request.sku)
+    """Return the row keys: the sku, and the entry of an order or a receipt."""
+    level = str(request.sku)
     match request:
         case ListStocks() | CheckStock():
-            return (shelf,)
+            return (level,)
         case ReceiveStock():
-            return shelf, f"{shelf}/{cause.request_id}"
+            return level, f"{level}/{cause.request_id}"
         case Reserve() | Release() | Sell():
-            return shelf, f"{shelf}/{request.order_id}"
+            return level, f"{level}/{request.order_id}"
 
 
-def decide(goods: Goods, request: StockRequest, cause: Cause) -> list[Moved]:
-    """Say what moves; nothing when there is nothing left to do.
+def decide(state: StockState, request: StockRequest, cause: Cause) -> list[StockMoved]:
+    """Return the movements of a request; none when nothing is left to do.
 
     Raises:
         Refusal: COUNT_TOO_LARGE, KEY_REUSED (both of receiveStock).
@@ -109,104 +118,112 @@ def decide(goods: Goods, request: StockRequest, cause: Cause) -> list[Moved]:
         case ListStocks() | CheckStock():
             return []
         case ReceiveStock():
-            return _receive(goods, request, cause)
-        case Reserve() if goods.entry is None:
-            return [_reserve(goods.shelf or Shelf(), request.count, cause)]
-        case Release() if goods.entry is None:
-            return [Moved({}, {}, Reservation(Fate.RELEASED, {}, cause.at))]
+            return _receive(state, request, cause)
+        case Reserve() if state.entry is None:
+            return [_reserve(state.level or StockLevel(), request.count, cause)]
+        case Release() if state.entry is None:
+            return [_nothing_moved(ReservationStatus.RELEASED, cause)]
         case Release() | Sell():
-            return _settle(goods.entry, request, cause)
+            return _close_reservation(state.entry, request, cause)
         case Reserve():
             return []
 
 
-def evolve(goods: Goods, event: Moved) -> Goods:
-    """Apply one event; trusts `decide`, checks nothing."""
+def evolve(state: StockState, event: StockMoved) -> StockState:
+    """Apply one event of `decide`, without checks."""
     if not (event.available or event.reserved):
-        return Goods(goods.shelf, event.entry)
-    shelf = goods.shelf or Shelf()
+        return StockState(state.level, event.entry)
+    level = state.level or StockLevel()
     moved = replace(
-        shelf,
-        available=_sum(shelf.available, event.available),
-        reserved=_sum(shelf.reserved, event.reserved),
+        level,
+        available=_added(level.available, event.available),
+        reserved=_added(level.reserved, event.reserved),
     )
-    return Goods(moved, event.entry)
+    return StockState(moved, event.entry)
 
 
-def follow_up(goods: Goods, request: StockRequest, _: Cause) -> Iterator[Contract]:
-    """Say all that must be said now: the reply, or stock's answer to a cart or order."""
-    available = goods.shelf.available if goods.shelf else {}
+def follow_up(state: StockState, request: StockRequest, _: Cause) -> Iterator[Contract]:
+    """Return the reply, or the answer to a cart or an order."""
+    available = state.level.available if state.level else {}
     match request:
         case ListStocks():
-            yield StocksView(stocks=_places(available))
+            yield StocksView(stocks=_stocks(available))
         case CheckStock(user=user, sku=sku, count=count):
             most = min(sum(available.values()), MAX_COUNT)
             yield StockChecked(user=user, sku=sku, count=count, available=most)
-        case ReceiveStock() if isinstance(goods.entry, Receipt):
+        case ReceiveStock() if isinstance(state.entry, Receipt):
             yield Done()
         case ReceiveStock():
-            yield Refused(code=Code.UNAVAILABLE, text="not done; ask again")
+            yield Refused(code=Code.UNAVAILABLE, text="not processed; send it again")
         case Reserve(order_id=order_id, sku=sku):
-            given = isinstance(goods.entry, Reservation) and bool(goods.entry.parcels)
+            given = isinstance(state.entry, Reservation) and bool(state.entry.allocation)
             yield StockReserved(order_id=order_id, sku=sku, reserved=given)
         case Release() | Sell():
             return
 
 
-def _receive(goods: Goods, request: ReceiveStock, cause: Cause) -> list[Moved]:
+def _receive(state: StockState, request: ReceiveStock, cause: Cause) -> list[StockMoved]:
     warehouse, count = request.warehouse_id, request.count
-    receipt = Receipt(f"receiveStock {warehouse} {count}", cause.at)
-    if isinstance(goods.entry, Receipt):
-        if goods.entry.request != receipt.request:
-            text = f"this idempotency key was used for: {goods.entry.request}"
+    receipt = Receipt(f"receiveStock {warehouse} {count}", cause.timestamp)
+    if isinstance(state.entry, Receipt):
+        if state.entry.request != receipt.request:
+            text = f"this idempotency key was used for: {state.entry.request}"
             raise Refusal(Code.KEY_REUSED, text)
         return []
-    shelf = goods.shelf or Shelf()
-    places = shelf.available.keys() | shelf.reserved.keys()
-    if warehouse not in places and len(places) >= MAX_WAREHOUSES:
-        text = f"a sku lies in at most {MAX_WAREHOUSES} warehouses"
+    level = state.level or StockLevel()
+    warehouses = level.available.keys() | level.reserved.keys()
+    if warehouse not in warehouses and len(warehouses) >= MAX_WAREHOUSES:
+        text = f"a sku has at most {MAX_WAREHOUSES} warehouses"
         raise Refusal(Code.COUNT_TOO_LARGE, text)
-    there = shelf.available.get(warehouse, 0) + shelf.reserved.get(warehouse, 0)
-    if there + count > MAX_GOODS:
-        text = f"warehouse {warehouse} holds {there}; it can't pass {MAX_GOODS}"
+    stored = level.available.get(warehouse, 0) + level.reserved.get(warehouse, 0)
+    if stored + count > MAX_STOCK:
+        text = f"warehouse {warehouse} holds {stored}; it can't pass {MAX_STOCK}"
         raise Refusal(Code.COUNT_TOO_LARGE, text)
-    return [Moved({warehouse: count}, {}, receipt)]
+    return [StockMoved({warehouse: count}, {}, receipt)]
 
 
-def _reserve(shelf: Shelf, count: int, cause: Cause) -> Moved:
-    if sum(shelf.available.values()) < count:
-        return Moved({}, {}, Reservation(Fate.REFUSED, {}, cause.at))
-    parcels = _pick(shelf.available, count)
-    return Moved(_minus(parcels), parcels, Reservation(Fate.RESERVED, parcels, cause.at))
+def _reserve(level: StockLevel, count: int, cause: Cause) -> StockMoved:
+    if sum(level.available.values()) < count:
+        return _nothing_moved(ReservationStatus.REFUSED, cause)
+    allocation = _pick(level.available, count)
+    entry = Reservation(ReservationStatus.RESERVED, allocation, cause.timestamp)
+    return StockMoved(_negated(allocation), allocation, entry)
 
 
-def _pick(available: Parcels, count: int) -> dict[int, int]:
-    """Take from the fullest first, ties by lowest warehouse: the fewest parcels."""
-    parcels: dict[int, int] = {}
-    for warehouse, pieces in sorted(available.items(), key=lambda w: (-w[1], w[0])):
+def _nothing_moved(status: ReservationStatus, cause: Cause) -> StockMoved:
+    return StockMoved({}, {}, Reservation(status, {}, cause.timestamp))
+
+
+def _pick(available: Allocation, count: int) -> dict[int, int]:
+    """Pick from the fullest warehouse first, ties by lowest id: the fewest picks."""
+    allocation: dict[int, int] = {}
+    for warehouse, units in sorted(available.items(), key=lambda w: (-w[1], w[0])):
         if count:
-            parcels[warehouse] = min(pieces, count)
-            count -= parcels[warehouse]
-    return parcels
+            allocation[warehouse] = min(units, count)
+            count -= allocation[warehouse]
+    return allocation
 
 
-def _settle(
+def _close_reservation(
     entry: Reservation | Receipt | None, request: Release | Sell, cause: Cause
-) -> list[Moved]:
-    if not isinstance(entry, Reservation) or entry.fate is not Fate.RESERVED:
+) -> list[StockMoved]:
+    if not isinstance(entry, Reservation) or entry.status is not ReservationStatus.RESERVED:
         return []
-    fate, back = (
-        (Fate.SOLD, {}) if isinstance(request, Sell) else (Fate.RELEASED, entry.parcels)
+    status, back = (
+        (ReservationStatus.SOLD, {})
+        if isinstance(request, Sell)
+        else (ReservationStatus.RELEASED, entry.allocation)
     )
-    return [Moved(back, _minus(entry.parcels), Reservation(fate, entry.parcels, cause.at))]
+    closed = Reservation(status, entry.allocation, cause.timestamp)
+    return [StockMoved(back, _negated(entry.allocation), closed)]
 
 
-def _minus(parcels: Parcels) -> Parcels:
-    return {warehouse: -count for warehouse, count in parcels.items()}
+def _negated(allocation: Allocation) -> Allocation:
+    return {warehouse: -count for warehouse, count in allocation.items()}
 
 
-def _sum(there: Parcels, change: Parcels) -> Parcels:
-    total = dict(there)
+def _added(stored: Allocation, change: Allocation) -> Allocation:
+    total = dict(stored)
     for warehouse, count in change.items():
         total[warehouse] = total.get(warehouse, 0) + count
         if not total[warehouse]:
@@ -214,5 +231,5 @@ def _sum(there: Parcels, change: Parcels) -> Parcels:
     return total
 
 
-def _places(available: Parcels) -> tuple[Stock, ...]:
+def _stocks(available: Allocation) -> tuple[Stock, ...]:
     return tuple(Stock(warehouse_id=w, count=n) for w, n in sorted(available.items()))

@@ -1,1 +1,1 @@
-"""Telling people what became of their orders."""
+"""Notifications about orders: log lines, mails, webhooks."""

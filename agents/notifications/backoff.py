@@ -1,4 +1,4 @@
-"""When a failed delivery is tried again, and when a transport gets no attempts at all."""
+"""Delays between attempts, and the circuit breaker of a transport."""
 
 import asyncio
 import math
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 MAX_IN_FLIGHT = 128
-"""Attempts of one transport at once."""
+"""Limit of concurrent attempts of one transport."""
 
 FAILURE_THRESHOLD = 10
 """Orders that fail in a row before the circuit opens. One order never opens it."""
@@ -24,13 +24,13 @@ class Backoff:
     """
 
     first: float = 0.5
-    longest: float = 30.0
+    maximum: float = 30.0
     random: Random = field(default_factory=Random)
 
     def delay(self, failures: int) -> float:
-        """Return the delay after so many failures, at least one."""
+        """Return the delay after a number of failures, at least one."""
         doubled = self.first * 2.0 ** min(failures - 1, 64)
-        return min(self.longest, doubled) * self.random.uniform(0.5, 1)
+        return min(self.maximum, doubled) * self.random.uniform(0.5, 1)
 
 
 DEFAULT_BACKOFF = Backoff()
@@ -80,12 +80,12 @@ class CircuitBreaker:
         return self._generation
 
     def release(self) -> None:
-        """Give a slot back."""
+        """Release a slot."""
         self._in_flight -= 1
         self._changed.set()
 
     def succeed(self) -> bool:
-        """Count an answer of the transport; return whether this closed the circuit."""
+        """Record a response of the transport; return whether it closed the circuit."""
         was_open = self.is_open
         self._failed.clear()
         self._openings = 0
@@ -94,13 +94,13 @@ class CircuitBreaker:
         return was_open
 
     def fail(self, order_id: int, generation: int, wait_seconds: float = 0) -> bool:
-        """Count a failure of the transport; return whether this opened the circuit.
+        """Record a failure of the transport; return whether it opened the circuit.
 
         Args:
             order_id: the order of the failed attempt.
             generation: as `acquire` returned it. A failure of an attempt that began
                 before the circuit opened does not prolong the delay.
-            wait_seconds: the least delay.
+            wait_seconds: the minimum of the delay.
         """
         if generation != self._generation:
             return False

@@ -1,4 +1,4 @@
-"""The pending deliveries of one transport. No transport waits for another one."""
+"""Delivers the pending rows of each transport, independently of other transports."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from aiokafka.structs import ConsumerRecord
 from agents.notifications import metrics
 from agents.notifications.backoff import DEFAULT_BACKOFF, Backoff, CircuitBreaker
 from agents.notifications.log_lines import log_withheld
-from agents.notifications.notice import notice
+from agents.notifications.notification import render
 from agents.notifications.pending import (
     OPTED_OUT,
     SENT,
@@ -23,13 +23,13 @@ from agents.notifications.pending import (
 )
 from agents.notifications.pending_queue import PendingQueue
 from agents.notifications.sent_log import SentLog
-from agents.notifications.transports import Permanent, Transient, Transport
-from agents.runtime.outbox import CUT
-from agents.worker.failstop import Heart, die
-from topics.conversation import ABOUT
+from agents.notifications.transports import PermanentError, TransientError, Transport
+from agents.runtime.collector import TRUNCATED
+from agents.runtime.fail_stop import PauseMonitor, fail_stop
+from topics.kafka.headers import LOG_CONTEXT
 
 STOP_SECONDS = 1.0
-"""Attempts in flight get so long to end before partitions are given back."""
+"""Attempts in flight may take so long after the partitions are revoked."""
 
 _CANCEL_AGAIN_SECONDS = 0.1
 
@@ -40,28 +40,28 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DeliveryContext:
-    """What all transports share.
+    """The objects that all transports share.
 
     Attributes:
         sent_log: has the pending rows.
-        dead_letter: returns when the brokers have a refused event.
-        heart: ends a worker that was frozen, before it sends anything.
-        opted_out: the users who want no notices; looked up before each attempt.
-        backoff: the delays, of an order and of a transport.
+        dead_letter: sends a refused event; returns when the brokers have it.
+        pause_monitor: crashes a worker that was paused, before it sends a record.
+        opted_out: the users who get no notifications; checked before each attempt.
+        backoff: the delays of an order and of a transport.
     """
 
     sent_log: SentLog
     dead_letter: DeadLetter
-    heart: Heart
+    pause_monitor: PauseMonitor
     opted_out: Container[int] = ()
     backoff: Backoff = DEFAULT_BACKOFF
 
 
 class TransportDelivery:
-    """Delivers the pending rows of one transport, at the pace of this transport.
+    """Delivers the pending rows of one transport.
 
-    Orders are delivered side by side, the events of one order one after the other. An
-    event leaves the table when it is delivered, refused or no longer wanted.
+    Orders are delivered concurrently, the events of one order in sequence. A pending row
+    is removed when its event is delivered, refused, or its user has opted out.
     """
 
     def __init__(self, transport: Transport, context: DeliveryContext) -> None:
@@ -94,9 +94,9 @@ class TransportDelivery:
             self._keep(self._loops, self._run(queue))
 
     async def stop(self) -> None:
-        """Begin nothing more; return when the attempts in flight have ended.
+        """Start no more attempts; return when those in flight have ended.
 
-        Attempts that take too long are cancelled, and made again by the next owner.
+        Attempts that take too long are cancelled; the next owner repeats them.
         """
         for loop in self._loops:
             loop.cancel()
@@ -108,12 +108,12 @@ class TransportDelivery:
         while self._attempts:
             for attempt in self._attempts:
                 attempt.cancel()
-            # Again and again: asyncio.wait_for of Python 3.11, by which aiosmtplib reads,
-            # drops a cancellation that comes together with what is read.
+            # Repeated, since aiosmtplib reads by asyncio.wait_for: in Python 3.11 it drops
+            # a cancellation that arrives together with the data.
             await asyncio.wait(self._attempts, timeout=_CANCEL_AGAIN_SECONDS)
 
     def added(self, partition: int, keys: Iterable[bytes]) -> None:
-        """Look for the transport's new rows among these."""
+        """Count the transport's rows among new keys, and wake their queue."""
         queue, start = self._queues.get(partition), prefix(self.name)
         count = sum(key.startswith(start) for key in keys)
         if queue is not None and count:
@@ -132,9 +132,9 @@ class TransportDelivery:
         metrics.UP.labels(self.name).set(self._breaker.is_up)
 
     def purge(self) -> None:
-        """Drop what rows that were complete at the last call have left behind.
+        """Drop the tombstones of rows that were complete at the last call.
 
-        Between two calls lies more time than a worker can be frozen.
+        The time between two calls is longer than a worker can be paused.
         """
         for partition, end in self._floors.items():
             self._sent_log.purge(partition, self.name, end)
@@ -148,17 +148,17 @@ class TransportDelivery:
 
     async def _deliver(self, queue: PendingQueue, key: bytes, generation: int) -> None:
         pending = self._sent_log.pending(queue.partition, key)
-        ABOUT.set(pending.record.headers)
+        LOG_CONTEXT.set(pending.record.headers)
         try:
             outcome = await self._attempt(pending)
-        except Transient as failure:
+        except TransientError as error:
             _raise_if_cancelled()
-            self._fail(queue, pending, failure, generation)
+            self._fail(queue, pending, error, generation)
             return
         finally:
             self._breaker.release()
         if outcome not in (SENT, OPTED_OUT):
-            reason = outcome + CUT if pending.is_cut else outcome
+            reason = outcome + TRUNCATED if pending.is_cut else outcome
             await self._context.dead_letter(pending.record, reason)
         await self._sent_log.complete(pending, self.name, outcome)
         if queue.partition in self._pending:
@@ -166,20 +166,20 @@ class TransportDelivery:
         queue.remove(key)
 
     async def _attempt(self, pending: PendingDelivery) -> str:
-        """Return the outcome of a delivery.
+        """Attempt a delivery; return its outcome.
 
         Raises:
-            Transient: it may be tried again.
+            TransientError: the attempt failed and can be repeated.
         """
-        self._context.heart.check()
+        self._context.pause_monitor.check()
         if pending.event.user in self._context.opted_out:
             metrics.count(self.name, OPTED_OUT)
             log_withheld(pending.event)
             return OPTED_OUT
         try:
-            await self._transport.deliver(notice(pending.event))
-        except Permanent as refusal:
-            outcome = f"{self.name}: {refusal}"
+            await self._transport.deliver(render(pending.event))
+        except PermanentError as error:
+            outcome = f"{self.name}: {error}"
             metrics.count(self.name, "refused")
         else:
             outcome = SENT
@@ -191,20 +191,20 @@ class TransportDelivery:
         self,
         queue: PendingQueue,
         pending: PendingDelivery,
-        failure: Transient,
+        error: TransientError,
         generation: int,
     ) -> None:
         metrics.count(self.name, "failed")
-        wait, event = failure.wait_seconds, pending.event
-        if failure.is_of_recipient:
+        wait, event = error.wait_seconds, pending.event
+        if error.is_of_recipient:
             self._is_up()
         elif self._breaker.fail(event.order_id, generation, wait):
             _log.warning("event=transport-down transport=%s", self.name)
         _log.warning(
-            'notice not delivered transport=%s event="%s" reason=%r again_in=%.1fs',
+            'event=delivery-failed transport=%s id="%s" reason=%r retry_in=%.1fs',
             self.name,
             event.event_id,
-            str(failure),
+            str(error),
             queue.retry(pending.key, wait),
         )
 
@@ -223,11 +223,11 @@ class TransportDelivery:
 def _end(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
     tasks.discard(task)
     if not task.cancelled() and task.exception() is not None:
-        die("a delivery failed: %r", task.exception())
+        fail_stop("unexpected error of a delivery: %r", task.exception())
 
 
 def _raise_if_cancelled() -> None:
-    """End a task that was cancelled, although the transport dropped the cancellation."""
+    """Raise if the task was cancelled and the transport dropped the cancellation."""
     task = asyncio.current_task()
     if task and task.cancelling():
         raise asyncio.CancelledError

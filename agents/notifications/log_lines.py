@@ -1,4 +1,4 @@
-"""The log line of each notice, which waits for no transport."""
+"""The log line of each notification, independent of transports."""
 
 import logging
 
@@ -7,10 +7,10 @@ from schemas.order import OrderStatusChanged
 _log = logging.getLogger(__name__)
 
 
-def log_notice(event: OrderStatusChanged) -> None:
-    """Log a status that an order took."""
+def log_notification(event: OrderStatusChanged) -> None:
+    """Log a status change of an order."""
     _log.info(
-        'notice event="%s" order=%d user=%d status="%s"',
+        'event=notification id="%s" order=%d user=%d status="%s"',
         event.event_id,
         event.order_id,
         event.user,
@@ -19,9 +19,9 @@ def log_notice(event: OrderStatusChanged) -> None:
 
 
 def log_withheld(event: OrderStatusChanged) -> None:
-    """Log that a user wants no notice."""
+    """Log a notification that is not sent, since its user has opted out."""
     _log.info(
-        'notice withheld event="%s" order=%d user=%d status="%s" outcome="opted out"',
+        'event=not-notified id="%s" order=%d user=%d status="%s" reason="opted out"',
         event.event_id,
         event.order_id,
         event.user,

@@ -4,17 +4,17 @@ from prometheus_client import Counter, Gauge
 
 NOTICES = Counter(
     "notices_total",
-    "What became of notices: sent, refused for good, opted out, or failed for now.",
+    "Attempts by outcome: sent, refused, opted out, or failed and retried.",
     ["transport", "outcome"],
 )
 PENDING = Gauge(
     "notices_pending",
-    "Notices of this worker's partitions that a transport has not delivered yet.",
+    "Notifications of this worker's partitions that a transport has not delivered yet.",
     ["transport"],
 )
 OLDEST_PENDING = Gauge(
     "notices_oldest_pending_seconds",
-    "Age of the oldest event that a transport has not delivered yet; 0: there is none.",
+    "Age of the oldest event that a transport has not delivered yet; 0 without one.",
     ["transport"],
 )
 UP = Gauge(

@@ -1,4 +1,4 @@
-"""The users who want no notices: a file that an operator keeps."""
+"""The users who get no notifications, from a file that an operator edits."""
 
 import logging
 import os
@@ -7,86 +7,86 @@ from pathlib import Path
 
 _USER = re.compile(r"-?[0-9]{1,19}")
 _USERS = range(-(2**63), 2**63)  # int64
-_MOST_TOLD = 10  # lines: a file that is something else has thousands
+_MAX_LOGGED = 10  # lines: a wrong file may have thousands
 
 _log = logging.getLogger(__name__)
 
 
 class OptOut:
-    """Who is on the list, as the file says at the moment of asking.
+    """The users in the file, as it is at each lookup.
 
-    While the file can't be read (an editor may be replacing it) it holds what it said last.
+    While the file can't be read (an editor may be replacing it), the last list is used.
 
     Args:
-        path: one user id a line, in decimal; # begins a remark.
+        path: a file with one user id a line, in decimal; # begins a comment.
 
     Raises:
-        OSError: it can't be read.
+        OSError: the file can't be read.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._users = frozenset[int]()
         self._bad: dict[str, int] = {}
-        self._read_as: tuple[int, ...] | None = None
+        self._version: tuple[int, ...] | None = None
         self._is_lost = False
         self._read()
 
     def __contains__(self, user: object) -> bool:
         try:
             self._read()
-        except OSError as why:
-            self._tell_lost(why)
+        except OSError as error:
+            self._log_lost(error)
         else:
             self._is_lost = False
         return user in self._users
 
     def _read(self) -> None:
-        """Read the file, unless it is what it was when it was read last."""
+        """Read the file, unless its version was read before."""
         with self._path.open("rb") as file:
             stat = os.fstat(file.fileno())
             # With size and inode: two edits may share one tick of the file system's clock.
-            now = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if now == self._read_as:
+            version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+            if version == self._version:
                 return
-            self._take(file.read().decode("utf-8-sig", "replace"))
-        self._read_as = now
+            self._update(file.read().decode("utf-8-sig", "replace"))
+        self._version = version
 
-    def _take(self, text: str) -> None:
+    def _update(self, text: str) -> None:
         self._users, bad = parse(text)
-        # What is in them is not repeated: it may be an address, or not this file at all.
+        # The content of bad lines is not logged: it may be an address or a secret.
         new = sorted(bad[line] for line in bad.keys() - self._bad.keys())
         self._bad = bad
         if new:
             _log.warning(
-                'lines that are no user ids are ignored file="%s" number=%d first=%s',
+                'event=opt-out-lines-invalid file="%s" count=%d lines=%s',
                 self._path,
                 len(new),
-                ",".join(map(str, new[:_MOST_TOLD])),
+                ",".join(map(str, new[:_MAX_LOGGED])),
             )
-        _log.info('opted out file="%s" users=%d', self._path, len(self._users))
+        _log.info('event=opt-out-loaded file="%s" users=%d', self._path, len(self._users))
 
-    def _tell_lost(self, why: OSError) -> None:
+    def _log_lost(self, error: OSError) -> None:
         if not self._is_lost:
             _log.error(
-                'the last list holds, for it can not be read file="%s" why=%r',
+                'event=opt-out-not-loaded file="%s" reason=%r effect="last list is used"',
                 self._path,
-                why.strerror,
+                error.strerror,
             )
         self._is_lost = True
 
 
 def parse(text: str) -> tuple[frozenset[int], dict[str, int]]:
-    """Read a list.
+    """Parse a list.
 
     Returns:
-        The users on it; and each line that is none, with the number under which it stands.
+        The users, and each line that is not a user id, with its number.
     """
     users, bad = set[int](), dict[str, int]()
     for number, line in enumerate(text.splitlines(), 1):
-        word = line.partition("#")[0].strip()
-        if _USER.fullmatch(word) and int(word) in _USERS:
-            users.add(int(word))
-        elif word:
-            bad.setdefault(word, number)
+        entry = line.partition("#")[0].strip()
+        if _USER.fullmatch(entry) and int(entry) in _USERS:
+            users.add(int(entry))
+        elif entry:
+            bad.setdefault(entry, number)
     return frozenset(users), bad

@@ -1,7 +1,7 @@
-"""The rows of the notifications table: what became of each event, and what is pending.
+"""The rows of the notifications table: outcomes of events, and pending deliveries.
 
-An event's row lies under its id. For each transport that has not delivered the event yet
-there is a pending row, under `transport/offset/order`, in the order of `order.events`.
+The key of an event's row is its id. For each transport that has not delivered the event
+there is a pending row. Its key is `transport/offset/order`, in the order of `order.events`.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ import orjson
 from aiokafka.structs import ConsumerRecord
 
 from schemas.order import OrderStatusChanged
-from topics.conversation import EVENT_ID, TRACE
+from topics.kafka.headers import EVENT_ID, TRACE
 
 PENDING = "pending"
 SENT = "sent"
@@ -30,10 +30,10 @@ class PendingDelivery:
     """An event that a transport has to deliver.
 
     Attributes:
-        key: of its row.
-        event: what is delivered.
+        key: the key of its row.
+        event: the event to deliver.
         record: the record of the event, for a dead letter and the trace.
-        is_cut: whether parts of the record are lost, since it was too large.
+        is_cut: whether parts of the record were dropped, since it was too large.
     """
 
     key: bytes
@@ -43,7 +43,7 @@ class PendingDelivery:
 
 
 def prefix(transport: str) -> bytes:
-    """Return how the keys of a transport's pending rows begin."""
+    """Return the prefix of the keys of a transport's pending rows."""
     return f"{transport}/".encode()
 
 
@@ -58,10 +58,10 @@ def order_of(key: bytes) -> int:
 
 
 def encode(record: ConsumerRecord, event: OrderStatusChanged) -> bytes:
-    """Return the JSON of a pending row: the record as it is, byte for byte.
+    """Return the JSON of a pending row: the record, byte for byte.
 
-    Keys and headers are bytes of any kind, so they are kept as Latin-1. Of a record that
-    is larger than any of LOMS only the event and its known headers are kept.
+    Keys and headers are any bytes, stored as Latin-1. Records of LOMS are smaller than
+    `MAX_ROW_BYTES`; of a larger record only the event and its known headers are stored.
     """
     row = _encoded(record.value, record)
     if len(row) <= MAX_ROW_BYTES:
@@ -83,34 +83,34 @@ def _encoded(value: bytes, record: ConsumerRecord, **more: bool) -> bytes:
 
 
 def decode(topic: str, partition: int, key: bytes, row: bytes) -> PendingDelivery:
-    """Read a pending row of a partition of a topic."""
-    kept = orjson.loads(row)
-    value = kept["value"].encode()
-    record_key = _bytes(kept["key"])
+    """Decode a pending row of a partition of a topic."""
+    fields = orjson.loads(row)
+    value = fields["value"].encode()
+    record_key = _bytes(fields["key"])
     record = ConsumerRecord(
         topic=topic,
         partition=partition,
         offset=int(key.split(b"/")[1]),
-        timestamp=kept["timestamp"],
+        timestamp=fields["timestamp"],
         timestamp_type=0,
         key=record_key,
         value=value,
         checksum=None,
         serialized_key_size=len(record_key or b""),
         serialized_value_size=len(value),
-        headers=tuple((name, _bytes(text)) for name, text in kept["headers"]),
+        headers=tuple((name, _bytes(text)) for name, text in fields["headers"]),
     )
     event = OrderStatusChanged.model_validate_json(value)
-    return PendingDelivery(key, event, record, kept.get("is_cut", False))
+    return PendingDelivery(key, event, record, fields.get("is_cut", False))
 
 
 def event_row(event: OrderStatusChanged, outcome: str, transports: Iterable[str]) -> bytes:
     """Return the first row of an event.
 
     Args:
-        event: that was read.
-        outcome: of an event that no transport has to deliver.
-        transports: those that have to deliver it.
+        event: the event.
+        outcome: the outcome if no transport has to deliver the event.
+        transports: the transports that have to deliver it.
     """
     row: dict[str, Any] = {"at": event.at.isoformat(), "outcome": outcome}
     if outcomes := dict.fromkeys(transports, PENDING):
@@ -119,11 +119,11 @@ def event_row(event: OrderStatusChanged, outcome: str, transports: Iterable[str]
 
 
 def with_outcome(row: bytes, transport: str, outcome: str) -> bytes:
-    """Return an event's row with the outcome of a transport."""
-    kept = orjson.loads(row)
-    outcomes = kept["transports"] | {transport: outcome}
+    """Return the row of an event with the outcome of a transport."""
+    fields = orjson.loads(row)
+    outcomes = fields["transports"] | {transport: outcome}
     return orjson.dumps(
-        kept | {"outcome": _overall(outcomes.values()), "transports": outcomes}
+        fields | {"outcome": _overall(outcomes.values()), "transports": outcomes}
     )
 
 

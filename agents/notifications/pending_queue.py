@@ -1,6 +1,6 @@
-"""The pending deliveries of one transport and partition, of which few are in memory.
+"""The queue of pending deliveries of one transport and partition.
 
-The rows lie in the table in log order. Memory holds the keys of the oldest ones. More keys
+The rows are in the table in log order. Memory holds the keys of the oldest ones. More keys
 are read only when every order in memory is in flight or waits for its next attempt.
 """
 
@@ -14,18 +14,18 @@ from heapq import heappop, heappush
 from agents.notifications.backoff import Backoff
 
 MAX_KEYS = 10_000
-"""Keys in memory. So many rows of failing orders hold up the rows behind them."""
+"""Limit of keys in memory. So many rows of failing orders block later rows."""
 
 CHUNK = 256
-"""Keys that are read at once."""
+"""Keys of one read."""
 
 
 class PendingQueue:
-    """Hands out pending deliveries: strictly in order within an order, oldest first.
+    """Returns pending deliveries: the oldest first, in sequence within an order.
 
     Args:
-        partition: of the rows.
-        read: returns up to so many keys of rows behind a key, in log order.
+        partition: the partition of the rows.
+        read: returns a limited number of keys after a key, in log order.
         order_of: returns the order of a key.
         backoff: the delays of an order whose delivery failed.
         clock: monotonic seconds.
@@ -64,7 +64,7 @@ class PendingQueue:
         return self.oldest or (self._last and self._last + b"\0")
 
     async def next(self) -> bytes:
-        """Wait for a delivery that may be tried now; its order is in flight from now on."""
+        """Wait for the next delivery; its order is in flight until `remove` or `retry`."""
         while (key := self._take()) is None:
             self._added.clear()
             wait = self._waiting[0][0] - self._clock() if self._waiting else None
@@ -74,12 +74,12 @@ class PendingQueue:
         return key
 
     def wake(self) -> None:
-        """Look for rows again: some were added, or became deliverable."""
+        """Read rows again, since some were added."""
         self._may_have_more = True
         self._added.set()
 
     def remove(self, key: bytes) -> None:
-        """Drop a delivery that is complete; the next one of its order may be tried."""
+        """Remove a complete delivery; the next one of its order becomes ready."""
         order = self._order_of(key)
         keys = self._orders[order]
         keys.popleft()
@@ -92,7 +92,7 @@ class PendingQueue:
         self._added.set()
 
     def retry(self, key: bytes, wait_seconds: float = 0) -> float:
-        """Have a failed delivery tried again; return after how many seconds."""
+        """Schedule a failed delivery again; return the delay in seconds."""
         order = self._order_of(key)
         self._failures[order] = failures = self._failures.get(order, 0) + 1
         delay = max(wait_seconds, self._backoff.delay(failures))

@@ -1,4 +1,4 @@
-"""The notifications table: which events were read, and which deliveries are pending."""
+"""The notifications table: events that were read, and their pending deliveries."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -7,64 +7,64 @@ from functools import cached_property
 from itertools import islice
 
 from agents.notifications.pending import PendingDelivery, decode, prefix, with_outcome
-from agents.runtime.changelog import Changelog
-from agents.service import Service
-from agents.store import Store
-from agents.worker.press import Acked, Press
-from topics.catalog import ORDER_EVENTS, SENT
+from agents.runtime.changelog import ChangelogProducer
+from agents.runtime.producer import BatchingProducer, DeliveryFuture
+from agents.runtime.state_store import StateStore
+from agents.worker.service import Service
+from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG
 
-_COUNTED_AT_ONCE = 1000
+_COUNT_CHUNK = 1000
 
 _FLUSH_SECONDS = 5.0
-"""A worker that stops without a broker waits no longer; its files are not trusted then."""
+"""Limit of a flush at a stop without a broker; local files are discarded then."""
 
 
 @dataclass(eq=False)
 class _PendingWrite:
-    """Outcomes of one partition that are written together."""
+    """Outcomes of one partition that are written as one batch."""
 
     acked: asyncio.Future[None]
     outcomes: list[tuple[PendingDelivery, str, str]] = field(default_factory=list)
 
 
 class SentLog:
-    """Remembers events and pending deliveries, in the table and its changelog.
+    """Stores events and pending deliveries, in the table and its changelog.
 
-    Deliveries that end at the same moment share a record batch: one for each would cost
-    more than the rest of the work.
+    Deliveries that end at the same moment share a record batch: a batch for each would
+    cost more than the rest of the work.
 
     Args:
-        service: that owns the table.
+        service: the owner of the table.
     """
 
     def __init__(self, service: Service) -> None:
-        self._press: Press = service.app.press
-        self.table = service.table(SENT)
+        self._producer: BatchingProducer = service.app.batching_producer
+        self.table = service.add_table(SENT_CHANGELOG)
         self._writes: dict[int, _PendingWrite] = {}
-        self._unacknowledged: set[Acked] = set()
+        self._pending_acks: set[DeliveryFuture] = set()
 
     @property
-    def store(self) -> Store:
+    def store(self) -> StateStore:
         """The rows."""
-        store: Store = self.table.data.rows
+        store: StateStore = self.table.data.rows
         return store
 
     async def open(self) -> None:
-        """Get ready to write, once the rows are recovered."""
-        await self._changelog.open()
+        """Prepare the changelog for writes, after the rows are recovered."""
+        await self._changelog.rewrite_superseded()
 
     def contains(self, partition: int, event_id: bytes) -> bool:
-        """Return whether an event was read before."""
+        """Return whether the table has an event."""
         return self.store.get(partition, event_id) is not None
 
     def record(
-        self, partition: int, rows: Mapping[bytes, bytes | None], version: int
-    ) -> Acked:
-        """Write rows; the future is done when the changelog has all of them."""
-        self.store.put(partition, rows, version)
-        acked = self._changelog.append(partition, rows, version)
-        self._unacknowledged.add(acked)
-        acked.add_done_callback(self._unacknowledged.discard)
+        self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int
+    ) -> DeliveryFuture:
+        """Write rows; the future is done when the changelog has them."""
+        self.store.put(partition, rows, source_offset)
+        acked = self._changelog.produce(partition, rows, source_offset)
+        self._pending_acks.add(acked)
+        acked.add_done_callback(self._pending_acks.discard)
         return acked
 
     async def complete(
@@ -84,8 +84,8 @@ class SentLog:
         """Write all outcomes; return when the changelog has all rows."""
         for partition in list(self._writes):
             self._write(partition)
-        if self._unacknowledged:
-            await asyncio.wait(self._unacknowledged, timeout=_FLUSH_SECONDS)
+        if self._pending_acks:
+            await asyncio.wait(self._pending_acks, timeout=_FLUSH_SECONDS)
 
     def pending(self, partition: int, key: bytes) -> PendingDelivery:
         """Return a pending delivery.
@@ -99,7 +99,7 @@ class SentLog:
         return decode(ORDER_EVENTS.name, partition, key, row)
 
     def time_of(self, partition: int, key: bytes | None) -> float | None:
-        """Return when the event of a pending row happened; None: there is no such row."""
+        """Return the time of a pending row's event; None without such a row."""
         row = None if key is None else self.store.get(partition, key)
         if key is None or row is None:
             return None
@@ -108,31 +108,31 @@ class SentLog:
     def keys_behind(
         self, partition: int, transport: str, key: bytes, limit: int
     ) -> list[bytes]:
-        """Return the keys of a transport's pending rows behind a key, oldest first."""
+        """Return the keys of a transport's pending rows after a key, oldest first."""
         return list(islice(self._keys(partition, transport, key), limit))
 
     async def count(self, partition: int, transport: str) -> int:
-        """Count the pending rows of a transport; other tasks run meanwhile."""
+        """Count the pending rows of a transport, without blocking other tasks."""
         count, keys = 0, [b""]
         while keys:
-            keys = self.keys_behind(partition, transport, keys[-1], _COUNTED_AT_ONCE)
+            keys = self.keys_behind(partition, transport, keys[-1], _COUNT_CHUNK)
             count += len(keys)
             await asyncio.sleep(0)
         return count
 
     def purge(self, partition: int, transport: str, end: bytes) -> None:
-        """Drop what completed deliveries below a key have left behind."""
+        """Drop the tombstones of completed deliveries below a key."""
         self.store.purge(partition, prefix(transport), end)
 
     def _keys(self, partition: int, transport: str, key: bytes) -> Iterator[bytes]:
         start = prefix(transport)
         end = start[:-1] + bytes([start[-1] + 1])
         rows = self.store.rows(partition, key + b"\0" if key else start, end)
-        return (found for found, _ in rows)
+        return (row_key for row_key, _ in rows)
 
     def _write(self, partition: int) -> None:
         write = self._writes.pop(partition, None)
-        if write is None:  # it was flushed
+        if write is None:  # flushed before
             return
         rows: dict[bytes, bytes | None] = {}
         for pending, transport, outcome in write.outcomes:
@@ -141,10 +141,10 @@ class SentLog:
             row = rows.get(event_id) or self.store.get(partition, event_id)
             if row is not None:
                 rows[event_id] = with_outcome(row, transport, outcome)
-        version = self.store.progress[partition].version
-        acked = self.record(partition, rows, version)
+        source_offset = self.store.offsets[partition].source_offset
+        acked = self.record(partition, rows, source_offset)
         acked.add_done_callback(lambda _: write.acked.set_result(None))
 
     @cached_property
-    def _changelog(self) -> Changelog:
-        return Changelog(self._press, SENT, self.store)
+    def _changelog(self) -> ChangelogProducer:
+        return ChangelogProducer(self._producer, SENT_CHANGELOG, self.store)

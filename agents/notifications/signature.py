@@ -1,7 +1,7 @@
-"""How whoever gets a webhook knows that it comes from this shop: pure.
+"""Signs webhooks, so that a receiver can verify their sender: pure.
 
-The moment is signed together with the body (as Stripe does it), so that an old post can't
-be played to him again; the signature says by what hash it was made (as GitHub's does).
+The time is signed together with the body, as Stripe does, so that an old request can't be
+replayed. The signature names its hash, as GitHub's does.
 """
 
 import hmac
@@ -14,14 +14,14 @@ _HASH = "sha256"
 
 
 def signature(secret: str, at: datetime, body: bytes) -> dict[str, str]:
-    """Return the headers that vouch for a body.
+    """Return the headers with the signature of a body.
 
     Args:
-        secret: that shop and receiver share.
-        at: the moment of this attempt, so that a late one is not taken for an old one.
-        body: the very bytes that are sent.
+        secret: the shared secret of shop and receiver.
+        at: the time of the attempt, so that a retry is not rejected as old.
+        body: the bytes that are sent.
     """
     seconds = str(int(at.timestamp()))
-    said = seconds.encode() + b"." + body
-    digest = hmac.new(secret.encode(), said, _HASH).hexdigest()
+    signed = seconds.encode() + b"." + body
+    digest = hmac.new(secret.encode(), signed, _HASH).hexdigest()
     return {TIMESTAMP: seconds, SIGNATURE: f"{_HASH}={digest}"}

@@ -1,7 +1,7 @@
-"""The ways by which a notice reaches people: a mail, a webhook.
+"""The transports of notifications: mail and webhook.
 
-A transport tries once. What failed for a passing reason is `Transient`, what will fail
-however often it is tried is `Permanent`. One connection a notice: none is found dead.
+A transport makes one attempt. It raises `TransientError` if a retry may succeed, else
+`PermanentError`. Each notification has its own connection, so that none is stale.
 """
 
 import socket
@@ -16,35 +16,34 @@ from urllib.parse import urlsplit
 import aiohttp
 import aiosmtplib
 
-from agents.notifications.hypertext import hypertext
-from agents.notifications.notice import Notice
+from agents.notifications.notification import Notification
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.signature import signature
 from agents.notifications.urls import basic_auth, exact_url, login
 
-_FIRST_PERMANENT_REPLY = 500  # SMTP: 4yz is "not now", 5yz is "no"
+_FIRST_PERMANENT_REPLY = 500  # SMTP: 4yz is transient, 5yz is permanent
 
-_CLOSING = 421  # SMTP: the server ends the session, whatever the command was
+_CLOSING = 421  # SMTP: the server ends the session, at any command
 
 _BOUNDARY = "=_notice"
-"""Between the parts of a mail: no words of ours, nor what is encoded, have a =_ in them."""
+"""Separates the parts of a mail: neither texts nor encoded parts contain =_."""
 
-_LONGEST_WAIT_SECONDS = 300.0  # that a receiver may ask for
+_MAX_RETRY_AFTER_SECONDS = 300.0
 
-_PASSING = (
+_TRANSIENT_STATUSES = (
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_EARLY,
     HTTPStatus.TOO_MANY_REQUESTS,
 )
 
 
-class Transient(Exception):  # noqa: N818 -- an answer, not an error
-    """Not now.
+class TransientError(Exception):
+    """An attempt failed; a retry may succeed.
 
     Attributes:
-        wait_seconds: the delay that the receiver asked for.
-        is_of_recipient: whether the transport itself works, so that other notices can
-            be delivered.
+        wait_seconds: the delay that the receiver requested.
+        is_of_recipient: whether the error is of one recipient, so that other
+            notifications can be delivered.
     """
 
     def __init__(
@@ -55,28 +54,28 @@ class Transient(Exception):  # noqa: N818 -- an answer, not an error
         self.is_of_recipient = is_of_recipient
 
 
-class Permanent(Exception):  # noqa: N818 -- an answer, not an error
-    """Never."""
+class PermanentError(Exception):
+    """A delivery failed; a retry can't succeed."""
 
 
 class Transport(Protocol):
-    """A way for notices."""
+    """A way to deliver notifications."""
 
     @property
     def name(self) -> str:
-        """What it is called in logs and dead letters."""
+        """The name in logs and dead letters."""
 
-    async def deliver(self, notice: Notice) -> None:
-        """Try once.
+    async def deliver(self, notification: Notification) -> None:
+        """Attempt one delivery.
 
         Raises:
-            Transient: it may be tried again.
-            Permanent: it makes no sense to try again.
+            TransientError: a retry may succeed.
+            PermanentError: a retry can't succeed.
         """
 
 
-class Mail:
-    """SMTP. A refused session (password, TLS) passes, since the notice can't help it."""
+class SmtpTransport:
+    """Delivers by SMTP. A refused session (password, TLS) is a transient error."""
 
     name = "smtp"
 
@@ -84,38 +83,38 @@ class Mail:
         self._url = urlsplit(url)
         self._settings = settings
 
-    async def deliver(self, notice: Notice) -> None:
-        """Hand a mail over to the server."""
+    async def deliver(self, notification: Notification) -> None:
+        """Send a mail to the server."""
         session = self._session()
         try:
             await session.connect()
-        except (aiosmtplib.SMTPException, OSError) as why:
-            raise Transient(f"no session: {_said(why)}") from why
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise TransientError(f"no session: {_error_text(error)}") from error
         try:
-            await session.send_message(self.compose(notice))
-        except (aiosmtplib.SMTPException, OSError) as why:
-            raise _verdict(why) from why
+            await session.send_message(self.compose(notification))
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise _classify(error) from error
         else:
-            with suppress(aiosmtplib.SMTPException, OSError):  # it has the mail
+            with suppress(aiosmtplib.SMTPException, OSError):  # the mail is sent
                 await session.quit()
         finally:
             session.close()
 
-    def compose(self, notice: Notice) -> EmailMessage:
-        """Write the mail, as text and HTML; a repeat is the same, Message-ID included."""
-        event, sender = notice.event, self._settings.notify_from
+    def compose(self, notification: Notification) -> EmailMessage:
+        """Return the mail, as text and HTML; a repeat has the same Message-ID."""
+        event, sender = notification.event, self._settings.notify_from
         status = event.status.replace(" ", "-")
         domain = parseaddr(sender)[1].rpartition("@")[2]
         mail = EmailMessage()
         mail["From"] = sender
         mail["To"] = self._settings.notify_to.replace("{user}", str(event.user))
-        mail["Subject"] = notice.subject
+        mail["Subject"] = notification.subject
         mail["Date"] = format_datetime(event.at.astimezone(UTC))
         mail["Message-ID"] = f"<order-{event.order_id}.{status}@{domain}>"
         mail["Auto-Submitted"] = "auto-generated"
-        mail.set_content(notice.text)
-        mail.add_alternative(hypertext(notice), subtype="html")
-        mail.set_boundary(_BOUNDARY)  # else it is another one at each repeat
+        mail.set_content(notification.text)
+        mail.add_alternative(notification.html, subtype="html")
+        mail.set_boundary(_BOUNDARY)  # else it is random, and a repeat differs
         return mail
 
     def _session(self) -> aiosmtplib.SMTP:
@@ -128,7 +127,7 @@ class Mail:
             port=url.port,
             username=user or None,
             password=password or None,
-            # Not the full name of this host: to look it up may take longer than the mail.
+            # Not the full name of this host: its lookup may take longer than the mail.
             local_hostname=socket.gethostname(),
             timeout=self._settings.notify_timeout_seconds,
             use_tls=tls,
@@ -136,10 +135,10 @@ class Mail:
         )
 
 
-class Webhook:
-    """A POST of the event as JSON; `Idempotency-Key` is the event's id.
+class WebhookTransport:
+    """Delivers by a POST of the event as JSON; `Idempotency-Key` is the event's id.
 
-    It is signed where there is a secret, anew at each attempt.
+    With a secret each attempt is signed.
     """
 
     name = "webhook"
@@ -150,76 +149,78 @@ class Webhook:
         self._secret = settings.webhook_secret
         self._timeout = aiohttp.ClientTimeout(total=settings.notify_timeout_seconds)
 
-    async def deliver(self, notice: Notice) -> None:
-        """Post it; any 2xx is a yes."""
+    async def deliver(self, notification: Notification) -> None:
+        """Post the event; any status 2xx is a success."""
         headers = {"Content-Type": "application/json", **self._login}
-        headers["Idempotency-Key"] = notice.event_id
-        body = notice.event.to_json()
+        headers["Idempotency-Key"] = notification.event_id
+        body = notification.event.to_json()
         if self._secret:
             headers |= signature(self._secret.get_secret_value(), datetime.now(UTC), body)
         try:
             async with aiohttp.ClientSession(timeout=self._timeout) as session:
-                # Not redirected: that would make an empty GET of it.
+                # No redirects: they would turn the POST into an empty GET.
                 post = session.post(
                     self._url, data=body, headers=headers, allow_redirects=False
                 )
-                async with post as answer:
-                    _judge(answer)
-        except (aiohttp.ClientError, TimeoutError, OSError) as why:
-            # Its text may hold the URL, and that a secret.
-            raise Transient(type(why).__name__) from why
+                async with post as response:
+                    _raise_for_status(response)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # The text of the error may have the URL, which may have a secret.
+            raise TransientError(type(error).__name__) from error
 
 
-def configured(settings: NotificationSettings) -> tuple[Transport, ...]:
-    """Make the transports that there are; the log needs none."""
+def create_transports(settings: NotificationSettings) -> tuple[Transport, ...]:
+    """Return the configured transports; log lines need none."""
     transports: list[Transport] = []
     if settings.smtp_url:
-        transports.append(Mail(settings.smtp_url.get_secret_value(), settings))
+        transports.append(SmtpTransport(settings.smtp_url.get_secret_value(), settings))
     if settings.webhook_url:
-        transports.append(Webhook(settings.webhook_url.get_secret_value(), settings))
+        transports.append(
+            WebhookTransport(settings.webhook_url.get_secret_value(), settings)
+        )
     return tuple(transports)
 
 
-def _verdict(why: Exception) -> Transient | Permanent:
-    if isinstance(why, aiosmtplib.SMTPRecipientsRefused):
-        why = why.recipients[0]  # there is only one
-    match why:
+def _classify(error: Exception) -> TransientError | PermanentError:
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        error = error.recipients[0]  # a mail has one recipient
+    match error:
         case aiosmtplib.SMTPResponseException(code=code) if code >= _FIRST_PERMANENT_REPLY:
-            return Permanent(_said(why))
+            return PermanentError(_error_text(error))
         case aiosmtplib.SMTPNotSupported():
-            return Permanent(_said(why))
+            return PermanentError(_error_text(error))
         case (
             aiosmtplib.SMTPRecipientRefused(code=code) | aiosmtplib.SMTPDataError(code=code)
         ) if code != _CLOSING:
-            return Transient(_said(why), is_of_recipient=True)
+            return TransientError(_error_text(error), is_of_recipient=True)
         case _:
-            return Transient(_said(why))
+            return TransientError(_error_text(error))
 
 
-def _said(why: Exception) -> str:
-    what: int | str = type(why).__name__
-    if isinstance(why, aiosmtplib.SMTPResponseException):
-        what, why = why.code, Exception(why.message)
-    # One line of ASCII, whatever the server said: it goes into logs and record headers.
-    return " ".join(f"{what} {why}".encode("ascii", "replace").decode().split())
+def _error_text(error: Exception) -> str:
+    kind: int | str = type(error).__name__
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        kind, error = error.code, Exception(error.message)
+    # One line of ASCII, since it goes into logs and record headers.
+    return " ".join(f"{kind} {error}".encode("ascii", "replace").decode().split())
 
 
-def _judge(answer: aiohttp.ClientResponse) -> None:
-    status = answer.status
-    if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise Transient(f"HTTP {status}", _asked_for(answer))
+def _raise_for_status(response: aiohttp.ClientResponse) -> None:
+    status = response.status
+    if status in _TRANSIENT_STATUSES or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise TransientError(f"HTTP {status}", _retry_after(response))
     if status >= HTTPStatus.MULTIPLE_CHOICES:
-        raise Permanent(f"HTTP {status}")
+        raise PermanentError(f"HTTP {status}")
 
 
-def _asked_for(answer: aiohttp.ClientResponse) -> float:
-    """Return for how many seconds a receiver wants to be left alone, within reason."""
-    said = answer.headers.get("Retry-After", "")
+def _retry_after(response: aiohttp.ClientResponse) -> float:
+    """Return the delay that a receiver requests, in seconds; it is limited."""
+    value = response.headers.get("Retry-After", "")
     try:
-        wait = float(said) if said.isdecimal() else _until(said)
-    except (ValueError, TypeError, OverflowError):  # nothing said, or nothing of sense
+        wait = float(value) if value.isdecimal() else _until(value)
+    except (ValueError, TypeError, OverflowError):  # missing or invalid
         return 0
-    return min(max(wait, 0), _LONGEST_WAIT_SECONDS)
+    return min(max(wait, 0), _MAX_RETRY_AFTER_SECONDS)
 
 
 def _until(date: str) -> float:

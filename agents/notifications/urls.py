@@ -1,4 +1,4 @@
-"""The URLs of the settings: checked without repeating them, and sent as they are."""
+"""URLs of the settings: errors do not repeat them, and requests do not change them."""
 
 import re
 import string
@@ -8,20 +8,20 @@ from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 from yarl import URL
 
 _AUTHORITY = re.compile(r"[^:]+://[^/?#]*")
-_AS_IT_IS = string.ascii_letters + string.digits + string.punctuation
+_UNCHANGED = string.ascii_letters + string.digits + string.punctuation
 
 
 def split_url(url: str, *schemes: str) -> SplitResult:
     """Return the parts of a URL.
 
     Raises:
-        ValueError: it is none, or of another scheme; the text does not repeat it, since it
-            may hold a password.
+        ValueError: the URL or its scheme is invalid; the text does not repeat the URL,
+            since it may have a password.
     """
-    wanted = f"{' or '.join(schemes)}://host, with or without :port"
-    # urlsplit drops tabs and line breaks, and what it raises repeats a part of the URL.
+    form = f"{' or '.join(schemes)}://host, with or without :port"
+    # urlsplit drops tabs and line breaks; its errors repeat a part of the URL.
     if url != url.strip() or not url.isprintable():
-        raise ValueError(f"must be {wanted}, and have no space or line break around it")
+        raise ValueError(f"must be {form}, without spaces or line breaks around it")
     try:
         parts = urlsplit(url)
         is_host = parts.hostname and " " not in parts.hostname and parts.port != 0
@@ -29,25 +29,25 @@ def split_url(url: str, *schemes: str) -> SplitResult:
     except ValueError:
         is_url = False
     if not is_url:
-        hint = "special characters of a password as %XX"
-        raise ValueError(f"must be {wanted}; {hint}")
+        hint = "write special characters of a password as %XX"
+        raise ValueError(f"must be {form}; {hint}")
     return parts
 
 
 def exact_url(url: str) -> URL:
-    """Return a URL without its login, whose path and query are sent byte for byte.
+    """Return a URL without its login; its path and query are sent byte for byte.
 
-    yarl would decode `%2F` and the like in a query, and a signature over it would not be
-    valid any more. Only spaces and what is not ASCII are encoded.
+    yarl would decode `%2F` in a query, which breaks a signature over the query. Only
+    spaces and non-ASCII characters are encoded.
     """
     authority = _AUTHORITY.match(url)
     begin = authority.end() if authority else 0
     origin = str(URL(url[:begin]).with_user(None)).removesuffix("/")
-    return URL(origin + quote(url[begin:], safe=_AS_IT_IS), encoded=True)
+    return URL(origin + quote(url[begin:], safe=_UNCHANGED), encoded=True)
 
 
 def login(url: str) -> tuple[bytes, bytes] | None:
-    """Return the user and the password of a URL, decoded to the bytes that are meant."""
+    """Return the user and the password of a URL, decoded to bytes."""
     before, at, _ = urlsplit(url).netloc.rpartition("@")
     user, _, password = before.partition(":")
     return (unquote_to_bytes(user), unquote_to_bytes(password)) if at else None
@@ -55,6 +55,6 @@ def login(url: str) -> tuple[bytes, bytes] | None:
 
 def basic_auth(url: str) -> dict[str, str]:
     """Return the header for the login of a URL, if it has one."""
-    if (given := login(url)) is None:
+    if (credentials := login(url)) is None:
         return {}
-    return {"Authorization": f"Basic {b64encode(b':'.join(given)).decode()}"}
+    return {"Authorization": f"Basic {b64encode(b':'.join(credentials)).decode()}"}

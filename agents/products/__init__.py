@@ -1,1 +1,1 @@
-"""Names and prices, from a ProductService that is not ours."""
+"""Prices carts by ProductService, an external gRPC service."""

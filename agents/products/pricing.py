@@ -1,4 +1,4 @@
-"""What a cart costs: pure arithmetic over the names and prices of this moment."""
+"""The price of a cart: pure arithmetic over names and prices."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -8,28 +8,27 @@ from schemas.cart import CartView, PricedItem
 from schemas.contract import MAX_PRICE, Code, Item
 from schemas.product import PriceCart
 
-# A reply must fit into one Kafka record, whatever a service that is not ours calls its
-# products: the broker takes 1 MiB.
-_LARGEST_VIEW_BYTES = 900_000
+# A reply must fit into one Kafka record of 1 MiB, however long the names are.
+_MAX_VIEW_BYTES = 900_000
 
 
 class Product(NamedTuple):
-    """What ProductService says of a sku; the price in the currency's smallest unit."""
+    """A product of ProductService; the price is in the currency's smallest unit."""
 
     name: str
     price: int
 
 
 def skus(request: PriceCart) -> tuple[int, ...]:
-    """Name each sku of a cart once, ascending."""
+    """Return each sku of a cart once, ascending."""
     return tuple(sorted({item.sku for item in request.items}))
 
 
-def view(request: PriceCart, products: Mapping[int, Product]) -> CartView:
-    """Show the cart with names, prices and their sum; every sku must be in `products`.
+def price_cart(request: PriceCart, products: Mapping[int, Product]) -> CartView:
+    """Return a cart with names, prices and their sum; `products` has every sku.
 
     Raises:
-        Refusal: TOTAL_TOO_LARGE; PRODUCT_SERVICE when the names would fill a record.
+        Refusal: TOTAL_TOO_LARGE; PRODUCT_SERVICE if the names exceed a record.
     """
     items = tuple(
         _priced(item, products[item.sku])
@@ -38,7 +37,7 @@ def view(request: PriceCart, products: Mapping[int, Product]) -> CartView:
     total = sum(item.price * item.count for item in items)
     if total > MAX_PRICE:
         raise Refusal(Code.TOTAL_TOO_LARGE, f"the sum {total} is over {MAX_PRICE}")
-    return _of_sendable_size(CartView(items=items, total_price=total))
+    return _check_size(CartView(items=items, total_price=total))
 
 
 def _priced(item: Item, product: Product) -> PricedItem:
@@ -47,7 +46,9 @@ def _priced(item: Item, product: Product) -> PricedItem:
     )
 
 
-def _of_sendable_size(cart: CartView) -> CartView:
-    if len(cart.model_dump_json().encode()) > _LARGEST_VIEW_BYTES:
-        raise Refusal(Code.PRODUCT_SERVICE, "ProductService's names are too long to show")
+def _check_size(cart: CartView) -> CartView:
+    if len(cart.model_dump_json().encode()) > _MAX_VIEW_BYTES:
+        raise Refusal(
+            Code.PRODUCT_SERVICE, "the names of ProductService are too long for a reply"
+        )
     return cart

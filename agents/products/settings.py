@@ -1,14 +1,14 @@
-"""How ProductService is reached, and how much is asked of it (from the environment)."""
+"""The settings of ProductService's client, from the environment."""
 
 from typing import Annotated
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-# The stand-in's addresses, natively and in compose; any other is somebody else's.
-_OUR_OWN = ("127.0.0.1", "localhost", "product-service")
+# The addresses of the stand-in, natively and in compose; others are external.
+_STAND_INS = ("127.0.0.1", "localhost", "product-service")
 
-PUBLIC_CALLS_PER_SECOND = 10.0  # what the public ProductService asks for
+PUBLIC_CALLS_PER_SECOND = 10.0  # the limit of the public ProductService
 
 
 class ProductSettings(BaseSettings):
@@ -16,15 +16,15 @@ class ProductSettings(BaseSettings):
 
     Attributes:
         product_service: host:port; plaintext gRPC.
-        product_token: goes into every message.
-        product_deadline_seconds: for one call.
-        product_budget_seconds: for a whole cart, retries and waiting included; well
-            within the gateway's `REPLY_TIMEOUT_SECONDS`.
-        product_attempts: how often one sku is asked for at most.
-        product_parallelism: calls under way at once.
-        product_rate_limit: calls a second, 0 for as many as there are; unset, the
-            stand-in is asked without a limit and any other service as the public one is.
-        product_burst: calls at once under a rate limit.
+        product_token: the token in every message.
+        product_deadline_seconds: limit of one call.
+        product_budget_seconds: limit of a whole cart, with retries and waiting; well
+            below the gateway's `REPLY_TIMEOUT_SECONDS`.
+        product_attempts: limit of the calls for one sku.
+        product_parallelism: limit of the calls in flight.
+        product_rate_limit: calls a second, 0 without a limit; unset, the stand-in has no
+            limit and any other service has that of the public one.
+        product_burst: concurrent calls under a rate limit.
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True)
@@ -40,15 +40,15 @@ class ProductSettings(BaseSettings):
 
     @property
     def calls_per_second(self) -> float:
-        """The rate limit that holds; 0 is none."""
+        """The rate limit in force; 0 is none."""
         if self.product_rate_limit is not None:
             return self.product_rate_limit
         host = self.product_service.rpartition(":")[0]
-        return 0.0 if host in _OUR_OWN else PUBLIC_CALLS_PER_SECOND
+        return 0.0 if host in _STAND_INS else PUBLIC_CALLS_PER_SECOND
 
     @property
-    def calls_at_once(self) -> int:
-        """The parallelism that holds; under a rate limit no more than the burst."""
+    def max_concurrency(self) -> int:
+        """The parallelism in force; under a rate limit no more than the burst."""
         if not self.calls_per_second:
             return self.product_parallelism
         return min(self.product_parallelism, self.product_burst)

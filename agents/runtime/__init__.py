@@ -1,1 +1,1 @@
-"""The one place where rules meet Kafka: records → rules → rows → messages."""
+"""Connects rules to Kafka: records → rules → rows → messages; without Faust."""

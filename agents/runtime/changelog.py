@@ -1,59 +1,65 @@
-"""Writing a table's rows to its changelog: each time as one record batch."""
+"""Writes a table's rows to its changelog, each transaction as one record batch."""
 
 from collections.abc import Mapping
 
 from aiokafka.structs import TopicPartition
 
-from agents.store import Store
-from agents.worker.failstop import die
-from agents.worker.press import Acked, Press
-from agents.worker.recovery import VERSION_HEADER
+from agents.runtime.fail_stop import fail_stop
+from agents.runtime.producer import BatchingProducer, DeliveryFuture
+from agents.runtime.recovery import PROCESSED_OFFSET_HEADER
+from agents.runtime.state_store import StateStore
 from topics.topic import Topic
 
 
-class Changelog:
-    """The only writer of a table's partitions that this worker has.
+class ChangelogProducer:
+    """The only writer to a table's partitions in this worker.
 
     Args:
-        press: what sends it.
+        producer: sends the rows.
         topic: the changelog.
         store: the table's rows.
     """
 
-    def __init__(self, press: Press, topic: Topic, store: Store) -> None:
-        self._press = press
+    def __init__(self, producer: BatchingProducer, topic: Topic, store: StateStore) -> None:
+        self._producer = producer
         self._topic = topic
         self._store = store
 
-    async def open(self) -> None:
-        """Get ready to write, and put the true rows behind a frozen worker's last (T8)."""
-        await self._press.partitions(self._topic.name)
-        for partition, progress in self._store.progress.items():
-            for row in progress.overtaken.values():
-                self._store.unacknowledged += 1
-                self.append(partition, {row.key: row.value}, row.version)
-            progress.overtaken.clear()
+    async def rewrite_superseded(self) -> None:
+        """Write the valid rows again, behind a zombie's writes; load the metadata."""
+        await self._producer.partition_count(self._topic.name)
+        for partition, offsets in self._store.offsets.items():
+            for row in offsets.superseded.values():
+                self._store.pending_acks += 1
+                self.produce(partition, {row.key: row.value}, row.source_offset)
+            offsets.superseded.clear()
 
-    def append(
-        self, partition: int, rows: Mapping[bytes, bytes | None], version: int
-    ) -> Acked:
-        """Write rows that were put into the store, all of them or none.
+    def produce(
+        self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int
+    ) -> DeliveryFuture:
+        """Send rows that were put into the store, all of them or none.
 
-        The store goes first: its files may be ahead of the changelog, since they are not
-        trusted after a crash. The other way round they could lack what others have seen.
+        The store is written first: its files may be ahead of the changelog, since a crash
+        discards them. The other order could lose rows that other services have seen.
         """
-        progress = self._store.progress[partition]
-        expected = progress.next_offset
-        progress.next_offset += len(rows)
+        offsets = self._store.offsets[partition]
+        expected = offsets.changelog_offset
+        offsets.changelog_offset += len(rows)
         tp = TopicPartition(self._topic.name, partition)
-        headers = [(VERSION_HEADER, str(version).encode())]
-        sent = self._press.send_together(tp, rows.items(), headers)
-        sent.add_done_callback(lambda done: self._check(done, expected))
-        return sent
+        headers = [(PROCESSED_OFFSET_HEADER, str(source_offset).encode())]
+        delivery = self._producer.send_batch(tp, rows.items(), headers)
+        delivery.add_done_callback(lambda done: self._check(done, expected))
+        return delivery
 
-    def _check(self, sent: Acked, expected: int) -> None:
-        """Die if somebody else writes here too: one of us has been replaced."""
-        self._store.unacknowledged -= 1
-        at = sent.result()
-        if at.offset != expected:
-            die("%s-%d: another writer, offset %d", at.topic, at.partition, at.offset)
+    def _check(self, delivery: DeliveryFuture, expected: int) -> None:
+        """Stop if another worker writes here too: one of the two has been replaced."""
+        self._store.pending_acks -= 1
+        metadata = delivery.result()
+        if metadata.offset != expected:
+            fail_stop(
+                "%s-%d: another writer, offset %d instead of %d",
+                metadata.topic,
+                metadata.partition,
+                metadata.offset,
+                expected,
+            )

@@ -1,142 +1,122 @@
 """The Faust app of a service."""
 
-import logging
-import math
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
 import faust
-from aiokafka.consumer import consumer, fetcher
-from faust import SASLCredentials, SSLCredentials, stores
-from faust.transport.drivers import aiokafka as driver
+from faust import SASLCredentials, SSLCredentials
 from yarl import URL
 
-from agents.worker.assignor import Assignor, RoundRobin
-from agents.worker.batches import Consumer
-from agents.worker.failstop import Heart, die
-from agents.worker.first_contact import first_contact
-from agents.worker.lenient import LenientRecords
-from agents.worker.polite import PoliteFetcher
-from agents.worker.press import Acked, Press
+from agents.runtime.fail_stop import PauseMonitor, fail_stop
+from agents.runtime.producer import BatchingProducer, DeliveryFuture
+from agents.worker import compat
+from agents.worker.assignor import Assignor
 from agents.worker.settings import WorkerSettings
-from agents.worker.tables import TableRows, Tables
+from agents.worker.startup import wait_for_kafka
+from agents.worker.tables import TableManager
 
 MAX_BATCH_BYTES = 900 * 2**10
 MAX_REQUEST_BYTES = 3 * 2**20
 POLL_RECORDS = 500
-"""At 50 µs a record a batch takes at most 25 ms: heartbeats share its loop."""
+"""At 50 µs a record a batch takes at most 25 ms; heartbeats share its loop."""
 
 MAX_POLL_SECONDS = 2_000_000.0
-"""In effect never: a worker that has nothing to fetch, or waits for room, stays a member.
+"""In effect never: an idle worker, or one at capacity, stays a member.
 
-Its heartbeats come from the same loop, so they tell whether it lives."""
+Heartbeats come from the same loop, so they prove that it runs."""
 
 QUEUED_BATCHES = 8
 COMMIT_SECONDS = 0.25
 FETCH_MAX_WAIT_MS = 50
 
-HEARTBEATS = 1 / 10
-LONGEST_PAUSE = 2 / 3
-"""Of the session timeout. A pause, with the heartbeat that it held up, ends well within it;
-a shorter one would cost more workers on a busy machine than it saves doubts."""
+HEARTBEAT_RATIO = 1 / 10
+MAX_PAUSE_RATIO = 2 / 3
+"""Of the session timeout. A pause and the heartbeat that it delays end well within it. A
+shorter limit would stop more healthy workers on a busy machine than zombies."""
 
 METADATA_MAX_AGE_MS = 5000
-"""A moved leader is found soon; stale metadata costs minutes (T16, T17)."""
+"""Workers find a moved leader within this; Faust's five minutes would stall partitions."""
 
 REQUEST_SECONDS = 5.0
-"""A frozen broker answers nothing and closes nothing; after so long, another is asked."""
-
-log = logging.getLogger(__name__)
-
-
-class Producer(driver.Producer):
-    """Idempotent and acknowledged by all replicas (T7)."""
-
-    def _settings_extra(self) -> dict[str, Any]:
-        return {"acks": "all", "enable_idempotence": True}
-
-    def _new_producer(self, transactional_id: str | None = None) -> Any:
-        """Return one that sends for ever what it was given, as nothing else can be done."""
-        producer = super()._new_producer(transactional_id)
-        # It would give up where there is no leader for as long as one request may take.
-        producer._message_accumulator._batch_ttl = math.inf
-        return producer
-
-    async def flush(self) -> None:
-        """Do nothing: a batch is committed when all it caused is acknowledged."""
+"""A frozen broker keeps its connections open; after this the client tries another."""
 
 
 class App(faust.App):
-    """A Faust app that would rather die than lose a record.
+    """A Faust app that stops rather than lose a record.
 
     Attributes:
-        heart: beats from the start on, also through a long recovery.
-        press: sends the worker's records; one that can't be sent ends the worker (T5).
+        pause_monitor: runs from the start, also during a long recovery.
+        batching_producer: sends the worker's records; a failed send stops the worker.
     """
 
-    heart: Heart
+    pause_monitor: PauseMonitor
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._when_partitions_go: list[Callable[[], Awaitable[None]]] = []
-        self.press = Press(lambda: self.producer._producer, _certain)
+        self._revocation_listeners: list[Callable[[], Awaitable[None]]] = []
+        self.batching_producer = BatchingProducer(
+            lambda: self.producer._producer, _on_delivery
+        )
         super().__init__(*args, **kwargs)
 
-    def when_partitions_go(self, do: Callable[[], Awaitable[None]]) -> None:
-        """Have something done before partitions are given back."""
-        self._when_partitions_go.append(do)
+    @property
+    def settings(self) -> WorkerSettings:
+        """The worker's settings."""
+        settings: WorkerSettings = self.conf.worker_settings
+        return settings
 
-    async def let_partitions_go(self) -> None:
-        """Do it."""
-        for do in self._when_partitions_go:
-            await do()
+    def add_revocation_listener(self, listener: Callable[[], Awaitable[None]]) -> None:
+        """Await a listener before partitions are given up."""
+        self._revocation_listeners.append(listener)
+
+    async def partitions_revoked(self) -> None:
+        """Await the listeners."""
+        for listener in self._revocation_listeners:
+            await listener()
 
     @faust.Service.task
-    async def _beat(self) -> None:
-        # An app.task() would begin when the tables are recovered, and find that too late.
-        await self.heart.beat()
+    async def _monitor_pauses(self) -> None:
+        # An app.task() would start after the recovery, and detect a pause that was none.
+        await self.pause_monitor.run()
 
     async def on_first_start(self) -> None:
-        """Wait for Kafka: a worker that is there first is no reason to start again."""
-        self.conf.cluster_id = await first_contact(self.conf.cluster)
+        """Wait for Kafka, instead of restarting until it runs."""
+        self.conf.cluster_id = await wait_for_kafka(self.settings)
         await super().on_first_start()
 
     async def on_stop(self) -> None:
-        """Stop when all that was begun is acknowledged."""
-        await self.let_partitions_go()
+        """Stop when all work in flight is acknowledged."""
+        await self.partitions_revoked()
         await super().on_stop()
 
     def _crash(self, reason: BaseException) -> NoReturn:
-        """Stop at once, whichever part it was that crashed (R3)."""
-        die("crashed: %r", reason)
+        """Stop at once when any part crashes."""
+        fail_stop("crashed: %r", reason)
 
     async def _on_agent_error(self, agent: Any, exc: BaseException) -> NoReturn:
-        """Stop before anything is committed (T6)."""
+        """Stop before any commit when an agent raises."""
         text = "".join(traceback.format_exception(exc))
-        die("agent %s raised %r\n%s", agent.name, exc, text)
+        fail_stop("agent %s raised %r\n%s", agent.name, exc, text)
 
 
-def _certain(sent: Acked) -> None:
-    if sent.cancelled() or sent.exception() is not None:
-        die("not sent: %r", "cancelled" if sent.cancelled() else sent.exception())
+def _on_delivery(delivery: DeliveryFuture) -> None:
+    if delivery.cancelled():
+        fail_stop("a record was not sent: cancelled")
+    if (error := delivery.exception()) is not None:
+        fail_stop("a record was not sent: %r", error)
 
 
-def build(service: str, settings: WorkerSettings) -> App:
-    """Make the app of a service; its consumer group is named after it."""
-    stores.STORES.aliases["rows"] = f"{TableRows.__module__}:{TableRows.__name__}"
-    driver.Transport.Consumer = Consumer
-    driver.Transport.Producer = Producer
-    driver.RoundRobinPartitionAssignor = RoundRobin
-    fetcher.MemoryRecords = LenientRecords
-    consumer.Fetcher = PoliteFetcher
+def create_app(service: str, settings: WorkerSettings) -> App:
+    """Create the app of a service, whose name is its consumer group's."""
+    compat.apply()
     session = settings.session_timeout.total_seconds()
     app = App(
         service,
         broker=[URL(f"kafka://{address}") for address in settings.kafka.split(",")],
         broker_credentials=_credentials(settings),
         PartitionAssignor=Assignor,
-        TableManager=Tables,
-        store="rows://",
+        TableManager=TableManager,
+        store=f"{compat.STORE}://",
         datadir=settings.state_dir,
         processing_guarantee="at_least_once",
         topic_partitions=settings.partitions,
@@ -152,9 +132,9 @@ def build(service: str, settings: WorkerSettings) -> App:
         producer_linger=0,
         producer_request_timeout=REQUEST_SECONDS,
         broker_session_timeout=session,
-        broker_heartbeat_interval=session * HEARTBEATS,
+        broker_heartbeat_interval=session * HEARTBEAT_RATIO,
         broker_rebalance_timeout=session * 2,
-        # Whoever joins a group hears nothing until all have, or had the time to.
+        # A JoinGroup is answered only when all members have joined, or timed out.
         broker_request_timeout=REQUEST_SECONDS + session * 2,
         broker_max_poll_records=POLL_RECORDS,
         broker_max_poll_interval=MAX_POLL_SECONDS,
@@ -166,8 +146,8 @@ def build(service: str, settings: WorkerSettings) -> App:
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
-    app.heart = Heart(settings.session_timeout * LONGEST_PAUSE)
-    app.conf.cluster = settings
+    app.pause_monitor = PauseMonitor(settings.session_timeout * MAX_PAUSE_RATIO)
+    app.conf.worker_settings = settings
     app.conf.state_dir = settings.state_dir
     app.conf.fetch_max_wait_ms = FETCH_MAX_WAIT_MS
     return app

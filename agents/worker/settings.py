@@ -1,4 +1,4 @@
-"""What a worker is told by its environment."""
+"""Settings of a worker, from the environment."""
 
 import fcntl
 from datetime import timedelta
@@ -7,38 +7,35 @@ from typing import TextIO
 
 from pydantic import Field
 
-from schemas.contract import MAX_TIMEOUT_SECONDS
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
 
-class WorkerSettings(Cluster):
+class WorkerSettings(KafkaSettings):
     """Settings of a worker of any service.
 
     Attributes:
-        worker: its name; the same name again is the same member of its group, which
-            keeps its partitions over a restart.
-        state_dir: a directory of its own for local rows.
+        worker: its name, and its static membership of the group: a worker of the same
+            name keeps the partitions over a restart.
+        state_dir: the directory of its local rows; no other worker uses it.
         session_timeout_seconds: how long a silent worker keeps its partitions. The
             broker's `group.min.session.timeout.ms` bounds it from below.
-        payment_timeout_seconds: how long an order may await payment.
-        metrics_port: where Prometheus finds it; 0: nowhere.
+        metrics_port: of its metrics for Prometheus; 0: it has none.
     """
 
     worker: str | None = None
     state_dir: Path = Path(".run/state")
     session_timeout_seconds: float = Field(default=6.0, gt=0)
-    payment_timeout_seconds: int = Field(default=600, ge=0, le=MAX_TIMEOUT_SECONDS)
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, lt=2**16)
 
-    def own_state_dir(self) -> TextIO:
-        """Take the state directory for this process alone; create it if need be.
+    def lock_state_dir(self) -> TextIO:
+        """Lock the state directory for this process; create it if it is absent.
 
         Returns:
-            The lock, to be kept; it ends with the process, however that ends.
+            The lock; the end of the process releases it.
 
         Raises:
-            BlockingIOError: another worker has it.
+            BlockingIOError: another worker holds it.
         """
         self.state_dir.mkdir(parents=True, exist_ok=True)
         lock = (self.state_dir / "lock").open("w")
@@ -47,5 +44,5 @@ class WorkerSettings(Cluster):
 
     @property
     def session_timeout(self) -> timedelta:
-        """The same, as a time."""
+        """The session timeout as a duration."""
         return timedelta(seconds=self.session_timeout_seconds)

@@ -19,7 +19,7 @@ from tests.bench.meter import Meter
 from tests.bench.results import Result, Results
 from tests.e2e.shop import Shop
 from topics.admin import create
-from topics.topic import Kind, Topic
+from topics.topic import Topic, TopicKind
 
 CLIENTS = 64
 PRELOADED = 60_000
@@ -167,7 +167,8 @@ async def opened(directory: Path, seconds: float) -> AsyncIterator[Bench]:
         shop = Shop(directory, gateways=1, loms_workers=1)
         await stack.enter_async_context(shop.opened())
         ours = [
-            Topic(name, Kind.REPLIES, "Of a benchmark.") for name in (REQUESTS, REPLIES)
+            Topic(name, TopicKind.REPLIES, "Of a benchmark.")
+            for name in (REQUESTS, REPLIES)
         ]
         await create(shop.cluster, ours)
         replies = await Replies.open(shop.kafka)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas.contract import SHARDS
+from schemas.ids import SHARDS
 from schemas.order import Status
 from tests.bench.load import preload
 from tests.bench.meter import rss_bytes
 from tests.bench.recovery.counter import one_gateway, put
 from tests.bench.stories import PLENTY
 from topics.catalog import ORDER_EVENTS, ORDER_REQUESTS
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
 SECONDS_TO_PAY = 75
 _SKUS = range(4_100_000_001, 4_100_000_101)
@@ -76,7 +76,7 @@ def _create_order(number: int) -> tuple[str, dict]:
 class _Events:
     """Reads which order took which status, and when."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: KafkaSettings) -> None:
         self.times: dict[Status, dict[int, float]] = {status: {} for status in Status}
         self._tps = [
             TopicPartition(ORDER_EVENTS.name, n) for n in range(cluster.partitions)

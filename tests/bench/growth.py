@@ -19,7 +19,7 @@ from typing import Any
 
 import uvloop
 
-from agents.local.processes import Process
+from agents.ops.local.processes import Process
 from tests.bench import stories
 from tests.bench.collector import endpoint
 from tests.bench.crowd import Timing, crowd

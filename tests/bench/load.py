@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from topics.conversation import CORRELATION_ID, REPLY_TOPIC
+from topics.kafka.headers import CORRELATION_ID, REPLY_TOPIC
 
 REPLIES = "bench.replies"
 PARTITIONS = 8

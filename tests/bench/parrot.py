@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from tests.bench.load import PARTITIONS
 from topics.catalog import GATEWAY_REPLIES, STOCK_REQUESTS
-from topics.conversation import CORRELATION_ID, REPLY_PARTITION
+from topics.kafka.headers import CORRELATION_ID, REPLY_PARTITION
 
 REPLY = b'{"type":"stocks","stocks":[]}'
 

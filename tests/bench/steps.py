@@ -13,28 +13,31 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import ConsumerRecord
 
 from agents.aggregate import Aggregate
-from agents.checkout.agent import CART
-from agents.loms.agent import GOODS, ORDER
-from agents.runtime.desk import Desk
-from agents.runtime.fold import Fold
-from agents.runtime.inbox import converse, receive
-from agents.runtime.outbox import Said
-from agents.store import Store
-from topics.conversation import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC
+from agents.checkout.service import CART_AGGREGATE
+from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
+from agents.runtime.collector import RecordCollector
+from agents.runtime.deserializer import deserialize, parse_reply_context
+from agents.runtime.router import RecordRouter
+from agents.runtime.state_store import StateStore
+from agents.runtime.transaction import PartitionTransaction
+from topics.kafka.headers import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC
 
 REPEATS = 200
 TRIES = 60
 AT = 1_700_000_000_000
 
 CASES: dict[str, tuple[Aggregate[Any, Any, Any], str]] = {
-    "stocks": (GOODS, '{"type":"stocks","sku":7}'),
-    "receiveStock": (GOODS, '{"type":"receiveStock","sku":7,"warehouseID":1,"count":9}'),
-    "reserve": (GOODS, '{"type":"reserve","sku":7,"orderID":81930,"count":1}'),
+    "stocks": (STOCK_AGGREGATE, '{"type":"stocks","sku":7}'),
+    "receiveStock": (
+        STOCK_AGGREGATE,
+        '{"type":"receiveStock","sku":7,"warehouseID":1,"count":9}',
+    ),
+    "reserve": (STOCK_AGGREGATE, '{"type":"reserve","sku":7,"orderID":81930,"count":1}'),
     "createOrder": (
-        ORDER,
+        ORDER_AGGREGATE,
         '{"type":"createOrder","user":10,"items":[{"sku":7,"count":1}]}',
     ),
-    "addToCart": (CART, '{"type":"addToCart","user":10,"sku":7,"count":1}'),
+    "addToCart": (CART_AGGREGATE, '{"type":"addToCart","user":10,"sku":7,"count":1}'),
 }
 
 
@@ -50,49 +53,49 @@ def record(aggregate: Aggregate[Any, Any, Any], value: str) -> ConsumerRecord:
 
 
 def steps(
-    aggregate: Aggregate[Any, Any, Any], value: str, store: Store
+    aggregate: Aggregate[Any, Any, Any], value: str, store: StateStore
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield each step of a record as something that can be done again and again."""
     request = record(aggregate, value)
     topic = aggregate.requests
-    conversation = converse(request)
-    received = receive(topic, request, conversation)
+    conversation = parse_reply_context(request)
+    received = deserialize(topic, request, conversation)
     keys = aggregate.identify(received.request, received.cause)
-    state = Fold(aggregate, store, 0).state(keys)
-    after, messages = aggregate.turn(state, received.request, received.cause)
-    fold = Fold(aggregate, store, 0)
+    state = PartitionTransaction(aggregate, store, 0).state(keys)
+    after, messages = aggregate.step(state, received.request, received.cause)
+    fold = PartitionTransaction(aggregate, store, 0)
     fold.state(keys)
     if after is not state:
         fold.put(keys, after)
-    rows = fold.written()
+    rows = fold.encoded_changes()
     said = _say(topic, messages, received)
-    desk = Desk(topic, 1)
-    yield "read its headers", lambda: converse(request)
-    yield "validate it, and its cause", lambda: receive(topic, request, conversation)
-    yield "all at the desk", lambda: desk.take(request, Said(topic))
-    yield "read its rows", lambda: Fold(aggregate, store, 0).state(keys)
+    desk = RecordRouter(topic, 1)
+    yield "read its headers", lambda: parse_reply_context(request)
+    yield "validate it, and its cause", lambda: deserialize(topic, request, conversation)
+    yield "all at the desk", lambda: desk.route(request, RecordCollector(topic))
+    yield "read its rows", lambda: PartitionTransaction(aggregate, store, 0).state(keys)
     yield (
         "decide, evolve, follow up",
-        lambda: aggregate.turn(state, received.request, received.cause),
+        lambda: aggregate.step(state, received.request, received.cause),
     )
-    yield "encode its rows", fold.written
+    yield "encode its rows", fold.encoded_changes
     yield "put them into RocksDB", lambda: store.put(0, rows, 6)
     yield "encode what it says", lambda: _say(topic, messages, received)
     yield "append all to batches", lambda: _append(rows, said)
 
 
-def _say(topic: Any, messages: Any, received: Any) -> Said:
-    said = Said(topic)
+def _say(topic: Any, messages: Any, received: Any) -> RecordCollector:
+    said = RecordCollector(topic)
     for message in messages:
-        said.say(message, received)
+        said.add(message, received)
     return said
 
 
-def _append(rows: dict[bytes, bytes], said: Said) -> None:
+def _append(rows: dict[bytes, bytes], said: RecordCollector) -> None:
     batch = BatchBuilder(900 * 2**10, 0, is_transactional=False)
     for key, value in rows.items():
         batch.append(timestamp=None, key=key, value=value, headers=[("version", b"6")])
-    for letter in (*said.commands, *said.rest):
+    for letter in (*said.commands, *said.replies_and_events):
         batch.append(
             timestamp=None, key=letter.key, value=letter.value, headers=letter.headers
         )
@@ -108,7 +111,7 @@ def main() -> None:
     costs: dict[str, dict[str, float]] = {}
     for name, (aggregate, value) in CASES.items():
         with tempfile.TemporaryDirectory() as directory:
-            store = Store(Path(directory) / "rows", "bench")
+            store = StateStore(Path(directory) / "rows", "bench")
             store.put(0, {b"7": b'{"available":{"1":1000000},"reserved":{"1":100}}'}, 4)
             for step, do in steps(aggregate, value, store):
                 costs.setdefault(step, {})[name] = microseconds(do)

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+from agents.ops.standins.catalogue import INVENTED
 from tests.bench.http import Client
-from tests.standins.catalogue import INVENTED
 
 Story = Callable[[Client, int], Awaitable[object]]
 

@@ -12,7 +12,7 @@ from tests.bench.http import Client
 from tests.e2e.shop import Shop
 from tests.e2e.waiting import until
 from topics.catalog import TOPICS
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
 STORIES_EACH = 50
 
@@ -74,7 +74,7 @@ async def _weights(shop: Shop) -> dict[str, Weight]:
     }
 
 
-async def _records(cluster: Cluster) -> dict[str, int]:
+async def _records(cluster: KafkaSettings) -> dict[str, int]:
     consumer = AIOKafkaConsumer(**cluster.client_options())
     async with consumer:
         ends = {}

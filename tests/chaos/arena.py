@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
-from agents.local.processes import Process, Tier
+from agents.ops.local.processes import Process, Tier
 from tests.chaos.clocks import stepped
 from tests.chaos.stutter import StutteringDoor
 from tests.e2e.doors import Door, HttpDoor

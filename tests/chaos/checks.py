@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from agents.local.shop import REPOSITORY
+from agents.ops.local.deployment import REPOSITORY
 from tests.chaos.arena import Arena
 from tests.chaos.history import History
 from tests.chaos.people import Rival
@@ -99,7 +99,7 @@ async def _audit(arena: Arena) -> tuple[int, str]:
     own = {"KAFKA": arena.shop.kafka, "PARTITIONS": str(arena.shop.partitions)}
     own |= {"RUN_DIR": str(arena.shop.local.directory)}  # not the shop of this repository
     running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agents.audit", "--quiet"),
+        *(sys.executable, "-m", "agents.ops.audit", "--quiet"),
         cwd=REPOSITORY,
         env={**os.environ, **own},
         stdout=asyncio.subprocess.PIPE,

@@ -15,7 +15,7 @@ SERVICES = ("checkout", "loms", "products", "notifications")
 GATEWAYS = ("gateway-1", "gateway-2")
 SCALED = ("checkout", "loms")
 
-HAS_ROWS = " ready partitions="
+HAS_ROWS = "event=ready partitions="
 """What a worker logs when it has the rows of the partitions it was given."""
 
 

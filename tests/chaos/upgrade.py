@@ -5,7 +5,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from agents.local.shop import REPOSITORY
+from agents.ops.local.deployment import REPOSITORY
 
 
 class NoHistoryError(Exception):

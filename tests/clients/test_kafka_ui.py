@@ -4,16 +4,16 @@ import json
 
 from aiohttp.test_utils import TestServer
 
-from agents.ui.app import application
 from tests.clients.chromium import Chromium
 from tests.clients.conftest import Visit
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
+from topics.ui.app import application
 
 
 async def test_a_call_is_made_by_hand_and_answered(browser: Chromium, visit: Visit):
     sku = str(visit.sku)
     async with TestServer(
-        application(Cluster(kafka=visit.brokers)), host="127.0.0.1"
+        application(KafkaSettings(kafka=visit.brokers)), host="127.0.0.1"
     ) as ui:
         seen = await browser.play("kafka.mjs", str(ui.make_url("/")), sku)
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
-from agents.audit.compare import Copy
-from agents.audit.copies import read_changelogs
-from agents.audit.logs import Logs
-from agents.audit.scope import CHANGELOGS, GROUPS
+from agents.ops.audit.snapshots import TableSnapshot, read_changelogs
 from schemas.cart import ListCart
 from schemas.contract import Contract, Item
-from schemas.order import CancelOrder, CreateOrder, PayOrder, order_id
+from schemas.ids import order_id
+from schemas.order import CancelOrder, CreateOrder, PayOrder
 from schemas.stock import ReceiveStock
-from topics.catalog import HOME
-from topics.cluster import Cluster
+from topics.catalog import TOPIC_OF
+from topics.kafka.reader import TopicReader
+from topics.kafka.settings import KafkaSettings
+from topics.topology import CHANGELOGS, GROUPS
 
 SERVICES = ("loms", "checkout")
 WITHIN_SECONDS = 240.0
@@ -32,7 +32,7 @@ SKU, OTHER = 11, 12
 class Place:
     """Workers on a broker, and what they have."""
 
-    cluster: Cluster
+    cluster: KafkaSettings
     directory: Path
 
     @property
@@ -55,7 +55,7 @@ class Place:
 
     def run(self, *options: str, **different: str) -> subprocess.CompletedProcess[str]:
         """Run the audit, with what is different in its environment."""
-        command = [sys.executable, "-m", "agents.audit", *options]
+        command = [sys.executable, "-m", "agents.ops.audit", *options]
         environment = self.environment | different
         return subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False
@@ -74,7 +74,7 @@ class Place:
             request_timeout_ms=round(WITHIN_SECONDS * 1000),
         ) as producer:
             for request, key in requests:
-                topic = HOME[type(request)]
+                topic = TOPIC_OF[type(request)]
                 await producer.send_and_wait(
                     topic.name,
                     request.to_json(),
@@ -82,9 +82,9 @@ class Place:
                     headers=[("idempotency-key", key.encode())],
                 )
 
-    async def copy_with(self, key: bytes) -> Copy:
+    async def copy_with(self, key: bytes) -> TableSnapshot:
         """Find the partition of the table that has a row."""
-        async with Logs(self.cluster) as logs:
+        async with TopicReader(self.cluster) as logs:
             partitions = await logs.partitions(CHANGELOGS)
             copies = await read_changelogs(logs, partitions)
         (kept,) = (copy for copy in copies.values() if key in copy.rows)
@@ -97,7 +97,7 @@ class Place:
     async def forge(self, key: bytes, value: bytes, ahead: int) -> str:
         """Write a row over the newest one; return where it lies now."""
         kept = await self.copy_with(key)
-        version = str(kept.rows[key].row.version + ahead).encode()
+        version = str(kept.rows[key].row.source_offset + ahead).encode()
         async with AIOKafkaProducer(bootstrap_servers=self.cluster.kafka) as producer:
             sent = await producer.send_and_wait(
                 kept.name, value, key, kept.partition, headers=[("version", version)]
@@ -107,10 +107,10 @@ class Place:
     async def done(self) -> None:
         """Wait until the workers have committed all that there is."""
         topics = [topic for topic, group in GROUPS.items() if group in SERVICES]
-        async with Logs(self.cluster) as logs, asyncio.timeout(WITHIN_SECONDS):
+        async with TopicReader(self.cluster) as logs, asyncio.timeout(WITHIN_SECONDS):
             partitions = await logs.partitions(topics)
             while True:
-                spans = await logs.spans(partitions)
+                spans = await logs.offset_ranges(partitions)
                 committed = await logs.committed(GROUPS)
                 if all(committed.get(tp, 0) == span.end for tp, span in spans.items()):
                     return
@@ -118,7 +118,7 @@ class Place:
 
     async def empty(self) -> None:
         """Wait until Kafka knows that nobody works: a worker's session outlives it."""
-        async with Logs(self.cluster) as logs, asyncio.timeout(WITHIN_SECONDS):
+        async with TopicReader(self.cluster) as logs, asyncio.timeout(WITHIN_SECONDS):
             for name in SERVICES:
                 while await logs.has_members(name):  # noqa: ASYNC110 -- Kafka does not tell
                     await asyncio.sleep(_LOOK_SECONDS)

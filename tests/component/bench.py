@@ -17,15 +17,15 @@ from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
 from agents.aggregate import Aggregate
-from agents.runtime.agent import AggregateAgent
-from agents.service import Service
-from agents.store import Store
+from agents.runtime.in_flight import ConsumerRecords, PartitionRecords
+from agents.runtime.processor import AggregateAgent
+from agents.runtime.state_store import StateStore
 from agents.worker.app import MAX_BATCH_BYTES
-from agents.worker.batches import Batch, Catch
-from agents.worker.press import partition_of
+from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.contract import Contract
-from topics.catalog import HOME, TOPICS
+from topics.catalog import TOPIC_OF, TOPICS
+from topics.kafka.partitioner import partition_of
 
 PARTITIONS = 2
 TIME_MS = 1_763_900_000_000
@@ -48,7 +48,7 @@ def settings(directory: Path) -> WorkerSettings:
 class Event:
     """A Faust event with a catch, as an agent sees it."""
 
-    value: Catch
+    value: ConsumerRecords
     acks: int = 0
     awaited: int = 1
 
@@ -58,7 +58,7 @@ class Event:
 
     @property
     def settled(self) -> bool:
-        return all(batch.settled for batch in self.value)
+        return all(batch.acknowledged for batch in self.value)
 
     def incref(self, more: int) -> None:
         self.awaited += more
@@ -107,27 +107,27 @@ class Bench:
         )
         self.app.producer._producer = self._producer  # noqa: SLF001
         known = {topic.name: PARTITIONS for topic in TOPICS}
-        self.app.press._partitions.update(known)  # noqa: SLF001
+        self.app.batching_producer._partitions.update(known)  # noqa: SLF001
         self.logs: defaultdict[str, list[list[Any]]] = defaultdict(list)
         self.ends: Counter[TopicPartition] = Counter()
         self._running: list[asyncio.Task[None]] = []
 
     async def serve(self, aggregate: Aggregate[Any, Any, Any]) -> "Serving":
         """Put an aggregate's agent on the bench, with a table that has nothing in it."""
-        agent = self.service.serve(aggregate)
+        agent = self.service.add_aggregate(aggregate)
         store = self.open(agent._table)  # noqa: SLF001
-        await agent.open()
+        await agent.on_recovered()
         stream = Stream()
         self.run(agent.run(stream))
         return Serving(aggregate, agent, store, stream)
 
-    def open(self, table: Any) -> Store:
+    def open(self, table: Any) -> StateStore:
         """Open the rows of a table."""
-        store = table.data.rows = Store(
+        store = table.data.rows = StateStore(
             self.service.settings.state_dir / table.name, "here"
         )
         for partition in range(PARTITIONS):
-            store.progress[partition].version = 0
+            store.offsets[partition].source_offset = 0
         return store
 
     def run(self, agent: Any) -> None:
@@ -192,7 +192,7 @@ class Serving:
 
     aggregate: Aggregate[Any, Any, Any]
     agent: AggregateAgent
-    store: Store
+    store: StateStore
     stream: Stream
     _offsets: Counter[int] = field(default_factory=Counter)
 
@@ -203,7 +203,9 @@ class Serving:
         for each in records:
             each.offset = self._offsets[partition]
             self._offsets[partition] += 1
-        event = Event([Batch(TP(self.aggregate.requests.name, partition), records)])
+        event = Event(
+            [PartitionRecords(TP(self.aggregate.requests.name, partition), records)]
+        )
         await self.again(event)
         return event
 
@@ -225,7 +227,7 @@ def record(
     """Make a record, of its owner's partition unless that is said to be different."""
     topic, key, value = "stock.requests", b"1", request
     if isinstance(request, Contract):
-        home = HOME[type(request)]
+        home = TOPIC_OF[type(request)]
         topic, key, value = home.name, home.key_of(request), request.to_json()
     place = {"topic": topic, "key": key, "partition": partition_of(key, PARTITIONS)}
     rest = {"offset": 0, "timestamp": TIME_MS, "timestamp_type": 1, "checksum": None}

@@ -9,28 +9,28 @@ from pathlib import Path
 
 import pytest
 
-from agents.service import Service
+from agents.worker.service import Service
 from tests.component.bench import Bench, DiedError, settings
 from tests.component.door import Door, open_door
 from tests.standins.mail_sink import MailSink
 from tests.standins.shop import Shop, open_shop
 from tests.standins.webhook_sink import WebhookSink
 from topics.admin import create
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
 OpenGateway = Callable[..., Awaitable[Door]]
 
 
 @pytest.fixture(scope="session")
-def cluster(kafka: str) -> Cluster:
+def cluster(kafka: str) -> KafkaSettings:
     """A cluster with all the topics of the shop."""
-    there = Cluster(kafka=kafka, partitions=2)
+    there = KafkaSettings(kafka=kafka, partitions=2)
     asyncio.run(create(there))
     return there
 
 
 @pytest.fixture
-async def shop(cluster: Cluster) -> AsyncIterator[Shop]:
+async def shop(cluster: KafkaSettings) -> AsyncIterator[Shop]:
     """Who answers, or doesn't, to what the gateway asks."""
     async with open_shop(cluster.kafka) as opened:
         yield opened
@@ -45,7 +45,7 @@ async def untouched_shop(shop: Shop) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-async def open_gateway(cluster: Cluster) -> AsyncIterator[OpenGateway]:
+async def open_gateway(cluster: KafkaSettings) -> AsyncIterator[OpenGateway]:
     """Make a gateway with settings of its own; it is closed after the test."""
     async with AsyncExitStack() as stack:
 

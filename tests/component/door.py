@@ -11,13 +11,13 @@ import aiohttp
 
 from gateway.app import Gateway
 from gateway.authorization import authorizer_of
-from gateway.body import Intake
-from gateway.bus import Bus
-from gateway.correlator import Correlator
-from gateway.pages import pages
+from gateway.body import BodyReader
+from gateway.docs.pages import pages
+from gateway.kafka.correlator import Correlator
+from gateway.kafka.request_reply import RequestReplyClient
 from gateway.server import serving
 from gateway.settings import Settings
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
 PATIENCE_SECONDS = 90.0
 PROBLEM = "application/problem+json"
@@ -90,12 +90,12 @@ class Door:
 
 
 @asynccontextmanager
-async def open_door(cluster: Cluster, **different) -> AsyncIterator[Door]:
+async def open_door(cluster: KafkaSettings, **different) -> AsyncIterator[Door]:
     """Open a gateway on a port of its own, and wait until it is ready."""
     settings = Settings(gateway_port=0, **different)
-    correlator = Correlator(settings.max_in_flight, settings.patience)
-    bus = Bus(cluster.client_options(), settings.gateway_index, correlator)
-    intake = Intake(settings.max_in_flight, settings.patience)
+    correlator = Correlator(settings.max_in_flight, settings.reply_timeout)
+    bus = RequestReplyClient(cluster.client_options(), settings.gateway_index, correlator)
+    intake = BodyReader(settings.max_in_flight, settings.reply_timeout)
     shown = pages(cluster, is_locked=settings.gateway_tokens is not None)
     gateway = Gateway(bus, intake, shown, authorizer_of(settings.gateway_tokens))
     connected = asyncio.create_task(bus.run())

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from agents.notifications.notice import Notice, notice
+from agents.notifications.notification import Notification, render
 from agents.notifications.settings import NotificationSettings
-from agents.notifications.transports import Transport, configured
+from agents.notifications.transports import Transport, create_transports
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from tests.standins.mail_sink import MailSink
@@ -13,7 +13,7 @@ from tests.standins.webhook_sink import WebhookSink
 BIG = 9223372036854775807
 
 
-def news(status: Status = Status.AWAITING_PAYMENT) -> Notice:
+def news(status: Status = Status.AWAITING_PAYMENT) -> Notification:
     event = OrderStatusChanged(
         order_id=8193,
         user=BIG,
@@ -21,18 +21,18 @@ def news(status: Status = Status.AWAITING_PAYMENT) -> Notice:
         items=(Item(sku=4294967295, count=65535),),
         at=datetime(2026, 11, 23, 16, 31, 5, tzinfo=UTC),
     )
-    return notice(event)
+    return render(event)
 
 
 def over_smtp(sink: MailSink, login: str = "", how: str = "smtp", **settings) -> Transport:
     """Make the mail transport alone, without anything that retries."""
     url = f"{how}://{login}127.0.0.1:{sink.port}"
-    [transport] = configured(NotificationSettings(smtp_url=url, **settings))
+    [transport] = create_transports(NotificationSettings(smtp_url=url, **settings))
     return transport
 
 
 def over_http(sink: WebhookSink | None, **settings) -> Transport:
     """Make the webhook transport alone; `webhook_url` is another one than the sink's."""
     url = {"webhook_url": sink.url} if sink else {}
-    [transport] = configured(NotificationSettings(**url | settings))
+    [transport] = create_transports(NotificationSettings(**url | settings))
     return transport

@@ -8,18 +8,18 @@ from typing import Any
 
 from faust.types import TP
 
-from agents.notifications.agent import NotificationAgent
 from agents.notifications.backoff import Backoff
+from agents.notifications.service import NotificationAgent
 from agents.notifications.settings import NotificationSettings
-from agents.worker.batches import Batch
+from agents.runtime.in_flight import PartitionRecords
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from tests.component.bench import Bench, Event, Stream, record
 from tests.e2e.waiting import until
-from topics.catalog import ORDER_EVENTS, SENT
+from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-SOON = Backoff(first=0.01, longest=0.05)
+SOON = Backoff(first=0.01, maximum=0.05)
 _LOOK_SECONDS = 0.005
 
 
@@ -67,7 +67,7 @@ class Notifier:
         return {"partition": 0, "offset": self._offset - 1}
 
     async def _read(self, records: list[Any]) -> Event:
-        event = Event([Batch(TP(ORDER_EVENTS.name, 0), records)])
+        event = Event([PartitionRecords(TP(ORDER_EVENTS.name, 0), records)])
         self._stream.queue.put_nowait(event)
         await self.until(lambda: event.settled)
         return event
@@ -79,7 +79,7 @@ class Notifier:
     @property
     def rows(self) -> dict[str, Any]:
         """The rows as the changelog has them: the last record of each key."""
-        newest = {row.key: row.value for row in self._bench.sent(SENT.name)}
+        newest = {row.key: row.value for row in self._bench.sent(SENT_CHANGELOG.name)}
         return {key.decode(): json.loads(row) for key, row in newest.items() if row}
 
     @property

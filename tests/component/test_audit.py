@@ -7,18 +7,18 @@ import pytest_asyncio
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from agents.store import MARKER, Store
+from agents.runtime.state_store import CHECKPOINT, StateStore
 from tests.component.audited import PAID, SKU, Place, a_history, order, stop
 from topics.admin import cluster_id, create
-from topics.broker.embedded import EmbeddedKafka, free_place
-from topics.catalog import STOCK, STOCK_REQUESTS
-from topics.cluster import Cluster
+from topics.broker.process import EmbeddedKafka, free_layout
+from topics.catalog import STOCK_CHANGELOG, STOCK_REQUESTS
+from topics.kafka.settings import KafkaSettings
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A broker whose topics are to be spoilt."""
-    one = EmbeddedKafka(free_place(tmp_path_factory.mktemp("kafka")))
+    one = EmbeddedKafka(free_layout(tmp_path_factory.mktemp("kafka")))
     try:
         one.start_and_wait()
         yield one.bootstrap
@@ -31,7 +31,9 @@ async def place(
     broker: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Place]:
     """Workers that have stopped well, after a history; and were audited while they ran."""
-    place = Place(Cluster(kafka=broker, partitions=2), tmp_path_factory.mktemp("state"))
+    place = Place(
+        KafkaSettings(kafka=broker, partitions=2), tmp_path_factory.mktemp("state")
+    )
     await create(place.cluster)
     workers = place.start()
     try:
@@ -59,22 +61,22 @@ async def test_a_shop_that_stopped_well_is_clean_and_its_stores_as_well(place: P
 
 async def test_what_is_forged_into_a_store_is_found(place: Place):
     state = place.directory / "loms-1" / "stock"
-    store = Store(state, await cluster_id(place.cluster))
+    store = StateStore(state, await cluster_id(place.cluster))
     (partition, key) = next(
-        (n, key) for n in store.progress for key, _ in store.rows(n) if b"/" not in key
+        (n, key) for n in store.offsets for key, _ in store.rows(n) if b"/" not in key
     )
-    version = store.progress[partition].version
+    version = store.offsets[partition].source_offset
     store.put(partition, {key: b'{"available":{"1":9},"reserved":{}}'}, version)
-    store.unacknowledged = 0
+    store.pending_acks = 0
     store.close()
-    before = (state / MARKER).read_text()
+    before = (state / CHECKPOINT).read_text()
 
     code, told, counts = place.audit("--stores", str(place.directory))
 
     assert code == 1
     assert counts["differences"] == 1
     assert f"row {key.decode()!r} at {state}" in told
-    assert (state / MARKER).read_text() == before
+    assert (state / CHECKPOINT).read_text() == before
 
 
 async def test_a_row_that_is_forged_into_a_changelog_is_found(place: Place):
@@ -86,7 +88,7 @@ async def test_a_row_that_is_forged_into_a_changelog_is_found(place: Place):
 
     assert code == 1
     assert counts["differences"] == 1
-    assert f"{STOCK.name} row {key.decode()!r} at {at}" in told
+    assert f"{STOCK_CHANGELOG.name} row {key.decode()!r} at {at}" in told
     assert "stock.requests-" in told
 
 

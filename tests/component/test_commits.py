@@ -7,7 +7,8 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
-from agents.worker.batches import Batch, Catch, Consumer
+from agents.runtime.in_flight import ConsumerRecords, PartitionRecords
+from agents.worker.consumer import Consumer
 from schemas.stock import ListStocks
 from tests.component.bench import Bench, record
 
@@ -18,14 +19,14 @@ THERE = TP("stock.requests", 1)
 class _Delivered(Consumer):
     """The consumer, but for those to whom it speaks."""
 
-    catches: list[Catch]
+    catches: list[ConsumerRecords]
     commits: list[Mapping[TP, int]]
 
     @property
-    def batches(self) -> list[Batch]:
+    def batches(self) -> list[PartitionRecords]:
         return [batch for catch in self.catches for batch in catch]
 
-    async def _hand_over(self, catch: Catch) -> None:
+    async def _dispatch(self, catch: ConsumerRecords) -> None:
         self.catches.append(catch)
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], *_: object) -> bool:
@@ -90,7 +91,7 @@ async def test_a_batch_that_is_settled_is_committed_once(consumer: _Delivered):
     await deliver(consumer, 5, 6)
     await consumer.force_commit()
     assert consumer.commits == []
-    consumer.batches[0].settled = True
+    consumer.batches[0].acknowledged = True
     await consumer.force_commit()
     await consumer.force_commit()
     assert consumer.commits == [{HERE: 7}]
@@ -100,10 +101,10 @@ async def test_nothing_is_committed_over_a_batch_that_is_still_open(consumer: _D
     for offset in (5, 6, 7):
         await deliver(consumer, offset)
     first, second, _ = consumer.batches
-    second.settled = True
+    second.acknowledged = True
     await consumer.force_commit()
     assert consumer.commits == []
-    first.settled = True
+    first.acknowledged = True
     await consumer.force_commit()
     assert consumer.commits == [{HERE: 7}]
 
@@ -149,7 +150,7 @@ async def test_what_was_delivered_before_a_seek_is_not_committed_after_it(
     await deliver(consumer, 5)
     consumer._thread = _Thread({TopicPartition(*HERE): 5})  # noqa: SLF001
     await consumer.perform_seek()
-    consumer.batches[0].settled = True
+    consumer.batches[0].acknowledged = True
     await consumer.force_commit()
     assert consumer.commits == []
 
@@ -173,6 +174,6 @@ async def test_partitions_of_a_catch_are_committed_each_on_its_own(consumer: _De
         consumer._epoch,  # noqa: SLF001
         {HERE: records(5), THERE: records(8, 9)},
     )
-    consumer.batches[1].settled = True
+    consumer.batches[1].acknowledged = True
     await consumer.force_commit()
     assert consumer.commits == [{THERE: 10}]

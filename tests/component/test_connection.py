@@ -7,12 +7,15 @@ import uvloop
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from topics.connection import conn
+from topics.kafka import compat
+from topics.kafka.connection import conn
 
 
 def test_a_request_over_a_connection_that_was_just_closed_fails_as_aiokafka_expects(
     kafka: str,
 ):
+    compat.apply()
+
     async def ask_after_the_end() -> None:
         connection = await conn.create_conn(*kafka.split(":"))
         connection._writer.transport.abort()  # noqa: SLF001

@@ -5,26 +5,26 @@ import os
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from agents.tools.letters import Place
 from tests.component.tools import at_a_terminal, begun, end, run
 from tests.standins.shop import Shop
 from tests.unit.buried import REASON, buried, record
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS
-from topics.cluster import Cluster
+from topics.kafka.location import RecordLocation
+from topics.kafka.settings import KafkaSettings
 
 DONE = {"type": "done"}
 
 
-async def bury(cluster: Cluster, letter: ConsumerRecord) -> Place:
+async def bury(cluster: KafkaSettings, letter: ConsumerRecord) -> RecordLocation:
     """Put a letter among the dead ones."""
     async with AIOKafkaProducer(bootstrap_servers=cluster.kafka) as producer:
         sent = await producer.send_and_wait(
             letter.topic, letter.value, key=letter.key, headers=list(letter.headers)
         )
-    return Place(sent.topic, sent.partition, sent.offset)
+    return RecordLocation(sent.topic, sent.partition, sent.offset)
 
 
-async def test_the_newest_dead_letters_are_listed_the_last_one_last(cluster: Cluster):
+async def test_the_newest_dead_letters_are_listed_the_last_one_last(cluster: KafkaSettings):
     places = [await bury(cluster, buried(b"%d" % n, b"%d" % n)) for n in range(5)]
     code, out, _ = await run(cluster, "dlq", "list", "cart.dlq", "--last", "3")
     assert code == 0
@@ -34,7 +34,7 @@ async def test_the_newest_dead_letters_are_listed_the_last_one_last(cluster: Clu
 
 
 async def test_all_topics_of_dead_letters_are_listed_unless_one_is_named(
-    cluster: Cluster,
+    cluster: KafkaSettings,
 ):
     there = {
         source: await bury(cluster, buried(source=source))
@@ -48,7 +48,7 @@ async def test_all_topics_of_dead_letters_are_listed_unless_one_is_named(
     assert "cart.dlq" not in out.decode()
 
 
-async def test_whoever_looks_at_the_first_line_only_breaks_nothing(cluster: Cluster):
+async def test_whoever_looks_at_the_first_line_only_breaks_nothing(cluster: KafkaSettings):
     for _ in range(2):
         await bury(cluster, buried())
     reader, writer = os.pipe()
@@ -58,7 +58,7 @@ async def test_whoever_looks_at_the_first_line_only_breaks_nothing(cluster: Clus
         assert (await end(process))[::2] == (0, "")
 
 
-async def test_a_dead_letter_is_shown_with_all_that_there_is_to_it(cluster: Cluster):
+async def test_a_dead_letter_is_shown_with_all_that_there_is_to_it(cluster: KafkaSettings):
     value = b'{"type": "addToCart"}'
     place = await bury(cluster, buried(value, b"17", (("x", b"\xff"), ("y", None))))
     code, out, _ = await run(cluster, "dlq", "show", str(place))
@@ -78,12 +78,14 @@ async def test_a_dead_letter_is_shown_with_all_that_there_is_to_it(cluster: Clus
 
 
 @pytest.mark.parametrize("value", [b"\xff\0\r\n", b"\x1b[2Jhello\n", b"", None])
-async def test_its_bytes_are_to_be_had_as_they_are(cluster: Cluster, value: bytes | None):
+async def test_its_bytes_are_to_be_had_as_they_are(
+    cluster: KafkaSettings, value: bytes | None
+):
     place = await bury(cluster, buried(value))
     assert await run(cluster, "dlq", "show", str(place), "--raw") == (0, value or b"", "")
 
 
-async def test_a_letter_that_is_not_there_is_told_in_one_line(cluster: Cluster):
+async def test_a_letter_that_is_not_there_is_told_in_one_line(cluster: KafkaSettings):
     place = await bury(cluster, buried())
     for absent, reason in (
         (place._replace(offset=10**6), "there is no such offset; the partition holds 0"),
@@ -98,7 +100,7 @@ async def test_a_letter_that_is_not_there_is_told_in_one_line(cluster: Cluster):
 
 
 async def test_a_replay_is_what_its_sender_sent_and_its_reply_is_told(
-    cluster: Cluster, shop: Shop
+    cluster: KafkaSettings, shop: Shop
 ):
     headers = (("x", b"\xff"), ("kafka_correlationId", b"old"), ("y", None))
     value = b'{"type": "purchase", "user": 1}'
@@ -117,7 +119,7 @@ async def test_a_replay_is_what_its_sender_sent_and_its_reply_is_told(
 
 
 async def test_replays_are_sent_one_after_the_other_and_one_that_fails_is_told(
-    cluster: Cluster, shop: Shop
+    cluster: KafkaSettings, shop: Shop
 ):
     value = b'{"type": "purchase", "user": 1}'
     places = [await bury(cluster, buried(value)) for _ in range(2)]
@@ -134,37 +136,37 @@ async def test_replays_are_sent_one_after_the_other_and_one_that_fails_is_told(
     ]
 
 
-async def test_a_replay_that_nobody_answers_is_told_so(cluster: Cluster, shop: Shop):
+async def test_a_replay_that_nobody_answers_is_told_so(cluster: KafkaSettings, shop: Shop):
     place = await bury(cluster, buried(b'{"type": "purchase", "user": 1}'))
     words = ["dlq", "replay", "--yes", str(place), "--patience", "1"]
     code, out, _ = await run(cluster, *words)
     again = await shop.request()
     assert code == 1
     lies = f"{again.topic}-{again.partition}@{again.offset}"
-    told = f"unanswered: checkout has not taken {lies}; nothing more within 1 s"
+    told = f"unanswered: checkout has not committed {lies}; no outcome within 1 s"
     assert out.decode().splitlines()[-1] == f"{place}  {told}"
 
 
 async def test_a_letter_that_is_no_dead_one_of_ours_is_sent_nowhere(
-    cluster: Cluster, untouched_shop: None
+    cluster: KafkaSettings, untouched_shop: None
 ):
     stray = await bury(cluster, record("cart.dlq", b'{"type": "purchase", "user": 1}'))
     code, out, _ = await run(cluster, "dlq", "replay", "--yes", str(stray))
     assert code == 1
-    assert f"{stray}  refused: not replayed: {stray} does not say" in out.decode()
+    assert f"{stray}  refused: not replayed: {stray} has no valid source" in out.decode()
 
 
 async def test_nothing_is_sent_again_unless_somebody_says_yes(
-    cluster: Cluster, untouched_shop: None
+    cluster: KafkaSettings, untouched_shop: None
 ):
     place = await bury(cluster, buried())
     code, _, err = await run(cluster, "dlq", "replay", str(place))
     assert code == 2
-    assert err.startswith("dlq: replay: nobody can be asked here")
+    assert err.startswith("dlq: no terminal to confirm at; --yes confirms")
 
 
 async def test_whoever_says_no_at_a_terminal_has_nothing_sent(
-    cluster: Cluster, untouched_shop: None
+    cluster: KafkaSettings, untouched_shop: None
 ):
     place = await bury(cluster, buried())
     code, out, err = await at_a_terminal(cluster, b"\n", "dlq", "replay", str(place))
@@ -173,7 +175,9 @@ async def test_whoever_says_no_at_a_terminal_has_nothing_sent(
     assert err == "Send them again? [y/N] dlq: nothing was sent\n"
 
 
-async def test_whoever_says_yes_at_a_terminal_has_it_sent(cluster: Cluster, shop: Shop):
+async def test_whoever_says_yes_at_a_terminal_has_it_sent(
+    cluster: KafkaSettings, shop: Shop
+):
     place = await bury(cluster, buried(b'{"type": "purchase", "user": 1}'))
     words = ["dlq", "replay", str(place), "--patience", "1"]
     code, _, err = await at_a_terminal(cluster, b"y\n", *words)

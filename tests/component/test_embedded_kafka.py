@@ -13,10 +13,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from topics.admin import cluster_id
 from topics.broker import jars, java
-from topics.broker.embedded import EmbeddedKafka, answers, free_place
+from topics.broker.config import require_free
 from topics.broker.java import CannotRunError
-from topics.broker.launch import require_free
-from topics.cluster import Cluster
+from topics.broker.process import EmbeddedKafka, answers, free_layout
+from topics.kafka.settings import KafkaSettings
 
 
 async def test_the_broker_of_the_tests_answers(kafka: str):
@@ -24,12 +24,12 @@ async def test_the_broker_of_the_tests_answers(kafka: str):
 
 
 async def test_nobody_answers_on_a_free_port(tmp_path: Path):
-    place = free_place(tmp_path)
+    place = free_layout(tmp_path)
     assert not await answers(f"127.0.0.1:{place.port}")
 
 
 async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path):
-    broker = EmbeddedKafka(free_place(tmp_path / "a broker"))
+    broker = EmbeddedKafka(free_layout(tmp_path / "a broker"))
     try:
         broker.start()
         await broker.ready()
@@ -45,18 +45,18 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path):
 async def test_a_broker_whose_log_was_thrown_away_is_another_cluster(
     kafka: str, tmp_path: Path
 ):
-    broker = EmbeddedKafka(free_place(tmp_path))
+    broker = EmbeddedKafka(free_layout(tmp_path))
     try:
         broker.start()
         await broker.ready()
-        new = await cluster_id(Cluster(kafka=broker.bootstrap))
+        new = await cluster_id(KafkaSettings(kafka=broker.bootstrap))
     finally:
         broker.stop()
-    assert new != await cluster_id(Cluster(kafka=kafka))
+    assert new != await cluster_id(KafkaSettings(kafka=kafka))
 
 
 def test_the_process_that_was_started_is_the_broker(tmp_path: Path):
-    broker = EmbeddedKafka(free_place(tmp_path))
+    broker = EmbeddedKafka(free_layout(tmp_path))
     try:
         broker.start_and_wait()
         command = Path(f"/proc/{broker.process.pid}/cmdline").read_bytes()
@@ -66,7 +66,7 @@ def test_the_process_that_was_started_is_the_broker(tmp_path: Path):
 
 
 def test_a_port_that_is_taken_is_named_in_one_line(tmp_path: Path):
-    with socket.create_server(("127.0.0.1", free_place(tmp_path).port)) as other:
+    with socket.create_server(("127.0.0.1", free_layout(tmp_path).port)) as other:
         port = other.getsockname()[1]
         words = [sys.executable, "-m", "topics.broker", "run", "--dir", str(tmp_path)]
         ran = _run(*words, "--port", str(port))
@@ -117,7 +117,7 @@ def test_a_jar_that_was_tampered_with_is_not_run(tmp_path: Path, monkeypatch):
     good.write_bytes(b"good")
     listed = {"good.jar": hashlib.sha256(b"good").hexdigest()}
     loggers = dict.fromkeys((jars.MAVEN_LOGGER, jars.JGO_LOGGER), "none")
-    monkeypatch.setattr(jars, "_listed", lambda: listed | loggers)
+    monkeypatch.setattr(jars, "_checksums", lambda: listed | loggers)
     (tmp_path / jars.MAVEN_LOGGER).write_bytes(b"")
     loggers[jars.MAVEN_LOGGER] = hashlib.sha256(b"").hexdigest()
     jars.verify(tmp_path)

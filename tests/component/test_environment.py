@@ -8,21 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from agents.local.shop import REPOSITORY
+from agents.ops.local.deployment import REPOSITORY
 
 OURS = f"{sys.version_info[0]}.{sys.version_info[1]}"
 OTHER = "3.11" if OURS != "3.11" else "3.12"
-NEEDED = ("__init__", "environment", "interpreter", "shop")
+FILES = (
+    *("agents/__init__.py", "agents/ops/__init__.py", "pyproject.toml"),
+    *("topics/__init__.py", "topics/running_shop.py", ".ci/constraints.txt"),
+)
+NEEDED = ("__init__", "environment", "interpreter", "deployment")
 SHOWS_VERSION = "import sys; print(*sys.version_info[:2], sep='.')"
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A repository whose environment was made by another Python."""
-    for name in ("agents/__init__.py", "pyproject.toml", ".ci/constraints.txt"):
+    for name in FILES:
         _copy(name, tmp_path)
     for name in NEEDED:
-        _copy(f"agents/local/{name}.py", tmp_path)
+        _copy(f"agents/ops/local/{name}.py", tmp_path)
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(f"#!/bin/sh\necho {OTHER}\n")
@@ -46,7 +50,7 @@ def test_it_stays_while_a_shop_runs_on_it(clone: Path):
     assert ran.returncode == 1
     assert ran.stderr == (
         f"environment: the shop runs on Python {OTHER}, and this is {OURS}:"
-        " make down, without PYTHON=…, comes first\n"
+        " run make down without PYTHON=… first\n"
     )
     assert (clone / ".venv" / "bin" / "python").read_text().startswith("#!/bin/sh")
 
@@ -58,7 +62,7 @@ def test_a_python_without_pip_is_named_with_the_package_that_has_it(clone: Path)
     ran = _make_environment(clone)
     assert ran.returncode == 1
     assert ran.stderr == (
-        f"environment: {clone}/.venv gets no pip (Debian: apt install python3-venv):"
+        f"environment: {clone}/.venv has no pip (Debian: apt install python3-venv):"
         " no wheels\n"
     )
 
@@ -70,7 +74,7 @@ def _copy(name: str, there: Path) -> None:
 
 def _make_environment(clone: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "agents.local.environment"],
+        [sys.executable, "-m", "agents.ops.local.environment"],
         cwd=clone,
         env={"PATH": "/usr/bin:/bin", "PIP_NO_INDEX": "1", "PYTHONIOENCODING": "utf-8"},
         capture_output=True,

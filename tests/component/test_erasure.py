@@ -9,18 +9,19 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from tests.component.test_topics import override
 from tests.e2e.waiting import until
 from topics.admin import create
-from topics.catalog import CARTS
-from topics.cluster import Cluster
+from topics.catalog import CARTS_CHANGELOG
+from topics.kafka.settings import KafkaSettings
+from topics.topic import FOREVER
 
-CHANGELOG = replace(CARTS, name="erased-changelog", partitions=1)
+CHANGELOG = replace(CARTS_CHANGELOG, name="erased-changelog", partitions=1)
 AT_ONCE = {"min.compaction.lag.ms": "0", "max.compaction.lag.ms": "1000"}
 TP = TopicPartition(CHANGELOG.name, 0)
 
 
 async def test_what_was_in_an_erased_row_is_gone_when_newer_rows_have_come(kafka: str):
-    cluster = Cluster(kafka=kafka)
+    cluster = KafkaSettings(kafka=kafka)
     await create(cluster, [CHANGELOG])
-    await override(cluster, CHANGELOG.name, CHANGELOG.config | AT_ONCE)
+    await override(cluster, CHANGELOG.name, CHANGELOG.config(FOREVER) | AT_ONCE)
     async with opened(cluster) as (producer, consumer):
 
         async def write(key: bytes, value: bytes | None) -> None:
@@ -51,7 +52,7 @@ async def rows(consumer: AIOKafkaConsumer) -> list[tuple[bytes, bytes | None]]:
 
 @asynccontextmanager
 async def opened(
-    cluster: Cluster,
+    cluster: KafkaSettings,
 ) -> AsyncIterator[tuple[AIOKafkaProducer, AIOKafkaConsumer]]:
     """Connect to write and read the changelog."""
     producer = AIOKafkaProducer(**cluster.client_options())

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import pytest
 from faust.types import TP
 
-from agents.loms.agent import ORDER, Loms
-from agents.loms.order import Order, Step
-from agents.runtime.errands import ErrandAgent
-from agents.worker.batches import Batch
+from agents.loms.order import Order, StatusChange
+from agents.loms.service import ORDER_AGGREGATE, Loms
+from agents.runtime.concurrent_processor import ConcurrentProcessor
+from agents.runtime.in_flight import PartitionRecords
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from tests.component.bench import Bench, Event, Stream, breathe, record, settings
@@ -25,7 +25,7 @@ def fact(order: int, status: Status) -> OrderStatusChanged:
 
 def batch(*facts: OrderStatusChanged) -> Event:
     records = [record(f, partition=0, offset=n) for n, f in enumerate(facts)]
-    return Event([Batch(TP(ORDER_EVENTS.name, 0), records)])
+    return Event([PartitionRecords(TP(ORDER_EVENTS.name, 0), records)])
 
 
 class _Errands:
@@ -35,7 +35,7 @@ class _Errands:
         self.begun: list[str] = []
         self.may_end = asyncio.Event()
         self.stream = Stream()
-        self.agent = ErrandAgent(bench.app, ORDER_EVENTS, self.carry_out)
+        self.agent = ConcurrentProcessor(bench.app, ORDER_EVENTS, self.carry_out)
         bench.run(self.agent.run(self.stream))
 
     async def carry_out(self, received, _record, _send) -> None:
@@ -52,7 +52,7 @@ class _Errands:
 @pytest.fixture
 def _one_partition(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all records be at their owner's."""
-    monkeypatch.setattr("agents.runtime.desk.partition_of", lambda *_: 0)
+    monkeypatch.setattr("agents.runtime.router.partition_of", lambda *_: 0)
 
 
 @pytest.fixture
@@ -78,11 +78,11 @@ async def test_batches_of_one_catch_are_settled_each_when_its_own_errands_are_do
         if received.request.order_id == 1:
             await stuck.wait()
 
-    bench.run(ErrandAgent(bench.app, ORDER_EVENTS, carry_out).run(stream))
+    bench.run(ConcurrentProcessor(bench.app, ORDER_EVENTS, carry_out).run(stream))
     event = Event([*batch(fact(1, Status.NEW)).value, *batch(fact(2, Status.NEW)).value])
     stream.queue.put_nowait(event)
     await breathe()
-    assert [each.settled for each in event.value] == [False, True]
+    assert [each.acknowledged for each in event.value] == [False, True]
     assert event.acks < event.awaited
     stuck.set()
     await breathe()
@@ -94,7 +94,7 @@ async def test_what_is_given_up_with_its_partition_is_not_settled(
     bench: Bench, errands: _Errands, deaths: list[str]
 ):
     event = await errands.read(fact(1, Status.NEW))
-    await bench.app.let_partitions_go()
+    await bench.app.partitions_revoked()
     errands.may_end.set()
     await breathe()
     assert not event.settled
@@ -109,14 +109,14 @@ async def test_orders_that_await_payment_are_asked_after_once_they_are_recovered
     store = bench.open(loms._orders._table)  # noqa: SLF001
     awaiting, paid = (_order(1, Status.AWAITING_PAYMENT), _order(2, Status.PAID))
     store.put(0, awaiting | paid, 1)
-    await loms._refill()  # noqa: SLF001
-    await loms._ask()  # noqa: SLF001
+    await loms._rebuild_deadlines()  # noqa: SLF001
+    await loms._expire_overdue()  # noqa: SLF001
     await bench.arrive()
     [asked] = bench.sent("order.requests")
     assert asked.value == b'{"orderID":1,"type":"expireOrder","unpaidSeconds":600}'
 
 
 def _order(order: int, status: Status) -> dict[bytes, bytes]:
-    steps = (Step(Status.NEW, NOON, "a"), Step(status, NOON, "b"))
+    steps = (StatusChange(Status.NEW, NOON, "a"), StatusChange(status, NOON, "b"))
     row = Order(order, 7, "key", {1: 2}, steps, {1: True}, 1)
-    return {str(order).encode(): ORDER.adapters[0].dump_json(row)}
+    return {str(order).encode(): ORDER_AGGREGATE.adapters[0].dump_json(row)}

@@ -13,15 +13,15 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from agents.ui.app import application
 from tests.component.tools import Ended, begun, end, program
 from tests.standins.shop import open_shop
-from topics import answering
 from topics.admin import create
-from topics.answering import answered
-from topics.broker.embedded import EmbeddedKafka, free_place
+from topics.broker.process import EmbeddedKafka, free_layout
 from topics.catalog import CART_REQUESTS
-from topics.cluster import Cluster
+from topics.kafka import answering
+from topics.kafka.answering import answered
+from topics.kafka.settings import KafkaSettings
+from topics.ui.app import application
 
 LIMIT_SECONDS = 10.0
 SLACK_SECONDS = 15.0  # several tools run at once, on a machine that is busy
@@ -36,7 +36,7 @@ TOOLS = {
     "agents ui --port 31999": 1,
     "topics check": 1,
     "topics create --yes": 1,
-    "agents.audit --no-questions": 2,
+    "agents.ops.audit --no-questions": 2,
 }
 """What is begun, and the exit code with which it ends."""
 
@@ -44,18 +44,18 @@ TOOLS = {
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
     """A broker of these tests' own, with all topics."""
-    broker = EmbeddedKafka(free_place(tmp_path_factory.mktemp("to freeze")))
+    broker = EmbeddedKafka(free_layout(tmp_path_factory.mktemp("to freeze")))
     try:
         broker.start_and_wait()
-        asyncio.run(create(Cluster(kafka=broker.bootstrap, partitions=2)))
+        asyncio.run(create(KafkaSettings(kafka=broker.bootstrap, partitions=2)))
         yield broker
     finally:
         broker.kill()
 
 
 @pytest.fixture
-def cluster(broker: EmbeddedKafka) -> Cluster:
-    return Cluster(kafka=broker.bootstrap, partitions=2)
+def cluster(broker: EmbeddedKafka) -> KafkaSettings:
+    return KafkaSettings(kafka=broker.bootstrap, partitions=2)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def silent(broker: EmbeddedKafka) -> str:
 
 
 async def test_tools_end_after_ten_seconds_with_the_address_of_the_broker(
-    broker: EmbeddedKafka, cluster: Cluster, goods: str
+    broker: EmbeddedKafka, cluster: KafkaSettings, goods: str
 ):
     async def to_the_end(words: str) -> tuple[Ended, float]:
         """Return how a tool ended, and how long after it had named the cluster."""
@@ -102,7 +102,7 @@ async def test_tools_end_after_ten_seconds_with_the_address_of_the_broker(
 
 
 async def test_a_load_that_is_under_way_tells_what_is_confirmed_and_which_broker_is_silent(
-    broker: EmbeddedKafka, cluster: Cluster, goods: str
+    broker: EmbeddedKafka, cluster: KafkaSettings, goods: str
 ):
     words = ["stock", "load", "--yes", goods, "--patience", "600"]
     async with open_shop(cluster.kafka) as shop, begun(cluster, *words) as process:
@@ -114,7 +114,7 @@ async def test_a_load_that_is_under_way_tells_what_is_confirmed_and_which_broker
     assert (code, err) == (1, "")
     given_up, told, again = out.decode().splitlines()
     assert given_up == f"given up: {silent(broker)}"
-    assert told in ("1 loaded, 2 under way or not sent", "3 under way or not sent")
+    assert told in ("1 loaded, 2 in flight or not sent", "3 in flight or not sent")
     assert again == "to load the rest run it again: what is loaded is not loaded twice"
 
 
@@ -123,7 +123,7 @@ async def test_a_load_that_is_under_way_tells_what_is_confirmed_and_which_broker
     [("GET", "/"), ("GET", "/topics/cart.dlq"), ("POST", "/topics/cart.requests")],
 )
 async def test_a_page_names_the_broker_and_shows_all_again_when_it_answers(
-    broker: EmbeddedKafka, cluster: Cluster, method: str, path: str
+    broker: EmbeddedKafka, cluster: KafkaSettings, method: str, path: str
 ):
     server = TestServer(application(cluster), host="127.0.0.1")
     form = {"value": "{}"} if method == "POST" else None
@@ -144,11 +144,11 @@ async def status(browser: TestClient) -> int:
 
 
 async def test_a_broker_that_answers_may_take_its_time(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    cluster: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ):
     hurry(monkeypatch)
 
-    async def wait_for_nothing(there: Cluster) -> str:
+    async def wait_for_nothing(there: KafkaSettings) -> str:
         """Wait for records that do not come, in one request of three seconds."""
         consumer = AIOKafkaConsumer(
             CART_REQUESTS.name, bootstrap_servers=there.kafka, fetch_max_wait_ms=3000
@@ -162,11 +162,11 @@ async def test_a_broker_that_answers_may_take_its_time(
 
 
 async def test_a_process_that_computes_for_long_takes_no_broker_for_silent(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    cluster: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ):
     hurry(monkeypatch)
 
-    async def compute(there: Cluster) -> str:
+    async def compute(there: KafkaSettings) -> str:
         admin = AIOKafkaAdminClient(bootstrap_servers=there.kafka)
         await admin.start()
         asked = [asyncio.create_task(admin.list_topics()) for _ in range(3)]
@@ -183,5 +183,5 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have brokers be taken for silent within half a second."""
     monkeypatch.setattr(answering, "LIMIT_SECONDS", 0.8)
     monkeypatch.setattr(answering, "_PROBE_SECONDS", 0.4)
-    monkeypatch.setattr(answering, "_LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(answering, "_LONGEST_LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(answering, "_CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(answering, "_MAX_CHECK_SECONDS", 0.1)

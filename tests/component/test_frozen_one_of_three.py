@@ -15,8 +15,8 @@ from aiokafka.errors import KafkaError
 from tests.component.tools import run
 from tests.e2e.nodes import Node, broker, nodes
 from topics.admin import create
-from topics.broker.embedded import answers, free_place
-from topics.cluster import Cluster
+from topics.broker.process import answers, free_layout
+from topics.kafka.settings import KafkaSettings
 
 STARTS_SECONDS = 240.0
 FAILS_OVER_SECONDS = 60.0
@@ -32,7 +32,7 @@ Brokers = dict[Node, subprocess.Popen]
 def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
     """Three nodes, with all topics in three copies."""
     directory = tmp_path_factory.mktemp("three")
-    there = nodes(3, free_place(directory).port)
+    there = nodes(3, free_layout(directory).port)
     started: Brokers = {}
     try:
         for node in there:
@@ -48,20 +48,20 @@ def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
             process.wait()
 
 
-def cluster_of(brokers: Brokers, first: int = 1) -> Cluster:
+def cluster_of(brokers: Brokers, first: int = 1) -> KafkaSettings:
     """Return the cluster, with the node of that number as its first address."""
     there = sorted(brokers, key=lambda node: node.number != first)
     kafka = ",".join(node.address for node in there)
-    return Cluster(kafka=kafka, partitions=2, kafka_replication=3)
+    return KafkaSettings(kafka=kafka, partitions=2, kafka_replication=3)
 
 
-async def ready(cluster: Cluster) -> None:
+async def ready(cluster: KafkaSettings) -> None:
     async with asyncio.timeout(STARTS_SECONDS):
         while not await answers(cluster.kafka.split(","), brokers=3):  # noqa: ASYNC110
             await asyncio.sleep(0.2)
 
 
-async def leader_of(cluster: Cluster, topic: str) -> int:
+async def leader_of(cluster: KafkaSettings, topic: str) -> int:
     """Return the number of the node that leads partition 0."""
     admin = AIOKafkaAdminClient(
         bootstrap_servers=cluster.kafka.split(","), request_timeout_ms=2000

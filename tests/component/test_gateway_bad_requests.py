@@ -269,7 +269,7 @@ async def test_an_encoded_body_is_not_taken(untouched: Door, encoding: str, body
     answer = await untouched.post("/stocks", body, headers)
     assert (answer.status, answer.code) == (415, "unsupported-encoding")
     assert answer.headers["Accept-Encoding"] == "identity"
-    assert "encoded bodies are not taken" in answer.json["detail"]
+    assert "encoded bodies are not supported" in answer.json["detail"]
 
 
 async def test_a_client_with_an_encoded_body_is_not_invited_to_send_it(untouched: Door):
@@ -300,7 +300,7 @@ async def test_what_is_not_json_is_named(untouched: Door, body: bytes, reason: s
 async def test_a_query_is_refused_unless_it_is_empty(untouched: Door, query: str):
     answer = await untouched.post(f"/stocks{query}", {"sku": "x"})
     assert (answer.status, answer.code) == (400, "bad-request")
-    refused = "a call has no query: its fields are in the JSON body"
+    refused = "a call takes no query: send its fields in the JSON body"
     assert (answer.json["detail"] == refused) == (query != "?")
 
 

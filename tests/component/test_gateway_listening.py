@@ -15,7 +15,7 @@ from tests.component.door import Door
 from tests.component.gateway_process import GatewayProcess, running
 from tests.programs import need
 from tests.standins.shop import Shop
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
 CA = trustme.CA()
 
@@ -48,7 +48,9 @@ async def secured(gateway: GatewayProcess) -> Door:
     return gateway.door
 
 
-async def test_a_call_is_made_by_https(cluster: Cluster, shop: Shop, files: dict[str, str]):
+async def test_a_call_is_made_by_https(
+    cluster: KafkaSettings, shop: Shop, files: dict[str, str]
+):
     async with running(cluster.kafka, **files) as gateway:
         door = await secured(gateway)
         call = door.ask("/stocks", {"sku": 1})
@@ -62,7 +64,7 @@ async def test_a_call_is_made_by_https(cluster: Cluster, shop: Shop, files: dict
 
 
 async def test_curl_calls_it_and_trusts_no_other_certificate(
-    cluster: Cluster, shop: Shop, files: dict[str, str], tmp_path: Path
+    cluster: KafkaSettings, shop: Shop, files: dict[str, str], tmp_path: Path
 ):
     need("curl")
     CA.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -85,7 +87,9 @@ async def test_curl_calls_it_and_trusts_no_other_certificate(
         assert (refused.returncode, refused.stdout) == (60, "")
 
 
-async def test_there_is_no_plain_http_beside_it(cluster: Cluster, files: dict[str, str]):
+async def test_there_is_no_plain_http_beside_it(
+    cluster: KafkaSettings, files: dict[str, str]
+):
     async with running(cluster.kafka, **files) as gateway:
         port = gateway.door.port
         said = await Door(gateway.door.session, port).raw(b"GET /livez HTTP/1.0\r\n\r\n")
@@ -97,7 +101,7 @@ async def test_there_is_no_plain_http_beside_it(cluster: Cluster, files: dict[st
 
 
 async def test_an_old_tls_is_refused_and_http_2_not_promised(
-    cluster: Cluster, files: dict[str, str]
+    cluster: KafkaSettings, files: dict[str, str]
 ):
     def offered(port: int) -> tuple[str | None, str | None]:
         context = trusting()
@@ -159,7 +163,9 @@ def encrypted(key: Path, path: Path) -> str:
 
 
 @pytest.mark.parametrize(("host", "is_open"), [("0.0.0.0", True), ("127.0.0.1", False)])
-async def test_an_open_door_to_others_is_logged(cluster: Cluster, host: str, is_open: bool):
+async def test_an_open_door_to_others_is_logged(
+    cluster: KafkaSettings, host: str, is_open: bool
+):
     async with running(cluster.kafka, GATEWAY_HOST=host, GATEWAY_TOKENS="") as gateway:
         gateway.process.terminate()
         assert await gateway.ends() == 0

@@ -13,7 +13,7 @@ from tests.component.conftest import OpenGateway
 from tests.component.door import Door
 from tests.component.gateway_process import running
 from tests.standins.shop import Shop
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
 TOKENS = {role: new_token() for role in Role}
 LINES = "\n".join(line(token, role) for role, token in TOKENS.items())
@@ -214,7 +214,7 @@ async def test_an_edit_of_the_file_holds_for_the_next_call(
 
 
 async def test_nothing_of_a_token_is_logged_and_the_end_is_counted(
-    cluster: Cluster, file: Path
+    cluster: KafkaSettings, file: Path
 ):
     secrets = [*TOKENS.values(), *LINES.split()[::2], "s3cr3t"]
     async with running(cluster.kafka, GATEWAY_TOKENS=str(file)) as gateway:

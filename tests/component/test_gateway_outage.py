@@ -11,9 +11,9 @@ from tests.component.door import PATIENCE_SECONDS, Door, open_door
 from tests.component.gateway_process import running
 from tests.standins.shop import Shop, open_shop
 from topics.admin import create
-from topics.broker.embedded import EmbeddedKafka, free_place
+from topics.broker.process import EmbeddedKafka, free_layout
 from topics.catalog import STOCK_REQUESTS
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
 STOCKS = {"type": "stocks", "stocks": []}
 
@@ -21,9 +21,9 @@ STOCKS = {"type": "stocks", "stocks": []}
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory) -> AsyncIterator[EmbeddedKafka]:
     """A broker that these tests may kill."""
-    broker = EmbeddedKafka(free_place(tmp_path_factory.mktemp("mortal")))
+    broker = EmbeddedKafka(free_layout(tmp_path_factory.mktemp("mortal")))
     broker.start_and_wait()
-    asyncio.run(create(Cluster(kafka=broker.bootstrap, partitions=2)))
+    asyncio.run(create(KafkaSettings(kafka=broker.bootstrap, partitions=2)))
     yield broker
     broker.stop()
 
@@ -97,7 +97,7 @@ async def test_a_gateway_ends_well_also_without_kafka(broker: EmbeddedKafka):
 
 
 async def test_a_record_that_kafka_refuses_spoils_none_of_the_next(broker: EmbeddedKafka):
-    cluster = Cluster(kafka=broker.bootstrap)
+    cluster = KafkaSettings(kafka=broker.bootstrap)
     async with open_door(cluster) as door, open_shop(cluster.kafka) as shop:
         assert await served(door, shop)
         await limit_records(cluster, "10")
@@ -108,11 +108,11 @@ async def test_a_record_that_kafka_refuses_spoils_none_of_the_next(broker: Embed
         assert await served(door, shop)
 
 
-async def limit_records(cluster: Cluster, limit: str) -> None:
+async def limit_records(cluster: KafkaSettings, limit: str) -> None:
     """Have the broker refuse what is larger."""
     admin = AIOKafkaAdminClient(**cluster.client_options())
     await admin.start()
-    wanted = STOCK_REQUESTS.config | {"max.message.bytes": limit}
+    wanted = STOCK_REQUESTS.config(cluster.request_retention) | {"max.message.bytes": limit}
     kind = ConfigResourceType.TOPIC
     await admin.alter_configs([ConfigResource(kind, STOCK_REQUESTS.name, wanted)])
     await admin.close()

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from gateway.app import Gateway
-from gateway.body import Intake
+from gateway.body import BodyReader
 from gateway.server import serving
 from gateway.settings import Settings
 from schemas.contract import Code
@@ -206,16 +206,16 @@ async def test_a_reply_without_sense_is_our_fault(gateway: Door, shop: Shop, rep
 
 
 class Broken:
-    """A bus with a fault that nobody thought of."""
+    """A client with an unexpected error."""
 
     ready = True
 
-    async def ask(self, *_: object) -> bytes:
+    async def request(self, *_: object) -> bytes:
         raise RuntimeError("secret")
 
 
 async def test_a_fault_of_ours_is_told_without_its_inside(caplog):
-    intake = Intake(1, timedelta(seconds=1))
+    intake = BodyReader(1, timedelta(seconds=1))
     async with (
         serving(Gateway(Broken(), intake, {}), Settings(gateway_port=0)) as port,
         aiohttp.ClientSession() as session,

@@ -10,14 +10,14 @@ from tests.component import gateway_process
 from tests.component.door import Door, open_door
 from tests.component.gateway_process import running
 from tests.standins.shop import Shop
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
 DONE = {"type": "done"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_at_the_end_those_who_wait_get_their_answer(
-    cluster: Cluster, shop: Shop, number: signal.Signals
+    cluster: KafkaSettings, shop: Shop, number: signal.Signals
 ):
     async with running(cluster.kafka) as gateway:
         await gateway.door.ready()
@@ -34,7 +34,7 @@ async def test_at_the_end_those_who_wait_get_their_answer(
         assert await gateway.ends() == 0
 
 
-async def test_at_the_end_nobody_waits_for_ever(cluster: Cluster, shop: Shop):
+async def test_at_the_end_nobody_waits_for_ever(cluster: KafkaSettings, shop: Shop):
     async with running(cluster.kafka, REPLY_TIMEOUT_SECONDS="1") as gateway:
         await gateway.door.ready()
         call = gateway.door.ask("/orderPayed", {"orderID": 1})
@@ -44,7 +44,7 @@ async def test_at_the_end_nobody_waits_for_ever(cluster: Cluster, shop: Shop):
         assert await gateway.ends() == 0
 
 
-async def test_calls_that_time_out_do_not_fill_the_log(cluster: Cluster):
+async def test_calls_that_time_out_do_not_fill_the_log(cluster: KafkaSettings):
     async with running(cluster.kafka, REPLY_TIMEOUT_SECONDS="1") as gateway:
         await gateway.door.ready()
         calls = [gateway.door.ask("/orderPayed", {"orderID": 1}) for _ in range(50)]
@@ -54,7 +54,7 @@ async def test_calls_that_time_out_do_not_fill_the_log(cluster: Cluster):
         assert sum("event=timeout" in line for line in gateway.said) == 1
 
 
-async def test_an_idle_connection_does_not_delay_the_end(cluster: Cluster):
+async def test_an_idle_connection_does_not_delay_the_end(cluster: KafkaSettings):
     async with running(cluster.kafka) as gateway:
         assert (await gateway.door.call("GET", "/livez")).status == 200
         gateway.process.terminate()
@@ -62,7 +62,7 @@ async def test_an_idle_connection_does_not_delay_the_end(cluster: Cluster):
             assert await gateway.ends() == 0
 
 
-async def test_two_gateways_share_nothing_but_kafka(cluster: Cluster, shop: Shop):
+async def test_two_gateways_share_nothing_but_kafka(cluster: KafkaSettings, shop: Shop):
     async with (
         running(cluster.kafka, GATEWAY_INDEX="1") as other,
         open_door(cluster, gateway_index=2) as one,
@@ -74,7 +74,7 @@ async def test_two_gateways_share_nothing_but_kafka(cluster: Cluster, shop: Shop
         assert [(await call).status for call in calls] == [200, 200]
 
 
-async def test_a_port_that_is_taken_is_said_in_one_line(cluster: Cluster):
+async def test_a_port_that_is_taken_is_said_in_one_line(cluster: KafkaSettings):
     async with open_door(cluster) as door:
         gateway = await gateway_process.start(cluster.kafka, GATEWAY_PORT=str(door.port))
         assert await gateway.ends() == 1
@@ -82,7 +82,7 @@ async def test_a_port_that_is_taken_is_said_in_one_line(cluster: Cluster):
         assert "Traceback" not in "".join(gateway.said)
 
 
-async def test_settings_that_make_no_sense_are_named(cluster: Cluster):
+async def test_settings_that_make_no_sense_are_named(cluster: KafkaSettings):
     gateway = await gateway_process.start(cluster.kafka, MAX_IN_FLIGHT="none")
     assert await gateway.ends() == 2
     assert "name=max_in_flight" in gateway.said[-1]

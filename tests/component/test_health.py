@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from agents.local import health
-from agents.local.health import worker
+from agents.ops.local import health
+from agents.ops.local.health import worker
 from tests.component.gateway_process import running
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
 
 def test_a_worker_is_well_while_it_is_connected_to_kafka(monkeypatch: pytest.MonkeyPatch):
@@ -24,7 +24,7 @@ def test_a_worker_is_well_while_it_is_connected_to_kafka(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("has_tls", [False, True])
 async def test_a_gateway_is_well_with_and_without_tls_and_tokens(
-    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_tls: bool
+    cluster: KafkaSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_tls: bool
 ):
     tokens, cert, key = (tmp_path / name for name in ("tokens", "cert", "key"))
     tokens.touch()

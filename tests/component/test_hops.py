@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from agents.loms.agent import GOODS
+from agents.loms.service import STOCK_AGGREGATE
 from schemas.stock import ListStocks, ReceiveStock
 from tests.component.bench import Bench, Serving, header, record
-from topics import tracing
+from topics.telemetry import tracing
 
 MINE = ("traceparent", b"mine")
 
@@ -43,7 +43,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 @pytest.fixture
 async def goods(recorder: Recorder, bench: Bench) -> Serving:
-    return await bench.serve(GOODS)
+    return await bench.serve(STOCK_AGGREGATE)
 
 
 async def test_a_hop_lasts_until_all_that_it_caused_has_arrived(
@@ -78,7 +78,7 @@ async def test_a_record_that_comes_again_ends_its_second_hop_too(
 
 
 async def test_without_a_tracer_the_callers_own_trace_rides_along(bench: Bench):
-    goods = await bench.serve(GOODS)
+    goods = await bench.serve(STOCK_AGGREGATE)
     await goods.read(record(ListStocks(sku=1), headers=[MINE]))
     await bench.all_arrives()
     (reply,) = bench.sent("stock.replies")

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from agents.local.processes import Tier, processes
-from agents.local.shop import (
-    Shop,
+from agents.ops.local.deployment import (
+    Deployment,
     ShopError,
-    forget,
+    delete_state,
     from_environment,
     load,
     save,
     settings,
 )
+from agents.ops.local.processes import Tier, processes
 
 
 def test_without_an_environment_there_is_one_of_each():
@@ -55,7 +55,9 @@ def test_each_worker_has_a_name_and_a_directory_of_its_own():
 
 
 def test_each_gateway_has_an_index_and_a_port_of_its_own():
-    gateways = [one for one in processes(Shop(gateways=3)) if one.tier == Tier.GATEWAY]
+    gateways = [
+        one for one in processes(Deployment(gateways=3)) if one.tier == Tier.GATEWAY
+    ]
     indexes = [one.environment["GATEWAY_INDEX"] for one in gateways]
     ports = [one.environment["GATEWAY_PORT"] for one in gateways]
     assert (indexes, ports) == (["0", "1", "2"], ["8080", "8081", "8083"])
@@ -68,13 +70,13 @@ def test_a_number_that_is_none_is_named(number: str):
 
 
 def test_an_empty_variable_is_as_good_as_none():
-    assert from_environment({"KAFKA": "", "LOMS_WORKERS": ""}) == Shop()
+    assert from_environment({"KAFKA": "", "LOMS_WORKERS": ""}) == Deployment()
 
 
 def test_scaling_changes_what_is_named_and_nothing_else():
-    shop = Shop(loms_workers=2, checkout_workers=3)
+    shop = Deployment(loms_workers=2, checkout_workers=3)
     scaled = shop.scaled({"LOMS_WORKERS": "5", "PARTITIONS": "1"})
-    assert scaled == Shop(loms_workers=5, checkout_workers=3)
+    assert scaled == Deployment(loms_workers=5, checkout_workers=3)
 
 
 def test_only_what_makes_another_shop_of_it_is_a_setting():
@@ -106,11 +108,11 @@ def test_a_gateway_is_called_where_it_listens(host: str, url: str):
 
 
 def test_a_running_shop_is_remembered_for_its_owner_alone(tmp_path: Path):
-    shop = Shop(tmp_path / "there", loms_workers=2)
+    shop = Deployment(tmp_path / "there", loms_workers=2)
     save(shop, {"KAFKA": "digest"})
     assert load(shop.directory) == (shop, {"KAFKA": "digest"})
     (note,) = shop.directory.iterdir()
     assert note.stat().st_mode & 0o777 == 0o600
     assert json.loads(note.read_text())["shop"]["loms_workers"] == 2
-    forget(shop.directory)
+    delete_state(shop.directory)
     assert load(shop.directory) is None

@@ -18,9 +18,9 @@ from tests.component.notifier import fact
 from tests.e2e.waiting import until
 from tests.standins.mail_sink import MailSink
 from tests.standins.webhook_sink import WebhookSink
-from topics.broker.embedded import free_place
+from topics.broker.process import free_layout
 from topics.catalog import ORDER_EVENTS
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
 ORDERS = range(1, 401)
 LIFE = (Status.NEW, Status.AWAITING_PAYMENT, Status.PAID)
@@ -34,9 +34,9 @@ WITHIN_SECONDS = 240.0
 class _Worker:
     """A notifications worker, and its log of all runs."""
 
-    def __init__(self, cluster: Cluster, directory: Path, **different: str) -> None:
+    def __init__(self, cluster: KafkaSettings, directory: Path, **different: str) -> None:
         self._log = directory / "notifications.log"
-        self._metrics_port = free_place(directory).port
+        self._metrics_port = free_layout(directory).port
         own = {"KAFKA": cluster.kafka, "PARTITIONS": str(cluster.partitions)}
         own |= {"WORKER": "notifications-1", "STATE_DIR": str(directory / "state")}
         own |= {"METRICS_PORT": str(self._metrics_port)}
@@ -71,7 +71,7 @@ class _Worker:
 
 @pytest.fixture
 async def worker(
-    cluster: Cluster, tmp_path: Path, mails: MailSink, hook: WebhookSink
+    cluster: KafkaSettings, tmp_path: Path, mails: MailSink, hook: WebhookSink
 ) -> AsyncIterator[_Worker]:
     """A worker whose webhook is not there."""
     await hook.stop()
@@ -81,7 +81,7 @@ async def worker(
     there.end(signal.SIGKILL)
 
 
-async def send(cluster: Cluster, events: Iterable[OrderStatusChanged]) -> None:
+async def send(cluster: KafkaSettings, events: Iterable[OrderStatusChanged]) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=cluster.kafka, acks="all")
     async with producer:
         for event in events:
@@ -112,7 +112,7 @@ def posted(hook: WebhookSink) -> list[str]:
 
 
 async def test_a_dead_webhook_and_bad_addresses_hold_up_nobody_and_kill_9_loses_nothing(
-    worker: _Worker, cluster: Cluster, mails: MailSink, hook: WebhookSink
+    worker: _Worker, cluster: KafkaSettings, mails: MailSink, hook: WebhookSink
 ):
     for order, refused in BAD.items():
         getattr(mails, refused).add(f"user-{order}@example.test")
@@ -130,7 +130,8 @@ async def test_a_dead_webhook_and_bad_addresses_hold_up_nobody_and_kill_9_loses_
 
     await until(all_mails, "all mails of good addresses, in order", WITHIN_SECONDS)
     logged = {
-        line.split('event="')[1].split('"')[0] for line in worker.lines("notice event")
+        line.split('id="')[1].split('"')[0]
+        for line in worker.lines("event=notification id")
     }
     assert logged == {f"{order}:{status}" for order in ORDERS for status in LIFE}
     assert not hook.posted
@@ -161,7 +162,7 @@ async def test_a_dead_webhook_and_bad_addresses_hold_up_nobody_and_kill_9_loses_
 
 @pytest.mark.parametrize("how", ["resets", "503"])
 async def test_a_webhook_that_breaks_holds_up_no_mail(
-    worker: _Worker, cluster: Cluster, mails: MailSink, hook: WebhookSink, how: str
+    worker: _Worker, cluster: KafkaSettings, mails: MailSink, hook: WebhookSink, how: str
 ):
     first = 10_000 if how == "resets" else 20_000
     orders = range(first, first + 100)

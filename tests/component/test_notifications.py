@@ -10,17 +10,17 @@ import pytest
 
 from agents.notifications import metrics
 from agents.notifications.backoff import FAILURE_THRESHOLD, Backoff
-from agents.runtime.inbox import MAX_HEADERS, MAX_VALUE
+from agents.runtime.deserializer import MAX_HEADERS, MAX_VALUE
 from schemas.order import Status
 from tests.component.bench import Bench, header
 from tests.component.notifier import NOON, Notifier, fact
 from tests.standins.mail_sink import MailSink
 from tests.standins.webhook_sink import WebhookSink
-from topics.catalog import SENT
+from topics.catalog import SENT_CHANGELOG
 
 NEW, AWAITING, PAID = Status.NEW, Status.AWAITING_PAYMENT, Status.PAID
 
-NEVER = Backoff(first=3600, longest=3600)
+NEVER = Backoff(first=3600, maximum=3600)
 
 Start = Callable[..., Awaitable[Notifier]]
 
@@ -28,7 +28,7 @@ Start = Callable[..., Awaitable[Notifier]]
 @pytest.fixture
 async def start(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
     """Start a notifier; all records are at their owner's."""
-    monkeypatch.setattr("agents.runtime.desk.partition_of", lambda *_: 0)
+    monkeypatch.setattr("agents.runtime.router.partition_of", lambda *_: 0)
     started: list[Notifier] = []
 
     async def begin(**settings) -> Notifier:
@@ -63,7 +63,9 @@ async def test_an_event_that_comes_again_is_delivered_once(
             await notifier.read(fact(1, NEW), fact(1, PAID))
             await notifier.until(lambda: not notifier.pending)
     assert posted(hook) == ["1:new", "1:paid"]
-    assert caplog.text.count('notice event="1:new" order=1 user=7 status="new"') == 1
+    assert (
+        caplog.text.count('event=notification id="1:new" order=1 user=7 status="new"') == 1
+    )
     assert notifier.outcomes == {"1:new": "sent", "1:paid": "sent"}
 
 
@@ -82,7 +84,7 @@ async def test_a_transport_that_is_down_holds_up_no_other_and_catches_up(
     with caplog.at_level(logging.INFO):
         for status in (NEW, AWAITING, PAID):
             await notifier.read(*(fact(order, status) for order in range(100)))
-    assert caplog.text.count('notice event="') == 300
+    assert caplog.text.count('event=notification id="') == 300
     await mails.until(tries=300)
     assert len(set(mailed(mails))) == 300
     assert notifier.outcomes.keys() == {
@@ -110,7 +112,7 @@ async def test_a_transport_that_is_down_gets_few_attempts(
     await notifier.read(*(fact(order) for order in range(500)))
     await hook.until(posts=128)
     hook.gate.set()
-    await notifier.until(lambda: caplog.text.count("notice not delivered") >= 128)
+    await notifier.until(lambda: caplog.text.count("event=delivery-failed") >= 128)
     assert len(hook.posted) < 128 + FAILURE_THRESHOLD
     await notifier.agent.measure()
     up, pending = metrics.UP.labels("webhook"), metrics.PENDING.labels("webhook")
@@ -248,7 +250,7 @@ async def test_who_opts_out_gets_nothing_more_and_the_log_says_why(
         await notifier.read(fact(1, PAID))
     assert notifier.outcomes == {"1:new": "sent", "1:paid": "opted out"}
     assert posted(hook) == ["1:new"]
-    assert 'order=1 user=7 status="paid" outcome="opted out"' in caplog.text
+    assert 'order=1 user=7 status="paid" reason="opted out"' in caplog.text
 
 
 async def test_who_opts_out_while_a_mail_waits_does_not_get_it(
@@ -294,7 +296,7 @@ async def test_partitions_that_go_while_rows_are_counted_are_not_delivered(
     await counting
     [delivery] = notifier.agent._deliveries  # noqa: SLF001
     assert not delivery._loops  # noqa: SLF001
-    notifier.store.forget(1)
+    notifier.store.drop_partition(1)
     await notifier.agent.start()
     assert delivery._queues.keys() == {0}  # noqa: SLF001
 
@@ -365,10 +367,10 @@ async def test_outcomes_of_the_same_moment_share_a_record_batch(
     hook.gate.clear()
     await notifier.read(*(fact(order) for order in range(50)))
     await hook.until(posts=50)
-    before = len(bench.logs[SENT.name])
+    before = len(bench.logs[SENT_CHANGELOG.name])
     hook.gate.set()
     await notifier.until(lambda: not notifier.pending)
-    assert len(bench.logs[SENT.name]) - before < 25
+    assert len(bench.logs[SENT_CHANGELOG.name]) - before < 25
 
 
 async def test_a_row_of_an_older_version_means_that_all_was_delivered(

@@ -11,11 +11,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from aiokafka.partitioner import DefaultPartitioner
 
-from agents.local import opening
-from agents.local.opening import NotOpenError, one_for_each, open_shop
-from tests.standins.catalogue import SAMPLE_STOCKS
+from agents.ops.local import readiness
+from agents.ops.local.readiness import NotReadyError, one_for_each, wait_until_ready
+from agents.ops.standins.catalogue import SAMPLE_STOCKS
 from tests.standins.shop import Shop
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
 
 class Gateway:
@@ -62,7 +62,9 @@ async def test_the_owner_of_each_partition_is_asked(
     gateway: Gateway, kafka: str, tmp_path: Path
 ):
     gateway.not_yet.update({"/readyz": 2, "/stocks": 3, "/listCart": 1})
-    await open_shop([gateway.url], Cluster(kafka=kafka, partitions=8), tmp_path)
+    await wait_until_ready(
+        [gateway.url], KafkaSettings(kafka=kafka, partitions=8), tmp_path
+    )
     assert gateway.calls["/readyz"] == 3
     assert gateway.calls["/stocks"] == 8 + 3
     assert gateway.calls["/listOrder"] == 8
@@ -71,7 +73,9 @@ async def test_the_owner_of_each_partition_is_asked(
 
 async def test_the_sample_stock_goes_in_once(gateway: Gateway, kafka: str, tmp_path: Path):
     for _ in range(2):
-        await open_shop([gateway.url], Cluster(kafka=kafka), tmp_path / "marks")
+        await wait_until_ready(
+            [gateway.url], KafkaSettings(kafka=kafka), tmp_path / "marks"
+        )
     assert gateway.calls["/receiveStock"] == len(SAMPLE_STOCKS)
     assert len(gateway.keys - {""}) == len(SAMPLE_STOCKS)
 
@@ -79,18 +83,18 @@ async def test_the_sample_stock_goes_in_once(gateway: Gateway, kafka: str, tmp_p
 async def test_what_does_not_answer_is_named(
     gateway: Gateway, kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(opening, "READY_SECONDS", 0.5)
+    monkeypatch.setattr(readiness, "READY_SECONDS", 0.5)
     gateway.not_yet["/stocks"] = 10**6
-    with pytest.raises(NotOpenError, match=r"no answer to http.*/stocks .*sku"):
-        await open_shop([gateway.url], Cluster(kafka=kafka), tmp_path)
+    with pytest.raises(NotReadyError, match=r"no answer to http.*/stocks .*sku"):
+        await wait_until_ready([gateway.url], KafkaSettings(kafka=kafka), tmp_path)
     assert not gateway.calls["/receiveStock"]
 
 
 async def test_a_locked_shop_is_asked_over_kafka(
-    gateway: Gateway, cluster: Cluster, shop: Shop, tmp_path: Path
+    gateway: Gateway, cluster: KafkaSettings, shop: Shop, tmp_path: Path
 ):
     gateway.is_locked = True
-    opened = asyncio.create_task(open_shop([gateway.url], cluster, tmp_path))
+    opened = asyncio.create_task(wait_until_ready([gateway.url], cluster, tmp_path))
     replies = {
         "stocks": {"type": "stocks", "stocks": []},
         "listCart": {"type": "cart", "items": [], "totalPrice": 0},

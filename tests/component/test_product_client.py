@@ -3,14 +3,14 @@ import asyncio
 import grpc
 import pytest
 
+from agents.ops.standins.catalogue import INVENTED, SAMPLES, Product
+from agents.ops.standins.product_service import ProductStandIn
 from agents.products.client import ProductClient
 from agents.products.settings import ProductSettings
 from agents.refusal import Refusal
 from schemas.cart import CartView
 from schemas.contract import Code, Item
 from schemas.product import PriceCart
-from tests.standins.catalogue import INVENTED, SAMPLES, Product
-from tests.standins.product_service import ProductStandIn
 from tests.standins.tunnel import Tunnel
 
 SKU, OTHER = 773297411, 1148162

@@ -7,12 +7,12 @@ import aiohttp
 import grpc
 import pytest
 
-from schemas import product_pb2, product_pb2_grpc
-from tests.standins.catalogue import EDGES, PRODUCTS, SAMPLE_STOCKS, SAMPLES
-from tests.standins.product_service import TOKEN, ProductStandIn
+from agents.ops.standins.catalogue import EDGES, PRODUCTS, SAMPLE_STOCKS, SAMPLES
+from agents.ops.standins.product_service import TOKEN, ProductStandIn
+from schemas.product_service import product_pb2, product_pb2_grpc
 
 SKU = 773297411
-MODULE = "tests.standins.product_service"
+MODULE = "agents.ops.standins.product_service"
 
 
 @pytest.fixture
@@ -111,8 +111,8 @@ async def test_a_port_that_is_taken_is_not_shared(service):
 
 
 async def test_it_is_steered_while_it_runs_and_stops_when_told(process):
-    port = await port_in(process.stderr, "listening on")
-    steering = await port_in(process.stderr, "control port")
+    port = await port_in(process.stderr, "event=listening address=")
+    steering = await port_in(process.stderr, "event=control-port")
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
     stub = product_pb2_grpc.ProductServiceStub(channel)
     async with aiohttp.ClientSession(f"http://127.0.0.1:{steering}") as control:

@@ -6,24 +6,25 @@ from pathlib import Path
 import pytest
 from aiokafka import TopicPartition
 
-from agents.runtime.changelog import Changelog
-from agents.store import Row, Store
+from agents.runtime.changelog import ChangelogProducer
+from agents.runtime.recovery import recover
+from agents.runtime.state_store import Row, StateStore
 from tests.component.bench import Bench, breathe, header
-from topics.catalog import STOCK
+from topics.catalog import STOCK_CHANGELOG
 
 OLD, NEW = b'"old"', b'"new"'
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store", "here")
+def store(tmp_path: Path) -> StateStore:
+    return StateStore(tmp_path / "store", "here")
 
 
 @pytest.fixture
-async def changelog(bench: Bench, store: Store) -> Changelog:
+async def changelog(bench: Bench, store: StateStore) -> ChangelogProducer:
     """That of the rows, with nothing in it yet."""
-    written = Changelog(bench.app.press, STOCK, store)
-    await written.open()
+    written = ChangelogProducer(bench.app.batching_producer, STOCK_CHANGELOG, store)
+    await written.rewrite_superseded()
     return written
 
 
@@ -32,38 +33,38 @@ def copy(directory: Path) -> Path:
     return Path(shutil.copytree(directory / "store", directory / "copy"))
 
 
-def recovered(store: Store, *rows: Row) -> None:
-    store.recover(0, rows, store.progress[0].next_offset + len(rows))
+def recovered(store: StateStore, *rows: Row) -> None:
+    recover(store, 0, rows, store.offsets[0].changelog_offset + len(rows))
 
 
-def test_of_a_row_the_highest_version_stays_whichever_comes_last(store: Store):
+def test_of_a_row_the_highest_version_stays_whichever_comes_last(store: StateStore):
     recovered(store, Row(b"a", NEW, 9), Row(b"a", OLD, 5), Row(b"b", OLD, 5))
     recovered(store, Row(b"b", NEW, 9))
     recovered(store, Row(b"b", OLD, 6))
     assert dict(store.rows(0)) == {b"a": NEW, b"b": NEW}
-    assert store.progress[0].version == 9
-    assert store.progress[0].next_offset == 5
+    assert store.offsets[0].source_offset == 9
+    assert store.offsets[0].changelog_offset == 5
 
 
-def test_of_two_of_the_same_version_the_later_one_stays(store: Store):
+def test_of_two_of_the_same_version_the_later_one_stays(store: StateStore):
     recovered(store, Row(b"a", OLD, 5), Row(b"a", NEW, 5))
     assert store.get(0, b"a") == NEW
 
 
-def test_a_row_that_was_deleted_is_gone(store: Store):
+def test_a_row_that_was_deleted_is_gone(store: StateStore):
     recovered(store, Row(b"a", OLD, 5), Row(b"a", None, 6))
     assert store.get(0, b"a") is None
 
 
-def test_a_ghosts_last_words_about_a_row_that_was_deleted_do_not_count(store: Store):
+def test_a_ghosts_last_words_about_a_row_that_was_deleted_do_not_count(store: StateStore):
     recovered(store, Row(b"a", OLD, 5), Row(b"a", None, 9))
     recovered(store, Row(b"a", NEW, 6))
     assert store.get(0, b"a") is None
     assert not dict(store.rows(0))
-    assert store.progress[0].overtaken == {b"a": Row(b"a", None, 9)}
+    assert store.offsets[0].superseded == {b"a": Row(b"a", None, 9)}
 
 
-def test_a_row_that_was_deleted_may_come_back(store: Store):
+def test_a_row_that_was_deleted_may_come_back(store: StateStore):
     store.put(0, {b"a": OLD, b"b": OLD}, 5)
     store.put(0, {b"a": None}, 6)
     assert dict(store.rows(0)) == {b"b": OLD}
@@ -71,94 +72,96 @@ def test_a_row_that_was_deleted_may_come_back(store: Store):
     assert store.get(0, b"a") == NEW
 
 
-def test_a_partition_that_goes_takes_its_rows_along_and_no_others(store: Store):
+def test_a_partition_that_goes_takes_its_rows_along_and_no_others(store: StateStore):
     for partition in (0, 1, 2):
         store.put(partition, {b"a": NEW}, 3)
-    store.forget(1)
+    store.drop_partition(1)
     assert [store.get(partition, b"a") for partition in (0, 1, 2)] == [NEW, None, NEW]
-    assert store.progress.keys() == {0, 2}
+    assert store.offsets.keys() == {0, 2}
 
 
 async def test_what_a_frozen_worker_wrote_last_is_overwritten_by_what_is_true(
-    bench: Bench, store: Store
+    bench: Bench, store: StateStore
 ):
     recovered(store, Row(b"a", NEW, 9), Row(b"b", NEW, 9), Row(b"a", OLD, 5))
-    await Changelog(bench.app.press, STOCK, store).open()
-    bench.ends[TopicPartition(STOCK.name, 0)] = 3
+    await ChangelogProducer(
+        bench.app.batching_producer, STOCK_CHANGELOG, store
+    ).rewrite_superseded()
+    bench.ends[TopicPartition(STOCK_CHANGELOG.name, 0)] = 3
     await bench.arrive()
-    [again] = bench.sent(STOCK.name)
+    [again] = bench.sent(STOCK_CHANGELOG.name)
     assert (again.key, again.value) == (b"a", NEW)
     assert header(again, "version") == "9"
-    assert not store.progress[0].overtaken
+    assert not store.offsets[0].superseded
 
 
 async def test_another_writer_is_noticed_by_the_first_row_behind_his(
-    bench: Bench, store: Store, changelog: Changelog, deaths: list[str]
+    bench: Bench, store: StateStore, changelog: ChangelogProducer, deaths: list[str]
 ):
     store.put(0, {b"a": NEW}, 1)
-    changelog.append(0, {b"a": NEW}, 1)
+    changelog.produce(0, {b"a": NEW}, 1)
     await bench.arrive()
     assert not deaths
-    bench.ends[TopicPartition(STOCK.name, 0)] += 1  # his
-    changelog.append(0, {b"a": NEW}, 2)
+    bench.ends[TopicPartition(STOCK_CHANGELOG.name, 0)] += 1  # his
+    changelog.produce(0, {b"a": NEW}, 2)
     await bench.arrive()
     assert "another writer" in deaths[0]
 
 
 async def test_rows_that_do_not_fit_together_are_not_written_at_all(
-    bench: Bench, changelog: Changelog
+    bench: Bench, changelog: ChangelogProducer
 ):
     rows = {b"%d" % number: b"x" * 300_000 for number in range(4)}
     with pytest.raises(ValueError, match="more than one record batch"):
-        changelog.append(0, rows, 1)
+        changelog.produce(0, rows, 1)
     await breathe()
     assert not bench.lying
 
 
 async def test_files_are_used_again_after_a_clean_stop(
-    bench: Bench, store: Store, changelog: Changelog, tmp_path: Path
+    bench: Bench, store: StateStore, changelog: ChangelogProducer, tmp_path: Path
 ):
     store.put(0, {b"a": NEW}, 7)
-    changelog.append(0, {b"a": NEW}, 7)
+    changelog.produce(0, {b"a": NEW}, 7)
     await bench.arrive()
     store.close()
-    again = Store(copy(tmp_path), "here")
+    again = StateStore(copy(tmp_path), "here")
     assert again.get(0, b"a") == NEW
-    assert (again.progress[0].version, again.progress[0].next_offset) == (7, 1)
+    assert (again.offsets[0].source_offset, again.offsets[0].changelog_offset) == (7, 1)
 
 
 async def test_files_that_are_ahead_of_the_changelog_are_not_used_again(
-    store: Store, changelog: Changelog, tmp_path: Path
+    store: StateStore, changelog: ChangelogProducer, tmp_path: Path
 ):
     store.put(0, {b"a": NEW}, 7)
-    changelog.append(0, {b"a": NEW}, 7)  # and it never arrives
+    changelog.produce(0, {b"a": NEW}, 7)  # and it never arrives
     store.close()
-    assert Store(copy(tmp_path), "here").get(0, b"a") is None
+    assert StateStore(copy(tmp_path), "here").get(0, b"a") is None
 
 
-def test_files_of_a_crash_are_not_used_again(store: Store, tmp_path: Path):
-    store.recover(0, [Row(b"a", OLD, 5)], 1)
+def test_files_of_a_crash_are_not_used_again(store: StateStore, tmp_path: Path):
+    recover(store, 0, [Row(b"a", OLD, 5)], 1)
     store._db.flush()  # noqa: SLF001 -- the crash comes after it
-    again = Store(copy(tmp_path), "here")
+    again = StateStore(copy(tmp_path), "here")
     assert again.get(0, b"a") is None
-    assert not again.progress
+    assert not again.offsets
 
 
 def test_files_of_a_crash_after_a_clean_stop_are_not_used_again(
-    store: Store, tmp_path: Path
+    store: StateStore, tmp_path: Path
 ):
     store.close()
-    second = Store(tmp_path / "store", "here")
-    second.recover(0, [Row(b"a", OLD, 5)], 1)
+    second = StateStore(tmp_path / "store", "here")
+    recover(second, 0, [Row(b"a", OLD, 5)], 1)
     second._db.flush()  # noqa: SLF001 -- the crash comes after it
-    assert Store(copy(tmp_path), "here").get(0, b"a") is None
+    assert StateStore(copy(tmp_path), "here").get(0, b"a") is None
 
 
-def test_torn_files_are_rebuilt(store: Store, tmp_path: Path):
-    store.recover(0, [Row(b"a", OLD, 5)], 1)
+def test_torn_files_are_rebuilt(store: StateStore, tmp_path: Path):
+    recover(store, 0, [Row(b"a", OLD, 5)], 1)
     store.close()
     there = copy(tmp_path)
     (there / "rows" / "CURRENT").write_bytes(b"torn")
-    again = Store(there, "here")
+    again = StateStore(there, "here")
     assert again.get(0, b"a") is None
-    assert not again.progress
+    assert not again.offsets

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
-from agents.loms.agent import GOODS, ORDER
-from agents.loms.order import Order, Step
-from agents.runtime.open_batches import MOST
-from schemas.contract import MAX_COUNT, MAX_GOODS, MAX_LINES, Item
-from schemas.order import CreateOrder, ListOrder, Status, StockReserved, order_id
+from agents.loms.order import Order, StatusChange
+from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
+from agents.runtime.in_flight import MAX_IN_FLIGHT
+from schemas.contract import MAX_COUNT, MAX_LINES, MAX_STOCK, Item
+from schemas.ids import order_id
+from schemas.order import CreateOrder, ListOrder, Status, StockReserved
 from schemas.stock import ListStocks, ReceiveStock, Release, Reserve, Sell
 from tests.component.bench import Bench, DiedError, Serving, breathe, header, record
 
@@ -22,12 +23,12 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 @pytest.fixture
 async def orders(bench: Bench) -> Serving:
-    return await bench.serve(ORDER)
+    return await bench.serve(ORDER_AGGREGATE)
 
 
 @pytest.fixture
 async def goods(bench: Bench) -> Serving:
-    return await bench.serve(GOODS)
+    return await bench.serve(STOCK_AGGREGATE)
 
 
 async def test_a_batch_is_settled_only_when_all_that_it_caused_has_arrived(
@@ -63,8 +64,8 @@ async def test_replies_do_not_overtake_the_commands_of_the_batch_before(
 
 
 async def test_no_more_batches_are_begun_than_may_be_open(bench: Bench, goods: Serving):
-    batches = [await goods.read(ListStocks(sku=1)) for _ in range(MOST + 5)]
-    assert goods.stream.taken == MOST + 1  # one waits for room
+    batches = [await goods.read(ListStocks(sku=1)) for _ in range(MAX_IN_FLIGHT + 5)]
+    assert goods.stream.taken == MAX_IN_FLIGHT + 1  # one waits for room
     await bench.all_arrives()
     assert all(batch.settled for batch in batches)
 
@@ -84,9 +85,11 @@ async def test_rows_too_many_for_one_record_batch_are_written_in_several(
 ):
     made = [order_id(7, f"key:{number}") for number in range(100)]
     lines = dict.fromkeys(range(1_000_000_000, 1_000_000_000 + MAX_LINES), MAX_COUNT)
-    steps = (Step(Status.NEW, NOON, "me"),)
+    steps = (StatusChange(Status.NEW, NOON, "me"),)
     large = {
-        str(one).encode(): ORDER.adapters[0].dump_json(Order(one, 7, "key", lines, steps))
+        str(one).encode(): ORDER_AGGREGATE.adapters[0].dump_json(
+            Order(one, 7, "key", lines, steps)
+        )
         for one in made
     }
     partition = record(CREATE).partition
@@ -103,7 +106,7 @@ async def test_rows_too_many_for_one_record_batch_are_written_in_several(
 async def test_a_record_that_was_refused_is_refused_for_ever_though_it_comes_again(
     bench: Bench, goods: Serving
 ):
-    await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=MAX_GOODS))
+    await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=MAX_STOCK))
     refused = await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=1))
     await goods.read(Reserve(sku=1, order_id=7, count=9), Sell(sku=1, order_id=7))
     await bench.all_arrives()
@@ -145,14 +148,14 @@ async def test_a_row_with_something_newer_inside_one_of_its_parts_stays_a_row(
     bench: Bench, orders: Serving
 ):
     one = order_id(7, "key:a")
-    order = Order(one, 7, "key:a", {1: 2}, (Step(Status.NEW, NOON, "me"),))
-    row = ORDER.adapters[0].dump_json(order)
+    order = Order(one, 7, "key:a", {1: 2}, (StatusChange(Status.NEW, NOON, "me"),))
+    row = ORDER_AGGREGATE.adapters[0].dump_json(order)
     newer = row.replace(b'"by":"me"', b'"by":"me","why":"newer"')
     orders.store.put(record(CREATE).partition, {str(one).encode(): newer}, 0)
     await orders.read(StockReserved(order_id=one, sku=1, reserved=True))
     await bench.all_arrives()
     [written] = bench.sent(ROWS)
-    read = ORDER.adapters[0].validate_json(written.value)
+    read = ORDER_AGGREGATE.adapters[0].validate_json(written.value)
     assert read.status is Status.AWAITING_PAYMENT
 
 
@@ -168,8 +171,8 @@ async def test_a_record_that_kafka_does_not_take_is_the_end(
 async def test_a_worker_that_was_frozen_says_nothing_any_more(
     bench: Bench, goods: Serving, deaths: list[str]
 ):
-    bench.app.heart.join()
-    bench.app.heart._last -= 3600  # noqa: SLF001 -- so long its last beat is ago
+    bench.app.pause_monitor.arm()
+    bench.app.pause_monitor._last -= 3600  # noqa: SLF001 -- so long its last beat is ago
     await goods.read(Release(sku=1, order_id=7))
     assert "frozen" in deaths[0]
     assert not bench.lying
@@ -187,7 +190,7 @@ async def test_a_worker_whose_agent_raised_has_ended(
 async def test_a_batch_of_a_partition_without_rows_is_not_served(
     bench: Bench, goods: Serving, deaths: list[str]
 ):
-    goods.store.forget(record(ListStocks(sku=1)).partition)
+    goods.store.drop_partition(record(ListStocks(sku=1)).partition)
     await goods.read(ListStocks(sku=1))
     assert "before its rows were recovered" in deaths[0]
     await breathe()

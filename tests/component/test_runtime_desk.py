@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agents.loms.agent import GOODS
+from agents.loms.service import STOCK_AGGREGATE
 from schemas.stock import ListStocks, ReceiveStock
 from tests.component.bench import PARTITIONS, Bench, Serving, header, record
 
@@ -16,7 +16,7 @@ STRANGER = (OWNER + 1) % PARTITIONS
 
 @pytest.fixture
 async def goods(bench: Bench) -> Serving:
-    return await bench.serve(GOODS)
+    return await bench.serve(STOCK_AGGREGATE)
 
 
 def available(goods: Serving) -> dict[str, int]:

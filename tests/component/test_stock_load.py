@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from agents.tools.caller import reply_topic
-from agents.tools.loading import AT_ONCE
+from agents.ops.stock_import import MAX_IN_FLIGHT
 from tests.component.tools import at_a_terminal, begun, end, run
 from tests.standins.shop import Shop
 from topics.admin import check
 from topics.catalog import STOCK_REQUESTS
-from topics.cluster import Cluster
+from topics.kafka.request_reply import reply_topic
+from topics.kafka.settings import KafkaSettings
 
 THREE = ("1,1,5", "2,1,5", "3,1,5")
 DONE = {"type": "done"}
-AGAIN = "to load the rest run it again: what is loaded is not loaded twice"
+AGAIN = "run the command again to load the rest: no line is loaded twice"
 
 Delivery = Callable[..., str]
 
@@ -35,7 +35,7 @@ def delivery(tmp_path: Path) -> Delivery:
 
 
 async def test_each_line_is_a_request_and_the_outcome_of_all_is_told(
-    cluster: Cluster, shop: Shop, delivery: Delivery
+    cluster: KafkaSettings, shop: Shop, delivery: Delivery
 ):
     async with begun(cluster, "stock", "load", "--yes", delivery(*THREE)) as process:
         requests = await shop.requests(3)
@@ -54,7 +54,7 @@ async def test_each_line_is_a_request_and_the_outcome_of_all_is_told(
 
 
 async def test_the_same_file_is_the_same_requests_and_all_of_it_loaded_is_success(
-    cluster: Cluster, shop: Shop, delivery: Delivery
+    cluster: KafkaSettings, shop: Shop, delivery: Delivery
 ):
     runs = []
     for _ in range(2):
@@ -68,7 +68,7 @@ async def test_the_same_file_is_the_same_requests_and_all_of_it_loaded_is_succes
 
 
 async def test_bad_lines_are_skipped_only_if_that_is_wanted_and_it_is_no_success(
-    cluster: Cluster, shop: Shop, delivery: Delivery
+    cluster: KafkaSettings, shop: Shop, delivery: Delivery
 ):
     words = ["stock", "load", delivery("1,1,5", "2,1,0"), "--skip-bad"]
     async with begun(cluster, *words) as process:
@@ -79,7 +79,7 @@ async def test_bad_lines_are_skipped_only_if_that_is_wanted_and_it_is_no_success
 
 
 async def test_a_file_without_lines_is_loaded_at_once(
-    cluster: Cluster, untouched_shop: None, delivery: Delivery
+    cluster: KafkaSettings, untouched_shop: None, delivery: Delivery
 ):
     ended = await run(cluster, "stock", "load", "--yes", delivery())
     assert ended == (0, b"nothing to load\n", "")
@@ -87,7 +87,7 @@ async def test_a_file_without_lines_is_loaded_at_once(
 
 @pytest.mark.parametrize("typed", [b"\n", b"n\n", b""])
 async def test_whoever_does_not_say_yes_at_a_terminal_has_nothing_loaded(
-    cluster: Cluster, untouched_shop: None, delivery: Delivery, typed: bytes
+    cluster: KafkaSettings, untouched_shop: None, delivery: Delivery, typed: bytes
 ):
     words = ["stock", "load", delivery(*THREE)]
     code, out, err = await at_a_terminal(cluster, typed or b"\x04", *words)
@@ -97,7 +97,7 @@ async def test_whoever_does_not_say_yes_at_a_terminal_has_nothing_loaded(
 
 
 async def test_whoever_says_yes_at_a_terminal_has_it_loaded(
-    cluster: Cluster, shop: Shop, delivery: Delivery
+    cluster: KafkaSettings, shop: Shop, delivery: Delivery
 ):
     words = ["stock", "load", delivery(*THREE), "--patience", "1"]
     code, out, _ = await at_a_terminal(cluster, b"y\n", *words)
@@ -106,7 +106,7 @@ async def test_whoever_says_yes_at_a_terminal_has_it_loaded(
 
 
 async def test_where_nobody_answers_it_is_given_up_and_told(
-    cluster: Cluster, shop: Shop, delivery: Delivery
+    cluster: KafkaSettings, shop: Shop, delivery: Delivery
 ):
     words = ["stock", "load", "--yes", delivery(*THREE), "--patience", "1"]
     code, out, _ = await run(cluster, *words)
@@ -119,23 +119,23 @@ async def test_where_nobody_answers_it_is_given_up_and_told(
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 async def test_so_many_are_under_way_at_once_and_who_interrupts_hears_what_is_confirmed(
-    cluster: Cluster, shop: Shop, delivery: Delivery, how: signal.Signals
+    cluster: KafkaSettings, shop: Shop, delivery: Delivery, how: signal.Signals
 ):
-    lines = [f"{n},1,5" for n in range(AT_ONCE + 1)]
+    lines = [f"{n},1,5" for n in range(MAX_IN_FLIGHT + 1)]
     words = ["stock", "load", "--yes", delivery(*lines), "--patience", "600"]
     async with begun(cluster, *words) as process:
-        first, *_ = await shop.requests(AT_ONCE)
+        first, *_ = await shop.requests(MAX_IN_FLIGHT)
         await shop.reply(first, DONE)
         await shop.request()  # there is room for it, since one has been confirmed
         process.send_signal(how)
         code, out, _ = await end(process)
     assert code == 130
-    told = f"interrupted: 1 loaded, {AT_ONCE} under way or not sent"
+    told = f"interrupted: 1 loaded, {MAX_IN_FLIGHT} in flight or not sent"
     assert out.decode().splitlines() == [told, AGAIN]
 
 
 async def test_the_topic_for_replies_is_made_once_and_its_records_go_soon(
-    cluster: Cluster, delivery: Delivery
+    cluster: KafkaSettings, delivery: Delivery
 ):
     words = ["stock", "load", "--yes", delivery(), "--replies", "mine.replies"]
     for _ in range(2):
@@ -144,7 +144,7 @@ async def test_the_topic_for_replies_is_made_once_and_its_records_go_soon(
 
 
 async def test_a_topic_that_is_there_serves_for_replies_as_it_is(
-    cluster: Cluster, shop: Shop, delivery: Delivery
+    cluster: KafkaSettings, shop: Shop, delivery: Delivery
 ):
     words = ["stock", "load", "--yes", delivery("1,1,5"), "--replies", "stock.replies"]
     async with begun(cluster, *words) as process:

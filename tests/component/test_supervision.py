@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from agents.local.leftovers import MARK, end_leftovers
-from agents.local.processes import Process
-from agents.local.shop import ShopError
-from agents.local.supervision import Supervisor
-from agents.local.watch import Watch
+from agents.ops.local.crash_loop import CrashLoopDetector
+from agents.ops.local.deployment import ShopError
+from agents.ops.local.orphans import MARK, end_orphans
+from agents.ops.local.processes import Process
+from agents.ops.local.supervision import Supervisor
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
 TELL = (sys.executable, "-c", "import os, time; print(os.environ['SAID'], flush=True);")
@@ -28,7 +28,7 @@ def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     yield one
     if one.is_running:
         one.shut_down()
-    end_leftovers(one.directory)
+    end_orphans(one.directory)
 
 
 def start(supervisor: Supervisor, *processes: Process) -> None:
@@ -133,7 +133,7 @@ def test_stopping_waits_for_the_end(supervisor: Supervisor):
 def test_who_waits_for_a_process_that_keeps_dying_is_told_why(supervisor: Supervisor):
     dies = (sys.executable, "-c", "import sys; sys.exit('out of luck')")
     start(supervisor, Process("unlucky", dies))
-    forever = Watch(supervisor).over(asyncio.sleep(600))
+    forever = CrashLoopDetector(supervisor).guard(asyncio.sleep(600))
     with pytest.raises(ShopError, match=r"unlucky does not come up: [\s\S]*out of luck"):
         asyncio.run(forever)
 
@@ -144,11 +144,11 @@ def test_what_a_killed_supervisor_leaves_behind_is_ended(supervisor: Supervisor)
     os.kill(int((supervisor.directory / "supervisord.pid").read_text()), signal.SIGKILL)
     until(lambda: not supervisor.is_running)
     assert is_alive(pid)
-    assert end_leftovers(supervisor.directory) == 1
+    assert end_orphans(supervisor.directory) == 1
     assert not is_alive(pid)
 
 
 def test_a_shop_in_another_directory_is_left_alone(supervisor: Supervisor, tmp_path: Path):
     start(supervisor, Process("a", SLEEP))
-    assert end_leftovers(tmp_path / "elsewhere") == 0
+    assert end_orphans(tmp_path / "elsewhere") == 0
     assert is_alive(pid_of(supervisor, "a"))

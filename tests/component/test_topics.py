@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
@@ -13,45 +12,46 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from tests.component.tools import Ended, end, program
 from topics.admin import TopicsError, check, create
 from topics.catalog import TOPICS
-from topics.cluster import Cluster
-from topics.topic import Kind, Topic
+from topics.kafka.settings import KafkaSettings
+from topics.topic import Topic, TopicKind
 
 
 @pytest.fixture
-def cluster(kafka: str) -> Cluster:
-    return Cluster(kafka=kafka, partitions=2)
+def cluster(kafka: str) -> KafkaSettings:
+    return KafkaSettings(kafka=kafka, partitions=2)
 
 
 def topic(name: str, **different) -> Topic:
-    return replace(Topic(name, Kind.REQUESTS, "A topic of tests."), **different)
+    return replace(Topic(name, TopicKind.REQUESTS, "A topic of tests."), **different)
 
 
-async def test_the_whole_catalogue_is_created_and_then_as_declared(cluster: Cluster):
+async def test_the_whole_catalogue_is_created_and_then_as_declared(cluster: KafkaSettings):
     await create(cluster)  # some are there already: the broker serves other tests, too
     assert await check(cluster) == []
     assert await create(cluster) == []
 
 
-async def test_two_that_create_at_the_same_time_both_succeed(cluster: Cluster):
+async def test_two_that_create_at_the_same_time_both_succeed(cluster: KafkaSettings):
     mine = [topic("raced")]
     await asyncio.gather(create(cluster, mine), create(cluster, mine))
     assert await check(cluster, mine) == []
 
 
-async def test_a_missing_topic_is_a_difference(cluster: Cluster):
+async def test_a_missing_topic_is_a_difference(cluster: KafkaSettings):
     assert await check(cluster, [topic("absent")]) == ["absent: missing"]
 
 
-async def test_changed_retention_is_told_and_applied(cluster: Cluster):
+async def test_changed_retention_is_told_and_applied(cluster: KafkaSettings):
     await create(cluster, [topic("kept")])
-    shorter = [topic("kept", keep=timedelta(hours=1))]
-    assert await check(cluster, shorter) == ["kept: retention.ms is -1, not 3600000"]
-    assert await create(cluster, shorter) == ["kept: settings changed"]
-    assert await check(cluster, shorter) == []
+    shorter = cluster.model_copy(update={"request_retention_hours": 1.0})
+    kept = [topic("kept")]
+    assert await check(shorter, kept) == ["kept: retention.ms is -1, not 3600000"]
+    assert await create(shorter, kept) == ["kept: settings changed"]
+    assert await check(shorter, kept) == []
 
 
 async def test_another_number_of_partitions_is_refused_and_nothing_changes(
-    cluster: Cluster,
+    cluster: KafkaSettings,
 ):
     await create(cluster, [topic("grown")])
     more = [topic("grown", partitions=3), topic("never-made")]
@@ -63,7 +63,7 @@ async def test_another_number_of_partitions_is_refused_and_nothing_changes(
     ]
 
 
-async def test_partitions_added_behind_our_back_are_told(cluster: Cluster):
+async def test_partitions_added_behind_our_back_are_told(cluster: KafkaSettings):
     await create(cluster, [topic("widened")])
     async with admin_of(cluster) as admin:
         await admin.create_partitions({"widened": NewPartitions(3)})
@@ -71,7 +71,7 @@ async def test_partitions_added_behind_our_back_are_told(cluster: Cluster):
 
 
 async def test_what_operators_set_is_told_unless_it_is_theirs_and_survives(
-    cluster: Cluster,
+    cluster: KafkaSettings,
 ):
     await create(cluster, [topic("theirs")])
     await override(cluster, "theirs", {"min.insync.replicas": "1", "flush.ms": "1000"})
@@ -82,7 +82,7 @@ async def test_what_operators_set_is_told_unless_it_is_theirs_and_survives(
 
 
 async def test_what_is_acknowledged_is_in_as_many_copies_as_the_operator_wants(
-    cluster: Cluster,
+    cluster: KafkaSettings,
 ):
     sure = cluster.model_copy(update={"kafka_min_insync_replicas": 2})
     await create(sure, [topic("sure")])
@@ -100,17 +100,17 @@ async def test_what_is_acknowledged_is_in_as_many_copies_as_the_operator_wants(
 def test_of_three_copies_two_are_there_before_anything_is_acknowledged(
     copies: int, wanted: dict[str, str]
 ):
-    assert Cluster(kafka_replication=copies).durability == wanted
+    assert KafkaSettings(kafka_replication=copies).durability == wanted
 
 
 async def test_a_cluster_that_is_not_there_is_said_in_one_line():
-    nowhere = Cluster(kafka="127.0.0.1:1")
+    nowhere = KafkaSettings(kafka="127.0.0.1:1")
     with pytest.raises(TopicsError, match=r"Kafka at 127\.0\.0\.1:1"):
         await check(nowhere)
 
 
 async def test_settings_are_changed_only_by_order_where_nobody_can_be_asked(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    cluster: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ):
     await create(cluster)
     monkeypatch.setenv("REQUEST_RETENTION_HOURS", "5")
@@ -118,7 +118,7 @@ async def test_settings_are_changed_only_by_order_where_nobody_can_be_asked(
     assert (code, out) == (2, b"")
     *lines, last = err.splitlines()
     assert "topics: cart.requests: retention.ms is -1, not 18000000" in lines
-    assert last == "topics: no terminal to ask at: --yes changes the settings"
+    assert last == "topics: no terminal to confirm at; --yes changes the settings"
     monkeypatch.delenv("REQUEST_RETENTION_HOURS")
     assert await check(cluster) == []
     as_declared = f"{len(TOPICS)} topics are as declared\n".encode()
@@ -126,7 +126,7 @@ async def test_settings_are_changed_only_by_order_where_nobody_can_be_asked(
 
 
 async def test_what_is_ordered_is_changed_without_a_question(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    cluster: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ):
     await create(cluster)
     monkeypatch.setenv("REQUEST_RETENTION_HOURS", "5")
@@ -138,20 +138,20 @@ async def test_what_is_ordered_is_changed_without_a_question(
     assert await check(cluster) == []
 
 
-async def topics_program(cluster: Cluster, *words: str) -> Ended:
+async def topics_program(cluster: KafkaSettings, *words: str) -> Ended:
     async with program(cluster, "topics", *words) as process:
         return await end(process)
 
 
 @asynccontextmanager
-async def admin_of(cluster: Cluster) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin_of(cluster: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=cluster.kafka)
     await admin.start()
     yield admin
     await admin.close()
 
 
-async def override(cluster: Cluster, name: str, settings: dict[str, str]) -> None:
+async def override(cluster: KafkaSettings, name: str, settings: dict[str, str]) -> None:
     async with admin_of(cluster) as admin:
         await admin.alter_configs(
             [ConfigResource(ConfigResourceType.TOPIC, name, settings)]

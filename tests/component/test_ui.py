@@ -11,21 +11,27 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from agents.audit.logs import Logs
-from agents.ui.app import application
-from agents.ui.views import bodies
 from tests.component.tools import begun, end, run
-from topics.broker.embedded import free_place
-from topics.catalog import CART_REQUESTS, CARTS, DEFAULT_REPLIES, STOCK_REQUESTS, TOPICS
-from topics.cluster import Cluster
+from topics.broker.process import free_layout
+from topics.catalog import (
+    CART_REQUESTS,
+    CARTS_CHANGELOG,
+    DEFAULT_REPLIES,
+    STOCK_REQUESTS,
+    TOPICS,
+)
+from topics.kafka.reader import TopicReader
+from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
+from topics.ui.app import application
+from topics.ui.views import example_bodies
 
 FORM = "application/x-www-form-urlencoded"
-CALLS = [(topic, type_) for topic in DEFAULT_REPLIES for type_ in bodies(topic)]
+CALLS = [(topic, type_) for topic in DEFAULT_REPLIES for type_ in example_bodies(topic)]
 
 
 @pytest.fixture
-async def browser(cluster: Cluster) -> AsyncIterator[TestClient]:
+async def browser(cluster: KafkaSettings) -> AsyncIterator[TestClient]:
     """Somebody who looks at the pages."""
     async with TestClient(TestServer(application(cluster), host="127.0.0.1")) as client:
         yield client
@@ -51,14 +57,14 @@ def _text(html: str) -> str:
     return unescape(re.sub(r"<[^>]*>", "", html)).strip()
 
 
-async def put(cluster: Cluster, topic: Topic, value: bytes | None, **more) -> None:
+async def put(cluster: KafkaSettings, topic: Topic, value: bytes | None, **more) -> None:
     async with AIOKafkaProducer(bootstrap_servers=cluster.kafka) as producer:
         await producer.send_and_wait(topic.name, value, **more)
 
 
-async def newest(cluster: Cluster, topic: Topic) -> ConsumerRecord:
-    async with Logs(cluster) as logs:
-        [record] = await logs.newest([topic], 1)
+async def newest(cluster: KafkaSettings, topic: Topic) -> ConsumerRecord:
+    async with TopicReader(cluster) as logs:
+        [record] = await logs.tail([topic], 1)
     return record
 
 
@@ -72,44 +78,46 @@ async def test_every_topic_is_listed_with_what_it_is_for(browser: TestClient):
 
 
 async def test_keys_headers_and_values_are_legible_the_newest_first(
-    browser: TestClient, cluster: Cluster
+    browser: TestClient, cluster: KafkaSettings
 ):
     row = {"lines": {str(sku): sku for sku in range(30)}, "note": "Теория & <script>"}
     value = json.dumps(row, ensure_ascii=False).encode()
-    await put(cluster, CARTS, value, key=b"17", headers=[("version", b"1")])
-    await put(cluster, CARTS, None, key=b"17", headers=[("n", (1).to_bytes(4))])
-    gone, kept = (await rows(browser, f"/topics/{CARTS.name}"))[:2]
+    await put(cluster, CARTS_CHANGELOG, value, key=b"17", headers=[("version", b"1")])
+    await put(cluster, CARTS_CHANGELOG, None, key=b"17", headers=[("n", (1).to_bytes(4))])
+    gone, kept = (await rows(browser, f"/topics/{CARTS_CHANGELOG.name}"))[:2]
     assert gone[2:] == ["17", "n: 0x00000001", "null: deleted"]
     assert kept[2:4] == ["17", "version: 1"]
     assert kept[4].endswith(json.dumps(row, ensure_ascii=False, indent=2))
-    assert "<script>" not in await read(browser, f"/topics/{CARTS.name}")
+    assert "<script>" not in await read(browser, f"/topics/{CARTS_CHANGELOG.name}")
 
 
 async def test_what_is_no_text_is_shown_as_it_lies_there(
-    browser: TestClient, cluster: Cluster
+    browser: TestClient, cluster: KafkaSettings
 ):
     value = json.dumps({"half": "\ud800", "rest": "x" * 200})
-    await put(cluster, CARTS, value.encode(), key=b"17")
-    newest_row, *_ = await rows(browser, f"/topics/{CARTS.name}?most=1")
+    await put(cluster, CARTS_CHANGELOG, value.encode(), key=b"17")
+    newest_row, *_ = await rows(browser, f"/topics/{CARTS_CHANGELOG.name}?most=1")
     assert newest_row[4].endswith(value)
 
 
 async def test_what_is_looked_for_may_be_anywhere_in_a_record(
-    browser: TestClient, cluster: Cluster
+    browser: TestClient, cluster: KafkaSettings
 ):
     for key, name, value in (
         (b"needle", "n", b"v"),
         (b"k", "needle", b"v"),
         (b"k", "n", b"v"),
     ):
-        await put(cluster, CARTS, value, key=key, headers=[(name, b"1")])
-    assert len(await rows(browser, f"/topics/{CARTS.name}?find=needle&most=3")) == 2
-    assert len(await rows(browser, f"/topics/{CARTS.name}?most=1")) == 1
+        await put(cluster, CARTS_CHANGELOG, value, key=key, headers=[(name, b"1")])
+    assert (
+        len(await rows(browser, f"/topics/{CARTS_CHANGELOG.name}?find=needle&most=3")) == 2
+    )
+    assert len(await rows(browser, f"/topics/{CARTS_CHANGELOG.name}?most=1")) == 1
 
 
 @pytest.mark.parametrize(("topic", "type_"), CALLS)
 async def test_each_request_can_be_sent_by_hand(
-    browser: TestClient, cluster: Cluster, topic: Topic, type_: str
+    browser: TestClient, cluster: KafkaSettings, topic: Topic, type_: str
 ):
     path = f"/topics/{topic.name}"
     page = await read(browser, f"{path}?body={type_}")
@@ -130,7 +138,9 @@ async def test_each_request_can_be_sent_by_hand(
     assert f"<code>{record.partition}@{record.offset}</code>" in told
 
 
-async def test_a_key_and_a_reply_topic_may_be_given(browser: TestClient, cluster: Cluster):
+async def test_a_key_and_a_reply_topic_may_be_given(
+    browser: TestClient, cluster: KafkaSettings
+):
     form = {"value": "no JSON", "headers": "kafka_replyTopic: my.replies", "key": "17"}
     async with browser.post(f"/topics/{CART_REQUESTS.name}", data=form) as response:
         assert 'href="/topics/my.replies?find="' in await response.text()
@@ -170,14 +180,14 @@ async def test_nothing_is_sent_to_topics_that_take_no_requests(
         ("", "value is missing"),
         ("key=17", "value is missing"),
         ("value=&key=17", "value is empty"),
-        ("value={}&value={}", "value is there twice"),
-        ("value={}&key=1&key=2", "key is there twice"),
+        ("value={}&value={}", "value is given twice"),
+        ("value={}&key=1&key=2", "key is given twice"),
         ("value={}&partition=one", "unknown field 'partition'; the form has value, key, h"),
         ("value", "the form can't be read: bad query field"),
         ("value=%FF", "the form can't be read: 'utf-8' codec can't decode"),
         ("value=Теория", "the form can't be read: 'ascii' codec"),
-        ("value={}&headers=what", "a header is name: value, and not 'what'"),
-        ("value={}&headers=%3A+what", "a header is name: value, and not ': what'"),
+        ("value={}&headers=what", "a header must be name: value, not 'what'"),
+        ("value={}&headers=%3A+what", "a header must be name: value, not ': what'"),
     ],
 )
 async def test_a_form_with_a_fault_is_refused_and_nothing_is_sent(
@@ -215,7 +225,7 @@ async def test_a_record_that_kafka_finds_too_large_is_refused(
         assert "too large" in await response.text()
 
 
-async def test_headers_stay_as_they_were_typed(browser: TestClient, cluster: Cluster):
+async def test_headers_stay_as_they_were_typed(browser: TestClient, cluster: KafkaSettings):
     form = {"value": "{}", "headers": "a: 1\u2028b: 2\r\na: 3"}
     async with browser.post(f"/topics/{STOCK_REQUESTS.name}", data=form) as response:
         assert response.status == 200
@@ -249,23 +259,23 @@ async def test_the_page_of_our_own_can(browser: TestClient):
 
 
 async def test_without_kafka_it_ends_at_once_and_says_so(tmp_path):
-    nowhere = Cluster(kafka=f"127.0.0.1:{free_place(tmp_path).port}")
-    port = str(free_place(tmp_path).port)
+    nowhere = KafkaSettings(kafka=f"127.0.0.1:{free_layout(tmp_path).port}")
+    port = str(free_layout(tmp_path).port)
     code, out, err = await run(nowhere, "ui", "--port", port)
     assert (code, out) == (1, b"")
     assert err.startswith(f"ui: Kafka at {nowhere.kafka}: ")
     assert err.count("\n") == 1
 
 
-async def test_a_port_that_is_taken_is_named(cluster: Cluster):
+async def test_a_port_that_is_taken_is_named(cluster: KafkaSettings):
     _, _, port = cluster.kafka.rpartition(":")
     code, _, err = await run(cluster, "ui", "--port", port)
     assert code == 1
     assert err.startswith(f"ui: port {port} is taken by another program;")
 
 
-async def test_it_serves_until_it_is_interrupted(cluster: Cluster, tmp_path):
-    port = free_place(tmp_path).port
+async def test_it_serves_until_it_is_interrupted(cluster: KafkaSettings, tmp_path):
+    port = free_layout(tmp_path).port
     async with begun(cluster, "ui", "--port", str(port)) as process:
         assert f"http://127.0.0.1:{port}".encode() in await process.stdout.readline()
         async with (

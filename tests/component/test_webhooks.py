@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from agents.notifications.transports import Permanent, Transient
+from agents.notifications.transports import PermanentError, TransientError
 from tests.component.notices import BIG, news, over_http
 from tests.standins.webhook_sink import Posted, WebhookSink
 
@@ -68,7 +68,7 @@ async def test_without_a_secret_nothing_is_signed(hook: WebhookSink):
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
 async def test_a_webhook_that_says_not_now_may_be_asked_again(hook, status):
     hook.answers.append(status)
-    with pytest.raises(Transient, match=f"^HTTP {status}$") as later:
+    with pytest.raises(TransientError, match=f"^HTTP {status}$") as later:
         await over_http(hook).deliver(news())
     assert not later.value.is_of_recipient
 
@@ -76,7 +76,7 @@ async def test_a_webhook_that_says_not_now_may_be_asked_again(hook, status):
 @pytest.mark.parametrize("status", [400, 401, 404, 410, 422, 301, 307])
 async def test_a_webhook_that_says_no_is_not_asked_again(hook, status):
     hook.answers.append((status, {"Location": hook.url}))
-    with pytest.raises(Permanent, match=f"^HTTP {status}$"):
+    with pytest.raises(PermanentError, match=f"^HTTP {status}$"):
         await over_http(hook).deliver(news())
     assert len(hook.posted) == 1
 
@@ -87,7 +87,7 @@ async def test_a_webhook_that_says_no_is_not_asked_again(hook, status):
 )
 async def test_a_webhook_may_say_how_long_to_wait_within_reason(hook, said, seconds):
     hook.answers.append((429, {"Retry-After": said}))
-    with pytest.raises(Transient) as later:
+    with pytest.raises(TransientError) as later:
         await over_http(hook).deliver(news())
     assert later.value.wait_seconds == seconds
 
@@ -98,18 +98,18 @@ async def test_a_webhook_may_say_how_long_to_wait_within_reason(hook, said, seco
 async def test_a_webhook_may_say_until_when_to_wait(hook, later_by, least, most):
     moment = datetime.now(UTC) + timedelta(seconds=later_by)
     hook.answers.append((503, {"Retry-After": format_datetime(moment, usegmt=True)}))
-    with pytest.raises(Transient) as later:
+    with pytest.raises(TransientError) as later:
         await over_http(hook).deliver(news())
     assert least <= later.value.wait_seconds <= most
 
 
 async def test_a_webhook_that_hangs_or_is_gone_passes_and_keeps_its_url_to_itself(hook):
     hook.gate.clear()
-    with pytest.raises(Transient, match="TimeoutError"):
+    with pytest.raises(TransientError, match="TimeoutError"):
         await over_http(hook, notify_timeout_seconds=0.1).deliver(news())
     hook.gate.set()
     await hook.stop()
-    with pytest.raises(Transient) as gone:
+    with pytest.raises(TransientError) as gone:
         await over_http(hook).deliver(news())
     assert "hook" not in str(gone.value)
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
 WITHIN_SECONDS = 90.0
 CLUSTER_LINE = re.compile(r"\A\w+: Kafka at \S+, the cluster of KAFKA\n")
@@ -18,7 +18,9 @@ Ended = tuple[int, bytes, str]
 
 
 @asynccontextmanager
-async def program(cluster: Cluster, *words: str, **pipes: int) -> AsyncIterator[Process]:
+async def program(
+    cluster: KafkaSettings, *words: str, **pipes: int
+) -> AsyncIterator[Process]:
     """Begin a program (python -m …); it is over in the end, by force if need be."""
     own = {"KAFKA": cluster.kafka, "PARTITIONS": str(cluster.partitions)}
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
@@ -36,7 +38,7 @@ async def program(cluster: Cluster, *words: str, **pipes: int) -> AsyncIterator[
 
 
 def begun(
-    cluster: Cluster, *words: str, **pipes: int
+    cluster: KafkaSettings, *words: str, **pipes: int
 ) -> AbstractAsyncContextManager[Process]:
     """Begin a tool of `python -m agents`."""
     return program(cluster, "agents", *words, **pipes)
@@ -45,7 +47,7 @@ def begun(
 async def end(process: Process) -> Ended:
     """Wait for a tool's end; return its exit code and its output.
 
-    The line about the cluster, which the tests of `topics.target` are about, is left out.
+    The line about the cluster is left out: test_target is about it.
     """
     async with asyncio.timeout(WITHIN_SECONDS):
         out, err = await process.communicate()
@@ -53,13 +55,13 @@ async def end(process: Process) -> Ended:
     return process.returncode, out, CLUSTER_LINE.sub("", err.decode())
 
 
-async def run(cluster: Cluster, *words: str) -> Ended:
+async def run(cluster: KafkaSettings, *words: str) -> Ended:
     """Run a tool to its end."""
     async with begun(cluster, *words) as process:
         return await end(process)
 
 
-async def at_a_terminal(cluster: Cluster, typed: bytes, *words: str) -> Ended:
+async def at_a_terminal(cluster: KafkaSettings, typed: bytes, *words: str) -> Ended:
     """Run a tool for somebody who types this."""
     keyboard, terminal = pty.openpty()
     os.write(keyboard, typed)

@@ -13,13 +13,12 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from agents.checkout.agent import CART
-from agents.loms.agent import GOODS, ORDER
-from agents.worker.press import partition_of
-from schemas.contract import SHARDS
-from schemas.order import order_id
+from agents.checkout.service import CART_AGGREGATE
+from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
+from schemas.ids import SHARDS, order_id
 from tests.contract.goldens import GOLDENS
 from topics.catalog import TOPICS
+from topics.kafka.partitioner import partition_of
 from topics.topic import Topic
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -34,7 +33,11 @@ Document = Mapping[str, Any]
 
 def now() -> dict[str, Document]:
     """Return all that is promised, by the name of its golden file."""
-    rows = {row for aggregate in (CART, ORDER, GOODS) for row in aggregate.rows}
+    rows = {
+        row
+        for aggregate in (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
+        for row in aggregate.rows
+    }
     return {
         **{contract.__name__: schema(contract) for contract in GOLDENS},
         **{f"row-{_name(row)}": schema(row) for row in rows},

@@ -7,7 +7,7 @@ from schemas.cart import (
     AddToCart,
     CartView,
     DeleteFromCart,
-    ForgetCart,
+    EraseCart,
     ListCart,
     OrderSettled,
     Purchase,
@@ -15,10 +15,10 @@ from schemas.cart import (
 )
 from schemas.contract import Contract, Done, Refused
 from schemas.order import (
+    AnonymizeOrder,
     CancelOrder,
     CreateOrder,
     ExpireOrder,
-    ForgetOrder,
     ListOrder,
     OrderPlaced,
     OrderStatusChanged,
@@ -42,7 +42,7 @@ GOLDENS: dict[type[Contract], str] = {
     DeleteFromCart: '{"user":7,"type":"deleteFromCart","sku":1076963,"count":2}',
     ListCart: '{"user":7,"type":"listCart"}',
     Purchase: '{"user":7,"type":"purchase"}',
-    ForgetCart: '{"user":7,"type":"forgetCart"}',
+    EraseCart: '{"user":7,"type":"forgetCart"}',
     StockChecked: '{"user":7,"type":"stockChecked","sku":1,"count":2,"available":3}',
     OrderSettled: (
         '{"user":7,"type":"orderSettled","purchase":"key:a","orderID":4103,'
@@ -52,7 +52,7 @@ GOLDENS: dict[type[Contract], str] = {
     ListOrder: '{"orderID":4103,"type":"listOrder"}',
     PayOrder: '{"orderID":4103,"type":"orderPayed"}',
     CancelOrder: '{"orderID":4103,"type":"cancelOrder"}',
-    ForgetOrder: '{"orderID":4103,"type":"forgetOrder"}',
+    AnonymizeOrder: '{"orderID":4103,"type":"forgetOrder"}',
     ExpireOrder: '{"orderID":4103,"type":"expireOrder","unpaidSeconds":600}',
     StockReserved: '{"orderID":4103,"type":"stockReserved","sku":1,"reserved":true}',
     ListStocks: '{"sku":1076963,"type":"stocks"}',

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from gateway import openapi
+from gateway.docs import openapi
 from gateway.routes import ROUTES
 from schemas.contract import Contract
 from tests.contract.goldens import GOLDENS
 from tests.programs import npm_ci, run
 from topics.asyncapi import CLIENT_REPLIES, document
-from topics.catalog import HOME, TOPICS
-from topics.cluster import Cluster
-from topics.topic import Kind
+from topics.catalog import TOPIC_OF, TOPICS
+from topics.kafka.settings import KafkaSettings
+from topics.topic import FOREVER, TopicKind
 
 HERE = Path(__file__).parent
-CLUSTER = Cluster(kafka="one:9092,two:9092", partitions=5, kafka_replication=3)
-DOCUMENT = json.loads(json.dumps(document(CLUSTER, {r.asks: r.answers for r in ROUTES})))
+CLUSTER = KafkaSettings(kafka="one:9092,two:9092", partitions=5, kafka_replication=3)
+DOCUMENT = json.loads(json.dumps(document(CLUSTER, {r.request: r.reply for r in ROUTES})))
 SCHEMAS = DOCUMENT["components"]["schemas"]
 MESSAGES = DOCUMENT["components"]["messages"]
 OVER_HTTP = openapi.document()["components"]["schemas"]
@@ -70,7 +70,7 @@ def test_a_topic_is_a_channel_with_its_settings(topic):
     assert settings["min.insync.replicas"] == 2
     said = {name: str(value) for name, value in settings.items()}
     policy = settings["cleanup.policy"]
-    assert topic.config.items() <= (said | {"cleanup.policy": policy[0]}).items()
+    assert topic.config(FOREVER).items() <= (said | {"cleanup.policy": policy[0]}).items()
     if topic.contracts:
         assert channel["messages"].keys() == {c.__name__ for c in topic.contracts}
 
@@ -102,14 +102,14 @@ def test_a_schema_is_the_same_as_over_http_but_for_the_type(name: str):
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_a_call_is_an_operation_that_is_answered_as_over_http(route):
-    name = MESSAGES[route.asks.__name__]["name"]
-    operation, topic = DOCUMENT["operations"][name], HOME[route.asks]
+    name = MESSAGES[route.request.__name__]["name"]
+    operation, topic = DOCUMENT["operations"][name], TOPIC_OF[route.request]
     assert operation["action"] == "receive"
     assert operation["channel"] == {"$ref": f"#/channels/{topic.name}"}
     reply = operation["reply"]
     assert reply["address"]["location"] == "$message.header#/kafka_replyTopic"
     answers = [message["$ref"].rpartition("/")[2] for message in reply["messages"]]
-    assert answers == [route.answers.__name__, "Refused"]
+    assert answers == [route.reply.__name__, "Refused"]
 
 
 def test_every_topic_is_received_from_or_sent_to():
@@ -120,14 +120,14 @@ def test_every_topic_is_received_from_or_sent_to():
 
 
 HEADERS = {
-    Kind.REQUESTS: {
+    TopicKind.REQUESTS: {
         *("kafka_correlationId", "kafka_replyTopic", "kafka_replyPartition"),
         *("idempotency-key", "traceparent", "tracestate"),
     },
-    Kind.REPLIES: {"kafka_correlationId", "traceparent", "tracestate"},
-    Kind.EVENTS: {"event-id", "traceparent", "tracestate"},
-    Kind.DEAD_LETTERS: {"dlq.reason", "dlq.topic", "dlq.partition", "dlq.offset"},
-    Kind.CHANGELOG: None,
+    TopicKind.REPLIES: {"kafka_correlationId", "traceparent", "tracestate"},
+    TopicKind.EVENTS: {"event-id", "traceparent", "tracestate"},
+    TopicKind.DEAD_LETTERS: {"dlq.reason", "dlq.topic", "dlq.partition", "dlq.offset"},
+    TopicKind.CHANGELOG: None,
 }
 
 
@@ -140,7 +140,7 @@ def test_headers_have_the_names_of_the_wire(topic):
 
 
 def test_passwords_are_not_told():
-    secret = Cluster(
+    secret = KafkaSettings(
         kafka_security_protocol="SASL_SSL",
         kafka_sasl_username="shop",
         kafka_sasl_password="hush",

@@ -1,12 +1,19 @@
 """What was promised once is kept; what is added is written down."""
 
 import json
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
 
+from agents.checkout.cart import Cart
+from agents.checkout.service import CART_AGGREGATE
+from agents.loms.order import StatusChange
+from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
+from agents.loms.stock import ReservationStatus
 from schemas.contract import Contract, Item
+from schemas.order import Status
 from tests.contract.compatibility import (
     GOLDEN,
     REGENERATE,
@@ -183,3 +190,34 @@ def test_topics_that_break_somebody_are_found(after: dict, why: str):
 def test_records_that_would_move_to_other_places_are_found():
     moved = NOW["places"] | {"partition": dict.fromkeys(NOW["places"]["partition"], 3)}
     assert broken("places", NOW["places"], moved)
+
+
+STEP = b'{"status":"new","at":"2026-11-23T12:00:00Z","by":"order.requests-1-0"}'
+
+
+def test_a_cart_of_the_release_before_is_read():
+    (carts,) = CART_AGGREGATE.adapters
+    row = b'{"lines":{"7":2},"done":{"key:k":"purchase"},"refused":{},"checkouts":{}}'
+    assert Cart(lines={7: 2}, processed={"key:k": "purchase"}) == carts.validate_json(
+        row, extra="forbid"
+    )
+
+
+def test_an_order_of_the_release_before_is_read():
+    (orders,) = ORDER_AGGREGATE.adapters
+    row = (
+        b'{"order_id":4103,"user":7,"request_id":"key:k","lines":{"1":2},"steps":['
+        + STEP
+        + b'],"answers":{"1":true},"closed_by":1,"done":{"key:p":"orderPayed"}}'
+    )
+    order = orders.validate_json(row, extra="forbid")
+    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    assert order.history == (StatusChange(Status.NEW, noon, "order.requests-1-0"),)
+    assert (order.last_answer, order.processed) == (1, {"key:p": "orderPayed"})
+
+
+def test_a_reservation_of_the_release_before_is_read():
+    _, entries = STOCK_AGGREGATE.adapters
+    row = b'{"fate":"reserved","parcels":{"10":2},"at":"2026-11-23T12:00:00Z"}'
+    entry = entries.validate_json(row, extra="forbid")
+    assert (entry.status, entry.allocation) == (ReservationStatus.RESERVED, {10: 2})

@@ -8,9 +8,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from gateway.routes import ROUTES
-from schemas.cart import ForgetCart
+from schemas.cart import EraseCart
 from schemas.contract import Contract
-from schemas.order import CreateOrder, ForgetOrder, OrderStatusChanged, StockReserved
+from schemas.order import AnonymizeOrder, CreateOrder, OrderStatusChanged, StockReserved
 from schemas.stock import ReceiveStock, StocksView
 from tests.contract.goldens import GOLDENS
 from topics.catalog import TOPICS
@@ -139,7 +139,7 @@ def test_what_is_not_an_integer_is_refused(contract, path, value: str):
     assert refused.value.errors()[0]["loc"] in {path, ()}
 
 
-ASKED_BY_PEOPLE = {route.asks for route in ROUTES} | {ForgetCart, ForgetOrder}
+ASKED_BY_PEOPLE = {route.request for route in ROUTES} | {EraseCart, AnonymizeOrder}
 
 
 @pytest.mark.parametrize("contract", GOLDENS, ids=named)

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway.pages import pages
+from gateway.docs.pages import pages
 from tests.programs import npm_ci, run
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
 HERE = Path(__file__).parent
 WITHIN_SECONDS = 120
@@ -22,7 +22,7 @@ def linters(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The linters, and the documents beside them."""
     here = npm_ci(HERE / "linters", tmp_path_factory.mktemp("npm"))
     for name, is_locked in (("open", False), ("locked", True)):
-        shown = pages(Cluster(kafka="one:9092,two:9092"), is_locked=is_locked)
+        shown = pages(KafkaSettings(kafka="one:9092,two:9092"), is_locked=is_locked)
         (here / f"openapi-{name}.json").write_bytes(shown["/openapi.json"].content)
     (here / "asyncapi.json").write_bytes(shown["/asyncapi.json"].content)
     return here

@@ -1,20 +1,22 @@
 """What processes tell Prometheus: by the rules of the trade, and as the dashboard asks."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 from faust.types import TP
 from prometheus_client import generate_latest
 
-from agents.local.observability import dashboard
 from agents.loms import metrics as loms
 from agents.notifications import metrics as notifications
-from agents.products import call
-from agents.worker import metrics as worker
+from agents.products import instrumentation
+from agents.runtime import metrics as worker
 from gateway import metrics as gateway
 from tests.contract.exposition import Family, asked_for, complaints, families, promtool
 
-COUNTED_IN = (loms, notifications, call, worker, gateway)
+OBSERVABILITY = Path(__file__).parents[2] / "agents/ops/observability"
+COUNTED_IN = (loms, notifications, instrumentation, worker, gateway)
 BASE_UNITS = ("seconds", "bytes", "records")
 OTHER_UNITS = (
     r"(^|_)(ms|millis\w*|micros\w*|nanos\w*|minutes?|hours?|[kmg]i?b|kilo\w*|mega\w*)(_|$)"
@@ -24,7 +26,8 @@ THEIRS = ("python_", "process_")  # the client library's own
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    worker.HOLDINGS.tell({TP("order.requests", 3): 5}, {"orders": 2**20})
+    tp, idle = TP("order.requests", 3), TP("order.requests", 4)
+    worker.WORKER_GAUGES.update({tp: 5, idle: 0}, {tp: 12.5}, tp, {"orders": 2**20})
     gateway.REQUESTS.labels("stocks", gateway.OK).inc()
     gateway.SECONDS.labels("stocks", gateway.OK).observe(0.004)
     worker.BATCH.labels("order.requests").observe(7)
@@ -74,6 +77,11 @@ def test_no_label_tells_people_or_orders_apart(ours: list[Family]):
 def test_what_is_told_is_what_was_counted(all_there_is: dict[str, Family]):
     lag = all_there_is["kafka_consumer_lag_records"]
     assert lag.value(topic="order.requests", partition="3") == 5
+    oldest = all_there_is["kafka_consumer_oldest_batch_seconds"]
+    assert oldest.value(partition="3") == 12.5
+    assert oldest.value(partition="4") == 0
+    waiting = all_there_is["kafka_consumer_waiting"]
+    assert (waiting.value(partition="3"), waiting.value(partition="4")) == (1, 0)
     assert all_there_is["rocksdb_size_bytes"].value(table="orders") == 2**20
     assert all_there_is["kafka_consumer_batch_records"].value("_sum") >= 7
 
@@ -83,17 +91,26 @@ def test_promtool_finds_nothing_to_complain_of(text: str):
 
 
 def test_promtool_understands_the_configuration():
-    files = map(str, dashboard.HERE.glob("prometheus*.yml"))
+    files = map(str, OBSERVABILITY.glob("prometheus*.yml"))
     ran = promtool("check", "config", *files)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_the_dashboard_is_what_its_table_makes():
-    assert dashboard.FILE.read_text() == dashboard.text()
+@pytest.fixture(scope="module")
+def panels() -> list[dict]:
+    return json.loads((OBSERVABILITY / "grafana/shop.json").read_text())["panels"]
 
 
-def test_the_dashboard_shows_every_metric_of_ours_and_no_other(ours: list[Family]):
-    queries = [query for panel in dashboard.PANELS for query in panel.queries]
+def test_each_panel_has_a_place_and_a_number_of_its_own(panels: list[dict]):
+    places = [(p["gridPos"]["x"], p["gridPos"]["y"]) for p in panels]
+    assert len({*places}) == len({p["id"] for p in panels}) == len(panels) > 20
+    assert all(target["expr"] for p in panels for target in p["targets"])
+
+
+def test_the_dashboard_shows_every_metric_of_ours_and_no_other(
+    ours: list[Family], panels: list[dict]
+):
+    queries = [target["expr"] for panel in panels for target in panel["targets"]]
     shown = {name for query in queries for name in asked_for(query)}
     assert {n for n in shown if not n.startswith(THEIRS)} <= {
         name for family in ours for name in family.names

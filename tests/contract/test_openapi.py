@@ -7,17 +7,17 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from gateway.body import parse
-from gateway.openapi import document
-from gateway.problems import KINDS, Problem, Trouble
+from gateway.docs.openapi import document
+from gateway.problems import PROBLEM_TYPES, GatewayError, Problem
 from gateway.routes import ROUTES
 from schemas.contract import Code
 from schemas.examples import EXAMPLES
 
 DOCUMENT = document()
 PATHLESS = {
-    Trouble.NOT_FOUND,
-    Trouble.METHOD_NOT_ALLOWED,
-    Trouble.URI_TOO_LONG,
+    GatewayError.NOT_FOUND,
+    GatewayError.METHOD_NOT_ALLOWED,
+    GatewayError.URI_TOO_LONG,
 }  # no call ends with these
 BODIES = [
     *({}, {"user": 1}, {"user": 2**63}, {"user": "1"}, {"user": True}, {"user": 1.5}),
@@ -41,7 +41,7 @@ def test_every_route_has_one_operation_and_every_code_is_documented():
     posts = {path for path, item in DOCUMENT["paths"].items() if "post" in item}
     assert posts == {route.path for route in ROUTES}
     said = json.dumps(DOCUMENT["paths"])
-    codes = {*Code, *Trouble} - PATHLESS
+    codes = {*Code, *GatewayError} - PATHLESS
     assert [code for code in codes if f"`{code}`" not in said] == []
     about = DOCUMENT["info"]["description"]
     assert [code for code in PATHLESS if f"`{code}`" not in about] == []
@@ -54,7 +54,7 @@ def valid(schema: dict, body: object) -> bool:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_the_schema_of_a_body_takes_what_the_gateway_takes(route):
-    schema = {"$ref": f"#/components/schemas/{route.asks.__name__}"}
+    schema = {"$ref": f"#/components/schemas/{route.request.__name__}"}
     for body in BODIES:
         raw = json.dumps(body).encode()
         try:
@@ -68,8 +68,8 @@ def test_the_schema_of_a_body_takes_what_the_gateway_takes(route):
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 def test_the_refusals_of_a_call_are_among_its_responses(route):
     responses = DOCUMENT["paths"][route.path]["post"]["responses"]
-    for code in route.refuses:
-        response = responses[str(KINDS[code].status.value)]
+    for code in route.errors:
+        response = responses[str(PROBLEM_TYPES[code].status)]
         assert f"`{code}`" in response["description"]
         assert code in response["content"]["application/problem+json"]["examples"]
 
@@ -78,7 +78,10 @@ def test_the_refusals_of_a_call_are_among_its_responses(route):
 def test_every_body_has_an_example_that_is_one(route):
     operation = DOCUMENT["paths"][route.path]["post"]
     asked = operation["requestBody"]["content"]["application/json"]
-    assert parse(route, json.dumps(asked["example"]).encode()) == EXAMPLES[route.asks].asks
+    assert (
+        parse(route, json.dumps(asked["example"]).encode())
+        == EXAMPLES[route.request].request
+    )
     responses = operation["responses"].values()
     bodies = [body for one in responses for body in one["content"].values()]
     for body in (asked, *bodies):

@@ -7,13 +7,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from gateway.openapi import document
-from gateway.pages import pages
+from gateway.docs.openapi import document
+from gateway.docs.pages import pages
 from schemas.examples import EXAMPLES
 from topics.catalog import TOPICS
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
-PAGES = pages(Cluster())
+PAGES = pages(KafkaSettings())
 HTML = [path for path, page in PAGES.items() if page.media_type == "text/html"]
 EMPTY = {"meta", "link", "br"}
 
@@ -68,7 +68,7 @@ def test_the_events_page_tells_of_every_topic_message_and_header():
         if name.endswith("Headers"):
             assert all(f"<code>{field}</code>" in said for field in schema["properties"])
     for example in EXAMPLES.values():
-        shown = json.dumps(example.asks.model_dump(mode="json"), ensure_ascii=False)
+        shown = json.dumps(example.request.model_dump(mode="json"), ensure_ascii=False)
         assert f"<pre>{shown}</pre>" in said
     assert "Answered by <code>stocks</code> or <code>refused</code>." in said
     assert "kept: 30 days" in said

@@ -17,7 +17,7 @@ _PATHS = {
     CANCELLED: ["new", OPEN, CANCELLED],
     FAILED: ["new", FAILED],
 }
-_FATES = {
+_STATUSES = {
     OPEN: {"reserved"},
     PAID: {"sold"},
     CANCELLED: {"released"},
@@ -96,9 +96,9 @@ async def stock(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
             for order, (status, lines) in shopper.orders.items()
             if sku in lines
         }
-        assert kept.fates.keys() == mine.keys()
+        assert kept.statuses.keys() == mine.keys()
         for order, (status, _) in mine.items():
-            assert kept.fates[order] in _FATES[status], (order, status)
+            assert kept.statuses[order] in _STATUSES[status], (order, status)
         pieces = Counter[str]()
         for status, count in mine.values():
             pieces[status] += count

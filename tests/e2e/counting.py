@@ -11,14 +11,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from tests.e2e.doors import Door
 from tests.e2e.processes import Unit
 from tests.e2e.waiting import until
-from topics.catalog import STOCK, STOCK_REQUESTS
-from topics.cluster import Cluster
+from topics.catalog import STOCK_CHANGELOG, STOCK_REQUESTS
+from topics.kafka.settings import KafkaSettings
 
 WITHIN_SECONDS = 240.0
 _LONGEST_MORE_SECONDS = 0.05
 
 
-async def preload(cluster: Cluster, skus: Sequence[int], number: int) -> None:
+async def preload(cluster: KafkaSettings, skus: Sequence[int], number: int) -> None:
     """Put so many receipts of one piece each into the log, over the skus in turn."""
     producer = AIOKafkaProducer(
         **cluster.client_options(), linger_ms=5, max_batch_size=256 * 2**10
@@ -32,7 +32,7 @@ async def preload(cluster: Cluster, skus: Sequence[int], number: int) -> None:
 
 
 async def kill_while_it_counts(
-    worker: Unit, cluster: Cluster, number: int, kills: int, chance: random.Random
+    worker: Unit, cluster: KafkaSettings, number: int, kills: int, chance: random.Random
 ) -> None:
     """Start a worker, and kill -9 it at moments that are random, but all within its work.
 
@@ -76,7 +76,10 @@ class _Changelog:
 
 
 @asynccontextmanager
-async def _changelog(cluster: Cluster):
+async def _changelog(cluster: KafkaSettings):
     async with AIOKafkaConsumer(**cluster.client_options()) as consumer:
-        tps = [TopicPartition(STOCK.name, number) for number in range(cluster.partitions)]
+        tps = [
+            TopicPartition(STOCK_CHANGELOG.name, number)
+            for number in range(cluster.partitions)
+        ]
         yield _Changelog(consumer, tps)

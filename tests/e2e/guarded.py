@@ -12,11 +12,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest
 from cryptography.hazmat.primitives import serialization
 
-from agents.local.processes import Process, Tier
+from agents.ops.local.processes import Process, Tier
 from tests.e2e.shop import Shop
-from topics.access import GATEWAY, OPERATOR, SERVICES, Acl, Operation, acls
+from topics.acls import GATEWAY, OPERATOR, Acl, Operation, acls
 from topics.admin import create
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
+from topics.topology import SERVICES
 
 ADMIN = "admin"
 CUSTOMER = "customer"
@@ -58,9 +59,9 @@ class GuardedShop(Shop):
         super().__init__(directory)
         self.cluster = self.cluster_of(OPERATOR)
 
-    def cluster_of(self, user: str, password: str | None = None) -> Cluster:
+    def cluster_of(self, user: str, password: str | None = None) -> KafkaSettings:
         """Return the cluster as a user reaches it, with his or with another password."""
-        return Cluster(
+        return KafkaSettings(
             kafka=self.kafka,
             kafka_security_protocol="SASL_SSL",
             kafka_sasl_username=user,

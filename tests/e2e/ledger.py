@@ -18,19 +18,19 @@ Places = Counter[int]
 
 @dataclass
 class Ledger:
-    """A sku's pieces by warehouse, and what the entries of its orders say.
+    """A sku's units by warehouse, and the entries of its orders.
 
     Attributes:
-        available: on the shelf, to be bought.
+        available: to be bought.
         reserved: of orders that await payment.
         sold: of orders that were paid.
-        fates: by order, what became of its request.
+        statuses: of the reservations, by order.
     """
 
     available: Places = field(default_factory=Counter)
     reserved: Places = field(default_factory=Counter)
     sold: Places = field(default_factory=Counter)
-    fates: dict[int, str] = field(default_factory=dict)
+    statuses: dict[int, str] = field(default_factory=dict)
 
     @property
     def received(self) -> Places:
@@ -40,17 +40,19 @@ class Ledger:
 
 async def ledger(kafka: Kafka, door: Door, sku: int) -> Ledger:
     """Read a sku's rows; what `stocks` says must agree with them."""
-    kept, shelf = Ledger(), {"available": {}, "reserved": {}}
+    kept, level = Ledger(), {"available": {}, "reserved": {}}
     for name, row in rows(kafka, CHANGELOG, str(sku).encode()).items():
         _, _, entry = name.partition("/")
         if not entry:
-            shelf = row
-        elif "fate" in row:
-            kept.fates[int(entry)] = row["fate"]
-            if row["fate"] in ("reserved", "sold"):
-                getattr(kept, row["fate"]).update(_places(row["parcels"]))
-    kept.available = _places(shelf["available"])
-    assert _places(shelf["reserved"]) == kept.reserved, (sku, shelf, kept)
+            level = row
+        elif "request" not in row:  # else a receipt
+            # The second names are those of the release before.
+            status = kept.statuses[int(entry)] = row.get("status") or row["fate"]
+            if status in ("reserved", "sold"):
+                places = row["allocation"] if "allocation" in row else row["parcels"]
+                getattr(kept, status).update(_places(places))
+    kept.available = _places(level["available"])
+    assert _places(level["reserved"]) == kept.reserved, (sku, level, kept)
     assert await stocks(door, sku) == kept.available, sku
     return kept
 
@@ -71,5 +73,5 @@ def rows(kafka: Kafka, changelog: str, owner: bytes) -> dict[str, Any]:
     }
 
 
-def _places(parcels: dict[str, int]) -> Places:
-    return Counter({int(warehouse): count for warehouse, count in parcels.items()})
+def _places(units: dict[str, int]) -> Places:
+    return Counter({int(warehouse): count for warehouse, count in units.items()})

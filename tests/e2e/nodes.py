@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.local.processes import Process, Tier
+from agents.ops.local.processes import Process, Tier
 
 PORTS = 4
 """Neighbouring ports that each node takes."""

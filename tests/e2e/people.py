@@ -3,7 +3,7 @@
 from itertools import count
 from uuid import uuid4
 
-from tests.standins.catalogue import INVENTED, Product
+from agents.ops.standins.catalogue import INVENTED, Product
 
 
 class Fresh:

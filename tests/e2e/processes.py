@@ -6,8 +6,8 @@ import signal
 import time
 from pathlib import Path
 
-from agents.local.processes import Process
-from agents.local.shop import REPOSITORY, settings
+from agents.ops.local.deployment import REPOSITORY, settings
+from agents.ops.local.processes import Process
 
 STOP_SECONDS = 20.0
 _JAVA_TERMINATED = 143

@@ -11,16 +11,16 @@ from typing import Any, Self
 
 import aiohttp
 
-from agents.local import shop as local
-from agents.local.opening import Shopfront
-from agents.local.processes import Process, Tier, processes
+from agents.ops.local import deployment as local
+from agents.ops.local.processes import Process, Tier, processes
+from agents.ops.local.readiness import ReadinessProbe
 from tests.e2e.nodes import PORTS, broker, nodes
 from tests.e2e.processes import Unit
 from tests.e2e.waiting import until
 from topics.admin import create
-from topics.broker.embedded import answers
-from topics.broker.launch import is_free
-from topics.cluster import Cluster
+from topics.broker.config import is_free
+from topics.broker.process import answers
+from topics.kafka.settings import KafkaSettings
 
 BROKER_SECONDS = 240.0  # a machine that others use as well may be slow
 SERVES_SECONDS = 240.0
@@ -55,7 +55,7 @@ class Shop:
     def __init__(self, directory: Path, brokers: int = 0, **different: Any) -> None:
         port = _free_ports()
         self.nodes = nodes(brokers, port + 8)
-        self.local = local.Shop(
+        self.local = local.Deployment(
             directory=directory,
             kafka=",".join(node.address for node in self.nodes),
             kafka_port=port,
@@ -66,7 +66,7 @@ class Shop:
         )
         self._control_port = port + 3
         self.gateways = [f"http://127.0.0.1:{p}" for p in self.local.gateway_ports]
-        self.cluster = Cluster(
+        self.cluster = KafkaSettings(
             kafka=self.local.bootstrap,
             partitions=self.local.partitions,
             kafka_replication=min(3, brokers) or 1,
@@ -161,7 +161,7 @@ class Shop:
             asyncio.timeout(SERVES_SECONDS),
             aiohttp.ClientSession(timeout=timeout) as session,
         ):
-            await Shopfront(session, self.gateways).serves(self.partitions)
+            await ReadinessProbe(session, self.gateways).ready(self.partitions)
 
     def forgive(self) -> None:
         """Let processes have ended that lost something they can't do without."""

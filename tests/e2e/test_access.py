@@ -17,19 +17,20 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 from aiokafka.protocol.fetch import FetchRequest
 
-from agents.worker.failstop import EXIT_CODE
+from agents.runtime.fail_stop import EXIT_CODE
 from tests.e2e.doors import HttpDoor, letter
 from tests.e2e.guarded import ADMIN, CUSTOMER, REPLIES, STRANGER, GuardedShop
 from tests.e2e.kafka import Kafka
 from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
 from tests.e2e.scenes import receive, status
 from tests.e2e.waiting import until
-from topics.access import GATEWAY, OPERATOR, SERVICES, Operation, acls
+from topics.acls import GATEWAY, OPERATOR, Operation, acls
 from topics.admin import create
-from topics.broker.embedded import answers
+from topics.broker.process import answers
 from topics.catalog import TOPICS
-from topics.cluster import Cluster
-from topics.topic import Kind
+from topics.kafka.settings import KafkaSettings
+from topics.topic import TopicKind
+from topics.topology import SERVICES
 
 SKU, USER = 1076963, 7
 GIVES_UP_SECONDS = 30
@@ -168,7 +169,7 @@ def _says_why_once(said: str, mark: str) -> None:
 
 
 def _run(
-    module: str, cluster: Cluster, *words: str, **different: str
+    module: str, cluster: KafkaSettings, *words: str, **different: str
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", module, *words],
@@ -180,7 +181,7 @@ def _run(
     )
 
 
-def _environment(cluster: Cluster) -> dict[str, str]:
+def _environment(cluster: KafkaSettings) -> dict[str, str]:
     return {
         "KAFKA": cluster.kafka,
         "PARTITIONS": str(cluster.partitions),
@@ -237,8 +238,8 @@ async def _misplace_a_record_everywhere(admin: Kafka) -> None:
 
 
 async def _poison_everything_with_each_reply_topic(admin: Kafka) -> None:
-    replies = [topic.name for topic in TOPICS if topic.kind is Kind.REPLIES]
-    for topic in (topic.name for service in SERVICES for topic in service.serves):
+    replies = [topic.name for topic in TOPICS if topic.kind is TopicKind.REPLIES]
+    for topic in (topic.name for service in SERVICES for topic in service.consumes):
         for reply_topic in (*replies, REPLIES):
             await admin.send(
                 Letter(topic, b"poison", headers=((REPLY_TOPIC, reply_topic.encode()),))

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from agents.local.shop import REPOSITORY
+from agents.ops.local.deployment import REPOSITORY
 from tests.e2e.doors import HttpDoor, KafkaDoor
 from tests.e2e.people import Fresh
 from tests.e2e.shop import Shop
@@ -19,7 +19,7 @@ async def audited(shop: Shop, *options: str) -> tuple[int, str]:
     """Run the audit; return its exit code and what it said."""
     environment = {**os.environ, "KAFKA": shop.kafka, "PARTITIONS": str(shop.partitions)}
     ran = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agents.audit", *options),
+        *(sys.executable, "-m", "agents.ops.audit", *options),
         cwd=REPOSITORY,
         env=environment,
         stdout=asyncio.subprocess.PIPE,

@@ -94,7 +94,7 @@ async def test_each_status_is_a_mail_to_the_orders_user(
     for mail in got:
         assert mail.receivers == (f"user-{user}@example.test",)
         assert str(made) in mail.subject
-        assert f"sku {sku}, 2 pieces" in mail.text
+        assert f"sku {sku}, 2 units" in mail.text
 
 
 async def test_notices_of_many_orders_come_once_each_and_in_order(

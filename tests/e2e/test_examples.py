@@ -1,8 +1,8 @@
 """The examples of the documents, made as they stand there, are answered as they say."""
 
-from gateway.openapi import document
+from agents.ops.standins.catalogue import SAMPLE_STOCKS
+from gateway.docs.openapi import document
 from tests.e2e.doors import HttpDoor
-from tests.standins.catalogue import SAMPLE_STOCKS
 
 _SAMPLES = SAMPLE_STOCKS[:3]  # the others are of products that nobody shows
 

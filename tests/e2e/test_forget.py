@@ -43,7 +43,7 @@ async def test_whoever_is_forgotten_has_no_cart_and_no_orders_any_more(
 
     assert code == 0
     assert told[0] == f"user {user}: a cart, 2 orders (1 failed, 1 paid)"
-    assert told[1] == "forgotten: the cart, 2 orders"
+    assert told[1] == "erased: the cart, 2 orders"
     assert any(" cart.requests " in line and line.endswith("stays") for line in told)
     assert any(" order.events " in line and line.endswith(" UTC") for line in told)
     assert await cart(http, user) == {}
@@ -84,7 +84,7 @@ async def test_orders_that_are_not_over_stand_in_the_way_unless_they_may_be_canc
 
     code, told = await tool("forget", user, "--yes", "--cancel")
     assert code == 0
-    assert told[1] == "forgotten: the cart, 1 order"
+    assert told[1] == "erased: the cart, 1 order"
     assert await http.refusal("listOrder", orderID=number) == "unknown-order"
     assert await stocks(http, sku) == {1: 5}
 
@@ -99,7 +99,7 @@ async def test_what_is_not_carried_out_yet_is_not_passed_over(
         await kafka.send(letter("createOrder", {"user": user, "items": items}))
         code, told = await tool("forget", user, "--yes", "--patience", "2")
         assert code == 1
-        assert told[-1].startswith("forget: order.requests: nobody answers within 2 s")
+        assert told[-1].startswith("forget: order.requests: no reply within 2 s")
     finally:
         shop["loms-1"].start()
         await shop.serves()

@@ -17,9 +17,9 @@ from urllib.request import Request, urlopen
 import pytest
 import trustme
 
-from agents.local.shop import REPOSITORY, settings
+from agents.ops.local.deployment import REPOSITORY, settings
 from gateway.tokens import Role, line, new_token
-from topics.broker.launch import is_free
+from topics.broker.config import is_free
 
 WITHIN_SECONDS = 240.0
 NAMES = {
@@ -105,12 +105,12 @@ def test_the_demo_walks_through_the_whole_story_however_full_the_shelves(make: M
     story = make("demo")
     for topic in ("cart.requests", "order.requests", "stock.requests", "order.events"):
         assert topic in story
-    assert "That was all of it" in story
+    assert "The demo is complete" in story
     assert story.startswith(f"Kafka at 127.0.0.1:{make.environment['KAFKA_PORT']}, ")
 
 
 @pytest.mark.parametrize(
-    "words", ["agents dlq list", "topics check", "agents.audit --quiet --no-questions"]
+    "words", ["agents dlq list", "topics check", "agents.ops.audit --quiet --no-questions"]
 )
 def test_tools_work_on_the_shop_of_the_directory_whatever_else_there_is(
     make: Make, words: str
@@ -193,7 +193,7 @@ def test_a_shop_with_tokens_and_tls_opens_and_shows_its_demo(make: Make, tmp_pat
     refused = make.attempt("demo")
     assert refused.returncode
     assert "GATEWAY_TOKEN=" in refused.stderr
-    assert "That was all of it" in make("demo", GATEWAY_TOKEN=token)
+    assert "The demo is complete" in make("demo", GATEWAY_TOKEN=token)
     make("scale", "GATEWAYS=2")
     make("scale", "GATEWAYS=1")
     context = ssl.create_default_context()

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
-from agents.local.observability import dashboard
 from tests.contract.exposition import Family, asked_for, complaints, families
 from tests.e2e.doors import HttpDoor
 from tests.e2e.kafka import Kafka
@@ -17,6 +17,8 @@ from tests.e2e.products import Products
 from tests.e2e.scenes import order, receive, received
 from tests.e2e.shop import Shop
 from tests.e2e.waiting import until
+
+DASHBOARD = Path(__file__).parents[2] / "agents/ops/observability/grafana/shop.json"
 
 Scrape = Callable[[str], Awaitable[dict[str, Family]]]
 
@@ -137,7 +139,7 @@ async def test_whatever_the_dashboard_asks_for_is_told(shop: Shop, scrape: Scrap
         for family in (await scrape(process)).values()
         for series in family.names
     }
-    panels = json.loads(dashboard.FILE.read_text())["panels"]
+    panels = json.loads(DASHBOARD.read_text())["panels"]
     queries = [target["expr"] for panel in panels for target in panel["targets"]]
     asked = {name for query in queries for name in asked_for(query)}
     assert len(asked) > len(panels) // 2

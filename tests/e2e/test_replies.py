@@ -157,7 +157,7 @@ async def test_missing_reply_topics_do_not_fill_the_log(
     logs, sku = [shop[name].log for name in ("loms-1", "loms-2")], fresh.sku()
 
     def dropped() -> int:
-        return sum(log.read_text().count("replies dropped") for log in logs)
+        return sum(log.read_text().count("event=replies-dropped") for log in logs)
 
     before = dropped()
     for n in range(50):

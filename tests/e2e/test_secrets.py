@@ -9,7 +9,7 @@ from tests.e2e.processes import Unit
 from tests.e2e.scenes import order, receive
 from tests.e2e.waiting import until
 from tests.standins.mail_sink import MailSink
-from topics.access import SERVICES
+from topics.topology import SERVICES
 
 SKU = 1076963
 
@@ -34,7 +34,7 @@ async def test_no_secret_is_in_any_log_or_answer(
     await order(guarded_http, user, {SKU: 1})
     said = guarded["notifications-1"].log
     for transport in ("smtp", "webhook"):
-        words = f"notice not delivered transport={transport}"
+        words = f"event=delivery-failed transport={transport}"
         await until(lambda w=words: w in said.read_text(), words)
     for name in ("notifications-1", "products-1"):
         await guarded[name].restart()
@@ -51,5 +51,5 @@ async def test_no_secret_is_in_any_log_or_answer(
 
 def _is_up(worker: Unit) -> bool:
     """Whether it has come so far since its last start that it can be stopped well."""
-    said = worker.log.read_text().split("begins service=")
+    said = worker.log.read_text().split("event=starting service=")
     return len(said) > worker.expected and "ready partitions=" in said[-1]

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from agents.local.processes import Process
+from agents.ops.local.processes import Process
 from tests.e2e.doors import KafkaDoor, letter
 from tests.e2e.kafka import Kafka
 from tests.e2e.letters import REPLY_TOPIC
@@ -17,8 +17,8 @@ from tests.e2e.people import Fresh
 from tests.e2e.scenes import stocks
 from tests.e2e.shop import Shop
 from tests.e2e.waiting import until
-from topics.broker.embedded import answers
-from topics.cluster import Cluster
+from topics.broker.process import answers
+from topics.kafka.settings import KafkaSettings
 
 SOON_SECONDS = 5.0
 COMMITTED_SECONDS = 60.0
@@ -109,7 +109,7 @@ async def test_a_reply_topic_without_a_leader_does_not_stop_the_shop(
         await kafka.stop()
 
 
-async def _create_there(cluster: Cluster, topic: str) -> None:
+async def _create_there(cluster: KafkaSettings, topic: str) -> None:
     admin = AIOKafkaAdminClient(**cluster.client_options())
     await admin.start()
     wanted = NewTopic(topic, -1, -1, replica_assignments={0: [ANNEX_ID]})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from agents.local.processes import Process
+from agents.ops.local.processes import Process
 from tests.e2e.collector import Collector, Span
 from tests.e2e.doors import HttpDoor
 from tests.e2e.kafka import Kafka
@@ -196,7 +196,9 @@ async def test_what_fails_is_marked_and_the_log_tells_the_trace(
     assert not any(span.failed for span in caller.spans(trace, "POST /listCart"))
     lines = [json.loads(line) for line in traced["products-1"].log.open()]
     told = [line for line in lines if line.get("trace_id") == trace]
-    assert [line["message"].split(" sku=")[0] for line in told] == ["product not priced"]
+    assert [line["message"].split(" sku=")[0] for line in told] == [
+        "event=product-not-priced"
+    ]
     assert told[0]["service"] == "products"
     assert len(told[0]["correlation_id"]) == 32
 

@@ -155,7 +155,7 @@ async def test_what_is_still_poison_dies_again_and_is_still_the_same(
     assert f"{place}  dead again: cart.dlq-" in lines[-1]
     *_, again = await kafka.find("cart.dlq", lambda r: mark in r.headers, 2)
     assert (again.key, again.value) == (sent.key, sent.value)
-    assert f"-{again.partition}@{again.offset}: value: " in lines[-1]
+    assert f"-{again.partition}@{again.offset}: value is not JSON: " in lines[-1]
 
 
 async def test_what_nobody_need_answer_is_done_when_it_has_been_taken(
@@ -170,7 +170,7 @@ async def test_what_nobody_need_answer_is_done_when_it_has_been_taken(
     place = await died(kafka, sent, "stock.dlq")
     code, lines = await tool("dlq", "replay", "--yes", place)
     assert code == 0
-    assert f"{place}  done: loms took stock.requests-" in lines[-1]
+    assert f"{place}  done: loms committed stock.requests-" in lines[-1]
     assert await stocks(http, sku) == {1: 2}
 
 
@@ -187,7 +187,7 @@ async def test_a_notice_that_was_sent_is_not_sent_again(
     place = await died(kafka, sent, "notifications.dlq")
     code, lines = await tool("dlq", "replay", "--yes", place)
     assert code == 1
-    settled = f"refused: not replayed: its notice, {event.decode()}, was settled: sent"
+    settled = f"refused: not replayed: notification {event.decode()} was settled: sent"
     assert lines[-1] == f"{place}  {settled}"
 
 

@@ -12,19 +12,21 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import ConsumerRecord
 
 from agents.aggregate import Aggregate
-from agents.checkout.agent import CART
-from agents.loms.agent import GOODS, ORDER
-from agents.runtime.desk import Desk
-from agents.runtime.fold import Fold
-from agents.runtime.outbox import Letter, Said
-from agents.worker.lenient import LenientRecords
+from agents.checkout.service import CART_AGGREGATE
+from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
+from agents.runtime.collector import RecordCollector
+from agents.runtime.producer import ProducerRecord
+from agents.runtime.router import RecordRouter
+from agents.runtime.transaction import PartitionTransaction
 from schemas.contract import Code
 from tests.fuzz.records import Fuzzer, Wire
 from topics.catalog import DEAD_LETTERS, ORDER_EVENTS, PRODUCT_REQUESTS
+from topics.kafka.lenient_records import LenientRecords
 from topics.topic import Topic
 
 AGGREGATES: dict[Topic, Aggregate[Any, Any, Any]] = {
-    aggregate.requests: aggregate for aggregate in (CART, ORDER, GOODS)
+    aggregate.requests: aggregate
+    for aggregate in (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
 }
 SOURCES = (*AGGREGATES, PRODUCT_REQUESTS, ORDER_EVENTS)
 UNDERSTOOD = {topic.name: topic for topic in SOURCES}
@@ -54,27 +56,27 @@ class Worker:
     def __init__(self, topic: Topic, partitions: int) -> None:
         self.fates: Counter[str] = Counter()
         self._topic = topic
-        self._desk = Desk(topic, partitions)
+        self._desk = RecordRouter(topic, partitions)
         self._rows = _Rows()
 
     def take(self, sent: Wire, record: ConsumerRecord) -> None:
         """Take one record."""
         assert (record.key, record.value) == (sent.key, sent.value)
         assert len(record.headers) == len(sent.headers)
-        said = Said(self._topic)
-        received = self._desk.take(record, said)
+        said = RecordCollector(self._topic)
+        received = self._desk.route(record, said)
         if received is not None:
             self.fates["served"] += 1
             self._turn(received, record)
         elif not said.commands:
             self.fates["refused"] += 1
-            [no] = said.rest
+            [no] = said.replies_and_events
             assert f'"code":"{Code.BAD_REQUEST}"'.encode() in no.value
         else:
             [letter] = said.commands
             self._follow(letter, record)
 
-    def _follow(self, letter: Letter, record: ConsumerRecord) -> None:
+    def _follow(self, letter: ProducerRecord, record: ConsumerRecord) -> None:
         if letter.topic == self._topic.name:
             self.fates["passed on"] += 1
             assert letter.value == record.value
@@ -88,20 +90,20 @@ class Worker:
         aggregate = AGGREGATES.get(self._topic)
         if aggregate is None:
             return
-        fold = Fold(aggregate, self._rows, _PARTITION)
+        fold = PartitionTransaction(aggregate, self._rows, _PARTITION)
         request, cause = received.request, received.cause
         keys = aggregate.identify(request, cause)
         state = fold.state(keys)
-        after, messages = aggregate.turn(state, request, cause)
+        after, messages = aggregate.step(state, request, cause)
         if after is not state:
             fold.put(keys, after)
-        said = Said(self._topic)
+        said = RecordCollector(self._topic)
         for message in messages:
-            said.say(message, received)
-        for letter in (*said.commands, *said.rest):
+            said.add(message, received)
+        for letter in (*said.commands, *said.replies_and_events):
             if letter.topic in UNDERSTOOD:
                 UNDERSTOOD[letter.topic].decode(letter.value)
-        rows = fold.written().items()
+        rows = fold.encoded_changes().items()
         self._rows.update({(_PARTITION, key): value for key, value in rows})
 
 

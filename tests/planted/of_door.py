@@ -24,14 +24,14 @@ BUGS = (
         "the door reads a body before it looks at the token",
         "gateway/app.py",
         "            self._authorizer.check(request, path)",
-        "            await self._intake.read(request)\n"
+        "            await self._bodies.read(request)\n"
         "            self._authorizer.check(request, path)",
         f"{_LOCKED}who_waits_to_send_a_body_is_refused_at_once",
     ),
     Bug(
         "a file of tokens that vanishes locks everybody out",
         "gateway/tokens.py",
-        "            self._version = None  # what comes back may be the same version\n",
+        "            self._version = None  # the file may return with the same version\n",
         "            self._version, self._roles = None, {}\n",
         f"{_TOKENS}a_file_that_vanishes_does_not_open_the_door",
     ),

@@ -9,27 +9,27 @@ _COMMITS = "tests/component/test_commits.py::test_"
 BUGS = (
     Bug(
         "a batch counts as settled before what it caused has arrived",
-        "agents/runtime/open_batches.py",
-        "            await rest\n"
+        "agents/runtime/in_flight.py",
+        "            await acks\n"
         "            for batch in batches:\n"
-        "                batch.settled = True\n",
+        "                batch.acknowledged = True\n",
         "            for batch in batches:\n"
-        "                batch.settled = True\n"
-        "            await rest\n",
+        "                batch.acknowledged = True\n"
+        "            await acks\n",
         f"{_BATCHES}a_batch_is_settled_only_when_all_that_it_caused_has_arrived",
     ),
     Bug(
         "a commit passes over an open batch",
-        "agents/worker/batches.py",
-        "        while open_batches and open_batches[0].settled:\n"
+        "agents/worker/consumer.py",
+        "        while open_batches and open_batches[0].acknowledged:\n"
         "            end = open_batches.popleft().end\n",
         "        for batch in open_batches:\n"
-        "            end = batch.end if batch.settled else end\n",
+        "            end = batch.end if batch.acknowledged else end\n",
         f"{_COMMITS}nothing_is_committed_over_a_batch_that_is_still_open",
     ),
     Bug(
         "what faust calls acked is committed",
-        "agents/worker/batches.py",
+        "agents/worker/consumer.py",
         "        message.acked = True\n",
         "        message.acked = True\n"
         "        self._delivered[message.tp][-1].settled = True\n",
@@ -37,97 +37,98 @@ BUGS = (
     ),
     Bug(
         "records that were fetched before a seek are delivered after it",
-        "agents/worker/batches.py",
+        "agents/worker/consumer.py",
         "                if epoch != self._epoch:\n                    return\n",
         "",
         f"{_COMMITS}what_was_fetched_before_the_flow_stopped_is_not_delivered_after_it",
     ),
     Bug(
         "a partition without a commit is not sought",
-        "agents/worker/batches.py",
+        "agents/worker/consumer.py",
         "        if fresh:\n",
         "        if False:\n",
         f"{_COMMITS}a_partition_without_a_commit_begins_at_its_beginning",
     ),
     Bug(
         "batches of before a seek are committed after it",
-        "agents/worker/batches.py",
+        "agents/worker/consumer.py",
         "        self._delivered.clear()\n",
         "",
         f"{_COMMITS}what_was_delivered_before_a_seek_is_not_committed_after_it",
     ),
     Bug(
         "catches are as large as what was fetched",
-        "agents/worker/batches.py",
-        "if size > CATCH_BYTES:",
+        "agents/worker/consumer.py",
+        "if size > MAX_CHUNK_BYTES:",
         "if size < 0:",
         f"{_COMMITS}a_long_fetch_is_cut_into_catches_of_bounded_size",
     ),
     Bug(
         "a stale row wins in recovery",
-        "agents/store.py",
-        "if row.version < known.version:",
+        "agents/runtime/recovery.py",
+        "if not supersedes(row, known):",
         "if False:",
         f"{_ROWS}of_a_row_the_highest_version_stays_whichever_comes_last",
     ),
     Bug(
         "a frozen worker's last rows are left in the changelog",
         "agents/runtime/changelog.py",
-        "for row in progress.overtaken.values():",
+        "for row in offsets.superseded.values():",
         "for row in ():",
         f"{_ROWS}what_a_frozen_worker_wrote_last_is_overwritten_by_what_is_true",
     ),
     Bug(
         "another writer is ignored",
         "agents/runtime/changelog.py",
-        "if at.offset != expected:",
+        "if metadata.offset != expected:",
         "if False:",
         f"{_ROWS}another_writer_is_noticed_by_the_first_row_behind_his",
     ),
     Bug(
         "rows are written one by one",
         "agents/runtime/changelog.py",
-        "        sent = self._press.send_together(tp, rows.items(), headers)\n",
+        "        delivery = self._producer.send_batch(tp, rows.items(), headers)\n",
         "        for row in rows.items():\n"
-        "            sent = self._press.send_together(tp, [row], headers)\n",
+        "            delivery = self._producer.send_batch(tp, [row], headers)\n",
         f"{_BATCHES}all_rows_of_a_record_arrive_together_and_say_what_they_include",
     ),
     Bug(
         "rows that a record batch has no room for are left out",
-        "agents/worker/press.py",
+        "agents/runtime/producer.py",
         '                raise ValueError(f"more than one record batch for {tp}")\n',
         "                break\n",
         f"{_ROWS}rows_that_do_not_fit_together_are_not_written_at_all",
     ),
     Bug(
         "files of a crash are trusted",
-        "agents/store.py",
-        "            complete = json.loads(marker.read_text())\n"
-        "            marker.unlink()"
-        "  # from here on the files are ahead of nothing but a crash\n"
-        "            _require_same(complete, self._cluster, _files(self._rows))\n",
-        "            text = marker.read_text() if marker.exists() else '{\"ends\":{}}'\n"
+        "agents/runtime/state_store.py",
+        "            complete = json.loads(checkpoint.read_text())\n"
+        "            checkpoint.unlink()  # the files change from here on\n"
+        "            _validate_checkpoint("
+        "complete, self._cluster, _fingerprint(self._rows))\n",
+        "            there = checkpoint.exists()\n"
+        "            text = checkpoint.read_text() if there else '{\"ends\":{}}'\n"
         "            complete = json.loads(text)\n"
-        "            marker.unlink(missing_ok=True)\n",
+        "            checkpoint.unlink(missing_ok=True)\n",
         f"{_ROWS}files_of_a_crash_are_not_used_again",
     ),
     Bug(
         "rows that may have been erased meanwhile are trusted",
-        "agents/store.py",
-        "if not 0 <= time.time() -",
-        "if 0 > time.time() -",
+        "agents/runtime/state_store.py",
+        "if not 0 <= age <= MAX_CHECKPOINT_AGE.total_seconds():",
+        "if 0 > age:",
         "tests/unit/test_store.py::test_rows_that_may_have_been_erased_meanwhile_are_thrown_away",
     ),
     Bug(
         "a row that is deleted takes its version along",
-        "agents/store.py",
+        "agents/runtime/state_store.py",
         'writes.put(prefix + key, stamp + (value or b""))',
         "value and writes.put(prefix + key, stamp + value) or writes.delete(prefix + key)",
         f"{_ROWS}a_ghosts_last_words_about_a_row_that_was_deleted_do_not_count",
     ),
     Bug(
         "faust complains of changelogs that are not read",
-        "agents/worker/batches.py",
+        "agents/worker/consumer.py",
         "    async def verify_all_partitions_active(self)",
         "    async def verify_nothing(self)",
         "tests/component/test_commits.py"
@@ -135,23 +136,23 @@ BUGS = (
     ),
     Bug(
         "files that are ahead of the changelog are marked as complete",
-        "agents/store.py",
-        "if self.unacknowledged:",
+        "agents/runtime/state_store.py",
+        "if self.pending_acks:",
         "if False:",
         f"{_ROWS}files_that_are_ahead_of_the_changelog_are_not_used_again",
     ),
     Bug(
         "rows of another cluster are taken for ours",
-        "agents/store.py",
-        'complete["cluster"] != cluster or ',
-        "",
+        "agents/runtime/state_store.py",
+        'if complete["cluster"] != cluster:',
+        "if False:",
         "tests/unit/test_store.py::test_rows_of_another_cluster_are_thrown_away",
     ),
     Bug(
         "files are used though they were cut meanwhile",
-        "agents/store.py",
-        ' or complete["files"] != files',
-        "",
+        "agents/runtime/state_store.py",
+        'if complete["files"] != files:',
+        "if False:",
         "tests/unit/test_store.py::"
         "test_whatever_happens_to_a_file_all_rows_are_there_or_none",
     ),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from topics.catalog import CART_REQUESTS, GATEWAY_REPLIES, ORDER_REQUESTS, STOCK_REQUESTS
-from topics.conversation import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC
+from topics.kafka.headers import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC
 
 PATIENCE_SECONDS = 90.0
 

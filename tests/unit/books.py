@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agents.cause import Cause
 from agents.checkout.cart import Cart
 from agents.loms.order import Order
-from agents.loms.stock import Reservation, Shelf
+from agents.loms.stock import Reservation, StockLevel
 from schemas.cart import OrderSettled
-from schemas.cause import Cause
 from schemas.contract import Contract, Refused
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 
@@ -85,7 +85,7 @@ class Books:
                 rows[partition.aggregate.requests][name] = adapter.validate_json(row)
         self.carts: dict[int, Cart] = {int(u): c for u, c in rows[CART_REQUESTS].items()}
         self.orders: dict[int, Order] = {int(o): r for o, r in rows[ORDER_REQUESTS].items()}
-        self.shelves: dict[int, Shelf] = {}
+        self.shelves: dict[int, StockLevel] = {}
         self.entries: dict[tuple[int, int], Reservation] = {}
         for name, row in rows[STOCK_REQUESTS].items():
             sku, _, entry = name.partition("/")
@@ -118,5 +118,5 @@ def parcels(entries: Mapping[Any, Reservation], sku: int) -> Counter[int]:
     total: Counter[int] = Counter()
     for (of, _), entry in entries.items():
         if of == sku:
-            total.update(entry.parcels)
+            total.update(entry.allocation)
     return total

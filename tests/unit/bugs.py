@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from agents import aggregate
 from agents.checkout import cart
-from agents.loms import order, saga, stock
+from agents.loms import order, stock
 
 from . import test_cart, test_order, test_stock
 
@@ -25,8 +25,8 @@ BUGS = (
     Bug(
         "a cart forgets which requests it carried out",
         cart,
-        "lines=lines, done=_noted(cart, request_id, request)",
-        "lines=lines",
+        "lines=lines, processed=processed)\n        case CheckedOut",
+        "lines=lines)\n        case CheckedOut",
     ),
     Bug(
         "a cart forgets whom it refused",
@@ -37,14 +37,14 @@ BUGS = (
     Bug(
         "a cart takes no notice of another request under the same key",
         cart,
-        "if known is not None and known != name_of(request):",
+        "if known is not None and known != request_fingerprint(request):",
         "if False:",
     ),
     Bug(
         "bought lines stay in the cart",
         cart,
-        "replace(cart, lines={}, done",
-        "replace(cart, done",
+        "replace(cart, lines={}, processed",
+        "replace(cart, processed",
     ),
     Bug(
         "lines of an order that stands return",
@@ -74,7 +74,7 @@ BUGS = (
     Bug(
         "a record that was refused is carried out when it comes again",
         aggregate,
-        "state if seen else reduce(",
+        "state if redelivered else reduce(",
         "reduce(",
     ),
     Bug(
@@ -83,12 +83,12 @@ BUGS = (
         "open_to_all = order.status is Status.AWAITING_PAYMENT",
         "open_to_all = order.status in (Status.AWAITING_PAYMENT, Status.CANCELLED)",
     ),
-    Bug("an order expires too early", order, " or cause.at < due:", ":"),
+    Bug("an order expires too early", order, " or cause.timestamp < due:", ":"),
     Bug(
         "a paid order expires",
         order,
-        "order.status is not Status.AWAITING_PAYMENT or cause.at < due",
-        "cause.at < due",
+        "order.status is not Status.AWAITING_PAYMENT or cause.timestamp < due",
+        "cause.timestamp < due",
     ),
     Bug(
         "an answer of stock is forgotten",
@@ -110,71 +110,74 @@ BUGS = (
     ),
     Bug(
         "a failed order keeps what it had reserved",
-        saga,
+        order,
         "(sku for sku, yes in order.answers.items() if yes)",
         "()",
     ),
     Bug(
         "who waits for an order that is cancelled meanwhile hears nothing",
-        saga,
-        "    yield _placed(order, cause)\n\n\n",
+        order,
+        "    yield _placement_reply(order, cause)\n\n\n",
         "    if order.status is not Status.CANCELLED:\n"
-        "        yield _placed(order, cause)\n\n\n",
+        "        yield _placement_reply(order, cause)\n"
+        "\n"
+        "\n",
     ),
     Bug(
         "an order that is cancelled while it is new keeps what is reserved later",
-        saga,
+        order,
         "_release(order, order.lines)",
         "_release(order, order.answers)",
     ),
     Bug(
         "a retry says the facts of another attempt again",
-        saga,
-        "if step.status in statuses and step.by == cause.origin:",
-        "if step.status in statuses:",
+        order,
+        "if change.status in statuses and change.origin == cause.origin:",
+        "if change.status in statuses:",
         test_order.test_a_retry_while_it_is_new_asks_stock_again_and_tells_nobody_again,
     ),
     Bug(
         "goods are sold twice",
         stock,
-        "entry.fate is not Fate.RESERVED",
-        "entry.fate is Fate.RELEASED",
+        "entry.status is not ReservationStatus.RESERVED",
+        "entry.status is ReservationStatus.RELEASED",
     ),
     Bug(
         "a reservation that is asked for twice is made twice",
         stock,
-        "case Reserve() if goods.entry is None:",
+        "case Reserve() if state.entry is None:",
         "case Reserve() if True:",
     ),
     Bug(
         "a refusal of stock is decided afresh",
         stock,
-        "case Reserve() if goods.entry is None:",
-        "case Reserve() if not getattr(goods.entry, 'parcels', None):",
+        "case Reserve() if state.entry is None:",
+        "case Reserve() if not getattr(state.entry, 'allocation', None):",
     ),
     Bug(
         "a release that comes first is forgotten",
         stock,
-        "return [Moved({}, {}, Reservation(Fate.RELEASED, {}, cause.at))]",
+        "return [_nothing_moved(ReservationStatus.RELEASED, cause)]",
         "return []",
         test_stock.test_a_release_that_comes_first_makes_the_reservation_come_to_nothing,
     ),
     Bug(
         "more is reserved than there is",
         stock,
-        "if sum(shelf.available.values()) < count:",
-        "if not shelf.available:",
+        "if sum(level.available.values()) < count:",
+        "if not level.available:",
     ),
     Bug(
         "goods go back to another warehouse",
         stock,
-        "(Fate.RELEASED, entry.parcels)",
-        "(Fate.RELEASED, {min(entry.parcels): sum(entry.parcels.values())})",
+        "(ReservationStatus.RELEASED, entry.allocation)",
+        "(ReservationStatus.RELEASED, "
+        "{min(entry.allocation): sum(entry.allocation.values())})",
     ),
     Bug(
         "goods are received twice",
         stock,
-        "    if isinstance(goods.entry, Receipt):\n",
+        "    if isinstance(state.entry, Receipt):\n",
         "    if False:\n",
     ),
     Bug(

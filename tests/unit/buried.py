@@ -2,7 +2,8 @@
 
 from aiokafka.structs import ConsumerRecord
 
-from agents.runtime.outbox import Letter, Said
+from agents.runtime.collector import RecordCollector
+from agents.runtime.producer import ProducerRecord
 from topics.catalog import CART_REQUESTS
 from topics.topic import Topic
 
@@ -34,7 +35,7 @@ def record(
     return ConsumerRecord(**given | different)
 
 
-def arrived(letter: Letter, **different) -> ConsumerRecord:
+def arrived(letter: ProducerRecord, **different) -> ConsumerRecord:
     """A letter as it is read."""
     headers = tuple(letter.headers)
     return record(letter.topic, letter.value, letter.key, headers, **different)
@@ -48,7 +49,7 @@ def buried(
     **different,
 ) -> ConsumerRecord:
     """What became of a record that could not be served; it lies at 3@17, or elsewhere."""
-    said = Said(source)
-    said.bury(record(source.name, value, key, headers), REASON)
+    said = RecordCollector(source)
+    said.dead_letter(record(source.name, value, key, headers), REASON)
     [letter] = said.commands
     return arrived(letter, **{"partition": 3, "offset": 17} | different)

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from agents.aggregate import Aggregate, Message
+from agents.aggregate import Aggregate, OutgoingMessage
+from agents.cause import Cause
 from agents.refusal import Refusal
-from schemas.cause import Cause
 from schemas.contract import Code, Contract, Refused
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -38,7 +38,10 @@ def by(
     """Send a request: a new attempt unless `origin` names one; at noon or so much later."""
     moment = NOON + at if isinstance(at, timedelta) else at
     name = origin or f"somewhere-0-{next(_ORIGINS)}"
-    return Attempt(request, Cause(at=moment, origin=name, key=key, purchase=purchase))
+    return Attempt(
+        request,
+        Cause(timestamp=moment, origin=name, idempotency_key=key, purchase=purchase),
+    )
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Outcome:
     before: "Given"
     after: Any
     events: Sequence[Any] | None
-    said: list[Message]
+    said: list[OutgoingMessage]
 
     def then(self, *events: Any) -> "Outcome":
         assert list(events) == self.events
@@ -66,7 +69,7 @@ class Outcome:
         assert _same(self.before.state, self.after)
         return self
 
-    def saying(self, *messages: Message) -> "Outcome":
+    def saying(self, *messages: OutgoingMessage) -> "Outcome":
         assert list(messages) == self.said
         return self
 
@@ -90,7 +93,9 @@ class Given:
     ) -> Outcome:
         """Let a request take its turn; `seen` means that it comes again after a crash."""
         sent = request if isinstance(request, Attempt) else by(request, **who)
-        after, said = self.aggregate.turn(self.state, sent.request, sent.cause, seen=seen)
+        after, said = self.aggregate.step(
+            self.state, sent.request, sent.cause, redelivered=seen
+        )
         return Outcome(self, after, self._events(sent), said)
 
     def _events(self, sent: Attempt) -> Sequence[Any] | None:

@@ -4,17 +4,21 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 
-from agents.loms.stock import Fate
+from agents.loms.stock import ReservationStatus
 from schemas.cart import AddToCart, DeleteFromCart, ListCart, Purchase, StockChecked
 from schemas.contract import MAX_COUNT, Code, Contract, Done, Refused
-from schemas.order import CancelOrder, CreateOrder, ListOrder, PayOrder, Status, order_id
+from schemas.ids import order_id
+from schemas.order import CancelOrder, CreateOrder, ListOrder, PayOrder, Status
 from schemas.stock import ListStocks, ReceiveStock
 
 from .books import Books, Change, Wish, parcels
 from .shoppers import UNPAID_SECONDS
 
 READS = (ListCart, ListOrder, ListStocks)
-STANDING = {Status.AWAITING_PAYMENT: Fate.RESERVED, Status.PAID: Fate.SOLD}
+STANDING = {
+    Status.AWAITING_PAYMENT: ReservationStatus.RESERVED,
+    Status.PAID: ReservationStatus.SOLD,
+}
 LIVES = {
     (Status.NEW, Status.FAILED),
     (Status.NEW, Status.CANCELLED),
@@ -35,8 +39,12 @@ def goods_are_conserved(books: Books) -> None:
     for wish, _ in books.done(ReceiveStock):
         received[wish.request.sku, wish.request.warehouse_id] += wish.request.count
     for sku, shelf in books.shelves.items():
-        held = {k: e for k, e in books.entries.items() if e.fate is Fate.RESERVED}
-        sold = {k: e for k, e in books.entries.items() if e.fate is Fate.SOLD}
+        held = {
+            k: e for k, e in books.entries.items() if e.status is ReservationStatus.RESERVED
+        }
+        sold = {
+            k: e for k, e in books.entries.items() if e.status is ReservationStatus.SOLD
+        }
         assert parcels(held, sku) == shelf.reserved
         there = Counter(shelf.available) + parcels(held, sku) + parcels(sold, sku)
         assert there == {place: n for (of, place), n in received.items() if of == sku}
@@ -50,14 +58,20 @@ def stock_agrees_with_orders(books: Books) -> None:
         for sku, count in order.lines.items():
             entry = books.entries[sku, name]
             stands = STANDING.get(order.status)
-            assert entry.fate in ([stands] if stands else [Fate.RELEASED, Fate.REFUSED])
-            assert not stands or count == sum(entry.parcels.values())
+            assert entry.status in (
+                [stands]
+                if stands
+                else [ReservationStatus.RELEASED, ReservationStatus.REFUSED]
+            )
+            assert not stands or count == sum(entry.allocation.values())
 
 
 def every_life_is_legal(books: Books) -> None:
     for order in books.orders.values():
-        assert tuple(step.status for step in order.steps) in LIVES
-        assert [step.at for step in order.steps] == sorted(step.at for step in order.steps)
+        assert tuple(step.status for step in order.history) in LIVES
+        assert [step.at for step in order.history] == sorted(
+            step.at for step in order.history
+        )
 
 
 def facts_tell_each_life_in_order(books: Books) -> None:
@@ -65,7 +79,7 @@ def facts_tell_each_life_in_order(books: Books) -> None:
     for name, facts in books.world.facts.items():
         order = books.orders[name]
         told = list(dict.fromkeys((fact.status, fact.at) for fact in facts))
-        assert told == [(step.status, step.at) for step in order.steps]
+        assert told == [(step.status, step.at) for step in order.history]
         for fact in facts:
             assert {item.sku: item.count for item in fact.items} == order.lines
 
@@ -108,13 +122,13 @@ def who_ended_an_order_was_told_so(books: Books) -> None:
             assert answer == Done()
             assert books.orders[wish.request.order_id].status is status
     for order in books.orders.values():
-        *_, before, last = order.steps
-        ended_by = books.world.asked.get(last.by)
+        *_, before, last = order.history
+        ended_by = books.world.asked.get(last.origin)
         if last.status is Status.PAID:
             assert ended_by
             assert isinstance(ended_by.request, PayOrder)
         if last.status in (Status.PAID, Status.CANCELLED) and ended_by:
-            assert Done() in books.world.replies[last.by]
+            assert Done() in books.world.replies[last.origin]
         elif last.status is Status.CANCELLED:
             assert last.at - before.at >= timedelta(seconds=UNPAID_SECONDS)
 

@@ -1,73 +1,75 @@
-"""A World's logs, as Kafka would have them: each partition is a topic's only one."""
+"""A World's logs as Kafka has them: each partition is the only one of its topic."""
 
 from collections.abc import Iterator
 
 from aiokafka import ConsumerRecord
 
-from agents.audit.compare import Copy, Kept, compare
-from agents.audit.replay import Replay, Turn
-from agents.store import Row
-from topics import conversation as names
+from agents.ops.audit.comparison import compare
+from agents.ops.audit.replay import PartitionReplay, ReplayedRecord
+from agents.ops.audit.snapshots import SnapshotRow, TableSnapshot
+from agents.runtime.state_store import Row
+from topics.kafka import headers as names
 
 from .partition import Partition, Record
 from .world import World
 
 
-def record(partition: Partition, offset: int, said: Record) -> ConsumerRecord:
-    """Return a record as a consumer gets it; its name is World's, whatever its place."""
+def record(partition: Partition, offset: int, sent: Record) -> ConsumerRecord:
+    """Return a record as a consumer fetches it; its origin is the World's."""
     topic = partition.aggregate.requests
-    headers = [(names.ORIGIN, (said.origin or f"{partition.name}-{offset}").encode())]
-    if said.key is not None:
-        headers.append((names.IDEMPOTENCY_KEY, said.key.encode()))
-    if said.purchase is not None:
-        headers.append((names.PURCHASE, said.purchase.encode()))
+    headers = [(names.ORIGIN, (sent.origin or f"{partition.name}-{offset}").encode())]
+    if sent.key is not None:
+        headers.append((names.IDEMPOTENCY_KEY, sent.key.encode()))
+    if sent.purchase is not None:
+        headers.append((names.PURCHASE, sent.purchase.encode()))
     return ConsumerRecord(
         topic=topic.name,
         partition=0,
         offset=offset,
-        timestamp=round(said.at.timestamp() * 1000),
+        timestamp=round(sent.at.timestamp() * 1000),
         timestamp_type=1,
-        key=topic.key_of(topic.decode(said.value)),
-        value=said.value,
+        key=topic.key_of(topic.decode(sent.value)),
+        value=sent.value,
         checksum=None,
         serialized_key_size=0,
-        serialized_value_size=len(said.value),
+        serialized_value_size=len(sent.value),
         headers=tuple(headers),
     )
 
 
 def log(partition: Partition) -> list[ConsumerRecord]:
     """Return all records of a partition."""
-    return [record(partition, offset, said) for offset, said in enumerate(partition.log)]
+    return [record(partition, offset, sent) for offset, sent in enumerate(partition.log)]
 
 
-def replay(partition: Partition) -> Replay:
-    """Return the fold of a partition before its first record."""
-    return Replay(partition.aggregate.requests, 0, 1, partition.aggregate)
+def replay(partition: Partition) -> PartitionReplay:
+    """Return the replay of a partition before its first record."""
+    return PartitionReplay(partition.aggregate.requests, 0, 1, partition.aggregate)
 
 
-def turns(world: World) -> Iterator[Turn]:
-    """Fold all logs, one after the other; yield each record's turn."""
+def replayed_records(world: World) -> Iterator[ReplayedRecord]:
+    """Replay all logs, one after the other."""
     for partition in world.all():
-        folding = replay(partition)
-        yield from map(folding.take, log(partition))
+        yield from map(replay(partition).take, log(partition))
 
 
-def copy(partition: Partition) -> Copy:
-    """Return the rows that came to be in a partition, as its changelog would have them."""
-    found = Copy(partition.aggregate.changelog.name, 0, partition.version)
+def snapshot_of(partition: Partition) -> TableSnapshot:
+    """Return the rows of a partition, as its changelog has them."""
+    found = TableSnapshot(partition.aggregate.changelog.name, 0, partition.version)
     for number, (key, value) in enumerate(partition.rows.items()):
         row = Row(key.encode(), value, partition.version)
-        found.rows[row.key] = Kept(row, f"{found.name}-0@{number}")
+        found.rows[row.key] = SnapshotRow(row, f"{found.name}-0@{number}")
     return found
 
 
-def differences(partition: Partition, kept: Copy) -> list[str]:
-    """Fold a partition up to what a copy says it holds; return what differs."""
+def differences(partition: Partition, snapshot: TableSnapshot) -> list[str]:
+    """Replay a partition; compare it at the source offset of a snapshot."""
     found: list[str] = []
-    folding = replay(partition)
-    folding.stop_at(kept.version, lambda: found.extend(map(str, compare(folding, kept))))
-    for said in log(partition):
-        folding.take(said)
-    folding.reach(len(partition.log))
+    replayed = replay(partition)
+    replayed.at_offset(
+        snapshot.source_offset, lambda: found.extend(map(str, compare(replayed, snapshot)))
+    )
+    for sent in log(partition):
+        replayed.take(sent)
+    replayed.advance_to(len(partition.log))
     return found

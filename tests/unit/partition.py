@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from agents.aggregate import Aggregate, Message
-from schemas.cause import Cause
+from agents.aggregate import Aggregate, OutgoingMessage
+from agents.cause import Cause
 
 from .given import NOON, rows_of
 
@@ -32,7 +32,7 @@ class Turn(NamedTuple):
     names: tuple[str, ...]
     before: Any
     after: Any
-    said: list[Message]
+    said: list[OutgoingMessage]
     seen: bool
 
 
@@ -100,7 +100,7 @@ class Partition:
         names = self.aggregate.identify(request, cause)
         before = self._decode(names, rows)
         seen = offset < self.version
-        after, said = self.aggregate.turn(before, request, cause, seen=seen)
+        after, said = self.aggregate.step(before, request, cause, redelivered=seen)
         return Turn(request, cause, names, before, after, said, seen)
 
     def _decode(self, names: Sequence[str], rows: Rows) -> Any:

@@ -3,9 +3,10 @@
 import subprocess
 import sys
 
-from topics.access import OPERATOR, SERVICES, Operation, acls
+from topics.acls import OPERATOR, Operation, acls
 from topics.catalog import TOPICS
-from topics.topic import Kind
+from topics.topic import TopicKind
+from topics.topology import SERVICES
 
 
 def names(user: str, operation: Operation) -> set[str]:
@@ -21,7 +22,7 @@ def test_no_right_is_listed_twice():
 
 
 def test_each_request_topic_fact_and_table_has_exactly_one_service_that_reads_it():
-    kinds = (Kind.REQUESTS, Kind.EVENTS, Kind.CHANGELOG)
+    kinds = (TopicKind.REQUESTS, TopicKind.EVENTS, TopicKind.CHANGELOG)
     read = [topic for service in SERVICES for topic in service.reads]
     assert sorted(t.name for t in read) == sorted(t.name for t in TOPICS if t.kind in kinds)
 

@@ -8,11 +8,11 @@ import pytest
 from aiokafka.structs import ConsumerRecord
 from faust.types import TP
 
-from agents.checkout.agent import CART
-from agents.runtime.agent import AggregateAgent
-from agents.runtime.outbox import Said
-from agents.store import Store
-from agents.worker.batches import Batch
+from agents.checkout.service import CART_AGGREGATE
+from agents.runtime.collector import RecordCollector
+from agents.runtime.in_flight import PartitionRecords
+from agents.runtime.processor import AggregateAgent
+from agents.runtime.state_store import StateStore
 from schemas.cart import AddToCart, DeleteFromCart
 from topics.catalog import CART_REQUESTS
 
@@ -27,28 +27,28 @@ def record(offset: int, value: bytes) -> ConsumerRecord:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path, "here")
+def store(tmp_path: Path) -> Iterator[StateStore]:
+    store = StateStore(tmp_path, "here")
     store.put(0, {}, FOLDED)
     yield store
     store.close()
 
 
-def said_of(store: Store, offset: int, value: bytes) -> Said:
-    conf = SimpleNamespace(cluster=SimpleNamespace(partitions=1))
-    app = SimpleNamespace(press=None, heart=None, conf=conf)
+def said_of(store: StateStore, offset: int, value: bytes) -> RecordCollector:
+    settings = SimpleNamespace(partitions=1)
+    app = SimpleNamespace(batching_producer=None, pause_monitor=None, settings=settings)
     table = SimpleNamespace(data=SimpleNamespace(rows=store))
-    said = Said(CART_REQUESTS)
-    batch = Batch(TP(CART_REQUESTS.name, 0), [record(offset, value)])
-    AggregateAgent(app, CART, table)._fold(batch, said)  # noqa: SLF001 -- no broker here
+    said = RecordCollector(CART_REQUESTS)
+    batch = PartitionRecords(TP(CART_REQUESTS.name, 0), [record(offset, value)])
+    AggregateAgent(app, CART_AGGREGATE, table)._process_partition(batch, said)  # noqa: SLF001 -- no broker here
     return said
 
 
 @pytest.mark.parametrize("value", [ADD, b"poison"])
-def test_what_a_record_commanded_is_not_commanded_twice(store: Store, value: bytes):
+def test_what_a_record_commanded_is_not_commanded_twice(store: StateStore, value: bytes):
     assert len(said_of(store, FOLDED, value).commands) == 1
     assert said_of(store, FOLDED - 1, value).commands == []
 
 
-def test_a_caller_hears_again_since_it_may_not_have_heard_before(store: Store):
-    assert len(said_of(store, FOLDED - 1, DELETE).rest) == 1
+def test_a_caller_hears_again_since_it_may_not_have_heard_before(store: StateStore):
+    assert len(said_of(store, FOLDED - 1, DELETE).replies_and_events) == 1

@@ -30,7 +30,7 @@ def _mortal(monkeypatch: pytest.MonkeyPatch) -> None:
     def die(reason: str, *args: object) -> None:
         raise _DiedError(reason % args)
 
-    monkeypatch.setattr(assignor, "die", die)
+    monkeypatch.setattr(assignor, "fail_stop", die)
 
 
 def _assigned(cluster: _Cluster) -> dict[str, list[TopicPartition]]:

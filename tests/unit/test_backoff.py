@@ -18,7 +18,7 @@ class _NoJitter(Random):
         return b
 
 
-EXACT = Backoff(first=0.5, longest=30, random=_NoJitter())
+EXACT = Backoff(first=0.5, maximum=30, random=_NoJitter())
 
 
 class _Clock:

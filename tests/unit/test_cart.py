@@ -2,8 +2,8 @@
 
 import pytest
 
-from agents.checkout.agent import CART
 from agents.checkout.cart import LineSet
+from agents.checkout.service import CART_AGGREGATE
 from schemas.cart import AddToCart, CartView, DeleteFromCart, ListCart, StockChecked
 from schemas.contract import Code, Done, Item
 from schemas.product import PriceCart
@@ -39,60 +39,64 @@ def lines(outcome):
 
 
 def test_adding_asks_stock_first_with_all_that_the_answer_needs():
-    given(CART).when(add(3)).then_nothing().saying(CheckStock(sku=LAMP, user=USER, count=3))
+    given(CART_AGGREGATE).when(add(3)).then_nothing().saying(
+        CheckStock(sku=LAMP, user=USER, count=3)
+    )
 
 
 def test_what_can_be_bought_goes_into_the_cart():
-    outcome = given(CART).when(checked(available=3, count=3)).saying(Done())
+    outcome = given(CART_AGGREGATE).when(checked(available=3, count=3)).saying(Done())
 
     assert {LAMP: 3} == lines(outcome)
 
 
 def test_more_pieces_add_to_the_line_and_leave_the_others_alone():
-    outcome = given(CART, line(3), line(5, SOFA)).when(checked(available=4, count=1))
+    outcome = given(CART_AGGREGATE, line(3), line(5, SOFA)).when(
+        checked(available=4, count=1)
+    )
 
     assert {LAMP: 4, SOFA: 5} == lines(outcome)
 
 
 @pytest.mark.parametrize(("there", "more", "available"), [(0, 1, 0), (3, 2, 4), (7, 1, 7)])
 def test_a_line_cannot_pass_what_can_be_bought(there, more, available):
-    given(CART, line(there)).when(checked(available, more)).then_refused(
+    given(CART_AGGREGATE, line(there)).when(checked(available, more)).then_refused(
         Code.INSUFFICIENT_STOCK
     )
 
 
 def test_a_line_may_be_all_that_can_be_bought():
-    given(CART, line(3)).when(checked(available=5, count=2)).saying(Done())
+    given(CART_AGGREGATE, line(3)).when(checked(available=5, count=2)).saying(Done())
 
 
 @pytest.mark.parametrize(
     ("there", "more"), [(FULL_LINE, 1), (1, FULL_LINE), (40000, 40000)]
 )
 def test_a_line_past_a_uint16_is_refused_before_stock_is_asked(there, more):
-    given(CART, line(there)).when(add(more)).then_refused(Code.COUNT_TOO_LARGE)
+    given(CART_AGGREGATE, line(there)).when(add(more)).then_refused(Code.COUNT_TOO_LARGE)
 
 
 def test_a_line_that_grew_while_stock_was_asked_cannot_pass_a_uint16_either():
-    given(CART, line(FULL_LINE)).when(checked(available=FULL_LINE)).then_refused(
+    given(CART_AGGREGATE, line(FULL_LINE)).when(checked(available=FULL_LINE)).then_refused(
         Code.COUNT_TOO_LARGE
     )
 
 
 def test_a_line_may_be_a_full_uint16():
-    given(CART, line(FULL_LINE - 1)).when(add()).saying(
+    given(CART_AGGREGATE, line(FULL_LINE - 1)).when(add()).saying(
         CheckStock(sku=LAMP, user=USER, count=1)
     )
-    outcome = given(CART, line(FULL_LINE - 1)).when(checked(available=FULL_LINE))
+    outcome = given(CART_AGGREGATE, line(FULL_LINE - 1)).when(checked(available=FULL_LINE))
 
     assert {LAMP: FULL_LINE} == lines(outcome)
 
 
 def full_cart():
-    return given(CART, *(line(1, sku) for sku in range(FULL_CART)))
+    return given(CART_AGGREGATE, *(line(1, sku) for sku in range(FULL_CART)))
 
 
 def test_a_thousandth_sku_fits_into_a_cart():
-    outcome = given(CART, *(line(1, sku) for sku in range(FULL_CART - 1))).when(
+    outcome = given(CART_AGGREGATE, *(line(1, sku) for sku in range(FULL_CART - 1))).when(
         checked(available=1, sku=FULL_CART)
     )
 
@@ -120,27 +124,27 @@ def test_a_full_cart_takes_more_of_what_it_has():
     ("there", "off", "left"), [(5, 2, {LAMP: 3}), (5, 5, {}), (5, 9, {})]
 )
 def test_pieces_come_off_a_line_and_at_zero_or_below_it_is_gone(there, off, left):
-    outcome = given(CART, line(there)).when(delete(off)).saying(Done())
+    outcome = given(CART_AGGREGATE, line(there)).when(delete(off)).saying(Done())
 
     assert left == lines(outcome)
 
 
 @pytest.mark.parametrize("there", [(), (line(5),)])
 def test_taking_off_what_is_not_there_changes_no_line(there):
-    outcome = given(CART, *there).when(delete(1, SOFA)).saying(Done())
+    outcome = given(CART_AGGREGATE, *there).when(delete(1, SOFA)).saying(Done())
 
     assert SOFA not in lines(outcome)
     assert len(there) == len(lines(outcome))
 
 
 def test_an_empty_cart_is_shown_without_asking_for_prices():
-    given(CART).when(ListCart(user=USER)).then_nothing().saying(
+    given(CART_AGGREGATE).when(ListCart(user=USER)).then_nothing().saying(
         CartView(items=(), total_price=0)
     )
 
 
 def test_a_cart_is_priced_in_ascending_sku():
-    given(CART, line(1, 9), line(2, 3), line(3, 5)).when(
+    given(CART_AGGREGATE, line(1, 9), line(2, 3), line(3, 5)).when(
         ListCart(user=USER)
     ).then_nothing().saying(
         PriceCart(

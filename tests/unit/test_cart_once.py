@@ -2,8 +2,8 @@
 
 import pytest
 
-from agents.checkout.agent import CART
-from agents.checkout.cart import REMEMBERED, REMEMBERED_REFUSALS
+from agents.checkout.cart import DEDUP_WINDOW, MAX_RECORDED_REFUSALS
+from agents.checkout.service import CART_AGGREGATE
 from schemas.cart import ListCart
 from schemas.contract import Code, Done
 from schemas.stock import CheckStock
@@ -15,19 +15,19 @@ from .test_cart import FULL_LINE, LAMP, SOFA, USER, add, checked, delete, line, 
 @pytest.mark.parametrize("request_", [checked(available=9), delete()])
 @pytest.mark.parametrize("who", [{"origin": "it"}, {"key": "k"}])
 def test_the_same_request_again_has_no_second_effect_and_the_same_answer(request_, who):
-    given(CART, line(5), by(request_, **who)).when(request_, **who).then_nothing().saying(
-        Done()
-    )
+    given(CART_AGGREGATE, line(5), by(request_, **who)).when(
+        request_, **who
+    ).then_nothing().saying(Done())
 
 
 def test_a_retry_of_an_add_that_is_done_asks_nobody():
-    given(CART, by(checked(available=9), key="k")).when(
+    given(CART_AGGREGATE, by(checked(available=9), key="k")).when(
         add(), key="k"
     ).then_nothing().saying(Done())
 
 
 def test_two_retries_under_way_at_once_add_once():
-    outcome = given(CART, by(checked(available=9), key="k")).when(
+    outcome = given(CART_AGGREGATE, by(checked(available=9), key="k")).when(
         by(checked(available=8), key="k")
     )
 
@@ -35,7 +35,7 @@ def test_two_retries_under_way_at_once_add_once():
 
 
 def test_requests_without_a_key_stand_for_themselves():
-    outcome = given(CART, checked(available=9)).when(checked(available=9))
+    outcome = given(CART_AGGREGATE, checked(available=9)).when(checked(available=9))
 
     assert {LAMP: 2} == lines(outcome)
 
@@ -44,20 +44,22 @@ def test_requests_without_a_key_stand_for_themselves():
     "other", [add(2), add(sku=SOFA), checked(9, 2), delete(), ListCart(user=USER)]
 )
 def test_a_key_with_another_request_is_refused(other):
-    given(CART, by(checked(available=9), key="k")).when(other, key="k").then_refused(
-        Code.KEY_REUSED
-    )
+    given(CART_AGGREGATE, by(checked(available=9), key="k")).when(
+        other, key="k"
+    ).then_refused(Code.KEY_REUSED)
 
 
 def test_a_request_that_took_off_more_than_there_was_is_still_the_same_request():
-    given(CART, line(1), by(delete(9), key="k")).when(delete(9), key="k").saying(Done())
-    given(CART, line(1), by(delete(9), key="k")).when(delete(1), key="k").then_refused(
-        Code.KEY_REUSED
+    given(CART_AGGREGATE, line(1), by(delete(9), key="k")).when(delete(9), key="k").saying(
+        Done()
     )
+    given(CART_AGGREGATE, line(1), by(delete(9), key="k")).when(
+        delete(1), key="k"
+    ).then_refused(Code.KEY_REUSED)
 
 
 def test_what_was_refused_is_decided_afresh_for_a_new_attempt():
-    outcome = given(CART, by(checked(available=0), key="k")).when(
+    outcome = given(CART_AGGREGATE, by(checked(available=0), key="k")).when(
         checked(available=1), key="k"
     )
 
@@ -65,8 +67,8 @@ def test_what_was_refused_is_decided_afresh_for_a_new_attempt():
 
 
 def test_what_was_refused_is_refused_again_for_the_same_attempt():
-    refused = given(CART, by(checked(available=0), origin="it", key="k"))
-    first = given(CART).when(checked(available=0), origin="it", key="k")
+    refused = given(CART_AGGREGATE, by(checked(available=0), origin="it", key="k"))
+    first = given(CART_AGGREGATE).when(checked(available=0), origin="it", key="k")
 
     refused.when(checked(available=1), origin="it", key="k").then_refused(
         Code.INSUFFICIENT_STOCK
@@ -75,7 +77,7 @@ def test_what_was_refused_is_refused_again_for_the_same_attempt():
 
 def test_a_refusal_stands_even_when_a_later_attempt_was_served():
     given(
-        CART,
+        CART_AGGREGATE,
         by(checked(available=0), origin="first", key="k"),
         by(checked(available=1), origin="second", key="k"),
     ).when(checked(available=1), origin="first", key="k").then_refused(
@@ -88,26 +90,28 @@ def others(count):
 
 
 def test_the_newest_256_requests_are_remembered():
-    cart = given(CART, by(checked(available=9), key="k"), *others(REMEMBERED - 1))
+    cart = given(
+        CART_AGGREGATE, by(checked(available=9), key="k"), *others(DEDUP_WINDOW - 1)
+    )
 
     cart.when(checked(available=9), key="k").then_nothing().saying(Done())
-    assert 256 == REMEMBERED
+    assert 256 == DEDUP_WINDOW
 
 
 def test_older_requests_are_forgotten_so_that_a_cart_stays_small():
-    cart = given(CART, by(checked(available=9), key="k"), *others(REMEMBERED))
+    cart = given(CART_AGGREGATE, by(checked(available=9), key="k"), *others(DEDUP_WINDOW))
 
-    assert REMEMBERED == len(cart.state.done)
-    assert "key:k" not in cart.state.done
+    assert DEDUP_WINDOW == len(cart.state.processed)
+    assert "key:k" not in cart.state.processed
 
 
 def test_old_refusals_are_forgotten_so_that_a_cart_stays_small():
-    refused = (checked(available=0) for _ in range(REMEMBERED_REFUSALS + 1))
+    refused = (checked(available=0) for _ in range(MAX_RECORDED_REFUSALS + 1))
 
-    assert REMEMBERED_REFUSALS == len(given(CART, *refused).state.refused)
+    assert MAX_RECORDED_REFUSALS == len(given(CART_AGGREGATE, *refused).state.refused)
 
 
 def test_an_add_that_comes_again_asks_stock_again_though_the_line_has_filled_up():
-    full = given(CART, line(FULL_LINE))
+    full = given(CART_AGGREGATE, line(FULL_LINE))
 
     full.when(add(), seen=True).saying(CheckStock(sku=LAMP, user=USER, count=1))

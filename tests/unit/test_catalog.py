@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from agents.checkout.agent import CART
-from agents.loms.agent import GOODS, ORDER
+from agents.checkout.service import CART_AGGREGATE
+from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from schemas.cart import AddToCart, OrderSettled, Purchase, StockChecked
-from schemas.contract import SHARDS, Done, Item, Refused
+from schemas.contract import Done, Item, Refused
+from schemas.ids import SHARDS
 from schemas.order import (
     CancelOrder,
     CreateOrder,
@@ -26,14 +27,14 @@ from topics.catalog import (
     DEAD_LETTERS,
     DEFAULT_REPLIES,
     GATEWAY_REPLIES,
-    HOME,
     ORDER_EVENTS,
     ORDER_REQUESTS,
     PRODUCT_REQUESTS,
     STOCK_REQUESTS,
+    TOPIC_OF,
     TOPICS,
 )
-from topics.topic import FOREVER, Kind
+from topics.topic import FOREVER, TopicKind
 
 A_MEBIBYTE = 2**20
 ITEM = Item(sku=9, count=1)
@@ -65,29 +66,32 @@ def test_every_topic_says_in_a_sentence_what_it_is_for():
     ],
 )
 def test_a_message_is_at_home_in_one_topic(topic, messages):
-    assert messages <= {message for message, home in HOME.items() if home is topic}
+    assert messages <= {message for message, home in TOPIC_OF.items() if home is topic}
 
 
 def test_everything_that_a_topic_carries_is_at_home_there():
     carried = Counter(m for t in (*DEFAULT_REPLIES, ORDER_EVENTS) for m in t.contracts)
 
-    assert set(HOME) == set(carried)
+    assert set(TOPIC_OF) == set(carried)
     assert {1} == set(carried.values())
 
 
 def test_no_two_messages_of_a_topic_have_the_same_type():
-    for topic in {*HOME.values()}:
+    for topic in {*TOPIC_OF.values()}:
         types = Counter(message.model_fields["type"].default for message in topic.contracts)
         assert {1} == set(types.values())
 
 
 @pytest.mark.parametrize("reply", [Done, Refused])
 def test_a_reply_has_no_home_it_goes_to_whoever_asked(reply):
-    assert reply not in HOME
+    assert reply not in TOPIC_OF
 
 
 def test_every_aggregate_listens_where_its_messages_are_at_home():
-    listened_to = [aggregate.requests for aggregate in (CART, ORDER, GOODS)]
+    listened_to = [
+        aggregate.requests
+        for aggregate in (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
+    ]
 
     assert [CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS] == listened_to
 
@@ -108,11 +112,11 @@ def test_every_aggregate_listens_where_its_messages_are_at_home():
     ],
 )
 def test_a_key_is_its_owners_number_in_decimal_text(message, key):
-    assert key == HOME[type(message)].key_of(message)
+    assert key == TOPIC_OF[type(message)].key_of(message)
 
 
 def test_every_keyed_message_has_the_attribute_that_keys_its_topic():
-    for message, topic in HOME.items():
+    for message, topic in TOPIC_OF.items():
         assert topic.key in message.model_fields or isinstance(
             getattr(message, topic.key, None), property
         )
@@ -126,37 +130,45 @@ def test_every_source_has_dead_letters_of_its_own():
 
 def test_dead_letters_take_more_than_any_request_and_keep_it_for_ever():
     for source, letters in DEAD_LETTERS.items():
-        most = int(source.config.get("max.message.bytes", A_MEBIBYTE))
-        assert int(letters.config["max.message.bytes"]) > most
-        assert FOREVER == letters.keep
-        assert "-1" == letters.config["retention.ms"]
+        most = int(source.config(FOREVER).get("max.message.bytes", A_MEBIBYTE))
+        assert int(letters.config(FOREVER)["max.message.bytes"]) > most
+        assert FOREVER == letters.retention
+        assert "-1" == letters.config(FOREVER)["retention.ms"]
 
 
 def test_reply_topics_are_told_by_their_name():
-    replies = of_kind(Kind.REPLIES)
+    replies = of_kind(TopicKind.REPLIES)
 
     assert {*DEFAULT_REPLIES.values(), GATEWAY_REPLIES} == set(replies)
     assert replies == [topic for topic in TOPICS if topic.name.endswith(".replies")]
-    assert all(timedelta(hours=1) == topic.keep for topic in replies)
+    assert all(timedelta(hours=1) == topic.retention for topic in replies)
 
 
 def test_requests_are_stamped_by_the_broker_and_kept_for_ever():
-    for topic in of_kind(Kind.REQUESTS):
-        assert "LogAppendTime" == topic.config["message.timestamp.type"]
-        assert FOREVER == topic.keep
+    for topic in of_kind(TopicKind.REQUESTS):
+        assert "LogAppendTime" == topic.config(FOREVER)["message.timestamp.type"]
+        assert "-1" == topic.config(FOREVER)["retention.ms"]
+        assert "3600000" == topic.config(timedelta(hours=1))["retention.ms"]
 
 
 def test_events_are_kept_for_thirty_days():
-    assert str(30 * 24 * 3600 * 1000) == ORDER_EVENTS.config["retention.ms"]
+    assert str(30 * 24 * 3600 * 1000) == ORDER_EVENTS.config(FOREVER)["retention.ms"]
 
 
 def test_changelogs_are_compacted_but_not_within_an_hour():
-    for topic in of_kind(Kind.CHANGELOG):
-        assert "compact" == topic.config["cleanup.policy"]
-        assert int(topic.config["min.compaction.lag.ms"]) >= 3_600_000
-        assert "retention.ms" not in topic.config
+    for topic in of_kind(TopicKind.CHANGELOG):
+        assert "compact" == topic.config(FOREVER)["cleanup.policy"]
+        assert int(topic.config(FOREVER)["min.compaction.lag.ms"]) >= 3_600_000
+        assert "retention.ms" not in topic.config(timedelta(hours=1))
 
 
 def test_every_table_has_a_changelog_of_its_own():
-    assert 3 == len({aggregate.changelog for aggregate in (CART, ORDER, GOODS)})
-    assert {a.changelog for a in (CART, ORDER, GOODS)} <= set(of_kind(Kind.CHANGELOG))
+    assert 3 == len(
+        {
+            aggregate.changelog
+            for aggregate in (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
+        }
+    )
+    assert {a.changelog for a in (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)} <= set(
+        of_kind(TopicKind.CHANGELOG)
+    )

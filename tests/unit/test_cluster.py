@@ -7,7 +7,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
 LOGIN = {"kafka_sasl_username": "me", "kafka_sasl_password": "not to be seen"}
 
@@ -15,7 +15,7 @@ LOGIN = {"kafka_sasl_username": "me", "kafka_sasl_password": "not to be seen"}
 @pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL"])
 def test_a_password_that_would_go_unused_is_refused_and_not_repeated(protocol: str):
     with pytest.raises(ValidationError) as wrong:
-        Cluster(kafka_security_protocol=protocol, **LOGIN)
+        KafkaSettings(kafka_security_protocol=protocol, **LOGIN)
     assert "go together" in str(wrong.value)
     assert "not to be seen" not in str(wrong.value)
 
@@ -24,12 +24,12 @@ def test_a_password_that_would_go_unused_is_refused_and_not_repeated(protocol: s
 def test_a_login_without_a_name_or_a_password_is_refused(missing: str):
     given = {name: value for name, value in LOGIN.items() if name != missing}
     with pytest.raises(ValidationError) as wrong:
-        Cluster(kafka_security_protocol="SASL_SSL", **given)
+        KafkaSettings(kafka_security_protocol="SASL_SSL", **given)
     assert "not to be seen" not in str(wrong.value)
 
 
 def test_a_login_reaches_every_client_and_names_of_brokers_are_checked():
-    options = Cluster(kafka_security_protocol="SASL_SSL", **LOGIN).client_options()
+    options = KafkaSettings(kafka_security_protocol="SASL_SSL", **LOGIN).client_options()
     assert options["sasl_mechanism"] == "SCRAM-SHA-512"
     assert options["sasl_plain_username"] == "me"
     assert options["sasl_plain_password"] == "not to be seen"
@@ -38,13 +38,13 @@ def test_a_login_reaches_every_client_and_names_of_brokers_are_checked():
 
 def test_what_a_cluster_says_of_itself_holds_no_password():
     assert "not to be seen" not in repr(
-        Cluster(kafka_security_protocol="SASL_SSL", **LOGIN)
+        KafkaSettings(kafka_security_protocol="SASL_SSL", **LOGIN)
     )
 
 
 @pytest.mark.parametrize(
     ("program", "exit_code"),
-    [("agents loms", 2), ("gateway", 2), ("agents.audit", 2), ("topics check", 1)],
+    [("agents loms", 2), ("gateway", 2), ("agents.ops.audit", 2), ("topics check", 1)],
 )
 def test_each_program_says_in_a_line_what_setting_makes_no_sense(program, exit_code):
     wrong = {"PARTITIONS": "0", "KAFKA_SASL_PASSWORD": "not to be seen"}
@@ -55,7 +55,7 @@ def test_each_program_says_in_a_line_what_setting_makes_no_sense(program, exit_c
     )
     assert ran.returncode == exit_code
     [said] = [line for line in ran.stderr.splitlines() if "level=INFO" not in line]
-    assert "event=bad-setting name=partitions why='Input should be greater" in said
+    assert "event=bad-setting name=partitions reason='Input should be greater" in said
 
 
 @pytest.mark.parametrize(
@@ -67,24 +67,27 @@ def test_each_program_says_in_a_line_what_setting_makes_no_sense(program, exit_c
     ],
 )
 def test_a_port_may_be_left_out(given: str, meant: str):
-    assert Cluster(kafka=given).kafka == meant
+    assert KafkaSettings(kafka=given).kafka == meant
 
 
 @pytest.mark.parametrize("given", ["k:x", "k:1:2", ",", "a b:1", "k:"])
 def test_what_is_no_address_is_refused(given: str):
     with pytest.raises(ValidationError, match="host:port"):
-        Cluster(kafka=given)
+        KafkaSettings(kafka=given)
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("KAFKA", "")
     monkeypatch.setenv("PARTITIONS", "")
-    assert (Cluster().kafka, Cluster().partitions) == ("127.0.0.1:9092", 8)
+    assert (KafkaSettings().kafka, KafkaSettings().partitions) == ("127.0.0.1:9092", 8)
 
 
 @pytest.mark.parametrize(
     ("hours", "told"),
-    [("x", False), ("-1", False), ("nan", False), ("", True), ("1", True)],
+    [
+        *(("x", False), ("-1", False), ("0", False), ("nan", False), ("1e300", False)),
+        *(("", True), ("1", True), ("inf", True)),
+    ],
 )
 def test_how_long_requests_stay_is_a_number_of_hours(hours: str, told: bool):
     ran = subprocess.run(
@@ -96,7 +99,18 @@ def test_how_long_requests_stay_is_a_number_of_hours(hours: str, told: bool):
     )
     assert bool(ran.stdout) == told
     assert ran.returncode == (0 if told else 1)
-    assert ran.stderr.startswith("REQUEST_RETENTION_HOURS: ") != told
+    assert ("event=bad-setting name=request_retention_hours" in ran.stderr) != told
+
+
+def test_no_setting_is_read_when_the_topics_are_imported():
+    ran = subprocess.run(
+        [sys.executable, "-c", "import topics.catalog, topics.admin, gateway.app"],
+        env=os.environ | {"REQUEST_RETENTION_HOURS": "x", "PARTITIONS": "x"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_a_login_of_kafka_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch):
@@ -104,5 +118,5 @@ def test_a_login_of_kafka_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
     monkeypatch.setenv("KAFKA_SASL_USERNAME", odd)
     monkeypatch.setenv("KAFKA_SASL_PASSWORD", odd)
-    options = Cluster().client_options()
+    options = KafkaSettings().client_options()
     assert options["sasl_plain_username"] == options["sasl_plain_password"] == odd

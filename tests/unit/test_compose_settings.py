@@ -8,13 +8,13 @@ import pytest
 from agents.notifications.settings import NotificationSettings
 from agents.products.settings import ProductSettings
 from gateway.settings import Settings
-from topics.cluster import Cluster
+from topics.kafka.settings import KafkaSettings
 
 COMPOSE = (Path(__file__).parents[2] / "docker-compose.yml").read_text()
 OTEL = ("EXPORTER_OTLP_ENDPOINT", "EXPORTER_OTLP_HEADERS", "TRACES_SAMPLER")
 FIELDS = {
     name.upper()
-    for settings in (Cluster, NotificationSettings, ProductSettings, Settings)
+    for settings in (KafkaSettings, NotificationSettings, ProductSettings, Settings)
     for name in settings.model_fields
     if name != "gateway_index"  # each gateway has its own
 }

@@ -10,12 +10,17 @@ import pytest
 import trustme
 from aiokafka.protocol.admin import ApiVersionRequest
 
-from topics import connection
-from topics.connection import conn
-from topics.outage import Outages
+from topics.kafka import compat, connection
+from topics.kafka.connection import conn
+from topics.telemetry.outage import Outages
 
 AT_ONCE_SECONDS = 2.0
 _NO_VERSIONS = struct.pack(">hi", 0, 0)
+
+
+@pytest.fixture(autouse=True)
+def _compat() -> None:
+    compat.apply()
 
 
 @asynccontextmanager
@@ -78,7 +83,7 @@ async def test_a_request_without_an_answer_is_an_outage_of_its_broker(
 async def test_a_certificate_of_an_unknown_authority_is_told_from_an_outage():
     authority = trustme.CA()
     async with broker(authority) as port:
-        why = await connection.refusal(options(port, trustme.CA()))
+        why = await connection.find_auth_error(options(port, trustme.CA()))
         assert "certificate verify failed" in str(why)
-        assert await connection.refusal(options(port, authority)) is None
-    assert await connection.refusal(options(port, authority)) is None
+        assert await connection.find_auth_error(options(port, authority)) is None
+    assert await connection.find_auth_error(options(port, authority)) is None

@@ -1,28 +1,29 @@
 """Dead letters as operators see them: whatever is in one, it does a terminal no harm."""
 
-import argparse
 import io
 import os
 import sys
 
+import click
 import pytest
 
-from agents.tools.exits import plain, say
-from agents.tools.letters import Place, everything, place, summary, table
+from agents.ops.dead_letters import details, parse_location, summary, table
 from tests.unit.buried import REASON, buried, record
 from topics.catalog import CART_REQUESTS, DEAD_LETTERS, STOCK_REQUESTS
+from topics.cli import echo, escape_control_chars
+from topics.kafka.location import RecordLocation
 
 
 def shown(**different) -> dict[str, str]:
     """What is told of a dead letter: what follows each word at a line's beginning."""
-    lines = list(everything(buried(**different)))
+    lines = list(details(buried(**different)))
     return dict(line.strip().partition(" ")[::2] for line in lines)
 
 
 @pytest.mark.parametrize("topic", [topic.name for topic in DEAD_LETTERS.values()])
 def test_a_place_is_read_as_it_is_written(topic: str):
-    there = Place(topic, 12, 2**62)
-    assert place(str(there)) == there
+    there = RecordLocation(topic, 12, 2**62)
+    assert parse_location(str(there)) == there
     assert str(there) == f"{topic}-12@4611686018427387904"
 
 
@@ -30,8 +31,8 @@ def test_a_place_is_read_as_it_is_written(topic: str):
     "text", ["", "cart.dlq", "cart.dlq-1", "cart.dlq@1", "cart.requests-1@1", "x-1@1"]
 )
 def test_what_is_no_place_of_dead_letters_is_refused(text: str):
-    with pytest.raises(argparse.ArgumentTypeError, match=r"TOPIC is one of cart\.dlq"):
-        place(text)
+    with pytest.raises(click.BadParameter, match=r"TOPIC is one of cart\.dlq"):
+        parse_location(text)
 
 
 def test_a_line_tells_where_it_lies_when_it_died_where_it_comes_from_and_why():
@@ -55,7 +56,7 @@ def test_what_is_none_of_ours_is_told_as_far_as_it_goes():
     letter = record("cart.dlq", b"", headers=(("dlq.reason", None),), timestamp=2**62)
     [line] = table([summary(letter)])
     assert line.split() == ["cart.dlq-1@42", f"{2**62}", "ms", "from", "?-?@?"]
-    assert list(everything(letter))
+    assert list(details(letter))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_what_is_none_of_ours_is_told_as_far_as_it_goes():
 def test_a_value_is_shown_as_text_if_it_is_one_and_else_in_hex(
     value: bytes | None, told: list[str]
 ):
-    lines = list(everything(buried(value)))
+    lines = list(details(buried(value)))
     begin = lines.index(f"  value    {told[0]}")
     assert lines[begin + 1 :] == told[1:]
 
@@ -104,7 +105,7 @@ def test_the_source_is_that_of_the_letter():
     ],
 )
 def test_what_moves_a_terminals_cursor_is_escaped(text: str, harmless: str):
-    assert plain(text) == harmless
+    assert escape_control_chars(text) == harmless
 
 
 def test_who_looks_at_the_first_lines_only_breaks_nothing(monkeypatch: pytest.MonkeyPatch):
@@ -112,5 +113,5 @@ def test_who_looks_at_the_first_lines_only_breaks_nothing(monkeypatch: pytest.Mo
     with io.TextIOWrapper(io.FileIO(writer, "w"), write_through=True) as out:
         monkeypatch.setattr(sys, "stdout", out)
         os.close(reader)
-        say("nobody hears this")
-        say("nor this")
+        echo("nobody hears this")
+        echo("nor this")

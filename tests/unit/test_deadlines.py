@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agents.loms.agent import ORDER
-from agents.loms.deadlines import Deadlines, awaiting_since
-from agents.loms.order import Order, Step
+from agents.loms.order import Order, StatusChange
+from agents.loms.payment_deadlines import PaymentDeadlines, awaiting_since
+from agents.loms.service import ORDER_AGGREGATE
 from schemas.order import ExpireOrder, Status
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -17,7 +17,7 @@ QUESTION = ExpireOrder(order_id=1, unpaid_seconds=600)
 
 
 def order(status: Status) -> Order:
-    return Order(1, 7, "key", {1: 2}, (Step(status, NOON, "me"),))
+    return Order(1, 7, "key", {1: 2}, (StatusChange(status, NOON, "me"),))
 
 
 @pytest.fixture
@@ -27,26 +27,26 @@ def there() -> dict[str, Order]:
 
 
 @pytest.fixture
-def deadlines(there: dict[str, Order]) -> Deadlines:
-    made = Deadlines(TIME_TO_PAY, lambda _, key: there.get(key))
-    made.watch(0, "1", there["1"])
+def deadlines(there: dict[str, Order]) -> PaymentDeadlines:
+    made = PaymentDeadlines(TIME_TO_PAY, lambda _, key: there.get(key))
+    made.schedule(0, "1", there["1"])
     return made
 
 
-def test_the_time_to_pay_runs_from_the_records_own_time(deadlines: Deadlines):
+def test_the_time_to_pay_runs_from_the_records_own_time(deadlines: PaymentDeadlines):
     assert list(deadlines.overdue(DUE - A_BIT)) == []
     assert list(deadlines.overdue(DUE)) == [QUESTION]
 
 
 def test_an_order_is_asked_after_until_it_has_decided_but_once_a_second(
-    deadlines: Deadlines,
+    deadlines: PaymentDeadlines,
 ):
     asked = [list(deadlines.overdue(DUE + timedelta(seconds=s / 4))) for s in range(9)]
     assert [len(each) for each in asked] == [1, 0, 0, 0, 1, 0, 0, 0, 1]
 
 
 def test_an_order_that_was_paid_meanwhile_is_not_asked_after(
-    deadlines: Deadlines, there: dict[str, Order]
+    deadlines: PaymentDeadlines, there: dict[str, Order]
 ):
     there["1"] = order(Status.PAID)
     assert list(deadlines.overdue(DUE)) == []
@@ -54,17 +54,19 @@ def test_an_order_that_was_paid_meanwhile_is_not_asked_after(
     assert list(deadlines.overdue(DUE)) == []  # it was dropped
 
 
-def test_an_order_that_went_with_its_partition_is_not_asked_after(deadlines: Deadlines):
-    deadlines.forget_all()
+def test_an_order_that_went_with_its_partition_is_not_asked_after(
+    deadlines: PaymentDeadlines,
+):
+    deadlines.clear()
     assert list(deadlines.overdue(DUE)) == []
 
 
 @pytest.mark.parametrize("status", Status)
 def test_since_when_an_order_awaits_payment_can_be_read_off_its_row(status: Status):
-    begun = Step(Status.AWAITING_PAYMENT, NOON - A_BIT, "me")
-    there = Order(1, 7, "key", {1: 2}, (begun, Step(status, NOON, "me")))
+    begun = StatusChange(Status.AWAITING_PAYMENT, NOON - A_BIT, "me")
+    there = Order(1, 7, "key", {1: 2}, (begun, StatusChange(status, NOON, "me")))
     awaits = status is Status.AWAITING_PAYMENT
-    row = ORDER.adapters[0].dump_json(there)
+    row = ORDER_AGGREGATE.adapters[0].dump_json(there)
     assert awaiting_since(row) == (NOON if awaits else None)
     newer = row[:-1] + b',"unknown":{"status":1,"at":2}}'
     assert awaiting_since(newer) == awaiting_since(row)
@@ -72,6 +74,6 @@ def test_since_when_an_order_awaits_payment_can_be_read_off_its_row(status: Stat
 
 @pytest.mark.parametrize("status", sorted(set(Status) - {Status.AWAITING_PAYMENT}))
 def test_only_what_awaits_payment_is_watched(status: Status, there: dict[str, Order]):
-    deadlines = Deadlines(TIME_TO_PAY, lambda _, key: there.get(key))
-    deadlines.watch(0, "1", order(status))
+    deadlines = PaymentDeadlines(TIME_TO_PAY, lambda _, key: there.get(key))
+    deadlines.schedule(0, "1", order(status))
     assert list(deadlines.overdue(DUE)) == []

@@ -93,7 +93,7 @@ def searched(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 def test_each_call_is_decoded_without_a_search(
     contract: type[Contract], searched: list[bytes]
 ):
-    example = EXAMPLES[contract].asks
+    example = EXAMPLES[contract].request
     assert Decoder(contract).decode(example.to_json()) == example
     assert searched == []
 

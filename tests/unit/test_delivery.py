@@ -4,28 +4,28 @@ import json
 from pathlib import Path
 
 import pytest
+from click import UsageError
 
-from agents.tools.delivery import Delivery, read
-from agents.tools.exits import MisusedError
-from schemas.contract import MAX_GOODS
+from agents.ops.stock_file import StockFile, read
+from schemas.contract import MAX_STOCK
 from schemas.stock import ReceiveStock
 
 HEAD = "sku,warehouseID,count"
 
 
-def delivery(directory: Path, content: str | bytes, name: str = "goods.csv") -> Delivery:
+def delivery(directory: Path, content: str | bytes, name: str = "goods.csv") -> StockFile:
     file = directory / name
     file.write_bytes(content.encode() if isinstance(content, str) else content)
     return read(file)
 
 
-def received(there: Delivery) -> list[tuple[int, int, int, int]]:
+def received(there: StockFile) -> list[tuple[int, int, int, int]]:
     return [(n, r.sku, r.warehouse_id, r.count) for n, r in there.lines]
 
 
 def test_each_line_of_a_csv_is_a_request(tmp_path: Path):
-    there = delivery(tmp_path, f"{HEAD}\n1,-2,3\n4294967295,5,{MAX_GOODS}\n")
-    assert received(there) == [(2, 1, -2, 3), (3, 4294967295, 5, MAX_GOODS)]
+    there = delivery(tmp_path, f"{HEAD}\n1,-2,3\n4294967295,5,{MAX_STOCK}\n")
+    assert received(there) == [(2, 1, -2, 3), (3, 4294967295, 5, MAX_STOCK)]
     assert not there.bad
     assert there.lines[0].request == ReceiveStock(sku=1, warehouse_id=-2, count=3)
 
@@ -72,16 +72,16 @@ def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path):
 
 
 def test_each_object_of_a_json_is_a_request(tmp_path: Path):
-    rows = [{"sku": n, "warehouseID": 2, "count": MAX_GOODS} for n in (1, 2)]
+    rows = [{"sku": n, "warehouseID": 2, "count": MAX_STOCK} for n in (1, 2)]
     there = delivery(tmp_path, json.dumps(rows), "GOODS.JSON")
-    assert received(there) == [(1, 1, 2, MAX_GOODS), (2, 2, 2, MAX_GOODS)]
+    assert received(there) == [(1, 1, 2, MAX_STOCK), (2, 2, 2, MAX_STOCK)]
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
         ("1,1,0", "count: Input should be greater than or equal to 1, not 0"),
-        (f"1,1,{MAX_GOODS + 1}", f"count: Input should be less than {MAX_GOODS + 1}"),
+        (f"1,1,{MAX_STOCK + 1}", f"count: Input should be less than {MAX_STOCK + 1}"),
         ("-1,1,1", "sku: Input should be greater than or equal to 0"),
         ("4294967296,1,1", "sku: Input should be less than 4294967296"),
         ("1,1", "count: Field required"),
@@ -159,7 +159,7 @@ def test_a_bad_object_of_a_json_is_told_by_its_number(
 def test_what_is_no_file_of_goods_is_told_in_one_line(
     tmp_path: Path, name: str, content: bytes, reason: str
 ):
-    with pytest.raises(MisusedError) as error:
+    with pytest.raises(UsageError) as error:
         delivery(tmp_path, content, name)
     assert reason in str(error.value)
     assert str(error.value).startswith(f"{tmp_path / name}: ")
@@ -167,9 +167,9 @@ def test_what_is_no_file_of_goods_is_told_in_one_line(
 
 
 def test_a_file_that_is_not_there_is_told_in_one_line(tmp_path: Path):
-    with pytest.raises(MisusedError, match=r"nothing\.csv: No such file or directory"):
+    with pytest.raises(UsageError, match=r"nothing\.csv: No such file or directory"):
         read(tmp_path / "nothing.csv")
-    with pytest.raises(MisusedError, match="Is a directory"):
+    with pytest.raises(UsageError, match="Is a directory"):
         read(tmp_path)
 
 

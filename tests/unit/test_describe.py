@@ -12,10 +12,10 @@ import pytest
 from schemas.reply import Reply
 from topics.catalog import TOPICS
 from topics.describe import as_json, lines
-from topics.topic import FOREVER, Kind, Topic, wire_type
+from topics.topic import FOREVER, Topic, TopicKind, wire_type
 
 PARTITIONS = 5
-MINE = Topic("mine", Kind.REPLIES, "A topic of tests.", keep=timedelta(hours=1))
+MINE = Topic("mine", TopicKind.REPLIES, "A topic of tests.", retention=timedelta(hours=1))
 
 
 def columns(table: list[str]) -> list[int]:
@@ -31,18 +31,20 @@ def cells(table: list[str], line: int) -> list[str]:
 
 
 def test_each_topic_of_the_catalogue_has_a_row():
-    told = [line.split()[0] for line in lines(TOPICS, PARTITIONS) if line[0] != " "]
+    told = [
+        line.split()[0] for line in lines(TOPICS, PARTITIONS, FOREVER) if line[0] != " "
+    ]
     assert told == ["TOPIC", *(topic.name for topic in TOPICS)]
 
 
 def test_no_column_runs_into_the_next():
-    table = lines(TOPICS, PARTITIONS)
+    table = lines(TOPICS, PARTITIONS, FOREVER)
     for begin in columns(table)[1:]:
         assert {line[begin - 2 : begin].strip() for line in table} == {""}
 
 
 def test_what_is_too_long_for_its_column_goes_on_below():
-    table = lines([replace(MINE, carries=Reply)], PARTITIONS)
+    table = lines([replace(MINE, carries=Reply)], PARTITIONS, FOREVER)
     assert cells(table, 1)[:4] == ["mine", "-", "5", "1 hour"]
     assert cells(table, 2)[:4] == ["", "", "", ""]
     carried = " ".join(cells(table, line)[4] for line in range(1, len(table)))
@@ -50,7 +52,7 @@ def test_what_is_too_long_for_its_column_goes_on_below():
 
 
 @pytest.mark.parametrize(
-    ("keep", "told"),
+    ("retention", "told"),
     [
         (None, "compacted"),
         (FOREVER, "for ever"),
@@ -60,17 +62,20 @@ def test_what_is_too_long_for_its_column_goes_on_below():
         (timedelta(minutes=90), "1:30:00"),
     ],
 )
-def test_how_long_records_stay_is_told_in_words(keep: timedelta | None, told: str):
-    assert cells(lines([replace(MINE, keep=keep)], PARTITIONS), 1)[3] == told
+def test_how_long_records_stay_is_told_in_words(retention: timedelta | None, told: str):
+    assert (
+        cells(lines([replace(MINE, retention=retention)], PARTITIONS, FOREVER), 1)[3]
+        == told
+    )
 
 
 def test_a_number_of_partitions_of_its_own_is_told_and_else_the_shops():
-    table = lines([MINE, replace(MINE, partitions=16)], PARTITIONS)
+    table = lines([MINE, replace(MINE, partitions=16)], PARTITIONS, FOREVER)
     assert [cells(table, 1)[2], cells(table, 2)[2]] == ["5", "16"]
 
 
 def test_programs_are_told_the_same():
-    told = {each["name"]: each for each in json.loads(as_json(TOPICS, PARTITIONS))}
+    told = {each["name"]: each for each in json.loads(as_json(TOPICS, PARTITIONS, FOREVER))}
     assert list(told) == [topic.name for topic in TOPICS]
     assert told["stock.requests"] == {
         "name": "stock.requests",
@@ -80,18 +85,28 @@ def test_programs_are_told_the_same():
         "retention_ms": None,
         "compacted": False,
         "carries": ["stocks", "receiveStock", "checkStock", "reserve", "release", "sell"],
-        "doc": "What is asked of a sku's stock, by people, carts and orders.",
+        "doc": "Requests to the stock of a sku, from clients, carts and orders.",
     }
     assert told["order.events"]["retention_ms"] == 30 * 24 * 3_600_000
     assert told["loms-stock-changelog"]["compacted"]
+
+
+def test_request_topics_have_the_retention_of_the_setting():
+    retention = timedelta(hours=5)
+    objects = json.loads(as_json(TOPICS, PARTITIONS, retention))
+    kept = {each["name"]: each["retention_ms"] for each in objects}
+    requests = [topic for topic in TOPICS if topic.kind is TopicKind.REQUESTS]
+    assert {kept.pop(topic.name) for topic in requests} == {5 * 3_600_000}
+    assert 5 * 3_600_000 not in kept.values()
+    assert cells(lines(requests[:1], PARTITIONS, retention), 1)[3] == "5 hours"
 
 
 def test_the_command_line_needs_no_cluster():
     nowhere = os.environ | {"KAFKA": "127.0.0.1:1", "PARTITIONS": str(PARTITIONS)}
     words = [sys.executable, "-m", "topics", "describe"]
     for option, wanted in (
-        ([], "\n".join(lines(TOPICS, PARTITIONS))),
-        (["--json"], as_json(TOPICS, PARTITIONS)),
+        ([], "\n".join(lines(TOPICS, PARTITIONS, FOREVER))),
+        (["--json"], as_json(TOPICS, PARTITIONS, FOREVER)),
     ):
         ran = subprocess.run(
             words + option, env=nowhere, capture_output=True, text=True, check=True

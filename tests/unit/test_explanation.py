@@ -33,11 +33,11 @@ def why(topic: Topic, value: bytes) -> str:
         (b'{"type":5,"sku":1}', f"type: 5 is unknown; {STOCK_TYPES}"),
         (
             b'{"type":"addToCart","user":1,"sku":1,"count":1}',
-            f"type: addToCart belongs to cart.requests, not to this topic; {STOCK_TYPES}",
+            f"type: addToCart is a type of cart.requests, not of this topic; {STOCK_TYPES}",
         ),
         (
             b'{"type":"done"}',
-            f"type: done belongs to *.replies, not to this topic; {STOCK_TYPES}",
+            f"type: done is a type of *.replies, not of this topic; {STOCK_TYPES}",
         ),
         (b'{"type":"stocks"}', "sku is missing"),
         (b'{"type":"stocks","sku":true}', f"sku {INTEGER}"),
@@ -74,13 +74,13 @@ def why(topic: Topic, value: bytes) -> str:
         ),
         (
             gzip.compress(b'{"type":"stocks","sku":1}'),
-            "value is not JSON: it is compressed (gzip); compressed values are not taken",
+            "value is not JSON: it is compressed (gzip); compression is not supported",
         ),
         (
             b'\0\0\0\0\x07{"type":"stocks","sku":1}',
             (
                 "value is not JSON: it begins with a zero byte,"
-                " as a schema registry's serializer writes it"
+                " as written by a schema registry's serializer"
             ),
         ),
         (
@@ -168,4 +168,4 @@ def test_a_thousand_wrong_fields_are_counted_and_no_text_is_long():
     assert len(text) < 700
     many = "".join(f',"{n}":1' for n in range(1001))
     text = why(CART_REQUESTS, f'{{"type":"listCart","user":1{many}}}'.encode())
-    assert text == "1001 fields are wrong"
+    assert text == "1001 fields are invalid"

@@ -23,9 +23,9 @@ except SystemExit:
 AUDIT = """
 import sys
 sys.argv = ["audit", "--none"]
-import agents.audit.__main__
+import agents.ops.audit.__main__
 try:
-    agents.audit.__main__.main()
+    agents.ops.audit.__main__.main()
 except SystemExit:
     pass
 """

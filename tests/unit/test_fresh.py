@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.local.shop import REPOSITORY
+from agents.ops.local.deployment import REPOSITORY
 
 CANNOT_RUN = 77
 

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from agents.worker import failstop
-from agents.worker.failstop import Heart
+from agents.runtime import fail_stop
+from agents.runtime.fail_stop import PauseMonitor
 
 NEVER_FROZEN = timedelta(hours=1)
 FROZEN = timedelta(0)
@@ -15,13 +15,13 @@ FROZEN = timedelta(0)
 def deaths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Why it died."""
     reasons: list[str] = []
-    monkeypatch.setattr(failstop, "die", lambda reason, *_: reasons.append(reason))
+    monkeypatch.setattr(fail_stop, "fail_stop", lambda reason, *_: reasons.append(reason))
     return reasons
 
 
 def test_a_member_of_a_group_that_was_frozen_dies(deaths: list[str]):
-    heart = Heart(FROZEN)
-    heart.join()
+    heart = PauseMonitor(FROZEN)
+    heart.arm()
 
     heart.check()
 
@@ -29,7 +29,7 @@ def test_a_member_of_a_group_that_was_frozen_dies(deaths: list[str]):
 
 
 def test_a_worker_that_starts_slowly_lives(deaths: list[str]):
-    heart = Heart(FROZEN)
+    heart = PauseMonitor(FROZEN)
 
     heart.check()
 
@@ -37,8 +37,8 @@ def test_a_worker_that_starts_slowly_lives(deaths: list[str]):
 
 
 def test_a_member_that_was_not_frozen_lives(deaths: list[str]):
-    heart = Heart(NEVER_FROZEN)
-    heart.join()
+    heart = PauseMonitor(NEVER_FROZEN)
+    heart.arm()
 
     heart.check()
 

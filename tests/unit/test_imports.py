@@ -14,17 +14,43 @@ MAY_IMPORT = {
     "agents": {"schemas", "topics", "agents"},
     "gateway": {"schemas", "topics", "gateway"},
 }
+RULES = {"schemas", "agents.cause", "agents.refusal", "pydantic"}
 PURE = {
-    "agents/checkout/cart.py": {"schemas", "agents.refusal"},
-    "agents/checkout/saga.py": {"schemas", "agents.checkout.cart"},
-    "agents/loms/order.py": {"schemas", "agents.refusal"},
-    "agents/loms/saga.py": {"schemas", "agents.loms.order"},
-    "agents/loms/stock.py": {"schemas", "agents.refusal"},
+    "agents/cause.py": {"schemas"},
+    "agents/refusal.py": {"schemas"},
+    "agents/checkout/cart.py": RULES,
+    "agents/loms/order.py": RULES,
+    "agents/loms/stock.py": RULES,
     "agents/products/pricing.py": {"schemas", "agents.refusal"},
-    "agents/notifications/notice.py": {"schemas"},
-    "agents/notifications/hypertext.py": {"agents.notifications.notice"},
+    "agents/notifications/notification.py": {"schemas", "jinja2"},
     "agents/notifications/signature.py": set(),
 }
+BELOW = {
+    "topics/kafka": {
+        "schemas",
+        "topics.admin",
+        "topics.catalog",
+        "topics.kafka",
+        "topics.telemetry.outage",
+        "topics.topic",
+    },
+    "agents/runtime": {
+        *("schemas", "topics", "agents.aggregate", "agents.cause", "agents.refusal"),
+        "agents.runtime",
+    },
+    "agents/worker": {
+        "schemas",
+        "topics",
+        "agents.aggregate",
+        "agents.runtime",
+        "agents.worker",
+    },
+    "agents/ops/audit": {
+        *("schemas", "topics", "agents.aggregate", "agents.cause", "agents.checkout"),
+        *("agents.loms", "agents.runtime", "agents.ops.audit"),
+    },
+}
+"""The packages that a folder may import, beside libraries."""
 
 
 def imported(source: str) -> Iterator[str]:
@@ -36,14 +62,36 @@ def imported(source: str) -> Iterator[str]:
             yield "." * node.level + (node.module or "")
 
 
+def _is_in(module: str, packages: set[str]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in packages)
+
+
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_a_package_imports_only_what_lies_below_it(package):
-    above = set(MAY_IMPORT) - MAY_IMPORT[package]
+    above = {*MAY_IMPORT, "tests"} - MAY_IMPORT[package]
     files = list((ROOT / package).rglob("*.py"))
 
     assert files
     for file in files:
         assert not above & {module.split(".")[0] for module in imported(file.read_text())}
+
+
+@pytest.mark.parametrize("folder", BELOW)
+def test_a_folder_imports_only_what_lies_below_it(folder):
+    files = list((ROOT / folder).rglob("*.py"))
+
+    assert files
+    for file in files:
+        ours = {m for m in imported(file.read_text()) if m.split(".")[0] in MAY_IMPORT}
+        assert [m for m in sorted(ours) if not _is_in(m, BELOW[folder])] == [], file
+
+
+@pytest.mark.parametrize("package", ["schemas", "topics", "agents", "gateway"])
+def test_only_tools_import_tools(package):
+    """Nothing depends on what operators run, but the command line that starts it."""
+    for file in (ROOT / package).rglob("*.py"):
+        if (ROOT / "agents/ops") not in file.parents:
+            assert not [m for m in imported(file.read_text()) if _is_in(m, {"agents.ops"})]
 
 
 @pytest.mark.parametrize("path", PURE)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from agents.local.interpreter import NEWEST, OLDEST, unsupported
-from agents.local.shop import REPOSITORY
+from agents.ops.local.deployment import REPOSITORY
+from agents.ops.local.interpreter import NEWEST, OLDEST, unsupported
 
-INTERPRETER = "agents/local/interpreter.py"
+INTERPRETER = "agents/ops/local/interpreter.py"
 NEEDED = "Python 3.11 to 3.14 is needed"
-ENTRIES = ["agents.local", "agents.local.environment"]
+ENTRIES = ["agents.ops.local", "agents.ops.local.environment"]
 OLDER = ["python3.10", "python3.9", "python3.8"]
 AS_ANOTHER = """
 import runpy, sys
@@ -94,7 +94,7 @@ def _chosen(there: Path, *words: str) -> str:
     ran = subprocess.run(
         command, env={"PATH": str(there)}, capture_output=True, text=True, check=True
     )
-    (line,) = (line for line in ran.stdout.splitlines() if "agents.local" in line)
+    (line,) = (line for line in ran.stdout.splitlines() if "agents.ops.local" in line)
     return line.partition(" ")[0]
 
 

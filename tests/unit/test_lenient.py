@@ -1,10 +1,12 @@
 """Records that aiokafka can't read."""
 
 import pytest
+from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.record.memory_records import MemoryRecords
 
-from agents.worker.lenient import LenientRecords
+from topics.kafka import compat
+from topics.kafka.lenient_records import LenientRecords
 
 
 def batch(first_offset: int, codec: int = 0) -> bytes:
@@ -52,3 +54,10 @@ def test_aiokafka_itself_still_needs_this():
 
     with pytest.raises(UnicodeDecodeError):
         list(records.next_batch())
+
+
+def test_consumers_of_the_process_decode_them_once_that_is_applied(monkeypatch):
+    monkeypatch.setattr(fetcher, "MemoryRecords", MemoryRecords)
+    for _ in range(2):
+        compat.apply()
+        assert fetcher.MemoryRecords is LenientRecords

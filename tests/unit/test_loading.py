@@ -5,16 +5,17 @@ from datetime import timedelta
 
 import pytest
 
-from agents.tools.bar import Bar
-from agents.tools.delivery import BadLine, Delivery, Line
-from agents.tools.loading import Loading
-from agents.tools.replies import No
-from agents.tools.stock import report
+from agents.ops import stock
+from agents.ops.requests import RefusedReply, RequestOptions
+from agents.ops.stock import report
+from agents.ops.stock_file import BadLine, StockFile, StockLine
+from agents.ops.stock_import import StockImport
 from schemas.stock import ReceiveStock
+from topics.target import Target
 
 GOODS = ReceiveStock(sku=1, warehouse_id=1, count=1)
-NO = No("count-too-large", "it is full")
-AGAIN = "to load the rest run it again: what is loaded is not loaded twice"
+NO = RefusedReply("count-too-large", "it is full")
+AGAIN = "run the command again to load the rest: no line is loaded twice"
 
 
 class Terminal(io.StringIO):
@@ -28,9 +29,9 @@ def told(
     lines: int, *, bad: int = 0, interrupted: bool = False, **known: object
 ) -> list[str]:
     """What is told of so many lines, of which this is known in the end."""
-    delivery = Delivery("digest", [Line(n, GOODS) for n in range(2, lines + 2)], [])
+    delivery = StockFile("digest", [StockLine(n, GOODS) for n in range(2, lines + 2)], [])
     delivery.bad.extend(BadLine(n, "it is bad") for n in range(bad))
-    loading = Loading(delivery, timedelta(seconds=1), Bar(lines, io.StringIO()))
+    loading = StockImport(delivery, timedelta(seconds=1), lambda _: None)
     for name, value in known.items():
         setattr(loading, name, value)
     return list(report(delivery, loading, interrupted=interrupted))
@@ -52,10 +53,10 @@ def told(
         ),
         (
             ["line 2: unanswered", "given up: why", "1 unanswered, 2 not sent", AGAIN],
-            told(3, unanswered=[2], trouble="why"),
+            told(3, unanswered=[2], abort_reason="why"),
         ),
         (
-            ["interrupted: 1 loaded, 2 under way or not sent", AGAIN],
+            ["interrupted: 1 loaded, 2 in flight or not sent", AGAIN],
             told(3, loaded=1, interrupted=True),
         ),
     ],
@@ -66,22 +67,39 @@ def test_what_became_of_the_lines_is_told_the_sum_last(
     assert outcome == wanted
 
 
-def test_the_bar_is_drawn_anew_for_each_percent_and_then_wiped_off():
-    terminal = Terminal()
-    bar = Bar(1000, terminal)
-    for done in range(1001):
-        bar.show(done)
-    drawn = terminal.getvalue().split("\r")[1:]
-    assert len(drawn) == 101
-    assert drawn[50] == f"[{'#' * 20:<40}]  50 %  500/1000"
-    assert len({line.index("]") for line in drawn}) == 1
-    bar.clear()
-    assert terminal.getvalue().endswith("\r\x1b[K")
+@pytest.fixture
+def all_loaded(monkeypatch: pytest.MonkeyPatch) -> StockFile:
+    """A file of a thousand lines, each loaded at once."""
+
+    async def load(loading: StockImport, *_: object) -> bool:
+        for _ in range(1000):
+            loading.loaded += 1
+            loading.advance(1)
+        return False
+
+    monkeypatch.setenv("KAFKA", "127.0.0.1:1")
+    monkeypatch.setattr(stock, "_run", load)
+    return StockFile("digest", [StockLine(n, GOODS) for n in range(1000)], [])
 
 
-@pytest.mark.parametrize("out", [io.StringIO(), Terminal()])
-def test_there_is_no_bar_where_nobody_looks_or_nothing_is_to_be_done(out: io.StringIO):
-    bar = Bar(0 if out.isatty() else 10, out)
-    bar.show(0)
-    bar.clear()
-    assert not out.getvalue()
+def shown_while(loaded: StockFile, out: io.StringIO, monkeypatch) -> str:
+    monkeypatch.setattr("sys.stderr", out)
+    options = RequestOptions("mine.replies", timedelta(seconds=1))
+    target = Target("stock", io.StringIO())
+    assert stock.import_file(loaded, options, target) == 0
+    return out.getvalue()
+
+
+def test_the_bar_is_drawn_anew_for_each_percent(
+    all_loaded: StockFile, monkeypatch: pytest.MonkeyPatch
+):
+    drawn = shown_while(all_loaded, Terminal(), monkeypatch).split("\r")
+    assert 90 <= len([line for line in drawn if "/1000" in line]) <= 102
+    assert any(" 500/1000" in line for line in drawn)
+    assert " 1000/1000" in drawn[-1]
+
+
+def test_there_is_no_bar_where_nobody_looks(
+    all_loaded: StockFile, monkeypatch: pytest.MonkeyPatch
+):
+    assert shown_while(all_loaded, io.StringIO(), monkeypatch) == ""

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from topics.conversation import ABOUT
-from topics.logs import JsonLines
+from topics.kafka.headers import LOG_CONTEXT
+from topics.telemetry.logging import JsonLines
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
@@ -51,9 +51,9 @@ def test_a_line_is_one_object():
     ],
 )
 def test_it_tells_what_the_task_is_about(headers, ids):
-    token = ABOUT.set(headers)
+    token = LOG_CONTEXT.set(headers)
     told = line("late")
-    ABOUT.reset(token)
+    LOG_CONTEXT.reset(token)
     assert {name: told[name] for name in told if name.endswith("_id")} == ids
 
 
@@ -66,7 +66,8 @@ def test_it_holds_a_whole_traceback():
 
 def test_a_process_bounds_what_repeats_in_either_form():
     program = (
-        "import logging; from topics import logs; logs.configure('loms');"
+        "import logging; from topics.telemetry.logging import configure;"
+        "configure('loms');"
         "[logging.warning('late %d', n) for n in range(9)];"
         "logging.info('a'); logging.info('a')"
     )

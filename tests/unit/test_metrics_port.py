@@ -5,9 +5,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from agents.local.processes import processes
-from agents.local.shop import Shop, ShopError, from_environment
-from agents.worker import metrics
+from agents.ops.local.deployment import Deployment, ShopError, from_environment
+from agents.ops.local.processes import processes
+from agents.runtime import metrics
 from agents.worker.settings import WorkerSettings
 
 
@@ -18,7 +18,7 @@ def port() -> int:
 
 
 def test_it_tells_on_the_port_that_it_was_given(port: int):
-    metrics.serve(WorkerSettings(metrics_port=port))
+    metrics.serve(port, WorkerSettings().metrics_host)
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         assert b"kafka_consumer_records_total" in answer.read()
         assert answer.headers["Server"] == "shop"
@@ -27,13 +27,13 @@ def test_it_tells_on_the_port_that_it_was_given(port: int):
 def test_an_ipv6_address_is_as_good():
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as door:
         port = door.getsockname()[1]
-    metrics.serve(WorkerSettings(metrics_port=port, metrics_host="::1"))
+    metrics.serve(port, "::1")
     with urlopen(f"http://[::1]:{port}/metrics") as answer:
         assert answer.status == 200
 
 
 def test_what_is_no_request_is_told_no_version_either(port: int):
-    metrics.serve(WorkerSettings(metrics_port=port))
+    metrics.serve(port, WorkerSettings().metrics_host)
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(b"GET / nonsense HTTP/1.0\r\n\r\n")
         said = client.makefile("rb").read()
@@ -44,7 +44,7 @@ def test_what_is_no_request_is_told_no_version_either(port: int):
 def test_a_port_that_is_taken_is_an_error_and_no_end(caplog):
     with socket.create_server(("127.0.0.1", 0)) as door:
         taken = door.getsockname()[1]
-        metrics.serve(WorkerSettings(metrics_port=taken))
+        metrics.serve(taken, WorkerSettings().metrics_host)
     assert [(r.levelname, str(taken) in r.message) for r in caplog.records] == [
         ("ERROR", True)
     ]
@@ -53,17 +53,17 @@ def test_a_port_that_is_taken_is_an_error_and_no_end(caplog):
 def test_without_a_port_it_listens_nowhere(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(metrics, "MetricsServer", None)
     monkeypatch.delenv("METRICS_PORT", raising=False)
-    metrics.serve(WorkerSettings(metrics_port=0))
+    metrics.serve(0, WorkerSettings().metrics_host)
     assert WorkerSettings().metrics_port == 0
 
 
-def ports(shop: Shop) -> dict[str, str]:
+def ports(shop: Deployment) -> dict[str, str]:
     own = ((one.name, one.environment.get("METRICS_PORT")) for one in processes(shop))
     return {name: port for name, port in own if port}
 
 
 def test_each_worker_of_a_shop_has_a_port_and_keeps_it():
-    few = ports(Shop(loms_workers=2))
+    few = ports(Deployment(loms_workers=2))
     assert few == {
         "products-1": "9180",
         "notifications-1": "9181",
@@ -71,7 +71,7 @@ def test_each_worker_of_a_shop_has_a_port_and_keeps_it():
         "loms-2": "9184",
         "checkout-1": "9183",
     }
-    many = ports(Shop(loms_workers=64, checkout_workers=64))
+    many = ports(Deployment(loms_workers=64, checkout_workers=64))
     assert few.items() <= many.items()
     assert len(set(many.values())) == len(many)
 

@@ -8,10 +8,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from agents.notifications.hypertext import hypertext
-from agents.notifications.notice import notice
+from agents.notifications.notification import render
 from agents.notifications.settings import NotificationSettings
-from agents.notifications.transports import Mail
+from agents.notifications.transports import SmtpTransport
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 
@@ -30,7 +29,7 @@ def event(status: Status = Status.PAID, **changes) -> OrderStatusChanged:
 
 
 def mail(of: OrderStatusChanged, **settings):
-    return Mail("smtp://x", NotificationSettings(**settings)).compose(notice(of))
+    return SmtpTransport("smtp://x", NotificationSettings(**settings)).compose(render(of))
 
 
 class Page(HTMLParser):
@@ -58,7 +57,7 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize("status", Status)
 def test_every_status_has_words_in_one_line_of_ascii(status):
-    told = notice(event(status))
+    told = render(event(status))
     assert told.event_id == f"8193:{status}"
     assert told.subject.startswith("Order 8193 ")
     assert told.subject.isascii()
@@ -68,46 +67,46 @@ def test_every_status_has_words_in_one_line_of_ascii(status):
 
 
 def test_no_two_statuses_have_the_same_words():
-    assert len({notice(event(status)).subject for status in Status}) == len(Status)
+    assert len({render(event(status)).subject for status in Status}) == len(Status)
 
 
 def test_a_notice_names_the_goods_and_the_time():
-    text = notice(event()).text
-    assert "sku 1076963, 2 pieces\n" in text
-    assert "sku 1148162, 1 piece\n" in text
-    assert "3 pieces in all" in text
+    text = render(event()).text
+    assert "sku 1076963, 2 units\n" in text
+    assert "sku 1148162, 1 unit\n" in text
+    assert "3 units in total" in text
     assert "2026-11-23 16:31:05 UTC" in text
 
 
 @pytest.mark.parametrize("status", Status)
 def test_a_page_says_what_the_text_says(status):
-    told = notice(event(status))
-    page = Page(hypertext(told))
+    told = render(event(status))
+    page = Page(told.html)
     assert page.open == []
     assert [" ".join(seen.split()) for seen in page.seen] == [
         *[told.subject, told.subject, told.meaning],
-        "pieces",
+        "units",
         *["sku 1076963", "2", "sku 1148162", "1"],
-        "3 pieces in all",
+        "3 units in total",
         "As of 2026-11-23 16:31:05 UTC",
     ]
 
 
 def test_whatever_the_words_are_they_are_no_markup():
     rude = "<script>&amp;</script> \"quoted\" 'too' </p>"
-    told = replace(notice(event()), subject=rude, meaning=rude)
-    assert Page(hypertext(told)).seen[:3] == [rude, rude, rude]
-    assert "<script" not in hypertext(told)
+    told = replace(render(event()), subject=rude, meaning=rude)
+    assert Page(told.html).seen[:3] == [rude, rude, rude]
+    assert "<script" not in told.html
 
 
 def test_the_time_is_told_in_utc_wherever_it_was_taken():
     moscow = AT.astimezone(timezone(timedelta(hours=3)))
-    assert notice(event(at=moscow)).text == notice(event()).text
+    assert render(event(at=moscow)).text == render(event()).text
     assert mail(event(at=moscow)).as_bytes() == mail(event()).as_bytes()
 
 
 def test_a_notice_is_the_same_however_often_it_is_made():
-    assert notice(event()) == notice(event())
+    assert render(event()) == render(event())
     assert mail(event()).as_bytes() == mail(event()).as_bytes()
 
 
@@ -122,8 +121,8 @@ def test_a_mail_holds_the_words_as_text_and_as_a_page(items):
         "text/plain",
         "text/html",
     )
-    assert plain.get_content() == notice(of).text
-    assert page.get_content() == hypertext(notice(of))
+    assert plain.get_content() == render(of).text
+    assert page.get_content() == render(of).html
     assert not [part for part in read.walk() if part.defects]
     assert max(map(len, mail(of).as_bytes().splitlines())) < 80
 

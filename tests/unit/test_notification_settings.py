@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from agents.notifications.settings import NotificationSettings
-from agents.notifications.transports import configured
+from agents.notifications.transports import create_transports
 from agents.products.settings import ProductSettings
 
 
@@ -73,8 +73,8 @@ def test_a_list_that_is_not_there_is_refused_at_the_start(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
-        ("NOTIFY_TO", "user-{id}@shop.test", "must have nothing in braces but {user}"),
-        ("NOTIFY_OPT_OUT", "/none", "must be a file that can be read: No such file"),
+        ("NOTIFY_TO", "user-{id}@shop.test", "must have no braces except {user}"),
+        ("NOTIFY_OPT_OUT", "/none", "must be a readable file: No such file"),
         ("WEBHOOK_URL", "chat.test", "must be http or https"),
     ],
 )
@@ -88,7 +88,7 @@ def test_the_worker_says_in_a_line_what_setting_makes_no_sense(
     )
     assert ran.returncode == 2
     [said] = [line for line in ran.stderr.splitlines() if "level=INFO" not in line]
-    assert f"event=bad-setting name={name.lower()} why=" in said
+    assert f"event=bad-setting name={name.lower()} reason=" in said
     assert why in said
 
 
@@ -143,10 +143,10 @@ def test_secrets_and_templates_are_taken_as_they_are(monkeypatch):
 
 def test_transports_are_there_when_they_are_set(monkeypatch):
     monkeypatch.setenv("SMTP_URL", "")
-    assert configured(NotificationSettings()) == ()
+    assert create_transports(NotificationSettings()) == ()
     monkeypatch.setenv("SMTP_URL", "smtps://user:p%40ss@mail.test:2465?starttls=never")
     monkeypatch.setenv("WEBHOOK_URL", "https://chat.test/bot-s3cret/sendMessage")
     monkeypatch.setenv("WEBHOOK_SECRET", "signed-s3cret")
     settings = NotificationSettings()
-    assert [way.name for way in configured(settings)] == ["smtp", "webhook"]
+    assert [way.name for way in create_transports(settings)] == ["smtp", "webhook"]
     assert "s3cret" not in repr(settings)

@@ -41,7 +41,7 @@ def test_a_line_that_is_no_user_is_ignored_and_told_once(path: Path, caplog, lin
     path.write_text(f"5\n{line}\n6\n")
     listed = OptOut(path)
     [said] = caplog.messages
-    assert said.endswith("number=1 first=2")
+    assert said.endswith("count=1 lines=2")
     path.write_text(f"5\n\n{line}\n6\n7\n")
     assert all(user in listed for user in (5, 6, 7))
     assert len(caplog.messages) == 1
@@ -51,7 +51,7 @@ def test_of_a_file_that_is_something_else_not_all_lines_are_told(path: Path, cap
     path.write_bytes(b"".join(b"\xff%d: secret\n" % n for n in range(1000)))
     assert 1 not in OptOut(path)
     [said] = caplog.messages
-    assert "number=1000 first=1,2,3," in said
+    assert "count=1000 lines=1,2,3," in said
     assert len(said) < 200
     assert "secret" not in said
 
@@ -91,7 +91,9 @@ def test_while_the_file_is_away_the_last_list_holds(path: Path, caplog):
     path.unlink()
     assert 1 in listed
     assert 1 in listed
-    assert len([said for said in caplog.messages if "the last list holds" in said]) == 1
+    assert (
+        len([said for said in caplog.messages if "event=opt-out-not-loaded" in said]) == 1
+    )
     path.write_text("22\n")
     assert 22 in listed
     assert 1 not in listed

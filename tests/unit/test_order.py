@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as any_
 
-from agents.loms.agent import ORDER
+from agents.loms.service import ORDER_AGGREGATE
 from schemas.cart import OrderSettled
-from schemas.contract import SHARDS, Code, Item, Refused
+from schemas.contract import Code, Item, Refused
+from schemas.ids import SHARDS, order_id
 from schemas.order import (
     CancelOrder,
     CreateOrder,
@@ -16,7 +17,6 @@ from schemas.order import (
     OrderView,
     Status,
     StockReserved,
-    order_id,
 )
 from schemas.stock import Release, Reserve
 
@@ -56,7 +56,7 @@ def status(outcome):
 
 
 def test_a_new_order_asks_stock_for_every_line_and_answers_nobody_yet():
-    outcome = given(ORDER).when(CREATE).saying(fact(Status.NEW), *RESERVES)
+    outcome = given(ORDER_AGGREGATE).when(CREATE).saying(fact(Status.NEW), *RESERVES)
 
     assert Status.NEW is status(outcome)
 
@@ -64,38 +64,42 @@ def test_a_new_order_asks_stock_for_every_line_and_answers_nobody_yet():
 def test_lines_of_the_same_sku_are_one_line():
     twice = CreateOrder(user=USER, items=(*reversed(ITEMS), ITEMS[0]))
 
-    outcome = given(ORDER).when(twice, key="k")
+    outcome = given(ORDER_AGGREGATE).when(twice, key="k")
 
     assert [(LAMP, 4), (SOFA, 1)] == list(outcome.after.lines.items())
 
 
 def test_a_retry_while_it_is_new_asks_stock_again_and_tells_nobody_again():
-    given(ORDER, *NEW).when(CREATE.request, key="k").then_nothing().saying(*RESERVES)
+    given(ORDER_AGGREGATE, *NEW).when(CREATE.request, key="k").then_nothing().saying(
+        *RESERVES
+    )
 
 
 @pytest.mark.parametrize("past", [AWAITING, FAILED, (*NEW, CancelOrder(order_id=ID))])
 def test_a_retry_of_a_settled_order_hears_its_id(past):
-    given(ORDER, *past).when(CREATE.request, key="k").then_nothing().saying(PLACED)
+    given(ORDER_AGGREGATE, *past).when(CREATE.request, key="k").then_nothing().saying(
+        PLACED
+    )
 
 
 def test_a_key_with_other_items_is_refused():
     other = CreateOrder(user=USER, items=ITEMS[:1])
 
-    given(ORDER, *AWAITING).when(other, key="k").then_nothing().then_refused(
+    given(ORDER_AGGREGATE, *AWAITING).when(other, key="k").then_nothing().then_refused(
         Code.KEY_REUSED
     )
 
 
 def test_an_order_is_never_overwritten_by_another_request_of_the_same_id():
-    given(ORDER, *AWAITING).when(CREATE.request, key="other").then_nothing().then_refused(
-        Code.UNAVAILABLE
-    )
+    given(ORDER_AGGREGATE, *AWAITING).when(
+        CREATE.request, key="other"
+    ).then_nothing().then_refused(Code.UNAVAILABLE)
 
 
 def test_an_order_is_never_overwritten_by_another_user_of_the_same_shard():
     other = CreateOrder(user=USER + SHARDS, items=ITEMS)
 
-    given(ORDER, *AWAITING).when(other, key="k").then_nothing().then_refused(
+    given(ORDER_AGGREGATE, *AWAITING).when(other, key="k").then_nothing().then_refused(
         Code.UNAVAILABLE
     )
 
@@ -117,7 +121,7 @@ def test_an_order_id_is_exact_in_javascript_and_lies_with_its_user(user, request
 )
 def test_the_shard_of_a_user_is_a_floor_modulo(user, shard):
     create = CreateOrder(user=user, items=ITEMS)
-    outcome = given(ORDER).when(create)
+    outcome = given(ORDER_AGGREGATE).when(create)
 
     assert shard == create.shard == outcome.said[1].order_id % SHARDS
 
@@ -127,22 +131,24 @@ def test_each_request_of_each_user_has_an_order_of_its_own():
 
 
 def test_a_request_is_kept_where_its_order_will_lie():
-    key = ORDER.identify(CREATE.request, CREATE.cause)
+    key = ORDER_AGGREGATE.identify(CREATE.request, CREATE.cause)
 
-    assert (str(ID),) == key == ORDER.identify(ListOrder(order_id=ID), CREATE.cause)
+    assert (
+        (str(ID),) == key == ORDER_AGGREGATE.identify(ListOrder(order_id=ID), CREATE.cause)
+    )
 
 
 def test_a_purchase_and_a_create_order_with_the_same_key_are_two_orders():
     cart = by(CREATE.request, key="k", purchase="key:k")
 
-    assert ORDER.identify(cart.request, cart.cause) != (str(ID),)
+    assert ORDER_AGGREGATE.identify(cart.request, cart.cause) != (str(ID),)
 
 
 # Answers of stock
 
 
 def test_an_order_waits_for_every_answer():
-    outcome = given(ORDER, *NEW).when(LAMP_NO).saying_nothing()
+    outcome = given(ORDER_AGGREGATE, *NEW).when(LAMP_NO).saying_nothing()
 
     assert Status.NEW is status(outcome)
 
@@ -150,7 +156,9 @@ def test_an_order_waits_for_every_answer():
 @pytest.mark.parametrize(("first", "last"), [(LAMP_YES, SOFA_YES), (SOFA_YES, LAMP_YES)])
 def test_an_order_with_every_line_reserved_awaits_payment(first, last):
     outcome = (
-        given(ORDER, *NEW, first).when(last).saying(fact(Status.AWAITING_PAYMENT), PLACED)
+        given(ORDER_AGGREGATE, *NEW, first)
+        .when(last)
+        .saying(fact(Status.AWAITING_PAYMENT), PLACED)
     )
 
     assert Status.AWAITING_PAYMENT is status(outcome)
@@ -164,7 +172,7 @@ def test_one_line_that_cannot_be_reserved_fails_the_order_and_frees_the_rest(
     first, last, back
 ):
     outcome = (
-        given(ORDER, *NEW, first)
+        given(ORDER_AGGREGATE, *NEW, first)
         .when(last)
         .saying(Release(sku=back, order_id=ID), fact(Status.FAILED), PLACED)
     )
@@ -173,21 +181,26 @@ def test_one_line_that_cannot_be_reserved_fails_the_order_and_frees_the_rest(
 
 
 def test_an_order_with_no_line_reserved_has_nothing_to_give_back():
-    given(ORDER, *NEW, LAMP_NO).when(SOFA_NO).saying(fact(Status.FAILED), PLACED)
+    given(ORDER_AGGREGATE, *NEW, LAMP_NO).when(SOFA_NO).saying(fact(Status.FAILED), PLACED)
 
 
 def test_an_answer_delivered_twice_does_not_count_twice():
-    outcome = given(ORDER, *NEW, LAMP_YES).when(LAMP_YES).then_nothing().saying_nothing()
+    outcome = (
+        given(ORDER_AGGREGATE, *NEW, LAMP_YES)
+        .when(LAMP_YES)
+        .then_nothing()
+        .saying_nothing()
+    )
 
     assert Status.NEW is status(outcome)
 
 
 def test_an_answer_about_a_sku_that_is_not_in_the_order_means_nothing():
-    given(ORDER, *NEW).when(answer(3)).then_nothing().saying_nothing()
+    given(ORDER_AGGREGATE, *NEW).when(answer(3)).then_nothing().saying_nothing()
 
 
 def test_the_last_answer_delivered_twice_says_the_same_again():
-    given(ORDER, *FAILED).when(SOFA_NO).then_nothing().saying(
+    given(ORDER_AGGREGATE, *FAILED).when(SOFA_NO).then_nothing().saying(
         Release(sku=LAMP, order_id=ID), fact(Status.FAILED), PLACED
     )
 
@@ -195,11 +208,11 @@ def test_the_last_answer_delivered_twice_says_the_same_again():
 def test_the_last_answer_to_a_retry_answers_the_retry_and_says_no_fact_again():
     retry = answer(SOFA, yes=False, origin="retry")
 
-    given(ORDER, *FAILED).when(retry).then_nothing().saying(PLACED)
+    given(ORDER_AGGREGATE, *FAILED).when(retry).then_nothing().saying(PLACED)
 
 
 def test_an_earlier_answer_delivered_again_leaves_the_reply_to_the_last():
-    given(ORDER, *AWAITING).when(LAMP_YES).then_nothing().saying_nothing()
+    given(ORDER_AGGREGATE, *AWAITING).when(LAMP_YES).then_nothing().saying_nothing()
 
 
 # An order that came from a cart
@@ -213,13 +226,13 @@ def from_cart(request, origin="it"):
     ("last", "end"), [(True, Status.AWAITING_PAYMENT), (False, Status.FAILED)]
 )
 def test_the_cart_is_told_how_its_order_settled_and_answers_itself(last, end):
-    begun = given(ORDER, from_cart(CREATE.request))
+    begun = given(ORDER_AGGREGATE, from_cart(CREATE.request))
     name = begun.state.order_id
     answers = [
         from_cart(StockReserved(order_id=name, sku=sku, reserved=yes))
         for sku, yes in ((LAMP, True), (SOFA, last))
     ]
-    outcome = given(ORDER, answers[0], state=begun.state).when(answers[1])
+    outcome = given(ORDER_AGGREGATE, answers[0], state=begun.state).when(answers[1])
     settled = OrderSettled(user=USER, purchase="key:k", order_id=name, status=end)
 
     assert settled == outcome.said[-1]
@@ -229,7 +242,9 @@ def test_the_cart_is_told_how_its_order_settled_and_answers_itself(last, end):
 def test_a_cart_whose_order_id_belongs_to_another_request_is_told_so():
     settled = OrderSettled(user=USER, purchase="key:k", order_id=None, status=None)
 
-    outcome = given(ORDER, *AWAITING).when(from_cart(CREATE.request)).then_nothing()
+    outcome = (
+        given(ORDER_AGGREGATE, *AWAITING).when(from_cart(CREATE.request)).then_nothing()
+    )
 
     assert [settled] == outcome.said
 
@@ -240,11 +255,13 @@ def test_a_cart_whose_order_id_belongs_to_another_request_is_told_so():
 def test_an_order_is_shown_as_it_stands_in_ascending_sku():
     view = OrderView(status=Status.NEW, user=USER, items=ITEMS)
 
-    given(ORDER, *NEW).when(ListOrder(order_id=ID)).then_nothing().saying(view)
+    given(ORDER_AGGREGATE, *NEW).when(ListOrder(order_id=ID)).then_nothing().saying(view)
 
 
 def test_an_order_that_never_was_is_unknown():
-    outcome = given(ORDER).when(ListOrder(order_id=ID)).then_refused(Code.UNKNOWN_ORDER)
+    outcome = (
+        given(ORDER_AGGREGATE).when(ListOrder(order_id=ID)).then_refused(Code.UNKNOWN_ORDER)
+    )
 
     assert isinstance(outcome.said[0], Refused)
     assert str(ID) in outcome.said[0].text

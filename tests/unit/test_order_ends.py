@@ -4,9 +4,16 @@ from datetime import timedelta
 
 import pytest
 
-from agents.loms.agent import ORDER
-from schemas.contract import MAX_TIMEOUT_SECONDS, Code, Done
-from schemas.order import CancelOrder, ExpireOrder, PayOrder, Status, StockReserved
+from agents.loms.service import ORDER_AGGREGATE
+from schemas.contract import Code, Done
+from schemas.order import (
+    MAX_TIMEOUT_SECONDS,
+    CancelOrder,
+    ExpireOrder,
+    PayOrder,
+    Status,
+    StockReserved,
+)
 from schemas.stock import Release, Sell
 
 from .given import NOON, by, given
@@ -42,18 +49,22 @@ CANCELLED_WHILE_NEW = (*NEW, LAMP_YES, by(CANCEL, "canceller"))
 
 
 def test_paying_writes_the_reserved_goods_off():
-    outcome = given(ORDER, *AWAITING).when(PAY).saying(*SELLS, fact(Status.PAID), Done())
+    outcome = (
+        given(ORDER_AGGREGATE, *AWAITING)
+        .when(PAY)
+        .saying(*SELLS, fact(Status.PAID), Done())
+    )
 
     assert Status.PAID is status(outcome)
 
 
 def test_paying_again_is_done_and_nothing_happens_twice():
-    given(ORDER, *PAID).when(PAY).then_nothing().saying(Done())
+    given(ORDER_AGGREGATE, *PAID).when(PAY).then_nothing().saying(Done())
 
 
 @pytest.mark.parametrize("past", [NEW, FAILED, CANCELLED, EXPIRED, CANCELLED_WHILE_NEW])
 def test_only_an_order_that_awaits_payment_can_be_paid(past):
-    given(ORDER, *past).when(PAY).then_refused(Code.WRONG_STATUS)
+    given(ORDER_AGGREGATE, *past).when(PAY).then_refused(Code.WRONG_STATUS)
 
 
 # cancelOrder
@@ -61,7 +72,7 @@ def test_only_an_order_that_awaits_payment_can_be_paid(past):
 
 def test_cancelling_gives_every_reservation_back():
     outcome = (
-        given(ORDER, *AWAITING)
+        given(ORDER_AGGREGATE, *AWAITING)
         .when(CANCEL)
         .saying(*RELEASES, fact(Status.CANCELLED), Done())
     )
@@ -71,7 +82,7 @@ def test_cancelling_gives_every_reservation_back():
 
 def test_a_new_order_can_be_cancelled_whatever_stock_has_answered_yet():
     outcome = (
-        given(ORDER, *NEW, LAMP_YES)
+        given(ORDER_AGGREGATE, *NEW, LAMP_YES)
         .when(CANCEL)
         .saying(*RELEASES, fact(Status.CANCELLED), Done())
     )
@@ -81,23 +92,23 @@ def test_a_new_order_can_be_cancelled_whatever_stock_has_answered_yet():
 
 @pytest.mark.parametrize("past", [CANCELLED, CANCELLED_WHILE_NEW, EXPIRED])
 def test_cancelling_again_is_done_and_nothing_happens_twice(past):
-    given(ORDER, *past).when(CANCEL).then_nothing().saying(Done())
+    given(ORDER_AGGREGATE, *past).when(CANCEL).then_nothing().saying(Done())
 
 
 @pytest.mark.parametrize("past", [PAID, FAILED])
 def test_a_paid_or_failed_order_cannot_be_cancelled(past):
-    given(ORDER, *past).when(CANCEL).then_refused(Code.WRONG_STATUS)
+    given(ORDER_AGGREGATE, *past).when(CANCEL).then_refused(Code.WRONG_STATUS)
 
 
 @pytest.mark.parametrize("last", [SOFA_YES, answer(SOFA, yes=False)])
 def test_answers_that_come_after_the_cancellation_settle_it_for_who_waits(last):
-    outcome = given(ORDER, *CANCELLED_WHILE_NEW).when(last).saying(PLACED)
+    outcome = given(ORDER_AGGREGATE, *CANCELLED_WHILE_NEW).when(last).saying(PLACED)
 
     assert Status.CANCELLED is status(outcome)
 
 
 def test_a_late_answer_of_stock_does_not_revive_a_cancelled_order():
-    outcome = given(ORDER, *NEW, by(CANCEL)).when(LAMP_NO).saying_nothing()
+    outcome = given(ORDER_AGGREGATE, *NEW, by(CANCEL)).when(LAMP_NO).saying_nothing()
 
     assert Status.CANCELLED is status(outcome)
 
@@ -109,7 +120,7 @@ def test_an_order_unpaid_for_ten_minutes_is_cancelled():
     at = NOON + TOO_LATE
 
     outcome = (
-        given(ORDER, *AWAITING)
+        given(ORDER_AGGREGATE, *AWAITING)
         .when(EXPIRE, at=TOO_LATE)
         .saying(*RELEASES, fact(Status.CANCELLED, at))
     )
@@ -118,13 +129,15 @@ def test_an_order_unpaid_for_ten_minutes_is_cancelled():
 
 
 def test_an_order_cannot_expire_before_its_time():
-    given(ORDER, *AWAITING).when(EXPIRE, at=IN_TIME).then_nothing().saying_nothing()
+    given(ORDER_AGGREGATE, *AWAITING).when(
+        EXPIRE, at=IN_TIME
+    ).then_nothing().saying_nothing()
 
 
 def test_the_ten_minutes_run_from_when_it_began_to_await_payment():
     a_minute = timedelta(minutes=1)
     last = by(StockReserved(order_id=ID, sku=SOFA, reserved=True), "it", at=a_minute)
-    order = given(ORDER, *NEW, LAMP_YES, last)
+    order = given(ORDER_AGGREGATE, *NEW, LAMP_YES, last)
 
     order.when(EXPIRE, at=a_minute + IN_TIME).then_nothing()
     assert Status.CANCELLED is status(order.when(EXPIRE, at=a_minute + TOO_LATE))
@@ -133,7 +146,7 @@ def test_the_ten_minutes_run_from_when_it_began_to_await_payment():
 def test_the_timeout_is_what_the_timer_says_it_is():
     soon = ExpireOrder(order_id=ID, unpaid_seconds=3)
 
-    outcome = given(ORDER, *AWAITING).when(soon, at=timedelta(seconds=3))
+    outcome = given(ORDER_AGGREGATE, *AWAITING).when(soon, at=timedelta(seconds=3))
 
     assert Status.CANCELLED is status(outcome)
 
@@ -141,21 +154,25 @@ def test_the_timeout_is_what_the_timer_says_it_is():
 def test_no_timeout_is_too_long_to_be_decided_about():
     longest = ExpireOrder(order_id=ID, unpaid_seconds=MAX_TIMEOUT_SECONDS)
 
-    given(ORDER, *AWAITING).when(longest, at=TOO_LATE).then_nothing().saying_nothing()
+    given(ORDER_AGGREGATE, *AWAITING).when(
+        longest, at=TOO_LATE
+    ).then_nothing().saying_nothing()
 
 
 @pytest.mark.parametrize("past", [NEW, FAILED, PAID, CANCELLED])
 def test_only_an_order_that_awaits_payment_can_expire(past):
-    given(ORDER, *past).when(EXPIRE, at=TOO_LATE).then_nothing().saying_nothing()
+    given(ORDER_AGGREGATE, *past).when(EXPIRE, at=TOO_LATE).then_nothing().saying_nothing()
 
 
 def test_expiring_again_changes_nothing_and_says_nothing():
-    given(ORDER, *EXPIRED).when(EXPIRE, at=TOO_LATE * 2).then_nothing().saying_nothing()
+    given(ORDER_AGGREGATE, *EXPIRED).when(
+        EXPIRE, at=TOO_LATE * 2
+    ).then_nothing().saying_nothing()
 
 
 @pytest.mark.parametrize("request_", [PAY, CANCEL, EXPIRE])
 def test_nobody_can_end_an_order_that_never_was(request_):
-    given(ORDER).when(request_, at=TOO_LATE).then_refused(Code.UNKNOWN_ORDER)
+    given(ORDER_AGGREGATE).when(request_, at=TOO_LATE).then_refused(Code.UNKNOWN_ORDER)
 
 
 # One request, one effect
@@ -166,7 +183,7 @@ def test_nobody_can_end_an_order_that_never_was(request_):
     [(PAY, SELLS, Status.PAID), (CANCEL, RELEASES, Status.CANCELLED)],
 )
 def test_a_record_that_comes_again_says_again_what_it_said(request_, commands, end):
-    order = given(ORDER, *AWAITING, by(request_, "it again"))
+    order = given(ORDER_AGGREGATE, *AWAITING, by(request_, "it again"))
 
     order.when(request_, seen=True, origin="it again").then_nothing().saying(
         *commands, fact(end), Done()
@@ -177,25 +194,25 @@ def test_a_record_that_comes_again_says_again_what_it_said(request_, commands, e
     ("request_", "other"), [(PAY, CANCEL), (CANCEL, PAY)], ids=["paid", "cancelled"]
 )
 def test_a_key_with_another_request_about_the_order_is_refused(request_, other):
-    order = given(ORDER, *AWAITING, by(request_, key="k"))
+    order = given(ORDER_AGGREGATE, *AWAITING, by(request_, key="k"))
 
     order.when(request_, key="k").then_nothing().saying(Done())
     order.when(other, key="k").then_refused(Code.KEY_REUSED)
 
 
 def test_what_was_refused_is_decided_afresh_for_a_new_attempt():
-    order = given(ORDER, *NEW, by(PAY, key="k"), LAMP_YES, SOFA_YES)
+    order = given(ORDER_AGGREGATE, *NEW, by(PAY, key="k"), LAMP_YES, SOFA_YES)
 
     assert Status.PAID is status(order.when(PAY, key="k"))
 
 
 def test_what_was_refused_is_not_done_when_the_record_comes_again():
-    order = given(ORDER, *NEW, by(PAY, "it"), LAMP_YES, SOFA_YES)
+    order = given(ORDER_AGGREGATE, *NEW, by(PAY, "it"), LAMP_YES, SOFA_YES)
 
     order.when(PAY, seen=True, origin="it").then_refused(Code.WRONG_STATUS)
 
 
 def test_the_creation_that_comes_again_after_the_end_hears_its_id_and_reserves_nothing():
-    given(ORDER, *CANCELLED_WHILE_NEW).when(CREATE, seen=True).then_nothing().saying(
-        fact(Status.NEW), PLACED
-    )
+    given(ORDER_AGGREGATE, *CANCELLED_WHILE_NEW).when(
+        CREATE, seen=True
+    ).then_nothing().saying(fact(Status.NEW), PLACED)

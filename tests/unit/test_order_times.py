@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from agents.loms.metrics import observe
-from agents.loms.order import Order, Step
+from agents.loms.order import Order, StatusChange
 from schemas.order import Status
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -17,7 +17,9 @@ CANCELLED, FAILED = Status.CANCELLED, Status.FAILED
 
 def order(*steps: tuple[Status, float]) -> Order:
     """Return an order that took statuses, so many seconds after noon."""
-    taken = (Step(status, NOON + timedelta(seconds=at), "me") for status, at in steps)
+    taken = (
+        StatusChange(status, NOON + timedelta(seconds=at), "me") for status, at in steps
+    )
     return Order(1, 7, "key", {1: 2}, tuple(taken))
 
 
@@ -44,7 +46,7 @@ def told(metric: str) -> tuple[float, float]:
 def test_times_are_told_when_they_are_over(steps, saga, lateness):
     names = ("order_saga_duration_seconds", "order_timeout_lateness_seconds")
     before = [told(name) for name in names]
-    observe(order(*steps), TIME_TO_PAY)
+    observe(order(*steps[:-1]) if steps[1:] else None, order(*steps), TIME_TO_PAY)
     after = [told(name) for name in names]
     for old, new, expected in zip(before, after, (saga, lateness), strict=True):
         count, total = new[0] - old[0], new[1] - old[1]

@@ -11,7 +11,7 @@ from aiokafka import errors
 
 import agents
 import gateway
-from topics.outage import _REPEATED, OutageFilter, Outages
+from topics.telemetry.outage import _REPEATED, OutageFilter, Outages
 
 BROKER, OTHER = "10.0.0.1:9092", "10.0.0.2:9092"
 WHY = "ConnectionRefusedError: [Errno 111] Connection refused"
@@ -159,8 +159,8 @@ def test_an_error_stands_for_its_cause(outages):
     outages.failed(BROKER, REFUSED)
     away, other = RuntimeError("Kafka at …"), RuntimeError("no topic")
     away.__cause__, other.__cause__ = errors.KafkaConnectionError("…"), KeyError("…")
-    assert outages.suppress(record("waiting, %s", away))
-    assert not outages.suppress(record("waiting, %s", other))
+    assert outages.suppress(record("event=waiting-for-kafka reason=%r", away))
+    assert not outages.suppress(record("event=waiting-for-kafka reason=%r", other))
 
 
 def test_a_broker_that_nobody_tries_any_more_hides_no_lines(outages, clock, caplog):

@@ -99,7 +99,7 @@ async def test_rows_that_are_added_are_found_when_the_queue_is_woken():
 async def test_a_delay_that_is_over_wakes_the_queue():
     rows = _Rows(1)
     key = await rows.queue.next()
-    queue = PendingQueue(0, rows.read, order_of, Backoff(first=0.01, longest=0.01))
+    queue = PendingQueue(0, rows.read, order_of, Backoff(first=0.01, maximum=0.01))
     assert await queue.next() == key
     queue.retry(key)
     async with asyncio.timeout(30):

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from aiokafka.consumer import consumer, fetcher
 
-from agents.worker.app import build
-from agents.worker.polite import TURNS, PoliteFetcher
+from agents.worker.app import create_app
+from agents.worker.fetcher import YIELDS, YieldingFetcher
 from agents.worker.settings import WorkerSettings
 
 
@@ -24,13 +24,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def fetching() -> asyncio.Task[bool]:
-    polite = PoliteFetcher.__new__(PoliteFetcher)
+    polite = YieldingFetcher.__new__(YieldingFetcher)
     return asyncio.create_task(polite._proc_fetch_request("asked"))  # noqa: SLF001
 
 
 async def test_what_is_ready_goes_first(asked: list[str]):
     async def serve() -> None:
-        for _ in range(TURNS - 1):
+        for _ in range(YIELDS - 1):
             await asyncio.sleep(0)
         asked.append("served")
 
@@ -51,5 +51,5 @@ async def test_a_fetch_that_nobody_wants_any_more_brings_nothing(asked: list[str
 
 def test_workers_fetch_like_this(monkeypatch: pytest.MonkeyPatch, tmp_path):
     monkeypatch.setattr(consumer, "Fetcher", fetcher.Fetcher)
-    build("checkout", WorkerSettings(state_dir=tmp_path))
-    assert consumer.Fetcher is PoliteFetcher
+    create_app("checkout", WorkerSettings(state_dir=tmp_path))
+    assert consumer.Fetcher is YieldingFetcher

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.products.limits import TokenBucket
-from agents.products.pricing import Product, skus, view
+from agents.products.pricing import Product, price_cart, skus
+from agents.products.rate_limit import TokenBucket
 from agents.products.settings import ProductSettings
 from agents.refusal import Refusal
 from schemas.cart import PricedItem
@@ -17,12 +17,12 @@ def cart(*lines: tuple[int, int]) -> PriceCart:
 
 def refused(request: PriceCart, products: dict[int, Product]) -> Refusal:
     with pytest.raises(Refusal) as refusal:
-        view(request, products)
+        price_cart(request, products)
     return refusal.value
 
 
 def test_a_cart_shows_names_prices_and_their_sum():
-    shown = view(
+    shown = price_cart(
         cart((1148162, 3), (1076963, 2)),
         {1148162: Product("Кулинар Гуров", 2931), 1076963: Product("Roxy", 2202)},
     )
@@ -38,20 +38,20 @@ def test_each_sku_is_named_once_and_ascending():
 
 
 def test_a_line_that_comes_twice_is_counted_twice():
-    shown = view(cart((7, 1), (7, 2)), {7: Product("Seven", 10)})
+    shown = price_cart(cart((7, 1), (7, 2)), {7: Product("Seven", 10)})
     assert shown.total_price == 30
 
 
 def test_a_product_may_cost_nothing_and_have_no_name():
-    shown = view(cart((0, MAX_COUNT)), {0: Product("", 0)})
+    shown = price_cart(cart((0, MAX_COUNT)), {0: Product("", 0)})
     assert (shown.total_price, shown.items[0].name) == (0, "")
 
 
 def test_the_largest_sum_that_fits_is_shown():
-    assert view(cart((1, 1)), {1: Product("Max", MAX_PRICE)}).total_price == MAX_PRICE
+    assert price_cart(cart((1, 1)), {1: Product("Max", MAX_PRICE)}).total_price == MAX_PRICE
     # 65537 · 65535 is one short of 2³²; so much can be paid, and not a unit more.
     products = {65537: Product("Edge", 65537), 1: Product("One", 1)}
-    assert view(cart((65537, MAX_COUNT)), products).total_price == MAX_PRICE
+    assert price_cart(cart((65537, MAX_COUNT)), products).total_price == MAX_PRICE
     assert refused(cart((65537, MAX_COUNT), (1, 1)), products).code is Code.TOTAL_TOO_LARGE
 
 
@@ -82,7 +82,7 @@ def test_the_sum_is_exact_or_refused(lines):
     if total > MAX_PRICE:
         assert refused(request, products).code is Code.TOTAL_TOO_LARGE
     else:
-        shown = view(request, products)
+        shown = price_cart(request, products)
         assert shown.total_price == total
         assert [item.sku for item in shown.items] == sorted(lines)
 
@@ -91,12 +91,12 @@ def test_the_sum_is_exact_or_refused(lines):
 def test_the_stand_in_is_asked_without_a_limit(ours):
     settings = ProductSettings(product_service=ours)
     assert settings.calls_per_second == 0
-    assert settings.calls_at_once == settings.product_parallelism
+    assert settings.max_concurrency == settings.product_parallelism
 
 
 def test_somebody_elses_service_is_asked_as_the_public_one_wants_it():
     settings = ProductSettings(product_service="products.example:8082")
-    assert (settings.calls_per_second, settings.calls_at_once) == (10, 5)
+    assert (settings.calls_per_second, settings.max_concurrency) == (10, 5)
 
 
 def test_the_limit_can_be_set_and_lifted():

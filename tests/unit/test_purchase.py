@@ -2,12 +2,13 @@
 
 import pytest
 
-from agents.checkout.agent import CART
-from agents.checkout.cart import MAX_CHECKOUTS, REMEMBERED, CheckedOut
+from agents.cause import WithHeaders
+from agents.checkout.cart import DEDUP_WINDOW, MAX_CHECKOUTS, CheckedOut
+from agents.checkout.service import CART_AGGREGATE
 from schemas.cart import AddToCart, DeleteFromCart, OrderSettled, Purchase
-from schemas.cause import ForPurchase
 from schemas.contract import MAX_LINES, Code, Item, Refused
-from schemas.order import CreateOrder, OrderPlaced, Status, order_id
+from schemas.ids import order_id
+from schemas.order import CreateOrder, OrderPlaced, Status
 
 from .given import by, given
 from .test_cart import FULL_LINE, LAMP, SOFA, USER, delete, line, lines
@@ -26,16 +27,16 @@ def settled(status, purchase="key:k"):
 
 def create(*items):
     order = CreateOrder(user=USER, items=tuple(Item(sku=s, count=n) for s, n in items))
-    return ForPurchase(order, "key:k")
+    return WithHeaders(order, "key:k")
 
 
 def bought():
-    return given(CART, line(3), line(5, SOFA), BEGUN)
+    return given(CART_AGGREGATE, line(3), line(5, SOFA), BEGUN)
 
 
 def test_the_whole_cart_leaves_at_once_for_one_order():
     outcome = (
-        given(CART, line(5, SOFA), line(3))
+        given(CART_AGGREGATE, line(5, SOFA), line(3))
         .when(PURCHASE, key="k")
         .then(BEGUN)
         .saying(create((LAMP, 3), (SOFA, 5)))
@@ -45,7 +46,7 @@ def test_the_whole_cart_leaves_at_once_for_one_order():
 
 
 def test_an_empty_cart_cannot_be_purchased():
-    given(CART).when(PURCHASE).then_refused(Code.CART_EMPTY)
+    given(CART_AGGREGATE).when(PURCHASE).then_refused(Code.CART_EMPTY)
 
 
 def test_what_is_being_purchased_cannot_be_purchased_twice():
@@ -54,7 +55,7 @@ def test_what_is_being_purchased_cannot_be_purchased_twice():
 
 def test_what_is_put_in_meanwhile_can_be_another_purchase():
     outcome = bought().state
-    more = given(CART, line(7), state=outcome).when(PURCHASE, key="other")
+    more = given(CART_AGGREGATE, line(7), state=outcome).when(PURCHASE, key="other")
 
     assert {LAMP: 7} == more.after.checkouts["key:other"]
     assert {LAMP: 3, SOFA: 5} == more.after.checkouts["key:k"]
@@ -65,7 +66,7 @@ def test_a_retry_of_a_purchase_under_way_asks_for_the_same_order_again():
 
 
 def test_a_retry_does_not_take_what_was_put_in_meanwhile():
-    given(CART, line(9), state=bought().state).when(
+    given(CART_AGGREGATE, line(9), state=bought().state).when(
         PURCHASE, key="k"
     ).then_nothing().saying(create((LAMP, 3), (SOFA, 5)))
 
@@ -91,32 +92,34 @@ def test_a_failed_order_answers_its_id_and_its_lines_return():
 
 
 def test_lines_return_to_what_was_put_in_meanwhile():
-    outcome = given(CART, line(4), state=bought().state).when(settled(Status.FAILED))
+    outcome = given(CART_AGGREGATE, line(4), state=bought().state).when(
+        settled(Status.FAILED)
+    )
 
     assert {LAMP: 7, SOFA: 5} == lines(outcome)
 
 
 def test_a_line_that_returns_is_capped_at_a_uint16():
-    cart = given(CART, line(FULL_LINE), BEGUN, line(2))
+    cart = given(CART_AGGREGATE, line(FULL_LINE), BEGUN, line(2))
 
     assert {LAMP: FULL_LINE} == lines(cart.when(settled(Status.FAILED)))
 
 
 @pytest.mark.parametrize("ending", [*ENDINGS, Status.FAILED])
 def test_an_order_that_settles_twice_ends_one_purchase(ending):
-    given(CART, settled(ending), state=bought().state).when(
+    given(CART_AGGREGATE, settled(ending), state=bought().state).when(
         settled(ending)
     ).then_nothing().saying(PLACED)
 
 
 def test_lines_that_returned_do_not_return_again_when_the_order_changes_later():
-    given(CART, settled(Status.AWAITING_PAYMENT), state=bought().state).when(
+    given(CART_AGGREGATE, settled(Status.AWAITING_PAYMENT), state=bought().state).when(
         settled(Status.FAILED)
     ).then_nothing()
 
 
 def test_the_end_of_one_purchase_leaves_another_one_under_way():
-    cart = given(CART, line(7), CheckedOut("key:other"), state=bought().state)
+    cart = given(CART_AGGREGATE, line(7), CheckedOut("key:other"), state=bought().state)
 
     outcome = cart.when(settled(Status.FAILED))
 
@@ -125,7 +128,7 @@ def test_the_end_of_one_purchase_leaves_another_one_under_way():
 
 @pytest.mark.parametrize("ending", [*ENDINGS, Status.FAILED])
 def test_a_retry_of_a_purchase_that_ended_hears_the_same_order(ending):
-    given(CART, line(1), settled(ending), state=bought().state).when(
+    given(CART_AGGREGATE, line(1), settled(ending), state=bought().state).when(
         PURCHASE, key="k"
     ).then_nothing().saying(PLACED)
 
@@ -140,12 +143,12 @@ def test_the_key_of_a_purchase_serves_no_other_request(other):
 
 def test_a_cart_that_grew_too_large_for_an_order_by_what_came_back_is_not_purchased():
     full = [line(1, sku) for sku in range(10_000, 10_000 + MAX_LINES)]
-    too_large = given(CART, *full, BEGUN, line(1, SOFA), settled(Status.FAILED))
+    too_large = given(CART_AGGREGATE, *full, BEGUN, line(1, SOFA), settled(Status.FAILED))
 
     too_large.when(PURCHASE, key="other").then_refused(Code.CART_FULL)
-    given(CART, delete(sku=10_000), state=too_large.state).when(PURCHASE, key="other").then(
-        CheckedOut("key:other")
-    )
+    given(CART_AGGREGATE, delete(sku=10_000), state=too_large.state).when(
+        PURCHASE, key="other"
+    ).then(CheckedOut("key:other"))
 
 
 def test_lines_return_when_the_order_id_belongs_to_another_request():
@@ -157,26 +160,30 @@ def test_lines_return_when_the_order_id_belongs_to_another_request():
 
 
 def test_a_purchase_whose_order_was_not_taken_can_be_tried_again():
-    given(CART, settled(None), state=bought().state).when(PURCHASE, key="k").then(BEGUN)
+    given(CART_AGGREGATE, settled(None), state=bought().state).when(PURCHASE, key="k").then(
+        BEGUN
+    )
 
 
 def test_a_purchase_that_was_refused_is_refused_again_for_the_same_attempt():
-    given(CART, by(PURCHASE, "it", key="k"), line(1)).when(
+    given(CART_AGGREGATE, by(PURCHASE, "it", key="k"), line(1)).when(
         PURCHASE, origin="it", key="k"
     ).then_refused(Code.CART_EMPTY)
-    given(CART, by(PURCHASE, "it", key="k"), line(1)).when(PURCHASE, key="k").then(BEGUN)
+    given(CART_AGGREGATE, by(PURCHASE, "it", key="k"), line(1)).when(
+        PURCHASE, key="k"
+    ).then(BEGUN)
 
 
 def test_a_cart_has_a_bounded_number_of_purchases_under_way():
     under_way = [e for n in range(MAX_CHECKOUTS) for e in (line(1), CheckedOut(f"{n}"))]
 
-    given(CART, *under_way, line(1)).when(PURCHASE).then_refused(Code.UNAVAILABLE)
+    given(CART_AGGREGATE, *under_way, line(1)).when(PURCHASE).then_refused(Code.UNAVAILABLE)
 
 
 def test_a_purchase_under_way_is_remembered_however_much_is_asked_meanwhile():
     off = DeleteFromCart(user=USER, sku=SOFA, count=1)
-    busy = (by(off, key=f"{n}") for n in range(REMEMBERED))
+    busy = (by(off, key=f"{n}") for n in range(DEDUP_WINDOW))
 
-    given(CART, line(1), *busy, line(7), state=bought().state).when(
+    given(CART_AGGREGATE, line(1), *busy, line(7), state=bought().state).when(
         PURCHASE, key="k"
     ).then_nothing().saying(create((LAMP, 3), (SOFA, 5)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.loms.agent import GOODS
+from agents.loms.service import STOCK_AGGREGATE
 from schemas.contract import Code, Done
 from schemas.stock import ListStocks, Stock, StocksView
 
@@ -22,7 +22,7 @@ from .test_stock import (
 
 
 def test_goods_are_put_into_a_warehouse():
-    outcome = given(GOODS).when(receive(70)).saying(Done())
+    outcome = given(STOCK_AGGREGATE).when(receive(70)).saying(Done())
 
     assert {7: 70} == available(outcome)
 
@@ -35,26 +35,26 @@ def test_more_goods_add_to_what_is_there():
 
 @pytest.mark.parametrize("who", [{"origin": "it"}, {"key": "k"}])
 def test_the_same_receipt_again_is_done_and_counts_once(who):
-    outcome = given(GOODS, by(receive(70), **who)).when(receive(70), **who)
+    outcome = given(STOCK_AGGREGATE, by(receive(70), **who)).when(receive(70), **who)
 
     assert {7: 70} == available(outcome.then_nothing().saying(Done()))
 
 
 @pytest.mark.parametrize("other", [receive(71), receive(70, 8)])
 def test_a_key_with_another_receipt_is_refused(other):
-    given(GOODS, by(receive(70), key="k")).when(other, key="k").then_refused(
+    given(STOCK_AGGREGATE, by(receive(70), key="k")).when(other, key="k").then_refused(
         Code.KEY_REUSED
     )
 
 
 def test_a_receipt_cannot_be_taken_for_an_orders_entry():
-    receipt = GOODS.identify(receive(1), by(receive(1), key=str(ORDER_ID)).cause)
+    receipt = STOCK_AGGREGATE.identify(receive(1), by(receive(1), key=str(ORDER_ID)).cause)
 
-    assert receipt != GOODS.identify(RELEASE, by(RELEASE).cause)
+    assert receipt != STOCK_AGGREGATE.identify(RELEASE, by(RELEASE).cause)
 
 
 def test_a_warehouse_holds_a_full_uint64_exactly():
-    goods = given(GOODS, receive(FULL))
+    goods = given(STOCK_AGGREGATE, receive(FULL))
 
     goods.when(ListStocks(sku=SKU)).saying(
         StocksView(stocks=(Stock(warehouse_id=7, count=FULL),))

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from agents.ui.views import RecordView
 from tests.unit.buried import record
+from topics.ui.views import RecordView
 
 DEEP = b"[" * 100 + b"]" * 100
 NESTED = b"[" + b",".join([DEEP] * 100) + b"]"
@@ -13,7 +13,7 @@ WORDS = {"words": ["x" * 200, "é"], "number": 18446744073709551615}
 
 
 def shown(value: bytes) -> str:
-    return RecordView.of(record("cart.requests", value)).laid_out
+    return RecordView.of(record("cart.requests", value)).pretty_json
 
 
 def test_a_long_value_is_indented():

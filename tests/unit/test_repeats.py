@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from topics import repeats
-from topics.repeats import MAX_LINES, RepeatFilter
+from topics.telemetry import repeats
+from topics.telemetry.repeats import MAX_LINES, RepeatFilter
 
 TIMEOUT = "event=timeout path=%s correlation=%s"
 
@@ -132,7 +132,9 @@ def test_two_different_errors_are_both_written(log: Log):
 
 def test_lines_of_outages_have_a_bound_of_their_own(log: Log):
     for broker in range(3):
-        log.write("event=kafka-unreachable broker=%s", broker, name="topics.outage")
+        log.write(
+            "event=kafka-unreachable broker=%s", broker, name="topics.telemetry.outage"
+        )
     assert len(log.lines) == 3
 
 

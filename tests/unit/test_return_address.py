@@ -3,7 +3,7 @@
 import pytest
 from aiokafka import ConsumerRecord
 
-from agents.runtime.inbox import Conversation, converse, receive
+from agents.runtime.deserializer import ReplyContext, deserialize, parse_reply_context
 from topics.catalog import STOCK_REQUESTS
 
 MOST = 2**31 - 1
@@ -26,8 +26,8 @@ def asked(*headers: tuple[str, bytes | None]) -> ConsumerRecord:
     )
 
 
-def said(partition: bytes | None) -> Conversation:
-    return converse(asked(("kafka_replyPartition", partition)))
+def said(partition: bytes | None) -> ReplyContext:
+    return parse_reply_context(asked(("kafka_replyPartition", partition)))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def said(partition: bytes | None) -> Conversation:
 )
 def test_a_reply_partition_is_an_int32_or_decimal_text(header, partition):
     conversation = said(header)
-    assert (conversation.reply_partition, conversation.fault) == (partition, None)
+    assert (conversation.reply_partition, conversation.error) == (partition, None)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_reply_partition_is_an_int32_or_decimal_text(header, partition):
 )
 def test_anything_else_is_no_partition(header):
     assert said(header).reply_partition is None
-    assert said(header).fault == (
+    assert said(header).error == (
         "kafka_replyPartition: neither int32, big endian, nor decimal digits"
     )
 
@@ -92,9 +92,9 @@ def test_four_bytes_that_are_not_all_digits_are_an_int32(four: bytes):
     ],
 )
 def test_a_reply_topic_ends_in_replies_or_reply(topic: str, sound: bool):
-    conversation = converse(asked(("kafka_replyTopic", topic.encode())))
+    conversation = parse_reply_context(asked(("kafka_replyTopic", topic.encode())))
     assert (conversation.reply_topic == topic) is sound
-    assert (conversation.refused_topic is None) is sound
+    assert (conversation.invalid_reply_topic is None) is sound
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,10 @@ def test_a_reply_topic_ends_in_replies_or_reply(topic: str, sound: bool):
 )
 def test_only_a_reply_to_nest_says_that_there_is_no_other(given, ends):
     headers = [("kafka_correlationId", b"c"), ("kafka_replyPartition", given)]
-    assert converse(asked(*headers)).headers == [("kafka_correlationId", b"c"), *ends]
+    assert parse_reply_context(asked(*headers)).headers == [
+        ("kafka_correlationId", b"c"),
+        *ends,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -112,14 +115,16 @@ def test_only_a_reply_to_nest_says_that_there_is_no_other(given, ends):
 def test_what_follows_from_a_request_has_its_return_address_unchanged(partition: bytes):
     address = [("kafka_replyTopic", b"a.reply"), ("kafka_replyPartition", partition)]
     record = asked(("kafka_correlationId", b"c"), *address)
-    onward = receive(STOCK_REQUESTS, record, converse(record)).riding(None)
+    onward = deserialize(
+        STOCK_REQUESTS, record, parse_reply_context(record)
+    ).propagated_headers(None)
     assert onward == [
         ("origin", b"stock.requests-0-7"),
         ("kafka_correlationId", b"c"),
         *address,
     ]
-    again = converse(asked(*onward))
-    assert again.headers == converse(record).headers
+    again = parse_reply_context(asked(*onward))
+    assert again.headers == parse_reply_context(record).headers
 
 
 def test_headers_of_other_clients_are_of_no_consequence():
@@ -132,6 +137,6 @@ def test_headers_of_other_clients_are_of_no_consequence():
         ("X-Kafka-Message-Type", b"\xff"),
     )
     record = asked(*theirs, ("kafka_correlationId", b"c"))
-    conversation = converse(record)
+    conversation = parse_reply_context(record)
     assert conversation.headers == [("kafka_correlationId", b"c")]
-    assert receive(STOCK_REQUESTS, record, conversation).conversation == conversation
+    assert deserialize(STOCK_REQUESTS, record, conversation).reply_context == conversation

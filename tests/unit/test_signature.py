@@ -1,4 +1,4 @@
-"""Signatures of webhooks: made as the README tells receivers to verify them."""
+"""Signatures of webhooks: made as agents/ops/README.md has receivers verify them."""
 
 import subprocess
 from datetime import UTC, datetime, timedelta
@@ -8,16 +8,16 @@ import pytest
 
 from agents.notifications.signature import SIGNATURE, TIMESTAMP, signature
 
-README = Path(__file__).parents[2] / "README.md"
+CHAPTER = Path(__file__).parents[2] / "agents" / "ops" / "README.md"
 AT = datetime(2026, 11, 23, 16, 31, 5, 999999, tzinfo=UTC)
 BODY = '{"type": "orderStatusChanged", "user": -1, "пусто": ""}\n'.encode()
 
 
 def verify(secret: str, headers: dict[str, str], body: bytes) -> bool:
-    """Do what the README says."""
+    """Run the example of the chapter."""
     [example] = [
         text.partition("```")[0]
-        for text in README.read_text().split("```python\n")
+        for text in CHAPTER.read_text().split("```python\n")[1:]
         if SIGNATURE in text.partition("```")[0]
     ]
     there: dict = {}

@@ -2,12 +2,12 @@
 
 import pytest
 
-from agents.local.shop import ShopError
-from agents.local.soundness import require_sound
+from agents.ops.local.deployment import ShopError
+from agents.ops.local.validation import validate_settings
 
 
 def test_nothing_is_wrong_with_what_makes_sense():
-    require_sound(
+    validate_settings(
         {"PAYMENT_TIMEOUT_SECONDS": "20", "SMTP_URL": "smtp://h:25", "GATEWAYS": "2"}
     )
 
@@ -25,7 +25,7 @@ def test_nothing_is_wrong_with_what_makes_sense():
 )
 def test_what_makes_none_is_named_and_not_repeated(name: str, value: str, why: str):
     with pytest.raises(ShopError) as told:
-        require_sound({name: value})
+        validate_settings({name: value})
     assert str(told.value).startswith(f"{name}: ")
     assert why in str(told.value)
     assert "Value error" not in str(told.value)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as any_
 
-from agents.loms.agent import GOODS
-from agents.loms.stock import Fate, Shelf
+from agents.loms.service import STOCK_AGGREGATE
+from agents.loms.stock import ReservationStatus, StockLevel
 from schemas.cart import StockChecked
 from schemas.order import StockReserved
 from schemas.stock import (
@@ -38,30 +38,34 @@ def reserve(count):
 
 def stocked(places, *past):
     """Goods by warehouse, each receipt with a memory of its own."""
-    goods = given(GOODS)
+    goods = given(STOCK_AGGREGATE)
     for warehouse, count in places.items():
-        goods = about_another(given(GOODS, receive(count, warehouse), state=goods.state))
-    return given(GOODS, *past, state=goods.state)
+        goods = about_another(
+            given(STOCK_AGGREGATE, receive(count, warehouse), state=goods.state)
+        )
+    return given(STOCK_AGGREGATE, *past, state=goods.state)
 
 
 def about_another(goods):
     """The same shelf as a request sees it that is about another entry."""
-    return given(GOODS, state=goods.state._replace(entry=None))
+    return given(STOCK_AGGREGATE, state=goods.state._replace(entry=None))
 
 
 def available(outcome):
-    return dict((outcome.after.shelf or Shelf()).available)
+    return dict((outcome.after.level or StockLevel()).available)
 
 
 def reserved(outcome):
-    return dict((outcome.after.shelf or Shelf()).reserved)
+    return dict((outcome.after.level or StockLevel()).reserved)
 
 
 # stocks
 
 
 def test_an_unknown_sku_has_no_stocks():
-    given(GOODS).when(ListStocks(sku=SKU)).then_nothing().saying(StocksView(stocks=()))
+    given(STOCK_AGGREGATE).when(ListStocks(sku=SKU)).then_nothing().saying(
+        StocksView(stocks=())
+    )
 
 
 def test_stocks_are_shown_by_ascending_warehouse_and_empty_ones_are_omitted():
@@ -114,7 +118,7 @@ def test_a_reservation_takes_from_the_fullest_and_of_equals_from_the_lowest(
 ):
     outcome = stocked(places).when(reserve(count)).saying(YES)
 
-    assert parcels == reserved(outcome) == dict(outcome.after.entry.parcels)
+    assert parcels == reserved(outcome) == dict(outcome.after.entry.allocation)
     for warehouse, there in places.items():
         left = there - parcels.get(warehouse, 0)
         assert left == available(outcome).get(warehouse, 0)
@@ -124,7 +128,7 @@ def test_a_reservation_takes_from_the_fullest_and_of_equals_from_the_lowest(
 def test_a_line_is_reserved_as_a_whole_or_not_at_all(places):
     outcome = stocked(places).when(reserve(3)).saying(NO)
 
-    assert Fate.REFUSED is outcome.after.entry.fate
+    assert ReservationStatus.REFUSED is outcome.after.entry.status
     assert places == available(outcome)
     assert {} == reserved(outcome)
 
@@ -133,9 +137,9 @@ def test_a_line_is_reserved_as_a_whole_or_not_at_all(places):
 def test_an_answer_once_given_stays_even_when_there_are_other_goods_now(count, answer):
     more = about_another(stocked({7: 5}, reserve(count)))
     entry = stocked({7: 5}, reserve(count)).state.entry
-    richer = given(GOODS, receive(100, 8), state=more.state)
+    richer = given(STOCK_AGGREGATE, receive(100, 8), state=more.state)
 
-    given(GOODS, state=richer.state._replace(entry=entry)).when(
+    given(STOCK_AGGREGATE, state=richer.state._replace(entry=entry)).when(
         reserve(count)
     ).then_nothing().saying(answer)
 
@@ -165,9 +169,9 @@ def test_what_goes_back_goes_back_to_the_warehouses_it_came_from(count):
 
 def test_goods_go_back_there_although_another_warehouse_is_the_fullest_now():
     held = stocked({7: 45, 10: 70}, reserve(70)).state
-    moved = given(GOODS, receive(500, 3), state=held._replace(entry=None)).state
+    moved = given(STOCK_AGGREGATE, receive(500, 3), state=held._replace(entry=None)).state
 
-    outcome = given(GOODS, state=moved._replace(entry=held.entry)).when(RELEASE)
+    outcome = given(STOCK_AGGREGATE, state=moved._replace(entry=held.entry)).when(RELEASE)
 
     assert {3: 500, 7: 45, 10: 70} == available(outcome)
 
@@ -178,7 +182,7 @@ def test_what_is_sold_is_gone_for_good(count):
 
     assert 115 - count == sum(available(outcome).values())
     assert {} == reserved(outcome)
-    assert Fate.SOLD is outcome.after.entry.fate
+    assert ReservationStatus.SOLD is outcome.after.entry.status
 
 
 @pytest.mark.parametrize("again", [RELEASE, SELL])
@@ -194,9 +198,11 @@ def test_selling_what_was_never_reserved_means_nothing():
 def test_each_order_has_an_entry_of_its_own_beside_the_shelf():
     cause = by(SELL).cause
 
-    assert ("1076963", "1076963/4097") == GOODS.identify(SELL, cause)
-    assert GOODS.identify(reserve(1), cause) == GOODS.identify(RELEASE, cause)
-    assert ("1076963",) == GOODS.identify(ListStocks(sku=SKU), cause)
+    assert ("1076963", "1076963/4097") == STOCK_AGGREGATE.identify(SELL, cause)
+    assert STOCK_AGGREGATE.identify(reserve(1), cause) == STOCK_AGGREGATE.identify(
+        RELEASE, cause
+    )
+    assert ("1076963",) == STOCK_AGGREGATE.identify(ListStocks(sku=SKU), cause)
 
 
 @for_all(

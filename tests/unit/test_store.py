@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.store import MARKER, Store
+from agents.runtime.state_store import CHECKPOINT, StateStore
 
 ROWS = {b"key": b'{"count":1}'}
 CORRUPT = "corrupt"
@@ -16,50 +16,50 @@ CORRUPT = "corrupt"
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """Where a worker that ended well has left its rows, all of them in the changelog."""
-    store = Store(tmp_path / "rows", "here")
-    store.put(3, ROWS, version=7)
-    store.unacknowledged -= 1
+    store = StateStore(tmp_path / "rows", "here")
+    store.put(3, ROWS, source_offset=7)
+    store.pending_acks -= 1
     store.close()
     return tmp_path / "rows"
 
 
 def test_rows_of_a_worker_that_ended_well_are_there_again(path: Path):
-    store = Store(path, "here")
+    store = StateStore(path, "here")
     assert dict(store.rows(3)) == ROWS
-    assert store.progress[3].version == 7
+    assert store.offsets[3].source_offset == 7
 
 
 def test_rows_of_another_cluster_are_thrown_away(path: Path):
-    store = Store(path, "elsewhere")
+    store = StateStore(path, "elsewhere")
     assert not list(store.rows(3))
-    assert not store.progress
+    assert not store.offsets
 
 
 def test_rows_of_a_worker_that_crashed_are_thrown_away(path: Path):
-    Store(path, "here")._db.close()  # noqa: SLF001 -- no clean end
-    store = Store(path, "here")
+    StateStore(path, "here")._db.close()  # noqa: SLF001 -- no clean end
+    store = StateStore(path, "here")
     assert not list(store.rows(3))
-    assert not store.progress
+    assert not store.offsets
 
 
 def test_rows_that_the_changelog_may_lack_are_thrown_away(path: Path):
-    store = Store(path, "here")
-    store.put(3, {b"key": b'{"count":2}'}, version=8)
+    store = StateStore(path, "here")
+    store.put(3, {b"key": b'{"count":2}'}, source_offset=8)
     store.close()
-    assert not list(Store(path, "here").rows(3))
+    assert not list(StateStore(path, "here").rows(3))
 
 
 def test_what_another_version_of_the_shop_left_behind_is_thrown_away(path: Path):
-    (path / MARKER).write_text('{"3": [7, 1]}')
-    assert not list(Store(path, "here").rows(3))
+    (path / CHECKPOINT).write_text('{"3": [7, 1]}')
+    assert not list(StateStore(path, "here").rows(3))
 
 
 @pytest.mark.parametrize("hours", [-1, 13])
 def test_rows_that_may_have_been_erased_meanwhile_are_thrown_away(path: Path, hours: int):
-    marked = json.loads((path / MARKER).read_text())
+    marked = json.loads((path / CHECKPOINT).read_text())
     marked["at"] -= hours * 3600
-    (path / MARKER).write_text(json.dumps(marked))
-    assert not list(Store(path, "here").rows(3))
+    (path / CHECKPOINT).write_text(json.dumps(marked))
+    assert not list(StateStore(path, "here").rows(3))
 
 
 def cut(file: Path) -> None:
@@ -83,9 +83,9 @@ def test_whatever_happens_to_a_file_all_rows_are_there_or_none(
     path: Path, tmp_path: Path, harm: Callable[[Path], None]
 ):
     for version in range(8, 12):  # each life adds to the list of files
-        store = Store(path, "here")
+        store = StateStore(path, "here")
         store.put(3, {b"key-%d" % version: b"{}"}, version)
-        store.unacknowledged -= 1
+        store.pending_acks -= 1
         store.close()
     files = [f.name for f in sorted((path / "rows").iterdir()) if f.stat().st_size]
     assert any(name.startswith("MANIFEST") for name in files)
@@ -94,14 +94,14 @@ def test_whatever_happens_to_a_file_all_rows_are_there_or_none(
         copy = tmp_path / name
         shutil.copytree(path, copy)
         harm(copy / "rows" / name)
-        store = Store(copy, "here")
-        trusted = bool(store.progress)
+        store = StateStore(copy, "here")
+        trusted = bool(store.offsets)
         found.add(trusted)
         assert _count(store) in ({5, CORRUPT} if trusted else {0}), name
     assert found == {True, False}
 
 
-def _count(store: Store) -> int | str:
+def _count(store: StateStore) -> int | str:
     try:
         return len(list(store.rows(3)))
     except Exception:  # noqa: BLE001 -- rocksdict raises nothing better

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.local.shop import Shop, save, settings
+from agents.ops.local.deployment import Deployment, save, settings
 from topics.running_shop import running_shop, socket_path
 from topics.target import NoClusterError, choose, partitions
 
@@ -38,7 +38,7 @@ def start(directory: Path) -> Iterator[Callable[..., None]]:
     supervisor = socket.socket(socket.AF_UNIX)
 
     def listen(given: dict[str, str] | None = None, **different: object) -> None:
-        save(Shop(directory, kafka_port=PORT, partitions=3, **different), given or {})
+        save(Deployment(directory, kafka_port=PORT, partitions=3, **different), given or {})
         path = socket_path(directory)
         path.parent.mkdir(exist_ok=True)
         supervisor.bind(str(path))
@@ -51,7 +51,7 @@ def start(directory: Path) -> Iterator[Callable[..., None]]:
 
 def containers(directory: Path, monkeypatch: pytest.MonkeyPatch, ids: str) -> None:
     """Have a shop of containers noted, and an engine that shows these containers."""
-    save(Shop(directory / "compose", kafka_port=PORT, partitions=5), {})
+    save(Deployment(directory / "compose", kafka_port=PORT, partitions=5), {})
     docker = directory / "bin" / "docker"
     docker.parent.mkdir()
     docker.write_text(f"#!/bin/sh\necho '{ids}'\n")
@@ -78,7 +78,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         "agents ui --port 31998",
         "topics check",
         "topics create --yes",
-        "agents.audit",
+        "agents.ops.audit",
     ],
 )
 def test_every_tool_works_on_the_shop_of_the_directory_and_names_it_first(
@@ -103,10 +103,10 @@ def test_every_tool_works_on_the_shop_of_the_directory_and_names_it_first(
         "agents ui",
         "topics check",
         "topics create --yes",
-        "agents.audit",
-        "agents.local.commands ui",
-        "agents.local.commands demo",
-        "agents.local.commands audit",
+        "agents.ops.audit",
+        "agents.ops.local.commands ui",
+        "agents.ops.local.commands demo",
+        "agents.ops.local.commands audit",
     ],
 )
 def test_without_a_shop_and_without_kafka_a_tool_ends_with_the_reason(
@@ -124,7 +124,7 @@ def test_without_a_shop_and_without_kafka_a_tool_ends_with_the_reason(
 def test_a_shop_that_does_not_run_any_more_is_none(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    save(Shop(directory, kafka_port=PORT), {})
+    save(Deployment(directory, kafka_port=PORT), {})
     assert running_shop(directory) is None
     monkeypatch.setenv("KAFKA", ELSEWHERE)
     cluster, origin = choose()

@@ -200,11 +200,11 @@ def test_the_command_writes_a_line_for_the_file_and_shows_the_token_once(path: P
 )
 def test_wrong_usage_is_told_in_the_usual_way(words: tuple[str, ...], capsys):
     with pytest.raises(SystemExit) as ended:
-        main(words)
+        main(words, prog_name="python -m gateway")
     assert ended.value.code == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert "usage: python -m gateway" in said.err
+    assert "Usage: python -m gateway" in said.err
 
 
 @pytest.mark.parametrize(

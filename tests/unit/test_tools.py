@@ -4,11 +4,13 @@ import asyncio
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from agents.tools import dlq, exits
+from agents.ops import dlq
+from topics import cli
 from topics.target import Target
 
 NOWHERE = "127.0.0.1:1"
@@ -41,6 +43,8 @@ def goods(tmp_path: Path) -> Path:
         ("dlq --help", "python -m agents dlq replay TOPIC-PARTITION@OFFSET"),
         ("stock load --help", "--skip-bad"),
         ("forget --help", "--cancel"),
+        ("status --help", "--metrics"),
+        ("audit --help", "--no-questions"),
     ],
 )
 def test_each_tool_tells_how_it_is_used(words: str, told: str):
@@ -89,15 +93,15 @@ def test_whatever_else_makes_no_sense_is_wrong_usage(
     words: str, capsys: pytest.CaptureFixture[str]
 ):
     with pytest.raises(SystemExit) as ended:
-        dlq.main(words.split())
+        dlq.dlq.main(words.split())
     assert ended.value.code == 2
-    assert "error: " in capsys.readouterr().err
+    assert "Error: " in capsys.readouterr().err
 
 
 def test_where_nobody_can_be_asked_a_replay_must_be_ordered():
     ran = run("dlq", "replay", "cart.dlq-0@1")
     assert ran.returncode == 2
-    assert ran.stderr.startswith("dlq: replay: nobody can be asked")
+    assert ran.stderr.startswith("dlq: no terminal to confirm at; --yes confirms")
 
 
 @pytest.mark.parametrize(
@@ -139,5 +143,31 @@ def test_a_broker_that_says_nothing_any_more_is_told_in_one_line(
     def disconnect(_: Target) -> int:
         raise asyncio.CancelledError
 
-    assert exits.run("dlq", disconnect) == 1
+    assert cli.run(Target("dlq"), disconnect) == 1
     assert capsys.readouterr().err.endswith(" does not answer any more\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "ends_with"), [(EOFError, None), (KeyboardInterrupt, KeyboardInterrupt)]
+)
+def test_an_interrupted_confirmation_is_no_refusal(
+    typed: type[BaseException],
+    ends_with: type[BaseException] | None,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def prompt(_: str) -> str:
+        raise typed
+
+    monkeypatch.setattr("click.termui.visible_prompt_func", prompt)
+    with pytest.raises(ends_with) if ends_with else nullcontext():
+        assert not cli.confirm("Sure?")
+
+
+def test_a_worker_imports_no_tools():
+    code = (
+        "import agents.__main__, sys; print([m for m in sys.modules if 'agents.ops' in m])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "[]\n"

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from topics import spans, tracing
+from topics.telemetry import otlp, tracing
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7"
 BEGUN = ("traceparent", f"00-{TRACE}-{PARENT}-01".encode())
@@ -20,7 +20,7 @@ OTHER = ("idempotency-key", b"k")
 class Spans(InMemorySpanExporter):
     """What has left the process."""
 
-    def seen(self, tracer: spans.Tracer) -> list[ReadableSpan]:
+    def seen(self, tracer: otlp.Tracer) -> list[ReadableSpan]:
         tracer.provider.force_flush()
         return list(self.get_finished_spans())
 
@@ -28,13 +28,13 @@ class Spans(InMemorySpanExporter):
 @pytest.fixture
 def exporter(monkeypatch: pytest.MonkeyPatch) -> Spans:
     exporter = Spans()
-    monkeypatch.setattr(spans, "OTLPSpanExporter", lambda: exporter)
+    monkeypatch.setattr(otlp, "OTLPSpanExporter", lambda: exporter)
     return exporter
 
 
 @pytest.fixture
-def tracer(exporter: Spans) -> spans.Tracer:
-    return spans.Tracer("loms")
+def tracer(exporter: Spans) -> otlp.Tracer:
+    return otlp.Tracer("loms")
 
 
 def test_while_it_is_off_headers_pass_as_they_are():
@@ -94,7 +94,7 @@ def test_a_process_does_not_wait_for_a_collector_that_is_away(tracer, exporter):
         pass
     began = time.monotonic()
     tracer.end()
-    assert time.monotonic() - began < spans.LAST_WORDS_SECONDS + 1
+    assert time.monotonic() - began < otlp.SHUTDOWN_TIMEOUT_SECONDS + 1
     stuck.set()
 
 
@@ -107,7 +107,7 @@ def test_what_is_left_is_sent_at_the_end(tracer, exporter):
 
 def test_who_does_not_trace_does_not_even_import_it():
     services = ("checkout", "loms", "products", "notifications")
-    modules = ["gateway.__main__", *(f"agents.{service}.agent" for service in services)]
+    modules = ["gateway.__main__", *(f"agents.{service}.service" for service in services)]
     script = f"import sys, {', '.join(modules)}; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert b"prometheus_client" in ran.stdout

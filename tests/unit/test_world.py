@@ -4,12 +4,13 @@ from collections import Counter
 
 import pytest
 
-from agents.checkout import saga
+from agents.checkout import cart as carts
 from agents.loms import order
-from schemas import order as contracts
-from schemas.cart import ForgetCart
-from schemas.contract import SHARDS, Code, Item, Refused
-from schemas.order import CreateOrder, ForgetOrder, OrderPlaced, Status
+from schemas import ids
+from schemas.cart import EraseCart
+from schemas.contract import Code, Item, Refused
+from schemas.ids import SHARDS
+from schemas.order import AnonymizeOrder, CreateOrder, OrderPlaced, Status
 from schemas.stock import ReceiveStock
 
 from . import laws
@@ -46,9 +47,9 @@ def test_no_piece_is_lost_where_people_are_forgotten_while_they_shop(seed):
     people.open_the_shop()
     for _ in range(REQUESTS // 4):
         people.shop(4)
-        world.ask(ForgetCart(user=world.random.choice(USERS)))
+        world.ask(EraseCart(user=world.random.choice(USERS)))
         for number in [*world.facts][-3:]:
-            world.ask(ForgetOrder(order_id=number))
+            world.ask(AnonymizeOrder(order_id=number))
     world.settle()
 
     for law in laws.OF_GOODS:
@@ -60,15 +61,15 @@ def test_whoever_is_forgotten_when_all_is_quiet_is_forgotten_for_good():
     for seed in SEEDS[:25]:
         world = a_day(seed).world
         for user in USERS:
-            world.ask(ForgetCart(user=user))
+            world.ask(EraseCart(user=user))
         for number in world.facts:
-            world.ask(ForgetOrder(order_id=number))
+            world.ask(AnonymizeOrder(order_id=number))
         world.settle()
         books = Books(world)
         assert not books.carts
         assert books.live == books.replayed
         over = [o for o in books.orders.values() if o.status not in order.OPEN]
-        assert all(each.forgotten for each in over)
+        assert all(each.anonymized for each in over)
         forgotten += len(over)
 
     assert forgotten > 25
@@ -98,10 +99,10 @@ def test_the_days_are_eventful_enough_to_mean_something():
 @pytest.mark.parametrize("seed", SEEDS[:30])
 def test_purchases_whose_order_id_is_taken_get_their_lines_back(seed, monkeypatch):
     def one_of_two(user, request_id):
-        digest = contracts.order_id(user, request_id) // SHARDS
+        digest = ids.order_id(user, request_id) // SHARDS
         return digest % 2 * SHARDS + user % SHARDS
 
-    monkeypatch.setattr(saga, "order_id", one_of_two)
+    monkeypatch.setattr(carts, "order_id", one_of_two)
     monkeypatch.setattr(order, "order_id", one_of_two)
     books = a_day(seed)
 

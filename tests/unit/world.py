@@ -25,22 +25,22 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-from agents.aggregate import Message
-from agents.checkout.agent import CART
-from agents.loms.agent import GOODS, ORDER
+from agents.aggregate import OutgoingMessage
+from agents.cause import Cause, WithHeaders
+from agents.checkout.service import CART_AGGREGATE
+from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from schemas.cart import OrderSettled
-from schemas.cause import Cause, ForPurchase
 from schemas.contract import Contract
 from schemas.order import OrderStatusChanged
-from topics.catalog import HOME
+from topics.catalog import TOPIC_OF
 
 from .given import NOON
 from .partition import Partition, Record, Turn
 
-SHOP = (CART, ORDER, GOODS)
+SHOP = (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
 PARTITIONS = 3
 MOST_STEPS = 20_000
-Letter = tuple[Cause, Message]
+Letter = tuple[Cause, OutgoingMessage]
 
 A_MILLISECOND = timedelta(milliseconds=1)
 
@@ -153,19 +153,21 @@ class World:
         self.random.shuffle(commands)
         return commands, [letter for letter in said if not self._goes_first(letter[1])]
 
-    def _goes_first(self, message: Message) -> bool:
+    def _goes_first(self, message: OutgoingMessage) -> bool:
         return self._is_command(message) and not isinstance(message, OrderSettled)
 
-    def _is_command(self, message: Message) -> bool:
-        request = message.request if isinstance(message, ForPurchase) else message
-        return HOME.get(type(request)) in self.partitions
+    def _is_command(self, message: OutgoingMessage) -> bool:
+        request = message.message if isinstance(message, WithHeaders) else message
+        return TOPIC_OF.get(type(request)) in self.partitions
 
-    def _send(self, message: Message, cause: Cause) -> None:
+    def _send(self, message: OutgoingMessage, cause: Cause) -> None:
         purchase = cause.purchase
-        if isinstance(message, ForPurchase):
-            message, purchase = message.request, message.purchase
+        if isinstance(message, WithHeaders):
+            message, purchase = message.message, message.purchase
         if self._is_command(message):
-            record = Record(message.to_json(), cause.origin, cause.key, purchase)
+            record = Record(
+                message.to_json(), cause.origin, cause.idempotency_key, purchase
+            )
             self._post(self._home(message), record)
         elif isinstance(message, OrderStatusChanged):
             self.facts[message.order_id].append(message)
@@ -185,5 +187,5 @@ class World:
             self._late.append((partition, record))
 
     def _home(self, request: Contract) -> Partition:
-        topic = HOME[type(request)]
+        topic = TOPIC_OF[type(request)]
         return self.partitions[topic][int(topic.key_of(request)) % PARTITIONS]

@@ -1,5 +1,5 @@
-"""The embedded Kafka: a real broker of our own where nobody provides one.
+"""The embedded Kafka: a real broker for machines without one.
 
-Everything here but `embedded.py` needs Python alone, so that the jars can be fetched
-while the packages are still being installed.
+All modules but `process.py` need only Python, so that the jars can be fetched before the
+packages are installed.
 """

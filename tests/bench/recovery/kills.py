@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agents.local.opening import one_for_each
+from agents.ops.local.readiness import one_for_each
 from tests.bench.recovery.counter import one_gateway
 from tests.bench.recovery.outage import Outage, Question, outage, owned
 from tests.e2e.doors import HttpDoor

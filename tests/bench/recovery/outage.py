@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from agents.local.opening import one_for_each
-from agents.worker.press import partition_of
+from agents.ops.local.readiness import one_for_each
 from tests.e2e.doors import Door, NoAnswer
 from tests.e2e.processes import Unit
+from topics.kafka.partitioner import partition_of
 
 ASK_AGAIN_SECONDS = 0.05
 
@@ -19,7 +19,7 @@ _WHEN = re.compile(r"^time=(\S+ \S+) ")
 
 # What a worker says on its way back, in this order; a phase ends with it.
 _STEPS = {
-    "begins": "begins service=",
+    "begins": "event=starting service=",
     "joins": "(Re-)joining group",
     "joined": "Successfully synced group",
     "recovered": "recovered rows=",

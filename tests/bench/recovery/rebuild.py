@@ -8,17 +8,17 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from agents.loms.agent import ORDER
-from agents.loms.order import Order, Step
-from agents.worker.press import partition_of
-from agents.worker.recovery import VERSION_HEADER
-from schemas.contract import SHARDS
+from agents.loms.order import Order, StatusChange
+from agents.loms.service import ORDER_AGGREGATE
+from agents.runtime.recovery import PROCESSED_OFFSET_HEADER
+from schemas.ids import SHARDS
 from schemas.order import Status
 from tests.bench.recovery.counter import one_gateway
 from tests.bench.recovery.outage import Outage, outage
 from tests.e2e.shop import Shop
-from topics.catalog import ORDERS
-from topics.cluster import Cluster
+from topics.catalog import ORDERS_CHANGELOG
+from topics.kafka.partitioner import partition_of
+from topics.kafka.settings import KafkaSettings
 
 _RECOVERED = re.compile(r"recovered rows=(\d+) seconds=([\d.]+)")
 
@@ -52,7 +52,7 @@ async def rebuild(directory: Path, rows: int) -> Rebuild:
         return Rebuild(read, cost, read / seconds, floor)
 
 
-async def fill(cluster: Cluster, rows: int) -> None:
+async def fill(cluster: KafkaSettings, rows: int) -> None:
     """Write orders into their changelog, as if a worker had."""
     producer = AIOKafkaProducer(
         **cluster.client_options(), linger_ms=5, max_batch_size=256 * 2**10
@@ -62,17 +62,17 @@ async def fill(cluster: Cluster, rows: int) -> None:
             # An order lies where its shard does, whatever its own key would say.
             shard = partition_of(b"%d" % (count % SHARDS), cluster.partitions)
             await producer.send(
-                ORDERS.name,
+                ORDERS_CHANGELOG.name,
                 _row(count),
                 key=b"%d" % (count + SHARDS),
                 partition=shard,
-                headers=[(VERSION_HEADER, b"0")],
+                headers=[(PROCESSED_OFFSET_HEADER, b"0")],
             )
 
 
 def _row(count: int) -> bytes:
     steps = [
-        Step(status, datetime.now(UTC), f"order.requests-1-{count}")
+        StatusChange(status, datetime.now(UTC), f"order.requests-1-{count}")
         for status in (Status.NEW, Status.AWAITING_PAYMENT)
     ]
     order = Order(
@@ -80,19 +80,22 @@ def _row(count: int) -> bytes:
         user=count,
         request_id=f"order.requests-1-{count}",
         lines={1076963: 2, 1148162: 1},
-        steps=tuple(steps),
+        history=tuple(steps),
         answers={1076963: True, 1148162: True},
     )
-    return ORDER.adapters[0].dump_json(order)
+    return ORDER_AGGREGATE.adapters[0].dump_json(order)
 
 
-async def _read(cluster: Cluster) -> float:
+async def _read(cluster: KafkaSettings) -> float:
     """Return the seconds that a bare consumer takes for the changelog."""
     consumer = AIOKafkaConsumer(
         **cluster.client_options(), enable_auto_commit=False, auto_offset_reset="earliest"
     )
     async with consumer:
-        tps = [TopicPartition(ORDERS.name, number) for number in range(cluster.partitions)]
+        tps = [
+            TopicPartition(ORDERS_CHANGELOG.name, number)
+            for number in range(cluster.partitions)
+        ]
         consumer.assign(tps)
         await consumer.seek_to_beginning()
         left = sum((await consumer.end_offsets(tps)).values())

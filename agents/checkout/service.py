@@ -1,0 +1,26 @@
+"""Carts on Kafka."""
+
+from agents.aggregate import Aggregate, single_row
+from agents.checkout import cart
+from agents.worker.service import Service
+from agents.worker.settings import WorkerSettings
+from schemas.cart import CartRequest
+from topics.catalog import CART_REQUESTS, CARTS_CHANGELOG
+
+CART_AGGREGATE: Aggregate[cart.Cart | None, CartRequest, cart.CartEvent] = Aggregate(
+    requests=CART_REQUESTS,
+    changelog=CARTS_CHANGELOG,
+    rows=(cart.Cart,),
+    state=single_row,
+    identify=cart.identify,
+    decide=cart.decide,
+    evolve=cart.evolve,
+    follow_up=cart.follow_up,
+)
+
+
+def build(settings: WorkerSettings) -> Service:
+    """Build the service."""
+    service = Service("checkout", settings)
+    service.add_aggregate(CART_AGGREGATE)
+    return service

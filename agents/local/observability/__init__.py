@@ -1,1 +1,0 @@
-"""Seeing what the shop does: Prometheus' configuration, and Grafana with a dashboard."""

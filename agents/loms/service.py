@@ -1,0 +1,110 @@
+"""LOMS on Kafka: orders, stock, and the payment deadlines of orders."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import islice
+
+from agents.aggregate import Aggregate, single_row
+from agents.loms import metrics, order, stock
+from agents.loms.order import Order
+from agents.loms.payment_deadlines import PaymentDeadlines, awaiting_since
+from agents.loms.settings import LomsSettings
+from agents.runtime.collector import Publisher
+from agents.runtime.producer import ProducerRecord
+from agents.runtime.transaction import Change
+from agents.worker.service import Service
+from agents.worker.settings import WorkerSettings
+from schemas.order import OrderRequest
+from schemas.stock import StockRequest
+from topics.catalog import ORDER_REQUESTS, ORDERS_CHANGELOG, STOCK_CHANGELOG, STOCK_REQUESTS
+
+TICK_SECONDS = 0.25
+MAX_EXPIRATIONS_PER_TICK = 2_500
+"""10,000 a second: more would block the loop, and with it the group's heartbeats."""
+
+ROWS_PER_YIELD = 10_000
+
+ORDER_AGGREGATE: Aggregate[Order | None, OrderRequest, order.OrderEvent] = Aggregate(
+    requests=ORDER_REQUESTS,
+    changelog=ORDERS_CHANGELOG,
+    rows=(Order,),
+    state=single_row,
+    identify=order.identify,
+    decide=order.decide,
+    evolve=order.evolve,
+    follow_up=order.follow_up,
+)
+STOCK_AGGREGATE: Aggregate[stock.StockState, StockRequest, stock.StockMoved] = Aggregate(
+    requests=STOCK_REQUESTS,
+    changelog=STOCK_CHANGELOG,
+    rows=(stock.StockLevel, stock.Reservation | stock.Receipt),
+    state=stock.StockState,
+    identify=stock.identify,
+    decide=stock.decide,
+    evolve=stock.evolve,
+    follow_up=stock.follow_up,
+)
+
+
+class Loms:
+    """The service of orders and stock.
+
+    Args:
+        settings: of this worker.
+    """
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.service = Service("loms", settings)
+        self.service.add_aggregate(STOCK_AGGREGATE)
+        self._orders = self.service.add_aggregate(
+            ORDER_AGGREGATE, self._on_change, self._rebuild_deadlines
+        )
+        self._publisher = Publisher(self.service.app)
+        self._time_to_pay = LomsSettings().time_to_pay
+        self._deadlines = PaymentDeadlines(self._time_to_pay, self._find)
+        self.service.add_timer(TICK_SECONDS, self._expire_overdue)
+
+    def _on_change(self, partition: int, changes: Sequence[Change]) -> None:
+        for key, before, after in changes:
+            self._deadlines.schedule(partition, key, after)
+            metrics.observe(before, after, self._time_to_pay)
+
+    async def _rebuild_deadlines(self) -> None:
+        """Schedule all orders that await payment, after the partitions have changed."""
+        self._deadlines.clear()
+        store = self._orders.store
+        for partition in store.offsets:
+            for number, (key, value) in enumerate(store.rows(partition)):
+                if not number % ROWS_PER_YIELD:
+                    await asyncio.sleep(0)  # a million rows take seconds
+                if since := awaiting_since(value):
+                    self._deadlines.schedule_at(partition, key.decode(), since)
+
+    def _find(self, partition: int, key: str) -> Order | None:
+        value = self._orders.store.get(partition, key.encode())
+        return None if value is None else ORDER_AGGREGATE.adapters[0].validate_json(value)
+
+    async def _expire_overdue(self) -> None:
+        """Send an expireOrder to due orders; the next ticks send the excess."""
+        overdue = self._deadlines.overdue(datetime.now(UTC))
+        await self._publisher.send(
+            [
+                ProducerRecord(
+                    ORDER_REQUESTS.name,
+                    ORDER_REQUESTS.key_of(expiration),
+                    expiration.to_json(),
+                    [],
+                )
+                for expiration in islice(overdue, MAX_EXPIRATIONS_PER_TICK)
+            ]
+        )
+
+
+def build(settings: WorkerSettings) -> Service:
+    """Build the service.
+
+    Raises:
+        ValidationError: a setting of its own is invalid.
+    """
+    return Loms(settings).service

@@ -1,0 +1,1 @@
+"""Operators' tools: dead letters, stock files, erasure, audit, local deployment."""

@@ -1,0 +1,1 @@
+"""The audit: compares a shop's tables, replies and outputs with a replay of its logs."""

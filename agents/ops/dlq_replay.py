@@ -1,0 +1,213 @@
+"""Replays of dead letters: the original record, its second delivery, and the outcome.
+
+A replay is the same request as the original, however often it is sent. With an idempotency
+key it is another attempt at that request. Without one the header `origin` names the first
+location of the record. Only the reply goes elsewhere: the client has received a refusal at
+the time, so the outcome goes to the tool.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord, RecordMetadata
+from pydantic import ValidationError
+
+from agents.notifications.pending import PENDING
+from agents.ops.dead_letters import DLQ_HEADER_PREFIX, SOURCES, dlq_headers
+from agents.ops.requests import is_committed, refusal, wait_until_committed
+from agents.runtime.collector import TRUNCATED
+from agents.runtime.deserializer import ORIGIN
+from agents.runtime.producer import Headers, ProducerRecord
+from schemas.cart import OrderSettled
+from schemas.contract import Code, Contract
+from schemas.order import ExpireOrder, OrderStatusChanged, StockReserved
+from schemas.stock import Release, Reserve, Sell
+from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG
+from topics.cli import CommandError
+from topics.kafka import headers as names
+from topics.kafka.location import RecordLocation
+from topics.kafka.reader import TopicReader
+from topics.kafka.request_reply import PendingReply, RequestReplyClient
+from topics.topic import Topic
+from topics.topology import GROUPS
+
+# These have no reply, or one for another service.
+_WITHOUT_REPLY = (
+    ExpireOrder,
+    OrderSettled,
+    OrderStatusChanged,
+    Release,
+    Reserve,
+    Sell,
+    StockReserved,
+)
+_REPLY_HEADERS = (names.CORRELATION_ID, names.REPLY_TOPIC, names.REPLY_PARTITION)
+
+
+class ReplayStatus(StrEnum):
+    """The outcome of a replay."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    DEAD = "dead again"
+    UNKNOWN = "unanswered"
+
+
+class ReplayResult(NamedTuple):
+    """The outcome of a replay, with details."""
+
+    status: ReplayStatus
+    text: str
+
+    def __str__(self) -> str:
+        """Return it in one line."""
+        return f"{self.status}: {self.text}"
+
+
+def original_record(dead: ConsumerRecord) -> ProducerRecord:
+    """Return the original record of a dead letter.
+
+    Raises:
+        CommandError: the dead letter is truncated, or has no valid source.
+    """
+    source, headers = SOURCES[dead.topic], dlq_headers(dead)
+    origin = f"{source.name}-{headers.get('partition')}-{headers.get('offset')}"
+    if headers.get("topic") != source.name or not ORIGIN.fullmatch(origin.encode()):
+        raise CommandError(f"{RecordLocation.of(dead)} has no valid source in its headers")
+    if headers.get("reason", "").endswith(TRUNCATED):
+        raise CommandError(
+            f"{RecordLocation.of(dead)} is truncated; {origin} may still be complete"
+        )
+    kept = [header for header in dead.headers if _is_original(header[0])]
+    return ProducerRecord(
+        source.name, dead.key, dead.value, [*kept, *_origin_header(kept, origin)]
+    )
+
+
+def parse_request(source: Topic, value: bytes | None) -> Contract | None:
+    """Return the request in a value; None for an invalid one."""
+    try:
+        return source.decode(value or b"")
+    except ValidationError:
+        return None
+
+
+def expects_no_reply(request: Contract | None) -> bool:
+    """Return whether a request has no reply; an invalid one is refused in a reply."""
+    return isinstance(request, _WITHOUT_REPLY)
+
+
+def _is_original(header: str) -> bool:
+    return not header.startswith(DLQ_HEADER_PREFIX) and header not in _REPLY_HEADERS
+
+
+def _origin_header(headers: Headers, origin: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the header that identifies the request, unless another one does."""
+    values = dict(headers)
+    has_origin = ORIGIN.fullmatch(values.get(names.ORIGIN) or b"")
+    if not has_origin and values.get(names.IDEMPOTENCY_KEY) is None:
+        yield names.ORIGIN, origin.encode()
+
+
+class DeadLetterReplay:
+    """Sends dead letters again, and waits for the outcome.
+
+    Args:
+        client: sends them, and receives replies and new dead letters.
+        reader: reads committed offsets and the changelog of notifications.
+        timeout: for each outcome.
+    """
+
+    def __init__(
+        self, client: RequestReplyClient, reader: TopicReader, timeout: timedelta
+    ) -> None:
+        self._client = client
+        self._reader = reader
+        self._timeout_seconds = timeout.total_seconds()
+
+    async def send(self, dead: ConsumerRecord) -> ReplayResult:
+        """Send a dead letter, unless that is useless; return the outcome."""
+        source = SOURCES[dead.topic]
+        request = parse_request(source, dead.value)
+        try:
+            record = original_record(dead)
+            if isinstance(request, OrderStatusChanged):
+                await self._require_unsent(request)
+        except CommandError as reason:
+            return ReplayResult(ReplayStatus.REFUSED, f"not replayed: {reason}")
+        try:
+            return await self._send(record, source, silent=expects_no_reply(request))
+        except KafkaError as error:
+            text = f"Kafka has not confirmed the record: {error}"
+            return ReplayResult(ReplayStatus.UNKNOWN, text)
+
+    async def _send(
+        self, record: ProducerRecord, source: Topic, *, silent: bool
+    ) -> ReplayResult:
+        async with self._client.request(record) as (sent, pending):
+            group, location = GROUPS[source], RecordLocation.of(sent)
+            wait = self._committed(source, sent) if silent else _reply(pending)
+            try:
+                async with asyncio.timeout(self._timeout_seconds):
+                    await wait
+            except TimeoutError:
+                done = await is_committed(self._reader, source, sent)
+                verb = "committed" if done else "has not committed"
+                text = f"{group} {verb} {location}; no outcome"
+                text = f"{text} within {self._timeout_seconds:g} s"
+                return _result(pending) or ReplayResult(ReplayStatus.UNKNOWN, text)
+            text = f"{group} committed {location}, which needs no reply"
+            return _result(pending) or ReplayResult(ReplayStatus.DONE, text)
+
+    async def _committed(self, source: Topic, sent: RecordMetadata) -> None:
+        """Wait until a record is committed, and all its outcomes are received.
+
+        A dead letter or a reply of the consumer arrives before the commit.
+        """
+        await wait_until_committed(self._reader, source, sent)
+        await self._client.drain()
+
+    async def _require_unsent(self, event: OrderStatusChanged) -> None:
+        """Raise an error unless the notification of an event has no outcome yet.
+
+        So a dead letter of one transport is not sent again by another one.
+
+        Raises:
+            CommandError: the notification was sent, was given up, or is pending.
+        """
+        row, event_id = None, event.event_id.encode()
+        async for record in self._reader.read_partition_of(
+            SENT_CHANGELOG, ORDER_EVENTS.key_of(event)
+        ):
+            row = record.value if record.key == event_id else row
+        if row is not None:
+            outcome = json.loads(row)["outcome"]
+            state = "is" if outcome == PENDING else "was settled:"
+            raise CommandError(f"notification {event.event_id} {state} {outcome}")
+
+
+async def _reply(pending: PendingReply) -> None:
+    """Wait for a reply or a dead letter; for both if the reply refuses a bad record."""
+    await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+    if pending.reply.done():
+        refused = refusal(pending.reply.result())
+        if refused is not None and refused.code == Code.BAD_REQUEST:
+            await asyncio.wait([pending.dead])
+
+
+def _result(pending: PendingReply) -> ReplayResult | None:
+    if pending.dead.done():
+        dead = pending.dead.result()
+        text = f"{RecordLocation.of(dead)}: {dlq_headers(dead).get('reason')}"
+        return ReplayResult(ReplayStatus.DEAD, text)
+    if pending.reply.done():
+        refused = refusal(pending.reply.result())
+        if refused is not None:
+            return ReplayResult(ReplayStatus.REFUSED, str(refused))
+        return ReplayResult(ReplayStatus.DONE, pending.reply.result().decode())
+    return None

@@ -1,0 +1,170 @@
+"""The shop in containers, on a machine with a Docker engine."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+
+from agents.ops.local.deployment import (
+    REPOSITORY,
+    Deployment,
+    ShopError,
+    delete_state,
+    load,
+    save,
+    settings,
+)
+from agents.ops.local.progress import echo, step
+
+_ENGINE_SECONDS = 5.0
+_MOST_GATEWAYS = 4  # each has its own port, so it is a service of its own
+_ROW = (
+    '{{index .Config.Labels "com.docker.compose.service"}}'
+    ' {{index .Config.Labels "com.docker.compose.container-number"}}'
+    " {{.State.Pid}} {{.State.Status}}"
+)
+_SCALED = {"checkout", "loms", "products", "notifications", "gateway"}
+
+
+def is_chosen() -> bool:
+    """Return whether the shop is to run in containers.
+
+    The Docker engine and compose must answer; many machines have only a client. `SHOP_WAY`,
+    native or compose, overrides the check.
+    """
+    way = os.environ.get("SHOP_WAY")
+    if way:
+        return way == "compose"
+    commands = (("docker", "info"), ("docker", "compose", "version"))
+    return shutil.which("docker") is not None and all(map(_answers, commands))
+
+
+def is_running(shop: Deployment) -> bool:
+    """Return whether this shop was started in containers."""
+    return load(_state_of(shop).directory) is not None
+
+
+def up(shop: Deployment) -> None:
+    """Start the shop, unless it runs; return when all services answer.
+
+    Raises:
+        ShopError: the start failed; no container of a new shop stays.
+    """
+    saved = load(_state_of(shop).directory)
+    given = settings(os.environ) | (saved[1] if saved else {})
+    try:
+        cert = given.get("GATEWAY_TLS_CERT", "")
+        deployed = saved[0].scaled(os.environ) if saved else shop
+        _bring_up(replace(deployed, gateway_tls_cert=cert, gateway_host=""), given)
+    except BaseException:
+        if not saved:
+            down(shop)
+        raise
+    scheme = "https" if given.get("GATEWAY_TLS_CERT") else "http"
+    echo(f"""
+The shop is open, in containers.
+  gateway         {scheme}://127.0.0.1:{shop.gateway_port}
+  Kafka           {shop.kafka or f"127.0.0.1:{shop.kafka_port}"}
+  Kafka UI        http://127.0.0.1:8088
+  mail            http://127.0.0.1:8025
+Try: make demo · make ps · make logs · make scale LOMS_WORKERS=2 · make down""")
+
+
+def scale(shop: Deployment) -> None:
+    """Change the numbers of containers that the environment names."""
+    if saved := load(_state_of(shop).directory):
+        _bring_up(saved[0].scaled(os.environ), saved[1], "--no-build")
+    ps(shop)
+
+
+def down(shop: Deployment) -> None:
+    """Stop all containers; keep the volumes."""
+    _compose(shop, {}, "down", "--remove-orphans")
+    delete_state(_state_of(shop).directory)
+
+
+def clean(shop: Deployment) -> None:
+    """Stop all containers; remove the volumes."""
+    _compose(shop, {}, "down", "--remove-orphans", "--volumes")
+    delete_state(_state_of(shop).directory)
+
+
+def ps(_shop: Deployment) -> None:
+    """Print each container: name, process id, state."""
+    ids = _output_of("docker", "compose", "ps", "-q").split()
+    rows = _output_of("docker", "inspect", "--format", _ROW, *ids) if ids else ""
+    for service, number, pid, state in map(str.split, rows.splitlines()):
+        name = f"{service}-{number}" if service in _SCALED else service
+        echo(f"{name} {pid} {state.upper()}")
+
+
+def logs(shop: Deployment) -> None:
+    """Follow the logs of all containers."""
+    _compose(shop, {}, "logs", "--follow", "--tail", "20")
+
+
+COMMANDS = {each.__name__: each for each in (up, down, ps, scale, logs, clean)}
+
+
+def _bring_up(shop: Deployment, given: dict[str, str], *options: str) -> None:
+    if shop.gateways > _MOST_GATEWAYS:
+        raise ShopError(f"in containers there are {_MOST_GATEWAYS} gateways at most")
+    save(_state_of(shop), given)
+    scales = [f"checkout={shop.checkout_workers}", f"loms={shop.loms_workers}"]
+    options += tuple(word for scale in scales for word in ("--scale", scale))
+    echo("  images and containers:")
+    _compose(shop, given, "up", "-d", "--wait", "--remove-orphans", *options)
+    with step("until the owner of each partition answers"):
+        readiness = (
+            "python",
+            "-m",
+            "agents.ops.local.readiness",
+            "--marks",
+            "/var/lib/shop",
+        )
+        urls = (f"{shop.gateway_scheme}://{name}:8080" for name in _gateways(shop))
+        _compose(shop, given, "exec", "-T", "notifications", *readiness, *urls)
+
+
+def _state_of(shop: Deployment) -> Deployment:
+    return replace(shop, directory=shop.directory / "compose")
+
+
+def _gateways(shop: Deployment) -> list[str]:
+    return ["gateway", *(f"gateway-{n}" for n in range(2, shop.gateways + 1))]
+
+
+def _profiles(shop: Deployment) -> str:
+    """Return the profiles of docker-compose.yml that this shop needs."""
+    needed = _gateways(shop)[1:]
+    needed += [] if shop.kafka else ["kafka"]
+    needed += [] if shop.product_service else ["product-service"]
+    return ",".join(needed)
+
+
+def _compose(shop: Deployment, given: dict[str, str], *arguments: str) -> None:
+    # `down` stops the containers of all profiles.
+    profiles = "*" if arguments[0] == "down" else _profiles(shop)
+    environment = {**os.environ, **given, "COMPOSE_PROFILES": profiles}
+    command = ("docker", "compose", *arguments)
+    ran = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
+    if ran.returncode:
+        raise ShopError(f"docker compose {arguments[0]} failed")
+
+
+def _output_of(*command: str) -> str:
+    ran = subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    if ran.returncode:
+        raise ShopError(ran.stderr.strip())
+    return ran.stdout
+
+
+def _answers(command: tuple[str, ...]) -> bool:
+    try:
+        return not subprocess.run(
+            command, capture_output=True, timeout=_ENGINE_SECONDS, check=False
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return False

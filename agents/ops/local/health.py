@@ -1,0 +1,66 @@
+"""Health check of a container: `python -m agents.ops.local.health gateway|product|worker`.
+
+The check runs every few seconds in each container, so it imports only the standard library.
+"""
+
+import os
+import socket
+import ssl
+import sys
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+
+GATEWAY_PORT = 8080
+_SECONDS = 2.0
+_ESTABLISHED = "01"
+
+
+def gateway() -> bool:
+    """Request `/readyz` of the gateway."""
+    connection = _connection("127.0.0.1", GATEWAY_PORT)
+    connection.request("GET", "/readyz")
+    return connection.getresponse().status == 200  # noqa: PLR2004
+
+
+def _connection(host: str, port: int) -> HTTPConnection:
+    if not os.environ.get("GATEWAY_TLS_CERT"):
+        return HTTPConnection(host, port, timeout=_SECONDS)
+    # The certificate may have another host name; the request has no secrets.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return HTTPSConnection(host, port, timeout=_SECONDS, context=context)
+
+
+def product() -> bool:
+    """Connect to the port of the stand-in."""
+    with socket.create_connection(("127.0.0.1", 8082), timeout=_SECONDS):
+        return True
+
+
+def worker() -> bool:
+    """Return whether there is a connection to a broker; a worker without Kafka exits."""
+    brokers = os.environ["KAFKA"].split(",")
+    ports = {f"{int(broker.rpartition(':')[2]):04X}" for broker in brokers}
+    return any(_has_connection(table, ports) for table in Path("/proc/net").glob("tcp*"))
+
+
+def _has_connection(table: Path, ports: set[str]) -> bool:
+    rows = [line.split() for line in table.read_text().splitlines()[1:]]
+    return any(
+        row[3] == _ESTABLISHED and row[2].rpartition(":")[2] in ports for row in rows
+    )
+
+
+def main() -> int:
+    """Run the check; return 0 if it succeeds, else 1."""
+    checks = {check.__name__: check for check in (gateway, product, worker)}
+    try:
+        return 0 if checks[sys.argv[1]]() else 1
+    except (OSError, HTTPException) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

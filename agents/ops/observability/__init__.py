@@ -1,0 +1,1 @@
+"""Prometheus' configuration, and a Grafana dashboard."""

@@ -1,0 +1,112 @@
+"""Requests of tools: their options, refusals in replies, and committed offsets."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import NamedTuple, NoReturn
+
+import click
+from aiokafka.structs import RecordMetadata
+
+from agents.runtime.deserializer import REPLY_TOPIC
+from topics.kafka.reader import TopicReader
+from topics.kafka.request_reply import REPLIES
+from topics.topic import Topic
+from topics.topology import GROUPS
+
+POLL_SECONDS = 0.2
+_MAX_TIMEOUT_SECONDS = 1_000_000_000
+
+
+class RequestOptions(NamedTuple):
+    """Options of a tool that sends requests.
+
+    Attributes:
+        replies: the topic of the replies.
+        timeout: for the outcome of each request.
+    """
+
+    replies: str
+    timeout: timedelta
+
+
+class RefusedReply(NamedTuple):
+    """A refusal; its code may be unknown here, since workers may be newer than tools."""
+
+    code: str
+    text: str
+
+    def __str__(self) -> str:
+        """Return it in one line."""
+        return f"{self.code} ({self.text})"
+
+
+def request_options(command: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
+    """Decorate a command that takes `requests`, made of `--replies` and `--patience`."""
+
+    @click.option(
+        "--replies",
+        type=_reply_topic,
+        default=REPLIES,
+        show_default=True,
+        metavar="TOPIC",
+        help="Topic of the replies; created if it is missing.",
+    )
+    @click.option(
+        "--patience",
+        type=_timeout,
+        default="20",
+        show_default=True,
+        metavar="SECONDS",
+        help="Timeout of each outcome.",
+    )
+    @wraps(command)
+    def wrapped(replies: str, patience: timedelta, **options: object) -> NoReturn:
+        command(requests=RequestOptions(replies, patience), **options)
+
+    return wrapped
+
+
+def refusal(reply: bytes) -> RefusedReply | None:
+    """Return the refusal in a reply; None for another reply."""
+    fields = json.loads(reply)
+    if fields["type"] != "refused":
+        return None
+    return RefusedReply(str(fields["code"]), str(fields["text"]))
+
+
+async def wait_until_committed(
+    reader: TopicReader, topic: Topic, sent: RecordMetadata
+) -> None:
+    """Wait until the consumer group of a topic has committed a record."""
+    while not await is_committed(reader, topic, sent):  # noqa: ASYNC110 -- Kafka has no event
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def is_committed(reader: TopicReader, topic: Topic, sent: RecordMetadata) -> bool:
+    """Return whether the consumer group of a topic has committed a record.
+
+    All records that follow from it have arrived before the commit.
+    """
+    committed = await reader.committed({topic: GROUPS[topic]})
+    return committed.get(sent.topic_partition, 0) > int(sent.offset)
+
+
+def _timeout(text: str) -> timedelta:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds <= _MAX_TIMEOUT_SECONDS:
+        expected = f"a number above zero, up to {_MAX_TIMEOUT_SECONDS}"
+        raise click.BadParameter(f"{text!r} is not {expected}")
+    return timedelta(seconds=seconds)
+
+
+def _reply_topic(text: str) -> str:
+    if REPLY_TOPIC.fullmatch(text) is None:
+        expected = "the name of a topic of replies, which ends in .replies or .reply"
+        raise click.BadParameter(f"{text!r} is not {expected}")
+    return text

@@ -1,0 +1,1 @@
+"""A stand-in of ProductService, for machines without the real service."""

@@ -1,0 +1,109 @@
+"""The products of the stand-in ProductService, and the sample stock.
+
+The catalogue has samples, edge cases, and some hundred invented products. It is the same in
+every run. Samples have a fixed small stock, or none, so that examples can rely on it.
+"""
+
+from itertools import product
+from typing import NamedTuple
+
+
+class Product(NamedTuple):
+    """A name, and a price in the currency's smallest unit (uint32)."""
+
+    name: str
+    price: int
+
+
+SAMPLES: dict[int, Product] = {
+    773297411: Product("Кроссовки Nike JORDAN", 2202),
+    1148162: Product("Кулинар Гуров", 2931),
+    2958025: Product("Roxy Music. Stranded. Remastered Edition", 1028),
+    1076963: Product("Теория нравственных чувств", 2202),
+    1625903: Product("Беспроводные наушники Cloud", 2931),
+    2618151: Product("Открытки «Старый город», 24 штуки", 1028),
+}
+
+EDGES: dict[int, Product] = {
+    sku: Product(f"Edge {sku}", sku) for sku in (65537, 65538, 4294967295)
+}
+
+_KINDS: tuple[tuple[str, int], ...] = (
+    ("Чайник электрический", 2490),
+    ("Кружка керамическая, 350 мл", 390),
+    ("Сковорода чугунная, 26 см", 2150),
+    ("Кастрюля эмалированная, 3 л", 2290),
+    ("Настольная лампа", 1790),
+    ("Плед шерстяной", 2890),
+    ("Рюкзак городской", 3490),
+    ("Футболка хлопковая", 990),
+    ("Носки тёплые, 3 пары", 450),
+    ("Зонт складной", 1290),
+    ("Термос, 1 л", 1690),
+    ("Блокнот на пружине", 260),
+    ("Гелевые ручки, 12 штук", 340),
+    ("Настольная игра", 1990),
+    ("Конструктор, 480 деталей", 3790),
+    ("Коврик для йоги", 1190),
+    ("Гантели, 2 по 5 кг", 2690),
+    ("Клавиатура механическая", 5490),
+    ("Мышь беспроводная", 1590),
+    ("Кабель USB-C, 2 м", 490),
+)
+
+_MAKERS: tuple[str, ...] = (
+    "Север",
+    "Полярис",
+    "Тихая гавань",
+    "Мастерская № 5",
+    "Лесной двор",
+    "Орион",
+    "Белый парус",
+    "Добрый дом",
+    "Вектор",
+    "Сова",
+    "Alba",
+    "Nordwind",
+    "Kaskad",
+    "Hello, Monday",
+    "Ümlaut & Söhne",
+    "Smörgås",
+)
+
+_FIRST_SKU, _SKU_STEP = 5_210_443, 10_007  # a prime step hides the pattern
+
+
+def _invented() -> dict[int, Product]:
+    """Return each kind of each maker; prices vary by 15 % and end in a nine."""
+    return {
+        _FIRST_SKU + n * _SKU_STEP: Product(
+            f"{kind} «{maker}»", price * (85 + n * 7 % 31) // 1000 * 10 + 9
+        )
+        for n, ((kind, price), maker) in enumerate(product(_KINDS, _MAKERS))
+    }
+
+
+INVENTED: dict[int, Product] = _invented()
+PRODUCTS: dict[int, Product] = SAMPLES | EDGES | INVENTED
+
+_WAREHOUSES = (1, 3, 7, 10, 12)
+
+
+SampleStock = tuple[int, int, int]  # sku, warehouse, count
+
+
+def _invented_stocks() -> tuple[SampleStock, ...]:
+    """Return stock of every third product in two warehouses, 5 to 151 pieces in each."""
+    return tuple(
+        (sku, _WAREHOUSES[(n + turn) % 5], 5 + (n * 37 + turn * 61) % 147)
+        for n, sku in enumerate(list(INVENTED)[::3])
+        for turn in (0, 2)
+    )
+
+
+SAMPLE_STOCKS: tuple[SampleStock, ...] = (
+    (1076963, 10, 70),
+    (1076963, 7, 45),
+    (1148162, 1, 67),
+    *_invented_stocks(),
+)

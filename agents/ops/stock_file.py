@@ -1,0 +1,197 @@
+"""Stock files: each valid line is a request.
+
+sku,warehouseID,count            [{"sku": 1076963, "warehouseID": 10, "count": 70},
+1076963,10,70                     {"sku": 1148162, "warehouseID": 1, "count": 67}]
+1148162,1,67
+"""
+
+import csv
+import json
+import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+from click import UsageError
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from schemas.decoder import require_unique
+from schemas.stock import ReceiveStock
+
+COLUMNS = ("sku", "warehouseID", "count")
+_NUMBER = re.compile(r"\s*(-?[0-9]{1,30})\s*")
+_SEPARATORS = (",", ";", "\t")
+_AFTER_QUOTE = re.compile(r'" +(?=[,;\t\r\n]|\Z)')
+_BEYOND = "beyond the last column"
+_REASONS, _LONGEST = 3, 100
+
+
+class StockLine(NamedTuple):
+    """A valid line, by its number in the file."""
+
+    number: int
+    request: ReceiveStock
+
+
+class BadLine(NamedTuple):
+    """An invalid line, with the reason."""
+
+    number: int
+    reason: str
+
+    def __str__(self) -> str:
+        """Return it in one line."""
+        return f"line {self.number}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class StockFile:
+    """The lines of a file.
+
+    Attributes:
+        digest: of its bytes; part of the idempotency keys.
+    """
+
+    digest: str
+    lines: list[StockLine]
+    bad: list[BadLine]
+
+    def key(self, line: StockLine) -> bytes:
+        """Return the idempotency key of a line; a changed file has other keys."""
+        return f"load:{self.digest}:{line.number}".encode()
+
+
+def read(path: Path) -> StockFile:
+    """Read a file and validate each line.
+
+    Raises:
+        UsageError: the file is unreadable, or has other columns.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    rows_of = _READERS.get(path.suffix.lower())
+    if rows_of is None:
+        raise UsageError(f"{path}: neither .csv nor .json")
+    try:
+        rows = list(rows_of(content.decode(_encoding(content))))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: {error}") from error
+    file = StockFile(sha256(content).hexdigest(), [], [])
+    for number, row in rows:
+        _validate(file, number, row)
+    return file
+
+
+def _encoding(content: bytes) -> str:
+    """Return the encoding; the "Unicode text" of spreadsheets is UTF-16."""
+    is_utf_16 = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+    return "utf-16" if is_utf_16 else "utf-8-sig"
+
+
+def _validate(file: StockFile, number: int, row: object) -> None:
+    try:
+        request = ReceiveStock.model_validate(row, by_alias=True, by_name=False)
+    except ValidationError as invalid:
+        file.bad.append(BadLine(number, "; ".join(_reasons(invalid))))
+    else:
+        file.lines.append(StockLine(number, request))
+
+
+def _reasons(invalid: ValidationError) -> Iterator[str]:
+    for error in invalid.errors(include_url=False, include_context=False)[:_REASONS]:
+        where = ".".join(map(str, error["loc"]))[:_LONGEST] or "value"
+        given = json.dumps(error["input"])
+        shown = error["type"] != "missing" and len(given) <= _LONGEST
+        yield f"{where}: {error['msg'][:_LONGEST]}{f', not {given}' if shown else ''}"
+
+
+def _of_csv(text: str) -> Iterator[tuple[int, object]]:
+    """Yield rows with their line numbers.
+
+    Raises:
+        ValueError: the columns are wrong, or a row is malformed.
+    """
+    # Empty lines at the top have neither columns nor a separator.
+    lines = StringIO(_AFTER_QUOTE.sub('"', text), newline="")
+    rows = csv.reader(lines, delimiter=_separator(text), skipinitialspace=True, strict=True)
+    try:
+        columns = _columns(next(filter(any, rows), []))
+        for row in rows:
+            if any(map(str.strip, row)):
+                yield rows.line_num, _named(columns, row)
+    except csv.Error as error:
+        raise ValueError(f"line {rows.line_num}: {error}") from error
+
+
+def _separator(text: str) -> str:
+    """Return the separator of columns, which depends on the spreadsheet's country."""
+    head = next(filter(str.strip, text.splitlines()), "")
+    return max(_SEPARATORS, key=head.count)
+
+
+def _columns(head: list[str]) -> list[str]:
+    """Return the names of the columns.
+
+    Raises:
+        ValueError: a column is missing, unknown or duplicate.
+    """
+    names = _without_empty_ends(head)
+    unknown = [f"{name[:_LONGEST]!r} is unknown" for name in names if name not in COLUMNS]
+    missing = [f"{name} is missing" for name in COLUMNS if name not in names]
+    twice = [f"{name} is there twice" for name in COLUMNS if names.count(name) > 1]
+    if errors := [*unknown, *missing, *twice]:
+        raise ValueError(
+            f"the first line must be {','.join(COLUMNS)}, separated by a comma,"
+            f" a semicolon or a tab: {'; '.join(errors[:_REASONS])}"
+        )
+    return names
+
+
+def _named(columns: list[str], row: list[str]) -> dict[str, object]:
+    named = {name: _value(cell) for name, cell in zip(columns, row, strict=False)}
+    beyond = _without_empty_ends(row[len(columns) :])
+    return named | ({_BEYOND: beyond} if beyond else {})
+
+
+def _without_empty_ends(cells: list[str]) -> list[str]:
+    """Return stripped cells without the empty columns that spreadsheets append."""
+    stripped = [cell.strip() for cell in cells]
+    while stripped and not stripped[-1]:
+        stripped.pop()
+    return stripped
+
+
+def _value(cell: object) -> object:
+    """Return the number in a cell; any other cell is returned as it is, and is invalid."""
+    found = _NUMBER.fullmatch(cell) if isinstance(cell, str) else None
+    return int(found[1]) if found else cell
+
+
+def _of_json(text: str) -> Iterator[tuple[int, object]]:
+    """Yield objects with their numbers, which start at one.
+
+    Raises:
+        ValueError: the value is no list, or an object has a duplicate field.
+    """
+    # The depth that json.loads accepts depends on the version of Python.
+    rows = from_json(text)
+    if not isinstance(rows, list):
+        expected = f"a list of objects with {', '.join(COLUMNS)}"
+        raise ValueError(f"not {expected}")  # noqa: TRY004 -- the file is wrong, not the code
+    try:
+        require_unique(text)
+    except ValidationError as invalid:
+        index, *path = invalid.errors()[0]["loc"]
+        name = ".".join(map(str, path))[:_LONGEST]
+        raise ValueError(f"line {int(index) + 1}: {name} is given more than once") from None
+    yield from enumerate(rows, start=1)
+
+
+_READERS = {".csv": _of_csv, ".json": _of_json}

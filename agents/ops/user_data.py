@@ -1,0 +1,170 @@
+"""Data of a user: what the tables hold now, and what Kafka retains after an erasure.
+
+A partition of each changelog has all rows of the user. Kafka deletes no single record of a
+log: retention deletes whole files, and compaction deletes rows with newer versions.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from agents.loms.order import Order
+from agents.runtime.recovery import decode_row, supersedes
+from agents.runtime.state_store import Row
+from schemas.ids import SHARDS
+from topics.catalog import (
+    CARTS_CHANGELOG,
+    ORDERS_CHANGELOG,
+    SENT_CHANGELOG,
+    STOCK_CHANGELOG,
+    TOPICS,
+)
+from topics.cli import CommandError
+from topics.kafka.reader import TopicReader
+from topics.topic import Topic, TopicKind
+
+DELETION_DELAY = timedelta(minutes=10)
+"""A broker checks every five minutes, and deletes files a minute later."""
+
+_ORDER = TypeAdapter(Order)
+_LOGS = {
+    TopicKind.REQUESTS: "requests",
+    TopicKind.EVENTS: "events of orders",
+    TopicKind.REPLIES: "replies",
+    TopicKind.DEAD_LETTERS: "dead letters",
+}
+_PERMANENT = {
+    ORDERS_CHANGELOG: "orders, anonymized",
+    STOCK_CHANGELOG: "goods of orders, by orderID",
+    SENT_CHANGELOG: "sent and pending notices, by orderID",
+}
+_COMPACTION = ("max.compaction.lag.ms", "min.compaction.lag.ms")
+"""A file is closed within the first, and compacted later than the second."""
+
+Settings = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class UserData:
+    """Rows of a user.
+
+    Attributes:
+        cart: whether there is a cart row, also one of an empty cart.
+        orders: the orders that are not anonymized.
+    """
+
+    cart: bool
+    orders: list[Order]
+
+    def __bool__(self) -> bool:
+        """Return whether there is any row."""
+        return self.cart or bool(self.orders)
+
+    def __str__(self) -> str:
+        """Return it in one line."""
+        statuses = Counter(str(order.status) for order in self.orders)
+        counts = ", ".join(
+            f"{count} {status}" for status, count in sorted(statuses.items())
+        )
+        cart = "a cart" if self.cart else "no cart"
+        return f"{cart}, {orders(len(self.orders))}{f' ({counts})' if counts else ''}"
+
+
+class RetainedData(NamedTuple):
+    """Data that Kafka still holds.
+
+    Attributes:
+        until: the latest time of its deletion; None: never.
+    """
+
+    topic: str
+    what: str
+    until: datetime | None
+
+
+def orders(count: int) -> str:
+    """Return a number of orders as text."""
+    return "1 order" if count == 1 else f"{count} orders"
+
+
+async def user_data(reader: TopicReader, user: int) -> UserData:
+    """Return the rows of a user, from the changelogs.
+
+    Raises:
+        CommandError: an order of the user is invalid.
+    """
+    key, field = str(user).encode(), f'"user":{user},'.encode()
+    carts = await _newest(reader, CARTS_CHANGELOG, user, lambda row: row.key == key)
+    shard = user % SHARDS
+    rows = await _newest(
+        reader, ORDERS_CHANGELOG, shard, lambda row: field in (row.value or b"")
+    )
+    found = [_order(row.key, row.value) for row in rows if row.value]
+    return UserData(
+        cart=any(row.value for row in carts),
+        orders=[o for o in found if o.user == user and not o.anonymized],
+    )
+
+
+def _order(key: bytes, row: bytes) -> Order:
+    try:
+        return _ORDER.validate_json(row)
+    except ValidationError:
+        name = key.decode(errors="backslashreplace")
+        raise CommandError(f"{ORDERS_CHANGELOG.name}: the row {name} is invalid") from None
+
+
+async def _newest(
+    reader: TopicReader, topic: Topic, key: int, matches: Callable[[Row], bool]
+) -> Iterable[Row]:
+    """Return the newest version, as in a recovery, of each row that ever matched."""
+    rows: dict[bytes, Row] = {}
+    async for record in reader.read_partition_of(topic, str(key).encode()):
+        row = decode_row(record)
+        known = rows.get(row.key)
+        if matches(row) if known is None else supersedes(row, known):
+            rows[row.key] = row
+    return rows.values()
+
+
+def retained_data(
+    settings: Mapping[str, Settings], now: datetime
+) -> Iterator[RetainedData]:
+    """Yield the data that Kafka retains of an erased user.
+
+    Args:
+        settings: of each topic, by its name, as they are in force.
+        now: the time of the erasure.
+    """
+    for topic in TOPICS:
+        if what := _LOGS.get(topic.kind):
+            until = _retained(settings[topic.name], now)
+            yield RetainedData(topic.name, what, until)
+    for topic in (CARTS_CHANGELOG, ORDERS_CHANGELOG):
+        until = _later(settings[topic.name], now, *_COMPACTION)
+        yield RetainedData(topic.name, "earlier versions of rows", until)
+    # A tombstone is deleted by another compaction, some time after the first one.
+    twice = (*_COMPACTION, "delete.retention.ms", *_COMPACTION)
+    until = _later(settings[CARTS_CHANGELOG.name], now, *twice)
+    yield RetainedData(CARTS_CHANGELOG.name, "the user's number alone", until)
+    for topic, what in _PERMANENT.items():
+        yield RetainedData(topic.name, what, None)
+
+
+def _retained(settings: Settings, now: datetime) -> datetime | None:
+    """Return when retention deletes the file that is written now."""
+    if int(settings["retention.ms"]) < 0:
+        return None
+    return _later(settings, now, "segment.ms", "retention.ms")
+
+
+def _later(settings: Settings, now: datetime, *names: str) -> datetime | None:
+    milliseconds = sum(int(settings[name]) for name in names)
+    try:
+        return now + timedelta(milliseconds=milliseconds) + DELETION_DELAY
+    except OverflowError:  # Kafka's maximum stands for "never"
+        return None

@@ -1,0 +1,113 @@
+"""Processes the records of a topic side by side, for handlers that wait for other systems.
+
+A batch is committed when all its records are handled. Revoked partitions cancel their
+handlers: the new owner handles those records again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiokafka.structs import ConsumerRecord
+
+from agents.runtime.collector import Publisher, RecordCollector
+from agents.runtime.consumer_span import consumer_span
+from agents.runtime.deserializer import Envelope
+from agents.runtime.fail_stop import fail_stop
+from agents.runtime.in_flight import ConsumerRecords, InFlightBatches
+from agents.runtime.router import RecordRouter
+from agents.runtime.worker import Worker
+from topics.kafka.headers import LOG_CONTEXT
+from topics.topic import Topic
+
+MAX_CONCURRENCY = 512
+"""Records that are handled at the same time."""
+
+Send = Callable[[RecordCollector], Awaitable[None]]
+Handler = Callable[[Envelope, ConsumerRecord, Send], Awaitable[None]]
+
+
+class ConcurrentProcessor:
+    """Handles the records of a topic concurrently.
+
+    Args:
+        worker: the process.
+        topic: of the records.
+        handler: handles one record; returns when all its sends are acknowledged.
+    """
+
+    def __init__(self, worker: Worker, topic: Topic, handler: Handler) -> None:
+        self._topic = topic
+        self._pause_monitor = worker.pause_monitor
+        self._handler = handler
+        self._router = RecordRouter(topic, worker.settings.partitions)
+        self._publisher = Publisher(worker)
+        self.batches = InFlightBatches()
+        self._capacity = asyncio.Semaphore(MAX_CONCURRENCY)
+        self._epoch = 0
+        self._in_flight: set[asyncio.Task[None]] = set()
+        worker.add_revocation_listener(self._on_partitions_revoked)
+
+    async def run(self, stream: Any) -> None:
+        """Process all polls of the topic."""
+        async for event in stream.noack().events():
+            epoch = self._epoch
+            fetched: ConsumerRecords = event.message.value
+            event.message.incref(len(fetched) - 1)  # each batch completes on its own
+            for batch in fetched:
+                await self.batches.acquire()
+                self._pause_monitor.check()
+                tasks = [
+                    self._start(record)
+                    for record in batch.records
+                    if await self._acquire(epoch)
+                ]
+                self.batches.complete(event, [batch], self._await_all(tasks, epoch))
+
+    async def _acquire(self, epoch: int) -> bool:
+        """Wait for capacity; return False if the partitions were revoked meanwhile."""
+        if epoch != self._epoch:
+            return False
+        await self._capacity.acquire()
+        if epoch == self._epoch:
+            return True
+        self._capacity.release()
+        return False
+
+    def _start(self, record: ConsumerRecord) -> asyncio.Task[None]:
+        out = RecordCollector(self._topic)
+        envelope = self._router.route(record, out)
+        work = self._send(out) if envelope is None else self._handle(envelope, record)
+        task = asyncio.create_task(work)
+        self._in_flight.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def _handle(self, envelope: Envelope, record: ConsumerRecord) -> None:
+        with consumer_span(envelope, record) as traced:
+            LOG_CONTEXT.set(traced.reply_context.headers)
+            await self._handler(traced, record, self._send)
+
+    async def _send(self, out: RecordCollector) -> None:
+        self._pause_monitor.check()
+        records = [*out.commands, *out.replies_and_events]
+        if deliveries := await self._publisher.send(records):
+            await asyncio.wait(deliveries)
+
+    async def _await_all(self, tasks: list[asyncio.Task[None]], epoch: int) -> None:
+        """Wait for a batch's handlers; a batch of revoked partitions is not committed."""
+        if tasks:
+            await asyncio.wait(tasks)
+        if epoch != self._epoch:
+            raise asyncio.CancelledError
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        self._capacity.release()
+        if not task.cancelled() and task.exception() is not None:
+            fail_stop("a handler failed: %r", task.exception())
+
+    async def _on_partitions_revoked(self) -> None:
+        self._epoch += 1
+        for task in self._in_flight:
+            task.cancel()

@@ -1,0 +1,250 @@
+"""Deserializes records: the request, its cause and its reply context."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from aiokafka.structs import ConsumerRecord
+from pydantic import ValidationError
+
+from agents.cause import Cause
+from agents.runtime.producer import Headers
+from schemas.contract import Contract
+from topics.explanation import explain
+from topics.kafka import headers as names
+from topics.topic import Topic
+
+REPLY_TOPIC = re.compile(
+    r"[A-Za-z0-9._-]{1,241}\.replies|[A-Za-z0-9._-]{1,243}\.reply"  # NestJS' names
+)
+MAX_TOPIC = 249
+MAX_PARTITION = 2**31 - 1
+_DIGITS = 11
+"""One more than the largest partition has, so that a longer number stays invalid."""
+
+IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
+MAX_HEADERS = 64 * 2**10
+_TOO_MUCH = f"headers: more than {MAX_HEADERS} bytes"
+MAX_PROPAGATED_BYTES = 4 * 2**10
+"""Limit of propagated headers: each line of an order repeats them."""
+
+MAX_VALUE = 256 * 2**10
+"""Far above any valid request; a smaller value can be forwarded and echoed whole."""
+
+MAX_KEY = 2**10
+"""Our keys are decimal text; a longer key is not echoed in replies."""
+
+INTERNAL = re.compile(r"[!-~]{1,256}")
+ORIGIN = re.compile(rb"[A-Za-z0-9._-]{1,249}-\d{1,10}-\d{1,19}")
+
+
+class InvalidRecord(Exception):  # noqa: N818 -- a classification
+    """A record that breaks its contract; it becomes a dead letter with this reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyContext:
+    """The caller and the destination of the reply; propagated from request to request.
+
+    Attributes:
+        correlation_id: the caller's id, returned unchanged.
+        reply_topic: the topic of the reply; None for the default topic.
+        reply_partition: the partition of the reply; None for that of the request's key.
+        nest: whether the caller is NestJS' client, which writes partitions as text.
+        trace: the caller's trace headers, if any.
+        invalid_reply_topic: a reply topic to which the shop does not write.
+        error: the error of the headers, if any.
+    """
+
+    correlation_id: bytes | None = None
+    reply_topic: str | None = None
+    reply_partition: int | None = None
+    nest: bool = False
+    trace: tuple[tuple[str, bytes], ...] = ()
+    invalid_reply_topic: str | None = None
+    error: str | None = None
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of a reply.
+
+        NestJS' client waits for more replies until one has its own header. Without that
+        header an HTTP controller that returns the reply would never respond.
+        """
+        return [*self.ids, (names.NEST_IS_DISPOSED, b"\0")] if self.nest else self.ids
+
+    @property
+    def ids(self) -> Headers:
+        """The correlation id and the trace."""
+        if self.correlation_id is None:
+            return [*self.trace]
+        return [(names.CORRELATION_ID, self.correlation_id), *self.trace]
+
+    @property
+    def return_address(self) -> Headers:
+        """The destination of the reply, encoded as the caller encoded it."""
+        headers = []
+        if self.reply_topic is not None:
+            headers.append((names.REPLY_TOPIC, self.reply_topic.encode()))
+        if self.reply_partition is not None:
+            number = self.reply_partition
+            encoded = b"%d" % number if self.nest else number.to_bytes(4, "big")
+            headers.append((names.REPLY_PARTITION, encoded))
+        return headers
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A request with its cause, its reply context and its key."""
+
+    request: Contract
+    cause: Cause
+    reply_context: ReplyContext
+    key: bytes
+
+    def propagated_headers(self, purchase: str | None) -> Headers:
+        """Return the headers of the messages that this request causes."""
+        context = self.reply_context
+        headers = [(names.ORIGIN, self.cause.origin.encode()), *context.ids]
+        headers += context.return_address
+        if self.cause.idempotency_key is not None:
+            headers.append((names.IDEMPOTENCY_KEY, self.cause.idempotency_key.encode()))
+        if purchase is not None:
+            headers.append((names.PURCHASE, purchase.encode()))
+        return headers
+
+
+def parse_reply_context(record: ConsumerRecord) -> ReplyContext:
+    """Parse the reply context; its `error` is for a reply to the caller."""
+    if not record.headers:
+        return ReplyContext()
+    headers = dict(record.headers)
+    correlation_id = headers.get(names.CORRELATION_ID)
+    if len(correlation_id or b"") > MAX_HEADERS:  # too large for a reply
+        return ReplyContext(error=_TOO_MUCH)
+    topic, valid = _reply_topic((headers.get(names.REPLY_TOPIC) or b"")[: MAX_TOPIC + 1])
+    partition, error = _partition(headers.get(names.REPLY_PARTITION))
+    nest = (headers.get(names.REPLY_PARTITION) or b"").isdigit()
+    return ReplyContext(
+        correlation_id=correlation_id,
+        reply_topic=topic if valid else None,
+        reply_partition=partition,
+        nest=nest,
+        trace=_trace(headers, MAX_PROPAGATED_BYTES - len(correlation_id or b"")),
+        invalid_reply_topic=topic if topic and not valid else None,
+        error=_excess(record.headers, correlation_id) or error,
+    )
+
+
+def _excess(headers: Headers, correlation_id: bytes | None) -> str | None:
+    """Return the error of headers that are too large, if they are."""
+    if sum([len(name) + len(value or b"") for name, value in headers]) > MAX_HEADERS:
+        return _TOO_MUCH
+    if len(correlation_id or b"") > MAX_PROPAGATED_BYTES:
+        return f"{names.CORRELATION_ID}: more than {MAX_PROPAGATED_BYTES} bytes"
+    return None
+
+
+def _trace(headers: dict[str, bytes], capacity: int) -> tuple[tuple[str, bytes], ...]:
+    """Return the trace, or nothing if it is too long: a trace fails no request."""
+    trace = tuple([(name, headers[name]) for name in names.TRACE if headers.get(name)])
+    return trace if sum([len(value) for _, value in trace]) <= capacity else ()
+
+
+@lru_cache(maxsize=10_000)
+def _reply_topic(value: bytes) -> tuple[str, bool]:
+    """Return the topic of a header, and whether it is a valid reply topic."""
+    topic = value.decode("utf-8", "replace")
+    return topic, REPLY_TOPIC.fullmatch(topic) is not None
+
+
+def deserialize(
+    topic: Topic, record: ConsumerRecord, reply_context: ReplyContext
+) -> Envelope:
+    """Deserialize a record.
+
+    Raises:
+        InvalidRecord: the record breaks the topic's contract; the text has the fields.
+    """
+    if len(record.value or b"") > MAX_VALUE:
+        raise InvalidRecord(f"value: more than {MAX_VALUE} bytes")
+    if reply_context.error is not None:
+        raise InvalidRecord(reply_context.error)
+    try:
+        request = topic.decode(record.value or b"")
+    except ValidationError as error:
+        raise InvalidRecord(explain(topic, error, record.value or b"")) from None
+    headers = dict(record.headers)
+    if len(headers) < len(record.headers):
+        _require_one_key(record.headers)
+    cause = Cause(
+        timestamp=_time(record.timestamp),
+        origin=_origin(headers) or f"{record.topic}-{record.partition}-{record.offset}",
+        idempotency_key=_idempotency_key(headers),
+        purchase=_text(headers, names.PURCHASE, INTERNAL),
+    )
+    return Envelope(request, cause, reply_context, topic.key_of(request))
+
+
+def _time(milliseconds: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise InvalidRecord("timestamp: out of range") from None
+
+
+def _partition(value: bytes | None) -> tuple[int | None, str | None]:
+    """Return the partition of a header, or its error.
+
+    Four digits are parsed as text: as an int32 they would be above 800,000,000.
+    """
+    if value is None:
+        return None, None
+    if value.isdigit():
+        number = int(value.lstrip(b"0")[:_DIGITS] or b"0")
+    elif len(value) == 4:  # noqa: PLR2004 -- an int32
+        number = int.from_bytes(value, "big", signed=True)
+    else:
+        number = -1
+    if 0 <= number <= MAX_PARTITION:
+        return number, None
+    return None, f"{names.REPLY_PARTITION}: neither int32, big endian, nor decimal digits"
+
+
+def _require_one_key(headers: Headers) -> None:
+    """Raise InvalidRecord for different keys; of other headers the last one counts."""
+    if len({value for name, value in headers if name == names.IDEMPOTENCY_KEY}) > 1:
+        raise InvalidRecord(f"{names.IDEMPOTENCY_KEY}: given twice, with different values")
+
+
+def _idempotency_key(headers: dict[str, bytes]) -> str | None:
+    value = headers.get(names.IDEMPOTENCY_KEY)
+    if value is None:
+        return None
+    quoted = len(value) > 1 and value[:1] == value[-1:] == b'"'
+    key = (value[1:-1] if quoted else value).decode("latin-1")
+    if IDEMPOTENCY_KEY.fullmatch(key) is None:
+        raise InvalidRecord(
+            f"{names.IDEMPOTENCY_KEY}: not 1 to 128 visible ASCII characters"
+        )
+    return key
+
+
+def _origin(headers: dict[str, bytes]) -> str | None:
+    """Return the coordinates of the first record; None for a value that is not ours.
+
+    Rows are keyed by the origin: a forged order id would match that order's reservation.
+    """
+    value = headers.get(names.ORIGIN) or b""
+    return value.decode() if ORIGIN.fullmatch(value) else None
+
+
+def _text(headers: dict[str, bytes], name: str, form: re.Pattern[str]) -> str | None:
+    value = headers.get(name)
+    if value is None:
+        return None
+    text = value.decode("latin-1")
+    if form.fullmatch(text) is None:
+        raise InvalidRecord(f"{name}: not up to 256 visible ASCII characters")
+    return text

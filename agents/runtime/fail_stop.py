@@ -1,0 +1,62 @@
+"""Fail-stop: a worker in doubt ends at once, and the next one recovers."""
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from datetime import timedelta
+from typing import NoReturn
+
+EXIT_CODE = 70
+CHECK_INTERVAL = timedelta(seconds=0.1)
+
+log = logging.getLogger(__name__)
+
+
+def fail_stop(reason: str, *args: object) -> NoReturn:
+    """End the process now, without cleanup; the supervisor starts the next one.
+
+    No unacknowledged work is committed, and the local state gets no checkpoint. So the
+    next worker begins with the state on the brokers.
+    """
+    log.critical("event=fail-stop reason=%r", reason % args)
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(EXIT_CODE)
+
+
+class PauseMonitor:
+    """Detects that the process was frozen: another worker may have replaced it.
+
+    A worker outside of its group cannot have been replaced. So a slow start on a slow
+    machine is no reason to stop.
+
+    Args:
+        limit: the longest pause of a group's member: less than the session timeout, by a
+            few heartbeats.
+    """
+
+    def __init__(self, limit: timedelta) -> None:
+        self._limit = limit.total_seconds()
+        self._last = time.monotonic()
+        self._armed = False
+
+    def arm(self) -> None:
+        """Begin to enforce the limit: the worker has partitions to lose."""
+        self._last = time.monotonic()
+        self._armed = True
+
+    def check(self) -> None:
+        """Stop the worker if it was frozen; to be called before any send."""
+        paused = time.monotonic() - self._last
+        if self._armed and paused > self._limit:
+            fail_stop("frozen for %.1f s, and possibly replaced meanwhile", paused)
+
+    async def run(self) -> None:
+        """Check for ever."""
+        self._last = time.monotonic()
+        while True:
+            self.check()
+            self._last = time.monotonic()
+            await asyncio.sleep(CHECK_INTERVAL.total_seconds())

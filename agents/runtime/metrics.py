@@ -1,0 +1,141 @@
+"""Metrics of a worker; a service's own metrics are beside its rules.
+
+Counters are incremented once for each batch, since a call for each record costs too much.
+"""
+
+import logging
+import socket
+from collections.abc import Iterable, Mapping
+from http.server import ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+from prometheus_client import (
+    REGISTRY,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    MetricsHandler,
+    disable_created_metrics,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+disable_created_metrics()  # they double the number of series
+
+RECORDS = Counter("kafka_consumer_records_total", "Records read.", ["topic"])
+BATCH = Histogram(
+    "kafka_consumer_batch_records",
+    "Records of one poll of a topic, over its partitions.",
+    ["topic"],
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
+)
+DEAD_LETTERS = Counter(
+    "dead_letters_total",
+    "Records sent to a dead letter topic; a redelivered one counts again.",
+    ["topic"],
+)
+RECOVERY = Histogram(
+    "recovery_duration_seconds",
+    "From the assignment of partitions to their recovered tables.",
+    buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60),
+)
+RECOVERING = Gauge(
+    "recovery_in_progress",
+    "1 while the worker recovers its tables, and processes no record.",
+)
+RECOVERED = Counter("recovery_records_total", "Changelog records read by recoveries.")
+
+log = logging.getLogger(__name__)
+
+
+class WorkerGauges(Collector):
+    """Gauges of the worker, replaced as a whole: partitions come and go."""
+
+    def __init__(self) -> None:
+        self._metrics: list[Metric] = []
+
+    def update(
+        self,
+        lags: Mapping[Any, int],
+        oldest: Mapping[Any, float],
+        waiting: object,
+        sizes: Mapping[str, int],
+    ) -> None:
+        """Replace all gauges.
+
+        Args:
+            lags: uncommitted records by partition.
+            oldest: the age of the oldest batch in flight by partition.
+            waiting: the partition that waits for its agent's capacity.
+            sizes: bytes on disk and in memory by table.
+        """
+        size = GaugeMetricFamily(
+            "rocksdb_size_bytes",
+            "Bytes of a table's rows, in files and memory.",
+            labels=["table"],
+        )
+        for table, size_bytes in sizes.items():
+            size.add_metric([table], size_bytes)
+        self._metrics = [
+            _by_partition(
+                "kafka_consumer_lag_records", "Uncommitted records of a partition.", lags
+            ),
+            _by_partition(
+                "kafka_consumer_oldest_batch_seconds",
+                "Age of a partition's oldest batch in flight; 0: none is in flight.",
+                {tp: oldest.get(tp, 0) for tp in lags},
+            ),
+            _by_partition(
+                "kafka_consumer_waiting",
+                "1 for the partition that waits for its agent's capacity.",
+                {tp: int(tp == waiting) for tp in lags},
+            ),
+            size,
+        ]
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the latest gauges."""
+        return self._metrics
+
+
+def _by_partition(name: str, text: str, values: Mapping[Any, float]) -> Metric:
+    gauge = GaugeMetricFamily(name, text, labels=("topic", "partition"))
+    for tp, value in values.items():
+        gauge.add_metric((tp.topic, str(tp.partition)), value)
+    return gauge
+
+
+WORKER_GAUGES = WorkerGauges()
+REGISTRY.register(WORKER_GAUGES)
+
+
+class _Handler(MetricsHandler):
+    def version_string(self) -> str:
+        """Return the `Server` header, by default the version of Python."""
+        return "shop"
+
+
+class MetricsServer(ThreadingHTTPServer):
+    """Serves Prometheus."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _Handler)
+
+
+def serve(port: int, host: str) -> None:
+    """Serve Prometheus on the worker's port, if it has one.
+
+    A thread serves it, so metrics exist before Kafka does. A port in use is logged: the
+    worker runs without metrics.
+    """
+    if not port:
+        return
+    try:
+        server = MetricsServer(host, port)
+    except OSError as error:
+        log.error("event=no-metrics port=%d reason=%r", port, str(error))  # noqa: TRY400
+    else:
+        Thread(target=server.serve_forever, name="metrics", daemon=True).start()

@@ -1,0 +1,180 @@
+"""An aggregate on Kafka: batches of its request topic in, rows and messages out."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+from aiokafka.structs import ConsumerRecord
+
+from agents.aggregate import Aggregate
+from agents.runtime.changelog import ChangelogProducer
+from agents.runtime.collector import Deliveries, Publisher, RecordCollector
+from agents.runtime.consumer_span import consumer_span
+from agents.runtime.fail_stop import fail_stop
+from agents.runtime.in_flight import ConsumerRecords, InFlightBatches, PartitionRecords
+from agents.runtime.producer import ProducerRecord
+from agents.runtime.router import RecordRouter
+from agents.runtime.state_store import StateStore
+from agents.runtime.transaction import Change, PartitionTransaction, fold
+from agents.runtime.worker import Worker
+from topics.telemetry import tracing
+
+Write = tuple[int, dict[bytes, bytes | None], int]
+"""A partition, its changed rows, and the source offset that they include."""
+
+ChangeListener = Callable[[int, Sequence[Change]], None]
+
+
+class AggregateAgent:
+    """Processes the records of an aggregate's request topic.
+
+    Args:
+        worker: the process.
+        aggregate: the rules.
+        table: the Faust table that owns the rows.
+        on_change: called with a partition and the rows that its records changed.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        aggregate: Aggregate[Any, Any, Any],
+        table: Any,
+        on_change: ChangeListener | None = None,
+    ) -> None:
+        self._aggregate = aggregate
+        self._producer = worker.batching_producer
+        self._table = table
+        self._pause_monitor = worker.pause_monitor
+        self._on_change = on_change
+        self._router = RecordRouter(aggregate.requests, worker.settings.partitions)
+        self._publisher = Publisher(worker)
+        self.batches = InFlightBatches()
+        self._deferred: asyncio.Task[Deliveries] | None = None
+        self._traced = tracing.is_on()
+
+    async def run(self, stream: Any) -> None:
+        """Process all polls of the topic."""
+        async for event in stream.noack().events():
+            await self.batches.acquire()
+            self._pause_monitor.check()
+            await self._process(event)
+
+    @property
+    def store(self) -> StateStore:
+        """The rows."""
+        store: StateStore = self._table.data.rows
+        return store
+
+    async def _process(self, event: Any) -> None:
+        """Fold the records and send their commands; the rest follows behind them."""
+        fetched: ConsumerRecords = event.message.value
+        out = RecordCollector(self._aggregate.requests)
+        writes = [
+            write for batch in fetched for write in self._process_partition(batch, out)
+        ]
+        self._pause_monitor.check()
+        commands = await self._publisher.send(out.commands)
+        self._deferred = asyncio.create_task(
+            self._send_deferred(out.replies_and_events, writes, commands, self._deferred)
+        )
+        acks = self._await_acks(commands, self._deferred, out)
+        self.batches.complete(event, fetched, acks)
+
+    def _process_partition(
+        self, batch: PartitionRecords, out: RecordCollector
+    ) -> list[Write]:
+        """Fold the records of one partition; return the rows to be written."""
+        partition = batch.tp.partition
+        if partition not in self.store.offsets:
+            fail_stop("records of %s came before its rows were recovered", batch.tp)
+        source_offset = self.store.offsets[partition].source_offset
+        # A row is written behind the commands of all its records, so the commands of a
+        # redelivered record are acknowledged. Sending them again could come after the
+        # receiver's deduplication window.
+        repeated = RecordCollector(
+            out.source, replies_and_events=out.replies_and_events, spans=out.spans
+        )
+        writes: list[Write] = []
+        transaction = PartitionTransaction(self._aggregate, self.store, partition)
+        for record in batch.records:
+            redelivered = record.offset < source_offset
+            self._process_record(
+                transaction,
+                repeated if redelivered else out,
+                record,
+                redelivered=redelivered,
+            )
+            if transaction.add_bytes(len(record.value or b"")):
+                writes += self._flush(transaction, partition, record.offset + 1)
+                transaction = PartitionTransaction(self._aggregate, self.store, partition)
+        return writes + self._flush(transaction, partition, batch.end)
+
+    def _process_record(
+        self,
+        transaction: PartitionTransaction,
+        out: RecordCollector,
+        record: ConsumerRecord,
+        *,
+        redelivered: bool,
+    ) -> None:
+        envelope = self._router.route(record, out)
+        if envelope is None:
+            return
+        if self._traced:
+            envelope = out.spans.enter_context(consumer_span(envelope, record))
+        _, _, _, messages = fold(
+            self._aggregate, transaction, envelope, redelivered=redelivered
+        )
+        for message in messages:
+            out.add(message, envelope)
+
+    def _flush(
+        self, transaction: PartitionTransaction, partition: int, source_offset: int
+    ) -> list[Write]:
+        rows = transaction.encoded_changes()
+        if not rows:
+            return []
+        self.store.put(partition, rows, source_offset)
+        if self._on_change is not None:
+            self._on_change(partition, transaction.changes())
+        return [(partition, rows, source_offset)]
+
+    async def _send_deferred(
+        self,
+        replies_and_events: list[ProducerRecord],
+        writes: list[Write],
+        commands: Deliveries,
+        previous: asyncio.Task[Deliveries] | None,
+    ) -> Deliveries:
+        """Write rows, send replies and events, behind all commands up to here.
+
+        Rows too: a row in the changelog implies that its commands are acknowledged. So a
+        redelivered record needs no command.
+        """
+        if commands:
+            await asyncio.wait(commands)
+        if previous is not None and not previous.done():
+            await previous
+        written: Deliveries = {self._changelog.produce(*write) for write in writes}
+        return written | await self._publisher.send(replies_and_events)
+
+    async def _await_acks(
+        self,
+        deliveries: Deliveries,
+        deferred: asyncio.Task[Deliveries],
+        out: RecordCollector,
+    ) -> None:
+        """Wait until all that a poll caused is acknowledged."""
+        with out.spans:
+            if deliveries := deliveries | await deferred:
+                await asyncio.wait(deliveries)
+
+    @cached_property
+    def _changelog(self) -> ChangelogProducer:
+        return ChangelogProducer(self._producer, self._aggregate.changelog, self.store)
+
+    async def on_recovered(self) -> None:
+        """Prepare the changelog, once the rows are recovered."""
+        await self._changelog.rewrite_superseded()

@@ -1,0 +1,147 @@
+"""The rows that a run of records changes: each read once and written once."""
+
+from functools import cache
+from typing import Any, Protocol, get_type_hints
+
+import orjson
+from pydantic import AliasChoices, ValidationError
+
+from agents.aggregate import Aggregate, OutgoingMessage
+from agents.runtime.deserializer import Envelope
+from agents.runtime.state_store import StateStore
+
+MAX_BATCH_BYTES = 256 * 2**10
+_RECORD_OVERHEAD_BYTES = 300
+
+Change = tuple[str, Any, Any]
+"""A row's key, the row before the transaction and after; None: there is no row."""
+
+
+class PartitionTransaction:
+    """A run of one partition's records, folded in memory until it is written.
+
+    Args:
+        aggregate: of the rows.
+        store: of the rows.
+        partition: of the records.
+    """
+
+    def __init__(
+        self, aggregate: Aggregate[Any, Any, Any], store: StateStore, partition: int
+    ) -> None:
+        self._aggregate = aggregate
+        self._store = store
+        self._partition = partition
+        self._stored: dict[str, Any] = {}
+        self._rows: dict[str, Any] = {}
+        self._changes: dict[str, int] = {}
+        self._unknown: dict[str, dict[str, Any]] = {}
+        self._bytes = 0
+
+    def state(self, keys: tuple[str, ...]) -> Any:
+        """Return the state under these keys."""
+        return self._aggregate.state(*map(self._row, keys, range(len(keys))))
+
+    def put(self, keys: tuple[str, ...], after: Any) -> None:
+        """Keep the state after a record."""
+        rows = after if len(keys) > 1 else (after,)
+        for index, (key, row) in enumerate(zip(keys, rows, strict=True)):
+            if row is not self._rows[key]:
+                self._rows[key] = row
+                if row is None:
+                    self._unknown.pop(key, None)
+                self._changes[key] = index
+
+    def add_bytes(self, record_bytes: int) -> bool:
+        """Add the size of a record; return whether the transaction must be written.
+
+        All its rows must fit into one record batch of the changelog.
+        """
+        self._bytes += 2 * record_bytes + _RECORD_OVERHEAD_BYTES
+        return self._bytes > MAX_BATCH_BYTES
+
+    def encoded_changes(self) -> dict[bytes, bytes | None]:
+        """Return the changed rows' JSON by key, entries before their stock level.
+
+        None deletes a row.
+        """
+        return {key.encode(): self._json(key, at) for key, at in self._changes.items()}
+
+    def changes(self) -> list[Change]:
+        """Return the changed rows."""
+        return [(key, self._stored[key], self._rows[key]) for key in self._changes]
+
+    def _row(self, key: str, index: int) -> Any:
+        if key not in self._rows:
+            stored = self._store.get(self._partition, key.encode())
+            row = None
+            if stored is not None:
+                self._bytes += len(stored)
+                row = self._read(key, index, stored)
+            self._rows[key] = self._stored[key] = row
+        return self._rows[key]
+
+    def _read(self, key: str, index: int, stored: bytes) -> Any:
+        """Read a row; fields of a newer release are kept as they are."""
+        adapter = self._aggregate.adapters[index]
+        try:
+            return adapter.validate_json(stored, extra="forbid")
+        except ValidationError:
+            row = adapter.validate_json(stored)
+        known = _names(row.__class__)
+        unknown = {n: v for n, v in orjson.loads(stored).items() if n not in known}
+        if unknown:  # else they are in a part of the row, and lost
+            self._unknown[key] = unknown
+        return row
+
+    def _json(self, key: str, index: int) -> bytes | None:
+        row = self._rows[key]
+        if row is None:
+            return None
+        value = self._aggregate.adapters[index].dump_json(row)
+        unknown = self._unknown.get(key)
+        # Both are objects, and a row always has a field.
+        return value if unknown is None else value[:-1] + b"," + orjson.dumps(unknown)[1:]
+
+
+class Rows(Protocol):
+    """The rows of a partition."""
+
+    def state(self, keys: tuple[str, ...]) -> Any:
+        """Return the state under these keys."""
+
+    def put(self, keys: tuple[str, ...], after: Any) -> None:
+        """Keep the state after a record."""
+
+
+Step = tuple[tuple[str, ...], Any, Any, list[OutgoingMessage]]
+"""Keys, the state before and after, and the messages of a record."""
+
+
+def fold(
+    aggregate: Aggregate[Any, Any, Any],
+    rows: Rows,
+    envelope: Envelope,
+    *,
+    redelivered: bool = False,
+) -> Step:
+    """Fold one record into rows; return its keys, states and messages."""
+    request, cause = envelope.request, envelope.cause
+    keys = aggregate.identify(request, cause)
+    before = rows.state(keys)
+    after, messages = aggregate.step(before, request, cause, redelivered=redelivered)
+    if after is not before:
+        rows.put(keys, after)
+    return keys, before, after, messages
+
+
+@cache
+def _names(row: Any) -> frozenset[str]:
+    """Return the names of a row's fields, those of older releases included."""
+    names: set[str] = set()
+    for name, hint in get_type_hints(row, include_extras=True).items():
+        names.add(name)
+        for field in getattr(hint, "__metadata__", ()):
+            if isinstance(field.validation_alias, AliasChoices):
+                names |= set(map(str, field.validation_alias.choices))
+    return frozenset(names)

@@ -1,1 +1,0 @@
-"""Tools of whoever runs the shop: `python -m agents dlq`, `stock`, `forget`, `ui`."""

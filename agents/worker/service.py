@@ -1,0 +1,117 @@
+"""A service: a Faust app, the agents and tables in it, and the process that runs it."""
+
+import gc
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import faust
+
+from agents.aggregate import Aggregate
+from agents.runtime import metrics
+from agents.runtime.in_flight import SlowBatchLog
+from agents.runtime.processor import AggregateAgent, ChangeListener
+from agents.worker.app import App, create_app
+from agents.worker.consumer import RawRecordsSchema
+from agents.worker.settings import WorkerSettings
+from topics.topic import Topic
+
+METRICS_SECONDS = 5.0
+SLOW_CHECK_SECONDS = 1.0
+
+GC_THRESHOLD = 20_000
+"""New objects between two garbage collections; the default of 700 is one for each batch."""
+
+
+class Service:
+    """A service under construction.
+
+    Args:
+        name: of the service and of its consumer group.
+        settings: of this worker.
+    """
+
+    def __init__(self, name: str, settings: WorkerSettings) -> None:
+        self.settings = settings
+        self.app: App = create_app(name, settings)
+        self._slow_batches = SlowBatchLog()
+        # Also while a rebalance waits for a batch: no add_timer.
+        self.app.timer(SLOW_CHECK_SECONDS, name="slow-batches")(self._log_slow_batches)
+        if settings.metrics_port:
+            self.add_timer(METRICS_SECONDS, self._update_gauges)
+
+    def add_aggregate(
+        self,
+        aggregate: Aggregate[Any, Any, Any],
+        on_change: ChangeListener | None = None,
+        on_recovered: Callable[[], Awaitable[None]] | None = None,
+    ) -> AggregateAgent:
+        """Add an aggregate: a table, and the agent of its request topic.
+
+        Args:
+            aggregate: the rules.
+            on_change: called with a partition and the rows that its records changed.
+            on_recovered: called when the table is recovered.
+        """
+        table = self.add_table(aggregate.changelog)
+        agent = AggregateAgent(self.app, aggregate, table, on_change)
+
+        async def on_recover() -> None:
+            await agent.on_recovered()
+            if on_recovered is not None:
+                await on_recovered()
+
+        table.on_recover(on_recover)
+        self.add_agent(aggregate.requests, agent.run)
+        return agent
+
+    def add_agent(self, topic: Topic, run: Callable[[Any], Any]) -> None:
+        """Add a Faust agent for the records of a topic."""
+        schema = RawRecordsSchema(key_type=bytes, value_type=bytes)
+        source = self.app.topic(topic.name, schema=schema)
+        self.app.agent(source, name=topic.name)(run)
+
+    def add_table(self, changelog: Topic) -> Any:
+        """Add the Faust table of a changelog."""
+        name = changelog.name.removeprefix(f"{self.app.conf.id}-")
+        return self.app.Table(
+            name.removesuffix("-changelog"), key_type=bytes, value_type=bytes
+        )
+
+    def add_timer(self, seconds: float, run: Callable[[], Awaitable[None]]) -> None:
+        """Call a function periodically, once the tables are recovered."""
+
+        async def tick() -> None:
+            if self.app.tables.actives_ready and not self.app.rebalancing:
+                await run()
+
+        self.app.timer(seconds, name=getattr(run, "__name__", None))(tick)
+
+    async def _log_slow_batches(self) -> None:
+        consumer = self.app.consumer
+        self._slow_batches.update(consumer.oldest(), consumer.waiting)
+
+    async def _update_gauges(self) -> None:
+        consumer = self.app.consumer
+        metrics.WORKER_GAUGES.update(
+            consumer.lags(),
+            {batch.tp: batch.seconds for batch in consumer.oldest()},
+            consumer.waiting,
+            {name: table.data.rows.size for name, table in self.app.tables.items()},
+        )
+
+    def run(self) -> None:
+        """Run until SIGTERM; exit 0 when all work in flight is acknowledged."""
+        logging.getLogger("faust").setLevel(logging.WARNING)
+        gc.freeze()  # objects that live as long as the process need no collection
+        gc.set_threshold(GC_THRESHOLD)
+        worker = _Worker(self.app, loglevel="INFO", override_logging=False)
+        worker.spinner = None  # its characters are no log lines
+        worker.execute_from_commandline()
+
+
+class _Worker(faust.Worker):
+    """A Faust worker that stops without mode's pause of a second."""
+
+    async def _sentinel_task(self) -> None:
+        """Wait for nothing."""

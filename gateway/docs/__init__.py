@@ -1,0 +1,1 @@
+"""The documents of the interfaces and their pages: OpenAPI, AsyncAPI, Swagger UI."""

@@ -1,0 +1,165 @@
+"""The invariants hold after a day; each violation is named."""
+
+from collections import Counter
+from dataclasses import replace
+from itertools import count
+
+import pytest
+
+from agents.loms.stock import Reservation, ReservationStatus, StockLevel
+from agents.ops.audit.invariants import (
+    InFlight,
+    Tables,
+    balances,
+    inconsistencies,
+    received_by,
+    total,
+    violations,
+)
+from schemas.order import Status
+from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
+
+from .logs import log, replay
+from .test_audit_outputs import a_day
+
+TOPICS = (CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS)
+NOTHING = InFlight([])
+
+
+class Day:
+    """A day's tables, each replayed from its logs into one partition."""
+
+    def __init__(self, seed):
+        world = a_day(seed)
+        self.received = Counter()
+        self.rows = {topic: {} for topic in TOPICS}
+        for partition in world.all():
+            table = replay(partition)
+            for replayed in map(table.take, log(partition)):
+                self.received.update(received_by(replayed))
+            self.rows[partition.aggregate.requests] |= table.rows
+        self.carts, self.orders, self.stock = self.rows.values()
+
+    @property
+    def tables(self):
+        return Tables([self.carts], [self.orders], [self.stock])
+
+    @property
+    def wrong(self):
+        """All violations."""
+        of_stock = violations(balances(self.stock, self.received))
+        return [*of_stock, *inconsistencies(self.tables, NOTHING)]
+
+    @property
+    def statuses(self):
+        return {row.status for row in self.stock.values() if isinstance(row, Reservation)}
+
+    def an_order(self, status):
+        return next(order for order in self.orders.values() if order.status is status)
+
+    def reservation(self, status):
+        """Return a reservation of that status with its key, and the level of its sku."""
+        key = next(
+            key
+            for key, row in self.stock.items()
+            if isinstance(row, Reservation) and row.status is status and row.allocation
+        )
+        sku = key.partition("/")[0]
+        return key, self.stock[key], sku, self.stock[sku]
+
+
+@pytest.fixture
+def day():
+    """The first day with reservations of every status."""
+    return next(day for day in map(Day, count()) if day.statuses == {*ReservationStatus})
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_nothing_is_wrong_when_all_is_quiet(seed):
+    assert Day(seed).wrong == []
+
+
+def test_receipts_count_where_the_log_does_not(day):
+    assert list(violations(balances(day.stock))) == []
+    assert total(balances(day.stock)).received == day.received.total()
+
+
+def test_a_missing_reservation_is_named(day):
+    key, _, sku, _ = day.reservation(ReservationStatus.RESERVED)
+    del day.stock[key]
+
+    assert any(f"sku {sku}, warehouse" in text for text in day.wrong)
+    assert any(f"order {key.partition('/')[2]} is" in text for text in day.wrong)
+
+
+def test_units_released_into_another_warehouse_are_named_in_both(day):
+    sku, level = next(
+        (key, row) for key, row in day.stock.items() if "/" not in key and row.available
+    )
+    warehouse, units = next(iter(level.available.items()))
+    moved = {w: n for w, n in level.available.items() if w != warehouse} | {99: units}
+    day.stock[sku] = replace(level, available=moved)
+
+    text = " ".join(day.wrong)
+    assert f"sku {sku}, warehouse {warehouse}: received" in text
+    assert f"sku {sku}, warehouse 99: received 0" in text
+
+
+def test_units_that_are_sold_and_still_reserved_are_named(day):
+    _, reservation, sku, level = day.reservation(ReservationStatus.SOLD)
+    (warehouse, units), *_ = reservation.allocation.items()
+    there = level.reserved.get(warehouse, 0)
+    day.stock[sku] = StockLevel(
+        level.available, {**level.reserved, warehouse: there + units}
+    )
+
+    text = " ".join(day.wrong)
+    assert f"sku {sku}, warehouse {warehouse}: reserved {there + units}, but" in text
+
+
+def test_a_negative_balance_is_named(day):
+    sku = next(key for key in day.stock if "/" not in key)
+    day.stock[sku] = StockLevel({5: -1}, {})
+
+    assert any("negative" in text for text in day.wrong)
+
+
+@pytest.mark.parametrize(
+    ("status", "claimed"),
+    [
+        (Status.PAID, Status.CANCELLED),
+        (Status.CANCELLED, Status.PAID),
+        (Status.FAILED, Status.AWAITING_PAYMENT),
+        (Status.PAID, Status.NEW),
+    ],
+)
+def test_an_order_that_contradicts_its_reservations_is_named(day, status, claimed):
+    order = day.an_order(status)
+    last = replace(order.history[-1], status=claimed)
+    day.orders[str(order.order_id)] = replace(order, history=(*order.history[:-1], last))
+
+    assert any(f"order {order.order_id} is {claimed}" in text for text in day.wrong)
+
+
+def test_an_order_with_a_message_in_flight_is_not_checked(day):
+    order = day.an_order(Status.PAID)
+    last = replace(order.history[-1], status=Status.CANCELLED)
+    day.orders[str(order.order_id)] = replace(order, history=(*order.history[:-1], last))
+    in_flight = InFlight([])
+    in_flight.orders.add(order.order_id)
+
+    assert list(inconsistencies(day.tables, in_flight)) == []
+
+
+def test_units_of_a_missing_order_are_named(day):
+    order = day.an_order(Status.PAID)
+    del day.orders[str(order.order_id)]
+
+    assert any(f"sold for order {order.order_id}" in text for text in day.wrong)
+
+
+def test_a_purchase_that_will_never_end_is_named(day):
+    user, cart = next(iter(day.carts.items()))
+    day.carts[user] = replace(cart, checkouts={"key:never": {1: 1}})
+
+    assert any(f"user {user} waits for purchase key:never" in text for text in day.wrong)

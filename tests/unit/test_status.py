@@ -1,0 +1,84 @@
+"""The table of `python -m agents status`, and what is read from workers' metrics."""
+
+import pytest
+from aiokafka import TopicPartition
+from click.testing import CliRunner
+from faust.types import TP
+from prometheus_client import generate_latest
+
+from agents.notifications import metrics as notifications
+from agents.ops.local.deployment import Deployment
+from agents.ops.status import (
+    PartitionStatus,
+    WorkerMetrics,
+    _urls,
+    observed,
+    parse_metrics,
+    status,
+    table,
+    transports,
+)
+from agents.runtime import metrics
+
+OWNED = PartitionStatus(TopicPartition("a.requests", 0), "loms-1@10.0.0.7", 5, 12, 7)
+FREE = PartitionStatus(TopicPartition("a.requests", 11), None, None, 3, 3)
+
+
+def test_the_table_has_a_line_for_each_partition():
+    lines = table([OWNED._replace(oldest=12.6, recovering=False), FREE])
+
+    assert (
+        "\n".join(lines)
+        == """\
+TOPIC       PARTITION  OWNER            COMMITTED  END  LAG  OLDEST  RECOVERING
+a.requests          0  loms-1@10.0.0.7          5   12    7    13 s  no
+a.requests         11  -                        -    3    3       -  -"""
+    )
+
+
+def test_a_worker_s_metrics_are_read_as_it_writes_them():
+    tp = TP("a.requests", 0)
+    metrics.WORKER_GAUGES.update({tp: 7}, {tp: 12.5}, None, {})
+    metrics.RECOVERING.set(1)
+    notifications.PENDING.labels("mail").set(4)
+    notifications.OLDEST_PENDING.labels("mail").set(61)
+    notifications.UP.labels("mail").set(0)
+    try:
+        found = parse_metrics(generate_latest().decode())
+    finally:
+        metrics.RECOVERING.set(0)
+
+    assert found.recovering
+    assert found.oldest == {("a.requests", 0): 12.5}
+    # Other tests of this process have transports, too.
+    lines = list(transports({"notifications-1": found}))
+    assert "notifications-1: mail down, 4 pending, oldest 61 s" in lines
+
+
+@pytest.mark.parametrize("recovering", [True, False])
+def test_a_partition_has_the_metrics_of_its_owner(recovering: bool):
+    workers = {"loms-1": WorkerMetrics(recovering, {("a.requests", 0): 3.0})}
+
+    assert observed(OWNED, workers)[-2:] == (3.0, recovering)
+    assert observed(OWNED, {"loms-2": workers["loms-1"]}) == OWNED
+    assert observed(FREE, workers) == FREE
+
+
+def test_the_running_shop_s_workers_have_their_ports():
+    shop = Deployment(loms_workers=2, metrics_port=9180)
+
+    assert dict(_urls(shop)) == {
+        "checkout-1": "http://127.0.0.1:9183/metrics",
+        "loms-1": "http://127.0.0.1:9182/metrics",
+        "loms-2": "http://127.0.0.1:9184/metrics",
+        "products-1": "http://127.0.0.1:9180/metrics",
+        "notifications-1": "http://127.0.0.1:9181/metrics",
+    }
+    assert dict(_urls(Deployment(metrics_port=0))) == {}
+
+
+@pytest.mark.parametrize("words", ["loms-1", "=http://a/metrics", "a=ftp://b"])
+def test_a_worker_without_an_address_is_refused(words: str):
+    ran = CliRunner().invoke(status, ["--metrics", words])
+    assert ran.exit_code == 2
+    assert "is not WORKER=URL" in ran.output

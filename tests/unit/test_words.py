@@ -1,0 +1,54 @@
+"""The words of the old dictionary stay out of the product's identifiers."""
+
+import io
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PRODUCT = ("agents", "gateway", "schemas", "topics")
+OLD_WORDS = frozenset(
+    """
+    ABOUT Acked Belongings Bus CROWD Calm Catch CatchSchema Conversation Deadlines Desk
+    Errand ErrandAgent Fate Fold ForeignReplies GOODS Goods HOME Heart InLoop Inbox Intake
+    Interview Judgement Kept Letter Moved NotLetInError NotTaken Notices OpenBatches Outbox
+    Owed Parcels Pauses Poison PoliteFetcher Press Promises Pulse Said Shelf Shopfront
+    Stepped TALKATIVE TableRows Trouble Witness asked belongings bury bus catch complain
+    converse crowd desk die errand errands facts fate forgetting forgotten graves hear heard
+    heart hop hops hopeless intake judgement leftovers legible letter one_row outbox
+    overtaken owed parcels poison polite press promises pulse riding said send_together
+    shelf soundness stranger told trouble verdict weigh witness
+    """.split()  # noqa: SIM905 -- a list of words reads best as words
+)
+
+
+def identifiers(source: str) -> Iterator[tuple[int, str]]:
+    """Yield each identifier with its line."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.NAME:
+            yield token.start[0], token.string
+
+
+@pytest.mark.parametrize("package", PRODUCT)
+def test_no_identifier_is_a_word_of_the_old_dictionary(package: str):
+    files = [file for file in (ROOT / package).rglob("*.py") if "_pb2" not in file.name]
+    found = [
+        f"{file.relative_to(ROOT)}:{line}: {name}"
+        for file in files
+        for line, name in identifiers(file.read_text())
+        if name in OLD_WORDS
+    ]
+
+    assert files
+    assert found == []
+
+
+def test_an_old_word_is_found_as_a_whole_identifier_only():
+    source = "shelf_life = desk.said  # a heart\n"
+
+    assert [name for _, name in identifiers(source) if name in OLD_WORDS] == [
+        "desk",
+        "said",
+    ]

@@ -1,0 +1,150 @@
+"""A broker as a child process, for tests and benchmarks."""
+
+import asyncio
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from topics.broker.config import BrokerLayout, is_free
+from topics.broker.java import CannotRunError
+from topics.kafka import compat
+
+START_SECONDS = 240.0
+STOP_SECONDS = 20.0
+_PROBE_SECONDS = 0.2
+_PORTS_FROM, _PORTS_TO = 20_000, 32_000
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def free_layout(directory: Path) -> BrokerLayout:
+    """Return a layout with two adjacent free ports."""
+    while True:
+        port = random.randrange(_PORTS_FROM, _PORTS_TO, 2)
+        if is_free(port) and is_free(port + 1):
+            return BrokerLayout(directory, port, port + 1)
+
+
+@dataclass
+class EmbeddedKafka:
+    """A broker and its process.
+
+    Attributes:
+        place: its layout; another instance with the same layout has the same data.
+        environment: variables of the process, such as `KAFKA_HEAP`.
+    """
+
+    place: BrokerLayout
+    environment: Mapping[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """The address for clients."""
+        return f"127.0.0.1:{self.place.port}"
+
+    @property
+    def log(self) -> Path:
+        """The log file of the broker."""
+        return self.place.directory / "kafka.log"
+
+    def start(self) -> None:
+        """Start the process; it serves when `ready` has returned."""
+        place = self.place
+        place.directory.mkdir(parents=True, exist_ok=True)
+        words = [sys.executable, "-m", "topics.broker", "run"]
+        words += ["--dir", str(place.directory), "--port", str(place.port)]
+        words += ["--controller-port", str(place.controller_port)]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                words,
+                cwd=_REPOSITORY,
+                env={**os.environ, **self.environment},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    async def ready(self, within: float = START_SECONDS) -> None:
+        """Wait until the broker responds to a request.
+
+        Args:
+            within: seconds; the first start may fetch the jars.
+
+        Raises:
+            CannotRunError: the broker exited, or the time is over; with the end of its log.
+        """
+        deadline = time.monotonic() + within
+        while not (self._listens() and await answers(self.bootstrap)):
+            exited = self.process is None or self.process.poll() is not None
+            if exited or time.monotonic() > deadline:
+                failure = "exited" if exited else f"was not ready within {within:.0f} s"
+                raise CannotRunError(f"the broker {failure}: {self._log_tail()}")
+            await asyncio.sleep(_PROBE_SECONDS)
+
+    def start_and_wait(self) -> None:
+        """Start the broker and wait, without a running event loop."""
+        self.start()
+        asyncio.run(self.ready())
+
+    def stop(self) -> None:
+        """Stop the process by SIGTERM, and wait for its end."""
+        if self.process:
+            self.process.terminate()
+            _await_end(self.process)
+
+    def kill(self) -> None:
+        """Kill the process by SIGKILL, and wait for its end."""
+        if self.process:
+            self.process.kill()
+            _await_end(self.process)
+
+    def _listens(self) -> bool:
+        # Avoids a log line of aiokafka for each attempt at a closed port.
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.place.port)) == 0
+
+    def _log_tail(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return " / ".join(lines[-3:])
+
+
+def _await_end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+async def answers(
+    bootstrap_servers: str | list[str],
+    brokers: int = 1,
+    **security: Any,  # noqa: ANN401
+) -> bool:
+    """Return whether a cluster responds to a request for its brokers.
+
+    Args:
+        bootstrap_servers: host:port, one or several.
+        brokers: the least number of brokers in the response.
+        security: other options of an aiokafka client.
+    """
+    compat.apply()
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=bootstrap_servers, request_timeout_ms=3000, **security
+    )
+    try:
+        await admin.start()
+        return len((await admin.describe_cluster())["brokers"]) >= brokers
+    except (KafkaError, OSError):
+        return False
+    finally:
+        await admin.close()

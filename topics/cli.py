@@ -1,0 +1,173 @@
+"""Command lines of tools: help, output, confirmation, errors and exit codes."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import redirect_stdout
+from functools import partial, wraps
+from typing import Any, NoReturn, TextIO, TypeVar
+
+import click
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
+
+from topics.admin import TopicsError
+from topics.kafka.answering import NoAnswerError, answered, reach
+from topics.kafka.connection import KafkaAuthenticationError
+from topics.kafka.reader import ReadError
+from topics.kafka.settings import KafkaSettings, format_settings_errors
+from topics.target import NoClusterError, Target
+from topics.telemetry import logging
+
+T = TypeVar("T")
+
+OK, FAILED, MISUSED = 0, 1, 2
+INTERRUPTED = 130
+"""As in shells: 128 and the number of SIGINT."""
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+class CommandError(Exception):
+    """A command can't be carried out; the message gives the reason in one line."""
+
+
+ERRORS = (
+    CommandError,
+    ReadError,
+    NoAnswerError,
+    NoClusterError,
+    KafkaAuthenticationError,
+    TopicsError,
+)
+"""Errors whose message is a complete reason."""
+
+
+def paragraphs(doc: str | None) -> str:
+    """Return the docstring of a module as a help text that keeps its line breaks."""
+    return f"\b\n{doc}".replace("\n\n", "\n\n\b\n")
+
+
+def on_cluster(
+    tool: str, *, out: TextIO | None = None, failed: int = FAILED, misused: int = MISUSED
+) -> Callable[[Callable[..., int]], Callable[..., NoReturn]]:
+    """Decorate a command that takes its target cluster and returns its exit code.
+
+    Args:
+        tool: the prefix of the line about the cluster, and of error lines.
+        out: where the line about the cluster is printed; standard error by default.
+        failed: the exit code of errors.
+        misused: the exit code of wrong settings.
+    """
+
+    def decorate(work: Callable[..., int]) -> Callable[..., NoReturn]:
+        @wraps(work)
+        def command(**options: object) -> NoReturn:
+            codes = failed, misused
+            sys.exit(run(Target(tool, out), partial(work, **options), *codes))
+
+        return command
+
+    return decorate
+
+
+def run(
+    target: Target,
+    work: Callable[[Target], int],
+    failed: int = FAILED,
+    misused: int = MISUSED,
+) -> int:
+    """Run a command on a cluster, print the reason of an error, return the exit code."""
+    logging.configure_tool()
+    try:
+        return work(target)
+    except ValidationError as error:
+        return _fail(target, misused, *format_settings_errors(error))
+    except click.UsageError as error:
+        return _fail(target, misused, error.message)
+    except ERRORS as error:
+        return _fail(target, failed, str(error))
+    except (KafkaError, OSError, asyncio.CancelledError) as error:
+        return _fail(target, failed, _reason(target, error))
+    except KeyboardInterrupt:
+        return _fail(target, INTERRUPTED, "interrupted")
+
+
+def answer(target: Target, work: Callable[[KafkaSettings], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine on the cluster while its brokers answer; return its result."""
+    return asyncio.run(answered(target.cluster, work))
+
+
+def echo(line: str | bytes = "", *, newline: bool = True) -> None:
+    """Print a line, or raw bytes, to standard output."""
+    text = escape_control_chars(line) if isinstance(line, str) else line
+    try:
+        click.echo(text, nl=newline)
+    except BrokenPipeError:
+        # `| head` closes the pipe; the command still finishes its work.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def echo_error(line: str) -> None:
+    """Print a line to standard error."""
+    click.echo(escape_control_chars(line), err=True)
+
+
+def is_attended() -> bool:
+    """Return whether a person can confirm: standard input is a terminal."""
+    return bool(sys.stdin and sys.stdin.isatty())
+
+
+def require_terminal() -> None:
+    """Raise an error without a terminal.
+
+    Raises:
+        click.UsageError: standard input is no terminal.
+    """
+    if not is_attended():
+        raise click.UsageError("no terminal to confirm at; --yes confirms")
+
+
+def confirm(question: str) -> bool:
+    """Return the person's answer at the terminal; an end of input is a no."""
+    try:
+        # click prints the last character of its prompt to standard output.
+        with redirect_stdout(sys.stderr):
+            return click.confirm(question, prompt_suffix=" ", err=True)
+    except click.Abort as abort:
+        if isinstance(abort.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        return False
+
+
+def escape_control_chars(text: str) -> str:
+    """Return text for a terminal: characters of records must not move the cursor."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\t" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def _fail(target: Target, code: int, *reasons: str) -> int:
+    for reason in reasons:
+        echo_error(f"{target.tool}: {reason}")
+    return code
+
+
+def _reason(target: Target, error: BaseException) -> str:
+    """Return why Kafka failed; errors of its clients have no details."""
+    if isinstance(error, OSError) and error.filename:
+        return str(error)
+    cluster = target.cluster
+    if isinstance(error, asyncio.CancelledError):
+        # aiokafka cancels its caller when a broker stays silent on disconnect.
+        return f"Kafka at {cluster.kafka} does not answer any more"
+    try:
+        asyncio.run(reach(cluster))
+    except (NoAnswerError, KafkaAuthenticationError) as reason:
+        return str(reason)
+    return f"Kafka at {cluster.kafka}: {str(error) or repr(error)}"

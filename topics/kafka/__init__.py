@@ -1,0 +1,1 @@
+"""The Kafka client layer that agents and gateway share."""

@@ -1,0 +1,36 @@
+"""The location of a record: topic, partition and offset."""
+
+import re
+from typing import NamedTuple, Self
+
+from aiokafka.structs import ConsumerRecord, RecordMetadata
+
+_LOCATION = re.compile(r"(.+)-([0-9]{1,10})@([0-9]{1,19})")
+
+
+class RecordLocation(NamedTuple):
+    """The location of a record; as text, `topic-partition@offset`."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    @classmethod
+    def of(cls, record: ConsumerRecord | RecordMetadata) -> Self:
+        """Return the location of a fetched or an acknowledged record."""
+        return cls(record.topic, record.partition, record.offset)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a location.
+
+        Raises:
+            ValueError: the text is no location.
+        """
+        found = _LOCATION.fullmatch(text)
+        if found is None:
+            raise ValueError(f"{text!r} is not TOPIC-PARTITION@OFFSET")
+        return cls(found[1], int(found[2]), int(found[3]))
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.partition}@{self.offset}"

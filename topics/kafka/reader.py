@@ -1,0 +1,228 @@
+"""Reads topics of a running shop, up to end offsets that were fetched once."""
+
+import asyncio
+import heapq
+import re
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any, Self, TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.errors import GroupLoadInProgressError, KafkaError, for_code
+from aiokafka.structs import ConsumerRecord
+
+from topics.kafka.partitioner import partition_of
+from topics.kafka.settings import KafkaSettings
+from topics.topic import Topic
+
+_MAX_POLL_RECORDS = 2000
+_POLL_MS = 200
+_FETCH_BYTES = 4 * 2**20
+_STALL_TIMEOUT = timedelta(seconds=60)
+_EMPTY_GROUPS = ("Empty", "Dead")
+_COORDINATOR_TIMEOUT = timedelta(seconds=60)
+_RETRY_SECONDS = 0.2
+_SUFFIX = re.compile(r"-[0-9A-Za-z_-]{22}$|-[0-9a-f-]{36}$")
+"""What a broker appends to a member's name."""
+
+T = TypeVar("T")
+
+
+class ReadError(Exception):
+    """The requested topics or offsets can't be read; the message gives the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetRange:
+    """Offsets of a partition, from `begin` up to, and without, `end`."""
+
+    begin: int
+    end: int
+
+
+OffsetRanges = Mapping[TopicPartition, OffsetRange]
+
+
+class TopicReader:
+    """Reads the shop's topics; commits nothing and joins no group.
+
+    Args:
+        cluster: how to reach the brokers.
+    """
+
+    def __init__(self, cluster: KafkaSettings) -> None:
+        options = cluster.client_options()
+        self._admin = AIOKafkaAdminClient(**options)
+        self._consumer = AIOKafkaConsumer(
+            **options,
+            enable_auto_commit=False,
+            # A deleted offset raises; the default would skip it.
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=_FETCH_BYTES,
+            fetch_max_wait_ms=_POLL_MS,
+        )
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._consumer.start()
+            await self._admin.start()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._consumer.stop()
+        await self._admin.close()
+
+    async def names(self) -> list[str]:
+        """Return the names of all topics except Kafka's own."""
+        names = await self._admin.list_topics()
+        return sorted(name for name in names if not name.startswith("__"))
+
+    async def partitions(self, topics: Iterable[Topic]) -> dict[Topic, int]:
+        """Return each topic's number of partitions.
+
+        Raises:
+            ReadError: a topic is missing.
+        """
+        wanted = {topic.name: topic for topic in topics}
+        described = await self._admin.describe_topics([*wanted])
+        counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
+        if missing := [name for name in wanted if not counts.get(name)]:
+            raise ReadError(
+                f"there are no topics {', '.join(missing)}, or no right to see them"
+            )
+        return {topic: counts[name] for name, topic in wanted.items()}
+
+    async def committed(self, groups: Mapping[Topic, str]) -> dict[TopicPartition, int]:
+        """Return the offsets that the consumer groups of topics have committed."""
+        tps = defaultdict[str, list[TopicPartition]](list)
+        for topic, count in (await self.partitions(groups)).items():
+            tps[groups[topic]] += [TopicPartition(topic.name, n) for n in range(count)]
+        offsets: dict[TopicPartition, int] = {}
+        for group, of_group in tps.items():
+            offsets |= await _retry(partial(self._committed, group, of_group))
+        return offsets
+
+    async def has_members(self, group: str) -> bool:
+        """Return whether a group has members."""
+        state, _ = await _retry(partial(self._describe, group))
+        return state not in _EMPTY_GROUPS
+
+    async def owners(self, group: str) -> tuple[str, dict[TopicPartition, str]]:
+        """Return a group's state, and the member that owns each partition: name@host."""
+        state, members = await _retry(partial(self._describe, group))
+        owners = {
+            tp: f"{_SUFFIX.sub('', name)}@{host.removeprefix('/')}"
+            for name, _, host, _, assigned in members
+            if assigned  # empty during a rebalance
+            for tp in ConsumerProtocolMemberAssignment.decode(assigned).partitions()
+        }
+        return state, owners
+
+    async def offset_ranges(
+        self, partitions: Mapping[Topic, int]
+    ) -> dict[TopicPartition, OffsetRange]:
+        """Return the current offset range of each partition."""
+        tps = [
+            TopicPartition(topic.name, number)
+            for topic, count in partitions.items()
+            for number in range(count)
+        ]
+        begins = await self._consumer.beginning_offsets(tps)
+        ends = await self._consumer.end_offsets(tps)
+        return {tp: OffsetRange(begins[tp], ends[tp]) for tp in tps}
+
+    async def read(
+        self, ranges: OffsetRanges
+    ) -> AsyncIterator[tuple[TopicPartition, list[ConsumerRecord]]]:
+        """Yield the records of offset ranges, each partition in log order.
+
+        Raises:
+            TimeoutError: no partition makes progress before its end.
+        """
+        left = {tp for tp, part in ranges.items() if part.begin < part.end}
+        if not left:  # stopping a consumer right after an assignment never ends
+            return
+        self._consumer.assign(list(left))
+        for tp in left:
+            self._consumer.seek(tp, ranges[tp].begin)
+        last_progress = time.monotonic()
+        while left:
+            fetched = await self._fetch(left)
+            for tp, records in fetched.items():
+                yield tp, [record for record in records if record.offset < ranges[tp].end]
+            if fetched:
+                last_progress = time.monotonic()
+            elif time.monotonic() - last_progress > _STALL_TIMEOUT.total_seconds():
+                raise TimeoutError(f"no more records of {sorted(left)} before their ends")
+            left = {tp for tp in left if await self._consumer.position(tp) < ranges[tp].end}
+
+    async def read_partition_of(
+        self, topic: Topic, key: bytes
+    ) -> AsyncIterator[ConsumerRecord]:
+        """Yield all records of a key's partition, other keys' too, in log order."""
+        partitions = await self.partitions([topic])
+        tp = TopicPartition(topic.name, partition_of(key, partitions[topic]))
+        ranges = await self.offset_ranges(partitions)
+        async for _, records in self.read({tp: ranges[tp]}):
+            for record in records:
+                yield record
+
+    async def tail(self, topics: Iterable[Topic], limit: int) -> list[ConsumerRecord]:
+        """Return the newest records of topics, up to a limit; the newest one is last."""
+        ranges = await self.offset_ranges(await self.partitions(topics))
+        # One partition holds at most all of them.
+        ends = {
+            tp: OffsetRange(max(part.begin, part.end - limit), part.end)
+            for tp, part in ranges.items()
+        }
+        newest: list[ConsumerRecord] = []
+        async for _, records in self.read(ends):
+            newest = heapq.nlargest(limit, [*newest, *records], key=_age)
+        return newest[::-1]
+
+    async def _committed(
+        self, group: str, tps: list[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        answer = await self._admin.list_consumer_group_offsets(group, partitions=tps)
+        # aiokafka ignores a coordinator's error, whose response has no partitions.
+        if missing := set(tps) - answer.keys():
+            raise GroupLoadInProgressError(f"no offsets of {group} for {missing}")
+        return {tp: found.offset for tp, found in answer.items() if found.offset >= 0}
+
+    async def _describe(self, group: str) -> tuple[str, list[Any]]:
+        (answer,) = await self._admin.describe_consumer_groups([group])
+        ((error, _, state, _, _, members, *_),) = answer.groups
+        if error:
+            raise for_code(error)(group)
+        return str(state), members
+
+    async def _fetch(self, left: Iterable[TopicPartition]) -> dict[Any, Any]:
+        fetched: dict[Any, Any] = await self._consumer.getmany(
+            *left, timeout_ms=_POLL_MS, max_records=_MAX_POLL_RECORDS
+        )
+        return fetched
+
+
+def _age(record: ConsumerRecord) -> tuple[int, str, int, int]:
+    return record.timestamp, record.topic, record.partition, record.offset
+
+
+async def _retry(request: Callable[[], Awaitable[T]]) -> T:
+    """Retry while a group's coordinator is absent, or is still loading its groups."""
+    deadline = time.monotonic() + _COORDINATOR_TIMEOUT.total_seconds()
+    while True:
+        try:
+            return await request()
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_RETRY_SECONDS)

@@ -1,0 +1,1 @@
+"""Kafka in a browser: topics, records, and a form to send one."""

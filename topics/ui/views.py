@@ -1,0 +1,114 @@
+"""Topics and records as the pages show them."""
+
+import json
+from collections.abc import Iterator
+from io import StringIO
+from typing import NamedTuple, Self
+
+from aiokafka.structs import ConsumerRecord
+from pydantic_core import from_json
+
+from schemas.contract import Contract, Item
+from schemas.examples import EXAMPLES
+from schemas.product import PriceCart
+from topics.catalog import TOPIC_OF, TOPICS
+from topics.kafka.formatting import decoded, escape, format_timestamp
+from topics.topic import Topic, TopicKind
+
+_TOPICS = {topic.name: topic for topic in TOPICS}
+_MAX_LINE_CHARS = 160
+_INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
+_MAX_GROWTH = 10
+
+# Requests between services have no example elsewhere.
+_BETWEEN_SERVICES = (PriceCart(user=42, items=(Item(sku=1076963, count=2),)),)
+_BODIES = (*(example.request for example in EXAMPLES.values()), *_BETWEEN_SERVICES)
+
+
+class TopicView(NamedTuple):
+    """A line in the list of topics.
+
+    Attributes:
+        offsets: their number: the records, and those that compaction removed.
+    """
+
+    topic: Topic
+    partitions: int
+    offsets: int
+
+
+class RecordView(NamedTuple):
+    """A record as text.
+
+    Attributes:
+        place: partition@offset.
+        value: the value as stored.
+        pretty_json: the value in several lines; empty for a short value.
+    """
+
+    when: str
+    place: str
+    key: str
+    headers: tuple[tuple[str, str], ...]
+    value: str
+    pretty_json: str
+
+    @classmethod
+    def of(cls, record: ConsumerRecord) -> Self:
+        """Return the view of a record."""
+        value = _value(record.value)
+        return cls(
+            when=format_timestamp(record.timestamp),
+            place=f"{record.partition}@{record.offset}",
+            key=escape(record.key),
+            headers=tuple((name, escape(value)) for name, value in record.headers),
+            value=value,
+            pretty_json=_pretty_json(value) if len(value) > _MAX_LINE_CHARS else "",
+        )
+
+    def matches(self, text: str) -> bool:
+        """Return whether key, headers or value have a text."""
+        headers = (text for header in self.headers for text in header)
+        return any(text in part for part in (self.key, self.value, *headers))
+
+
+def topic_of(name: str) -> Topic:
+    """Return the topic of a name, which may not be a topic of the shop."""
+    return _TOPICS.get(name) or Topic(name, TopicKind.REPLIES, "Not a topic of the shop.")
+
+
+def example_bodies(topic: Topic) -> dict[str, str]:
+    """Return example values of a topic of requests, by type of message."""
+    bodies: list[Contract] = [body for body in _BODIES if TOPIC_OF[type(body)] is topic]
+    texts = [body.model_dump_json() for body in bodies]
+    return {json.loads(text)["type"]: text for text in texts}
+
+
+def _value(value: bytes | None) -> str:
+    if value is None:
+        return "null: deleted"
+    text = decoded(value)
+    return f"0x{value.hex()}" if text is None else text
+
+
+def _pretty_json(value: str) -> str:
+    try:
+        # The depth that json.loads accepts depends on the version of Python.
+        parts = _INDENTED.iterencode(from_json(value))
+        return _joined(parts, _MAX_GROWTH * len(value))
+    except ValueError:
+        return value
+
+
+def _joined(parts: Iterator[str], limit: int) -> str:
+    """Join texts.
+
+    Raises:
+        ValueError: the text exceeds the limit; deep nesting makes indentation quadratic.
+    """
+    text = StringIO()
+    for part in parts:
+        if text.tell() + len(part) > limit:
+            raise ValueError(f"longer than {limit} characters")
+        text.write(part)
+    return text.getvalue()
