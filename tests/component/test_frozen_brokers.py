@@ -115,7 +115,7 @@ async def test_a_load_that_is_under_way_tells_what_is_confirmed_and_which_broker
     given_up, told, again = out.decode().splitlines()
     assert given_up == f"given up: {silent(broker)}"
     assert told in ("1 loaded, 2 in flight or not sent", "3 in flight or not sent")
-    assert again == "to load the rest run it again: what is loaded is not loaded twice"
+    assert again == "run the command again to load the rest: no line is loaded twice"
 
 
 @pytest.mark.parametrize(
