@@ -62,16 +62,16 @@ bench growth: export KAFKA_HEAP = 512m
 bench growth: export KAFKA_JVM_OPTIONS = -XX:+UseSerialGC
 
 bench: ready-to-test ## measure the shop beside its floors, in one run: BENCH="--rounds 3 --seconds 4"
-	$(VENV) -m tests.bench $(BENCH)
+	$(VENV) -m tests.benchmarks $(BENCH)
 
 growth: ready-to-test ## measure how cost grows, and draw it: GROWTH="load state" (all: 10 minutes)
-	$(VENV) -m tests.bench.growth --plots tests/bench/plots $(GROWTH)
+	$(VENV) -m tests.benchmarks.growth --plots tests/benchmarks/plots $(GROWTH)
 
 fuzz: ready-to-test ## send 100,000 broken records through desk and rules: FUZZ="--seed 7"
 	$(VENV) -m tests.fuzz $(FUZZ)
 
 recovery: ready-to-test ## kill workers 20 times each way: seconds without an answer, nothing lost
-	$(VENV) -m tests.bench.recovery
+	$(VENV) -m tests.benchmarks.recovery
 
 ready-to-test:
 	@$(CHOSEN) -m agents.ops.local.environment dev

@@ -35,8 +35,6 @@ _CANCEL_AGAIN_SECONDS = 0.1
 
 DeadLetter = Callable[[ConsumerRecord, str], Awaitable[None]]
 
-_log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class DeliveryContext:
@@ -66,6 +64,8 @@ class TransportDelivery:
 
     def __init__(self, transport: Transport, context: DeliveryContext) -> None:
         self._transport = transport
+        # One logger each, since repeated lines of a logger are suppressed.
+        self._log = logging.getLogger(f"{__name__}.{transport.name}")
         self._context = context
         self._sent_log = context.sent_log
         self._backoff = context.backoff
@@ -199,8 +199,8 @@ class TransportDelivery:
         if error.is_of_recipient:
             self._is_up()
         elif self._breaker.fail(event.order_id, generation, wait):
-            _log.warning("event=transport-down transport=%s", self.name)
-        _log.warning(
+            self._log.warning("event=transport-down transport=%s", self.name)
+        self._log.warning(
             'event=delivery-failed transport=%s id="%s" reason=%r retry_in=%.1fs',
             self.name,
             event.event_id,
@@ -210,7 +210,7 @@ class TransportDelivery:
 
     def _is_up(self) -> None:
         if self._breaker.succeed():
-            _log.info("event=transport-up transport=%s", self.name)
+            self._log.info("event=transport-up transport=%s", self.name)
 
     def _keep(
         self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]

@@ -17,6 +17,7 @@ from tests.component.notifier import NOON, Notifier, fact
 from tests.standins.mail_sink import MailSink
 from tests.standins.webhook_sink import WebhookSink
 from topics.catalog import SENT_CHANGELOG
+from topics.telemetry.repeats import RepeatFilter
 
 NEW, AWAITING, PAID = Status.NEW, Status.AWAITING_PAYMENT, Status.PAID
 
@@ -118,6 +119,21 @@ async def test_a_transport_that_is_down_gets_few_attempts(
     up, pending = metrics.UP.labels("webhook"), metrics.PENDING.labels("webhook")
     assert (up._value.get(), pending._value.get()) == (0, 500)  # noqa: SLF001
     assert caplog.text.count("event=transport-down transport=webhook") == 1
+
+
+async def test_failures_of_one_transport_do_not_suppress_the_lines_of_another(
+    start: Start, mails: MailSink, hook: WebhookSink, caplog: pytest.LogCaptureFixture
+):
+    hook.broken = 503
+    mails.answers.append("451 4.3.0 later")
+    notifier = await start(webhook_url=hook.url, smtp_url=smtp(mails), backoff=NEVER)
+    lines = RepeatFilter(caplog.handler, later=lambda *_: None)
+    caplog.handler.addFilter(lines)
+    await notifier.read(fact(1))
+    await mails.until(tries=1)
+    await hook.until(posts=1)
+    await notifier.until(lambda: caplog.text.count("event=delivery-failed") == 2)
+    caplog.handler.removeFilter(lines)
 
 
 async def test_a_transport_that_is_away_is_seen_in_metrics_until_it_is_back(

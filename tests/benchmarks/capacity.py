@@ -1,6 +1,6 @@
 """How many processes so many stories a second would take, from what one was seen to cost.
 
-    make bench | tee bench.log; python -m tests.bench.capacity < bench.log
+    make bench | tee bench.log; python -m tests.benchmarks.capacity < bench.log
 
 Assumed, and not measured here: that cost per story stays as it is where processes have
 cores of their own (on two cores it falls as load grows, since batches grow); that a
@@ -14,9 +14,9 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from tests.bench.crowd import Timing
-from tests.bench.meter import Spent
-from tests.bench.results import STORY, Result, cpu_seconds_each
+from tests.benchmarks.crowd import Timing
+from tests.benchmarks.meter import Spent
+from tests.benchmarks.results import STORY, Result, cpu_seconds_each
 
 UTILISATION = 0.6
 COPIES = 3

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from agents.ops.local.readiness import one_for_each
-from tests.bench.recovery.counter import one_gateway
-from tests.bench.recovery.outage import Outage, Question, outage, owned
+from tests.benchmarks.recovery.counter import one_gateway
+from tests.benchmarks.recovery.outage import Outage, Question, outage, owned
 from tests.e2e.doors import HttpDoor
 from tests.e2e.processes import Unit
 from tests.e2e.shop import Shop

@@ -1,6 +1,6 @@
 """What each step of one record costs in a worker, without Kafka: microseconds of CPU.
 
-python -m tests.bench.steps
+python -m tests.benchmarks.steps
 """
 
 import tempfile

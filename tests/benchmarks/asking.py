@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from tests.bench.load import PARTITIONS, REPLIES, Command, as_record
+from tests.benchmarks.load import PARTITIONS, REPLIES, Command, as_record
 
 
 class Asker:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from agents.ops.standins.catalogue import INVENTED
-from tests.bench.http import Client
+from tests.benchmarks.http import Client
 
 Story = Callable[[Client, int], Awaitable[object]]
 

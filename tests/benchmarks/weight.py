@@ -7,8 +7,8 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from tests.bench import stories
-from tests.bench.http import Client
+from tests.benchmarks import stories
+from tests.benchmarks.http import Client
 from tests.e2e.shop import Shop
 from tests.e2e.waiting import until
 from topics.catalog import TOPICS

@@ -5,7 +5,7 @@ import sys
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from tests.bench.load import PARTITIONS
+from tests.benchmarks.load import PARTITIONS
 from topics.catalog import GATEWAY_REPLIES, STOCK_REQUESTS
 from topics.kafka.headers import CORRELATION_ID, REPLY_PARTITION
 

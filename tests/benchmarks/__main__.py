@@ -1,6 +1,6 @@
 """`make bench`: the shop beside its floors, on a broker of their own, turn by turn.
 
-    python -m tests.bench [--rounds 3] [--seconds 4]
+    python -m tests.benchmarks [--rounds 3] [--seconds 4]
 
 Every round measures each floor and each call of the shop once, so that every figure is
 also a ratio of two that were seen within a minute on the same machine.
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from tests.bench.bench import opened
+from tests.benchmarks.bench import opened
 
 
 async def run(rounds: int, seconds: float) -> list[str]:
@@ -30,7 +30,7 @@ async def run(rounds: int, seconds: float) -> list[str]:
 
 def main() -> None:
     """Do what the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     asked = parser.parse_args()

@@ -1,6 +1,6 @@
 """A shop under a small, steady load, and what each of its processes takes of memory.
 
-    python -m tests.bench.soak [--minutes 10] [--rate 20]
+    python -m tests.benchmarks.soak [--minutes 10] [--rate 20]
 
 What grows minute by minute under a load that does not grow will not stop growing.
 """
@@ -13,7 +13,7 @@ import time
 from itertools import count
 from pathlib import Path
 
-from tests.bench.meter import rss_bytes
+from tests.benchmarks.meter import rss_bytes
 from tests.e2e.doors import HttpDoor
 from tests.e2e.people import Fresh
 from tests.e2e.processes import Unit

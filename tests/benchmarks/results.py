@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from statistics import median
 
-from tests.bench.crowd import Timing
-from tests.bench.meter import Spent
+from tests.benchmarks.crowd import Timing
+from tests.benchmarks.meter import Spent
 
 ECHO = "floor: bare aiokafka echo, preloaded"
 ECHO_1 = "floor: bare aiokafka echo, 1 outstanding"

@@ -5,7 +5,7 @@ import sys
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from tests.bench.load import PARTITIONS, REPLIES
+from tests.benchmarks.load import PARTITIONS, REPLIES
 
 REQUESTS = "bench.requests"
 

@@ -1,6 +1,6 @@
 """How cost grows: with load, lines, workers, gateways, partitions, telemetry, and state.
 
-    python -m tests.bench.growth [PART ...] [--seconds 5] [--plots DIR]
+    python -m tests.benchmarks.growth [PART ...] [--seconds 5] [--plots DIR]
 
 Each part prints a JSON line for each point.
 """
@@ -20,16 +20,16 @@ from typing import Any
 import uvloop
 
 from agents.ops.local.processes import Process
-from tests.bench import stories
-from tests.bench.collector import endpoint
-from tests.bench.crowd import Timing, crowd
-from tests.bench.curves import PLOTS, draw
-from tests.bench.deadlines import lateness
-from tests.bench.http import Client
-from tests.bench.meter import rss_bytes
-from tests.bench.recovery.counter import one_gateway, put
-from tests.bench.recovery.rebuild import fill, last_recovery
-from tests.bench.weight import weigh
+from tests.benchmarks import stories
+from tests.benchmarks.collector import endpoint
+from tests.benchmarks.crowd import Timing, crowd
+from tests.benchmarks.curves import PLOTS, draw
+from tests.benchmarks.deadlines import lateness
+from tests.benchmarks.http import Client
+from tests.benchmarks.meter import rss_bytes
+from tests.benchmarks.recovery.counter import one_gateway, put
+from tests.benchmarks.recovery.rebuild import fill, last_recovery
+from tests.benchmarks.weight import weigh
 from tests.e2e.shop import Shop
 
 CLIENTS = 64
@@ -234,7 +234,7 @@ async def run(parts: Sequence[str], seconds: float, directory: Path | None) -> N
 def main() -> None:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.bench.growth", description=__doc__
+        prog="python -m tests.benchmarks.growth", description=__doc__
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--seconds", type=float, default=5.0, help="of each point")

@@ -1,6 +1,6 @@
 """`make recovery`: kills and restarts in a shop of its own, measured.
 
-    python -m tests.bench.recovery [KIND ...] [--kills 20]
+    python -m tests.benchmarks.recovery [KIND ...] [--kills 20]
 
 What lies in the log while nobody serves a key is answered as soon as somebody does; a new
 question is asked every 50 ms all the same.
@@ -17,11 +17,11 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
-from tests.bench.recovery.busy import busy
-from tests.bench.recovery.counter import count
-from tests.bench.recovery.kills import Kills, kills
-from tests.bench.recovery.outage import Outage
-from tests.bench.recovery.rebuild import rebuild
+from tests.benchmarks.recovery.busy import busy
+from tests.benchmarks.recovery.counter import count
+from tests.benchmarks.recovery.kills import Kills, kills
+from tests.benchmarks.recovery.outage import Outage
+from tests.benchmarks.recovery.rebuild import rebuild
 
 KILLS = 20
 
@@ -101,7 +101,7 @@ async def others(names: set[str], asked: argparse.Namespace) -> None:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.recovery")
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.recovery")
     everything = [*KINDS, "counter", "rebuild", "busy"]
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(everything))
     parser.add_argument("--kills", type=int, default=KILLS)

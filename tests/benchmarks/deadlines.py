@@ -10,10 +10,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.ids import SHARDS
 from schemas.order import Status
-from tests.bench.load import preload
-from tests.bench.meter import rss_bytes
-from tests.bench.recovery.counter import one_gateway, put
-from tests.bench.stories import PLENTY
+from tests.benchmarks.load import preload
+from tests.benchmarks.meter import rss_bytes
+from tests.benchmarks.recovery.counter import one_gateway, put
+from tests.benchmarks.stories import PLENTY
 from topics.catalog import ORDER_EVENTS, ORDER_REQUESTS
 from topics.kafka.settings import KafkaSettings
 

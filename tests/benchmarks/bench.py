@@ -8,15 +8,15 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from tests.bench import commands, results, stories
-from tests.bench.asking import Asker, asker
-from tests.bench.crowd import Customer, Timing, crowd
-from tests.bench.echo import REQUESTS
-from tests.bench.helpers import beside, listens
-from tests.bench.http import Client
-from tests.bench.load import REPLIES, Command, Replies, preload
-from tests.bench.meter import Meter
-from tests.bench.results import Result, Results
+from tests.benchmarks import commands, results, stories
+from tests.benchmarks.asking import Asker, asker
+from tests.benchmarks.crowd import Customer, Timing, crowd
+from tests.benchmarks.echo import REQUESTS
+from tests.benchmarks.helpers import beside, listens
+from tests.benchmarks.http import Client
+from tests.benchmarks.load import REPLIES, Command, Replies, preload
+from tests.benchmarks.meter import Meter
+from tests.benchmarks.results import Result, Results
 from tests.e2e.shop import Shop
 from topics.admin import create
 from topics.topic import Topic, TopicKind
@@ -73,7 +73,7 @@ class Bench:
         """Have a topic's records carried out as fast as one process can."""
         await self._shop["loms-1"].stop()
         await preload(self._shop.kafka, REQUESTS, commands.receive_stock, PRELOADED)
-        async with beside("tests.bench.echo", self._shop.kafka):
+        async with beside("tests.benchmarks.echo", self._shop.kafka):
             await self._rate(results.ECHO)
         for what, command in _PRELOADED.items():
             await preload(self._shop.kafka, "stock.requests", command, PRELOADED)
@@ -83,7 +83,7 @@ class Bench:
 
     async def asked(self) -> None:
         """Ask and await replies: the floors, and one hop."""
-        async with beside("tests.bench.echo", self._shop.kafka) as pid:
+        async with beside("tests.benchmarks.echo", self._shop.kafka) as pid:
             ask = self._asker.customer(REQUESTS, commands.stocks)
             await self._crowd(results.ECHO_1, [ask], {"echo": pid})
             await self._crowd(results.ECHO_64, [ask] * CLIENTS, {"echo": pid})
@@ -117,7 +117,7 @@ class Bench:
 
     async def _hello(self) -> None:
         port = self._hello_port
-        async with beside("tests.bench.hello", str(port)) as pid:
+        async with beside("tests.benchmarks.hello", str(port)) as pid:
             await listens(port)
             guests = [await Client.connect(port) for _ in range(CLIENTS)]
             asking = [partial(stories.stocks, guest) for guest in guests]
@@ -127,7 +127,7 @@ class Bench:
 
     async def _alone(self) -> None:
         """Have a gateway's calls answered by what does nothing else."""
-        async with beside("tests.bench.parrot", self._shop.kafka) as pid:
+        async with beside("tests.benchmarks.parrot", self._shop.kafka) as pid:
             await until_answered(self._shop.local.gateway_ports[0])
             asking = [partial(stories.stocks, client) for client in self._clients]
             gateway = self._shop["gateway-1"].pid

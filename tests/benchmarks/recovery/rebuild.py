@@ -13,8 +13,8 @@ from agents.loms.service import ORDER_AGGREGATE
 from agents.runtime.recovery import PROCESSED_OFFSET_HEADER
 from schemas.ids import SHARDS
 from schemas.order import Status
-from tests.bench.recovery.counter import one_gateway
-from tests.bench.recovery.outage import Outage, outage
+from tests.benchmarks.recovery.counter import one_gateway
+from tests.benchmarks.recovery.outage import Outage, outage
 from tests.e2e.shop import Shop
 from topics.catalog import ORDERS_CHANGELOG
 from topics.kafka.partitioner import partition_of
