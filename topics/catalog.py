@@ -6,6 +6,9 @@ message's type is its address (`TOPIC_OF`), so a sender names no topic.
 
 from datetime import timedelta
 
+from pydantic import ValidationError
+
+from schemas import explanation
 from schemas.cart import CartRequest
 from schemas.contract import Contract
 from schemas.order import OrderRequest, OrderStatusChanged
@@ -132,3 +135,12 @@ TOPIC_OF: dict[type[Contract], Topic] = {
     for topic in (*DEFAULT_REPLIES, ORDER_EVENTS)
     for contract in topic.contracts
 }
+
+_TOPIC_OF_TYPE = dict.fromkeys(GATEWAY_REPLIES.types, "*.replies") | {
+    name: topic.name for topic in (*DEFAULT_REPLIES, ORDER_EVENTS) for name in topic.types
+}
+
+
+def explain(topic: Topic, error: ValidationError, value: bytes) -> str:
+    """Return the reasons why a value is not a message of a topic."""
+    return explanation.explain(error, value, "value", topic.types, _TOPIC_OF_TYPE)

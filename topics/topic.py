@@ -87,7 +87,7 @@ class Topic:
         retention = self.retention_with(request_retention)
         if retention is None:
             return {**_SETTINGS[self.kind]}
-        return _SETTINGS[self.kind] | {"retention.ms": str(_milliseconds(retention))}
+        return _SETTINGS[self.kind] | {"retention.ms": str(milliseconds(retention))}
 
     @cached_property
     def types(self) -> tuple[str, ...]:
@@ -118,7 +118,8 @@ class Topic:
         return str(getattr(event, self.event_id)).encode()
 
 
-def _milliseconds(time: timedelta) -> int:
+def milliseconds(time: timedelta) -> int:
+    """Return a time as Kafka's settings have it."""
     return time // timedelta(milliseconds=1)
 
 

@@ -3,10 +3,9 @@
 import subprocess
 import sys
 
-from topics.acls import OPERATOR, Operation, acls
 from topics.catalog import TOPICS
 from topics.topic import TopicKind
-from topics.topology import SERVICES
+from topics.topology import OPERATOR, SERVICES, Operation, acls
 
 
 def names(user: str, operation: Operation) -> set[str]:

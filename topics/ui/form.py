@@ -13,12 +13,7 @@ _LINES = re.compile(r"\r\n|\r|\n")
 
 
 class Form(NamedTuple):
-    """A record as it was typed.
-
-    Attributes:
-        key: None if empty.
-        headers: in the order of their lines; names may repeat.
-    """
+    """A record as it was typed; its header names may repeat."""
 
     value: str
     key: str | None
@@ -37,7 +32,8 @@ async def read(request: web.Request) -> Form:
     value = fields.get("value")
     if not value:
         raise web.HTTPBadRequest(text=f"value is {'missing' if value is None else 'empty'}")
-    return Form(value, fields.get("key") or None, _headers(fields.get("headers", "")))
+    lines = filter(None, map(str.strip, _LINES.split(fields.get("headers", ""))))
+    return Form(value, fields.get("key") or None, [_header(line) for line in lines])
 
 
 def _fields(body: bytes) -> dict[str, str]:
@@ -59,12 +55,6 @@ def _fields(body: bytes) -> dict[str, str]:
         if names.count(name) > 1:
             raise web.HTTPBadRequest(text=f"{name} is given twice")
     return dict(pairs)
-
-
-def _headers(text: str) -> list[tuple[str, str]]:
-    """Read lines of `name: value`."""
-    lines = filter(None, map(str.strip, _LINES.split(text)))
-    return [_header(line) for line in lines]
 
 
 def _header(line: str) -> tuple[str, str]:

@@ -1,19 +1,18 @@
 """Topics and records as the pages show them."""
 
 import json
-from collections.abc import Iterator
 from io import StringIO
 from typing import NamedTuple, Self
 
 from aiokafka.structs import ConsumerRecord
 from pydantic_core import from_json
 
-from schemas.contract import Contract, Item
+from schemas.contract import Item
 from schemas.examples import EXAMPLES
 from schemas.product import PriceCart
 from topics.catalog import TOPIC_OF, TOPICS
 from topics.kafka.formatting import decoded, escape, format_timestamp
-from topics.topic import Topic, TopicKind
+from topics.topic import Topic, TopicKind, wire_type
 
 _TOPICS = {topic.name: topic for topic in TOPICS}
 _MAX_LINE_CHARS = 160
@@ -21,20 +20,8 @@ _INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
 _MAX_GROWTH = 10
 
 # Requests between services have no example elsewhere.
-_BETWEEN_SERVICES = (PriceCart(user=42, items=(Item(sku=1076963, count=2),)),)
-_BODIES = (*(example.request for example in EXAMPLES.values()), *_BETWEEN_SERVICES)
-
-
-class TopicView(NamedTuple):
-    """A line in the list of topics.
-
-    Attributes:
-        offsets: their number: the records, and those that compaction removed.
-    """
-
-    topic: Topic
-    partitions: int
-    offsets: int
+_BETWEEN_SERVICES = PriceCart(user=42, items=(Item(sku=1076963, count=2),))
+_BODIES = (*(example.request for example in EXAMPLES.values()), _BETWEEN_SERVICES)
 
 
 class RecordView(NamedTuple):
@@ -79,9 +66,8 @@ def topic_of(name: str) -> Topic:
 
 def example_bodies(topic: Topic) -> dict[str, str]:
     """Return example values of a topic of requests, by type of message."""
-    bodies: list[Contract] = [body for body in _BODIES if TOPIC_OF[type(body)] is topic]
-    texts = [body.model_dump_json() for body in bodies]
-    return {json.loads(text)["type"]: text for text in texts}
+    bodies = (body for body in _BODIES if TOPIC_OF[type(body)] is topic)
+    return {wire_type(type(body)): body.model_dump_json() for body in bodies}
 
 
 def _value(value: bytes | None) -> str:
@@ -92,23 +78,13 @@ def _value(value: bytes | None) -> str:
 
 
 def _pretty_json(value: str) -> str:
+    text = StringIO()
     try:
         # The depth that json.loads accepts depends on the version of Python.
-        parts = _INDENTED.iterencode(from_json(value))
-        return _joined(parts, _MAX_GROWTH * len(value))
+        for part in _INDENTED.iterencode(from_json(value)):
+            text.write(part)
+            if text.tell() > _MAX_GROWTH * len(value):  # deep nesting makes it quadratic
+                return value
     except ValueError:
         return value
-
-
-def _joined(parts: Iterator[str], limit: int) -> str:
-    """Join texts.
-
-    Raises:
-        ValueError: the text exceeds the limit; deep nesting makes indentation quadratic.
-    """
-    text = StringIO()
-    for part in parts:
-        if text.tell() + len(part) > limit:
-            raise ValueError(f"longer than {limit} characters")
-        text.write(part)
     return text.getvalue()
