@@ -130,11 +130,11 @@ BUGS = (
         "_release(order, order.answers)",
     ),
     Bug(
-        "a retry says the facts of another attempt again",
+        "a retry sends the events of another attempt again",
         order,
         "if change.status in statuses and change.origin == cause.origin:",
         "if change.status in statuses:",
-        test_order.test_a_retry_while_it_is_new_asks_stock_again_and_tells_nobody_again,
+        test_order.test_a_retry_of_a_new_order_reserves_again_and_sends_no_event_again,
     ),
     Bug(
         "goods are sold twice",

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client import REGISTRY
 
-from agents.loms.metrics import observe
 from agents.loms.order import Order, StatusChange
+from agents.loms.service import observe
 from schemas.order import Status
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
