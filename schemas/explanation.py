@@ -66,12 +66,8 @@ def explain(
 ) -> str:
     """Return the reasons why a value is invalid, each with its field's name on the wire.
 
-    Args:
-        error: the error of the value.
-        value: the value, as received.
-        noun: the noun for the value itself.
-        types: the possible values of its field `type`; empty without such a field.
-        topics: the topic of each type.
+    `noun` stands for the value itself, `types` are the possible values of its field `type`
+    (none without such a field), and `topics` has the topic of each type.
     """
     if not value:
         return f"{noun} is empty"

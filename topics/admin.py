@@ -142,9 +142,8 @@ def _drift(topic: Topic, found: _Description | None, cluster: KafkaSettings) -> 
 
 def _partition_drift(topic: Topic, partitions: int, cluster: KafkaSettings) -> list[str]:
     declared = topic.partitions or cluster.partitions
-    if partitions == declared:
-        return []
-    return [f"{topic.name}: {partitions} partitions, not {declared}"]
+    line = f"{topic.name}: {partitions} partitions, not {declared}"
+    return [] if partitions == declared else [line]
 
 
 def _config_drift(topic: Topic, found: _Description, cluster: KafkaSettings) -> list[str]:

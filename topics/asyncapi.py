@@ -70,7 +70,7 @@ def _servers(cluster: KafkaSettings) -> Iterator[tuple[str, Any]]:
     encrypted = cluster.kafka_security_protocol.endswith("SSL")
     protocol = "kafka-secure" if encrypted else "kafka"
     for number, address in enumerate(cluster.kafka.split(","), start=1):
-        yield f"kafka-{number}", {"host": address.strip(), "protocol": protocol}
+        yield f"kafka-{number}", {"host": address, "protocol": protocol}
 
 
 def _channel(topic: Topic, cluster: KafkaSettings) -> dict[str, Any]:

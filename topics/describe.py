@@ -18,13 +18,7 @@ _KEYS = {TopicKind.DEAD_LETTERS: "as the source", TopicKind.CHANGELOG: "row"}
 def lines(
     topics: Iterable[Topic], partitions: int, request_retention: timedelta
 ) -> list[str]:
-    """Return a table of topics.
-
-    Args:
-        topics: in the order of the rows.
-        partitions: the number of topics that declare none.
-        request_retention: the retention of request topics.
-    """
+    """Return a table of topics; `partitions` is the number of those that declare none."""
     rows = [[[head] for head in _HEADS]]
     rows += [_cells(topic, partitions, request_retention) for topic in topics]
     columns = zip(*rows, strict=True)

@@ -29,12 +29,9 @@ from topics.topic import Topic, TopicKind
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The topics of a service.
+    """A service: the topics of its group, its changelogs, and the topics of its messages.
 
-    Attributes:
-        consumes: the topics that its consumer group reads.
-        tables: its changelogs.
-        produces: topics of its messages, other than replies and dead letters.
+    Replies and dead letters are not among `produces`.
     """
 
     name: str

@@ -23,11 +23,11 @@ from topics.topic import Topic
 from topics.ui.form import Form, read
 from topics.ui.views import RecordView, example_bodies, topic_of
 
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 _CLUSTER = web.AppKey("cluster", KafkaSettings)
 _TEMPLATES = environment(Path(__file__).parent / "templates")
-_DEFAULT_LIMIT, _MAX_LIMIT = 100, 10_000
-_NUMBER = re.compile("[0-9]{1,5}")
-
+_MAX_LIMIT = 10_000
 _LOCAL_HOSTS = ("127.0.0.1", "localhost")
 _HEADERS = {
     # A record may have any content: the browser runs no script and loads nothing.
@@ -43,21 +43,14 @@ def application(cluster: KafkaSettings) -> web.Application:
     app = web.Application(middlewares=[_same_origin_only, _errors_as_text])
     app[_CLUSTER] = cluster
     app.on_response_prepare.append(_add_headers)
-    app.add_routes(
-        [
-            web.get("/", _list_topics),
-            web.get("/topics/{name}", _show_topic),
-            web.post("/topics/{name}", _produce),
-        ]
-    )
+    app.router.add_get("/", _list_topics)
+    app.router.add_get("/topics/{name}", _show_topic)
+    app.router.add_post("/topics/{name}", _produce)
     return app
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
-
-
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @web.middleware
@@ -89,8 +82,7 @@ async def _errors_as_text(request: web.Request, handler: _Handler) -> web.Stream
     except KafkaAuthenticationError as error:
         raise web.HTTPBadGateway(text=str(error)) from error
     except MessageSizeTooLargeError as error:
-        text = f"the record is too large: {error}"
-        raise web.HTTPBadRequest(text=text) from error
+        raise web.HTTPBadRequest(text=f"the record is too large: {error}") from error
     except (KafkaError, OSError, TimeoutError) as error:
         raise web.HTTPBadGateway(text=f"Kafka: {str(error) or repr(error)}") from error
 
@@ -116,8 +108,8 @@ async def _overview(cluster: KafkaSettings) -> list[tuple[Topic, int, int]]:
 async def _show_topic(request: web.Request) -> web.Response:
     topic, query = topic_of(request.match_info["name"]), request.query
     find, examples = query.get("find", ""), example_bodies(topic)
-    limit = query.get("most", str(_DEFAULT_LIMIT))
-    if not (_NUMBER.fullmatch(limit) and 0 < int(limit) <= _MAX_LIMIT):
+    limit = query.get("most", "100")
+    if not re.fullmatch("[0-9]{1,5}", limit) or not 0 < int(limit) <= _MAX_LIMIT:
         text = f"the number of records must be from 1 to {_MAX_LIMIT}"
         raise web.HTTPBadRequest(text=text)
     newest = partial(_newest, topic, int(limit))

@@ -25,13 +25,7 @@ _BODIES = (*(example.request for example in EXAMPLES.values()), _BETWEEN_SERVICE
 
 
 class RecordView(NamedTuple):
-    """A record as text.
-
-    Attributes:
-        place: partition@offset.
-        value: the value as stored.
-        pretty_json: the value in several lines; empty for a short value.
-    """
+    """A record as text; `pretty_json` is empty for a short value."""
 
     when: str
     place: str
