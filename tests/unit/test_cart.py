@@ -38,7 +38,7 @@ def lines(outcome):
 # addToCart
 
 
-def test_adding_asks_stock_first_with_all_that_the_answer_needs():
+def test_an_add_sends_a_check_with_all_that_the_answer_needs():
     given(CART_AGGREGATE).when(add(3)).then_nothing().sending(
         CheckStock(sku=LAMP, user=USER, count=3)
     )
@@ -72,11 +72,11 @@ def test_a_line_may_be_all_that_can_be_bought():
 @pytest.mark.parametrize(
     ("there", "more"), [(FULL_LINE, 1), (1, FULL_LINE), (40000, 40000)]
 )
-def test_a_line_past_a_uint16_is_refused_before_stock_is_asked(there, more):
+def test_a_line_past_a_uint16_is_refused_before_stock_is_checked(there, more):
     given(CART_AGGREGATE, line(there)).when(add(more)).then_refused(Code.COUNT_TOO_LARGE)
 
 
-def test_a_line_that_grew_while_stock_was_asked_cannot_pass_a_uint16_either():
+def test_a_line_that_grew_while_stock_was_checked_cannot_pass_a_uint16_either():
     given(CART_AGGREGATE, line(FULL_LINE)).when(checked(available=FULL_LINE)).then_refused(
         Code.COUNT_TOO_LARGE
     )
@@ -103,11 +103,11 @@ def test_a_thousandth_sku_fits_into_a_cart():
     assert FULL_CART == len(lines(outcome))
 
 
-def test_one_more_sku_than_a_thousand_is_refused_before_stock_is_asked():
+def test_one_more_sku_than_a_thousand_is_refused_before_stock_is_checked():
     full_cart().when(add(sku=FULL_CART)).then_refused(Code.CART_FULL)
 
 
-def test_a_cart_that_filled_up_while_stock_was_asked_takes_no_other_sku_either():
+def test_a_cart_that_filled_up_while_stock_was_checked_takes_no_other_sku_either():
     full_cart().when(checked(available=9, sku=FULL_CART)).then_refused(Code.CART_FULL)
 
 
@@ -137,7 +137,7 @@ def test_taking_off_what_is_not_there_changes_no_line(there):
     assert len(there) == len(lines(outcome))
 
 
-def test_an_empty_cart_is_shown_without_asking_for_prices():
+def test_an_empty_cart_is_shown_without_a_request_for_prices():
     given(CART_AGGREGATE).when(ListCart(user=USER)).then_nothing().sending(
         CartView(items=(), total_price=0)
     )

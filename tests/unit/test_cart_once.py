@@ -20,7 +20,7 @@ def test_the_same_request_again_has_no_second_effect_and_the_same_answer(request
     ).then_nothing().sending(Done())
 
 
-def test_a_retry_of_an_add_that_is_done_asks_nobody():
+def test_a_retry_of_a_processed_add_sends_no_check():
     given(CART_AGGREGATE, by(checked(available=9), key="k")).when(
         add(), key="k"
     ).then_nothing().sending(Done())
@@ -58,7 +58,7 @@ def test_a_request_that_took_off_more_than_there_was_is_still_the_same_request()
     ).then_refused(Code.KEY_REUSED)
 
 
-def test_what_was_refused_is_decided_afresh_for_a_new_attempt():
+def test_what_was_refused_is_decided_again_for_a_new_attempt():
     outcome = given(CART_AGGREGATE, by(checked(available=0), key="k")).when(
         checked(available=1), key="k"
     )
@@ -111,7 +111,7 @@ def test_old_refusals_are_forgotten_so_that_a_cart_stays_small():
     assert MAX_RECORDED_REFUSALS == len(given(CART_AGGREGATE, *refused).state.refused)
 
 
-def test_an_add_that_comes_again_asks_stock_again_though_the_line_has_filled_up():
+def test_an_add_that_is_redelivered_checks_stock_again_though_the_line_has_filled_up():
     full = given(CART_AGGREGATE, line(FULL_LINE))
 
     full.when(add(), seen=True).sending(CheckStock(sku=LAMP, user=USER, count=1))

@@ -1,4 +1,4 @@
-"""Whoever sends what can't be served reads which field is wrong, and what is right."""
+"""The reasons of an invalid value: the wrong field, and what is right."""
 
 import gzip
 

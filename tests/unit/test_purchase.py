@@ -61,7 +61,7 @@ def test_what_is_put_in_meanwhile_can_be_another_purchase():
     assert {LAMP: 3, SOFA: 5} == more.after.checkouts["key:k"]
 
 
-def test_a_retry_of_a_purchase_under_way_asks_for_the_same_order_again():
+def test_a_retry_of_a_purchase_in_flight_requests_the_same_order_again():
     bought().when(PURCHASE, key="k").then_nothing().sending(create((LAMP, 3), (SOFA, 5)))
 
 
@@ -118,7 +118,7 @@ def test_lines_that_returned_do_not_return_again_when_the_order_changes_later():
     ).then_nothing()
 
 
-def test_the_end_of_one_purchase_leaves_another_one_under_way():
+def test_the_end_of_one_purchase_leaves_another_one_in_flight():
     cart = given(CART_AGGREGATE, line(7), CheckedOut("key:other"), state=bought().state)
 
     outcome = cart.when(settled(Status.FAILED))
@@ -127,7 +127,7 @@ def test_the_end_of_one_purchase_leaves_another_one_under_way():
 
 
 @pytest.mark.parametrize("ending", [*ENDINGS, Status.FAILED])
-def test_a_retry_of_a_purchase_that_ended_hears_the_same_order(ending):
+def test_a_retry_of_a_purchase_that_ended_receives_the_same_order(ending):
     given(CART_AGGREGATE, line(1), settled(ending), state=bought().state).when(
         PURCHASE, key="k"
     ).then_nothing().sending(PLACED)
@@ -159,7 +159,7 @@ def test_lines_return_when_the_order_id_belongs_to_another_request():
     assert {LAMP: 3, SOFA: 5} == lines(outcome)
 
 
-def test_a_purchase_whose_order_was_not_taken_can_be_tried_again():
+def test_a_purchase_whose_order_was_refused_can_be_tried_again():
     given(CART_AGGREGATE, settled(None), state=bought().state).when(PURCHASE, key="k").then(
         BEGUN
     )
@@ -174,13 +174,13 @@ def test_a_purchase_that_was_refused_is_refused_again_for_the_same_attempt():
     ).then(BEGUN)
 
 
-def test_a_cart_has_a_bounded_number_of_purchases_under_way():
-    under_way = [e for n in range(MAX_CHECKOUTS) for e in (line(1), CheckedOut(f"{n}"))]
+def test_a_cart_has_a_bounded_number_of_purchases_in_flight():
+    in_flight = [e for n in range(MAX_CHECKOUTS) for e in (line(1), CheckedOut(f"{n}"))]
 
-    given(CART_AGGREGATE, *under_way, line(1)).when(PURCHASE).then_refused(Code.UNAVAILABLE)
+    given(CART_AGGREGATE, *in_flight, line(1)).when(PURCHASE).then_refused(Code.UNAVAILABLE)
 
 
-def test_a_purchase_under_way_is_remembered_however_much_is_asked_meanwhile():
+def test_a_purchase_in_flight_is_kept_however_many_requests_follow():
     off = DeleteFromCart(user=USER, sku=SOFA, count=1)
     busy = (by(off, key=f"{n}") for n in range(DEDUP_WINDOW))
 
