@@ -40,7 +40,7 @@ from schemas.order import (
 )
 from schemas.stock import Release, Reserve, Sell
 
-OPEN = (Status.NEW, Status.AWAITING_PAYMENT)
+OPEN: tuple[Status, ...] = (Status.NEW, Status.AWAITING_PAYMENT)
 """All other statuses are final."""
 
 
@@ -250,17 +250,17 @@ def _record_answer(order: Order, answer: StockReserved, cause: Cause) -> list[Or
 
 
 def _close(order: Order, request: PayOrder | CancelOrder, cause: Cause) -> list[OrderEvent]:
-    to = Status.PAID if isinstance(request, PayOrder) else Status.CANCELLED
+    to, allowed = Status.CANCELLED, OPEN
+    if isinstance(request, PayOrder):
+        to, allowed = Status.PAID, (Status.AWAITING_PAYMENT,)
     used = order.processed.get(cause.request_id)
     if used is not None and used != request.type:
         raise Refusal(Code.KEY_REUSED, f"this idempotency key was used for: {used}")
     if order.status is to:
         return []
-    open_to_all = order.status is Status.AWAITING_PAYMENT
-    if not open_to_all and (order.status is not Status.NEW or to is Status.PAID):
+    if order.status not in allowed:
         raise Refusal(Code.WRONG_STATUS, f"order {order.order_id} is {order.status}")
-    has_key = cause.idempotency_key is not None
-    processed = {cause.request_id: request.type} if has_key else {}
+    processed = {cause.request_id: request.type} if cause.idempotency_key else {}
     return [StatusChanged(_change(to, cause), processed)]
 
 

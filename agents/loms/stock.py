@@ -209,7 +209,7 @@ def _close_reservation(
 ) -> list[StockMoved]:
     if not isinstance(entry, Reservation) or entry.status is not ReservationStatus.RESERVED:
         return []
-    status, back = (ReservationStatus.RELEASED, entry.allocation)
+    status, back = ReservationStatus.RELEASED, entry.allocation
     if isinstance(request, Sell):
         status, back = ReservationStatus.SOLD, {}
     closed = Reservation(status, entry.allocation, cause.timestamp)
