@@ -47,6 +47,12 @@ def document(cluster: KafkaSettings, replies: Replies) -> dict[str, Any]:
         replies: the replies of the calls, by request.
     """
     channels = {topic.name: _channel(topic, cluster) for topic in TOPICS}
+    client_replies = {
+        "address": None,
+        "description": f"A topic of the client, which {names.REPLY_TOPIC} names."
+        " Its name ends in .replies or .reply. The client creates it.",
+        "messages": _messages(GATEWAY_REPLIES),
+    }
     tags = {_slug(tag): {"name": tag, "description": doc} for tag, doc in _TAGS.items()}
     return {
         "asyncapi": "3.0.0",
@@ -60,7 +66,7 @@ def document(cluster: KafkaSettings, replies: Replies) -> dict[str, Any]:
         },
         "defaultContentType": "application/json",
         "servers": dict(_servers(cluster)),
-        "channels": channels | {CLIENT_REPLIES: _client_replies()},
+        "channels": channels | {CLIENT_REPLIES: client_replies},
         "operations": dict(_operations(replies)),
         "components": components() | {"tags": tags},
     }
@@ -89,15 +95,6 @@ def _channel(topic: Topic, cluster: KafkaSettings) -> dict[str, Any]:
         "description": topic.doc,
         "messages": _messages(topic),
         "bindings": {"kafka": binding},
-    }
-
-
-def _client_replies() -> dict[str, Any]:
-    return {
-        "address": None,
-        "description": f"A topic of the client, which {names.REPLY_TOPIC} names."
-        " Its name ends in .replies or .reply. The client creates it.",
-        "messages": _messages(GATEWAY_REPLIES),
     }
 
 

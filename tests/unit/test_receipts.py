@@ -54,18 +54,18 @@ def test_a_receipt_cannot_be_taken_for_an_orders_entry():
 
 
 def test_a_warehouse_holds_a_full_uint64_exactly():
-    goods = given(STOCK_AGGREGATE, receive(FULL))
+    stock = given(STOCK_AGGREGATE, receive(FULL))
 
-    goods.when(ListStocks(sku=SKU)).sending(
+    stock.when(ListStocks(sku=SKU)).sending(
         StocksView(stocks=(Stock(warehouse_id=7, count=FULL),))
     )
 
 
 @pytest.mark.parametrize("past", [(), (reserve(65535),)])
 def test_a_warehouse_cannot_pass_a_uint64_reserved_goods_included(past):
-    goods = about_another(stocked({7: FULL}, *past))
+    stock = about_another(stocked({7: FULL}, *past))
 
-    goods.when(receive(1)).then_refused(Code.COUNT_TOO_LARGE)
+    stock.when(receive(1)).then_refused(Code.COUNT_TOO_LARGE)
 
 
 def test_what_is_sold_makes_room_and_another_warehouse_has_its_own():

@@ -100,7 +100,7 @@ def test_a_check_excludes_reserved_units():
 
 
 @pytest.mark.parametrize(
-    ("places", "count", "parcels"),
+    ("places", "count", "picks"),
     [
         ({7: 45, 10: 70}, 70, {10: 70}),
         ({7: 45, 10: 70}, 71, {10: 70, 7: 1}),
@@ -112,13 +112,13 @@ def test_a_check_excludes_reserved_units():
     ],
 )
 def test_a_reservation_takes_from_the_fullest_and_of_equals_from_the_lowest(
-    places, count, parcels
+    places, count, picks
 ):
     outcome = stocked(places).when(reserve(count)).sending(YES)
 
-    assert parcels == reserved(outcome) == dict(outcome.after.entry.allocation)
+    assert picks == reserved(outcome) == dict(outcome.after.entry.allocation)
     for warehouse, there in places.items():
-        left = there - parcels.get(warehouse, 0)
+        left = there - picks.get(warehouse, 0)
         assert left == available(outcome).get(warehouse, 0)
 
 
