@@ -20,7 +20,7 @@ from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
 from topics.ui.app import application
-from topics.ui.views import example_bodies
+from topics.ui.records import example_bodies
 
 FORM = "application/x-www-form-urlencoded"
 CALLS = [(topic, type_) for topic in DEFAULT_REPLIES for type_ in example_bodies(topic)]

@@ -20,8 +20,7 @@ from topics.kafka.headers import CORRELATION_ID, REPLY_TOPIC
 from topics.kafka.reader import ReadError, TopicReader
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
-from topics.ui.form import Form, read
-from topics.ui.views import RecordView, example_bodies, topic_of
+from topics.ui.records import Form, RecordView, example_bodies, read_form, topic_of
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -140,7 +139,7 @@ async def _produce(request: web.Request) -> web.Response:
     # A record in a changelog or a reply topic would corrupt the data of its consumers.
     if topic not in DEFAULT_REPLIES:
         raise web.HTTPForbidden(text=f"{topic.name} takes no requests")
-    form = await read(request)
+    form = await read_form(request)
     sent = await answered(request.app[_CLUSTER], partial(_send, topic, form))
     headers = dict(form.headers)
     query = {

@@ -1,9 +1,12 @@
-"""Topics and records as the pages show them."""
+"""Records as the pages show them, and as their form has them."""
 
 import json
+import re
 from io import StringIO
 from typing import NamedTuple, Self
+from urllib.parse import parse_qsl
 
+from aiohttp import web
 from aiokafka.structs import ConsumerRecord
 from pydantic_core import from_json
 
@@ -18,6 +21,11 @@ _TOPICS = {topic.name: topic for topic in TOPICS}
 _MAX_LINE_CHARS = 160
 _INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
 _MAX_GROWTH = 10
+
+_TYPE = "application/x-www-form-urlencoded"
+_FIELDS = ("value", "key", "headers")
+_MAX_FIELDS = 100
+_LINES = re.compile(r"\r\n|\r|\n")
 
 # Requests between services have no example elsewhere.
 _BETWEEN_SERVICES = PriceCart(user=42, items=(Item(sku=1076963, count=2),))
@@ -82,3 +90,55 @@ def _pretty_json(value: str) -> str:
     except ValueError:
         return value
     return text.getvalue()
+
+
+class Form(NamedTuple):
+    """A record as it was typed; its header names may repeat."""
+
+    value: str
+    key: str | None
+    headers: list[tuple[str, str]]
+
+
+async def read_form(request: web.Request) -> Form:
+    """Read the form of a request.
+
+    Raises:
+        web.HTTPException: 400, 413 or 415; the text has the field and the error.
+    """
+    if request.content_type != _TYPE:
+        raise web.HTTPUnsupportedMediaType(text=f"the form must be {_TYPE}")
+    fields = _fields(await request.read())
+    value = fields.get("value")
+    if not value:
+        raise web.HTTPBadRequest(text=f"value is {'missing' if value is None else 'empty'}")
+    lines = filter(None, map(str.strip, _LINES.split(fields.get("headers", ""))))
+    return Form(value, fields.get("key") or None, [_header(line) for line in lines])
+
+
+def _fields(body: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            errors="strict",
+            max_num_fields=_MAX_FIELDS,
+        )
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=f"the form can't be read: {error}") from error
+    names = [name for name, _ in pairs]
+    for name in names:
+        if name not in _FIELDS:
+            known = ", ".join(_FIELDS)
+            raise web.HTTPBadRequest(text=f"unknown field {name!r}; the form has {known}")
+        if names.count(name) > 1:
+            raise web.HTTPBadRequest(text=f"{name} is given twice")
+    return dict(pairs)
+
+
+def _header(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not name.strip():
+        raise web.HTTPBadRequest(text=f"a header must be name: value, not {line!r}")
+    return name.strip(), value.strip()
