@@ -11,11 +11,9 @@ from gateway.headers import check_headers
 from gateway.problems import GatewayError, Problem
 from gateway.routes import Route
 from schemas.contract import Code, Contract
-from schemas.explanation import TYPE_IS_NO_FIELD, Explanation
+from schemas.explanation import TYPE_IS_NO_FIELD, explain
 
 MAX_BODY_BYTES = 2**20
-
-_EXPLANATION = Explanation("the body")
 
 
 class BodyReader:
@@ -90,7 +88,7 @@ def parse(route: Route, body: bytes) -> Contract:
     try:
         message = route.request_adapter.decode(body)
     except ValidationError as error:
-        raise Problem(Code.BAD_REQUEST, _EXPLANATION.explain(error, body)) from None
+        raise Problem(Code.BAD_REQUEST, explain(error, body, "the body")) from None
     if "type" in message.model_fields_set:
         # Over Kafka `type` selects the request; over HTTP the path does.
         raise Problem(Code.BAD_REQUEST, TYPE_IS_NO_FIELD)

@@ -40,7 +40,7 @@ from schemas.order import (
 )
 from schemas.stock import Release, Reserve, Sell
 
-OPEN = (Status.NEW, Status.AWAITING_PAYMENT)
+OPEN: tuple[Status, ...] = (Status.NEW, Status.AWAITING_PAYMENT)
 """All other statuses are final."""
 
 
@@ -59,7 +59,7 @@ class Order:
 
     Attributes:
         user: the buyer; of an anonymized order the shard, which the id reveals anyway.
-        request_id: of its createOrder; tells apart two requests with the same id. Empty
+        request_id: of its createOrder; distinguishes two requests with the same id. Empty
             once the order is anonymized.
         lines: units by sku.
         history: the statuses, oldest first; the last one is current.
@@ -178,8 +178,14 @@ def evolve(order: Order | None, event: OrderEvent) -> Order:
                 history=(*order.history, change),
                 processed={**order.processed, **processed},
             )
-        case Anonymized():
-            return _without_buyer(order)
+        case Anonymized():  # request ids and record locations lead to the buyer, too
+            return replace(
+                order,
+                user=shard(order.order_id),
+                request_id="",
+                history=tuple(replace(change, origin="") for change in order.history),
+                processed={},
+            )
 
 
 def follow_up(
@@ -208,7 +214,7 @@ def require_order(order: Order | None, request: OrderRequest) -> Order:
     """Return the order of a request.
 
     Raises:
-        Refusal: UNKNOWN_ORDER, also of an anonymized order that a client asks for.
+        Refusal: UNKNOWN_ORDER, also for a client's request to an anonymized order.
     """
     from_client = isinstance(request, ListOrder | PayOrder | CancelOrder)
     if order is None or (order.anonymized and from_client):
@@ -223,16 +229,15 @@ def _new(request: CreateOrder, cause: Cause) -> Order:
         user=request.user,
         request_id=cause.request_id,
         lines={item.sku: item.count for item in request.items},
-        history=(StatusChange(Status.NEW, cause.timestamp, cause.origin),),
+        history=(_change(Status.NEW, cause),),
     )
 
 
-def _status_changed(status: Status, cause: Cause) -> StatusChanged:
-    return StatusChanged(StatusChange(status, cause.timestamp, cause.origin))
+def _change(status: Status, cause: Cause) -> StatusChange:
+    return StatusChange(status, cause.timestamp, cause.origin)
 
 
 def _record_answer(order: Order, answer: StockReserved, cause: Cause) -> list[OrderEvent]:
-    """Record one answer of stock; the last one settles the order."""
     if answer.sku in order.answers or answer.sku not in order.lines:
         return []
     last = len(order.answers) + 1 == len(order.lines)
@@ -241,52 +246,38 @@ def _record_answer(order: Order, answer: StockReserved, cause: Cause) -> list[Or
         return [answered]
     reserved = answer.reserved and all(order.answers.values())
     end = Status.AWAITING_PAYMENT if reserved else Status.FAILED
-    return [answered, _status_changed(end, cause)]
+    return [answered, StatusChanged(_change(end, cause))]
 
 
 def _close(order: Order, request: PayOrder | CancelOrder, cause: Cause) -> list[OrderEvent]:
-    """Take a final status; a repeated request for it changes nothing."""
-    to = Status.PAID if isinstance(request, PayOrder) else Status.CANCELLED
+    to, allowed = Status.CANCELLED, OPEN
+    if isinstance(request, PayOrder):
+        to, allowed = Status.PAID, (Status.AWAITING_PAYMENT,)
     used = order.processed.get(cause.request_id)
     if used is not None and used != request.type:
         raise Refusal(Code.KEY_REUSED, f"this idempotency key was used for: {used}")
     if order.status is to:
         return []
-    open_to_all = order.status is Status.AWAITING_PAYMENT
-    if not open_to_all and (order.status is not Status.NEW or to is Status.PAID):
+    if order.status not in allowed:
         raise Refusal(Code.WRONG_STATUS, f"order {order.order_id} is {order.status}")
-    has_key = cause.idempotency_key is not None
-    processed = {cause.request_id: request.type} if has_key else {}
-    return [StatusChanged(StatusChange(to, cause.timestamp, cause.origin), processed)]
+    processed = {cause.request_id: request.type} if cause.idempotency_key else {}
+    return [StatusChanged(_change(to, cause), processed)]
 
 
 def _expire(order: Order, request: ExpireOrder, cause: Cause) -> list[OrderEvent]:
-    """Cancel an order whose time to pay is over, by the clock of the records."""
     due = order.since + timedelta(seconds=request.unpaid_seconds)
     if order.status is not Status.AWAITING_PAYMENT or cause.timestamp < due:
         return []
-    return [_status_changed(Status.CANCELLED, cause)]
+    return [StatusChanged(_change(Status.CANCELLED, cause))]
 
 
 def _anonymize(order: Order) -> list[OrderEvent]:
-    """Erase the buyer, unless the order is still open."""
     if order.anonymized:
         return []
     if order.status in OPEN or order.last_answer is None:
         text = f"order {order.order_id} is {order.status}, and not over yet"
         raise Refusal(Code.WRONG_STATUS, text)
     return [Anonymized()]
-
-
-def _without_buyer(order: Order) -> Order:
-    """Erase the user and all that leads to him: request ids and record locations."""
-    return replace(
-        order,
-        user=shard(order.order_id),
-        request_id="",
-        history=tuple(replace(change, origin="") for change in order.history),
-        processed={},
-    )
 
 
 def _after_create(order: Order, request: CreateOrder, cause: Cause) -> Iterator[Contract]:
@@ -302,7 +293,6 @@ def _after_create(order: Order, request: CreateOrder, cause: Cause) -> Iterator[
 
 
 def _conflict(order: Order, request: CreateOrder, cause: Cause) -> Refused | None:
-    """Return the refusal of a request whose id another order has."""
     if order.user != request.user or order.request_id != cause.request_id:
         text = f"order {order.order_id} exists for another request; use another key"
         return Refused(code=Code.UNAVAILABLE, text=text)
@@ -313,7 +303,6 @@ def _conflict(order: Order, request: CreateOrder, cause: Cause) -> Refused | Non
 
 
 def _after_last_answer(order: Order, cause: Cause) -> Iterator[Contract]:
-    """Reply to the buyer; a failed order releases its reserved lines first."""
     if order.status is Status.FAILED and order.history[-1].origin == cause.origin:
         yield from _release(order, (sku for sku, yes in order.answers.items() if yes))
     yield from _status_events(order, cause, Status.AWAITING_PAYMENT, Status.FAILED)
@@ -339,7 +328,7 @@ def _release(order: Order, skus: Iterable[int]) -> Iterator[Contract]:
 
 
 def _status_events(order: Order, cause: Cause, *statuses: Status) -> Iterator[Contract]:
-    """Yield the events of the statuses that this conversation caused."""
+    """Yield the events of the statuses that the same origin caused."""
     for change in order.history:
         if change.status in statuses and change.origin == cause.origin:
             yield OrderStatusChanged(

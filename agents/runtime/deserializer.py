@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from agents.cause import Cause
 from agents.runtime.producer import Headers
 from schemas.contract import Contract
-from topics.explanation import explain
+from topics.catalog import explain
 from topics.kafka import headers as names
 from topics.topic import Topic
 

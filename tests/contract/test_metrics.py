@@ -8,7 +8,7 @@ import pytest
 from faust.types import TP
 from prometheus_client import generate_latest
 
-from agents.loms import metrics as loms
+from agents.loms import service as loms
 from agents.notifications import metrics as notifications
 from agents.products import instrumentation
 from agents.runtime import metrics as worker

@@ -14,10 +14,9 @@ from cryptography.hazmat.primitives import serialization
 
 from agents.ops.local.processes import Process, Tier
 from tests.e2e.shop import Shop
-from topics.acls import GATEWAY, OPERATOR, Acl, Operation, acls
 from topics.admin import create
 from topics.kafka.settings import KafkaSettings
-from topics.topology import SERVICES
+from topics.topology import GATEWAY, OPERATOR, SERVICES, Acl, Operation, acls
 
 ADMIN = "admin"
 CUSTOMER = "customer"

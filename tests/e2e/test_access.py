@@ -24,13 +24,12 @@ from tests.e2e.kafka import Kafka
 from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
 from tests.e2e.scenes import receive, status
 from tests.e2e.waiting import until
-from topics.acls import GATEWAY, OPERATOR, Operation, acls
 from topics.admin import create
 from topics.broker.process import answers
 from topics.catalog import TOPICS
 from topics.kafka.settings import KafkaSettings
 from topics.topic import TopicKind
-from topics.topology import SERVICES
+from topics.topology import GATEWAY, OPERATOR, SERVICES, Operation, acls
 
 SKU, USER = 1076963, 7
 GIVES_UP_SECONDS = 30

@@ -1,4 +1,4 @@
-"""Bugs of what is read and said, by workers and by the gateway."""
+"""Bugs of what workers and the gateway receive and send."""
 
 from tests.planted.bug import Bug
 
@@ -6,7 +6,6 @@ _BATCHES = "tests/component/test_runtime_batches.py::test_"
 _DESK = "tests/component/test_runtime_desk.py::test_"
 _ERRANDS = "tests/component/test_errands.py::test_"
 _NOTIFICATIONS = "tests/component/test_notifications.py::test_"
-_DEADLINES = "tests/unit/test_deadlines.py::test_"
 _CONNECTIONS = "tests/component/test_gateway_connections.py::test_"
 _CALLS = "tests/component/test_gateway_calls.py::test_"
 
@@ -173,20 +172,6 @@ BUGS = (
         f"{_ERRANDS}what_is_given_up_with_its_partition_is_not_settled",
     ),
     Bug(
-        "the time to pay runs by the worker's clock",
-        "agents/loms/payment_deadlines.py",
-        "deadline = (since + self.time_to_pay).timestamp()",
-        "deadline = (datetime.now(since.tzinfo) + self.time_to_pay).timestamp()",
-        f"{_DEADLINES}the_time_to_pay_runs_from_the_records_own_time",
-    ),
-    Bug(
-        "deadlines are forgotten when the partitions change",
-        "agents/loms/service.py",
-        "self._deadlines.schedule_at(partition, key.decode(), since)",
-        "pass",
-        f"{_ERRANDS}orders_that_await_payment_are_asked_after_once_they_are_recovered",
-    ),
-    Bug(
         "a worker that doesn't know all topics assigns partitions",
         "agents/worker/assignor.py",
         "if missing:",
@@ -247,14 +232,6 @@ BUGS = (
         "if self._served < self._max_served:",
         "if self._max_served:",
         f"{_CONNECTIONS}connections_beyond_the_files_are_refused_and_kafka_keeps_its_own",
-    ),
-    Bug(
-        "a slow batch is logged all the time",
-        "agents/runtime/in_flight.py",
-        "due[tp, offset] = seconds + REPEAT_SECONDS",
-        "due[tp, offset] = seconds",
-        "tests/unit/test_slow_batches.py"
-        "::test_a_slow_batch_is_logged_after_ten_seconds_and_once_a_minute",
     ),
     Bug(
         "clients connect without what we replace",

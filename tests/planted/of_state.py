@@ -1,9 +1,11 @@
-"""Bugs of batches, commits and rows."""
+"""Bugs of batches, commits, rows and deadlines."""
 
 from tests.planted.bug import Bug
 
 _BATCHES = "tests/component/test_runtime_batches.py::test_"
 _ROWS = "tests/component/test_rows.py::test_"
+_DEADLINES = "tests/unit/test_deadlines.py::test_"
+_ERRANDS = "tests/component/test_errands.py::test_"
 _COMMITS = "tests/component/test_commits.py::test_"
 
 BUGS = (
@@ -155,5 +157,27 @@ BUGS = (
         "if False:",
         "tests/unit/test_store.py::"
         "test_whatever_happens_to_a_file_all_rows_are_there_or_none",
+    ),
+    Bug(
+        "the time to pay runs by the worker's clock",
+        "agents/loms/payment_deadlines.py",
+        "deadline = (since + self.time_to_pay).timestamp()",
+        "deadline = (datetime.now(since.tzinfo) + self.time_to_pay).timestamp()",
+        f"{_DEADLINES}the_time_to_pay_runs_from_the_records_own_time",
+    ),
+    Bug(
+        "deadlines are forgotten when the partitions change",
+        "agents/loms/service.py",
+        "self._deadlines.schedule_at(partition, key.decode(), since)",
+        "pass",
+        f"{_ERRANDS}orders_that_await_payment_are_asked_after_once_they_are_recovered",
+    ),
+    Bug(
+        "a slow batch is logged all the time",
+        "agents/runtime/in_flight.py",
+        "due[tp, offset] = seconds + REPEAT_SECONDS",
+        "due[tp, offset] = seconds",
+        "tests/unit/test_slow_batches.py"
+        "::test_a_slow_batch_is_logged_after_ten_seconds_and_once_a_minute",
     ),
 )

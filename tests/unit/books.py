@@ -1,4 +1,4 @@
-"""A World's state and history, read so that laws can be told of them."""
+"""A World's state and history, in the form of the laws."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Change:
 
 
 class Books:
-    """What there is, what was asked and answered, and what each log comes to when replayed.
+    """The rows, the requests with their answers, and the replay of each log.
 
     Attributes:
         live: the rows of each partition, as they came to be.
@@ -61,8 +61,8 @@ class Books:
         self._read_answers()
         for partition in world.all():
             rows = self.replayed[partition.name] = Rows()
-            anew = Partition(partition.aggregate, partition.name, partition.log)
-            for turn in anew.fold(0, len(anew.log), rows):
+            replay = Partition(partition.aggregate, partition.name, partition.log)
+            for turn in replay.fold(0, len(replay.log), rows):
                 self._note(turn)
 
     def done(self, kind: type[Contract]) -> list[tuple[Wish, Contract]]:
@@ -85,19 +85,19 @@ class Books:
                 rows[partition.aggregate.requests][name] = adapter.validate_json(row)
         self.carts: dict[int, Cart] = {int(u): c for u, c in rows[CART_REQUESTS].items()}
         self.orders: dict[int, Order] = {int(o): r for o, r in rows[ORDER_REQUESTS].items()}
-        self.shelves: dict[int, StockLevel] = {}
+        self.levels: dict[int, StockLevel] = {}
         self.entries: dict[tuple[int, int], Reservation] = {}
         for name, row in rows[STOCK_REQUESTS].items():
             sku, _, entry = name.partition("/")
             if not entry:
-                self.shelves[int(sku)] = row
+                self.levels[int(sku)] = row
             elif isinstance(row, Reservation):
                 self.entries[int(sku), int(entry)] = row
 
     def _read_answers(self) -> None:
-        for origin, asked in self.world.asked.items():
-            cause = Cause(self.world.now, origin, asked.key)
-            wish = Wish(asked.request, cause.request_id)
+        for origin, attempt in self.world.attempts.items():
+            cause = Cause(self.world.now, origin, attempt.key)
+            wish = Wish(attempt.request, cause.request_id)
             self.wishes[wish].append(self.world.replies[origin])
 
     def _note(self, turn: Turn) -> None:
@@ -113,7 +113,7 @@ class Books:
             self.changes[user, turn.cause.request_id].append(change)
 
 
-def parcels(entries: Mapping[Any, Reservation], sku: int) -> Counter[int]:
+def units(entries: Mapping[Any, Reservation], sku: int) -> Counter[int]:
     """Add up by warehouse what these entries have of a sku."""
     total: Counter[int] = Counter()
     for (of, _), entry in entries.items():

@@ -11,7 +11,7 @@ from schemas.ids import order_id
 from schemas.order import CancelOrder, CreateOrder, ListOrder, PayOrder, Status
 from schemas.stock import ListStocks, ReceiveStock
 
-from .books import Books, Change, Wish, parcels
+from .books import Books, Change, Wish, units
 from .shoppers import UNPAID_SECONDS
 
 READS = (ListCart, ListOrder, ListStocks)
@@ -28,7 +28,7 @@ LIVES = {
 }
 
 
-def nothing_is_under_way(books: Books) -> None:
+def nothing_is_in_flight(books: Books) -> None:
     assert Status.NEW not in {order.status for order in books.orders.values()}
     assert not any(cart.checkouts for cart in books.carts.values())
 
@@ -38,17 +38,17 @@ def goods_are_conserved(books: Books) -> None:
     received: Counter[tuple[int, int]] = Counter()
     for wish, _ in books.done(ReceiveStock):
         received[wish.request.sku, wish.request.warehouse_id] += wish.request.count
-    for sku, shelf in books.shelves.items():
+    for sku, level in books.levels.items():
         held = {
             k: e for k, e in books.entries.items() if e.status is ReservationStatus.RESERVED
         }
         sold = {
             k: e for k, e in books.entries.items() if e.status is ReservationStatus.SOLD
         }
-        assert parcels(held, sku) == shelf.reserved
-        there = Counter(shelf.available) + parcels(held, sku) + parcels(sold, sku)
+        assert units(held, sku) == level.reserved
+        there = Counter(level.available) + units(held, sku) + units(sold, sku)
         assert there == {place: n for (of, place), n in received.items() if of == sku}
-        assert min((*shelf.available.values(), *shelf.reserved.values()), default=1) > 0
+        assert min((*level.available.values(), *level.reserved.values()), default=1) > 0
 
 
 def stock_agrees_with_orders(books: Books) -> None:
@@ -74,24 +74,24 @@ def every_life_is_legal(books: Books) -> None:
         )
 
 
-def facts_tell_each_life_in_order(books: Books) -> None:
-    assert set(books.world.facts) == set(books.orders)
-    for name, facts in books.world.facts.items():
+def events_have_each_life_in_order(books: Books) -> None:
+    assert set(books.world.events) == set(books.orders)
+    for name, events in books.world.events.items():
         order = books.orders[name]
-        told = list(dict.fromkeys((fact.status, fact.at) for fact in facts))
-        assert told == [(step.status, step.at) for step in order.history]
-        for fact in facts:
-            assert {item.sku: item.count for item in fact.items} == order.lines
+        sent = list(dict.fromkeys((event.status, event.at) for event in events))
+        assert sent == [(step.status, step.at) for step in order.history]
+        for event in events:
+            assert {item.sku: item.count for item in event.items} == order.lines
 
 
 def every_attempt_has_one_answer(books: Books) -> None:
-    """Answers are equal; a refusal that comes again may be told as `unavailable`."""
-    for origin, asked in books.world.asked.items():
+    """Answers are equal; a repeated refusal may be `unavailable`."""
+    for origin, attempt in books.world.attempts.items():
         answers = books.world.replies[origin]
         assert answers
-        if isinstance(asked.request, PayOrder):
-            answers = _after_second_thoughts(answers)
-        if not isinstance(asked.request, READS):
+        if isinstance(attempt.request, PayOrder):
+            answers = _after_refusals(answers)
+        if not isinstance(attempt.request, READS):
             codes = {a.code for a in answers if isinstance(a, Refused)}
             assert len(codes - {Code.UNAVAILABLE}) <= 1
             assert (
@@ -99,11 +99,11 @@ def every_attempt_has_one_answer(books: Books) -> None:
             )
 
 
-def _after_second_thoughts(answers: list[Contract]) -> list[Contract]:
-    """Leave out what was refused and judged anew when the record came again.
+def _after_refusals(answers: list[Contract]) -> list[Contract]:
+    """Leave out refusals that were decided again when the record was redelivered.
 
-    An order keeps no refusals, as a cart does; who was not let pay while the order was new
-    may hear later that it is paid (README: Limits).
+    An order keeps no refusals, as a cart does: a payment that was refused while the order
+    was new may be done later (README: Limits).
     """
     return answers[answers.index(Done()) :] if Done() in answers else answers[-1:]
 
@@ -111,19 +111,21 @@ def _after_second_thoughts(answers: list[Contract]) -> list[Contract]:
 def every_wish_that_came_true_has_one_answer(books: Books) -> None:
     for wish, attempts in books.wishes.items():
         if not isinstance(wish.request, READS):
-            answers = {a for told in attempts for a in told if not isinstance(a, Refused)}
+            answers = {
+                a for replies in attempts for a in replies if not isinstance(a, Refused)
+            }
             assert len(answers) <= 1
 
 
-def who_ended_an_order_was_told_so(books: Books) -> None:
-    """And nobody else."""
+def each_end_of_an_order_has_one_done_request(books: Books) -> None:
+    """And by no other request."""
     for kind, status in ((PayOrder, Status.PAID), (CancelOrder, Status.CANCELLED)):
         for wish, answer in books.done(kind):
             assert answer == Done()
             assert books.orders[wish.request.order_id].status is status
     for order in books.orders.values():
         *_, before, last = order.history
-        ended_by = books.world.asked.get(last.origin)
+        ended_by = books.world.attempts.get(last.origin)
         if last.status is Status.PAID:
             assert ended_by
             assert isinstance(ended_by.request, PayOrder)
@@ -186,19 +188,19 @@ def a_replay_comes_to_the_same_rows(books: Books) -> None:
 
 
 LAWS: tuple[Callable[[Books], None], ...] = (
-    nothing_is_under_way,
+    nothing_is_in_flight,
     goods_are_conserved,
     stock_agrees_with_orders,
     every_life_is_legal,
-    facts_tell_each_life_in_order,
+    events_have_each_life_in_order,
     every_attempt_has_one_answer,
     every_wish_that_came_true_has_one_answer,
-    who_ended_an_order_was_told_so,
+    each_end_of_an_order_has_one_done_request,
     each_order_was_wished_for_once,
     each_wish_changes_a_cart_once,
     lines_return_from_failed_orders_only,
     a_replay_comes_to_the_same_rows,
 )
 
-OF_GOODS = (nothing_is_under_way, goods_are_conserved, a_replay_comes_to_the_same_rows)
-"""Those that hold also where people are forgotten, who are then answered otherwise."""
+OF_GOODS = (nothing_is_in_flight, goods_are_conserved, a_replay_comes_to_the_same_rows)
+"""Those that hold also where users are erased, whose answers then differ."""

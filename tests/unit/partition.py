@@ -25,14 +25,14 @@ class Record:
 
 
 class Turn(NamedTuple):
-    """One record's turn: what it was, what it did and said, and whether it came again."""
+    """One step: a record, the states and the messages; `seen` if it is redelivered."""
 
     request: Any
     cause: Cause
     names: tuple[str, ...]
     before: Any
     after: Any
-    said: list[OutgoingMessage]
+    messages: list[OutgoingMessage]
     seen: bool
 
 
@@ -72,7 +72,7 @@ class Partition:
     def crash(self, lost: int) -> None:
         """Go back to the last commit, without so many of the newest writes.
 
-        Those that are left have been read from the changelog: they stay for good.
+        Those that are left have been read from the changelog: they stay.
         """
         self.writes = [self.writes[len(self.writes) - 1 - lost]]
         self.position = self.committed
@@ -100,8 +100,8 @@ class Partition:
         names = self.aggregate.identify(request, cause)
         before = self._decode(names, rows)
         seen = offset < self.version
-        after, said = self.aggregate.step(before, request, cause, redelivered=seen)
-        return Turn(request, cause, names, before, after, said, seen)
+        after, messages = self.aggregate.step(before, request, cause, redelivered=seen)
+        return Turn(request, cause, names, before, after, messages, seen)
 
     def _decode(self, names: Sequence[str], rows: Rows) -> Any:
         parts = zip(names, self.aggregate.adapters, strict=False)

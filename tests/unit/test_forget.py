@@ -40,18 +40,18 @@ A_DAY = timedelta(days=1)
 
 
 def test_of_a_forgotten_cart_there_is_no_row():
-    outcome = given(CART_AGGREGATE, FILLED).when(FORGET_CART).saying(Done())
+    outcome = given(CART_AGGREGATE, FILLED).when(FORGET_CART).sending(Done())
 
     assert outcome.after is None
 
 
 def test_forgetting_twice_is_done():
-    given(CART_AGGREGATE, FILLED, FORGET_CART).when(FORGET_CART).saying(Done())
-    given(CART_AGGREGATE).when(FORGET_CART).saying(Done())
+    given(CART_AGGREGATE, FILLED, FORGET_CART).when(FORGET_CART).sending(Done())
+    given(CART_AGGREGATE).when(FORGET_CART).sending(Done())
 
 
 def test_a_record_that_comes_again_erases_nothing_that_came_meanwhile():
-    outcome = given(CART_AGGREGATE, FILLED).when(FORGET_CART, seen=True).saying(Done())
+    outcome = given(CART_AGGREGATE, FILLED).when(FORGET_CART, seen=True).sending(Done())
 
     assert outcome.after.lines == {1: 2}
 
@@ -59,8 +59,8 @@ def test_a_record_that_comes_again_erases_nothing_that_came_meanwhile():
 def test_whoever_comes_back_finds_an_empty_cart_and_his_keys_unused():
     forgotten = given(CART_AGGREGATE, FILLED, FORGET_CART)
 
-    forgotten.when(ListCart(user=USER)).saying(CartView(items=(), total_price=0))
-    forgotten.when(AddToCart(user=USER, sku=1, count=2), key="a").saying(
+    forgotten.when(ListCart(user=USER)).sending(CartView(items=(), total_price=0))
+    forgotten.when(AddToCart(user=USER, sku=1, count=2), key="a").sending(
         CheckStock(sku=1, user=USER, count=2)
     )
 
@@ -75,7 +75,7 @@ def test_a_cart_whose_purchase_is_under_way_is_not_forgotten():
     restored = refused.and_then(settled)
 
     assert restored.state.lines == {1: 2}
-    restored.when(FORGET_CART).saying(Done())
+    restored.when(FORGET_CART).sending(Done())
 
 
 # Orders
@@ -84,7 +84,7 @@ def test_a_cart_whose_purchase_is_under_way_is_not_forgotten():
 @pytest.mark.parametrize("past", OVER)
 def test_a_forgotten_order_knows_what_was_bought_and_not_by_whom(past):
     there = given(ORDER_AGGREGATE, *past)
-    outcome = there.when(FORGET_ORDER).saying(Done())
+    outcome = there.when(FORGET_ORDER).sending(Done())
 
     after = outcome.after
     assert after.user == ID % SHARDS
@@ -107,7 +107,7 @@ def test_a_forgotten_order_answers_nobody(asked):
 
 
 def test_forgetting_an_order_twice_is_done():
-    given(ORDER_AGGREGATE, *PAID, FORGET_ORDER).when(FORGET_ORDER).then_nothing().saying(
+    given(ORDER_AGGREGATE, *PAID, FORGET_ORDER).when(FORGET_ORDER).then_nothing().sending(
         Done()
     )
 
@@ -128,7 +128,7 @@ def test_a_purchase_that_comes_to_a_forgotten_order_goes_back_to_its_cart():
     told = [StockReserved(order_id=number, sku=sku, reserved=False) for sku in (1, 2)]
     past = given(ORDER_AGGREGATE, again, *told, AnonymizeOrder(order_id=number))
 
-    past.when(again).then_nothing().saying(
+    past.when(again).then_nothing().sending(
         OrderSettled(user=USER, purchase="key:p", order_id=None, status=None)
     )
 
@@ -139,7 +139,7 @@ def test_what_stock_says_twice_is_told_to_nobodys_cart(purchase):
 
     told = given(ORDER_AGGREGATE, *PAID, FORGET_ORDER).when(again).then_nothing()
 
-    told.saying(OrderPlaced(order_id=ID))
+    told.sending(OrderPlaced(order_id=ID))
 
 
 # What remains

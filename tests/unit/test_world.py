@@ -48,7 +48,7 @@ def test_no_piece_is_lost_where_people_are_forgotten_while_they_shop(seed):
     for _ in range(REQUESTS // 4):
         people.shop(4)
         world.ask(EraseCart(user=world.random.choice(USERS)))
-        for number in [*world.facts][-3:]:
+        for number in [*world.events][-3:]:
             world.ask(AnonymizeOrder(order_id=number))
     world.settle()
 
@@ -57,12 +57,12 @@ def test_no_piece_is_lost_where_people_are_forgotten_while_they_shop(seed):
 
 
 def test_whoever_is_forgotten_when_all_is_quiet_is_forgotten_for_good():
-    forgotten = 0
+    erased = 0
     for seed in SEEDS[:25]:
         world = a_day(seed).world
         for user in USERS:
             world.ask(EraseCart(user=user))
-        for number in world.facts:
+        for number in world.events:
             world.ask(AnonymizeOrder(order_id=number))
         world.settle()
         books = Books(world)
@@ -70,9 +70,9 @@ def test_whoever_is_forgotten_when_all_is_quiet_is_forgotten_for_good():
         assert books.live == books.replayed
         over = [o for o in books.orders.values() if o.status not in order.OPEN]
         assert all(each.anonymized for each in over)
-        forgotten += len(over)
+        erased += len(over)
 
-    assert forgotten > 25
+    assert erased > 25
 
 
 def test_the_days_are_eventful_enough_to_mean_something():
@@ -80,8 +80,8 @@ def test_the_days_are_eventful_enough_to_mean_something():
     for seed in SEEDS[:25]:
         books = a_day(seed)
         seen.update(order.status for order in books.orders.values())
-        told = (answer for answers in books.world.replies.values() for answer in answers)
-        seen.update(answer.code for answer in told if isinstance(answer, Refused))
+        answers = (a for replies in books.world.replies.values() for a in replies)
+        seen.update(answer.code for answer in answers if isinstance(answer, Refused))
         seen.update("returned" for changes in books.returns.values() if changes[0].delta)
         seen.update("again" for answers in books.world.replies.values() if answers[1:])
 
@@ -106,7 +106,7 @@ def test_purchases_whose_order_id_is_taken_get_their_lines_back(seed, monkeypatc
     monkeypatch.setattr(order, "order_id", one_of_two)
     books = a_day(seed)
 
-    laws.nothing_is_under_way(books)
+    laws.nothing_is_in_flight(books)
     laws.goods_are_conserved(books)
     laws.stock_agrees_with_orders(books)
     laws.a_replay_comes_to_the_same_rows(books)

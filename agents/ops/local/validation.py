@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
-from agents.loms.settings import LomsSettings
+from agents.loms.payment_deadlines import LomsSettings
 from agents.notifications.settings import NotificationSettings
 from agents.ops.local.deployment import REPOSITORY, ShopError
 from agents.products.settings import ProductSettings

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.unit.buried import record
-from topics.ui.views import RecordView
+from topics.ui.records import RecordView
 
 DEEP = b"[" * 100 + b"]" * 100
 NESTED = b"[" + b",".join([DEEP] * 100) + b"]"
