@@ -100,7 +100,11 @@ class Place:
         version = str(kept.rows[key].row.source_offset + ahead).encode()
         async with AIOKafkaProducer(bootstrap_servers=self.cluster.kafka) as producer:
             sent = await producer.send_and_wait(
-                kept.name, value, key, kept.partition, headers=[("version", version)]
+                kept.changelog.name,
+                value,
+                key,
+                kept.partition,
+                headers=[("version", version)],
             )
         return f"{sent.topic}-{sent.partition}@{sent.offset}"
 
