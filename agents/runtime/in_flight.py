@@ -91,6 +91,7 @@ class SlowBatchLog:
                     offset,
                     seconds,
                     f"{waiting.topic}-{waiting.partition}" if waiting else "none",
+                    extra={"object": tp},
                 )
         self._due = due
 

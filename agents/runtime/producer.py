@@ -63,7 +63,12 @@ class BatchingProducer:
             try:
                 partitions = await self._producer().partitions_for(topic)
             except UnknownTopicOrPartitionError as error:
-                log.warning("event=topic-unknown topic=%s reason=%r", topic, error)
+                log.warning(
+                    "event=topic-unknown topic=%s reason=%r",
+                    topic,
+                    error,
+                    extra={"object": topic},
+                )
             else:
                 self._partitions[topic] = len(partitions)
         return self._partitions[topic]

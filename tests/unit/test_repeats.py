@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from topics.telemetry import repeats
-from topics.telemetry.repeats import MAX_LINES, RepeatFilter
+from topics.telemetry import logging as limited
+from topics.telemetry.logging import MAX_LINES, RepeatFilter
 
 TIMEOUT = "event=timeout path=%s correlation=%s"
 
@@ -28,12 +28,13 @@ class Log(logging.Handler):
         self.lines.append(self.format(record).partition("\n")[0])
 
     def write(self, template: object, *words: object, **different: object) -> None:
-        about = {"name": "gateway.app", "level": logging.WARNING} | different
-        self.handle(
-            logging.LogRecord(
-                pathname="", lineno=1, msg=template, args=words, exc_info=None, **about
-            )
+        fields = {"name": "gateway.app", "level": logging.WARNING} | different
+        of = fields.pop("object", None)
+        record = logging.LogRecord(
+            pathname="", lineno=1, msg=template, args=words, exc_info=None, **fields
         )
+        record.object = of
+        self.handle(record)
 
     def wait(self, seconds: float) -> None:
         """Have time pass."""
@@ -106,6 +107,17 @@ def test_each_logger_and_each_text_is_counted_on_its_own(log: Log):
     assert len(log.lines) == 3
 
 
+def test_lines_about_two_objects_do_not_hide_each_other(log: Log):
+    for path in ("/stocks", "/checkout") * 3:
+        log.write(TIMEOUT, path, 1, object=path)
+    log.wait(60)
+    assert log.lines == [
+        f"event=timeout path={path} correlation=1{suppressed}"
+        for suppressed in ("", " suppressed=1")
+        for path in ("/stocks", "/checkout")
+    ]
+
+
 @pytest.mark.parametrize("level", [logging.INFO, logging.CRITICAL])
 def test_neither_news_nor_last_words_are_bounded(log: Log, level: int):
     for _ in range(5):
@@ -146,7 +158,7 @@ def test_so_many_texts_are_counted_and_no_more(log: Log):
 
 
 def test_a_timer_writes_the_last_line_of_a_minute(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(repeats, "_SECONDS", 0.05)
+    monkeypatch.setattr(limited, "_SECONDS", 0.05)
     written = threading.Event()
     log = Log()
     log.filters = [RepeatFilter(log)]
