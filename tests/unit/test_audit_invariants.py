@@ -11,7 +11,6 @@ from agents.ops.audit.invariants import (
     Tables,
     balances,
     inconsistencies,
-    received_by,
     total,
     violations,
 )
@@ -33,8 +32,9 @@ class Day:
         self.rows = {topic: {} for topic in TOPICS}
         for partition in world.all():
             table = replay(partition)
-            for replayed in map(table.take, log(partition)):
-                self.received.update(received_by(replayed))
+            for record in log(partition):
+                table.take(record)
+            self.received.update(table.received)
             self.rows[partition.aggregate.requests] |= table.rows
         self.carts, self.orders, self.stock = self.rows.values()
 

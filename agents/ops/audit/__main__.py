@@ -8,7 +8,6 @@ Exit codes: 0 the shop matches its logs; 1 differences or violations; 2 no audit
 """
 
 import sys
-from collections import Counter
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -19,13 +18,7 @@ import uvloop
 from aiokafka import TopicPartition
 
 from agents.ops.audit.audit import audit as audit_shop
-from agents.ops.audit.invariants import (
-    StockLocation,
-    balances,
-    received_by,
-    table,
-    violations,
-)
+from agents.ops.audit.invariants import balances, table, violations
 from agents.ops.audit.queries import QueryOptions
 from agents.ops.audit.replay import PartitionReplay
 from agents.ops.audit.snapshots import AGGREGATES
@@ -91,22 +84,20 @@ async def _print_states(
 ) -> int:
     async with TopicReader(cluster) as reader:
         for location in locations:
-            replay, received = await _replay_to(location, reader)
+            replay = await _replay_to(location, reader)
             click.echo(f"{location}: {len(replay.rows)} rows")
             for key in keys:
                 row = f"{key}: {replay.json(key)}"
                 if key in replay.rows:
                     row += f", last changed at {replay.changed_at[key]}"
                 click.echo(row)
-            if not keys and (found := balances(replay.rows, received)):
+            if not keys and (found := balances(replay.rows, replay.received)):
                 click.echo("\n".join((*table(found), *violations(found))))
     return OK
 
 
-async def _replay_to(
-    location: RecordLocation, reader: TopicReader
-) -> tuple[PartitionReplay, Counter[StockLocation]]:
-    """Replay a partition up to an offset; return it, and the received units.
+async def _replay_to(location: RecordLocation, reader: TopicReader) -> PartitionReplay:
+    """Replay a partition up to an offset.
 
     Raises:
         ReadError: the topic has no table, or the log does not hold these records.
@@ -120,11 +111,10 @@ async def _replay_to(
     if held.begin or location.offset > held.end:
         raise ReadError(f"{tp.topic}-{tp.partition} holds {held.begin}…{held.end}")
     replay = PartitionReplay(topic, tp.partition, partitions[topic])
-    received: Counter[StockLocation] = Counter()
     async for _, records in reader.read({tp: OffsetRange(0, location.offset)}):
-        for replayed in map(replay.take, records):
-            received.update(received_by(replayed))
-    return replay, received
+        for record in records:
+            replay.take(record)
+    return replay
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ includes a record beyond them, and the queries are among the replayed records.
 
 import json
 import time
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,11 +19,9 @@ from agents.ops.audit.invariants import (
     MAX_LINES,
     Balances,
     Rows,
-    StockLocation,
     Tables,
     balances,
     inconsistencies,
-    received_by,
     table,
     total,
     violations,
@@ -45,13 +42,11 @@ from agents.ops.audit.snapshots import (
     read_local_stores,
 )
 from topics.admin import cluster_id
+from topics.catalog import STOCK_CHANGELOG
 from topics.kafka.reader import OffsetRanges, TopicReader
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
 from topics.topology import CHANGELOGS, GROUPS, LOGS
-
-Received = Mapping[int, Mapping[StockLocation, int]]
-"""Received units, by partition of stock."""
 
 
 @dataclass
@@ -108,7 +103,7 @@ async def audit(
     Args:
         options: of the queries to the running shop.
         stores: a directory of the workers' state directories, if they are on this machine.
-        cluster: how to reach the brokers.
+        cluster: of the shop.
 
     Raises:
         ReadError: topics are missing.
@@ -127,16 +122,20 @@ async def audit(
         copies = [*snapshots.values()]
         if stores is not None:
             copies += read_local_stores(stores, await cluster_id(cluster), report.notes)
-        report.counts["rows"] = sum(len(copy.rows) for copy in copies)
         log.compare(copies)
         outputs = OutputCheck(committed, log.whole_topics, snapshots)
         replies = QueryCheck(queries)
-        received = await _replay(reader, log, outputs, replies, report)
+        report.counts = {"rows": sum(len(copy.rows) for copy in copies), "records": 0}
+        async for tp, records in reader.read(log.ranges):
+            report.counts["records"] += len(records)
+            for replayed in log.take(tp, records):
+                outputs.take(replayed)
+                replies.take(replayed)
         report.differences = [*log.differences(), *replies.wrong()]
         report.differences += await unanswered(reader, options, queries, report.notes)
     report.counts |= {"questions": len(queries), "unpriced": replies.unpriced}
     report.violations = outputs.missing()
-    _check_tables(log, snapshots, received, outputs, report)
+    _check_tables(log, snapshots, outputs, report)
     report.seconds = time.monotonic() - began
     return report
 
@@ -152,39 +151,20 @@ def _report_logs(log: LogReplay, report: Report) -> None:
             )
 
 
-async def _replay(
-    reader: TopicReader,
-    log: LogReplay,
-    outputs: OutputCheck,
-    replies: QueryCheck,
-    report: Report,
-) -> Received:
-    """Replay all logs, with checks of each record; return the received units."""
-    received: defaultdict[int, Counter[StockLocation]] = defaultdict(Counter)
-    report.counts["records"] = 0
-    async for tp, records in reader.read(log.ranges):
-        for replayed in log.take(tp, records):
-            outputs.take(replayed)
-            replies.take(replayed)
-            if units := received_by(replayed):
-                received[tp.partition].update(units)
-        report.counts["records"] += len(records)
-    return received
-
-
 def _check_tables(
-    log: LogReplay,
-    snapshots: Snapshots,
-    received: Received,
-    outputs: OutputCheck,
-    report: Report,
+    log: LogReplay, snapshots: Snapshots, outputs: OutputCheck, report: Report
 ) -> None:
-    """Check the invariants of all tables together."""
-    tables = _tables(log, snapshots)
-    for number, rows in enumerate(tables.stock):
-        found = balances(rows, received.get(number))
-        report.balances |= found
-        report.violations += violations(found)
+    """Check the invariants of all tables; of cut logs, the tables are the snapshots."""
+    tables: dict[Topic, list[Rows]] = {changelog: [] for changelog in SOURCES}
+    for (changelog, number), snapshot in snapshots.items():
+        if source := SOURCES.get(changelog):
+            replay = log.replays.get(TopicPartition(source.requests.name, number))
+            rows = replay.rows if replay else snapshot.values()
+            tables[changelog].append(rows)
+            if changelog is STOCK_CHANGELOG:
+                found = balances(rows, replay.received if replay else None)
+                report.balances |= found
+                report.violations += violations(found)
     if outputs.in_flight:
         report.notes.append(
             f"{len(outputs.in_flight)} messages of uncommitted records are in flight: their"
@@ -192,22 +172,13 @@ def _check_tables(
         )
     is_whole = log.whole_topics >= {topic.name for topic in AGGREGATES}
     if is_whole or is_quiet(log.ranges, outputs.committed):
-        report.violations += inconsistencies(tables, outputs.in_flight.values())
+        of_all = Tables(*tables.values())
+        report.violations += inconsistencies(of_all, outputs.in_flight.values())
     else:
         report.notes.append(
             "orders are not compared with stock: logs have lost their first records, and"
             " records are uncommitted"
         )
-
-
-def _tables(log: LogReplay, snapshots: Snapshots) -> Tables:
-    """Return all tables; snapshots replace those whose logs have lost records."""
-    tables: dict[Topic, list[Rows]] = {changelog: [] for changelog in SOURCES}
-    for (changelog, number), snapshot in snapshots.items():
-        if source := SOURCES.get(changelog):
-            replay = log.replays.get(TopicPartition(source.requests.name, number))
-            tables[changelog].append(replay.rows if replay else snapshot.values())
-    return Tables(*tables.values())
 
 
 def is_quiet(ranges: OffsetRanges, committed: Mapping[TopicPartition, int]) -> bool:

@@ -7,11 +7,9 @@ from typing import Any, Literal
 
 from agents.loms.order import Order
 from agents.loms.stock import Receipt, Reservation, ReservationStatus, StockLevel
-from agents.ops.audit.replay import ReplayedRecord
 from schemas.contract import Contract
 from schemas.ids import SHARDS, order_id, purchase_id
 from schemas.order import Status
-from schemas.stock import ReceiveStock
 from topics.kafka.partitioner import partition_of
 
 _STATUS_IN_STOCK = {
@@ -73,14 +71,6 @@ def _units(
             yield "received", {int(warehouse): int(count)}
         case _:  # refused or released: no units
             return
-
-
-def received_by(replayed: ReplayedRecord) -> dict[StockLocation, int]:
-    """Return the units that a record put into a warehouse, if any."""
-    request = replayed.request
-    if replayed.changed and isinstance(request, ReceiveStock):
-        return {(request.sku, request.warehouse_id): request.count}
-    return {}
 
 
 def total(found: Balances) -> Counter[Account]:

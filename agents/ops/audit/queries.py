@@ -46,9 +46,9 @@ class QueryOptions:
         timeout: of each reply.
     """
 
-    limit: int = 200
-    seed: int = 0
-    timeout: timedelta = timedelta(seconds=20)
+    limit: int
+    seed: int
+    timeout: timedelta
 
 
 @dataclass(eq=False)
@@ -78,6 +78,10 @@ def _query_for(topic: Topic, key: int) -> Contract:
     return ListOrder(order_id=key) if topic is ORDER_REQUESTS else ListStocks(sku=key)
 
 
+_Mismatch = tuple[Query, Cause, OutgoingMessage]
+"""A query, its context, and the reply of the rules."""
+
+
 class QueryCheck:
     """Compares replies with those of the rules.
 
@@ -87,9 +91,7 @@ class QueryCheck:
 
     def __init__(self, queries: Iterable[Query]) -> None:
         self._queries = {query.at: query for query in queries if query.reply is not None}
-        self._pending: dict[
-            tuple[str, str], list[tuple[Query, Cause, OutgoingMessage]]
-        ] = {}
+        self._pending: dict[tuple[str, str], list[_Mismatch]] = {}
         self.unpriced = 0
 
     def take(self, replayed: ReplayedRecord) -> None:
@@ -100,16 +102,13 @@ class QueryCheck:
         row = replayed.record.topic, replayed.keys[0]
         if query is None:
             if replayed.changed and row in self._pending:
-                self._pending[row] = [
-                    (query, cause, expected)
-                    for query, cause, expected in self._pending[row]
-                    if not _matches_state(query, cause, replayed)
-                ]
+                pending = self._pending[row]
+                self._pending[row] = [p for p in pending if not _matches_state(p, replayed)]
             return
         (expected,) = replayed.messages
         if not matches(expected, query.reply):
-            pending = self._pending.setdefault(row, [])
-            pending.append((query, replayed.envelope.cause, expected))
+            mismatch = query, replayed.envelope.cause, expected
+            self._pending.setdefault(row, []).append(mismatch)
         elif isinstance(query.reply, Refused) and isinstance(expected, PriceCart):
             self.unpriced += 1
 
@@ -121,8 +120,9 @@ class QueryCheck:
                 yield f"{query}: replied {reply}, but the log gives {expected}"
 
 
-def _matches_state(query: Query, cause: Cause, replayed: ReplayedRecord) -> bool:
+def _matches_state(mismatch: _Mismatch, replayed: ReplayedRecord) -> bool:
     """Return whether a reply is correct for the state after a later record."""
+    query, cause, _ = mismatch
     _, (expected,) = AGGREGATES[query.topic].step(replayed.state, query.request, cause)
     return matches(expected, query.reply)
 
@@ -136,10 +136,10 @@ def matches(expected: OutgoingMessage, reply: Contract | None) -> bool:
         return bool(reply == expected)
     if isinstance(reply, Refused):
         return reply.code in _NO_PRICE
-    lines = {item.sku: item.count for item in expected.items}
-    return isinstance(reply, CartView) and lines == {
-        item.sku: item.count for item in reply.items
-    }
+    if not isinstance(reply, CartView):
+        return False
+    found, lines = ({(i.sku, i.count) for i in cart.items} for cart in (reply, expected))
+    return found == lines
 
 
 async def send_queries(

@@ -7,6 +7,7 @@ replay of exactly the records that it includes.
 
 import sys
 from bisect import insort
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ from agents.runtime.producer import ProducerRecord
 from agents.runtime.router import RecordRouter
 from agents.runtime.transaction import fold
 from schemas.contract import Contract
+from schemas.stock import ReceiveStock
 from topics.kafka.location import RecordLocation
 from topics.kafka.reader import OffsetRanges
 from topics.topic import Topic
@@ -70,6 +72,7 @@ class PartitionReplay:
     Attributes:
         rows: the table, as values.
         changed_at: the offset of the last record that changed each row.
+        received: units that were put into a warehouse, by sku and warehouse.
     """
 
     def __init__(self, topic: Topic, partition: int, partitions: int) -> None:
@@ -77,6 +80,7 @@ class PartitionReplay:
         self.partition = partition
         self.rows: dict[str, Any] = {}
         self.changed_at: dict[str, int] = {}
+        self.received: Counter[tuple[int, int]] = Counter()
         self._aggregate = AGGREGATES.get(topic)
         self._router = RecordRouter(topic, partitions)
         self._offset = 0
@@ -104,7 +108,9 @@ class PartitionReplay:
         keys, before, after, messages = fold(self._aggregate, self, envelope)
         for message in messages:
             out.add(message, envelope)
-        changed = after is not before
+        changed, request = after is not before, envelope.request
+        if changed and isinstance(request, ReceiveStock):
+            self.received[request.sku, request.warehouse_id] += request.count
         return ReplayedRecord(record, envelope, keys, after, changed, messages, _sent(out))
 
     def state(self, keys: tuple[str, ...]) -> Any:  # noqa: ANN401 -- of any aggregate
