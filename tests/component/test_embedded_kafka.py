@@ -1,4 +1,4 @@
-"""The embedded broker: refuses what can't work, and survives a kill."""
+"""The embedded broker: refuses invalid ports and jars, and survives a kill."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ async def test_no_broker_answers_on_a_free_port(tmp_path: Path):
     assert not await answers(f"127.0.0.1:{place.port}")
 
 
-async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path):
+async def test_an_acknowledged_record_survives_a_kill(tmp_path: Path):
     broker = EmbeddedKafka(free_layout(tmp_path / "a broker"))
     try:
         broker.start()
@@ -42,9 +42,7 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path):
         broker.stop()
 
 
-async def test_a_broker_whose_log_was_thrown_away_is_another_cluster(
-    kafka: str, tmp_path: Path
-):
+async def test_a_broker_without_its_old_data_is_another_cluster(kafka: str, tmp_path: Path):
     broker = EmbeddedKafka(free_layout(tmp_path))
     try:
         broker.start()

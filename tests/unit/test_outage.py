@@ -1,4 +1,4 @@
-"""What is logged of a broker that goes away, by a clock that the test turns."""
+"""Lines that are logged of a broker's outage, by a clock that the test sets."""
 
 import ast
 import logging
