@@ -55,7 +55,6 @@ class Report:
 
     Attributes:
         differences: rows and replies that differ from the replay of their log.
-        violations: of invariants.
         notes: parts that were not audited, with the reason.
         counts: of rows, records, queries, and carts that had no prices.
         offsets: the ends of the replayed logs, by topic and partition.
@@ -102,7 +101,7 @@ async def audit(
 
     Args:
         options: of the queries to the running shop.
-        stores: a directory of the workers' state directories, if they are on this machine.
+        stores: has the workers' state directories; None: they are on other machines.
         cluster: of the shop.
 
     Raises:

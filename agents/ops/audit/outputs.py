@@ -39,9 +39,8 @@ class OutputCheck:
     """Compares the outputs of replayed records with the records of all logs.
 
     Attributes:
-        committed: the committed offset of each partition.
         whole: the topics whose logs have their first records: only these are checked.
-        snapshots: of the changelogs, with the rows of sent notifications.
+        snapshots: have the rows of sent notifications.
         in_flight: outputs of uncommitted records that are in no log yet.
     """
 

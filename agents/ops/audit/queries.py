@@ -38,13 +38,7 @@ _NO_PRICE = (Code.PRODUCT_SERVICE, Code.UNKNOWN_PRODUCT, Code.TOTAL_TOO_LARGE)
 
 @dataclass(frozen=True)
 class QueryOptions:
-    """How the running shop is queried.
-
-    Attributes:
-        limit: of queries to each aggregate; 0 sends none.
-        seed: chooses the rows that are queried.
-        timeout: of each reply.
-    """
+    """How the running shop is queried; a limit of 0, for each aggregate, sends none."""
 
     limit: int
     seed: int
@@ -83,11 +77,7 @@ _Mismatch = tuple[Query, Cause, OutgoingMessage]
 
 
 class QueryCheck:
-    """Compares replies with those of the rules.
-
-    Attributes:
-        unpriced: the number of carts that ProductService had no prices for.
-    """
+    """Compares replies with those of the rules; counts carts without prices."""
 
     def __init__(self, queries: Iterable[Query]) -> None:
         self._queries = {query.at: query for query in queries if query.reply is not None}

@@ -44,7 +44,6 @@ class ReplayedRecord:
 
     Attributes:
         envelope: the request; None: no request, or one of another partition.
-        keys: of the rows that the request concerns.
         state: after the record.
         messages: of the rules.
         records_sent: of the runtime, replies included.
@@ -70,7 +69,6 @@ class PartitionReplay:
     In a topic without a table, only invalid and misrouted records have effects.
 
     Attributes:
-        rows: the table, as values.
         changed_at: the offset of the last record that changed each row.
         received: units that were put into a warehouse, by sku and warehouse.
     """
@@ -175,10 +173,6 @@ class PartitionReplay:
 
 class LogReplay:
     """The replay of all partitions that still have their first records.
-
-    Args:
-        ranges: the offsets that all logs hold.
-        partitions: the number of partitions of each topic.
 
     Attributes:
         whole_topics: no partition of them has lost records.

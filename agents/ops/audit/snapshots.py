@@ -116,7 +116,7 @@ def read_local_stores(
 
     Args:
         directory: has a state directory for each worker.
-        cluster: the id of the Kafka cluster of the rows.
+        cluster: the id of the Kafka cluster.
         notes: receives a line for each store that can't be read.
     """
     for state_dir in sorted(path for path in directory.iterdir() if path.is_dir()):
