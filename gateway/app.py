@@ -117,12 +117,7 @@ class Gateway:
                 GatewayError.OVERLOADED, "too many calls are waiting for replies"
             ) from None
         except TimeoutError as error:
-            log.warning(
-                "event=timeout path=%s correlation=%s",
-                route.path,
-                error,
-                extra={"object": route.path},
-            )
+            log.warning("event=timeout path=%s correlation=%s", route.path, error)
             raise _timeout() from None
         return _respond(route, reply)
 
@@ -166,12 +161,7 @@ def _respond(route: Route, value: bytes) -> web.Response:
     try:
         reply = route.reply_adapter.validate_json(value)
     except ValidationError as error:
-        log.error(  # noqa: TRY400
-            "event=bad-reply path=%s error=%r",
-            route.path,
-            error,
-            extra={"object": route.path},
-        )
+        log.error("event=bad-reply path=%s error=%r", route.path, error)  # noqa: TRY400
         raise Problem(GatewayError.INTERNAL, "the reply is invalid") from None
     if isinstance(reply, Refused):
         raise Problem(reply.code, reply.text)

@@ -91,7 +91,6 @@ class SlowBatchLog:
                     offset,
                     seconds,
                     f"{waiting.topic}-{waiting.partition}" if waiting else "none",
-                    extra={"object": tp},
                 )
         self._due = due
 

@@ -63,12 +63,7 @@ class BatchingProducer:
             try:
                 partitions = await self._producer().partitions_for(topic)
             except UnknownTopicOrPartitionError as error:
-                log.warning(
-                    "event=topic-unknown topic=%s reason=%r",
-                    topic,
-                    error,
-                    extra={"object": topic},
-                )
+                log.warning("event=topic-unknown topic=%s reason=%r", topic, error)
             else:
                 self._partitions[topic] = len(partitions)
         return self._partitions[topic]

@@ -86,11 +86,7 @@ def _seek(
 ) -> None:
     for tp, end in ends.items():
         if store.offsets[tp.partition].changelog_offset > end:
-            log.warning(
-                "event=rows-discarded partition=%s reason=beyond-its-end",
-                tp,
-                extra={"object": tp},
-            )
+            log.warning("event=rows-discarded partition=%s reason=beyond-its-end", tp)
             store.drop_partition(tp.partition)
         consumer.seek(tp, store.offsets[tp.partition].changelog_offset)
 

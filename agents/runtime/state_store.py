@@ -190,10 +190,7 @@ class StateStore:
         except Exception as error:  # noqa: BLE001 -- torn, foreign or absent files
             if self._path.exists():
                 log.warning(
-                    "event=local-state-discarded path=%s reason=%r",
-                    self._path,
-                    error,
-                    extra={"object": self._path},
+                    "event=local-state-discarded path=%s reason=%r", self._path, error
                 )
             shutil.rmtree(self._path, ignore_errors=True)
             self._path.mkdir(parents=True)

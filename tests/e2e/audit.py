@@ -1,4 +1,4 @@
-"""After a load: every acknowledged call had exactly one effect, and nothing else had."""
+"""After the storm: every acknowledged call had exactly one effect, and nothing else had."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ _READERS = (
 
 
 async def audit(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
-    """Compare carts, orders, events and stock with the shoppers' acknowledged calls."""
+    """Compare carts, orders, facts and stock with what the shoppers know."""
     for shopper in shoppers:
         await carts_and_orders(shopper, door)
     await kafka.caught_up()
@@ -44,7 +44,7 @@ async def audit(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
 
 
 async def nothing_is_left_undone(kafka: Kafka) -> None:
-    """Wait until the workers have committed all records; no batch hangs."""
+    """Wait until the workers have committed all that there is; no batch hangs."""
     for group, topic in _READERS:
 
         async def is_done(group: str = group, topic: str = topic) -> bool:
@@ -54,7 +54,7 @@ async def nothing_is_left_undone(kafka: Kafka) -> None:
 
 
 async def carts_and_orders(shopper: Shopper, door: Door) -> None:
-    """A shopper's cart and orders are those of the acknowledged calls."""
+    """His cart and his orders are as he knows them."""
 
     async def priced() -> Answer | None:
         answer = await door.insist("listCart", f"{shopper.user}", user=shopper.user)
@@ -66,50 +66,50 @@ async def carts_and_orders(shopper: Shopper, door: Door) -> None:
     for order, (status, lines) in shopper.orders.items():
         found = await door.insist("listOrder", f"{order}", orderID=order)
         items = [{"sku": sku, "count": lines[sku]} for sku in sorted(lines)]
-        expected = {"status": status, "user": shopper.user, "items": items}
-        assert found == Answer(expected), order
+        wanted = {"status": status, "user": shopper.user, "items": items}
+        assert found == Answer(wanted), order
 
 
 def facts(shoppers: Sequence[Shopper], kafka: Kafka) -> None:
-    """Only acknowledged orders have events; each took its statuses in order."""
-    paths: defaultdict[int, dict[int, list[str]]] = defaultdict(dict)
+    """No order but those that were acknowledged; each took its statuses in order."""
+    told: defaultdict[int, dict[int, list[str]]] = defaultdict(dict)
     for record in kafka.seen["order.events"]:
-        event = said(record)
-        if "orderID" in event:
-            path = paths[event["user"]].setdefault(event["orderID"], [])
-            if event["status"] not in path:
-                path.append(event["status"])
+        fact = said(record)
+        if "orderID" in fact:
+            path = told[fact["user"]].setdefault(fact["orderID"], [])
+            if fact["status"] not in path:
+                path.append(fact["status"])
     for shopper in shoppers:
-        expected = {order: _PATHS[status] for order, (status, _) in shopper.orders.items()}
-        assert paths[shopper.user] == expected, shopper.user
+        wanted = {order: _PATHS[status] for order, (status, _) in shopper.orders.items()}
+        assert told[shopper.user] == wanted, shopper.user
 
 
 async def stock(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
-    """Each unit that only these shoppers buy is where their orders put it."""
+    """Each piece of what these shoppers alone buy is where their orders say."""
     goods = shoppers[0].goods
     for sku in goods.received:
         kept = await ledger(kafka, door, sku)
         assert kept.received == goods.received[sku], sku
-        ordered = {
+        mine = {
             order: (status, lines[sku])
             for shopper in shoppers
             for order, (status, lines) in shopper.orders.items()
             if sku in lines
         }
-        assert kept.statuses.keys() == ordered.keys()
-        for order, (status, _) in ordered.items():
+        assert kept.statuses.keys() == mine.keys()
+        for order, (status, _) in mine.items():
             assert kept.statuses[order] in _STATUSES[status], (order, status)
-        units = Counter[str]()
-        for status, count in ordered.values():
-            units[status] += count
-        assert kept.reserved.total() == units[OPEN]
-        assert kept.sold.total() == units[PAID]
+        pieces = Counter[str]()
+        for status, count in mine.values():
+            pieces[status] += count
+        assert kept.reserved.total() == pieces[OPEN]
+        assert kept.sold.total() == pieces[PAID]
 
 
 async def audit_notices(shoppers: Sequence[Shopper], mails: Post, *, once: bool) -> None:
     """Compare the mails: one for each status, in order; once, or the first time."""
     for shopper in shoppers:
         for order, (status, _) in shopper.orders.items():
-            expected = [step.replace(" ", "-") for step in _PATHS[status]]
-            got = [mail.status for mail in await mails.about(order, len(expected))]
-            assert (got if once else list(dict.fromkeys(got))) == expected, order
+            wanted = [step.replace(" ", "-") for step in _PATHS[status]]
+            got = [mail.status for mail in await mails.about(order, len(wanted))]
+            assert (got if once else list(dict.fromkeys(got))) == wanted, order

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from topics.telemetry import logging as limited
-from topics.telemetry.logging import MAX_LINES, RepeatFilter
+from topics.telemetry.logging import MAX_LINES, MAX_OBJECTS, RepeatFilter
 
 TIMEOUT = "event=timeout path=%s correlation=%s"
 
@@ -29,12 +29,11 @@ class Log(logging.Handler):
 
     def write(self, template: object, *words: object, **different: object) -> None:
         fields = {"name": "gateway.app", "level": logging.WARNING} | different
-        subject = fields.pop("object", None)
-        record = logging.LogRecord(
-            pathname="", lineno=1, msg=template, args=words, exc_info=None, **fields
+        self.handle(
+            logging.LogRecord(
+                pathname="", lineno=1, msg=template, args=words, exc_info=None, **fields
+            )
         )
-        record.object = subject
-        self.handle(record)
 
     def wait(self, seconds: float) -> None:
         """Advance the clock."""
@@ -109,13 +108,41 @@ def test_each_logger_and_each_text_is_counted_on_its_own(log: Log):
 
 def test_lines_about_two_objects_do_not_hide_each_other(log: Log):
     for path in ("/stocks", "/checkout") * 3:
-        log.write(TIMEOUT, path, 1, object=path)
+        log.write(TIMEOUT, path, 1)
     log.wait(60)
     assert log.lines == [
         f"event=timeout path={path} correlation=1{suppressed}"
         for suppressed in ("", " suppressed=1")
         for path in ("/stocks", "/checkout")
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "event=batch-slow topic=order.requests partition=%d offset=7 seconds=11",
+        "event=rows-discarded partition=TopicPartition(topic='a', partition=%d)",
+        "event=local-state-discarded path=state/loms-%d/orders reason='absent'",
+        "event=replies-dropped topic=client-%d.replies reason=no-such-topic",
+        'event=delivery-failed transport=webhook-%d id="1:paid" reason=503',
+    ],
+)
+def test_each_object_of_a_line_is_logged(log: Log, text: str):
+    for n in range(3):
+        log.write(text, n)
+    assert log.lines == [text % n for n in range(3)]
+
+
+def test_the_objects_of_a_line_are_limited(log: Log):
+    for n in range(5 * MAX_OBJECTS):
+        log.write("event=replies-dropped topic=%s reason=no-such-topic", f"c{n}.replies")
+    assert len(log.lines) == MAX_OBJECTS + 1
+
+
+def test_lines_of_libraries_are_not_searched_for_objects(log: Log):
+    for n in range(3):
+        log.write("no leader for partition=%s", n)
+    assert len(log.lines) == 1
 
 
 @pytest.mark.parametrize("level", [logging.INFO, logging.CRITICAL])

@@ -7,7 +7,6 @@ from faust.types import TP
 
 from agents.runtime import in_flight
 from agents.runtime.in_flight import InFlight, PartitionRecords, SlowBatchLog, oldest
-from topics.telemetry.logging import RepeatFilter
 
 ONE, OTHER = TP("order.requests", 1), TP("order.requests", 2)
 
@@ -74,20 +73,7 @@ def test_the_line_has_the_batch_its_age_and_the_partition_that_waits(
     assert caplog.messages == [f"{line} waiting=order.requests-2"]
 
 
-def test_slow_batches_of_three_partitions_do_not_hide_each_other(
-    caplog: pytest.LogCaptureFixture,
-):
-    limit = RepeatFilter(caplog.handler, later=lambda *_: None)
-    caplog.handler.addFilter(limit)
-    SlowBatchLog().update([InFlight(TP("t", n), 7, 11.0) for n in range(3)], None)
-    caplog.handler.removeFilter(limit)
-
-    assert [line.split()[2] for line in caplog.messages] == [
-        f"partition={n}" for n in range(3)
-    ]
-
-
-def test_the_next_batch_of_the_partition_is_logged(caplog: pytest.LogCaptureFixture):
+def test_the_next_batch_of_the_partition_is_logged_anew(caplog: pytest.LogCaptureFixture):
     slow = SlowBatchLog()
     for offset in (7, 8, 8):
         slow.update([InFlight(ONE, offset, 11.0)], None)

@@ -7,6 +7,7 @@ line with each request, and such lines would rotate all history away.
 import json
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,11 @@ PLAIN = "time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
 
 MAX_LINES = 1000
 """Limit of the different lines that are counted; the least recent one is dropped."""
+
+MAX_OBJECTS = 100
+"""Limit of a line's objects that are counted separately: clients can name many topics."""
+
+_OBJECTS = re.compile(r"\b(?:topic|partition|path|transport)=(\S+)")
 
 _SECONDS = timedelta(minutes=1).total_seconds()
 _Key = tuple[object, ...]
@@ -93,9 +99,8 @@ class RepeatFilter(logging.Filter):
     """Limits how often a handler writes the same warning or error.
 
     Lines are the same if their logger and their unformatted text are, the innermost frame
-    of their traceback, and their object: `extra={"object": …}`, for lines about one of few
-    objects. A minute after a line the last suppressed one is written, with the number of
-    the others.
+    of their traceback, and the objects that they name: so a partition hides no other one.
+    A minute after a line the last suppressed one is written, with the number of the others.
 
     Args:
         handler: writes that line.
@@ -115,6 +120,7 @@ class RepeatFilter(logging.Filter):
         self._later = later
         self._lock = threading.Lock()
         self._lines: LRUCache[_Key, _Line] = LRUCache(MAX_LINES)
+        self._objects: LRUCache[_Key, set[_Key]] = LRUCache(MAX_LINES)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to write a line now."""
@@ -122,7 +128,7 @@ class RepeatFilter(logging.Filter):
         if not limited or record.name == outage.__name__:
             return True
         with self._lock:
-            return self._is_first(_key(record), record)
+            return self._is_first(self._key(record), record)
 
     def _is_first(self, key: _Key, record: logging.LogRecord) -> bool:
         line, now = self._lines.get(key), self._clock()
@@ -150,9 +156,15 @@ class RepeatFilter(logging.Filter):
         finally:
             self._handler.release()
 
-
-def _key(record: logging.LogRecord) -> _Key:
-    first, *_ = str(record.msg).split("\n", 1)
-    kind, _, trace = record.exc_info or (None, None, None)
-    places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(trace)]
-    return record.name, first, getattr(record, "object", None), kind, *places[-1:]
+    def _key(self, record: logging.LogRecord) -> _Key:
+        first, *_ = str(record.msg).split("\n", 1)
+        kind, _, trace = record.exc_info or (None, None, None)
+        places = [(frame.f_code.co_filename, line) for frame, line in walk_tb(trace)]
+        line = record.name, first, kind, *places[-1:]
+        if not first.startswith("event="):  # of a library, with other names of fields
+            return line
+        objects = tuple(_OBJECTS.findall(record.getMessage()))
+        known = self._objects.setdefault(line, set())
+        if len(known) < MAX_OBJECTS:
+            known.add(objects)
+        return (line, objects) if objects in known else line
