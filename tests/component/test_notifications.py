@@ -17,7 +17,7 @@ from tests.component.notifier import NOON, Notifier, fact
 from tests.standins.mail_sink import MailSink
 from tests.standins.webhook_sink import WebhookSink
 from topics.catalog import SENT_CHANGELOG
-from topics.telemetry.repeats import RepeatFilter
+from topics.telemetry.logging import RepeatFilter
 
 NEW, AWAITING, PAID = Status.NEW, Status.AWAITING_PAYMENT, Status.PAID
 
