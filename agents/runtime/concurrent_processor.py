@@ -10,13 +10,11 @@ from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 
-from agents.runtime.collector import Publisher, RecordCollector
-from agents.runtime.consumer_span import consumer_span
+from agents.runtime.collector import Publisher, RecordCollector, Worker
 from agents.runtime.deserializer import Envelope
-from agents.runtime.fail_stop import fail_stop
+from agents.runtime.fail_stop import BackgroundTasks
 from agents.runtime.in_flight import ConsumerRecords, InFlightBatches
-from agents.runtime.router import RecordRouter
-from agents.runtime.worker import Worker
+from agents.runtime.router import RecordRouter, consumer_span
 from topics.kafka.headers import LOG_CONTEXT
 from topics.topic import Topic
 
@@ -45,7 +43,7 @@ class ConcurrentProcessor:
         self.batches = InFlightBatches()
         self._capacity = asyncio.Semaphore(MAX_CONCURRENCY)
         self._epoch = 0
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_flight = BackgroundTasks()
         worker.add_revocation_listener(self._on_partitions_revoked)
 
     async def run(self, stream: Any) -> None:
@@ -78,9 +76,8 @@ class ConcurrentProcessor:
         out = RecordCollector(self._topic)
         envelope = self._router.route(record, out)
         work = self._send(out) if envelope is None else self._handle(envelope, record)
-        task = asyncio.create_task(work)
-        self._in_flight.add(task)
-        task.add_done_callback(self._done)
+        task = self._in_flight.start(work)
+        task.add_done_callback(lambda _: self._capacity.release())
         return task
 
     async def _handle(self, envelope: Envelope, record: ConsumerRecord) -> None:
@@ -100,12 +97,6 @@ class ConcurrentProcessor:
             await asyncio.wait(tasks)
         if epoch != self._epoch:
             raise asyncio.CancelledError
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
-        self._capacity.release()
-        if not task.cancelled() and task.exception() is not None:
-            fail_stop("a handler failed: %r", task.exception())
 
     async def _on_partitions_revoked(self) -> None:
         self._epoch += 1

@@ -5,12 +5,12 @@ import logging
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from agents.runtime.fail_stop import fail_stop
+from agents.runtime.fail_stop import BackgroundTasks
 
 MAX_IN_FLIGHT = 64
 """Polls of an aggregate, or batches of a concurrent processor; then reading pauses."""
@@ -45,8 +45,7 @@ ConsumerRecords = list[PartitionRecords]
 """The records that one poll brought of a topic, by partition."""
 
 
-@dataclass(frozen=True, slots=True)
-class InFlight:
+class InFlight(NamedTuple):
     """The oldest batch of a partition in flight: its first offset, and its age."""
 
     tp: TopicPartition
@@ -79,17 +78,14 @@ class SlowBatchLog:
             waiting: the partition that waits for its agent's capacity.
         """
         due: dict[tuple[TopicPartition, int], float] = {}
-        for tp, offset, seconds in ((b.tp, b.offset, b.seconds) for b in batches):
+        for tp, offset, seconds in batches:
             due[tp, offset] = self._due.get((tp, offset), SLOW_SECONDS)
             if seconds >= due[tp, offset]:
                 due[tp, offset] = seconds + REPEAT_SECONDS
                 log.warning(
                     "event=batch-slow topic=%s partition=%d offset=%d seconds=%.0f"
                     " waiting=%s",
-                    tp.topic,
-                    tp.partition,
-                    offset,
-                    seconds,
+                    *(*tp, offset, seconds),
                     f"{waiting.topic}-{waiting.partition}" if waiting else "none",
                 )
         self._due = due
@@ -100,7 +96,7 @@ class InFlightBatches:
 
     def __init__(self) -> None:
         self._capacity = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._completing: set[asyncio.Task[None]] = set()
+        self._completing = BackgroundTasks()
 
     async def acquire(self) -> None:
         """Wait until one more batch may be read."""
@@ -110,9 +106,7 @@ class InFlightBatches:
         self, event: Any, batches: ConsumerRecords, acks: Coroutine[Any, Any, None]
     ) -> None:
         """Await the acknowledgements of batches, and then let them be committed."""
-        task = asyncio.create_task(self._complete(event, batches, acks))
-        self._completing.add(task)
-        task.add_done_callback(self._completed)
+        self._completing.start(self._complete(event, batches, acks))
 
     async def _complete(
         self, event: Any, batches: ConsumerRecords, acks: Coroutine[Any, Any, None]
@@ -123,9 +117,4 @@ class InFlightBatches:
                 batch.acknowledged = True
         finally:
             event.ack()  # Faust's own; nothing is committed without `acknowledged`
-
-    def _completed(self, task: asyncio.Task[None]) -> None:
-        self._completing.discard(task)
-        self._capacity.release()
-        if not task.cancelled() and task.exception() is not None:
-            fail_stop("a batch failed: %r", task.exception())
+            self._capacity.release()

@@ -71,28 +71,26 @@ class WorkerGauges(Collector):
             waiting: the partition that waits for its agent's capacity.
             sizes: bytes on disk and in memory by table.
         """
-        size = GaugeMetricFamily(
-            "rocksdb_size_bytes",
-            "Bytes of a table's rows, in files and memory.",
-            labels=["table"],
-        )
-        for table, size_bytes in sizes.items():
-            size.add_metric([table], size_bytes)
         self._metrics = [
-            _by_partition(
+            _gauge(
                 "kafka_consumer_lag_records", "Uncommitted records of a partition.", lags
             ),
-            _by_partition(
+            _gauge(
                 "kafka_consumer_oldest_batch_seconds",
                 "Age of a partition's oldest batch in flight; 0: none is in flight.",
                 {tp: oldest.get(tp, 0) for tp in lags},
             ),
-            _by_partition(
+            _gauge(
                 "kafka_consumer_waiting",
                 "1 for the partition that waits for its agent's capacity.",
                 {tp: int(tp == waiting) for tp in lags},
             ),
-            size,
+            _gauge(
+                "rocksdb_size_bytes",
+                "Bytes of a table's rows, in files and memory.",
+                {(table,): size for table, size in sizes.items()},
+                ("table",),
+            ),
         ]
 
     def collect(self) -> Iterable[Metric]:
@@ -100,10 +98,15 @@ class WorkerGauges(Collector):
         return self._metrics
 
 
-def _by_partition(name: str, text: str, values: Mapping[Any, float]) -> Metric:
-    gauge = GaugeMetricFamily(name, text, labels=("topic", "partition"))
-    for tp, value in values.items():
-        gauge.add_metric((tp.topic, str(tp.partition)), value)
+def _gauge(
+    name: str,
+    text: str,
+    values: Mapping[Any, float],
+    labels: tuple[str, ...] = ("topic", "partition"),
+) -> Metric:
+    gauge = GaugeMetricFamily(name, text, labels=labels)
+    for of, value in values.items():
+        gauge.add_metric([str(label) for label in of], value)
     return gauge
 
 
@@ -112,8 +115,7 @@ REGISTRY.register(WORKER_GAUGES)
 
 
 class _Handler(MetricsHandler):
-    def version_string(self) -> str:
-        """Return the `Server` header, by default the version of Python."""
+    def version_string(self) -> str:  # the `Server` header, by default Python's version
         return "shop"
 
 

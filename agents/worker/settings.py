@@ -29,10 +29,7 @@ class WorkerSettings(KafkaSettings):
     metrics_port: int = Field(default=0, ge=0, lt=2**16)
 
     def lock_state_dir(self) -> TextIO:
-        """Lock the state directory for this process; create it if it is absent.
-
-        Returns:
-            The lock; the end of the process releases it.
+        """Lock the state directory until the process ends; create it if it is absent.
 
         Raises:
             BlockingIOError: another worker holds it.

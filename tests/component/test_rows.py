@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from aiokafka import TopicPartition
 
-from agents.runtime.changelog import ChangelogProducer
-from agents.runtime.recovery import recover
+from agents.runtime.changelog import ChangelogProducer, recover
 from agents.runtime.state_store import Row, StateStore
 from tests.component.bench import Bench, breathe, header
 from topics.catalog import STOCK_CHANGELOG

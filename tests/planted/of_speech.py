@@ -35,8 +35,8 @@ BUGS = (
     Bug(
         "a record that comes again is decided again",
         "agents/runtime/processor.py",
-        "redelivered = record.offset < source_offset",
-        "redelivered = False",
+        "if record.offset < source_offset:",
+        "if False:",
         f"{_BATCHES}a_record_that_was_refused_is_refused_for_ever_though_it_comes_again",
     ),
     Bug(
@@ -214,7 +214,7 @@ BUGS = (
     ),
     Bug(
         "a worker goes by a number of partitions that the topics don't have",
-        "agents/worker/startup.py",
+        "agents/worker/app.py",
         "for line in await partition_drift(cluster):",
         "for line in ():",
         "tests/component/test_workers.py"

@@ -21,10 +21,10 @@ BUGS = (
     Bug(
         "a commit passes over an open batch",
         "agents/worker/consumer.py",
-        "        while open_batches and open_batches[0].acknowledged:\n"
-        "            end = open_batches.popleft().end\n",
-        "        for batch in open_batches:\n"
-        "            end = batch.end if batch.acknowledged else end\n",
+        "            while open_batches and open_batches[0].acknowledged:\n"
+        "                offsets[tp] = open_batches.popleft().end\n",
+        "            for batch in filter(lambda b: b.acknowledged, open_batches):\n"
+        "                offsets[tp] = batch.end\n",
         f"{_COMMITS}nothing_is_committed_over_a_batch_that_is_still_open",
     ),
     Bug(
@@ -32,7 +32,7 @@ BUGS = (
         "agents/worker/consumer.py",
         "        message.acked = True\n",
         "        message.acked = True\n"
-        "        self._delivered[message.tp][-1].settled = True\n",
+        "        self._delivered[message.tp][-1].acknowledged = True\n",
         f"{_COMMITS}what_faust_calls_acked_is_not_committed_before_it_is_settled",
     ),
     Bug(
@@ -65,7 +65,7 @@ BUGS = (
     ),
     Bug(
         "a stale row wins in recovery",
-        "agents/runtime/recovery.py",
+        "agents/runtime/changelog.py",
         "if not supersedes(row, known):",
         "if False:",
         f"{_ROWS}of_a_row_the_highest_version_stays_whichever_comes_last",

@@ -6,7 +6,7 @@ import pytest
 from aiokafka.consumer import consumer, fetcher
 
 from agents.worker.app import create_app
-from agents.worker.fetcher import YIELDS, YieldingFetcher
+from agents.worker.clients import YIELDS, YieldingFetcher
 from agents.worker.settings import WorkerSettings
 
 

@@ -117,7 +117,7 @@ def test_what_follows_from_a_request_has_its_return_address_unchanged(partition:
     record = asked(("kafka_correlationId", b"c"), *address)
     onward = deserialize(
         STOCK_REQUESTS, record, parse_reply_context(record)
-    ).propagated_headers(None)
+    ).propagated_headers({})
     assert onward == [
         ("origin", b"stock.requests-0-7"),
         ("kafka_correlationId", b"c"),

@@ -13,7 +13,7 @@ from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
 from agents.ops.audit.replay import SOURCES, AnyAggregate, adapter_of
-from agents.runtime.recovery import decode_row, supersedes
+from agents.runtime.changelog import decode_row, supersedes
 from agents.runtime.state_store import Row, StateStore
 from topics.kafka.location import RecordLocation
 from topics.kafka.reader import TopicReader
