@@ -35,13 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class ChangelogProducer:
-    """The only writer to a table's partitions in this worker.
-
-    Args:
-        producer: sends the rows.
-        topic: the changelog.
-        store: the table's rows.
-    """
+    """The only writer to a changelog's partitions in this worker."""
 
     def __init__(self, producer: BatchingProducer, topic: Topic, store: StateStore) -> None:
         self._producer = producer

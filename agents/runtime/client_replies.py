@@ -42,17 +42,11 @@ log = logging.getLogger(__name__)
 
 
 class ClientReplyProducer:
-    """Sends replies to topics of clients.
-
-    Args:
-        cluster: the settings of the brokers.
-    """
+    """Sends replies to topics of clients."""
 
     def __init__(self, cluster: KafkaSettings) -> None:
         self._cluster = cluster
-        self._known_topics: TTLCache[str, asyncio.Task[bool]] = TTLCache(
-            MAX_TOPICS, METADATA_TTL.total_seconds()
-        )
+        self._known_topics = TTLCache[str, bool](MAX_TOPICS, METADATA_TTL.total_seconds())
         self._waiting = 0
         self._bytes = 0
         self._sending = BackgroundTasks()
@@ -93,7 +87,6 @@ class ClientReplyProducer:
             self._bytes -= size
 
     async def _attempt(self, topic: str, records: list[ProducerRecord]) -> Exception | None:
-        """Attempt to send; return the error of a failure."""
         try:
             if await self._exists(topic):
                 producer, _ = await self._connected()
@@ -111,16 +104,12 @@ class ClientReplyProducer:
         return not transient or monotonic() > deadline or self._bytes > MAX_BUFFERED_BYTES
 
     async def _exists(self, topic: str) -> bool:
-        """Return whether a topic exists; concurrent calls share one lookup."""
         known = self._known_topics.get(topic)
         if known is None:
-            known = self._known_topics[topic] = asyncio.create_task(self._look_up(topic))
-        return await asyncio.shield(known)
-
-    async def _look_up(self, topic: str) -> bool:
-        _, admin = await self._connected()
-        (description,) = await admin.describe_topics([topic])
-        return bool(description["partitions"])
+            _, admin = await self._connected()
+            (description,) = await admin.describe_topics([topic])
+            known = self._known_topics[topic] = bool(description["partitions"])
+        return known
 
     async def _connected(self) -> tuple[BatchingProducer, AIOKafkaAdminClient]:
         failed = self._clients and self._clients.done() and self._clients.exception()

@@ -29,8 +29,6 @@ class ConcurrentProcessor:
     """Handles the records of a topic concurrently.
 
     Args:
-        worker: the process.
-        topic: of the records.
         handler: handles one record; returns when all its sends are acknowledged.
     """
 

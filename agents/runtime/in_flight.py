@@ -71,12 +71,7 @@ class SlowBatchLog:
         self._due: dict[tuple[TopicPartition, int], float] = {}
 
     def update(self, batches: Iterable[InFlight], waiting: TopicPartition | None) -> None:
-        """Log the slow ones.
-
-        Args:
-            batches: the oldest of each partition.
-            waiting: the partition that waits for its agent's capacity.
-        """
+        """Log the slow ones of each partition's oldest; `waiting` waits for its agent."""
         due: dict[tuple[TopicPartition, int], float] = {}
         for tp, offset, seconds in batches:
             due[tp, offset] = self._due.get((tp, offset), SLOW_SECONDS)

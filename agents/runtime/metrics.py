@@ -63,14 +63,7 @@ class WorkerGauges(Collector):
         waiting: object,
         sizes: Mapping[str, int],
     ) -> None:
-        """Replace all gauges.
-
-        Args:
-            lags: uncommitted records by partition.
-            oldest: the age of the oldest batch in flight by partition.
-            waiting: the partition that waits for its agent's capacity.
-            sizes: bytes on disk and in memory by table.
-        """
+        """Replace all gauges: by partition, and the `sizes` by table."""
         self._metrics = [
             _gauge(
                 "kafka_consumer_lag_records", "Uncommitted records of a partition.", lags

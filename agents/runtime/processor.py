@@ -27,8 +27,6 @@ class AggregateAgent:
     """Processes the records of an aggregate's request topic.
 
     Args:
-        worker: the process.
-        aggregate: the rules.
         table: the Faust table that owns the rows.
         on_change: called with a partition and the rows that its records changed.
     """

@@ -24,12 +24,7 @@ from topics.topic import Topic
 
 
 class RecordRouter:
-    """Routes the records of a topic.
-
-    Args:
-        topic: of the records.
-        partitions: how many it has.
-    """
+    """Routes the records of a topic, which has so many partitions."""
 
     def __init__(self, topic: Topic, partitions: int) -> None:
         self._topic = topic

@@ -39,11 +39,8 @@ changelog, and older files would keep the row for ever."""
 
 _PARTITION_BYTES = 4
 _OFFSET_BYTES = 8
-_MEMTABLE_BYTES = 4 << 20
-"""RocksDB keeps up to two of these in memory; its default is 64 MiB."""
-
-_BLOOM_BITS = 10
-"""Of a row's bloom filter: of absent rows, 1 in 100 costs a read."""
+_MEMTABLE_BYTES = 4 << 20  # up to two are in memory; RocksDB's default is 64 MiB
+_BLOOM_BITS = 10  # of a row: of absent rows, 1 in 100 costs a read
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +102,7 @@ class StateStore:
     ) -> None:
         """Write the rows of a transaction; None deletes a row."""
         self.pending_acks += 1
-        self.write(
-            partition, (Row(key, value, source_offset) for key, value in rows.items())
-        )
+        self.write(partition, (Row(*row, source_offset) for row in rows.items()))
         self.offsets[partition].source_offset = source_offset
 
     def row(self, partition: int, key: bytes) -> Row:

@@ -24,12 +24,7 @@ GC_THRESHOLD = 20_000
 
 
 class Service:
-    """A service under construction.
-
-    Args:
-        name: of the service and of its consumer group.
-        settings: of this worker.
-    """
+    """A service under construction; its name is that of its consumer group."""
 
     def __init__(self, name: str, settings: WorkerSettings) -> None:
         self.settings = settings
@@ -48,10 +43,8 @@ class Service:
     ) -> AggregateAgent:
         """Add an aggregate: a table, and the agent of its request topic.
 
-        Args:
-            aggregate: the rules.
-            on_change: called with a partition and the rows that its records changed.
-            on_recovered: called when the table is recovered.
+        Call `on_change` with a partition and the rows that its records changed, and
+        `on_recovered` when the table is recovered.
         """
         table = self.add_table(aggregate.changelog)
         agent = AggregateAgent(self.app, aggregate, table, on_change)
