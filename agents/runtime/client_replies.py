@@ -28,9 +28,7 @@ LOAD_THRESHOLD = 32
 """Half of the batches that may be in flight: the other half completes soon."""
 
 DELIVERY_TIMEOUT = timedelta(minutes=10)
-MAX_BUFFERED_BYTES = 32 * 2**20
-"""Limit of late replies; above it they are dropped."""
-
+MAX_BUFFERED_BYTES = 32 * 2**20  # limit of late replies; above it they are dropped
 _RECORD_OVERHEAD_BYTES = 2**10  # in addition to the value
 
 METADATA_TTL = timedelta(seconds=5)

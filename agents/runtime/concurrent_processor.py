@@ -18,9 +18,7 @@ from agents.runtime.router import RecordRouter, consumer_span
 from topics.kafka.headers import LOG_CONTEXT
 from topics.topic import Topic
 
-MAX_CONCURRENCY = 512
-"""Records that are handled at the same time."""
-
+MAX_CONCURRENCY = 512  # records that are handled at the same time
 Send = Callable[[RecordCollector], Awaitable[None]]
 Handler = Callable[[Envelope, ConsumerRecord, Send], Awaitable[None]]
 

@@ -33,9 +33,7 @@ MAX_PROPAGATED_BYTES = 4 * 2**10
 MAX_VALUE = 256 * 2**10
 """Far above any valid request; a smaller value can be forwarded and echoed whole."""
 
-MAX_KEY = 2**10
-"""Our keys are decimal text; a longer key is not echoed in replies."""
-
+MAX_KEY = 2**10  # our keys are decimal text; a longer key is not echoed in replies
 PROPAGATED_TEXT = re.compile(r"[!-~]{1,256}")
 ORIGIN = re.compile(rb"[A-Za-z0-9._-]{1,249}-\d{1,10}-\d{1,19}")
 

@@ -5,25 +5,22 @@ Counters are incremented once for each batch, since a call for each record costs
 
 import logging
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http.server import ThreadingHTTPServer
 from threading import Thread
-from typing import Any
 
+from aiokafka import TopicPartition
 from prometheus_client import (
-    REGISTRY,
     Counter,
     Gauge,
     Histogram,
-    Metric,
     MetricsHandler,
     disable_created_metrics,
 )
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 disable_created_metrics()  # they double the number of series
 
+_TP = ("topic", "partition")
 RECORDS = Counter("kafka_consumer_records_total", "Records read.", ["topic"])
 BATCH = Histogram(
     "kafka_consumer_batch_records",
@@ -47,64 +44,43 @@ RECOVERING = Gauge(
 )
 RECOVERED = Counter("recovery_records_total", "Changelog records read by recoveries.")
 
+LAG = Gauge("kafka_consumer_lag_records", "Uncommitted records of a partition.", _TP)
+OLDEST = Gauge(
+    "kafka_consumer_oldest_batch_seconds",
+    "Age of a partition's oldest batch in flight; 0: none is in flight.",
+    _TP,
+)
+WAITING = Gauge(
+    "kafka_consumer_waiting",
+    "1 for the partition that waits for its agent's capacity.",
+    _TP,
+)
+SIZE = Gauge(
+    "rocksdb_size_bytes", "Bytes of a table's rows, in files and memory.", ["table"]
+)
+_partitions: set[TopicPartition] = set()
+
 log = logging.getLogger(__name__)
 
 
-class WorkerGauges(Collector):
-    """Gauges of the worker, replaced as a whole: partitions come and go."""
-
-    def __init__(self) -> None:
-        self._metrics: list[Metric] = []
-
-    def update(
-        self,
-        lags: Mapping[Any, int],
-        oldest: Mapping[Any, float],
-        waiting: object,
-        sizes: Mapping[str, int],
-    ) -> None:
-        """Replace all gauges: by partition, and the `sizes` by table."""
-        self._metrics = [
-            _gauge(
-                "kafka_consumer_lag_records", "Uncommitted records of a partition.", lags
-            ),
-            _gauge(
-                "kafka_consumer_oldest_batch_seconds",
-                "Age of a partition's oldest batch in flight; 0: none is in flight.",
-                {tp: oldest.get(tp, 0) for tp in lags},
-            ),
-            _gauge(
-                "kafka_consumer_waiting",
-                "1 for the partition that waits for its agent's capacity.",
-                {tp: int(tp == waiting) for tp in lags},
-            ),
-            _gauge(
-                "rocksdb_size_bytes",
-                "Bytes of a table's rows, in files and memory.",
-                {(table,): size for table, size in sizes.items()},
-                ("table",),
-            ),
-        ]
-
-    def collect(self) -> Iterable[Metric]:
-        """Return the latest gauges."""
-        return self._metrics
-
-
-def _gauge(
-    name: str,
-    text: str,
-    values: Mapping[Any, float],
-    labels: tuple[str, ...] = ("topic", "partition"),
-) -> Metric:
-    gauge = GaugeMetricFamily(name, text, labels=labels)
-    for of, value in values.items():
-        gauge.add_metric([str(label) for label in of], value)
-    return gauge
-
-
-WORKER_GAUGES = WorkerGauges()
-REGISTRY.register(WORKER_GAUGES)
+def update_gauges(
+    lags: Mapping[TopicPartition, int],
+    oldest: Mapping[TopicPartition, float],
+    waiting: TopicPartition | None,
+    sizes: Mapping[str, int],
+) -> None:
+    """Set the gauges of the partitions, and sizes by table; remove other partitions."""
+    for tp, lag in lags.items():
+        LAG.labels(*tp).set(lag)
+        OLDEST.labels(*tp).set(oldest.get(tp, 0))
+        WAITING.labels(*tp).set(tp == waiting)
+    for tp in _partitions - lags.keys():
+        for gauge in (LAG, OLDEST, WAITING):
+            gauge.remove(*tp)
+    _partitions.clear()
+    _partitions.update(lags)
+    for table, size in sizes.items():
+        SIZE.labels(table).set(size)
 
 
 class _Handler(MetricsHandler):

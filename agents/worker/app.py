@@ -4,6 +4,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any, NoReturn
 
 import faust
@@ -133,7 +134,7 @@ async def _wait_for_kafka(cluster: KafkaSettings) -> str:
 def create_app(service: str, settings: WorkerSettings) -> App:
     """Create the app of a service, whose name is its consumer group's."""
     compat.apply()
-    session = settings.session_timeout.total_seconds()
+    session = settings.session_timeout_seconds
     app = App(
         service,
         broker=[URL(f"kafka://{address}") for address in settings.kafka.split(",")],
@@ -170,7 +171,7 @@ def create_app(service: str, settings: WorkerSettings) -> App:
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
-    app.pause_monitor = PauseMonitor(settings.session_timeout * MAX_PAUSE_RATIO)
+    app.pause_monitor = PauseMonitor(timedelta(seconds=session * MAX_PAUSE_RATIO))
     app.settings = settings
     return app
 

@@ -14,8 +14,7 @@ from agents.runtime.fail_stop import fail_stop
 FETCH_MAX_WAIT_MS = 50
 """Faust hard-codes 1500 ms: an idle partition would delay its neighbours."""
 
-YIELDS = 8
-"""Turns of the event loop until a fetched record is processed and its reply sent."""
+YIELDS = 8  # turns of the event loop until a fetched record is processed and its reply sent
 
 
 class EventLoopConsumerThread(driver.AIOKafkaConsumerThread):

@@ -14,9 +14,7 @@ from agents.worker.tables import StateStoreAdapter
 from topics.kafka import compat
 from topics.kafka.compat import InnerNames, Replacement
 
-STORE = "rows"
-"""The scheme of our store's address."""
-
+STORE = "rows"  # the scheme of our store's address
 REPLACEMENTS = (
     Replacement(
         driver.Transport,

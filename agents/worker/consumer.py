@@ -23,12 +23,10 @@ from faust.types import TP
 from mode.utils.futures import notify
 
 from agents.runtime import metrics
-from agents.runtime.in_flight import ConsumerRecords, InFlight, PartitionRecords, oldest
+from agents.runtime.in_flight import ConsumerRecords, PartitionRecords, oldest
 from agents.worker.clients import EventLoopConsumerThread
 
-POLL_SECONDS = 0.1
-"""The longest wait of a rebalance for the drain loop."""
-
+POLL_SECONDS = 0.1  # the longest wait of a rebalance for the drain loop
 MAX_CHUNK_BYTES = 128 * 2**10
 
 
@@ -139,9 +137,9 @@ class Consumer(driver.Consumer):
             if end is not None
         }
 
-    def oldest(self) -> list[InFlight]:
+    def oldest(self) -> ConsumerRecords:
         """Return the oldest batch in flight of each partition that has one."""
-        return list(oldest(self._delivered))
+        return oldest(self._delivered.values())
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:

@@ -9,7 +9,7 @@ import faust
 
 from agents.aggregate import Aggregate
 from agents.runtime import metrics
-from agents.runtime.in_flight import SlowBatchLog
+from agents.runtime.in_flight import log_slow
 from agents.runtime.processor import AggregateAgent, ChangeListener
 from agents.worker.app import App, create_app
 from agents.worker.consumer import RawRecordsSchema
@@ -29,7 +29,6 @@ class Service:
     def __init__(self, name: str, settings: WorkerSettings) -> None:
         self.settings = settings
         self.app: App = create_app(name, settings)
-        self._slow_batches = SlowBatchLog()
         # Also while a rebalance waits for a batch: no add_timer.
         self.app.timer(SLOW_CHECK_SECONDS, name="slow-batches")(self._log_slow_batches)
         if settings.metrics_port:
@@ -81,12 +80,11 @@ class Service:
         self.app.timer(seconds, name=getattr(run, "__name__", None))(tick)
 
     async def _log_slow_batches(self) -> None:
-        consumer = self.app.consumer
-        self._slow_batches.update(consumer.oldest(), consumer.waiting)
+        log_slow(self.app.consumer.oldest(), self.app.consumer.waiting)
 
     async def _update_gauges(self) -> None:
         consumer = self.app.consumer
-        metrics.WORKER_GAUGES.update(
+        metrics.update_gauges(
             consumer.lags(),
             {batch.tp: batch.seconds for batch in consumer.oldest()},
             consumer.waiting,

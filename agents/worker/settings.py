@@ -1,7 +1,6 @@
 """Settings of a worker, from the environment."""
 
 import fcntl
-from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
 
@@ -38,8 +37,3 @@ class WorkerSettings(KafkaSettings):
         lock = (self.state_dir / "lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return lock
-
-    @property
-    def session_timeout(self) -> timedelta:
-        """The session timeout as a duration."""
-        return timedelta(seconds=self.session_timeout_seconds)

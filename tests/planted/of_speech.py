@@ -251,8 +251,8 @@ BUGS = (
     Bug(
         "a slow batch is logged all the time",
         "agents/runtime/in_flight.py",
-        "due[tp, offset] = seconds + REPEAT_SECONDS",
-        "due[tp, offset] = seconds",
+        "batch.logged_from = seconds + REPEAT_SECONDS",
+        "batch.logged_from = seconds",
         "tests/unit/test_slow_batches.py"
         "::test_a_slow_batch_is_logged_after_ten_seconds_and_once_a_minute",
     ),
