@@ -31,7 +31,7 @@ async def goods(bench: Bench) -> Serving:
     return await bench.serve(STOCK_AGGREGATE)
 
 
-async def test_a_batch_is_settled_only_when_all_that_it_caused_has_arrived(
+async def test_a_batch_is_acknowledged_only_when_all_that_it_caused_is(
     bench: Bench, orders: Serving
 ):
     batch = await orders.read(CREATE)
@@ -44,7 +44,7 @@ async def test_a_batch_is_settled_only_when_all_that_it_caused_has_arrived(
     assert batch.acks == 1
 
 
-async def test_nothing_is_told_or_written_before_its_commands_have_arrived(
+async def test_no_reply_or_row_is_sent_before_its_commands_are_acknowledged(
     bench: Bench, orders: Serving
 ):
     await orders.read(CREATE)
@@ -63,14 +63,14 @@ async def test_replies_do_not_overtake_the_commands_of_the_batch_before(
     assert bench.lying["order.replies"] == 1
 
 
-async def test_no_more_batches_are_begun_than_may_be_open(bench: Bench, goods: Serving):
+async def test_no_more_batches_are_read_than_may_be_in_flight(bench: Bench, goods: Serving):
     batches = [await goods.read(ListStocks(sku=1)) for _ in range(MAX_IN_FLIGHT + 5)]
     assert goods.stream.taken == MAX_IN_FLIGHT + 1  # one waits for room
     await bench.all_arrives()
     assert all(batch.settled for batch in batches)
 
 
-async def test_all_rows_of_a_record_arrive_together_and_say_what_they_include(
+async def test_all_rows_of_a_record_are_one_record_batch_with_their_source_offset(
     bench: Bench, goods: Serving
 ):
     await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=5))
@@ -103,7 +103,7 @@ async def test_rows_too_many_for_one_record_batch_are_written_in_several(
     assert {row.key for row in bench.sent(ROWS)} == large.keys()
 
 
-async def test_a_record_that_was_refused_is_refused_for_ever_though_it_comes_again(
+async def test_a_refused_record_is_refused_again_when_it_is_redelivered(
     bench: Bench, goods: Serving
 ):
     await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=MAX_STOCK))
@@ -119,7 +119,7 @@ async def test_a_record_that_was_refused_is_refused_for_ever_though_it_comes_aga
     ]
 
 
-async def test_a_record_that_comes_again_counts_once_and_is_answered_again(
+async def test_a_redelivered_record_counts_once_and_is_answered_again(
     bench: Bench, goods: Serving
 ):
     batch = await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=5))
@@ -132,7 +132,7 @@ async def test_a_record_that_comes_again_counts_once_and_is_answered_again(
     assert first.value == second.value
 
 
-async def test_what_a_newer_worker_put_into_a_row_is_handed_on_by_an_older_one(
+async def test_an_older_worker_keeps_the_fields_of_a_newer_one(
     bench: Bench, goods: Serving
 ):
     newer = b'{"available":{"1":5},"reserved":{},"picked":{"1":2}}'
@@ -144,7 +144,7 @@ async def test_what_a_newer_worker_put_into_a_row_is_handed_on_by_an_older_one(
     assert shelves[-1] == newer.replace(b'"1":5', b'"1":7')
 
 
-async def test_a_row_with_something_newer_inside_one_of_its_parts_stays_a_row(
+async def test_a_row_with_a_newer_field_in_one_of_its_parts_is_read(
     bench: Bench, orders: Serving
 ):
     one = order_id(7, "key:a")
@@ -159,7 +159,7 @@ async def test_a_row_with_something_newer_inside_one_of_its_parts_stays_a_row(
     assert read.status is Status.AWAITING_PAYMENT
 
 
-async def test_a_record_that_kafka_does_not_take_is_the_end(
+async def test_a_record_that_kafka_refuses_ends_the_worker(
     bench: Bench, goods: Serving, deaths: list[str]
 ):
     await goods.read(ListStocks(sku=1))
@@ -168,7 +168,7 @@ async def test_a_record_that_kafka_does_not_take_is_the_end(
     assert "not sent" in deaths[0]
 
 
-async def test_a_worker_that_was_frozen_says_nothing_any_more(
+async def test_a_worker_that_was_frozen_sends_nothing(
     bench: Bench, goods: Serving, deaths: list[str]
 ):
     bench.app.pause_monitor.arm()
@@ -178,7 +178,7 @@ async def test_a_worker_that_was_frozen_says_nothing_any_more(
     assert not bench.lying
 
 
-async def test_a_worker_whose_agent_raised_has_ended(
+async def test_an_exception_in_an_agent_ends_the_worker(
     bench: Bench, goods: Serving, deaths: list[str]
 ):
     agent = bench.app.agents[goods.aggregate.requests.name]
@@ -187,7 +187,7 @@ async def test_a_worker_whose_agent_raised_has_ended(
     assert "raised ValueError('why')" in deaths[0]
 
 
-async def test_a_batch_of_a_partition_without_rows_is_not_served(
+async def test_a_batch_of_a_partition_without_rows_is_not_processed(
     bench: Bench, goods: Serving, deaths: list[str]
 ):
     goods.store.drop_partition(record(ListStocks(sku=1)).partition)

@@ -74,7 +74,7 @@ async def workers(cluster: KafkaSettings, tmp_path: Path) -> AsyncIterator[list[
         worker.process.wait(90)
 
 
-async def test_a_worker_without_partitions_lives_and_waits(
+async def test_a_worker_without_partitions_keeps_running(
     workers: list[_Worker], cluster: KafkaSettings
 ):
     of_each = 2  # one of the requests, and the same one of the changelog
@@ -85,7 +85,7 @@ async def test_a_worker_without_partitions_lives_and_waits(
 
 
 @pytest.mark.parametrize("service", ["checkout", "loms", "products", "notifications"])
-async def test_a_worker_that_was_told_another_number_of_partitions_refuses_to_work(
+async def test_a_worker_with_a_wrong_number_of_partitions_ends(
     cluster: KafkaSettings, service: str, tmp_path: Path
 ):
     told = str(cluster.partitions * 2)
@@ -102,7 +102,7 @@ def _partitions(workers: list[_Worker]) -> list[int]:
     return [-1 if number is None else number for number in told]
 
 
-async def test_a_worker_that_is_there_before_kafka_waits_and_can_be_stopped(
+async def test_a_worker_waits_for_kafka_and_can_be_stopped(
     tmp_path: Path,
 ):
     nowhere = KafkaSettings(kafka=f"127.0.0.1:{free_layout(tmp_path).port}")
@@ -112,7 +112,7 @@ async def test_a_worker_that_is_there_before_kafka_waits_and_can_be_stopped(
     assert worker.process.wait(90) == 0, worker.said
 
 
-async def test_a_worker_whose_session_timeout_kafka_does_not_allow_says_so_and_ends(
+async def test_a_worker_whose_session_timeout_kafka_refuses_logs_it_and_ends(
     cluster: KafkaSettings, tmp_path: Path
 ):
     worker = _Worker(cluster, "checkout-9", tmp_path, SESSION_TIMEOUT_SECONDS="1")

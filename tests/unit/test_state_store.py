@@ -23,39 +23,39 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "rows"
 
 
-def test_rows_of_a_worker_that_ended_well_are_there_again(path: Path):
+def test_rows_of_a_worker_that_stopped_cleanly_are_used_again(path: Path):
     store = StateStore(path, "here")
     assert dict(store.rows(3)) == ROWS
     assert store.offsets[3].source_offset == 7
 
 
-def test_rows_of_another_cluster_are_thrown_away(path: Path):
+def test_rows_of_another_cluster_are_discarded(path: Path):
     store = StateStore(path, "elsewhere")
     assert not list(store.rows(3))
     assert not store.offsets
 
 
-def test_rows_of_a_worker_that_crashed_are_thrown_away(path: Path):
+def test_rows_of_a_worker_that_crashed_are_discarded(path: Path):
     StateStore(path, "here")._db.close()  # noqa: SLF001 -- no clean end
     store = StateStore(path, "here")
     assert not list(store.rows(3))
     assert not store.offsets
 
 
-def test_rows_that_the_changelog_may_lack_are_thrown_away(path: Path):
+def test_rows_that_the_changelog_may_lack_are_discarded(path: Path):
     store = StateStore(path, "here")
     store.put(3, {b"key": b'{"count":2}'}, source_offset=8)
     store.close()
     assert not list(StateStore(path, "here").rows(3))
 
 
-def test_what_another_version_of_the_shop_left_behind_is_thrown_away(path: Path):
+def test_files_of_another_version_are_discarded(path: Path):
     (path / CHECKPOINT).write_text('{"3": [7, 1]}')
     assert not list(StateStore(path, "here").rows(3))
 
 
 @pytest.mark.parametrize("hours", [-1, 13])
-def test_rows_that_may_have_been_erased_meanwhile_are_thrown_away(path: Path, hours: int):
+def test_rows_behind_an_old_checkpoint_are_discarded(path: Path, hours: int):
     marked = json.loads((path / CHECKPOINT).read_text())
     marked["at"] -= hours * 3600
     (path / CHECKPOINT).write_text(json.dumps(marked))
@@ -79,7 +79,7 @@ def remove(file: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [cut, zero, remove], ids=lambda harm: harm.__name__)
-def test_whatever_happens_to_a_file_all_rows_are_there_or_none(
+def test_a_damaged_file_loses_all_rows_or_none(
     path: Path, tmp_path: Path, harm: Callable[[Path], None]
 ):
     for version in range(8, 12):  # each life adds to the list of files

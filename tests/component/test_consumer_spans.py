@@ -46,7 +46,7 @@ async def goods(recorder: Recorder, bench: Bench) -> Serving:
     return await bench.serve(STOCK_AGGREGATE)
 
 
-async def test_a_hop_lasts_until_all_that_it_caused_has_arrived(
+async def test_a_span_lasts_until_all_that_its_record_caused_is_acknowledged(
     bench: Bench, goods: Serving, recorder: Recorder
 ):
     asked = record(ReceiveStock(sku=1, warehouse_id=1, count=5), headers=[MINE])
@@ -57,7 +57,7 @@ async def test_a_hop_lasts_until_all_that_it_caused_has_arrived(
     assert recorder.parents == [(MINE,), ()]
 
 
-async def test_what_follows_from_a_record_is_told_of_its_hop(
+async def test_messages_caused_by_a_record_carry_its_span(
     bench: Bench, goods: Serving, recorder: Recorder
 ):
     await goods.read(ListStocks(sku=1), ListStocks(sku=1))
@@ -66,7 +66,7 @@ async def test_what_follows_from_a_record_is_told_of_its_hop(
     assert told == ["1", "2"]
 
 
-async def test_a_record_that_comes_again_ends_its_second_hop_too(
+async def test_the_second_span_of_a_redelivered_record_ends_too(
     bench: Bench, goods: Serving, recorder: Recorder
 ):
     batch = await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=5))
@@ -77,7 +77,7 @@ async def test_a_record_that_comes_again_ends_its_second_hop_too(
     assert recorder.open == {}
 
 
-async def test_without_a_tracer_the_callers_own_trace_rides_along(bench: Bench):
+async def test_without_tracing_the_callers_trace_is_propagated(bench: Bench):
     goods = await bench.serve(STOCK_AGGREGATE)
     await goods.read(record(ListStocks(sku=1), headers=[MINE]))
     await bench.all_arrives()

@@ -28,7 +28,7 @@ def fetching() -> asyncio.Task[bool]:
     return asyncio.create_task(polite._proc_fetch_request("asked"))  # noqa: SLF001
 
 
-async def test_what_is_ready_goes_first(asked: list[str]):
+async def test_ready_tasks_run_before_the_next_fetch(asked: list[str]):
     async def serve() -> None:
         for _ in range(YIELDS - 1):
             await asyncio.sleep(0)
@@ -40,7 +40,7 @@ async def test_what_is_ready_goes_first(asked: list[str]):
     assert asked == ["served", "asked"]
 
 
-async def test_a_fetch_that_nobody_wants_any_more_brings_nothing(asked: list[str]):
+async def test_a_cancelled_fetch_returns_no_data(asked: list[str]):
     asking = fetching()
     await asyncio.sleep(0)
     asking.cancel()
@@ -49,7 +49,7 @@ async def test_a_fetch_that_nobody_wants_any_more_brings_nothing(asked: list[str
     assert asked == []
 
 
-def test_workers_fetch_like_this(monkeypatch: pytest.MonkeyPatch, tmp_path):
+def test_workers_use_this_fetcher(monkeypatch: pytest.MonkeyPatch, tmp_path):
     monkeypatch.setattr(consumer, "Fetcher", fetcher.Fetcher)
     create_app("checkout", WorkerSettings(state_dir=tmp_path))
     assert consumer.Fetcher is YieldingFetcher

@@ -60,7 +60,7 @@ async def errands(bench: Bench, _one_partition: None) -> _Errands:
     return _Errands(bench)
 
 
-async def test_a_batch_is_settled_when_all_its_errands_are_done(errands: _Errands):
+async def test_a_batch_is_acknowledged_when_all_its_records_are_handled(errands: _Errands):
     event = await errands.read(fact(1, Status.NEW), fact(2, Status.NEW))
     assert not event.settled
     errands.may_end.set()
@@ -69,7 +69,7 @@ async def test_a_batch_is_settled_when_all_its_errands_are_done(errands: _Errand
 
 
 @pytest.mark.usefixtures("_one_partition")
-async def test_batches_of_one_catch_are_settled_each_when_its_own_errands_are_done(
+async def test_each_batch_of_a_poll_is_acknowledged_when_its_own_records_are_handled(
     bench: Bench,
 ):
     stuck, stream = asyncio.Event(), Stream()
@@ -90,7 +90,7 @@ async def test_batches_of_one_catch_are_settled_each_when_its_own_errands_are_do
     assert event.acks == event.awaited
 
 
-async def test_what_is_given_up_with_its_partition_is_not_settled(
+async def test_a_batch_of_a_revoked_partition_is_not_acknowledged(
     bench: Bench, errands: _Errands, deaths: list[str]
 ):
     event = await errands.read(fact(1, Status.NEW))
@@ -101,9 +101,7 @@ async def test_what_is_given_up_with_its_partition_is_not_settled(
     assert not deaths
 
 
-async def test_orders_that_await_payment_are_asked_after_once_they_are_recovered(
-    tmp_path, deaths: list[str]
-):
+async def test_recovered_orders_that_await_payment_are_expired(tmp_path, deaths: list[str]):
     loms = Loms(settings(tmp_path))
     bench = Bench(loms.service)
     store = bench.open(loms._orders._table)  # noqa: SLF001

@@ -45,10 +45,10 @@ def said_of(store: StateStore, offset: int, value: bytes) -> RecordCollector:
 
 
 @pytest.mark.parametrize("value", [ADD, b"poison"])
-def test_what_a_record_commanded_is_not_commanded_twice(store: StateStore, value: bytes):
+def test_a_redelivered_record_sends_no_command(store: StateStore, value: bytes):
     assert len(said_of(store, FOLDED, value).commands) == 1
     assert said_of(store, FOLDED - 1, value).commands == []
 
 
-def test_a_caller_hears_again_since_it_may_not_have_heard_before(store: StateStore):
+def test_a_redelivered_record_is_answered_again(store: StateStore):
     assert len(said_of(store, FOLDED - 1, DELETE).replies_and_events) == 1

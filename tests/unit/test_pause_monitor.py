@@ -19,7 +19,7 @@ def deaths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return reasons
 
 
-def test_a_member_of_a_group_that_was_frozen_dies(deaths: list[str]):
+def test_a_group_member_that_was_frozen_stops(deaths: list[str]):
     heart = PauseMonitor(FROZEN)
     heart.arm()
 
@@ -28,7 +28,7 @@ def test_a_member_of_a_group_that_was_frozen_dies(deaths: list[str]):
     assert len(deaths) == 1
 
 
-def test_a_worker_that_starts_slowly_lives(deaths: list[str]):
+def test_a_worker_that_starts_slowly_keeps_running(deaths: list[str]):
     heart = PauseMonitor(FROZEN)
 
     heart.check()
@@ -36,7 +36,7 @@ def test_a_worker_that_starts_slowly_lives(deaths: list[str]):
     assert not deaths
 
 
-def test_a_member_that_was_not_frozen_lives(deaths: list[str]):
+def test_a_member_that_was_not_frozen_keeps_running(deaths: list[str]):
     heart = PauseMonitor(NEVER_FROZEN)
     heart.arm()
 
