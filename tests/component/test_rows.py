@@ -1,4 +1,4 @@
-"""Rows: which of two versions is true, and which files can be trusted."""
+"""Rows: which of two records wins, and which files are used again."""
 
 import shutil
 from pathlib import Path
@@ -21,7 +21,7 @@ def store(tmp_path: Path) -> StateStore:
 
 @pytest.fixture
 async def changelog(bench: Bench, store: StateStore) -> ChangelogProducer:
-    """That of the rows, with nothing in it yet."""
+    """An empty changelog of the rows."""
     written = ChangelogProducer(bench.app.batching_producer, STOCK_CHANGELOG, store)
     await written.rewrite_superseded()
     return written
@@ -101,7 +101,7 @@ async def test_another_writer_is_detected_at_the_next_row(
     changelog.produce(0, {b"a": NEW}, 1)
     await bench.arrive()
     assert not deaths
-    bench.ends[TopicPartition(STOCK_CHANGELOG.name, 0)] += 1  # his
+    bench.ends[TopicPartition(STOCK_CHANGELOG.name, 0)] += 1  # of the other writer
     changelog.produce(0, {b"a": NEW}, 2)
     await bench.arrive()
     assert "another writer" in deaths[0]

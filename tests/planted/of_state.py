@@ -8,7 +8,7 @@ _COMMITS = "tests/component/test_commits.py::test_"
 
 BUGS = (
     Bug(
-        "a batch counts as settled before what it caused has arrived",
+        "a batch counts as acknowledged before what it caused is",
         "agents/runtime/in_flight.py",
         "            await acks\n"
         "            for batch in batches:\n"
@@ -19,7 +19,7 @@ BUGS = (
         f"{_BATCHES}a_batch_is_acknowledged_only_when_all_that_it_caused_is",
     ),
     Bug(
-        "a commit passes over an open batch",
+        "a commit passes over an unacknowledged batch",
         "agents/worker/consumer.py",
         "            while open_batches and open_batches[0].acknowledged:\n"
         "                offsets[tp] = open_batches.popleft().end\n",
@@ -28,7 +28,7 @@ BUGS = (
         f"{_COMMITS}nothing_is_committed_over_an_unacknowledged_batch",
     ),
     Bug(
-        "what faust calls acked is committed",
+        "a batch that Faust acked is committed",
         "agents/worker/consumer.py",
         "        message.acked = True\n",
         "        message.acked = True\n"
@@ -36,7 +36,7 @@ BUGS = (
         f"{_COMMITS}a_batch_that_faust_acked_is_not_committed_before_it_is_acknowledged",
     ),
     Bug(
-        "records that were fetched before a seek are delivered after it",
+        "records fetched before a seek are delivered after it",
         "agents/worker/consumer.py",
         "                if epoch != self._epoch:\n                    return\n",
         "",
@@ -50,28 +50,28 @@ BUGS = (
         f"{_COMMITS}a_partition_without_a_commit_begins_at_its_beginning",
     ),
     Bug(
-        "batches of before a seek are committed after it",
+        "batches delivered before a seek are committed after it",
         "agents/worker/consumer.py",
         "        self._delivered.clear()\n",
         "",
         f"{_COMMITS}a_batch_delivered_before_a_seek_is_not_committed_after_it",
     ),
     Bug(
-        "catches are as large as what was fetched",
+        "chunks are as large as the fetch",
         "agents/worker/consumer.py",
         "if size > MAX_CHUNK_BYTES:",
         "if size < 0:",
         f"{_COMMITS}a_long_fetch_is_split_into_chunks_of_bounded_size",
     ),
     Bug(
-        "a stale row wins in recovery",
+        "a zombie's row wins in recovery",
         "agents/runtime/changelog.py",
         "if not supersedes(row, known):",
         "if False:",
         f"{_ROWS}the_highest_source_offset_of_a_row_wins_in_any_order",
     ),
     Bug(
-        "a frozen worker's last rows are left in the changelog",
+        "a zombie's rows are left in the changelog",
         "agents/runtime/changelog.py",
         "for row in offsets.superseded.values():",
         "for row in ():",
@@ -93,14 +93,14 @@ BUGS = (
         f"{_BATCHES}all_rows_of_a_record_are_one_record_batch_with_their_source_offset",
     ),
     Bug(
-        "rows that a record batch has no room for are left out",
+        "rows that exceed a record batch are left out",
         "agents/runtime/producer.py",
         '                raise ValueError(f"more than one record batch for {tp}")\n',
         "                break\n",
         f"{_ROWS}rows_that_exceed_a_record_batch_are_not_written_at_all",
     ),
     Bug(
-        "files of a crash are trusted",
+        "files of a crash are used",
         "agents/runtime/state_store.py",
         "            complete = json.loads(checkpoint.read_text())\n"
         "            checkpoint.unlink()  # the files change from here on\n"
@@ -113,21 +113,21 @@ BUGS = (
         f"{_ROWS}files_of_a_crash_are_not_used_again",
     ),
     Bug(
-        "rows that may have been erased meanwhile are trusted",
+        "rows behind an old checkpoint are used",
         "agents/runtime/state_store.py",
         "if not 0 <= age <= MAX_CHECKPOINT_AGE.total_seconds():",
         "if 0 > age:",
         "tests/unit/test_state_store.py::test_rows_behind_an_old_checkpoint_are_discarded",
     ),
     Bug(
-        "a row that is deleted takes its version along",
+        "a deleted row loses its source offset",
         "agents/runtime/state_store.py",
         'writes.put(prefix + key, stamp + (value or b""))',
         "value and writes.put(prefix + key, stamp + value) or writes.delete(prefix + key)",
         f"{_ROWS}a_zombies_write_of_a_deleted_row_does_not_count",
     ),
     Bug(
-        "faust complains of changelogs that are not read",
+        "Faust logs errors for changelogs that are not read",
         "agents/worker/consumer.py",
         "    async def verify_all_partitions_active(self)",
         "    async def verify_nothing(self)",
@@ -135,21 +135,21 @@ BUGS = (
         "::test_no_error_is_logged_for_partitions_that_are_not_read",
     ),
     Bug(
-        "files that are ahead of the changelog are marked as complete",
+        "files ahead of the changelog get a checkpoint",
         "agents/runtime/state_store.py",
         "if self.pending_acks:",
         "if False:",
         f"{_ROWS}files_that_are_ahead_of_the_changelog_are_not_used_again",
     ),
     Bug(
-        "rows of another cluster are taken for ours",
+        "rows of another cluster are used",
         "agents/runtime/state_store.py",
         'if complete["cluster"] != cluster:',
         "if False:",
         "tests/unit/test_state_store.py::test_rows_of_another_cluster_are_discarded",
     ),
     Bug(
-        "files are used though they were cut meanwhile",
+        "files are used though they have changed",
         "agents/runtime/state_store.py",
         'if complete["files"] != files:',
         "if False:",

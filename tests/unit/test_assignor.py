@@ -1,4 +1,4 @@
-"""Partitions are given out only by those who know all the topics."""
+"""Partitions are assigned only when the broker has all topics."""
 
 import pytest
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
@@ -11,7 +11,7 @@ TOPICS = ["a.requests", "b.requests"]
 
 
 class _Cluster:
-    """What a broker told of its topics."""
+    """The metadata of a broker."""
 
     def __init__(self, **partitions: int) -> None:
         self._there = {f"{name}.requests": n for name, n in partitions.items()}
@@ -26,7 +26,7 @@ class _DiedError(Exception):
 
 
 @pytest.fixture(autouse=True)
-def _mortal(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_exit(monkeypatch: pytest.MonkeyPatch) -> None:
     def die(reason: str, *args: object) -> None:
         raise _DiedError(reason % args)
 

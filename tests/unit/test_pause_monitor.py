@@ -1,4 +1,4 @@
-"""A worker that was frozen dies, if it may have been replaced meanwhile."""
+"""A worker that was frozen stops, if it may have been replaced meanwhile."""
 
 from datetime import timedelta
 
@@ -13,33 +13,33 @@ FROZEN = timedelta(0)
 
 @pytest.fixture
 def deaths(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Why it died."""
+    """The reasons of its fail-stops."""
     reasons: list[str] = []
     monkeypatch.setattr(fail_stop, "fail_stop", lambda reason, *_: reasons.append(reason))
     return reasons
 
 
 def test_a_group_member_that_was_frozen_stops(deaths: list[str]):
-    heart = PauseMonitor(FROZEN)
-    heart.arm()
+    monitor = PauseMonitor(FROZEN)
+    monitor.arm()
 
-    heart.check()
+    monitor.check()
 
     assert len(deaths) == 1
 
 
 def test_a_worker_that_starts_slowly_keeps_running(deaths: list[str]):
-    heart = PauseMonitor(FROZEN)
+    monitor = PauseMonitor(FROZEN)
 
-    heart.check()
+    monitor.check()
 
     assert not deaths
 
 
 def test_a_member_that_was_not_frozen_keeps_running(deaths: list[str]):
-    heart = PauseMonitor(NEVER_FROZEN)
-    heart.arm()
+    monitor = PauseMonitor(NEVER_FROZEN)
+    monitor.arm()
 
-    heart.check()
+    monitor.check()
 
     assert not deaths

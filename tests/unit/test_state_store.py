@@ -1,4 +1,4 @@
-"""Rows on disk: when they are trusted, and when the changelog is read anew."""
+"""Rows on disk: when they are used, and when they are rebuilt from the changelog."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ CORRUPT = "corrupt"
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a worker that ended well has left its rows, all of them in the changelog."""
+    """The rows of a worker that stopped cleanly, all of them in the changelog."""
     store = StateStore(tmp_path / "rows", "here")
     store.put(3, ROWS, source_offset=7)
     store.pending_acks -= 1
@@ -95,9 +95,9 @@ def test_a_damaged_file_loses_all_rows_or_none(
         shutil.copytree(path, copy)
         harm(copy / "rows" / name)
         store = StateStore(copy, "here")
-        trusted = bool(store.offsets)
-        found.add(trusted)
-        assert _count(store) in ({5, CORRUPT} if trusted else {0}), name
+        used = bool(store.offsets)
+        found.add(used)
+        assert _count(store) in ({5, CORRUPT} if used else {0}), name
     assert found == {True, False}
 
 
@@ -105,4 +105,4 @@ def _count(store: StateStore) -> int | str:
     try:
         return len(list(store.rows(3)))
     except Exception:  # noqa: BLE001 -- rocksdict raises nothing better
-        return CORRUPT  # of that a worker dies, and then nothing is trusted any more
+        return CORRUPT  # it ends the worker, and the next one discards the files

@@ -1,4 +1,4 @@
-"""A fetch that lets go first what the one before it brought."""
+"""A fetch that begins after the records of the last one are processed."""
 
 import asyncio
 
@@ -11,42 +11,42 @@ from agents.worker.settings import WorkerSettings
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was done, in order."""
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The work that was done, in order."""
     done: list[str] = []
 
-    async def ask(_self: object, *what: str) -> bool:
+    async def fetch(_self: object, *what: str) -> bool:
         done.extend(what)
         return True
 
-    monkeypatch.setattr(fetcher.Fetcher, "_proc_fetch_request", ask)
+    monkeypatch.setattr(fetcher.Fetcher, "_proc_fetch_request", fetch)
     return done
 
 
 def fetching() -> asyncio.Task[bool]:
-    polite = YieldingFetcher.__new__(YieldingFetcher)
-    return asyncio.create_task(polite._proc_fetch_request("asked"))  # noqa: SLF001
+    yielding = YieldingFetcher.__new__(YieldingFetcher)
+    return asyncio.create_task(yielding._proc_fetch_request("fetched"))  # noqa: SLF001
 
 
-async def test_ready_tasks_run_before_the_next_fetch(asked: list[str]):
-    async def serve() -> None:
+async def test_ready_tasks_run_before_the_next_fetch(fetched: list[str]):
+    async def process() -> None:
         for _ in range(YIELDS - 1):
             await asyncio.sleep(0)
-        asked.append("served")
+        fetched.append("processed")
 
-    asking, serving = fetching(), asyncio.create_task(serve())
-    assert await asking
-    await serving
-    assert asked == ["served", "asked"]
+    task, processing = fetching(), asyncio.create_task(process())
+    assert await task
+    await processing
+    assert fetched == ["processed", "fetched"]
 
 
-async def test_a_cancelled_fetch_returns_no_data(asked: list[str]):
-    asking = fetching()
+async def test_a_cancelled_fetch_returns_no_data(fetched: list[str]):
+    task = fetching()
     await asyncio.sleep(0)
-    asking.cancel()
+    task.cancel()
     # aiokafka takes the result of it: an exception would be the end of all fetching.
-    assert await asking is False
-    assert asked == []
+    assert await task is False
+    assert fetched == []
 
 
 def test_workers_use_this_fetcher(monkeypatch: pytest.MonkeyPatch, tmp_path):
