@@ -47,11 +47,9 @@ class ReplyContext:
     """The caller and the destination of the reply; propagated from request to request.
 
     Attributes:
-        correlation_id: the caller's id, returned unchanged.
         reply_topic: None for the default topic.
         reply_partition: None for the partition of the request's key.
         nest: whether the caller is NestJS' client, which writes partitions as text.
-        trace: the caller's trace headers, if any.
         invalid_reply_topic: a reply topic to which the shop does not write.
         error: the error of the headers, if any; for a reply to the caller.
     """
@@ -104,7 +102,8 @@ class Envelope:
             headers.append((names.REPLY_PARTITION, encoded))
         if self.cause.idempotency_key is not None:
             headers.append((names.IDEMPOTENCY_KEY, self.cause.idempotency_key.encode()))
-        headers += [(name, value.encode()) for name, value in extra.items()]
+        if extra:
+            headers += [(name, value.encode()) for name, value in extra.items()]
         return headers
 
 
@@ -184,11 +183,7 @@ def deserialize(
         timestamp=_time(record.timestamp),
         origin=_origin(headers) or f"{record.topic}-{record.partition}-{record.offset}",
         idempotency_key=_idempotency_key(headers),
-        headers={
-            name: _text(name, value)
-            for name in names.PROPAGATED
-            if (value := headers.get(name)) is not None
-        },
+        headers=_extra(headers),
     )
     return Envelope(request, cause, reply_context, topic.key_of(request))
 
@@ -228,8 +223,11 @@ def _origin(headers: dict[str, bytes]) -> str | None:
     return value.decode() if ORIGIN.fullmatch(value) else None
 
 
-def _text(name: str, value: bytes) -> str:
-    text = value.decode("latin-1")
-    if PROPAGATED_TEXT.fullmatch(text) is None:
-        raise InvalidRecord(f"{name}: not up to 256 visible ASCII characters")
-    return text
+def _extra(headers: dict[str, bytes]) -> dict[str, str]:
+    extra: dict[str, str] = {}
+    for name in names.PROPAGATED:
+        if (value := headers.get(name)) is not None:
+            extra[name] = text = value.decode("latin-1")
+            if PROPAGATED_TEXT.fullmatch(text) is None:
+                raise InvalidRecord(f"{name}: not up to 256 visible ASCII characters")
+    return extra

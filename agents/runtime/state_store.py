@@ -102,7 +102,9 @@ class StateStore:
     ) -> None:
         """Write the rows of a transaction; None deletes a row."""
         self.pending_acks += 1
-        self.write(partition, (Row(*row, source_offset) for row in rows.items()))
+        self.write(
+            partition, (Row(key, value, source_offset) for key, value in rows.items())
+        )
         self.offsets[partition].source_offset = source_offset
 
     def row(self, partition: int, key: bytes) -> Row:
