@@ -1,4 +1,4 @@
-"""Metrics of a worker; a service's own metrics are beside its rules.
+"""Metrics of a worker; each service's own metrics are in its folder.
 
 Counters are incremented once for each batch, since a call for each record costs too much.
 """

@@ -88,7 +88,7 @@ class StateStore:
         self.offsets: defaultdict[int, PartitionOffsets] = defaultdict(PartitionOffsets)
         self.pending_acks = 0
         self._no_wal = WriteOptions()
-        # The changelog is the log. (A property, whatever rocksdict's stubs say.)
+        # The changelog is the log. (A property, unlike in rocksdict's stubs.)
         self._no_wal.disable_wal = True  # type: ignore[assignment,method-assign]
         self._db = self._open()
 
