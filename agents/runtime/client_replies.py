@@ -57,10 +57,13 @@ class ClientReplyProducer:
         Late replies are still sent, for example when another broker leads the topic.
         Only a crash before that loses them; a retry of the client gets the reply again.
         """
-        topics = defaultdict[str, list[ProducerRecord]](list)
+        by_topic = defaultdict[str, list[ProducerRecord]](list)
         for record in records:
-            topics[record.topic].append(record)
-        sending = [self._sending.start(self._deliver(*topic)) for topic in topics.items()]
+            by_topic[record.topic].append(record)
+        sending = [
+            self._sending.start(self._deliver(topic, of_topic))
+            for topic, of_topic in by_topic.items()
+        ]
         self._waiting += 1
         under_load = self._waiting > LOAD_THRESHOLD
         timeout = SEND_TIMEOUT_UNDER_LOAD if under_load else SEND_TIMEOUT

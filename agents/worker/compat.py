@@ -146,7 +146,6 @@ INNER_NAMES = (
             "faust.tables.manager:TableManager._recovery": "",
             "faust.tables.manager:TableManager._update_channels": "(self)",
             "faust.app.base:App._fetcher": "",
-            f"{_DRIVER}:Consumer._is_changelog_tp": "(self, tp)",
         },
         "faust-streaming/faust#216, #596",
     ),

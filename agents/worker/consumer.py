@@ -92,8 +92,8 @@ class Consumer(driver.Consumer):
         self._delivered.clear()
         fresh = [
             driver.ensure_aiokafka_TP(tp)
-            for tp in self.assignment()
-            if not self._is_changelog_tp(tp) and not self._committed_offset.get(tp)
+            for tp in self.sources()
+            if not self._committed_offset.get(tp)
         ]
         if fresh:
             await self._thread.seek_to_beginning(*fresh)
@@ -123,18 +123,17 @@ class Consumer(driver.Consumer):
         after five minutes Faust would log errors for ever.
         """
 
+    def sources(self) -> set[TP]:
+        """Return the assigned partitions without those of changelogs."""
+        return {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
+
     def lags(self) -> dict[TP, int]:
         """Return the uncommitted records of each partition, as far as known."""
         reader = self._thread._ensure_consumer()
-        ends = {
-            tp: reader.highwater(driver.ensure_aiokafka_TP(tp))
-            for tp in self.assignment()
-            if not self._is_changelog_tp(tp)
-        }
         return {
             tp: max(0, end - (self._committed_offset.get(tp) or 0))
-            for tp, end in ends.items()
-            if end is not None
+            for tp in self.sources()
+            if (end := reader.highwater(driver.ensure_aiokafka_TP(tp))) is not None
         }
 
     def oldest(self) -> ConsumerRecords:

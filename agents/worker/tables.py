@@ -114,13 +114,11 @@ class Recovery(faust.Service):
         app, consumer = self.app, self.app.consumer
         await app.on_rebalance_complete.send()
         app.in_recovery = False
-        assignment = consumer.assignment()
+        assignment, sources = consumer.assignment(), consumer.sources()
         await consumer.perform_seek()
         if rebalance != app.rebalancing_count:
             return
-        consumer.resume_partitions(
-            {tp for tp in assignment if not consumer._is_changelog_tp(tp)}
-        )
+        consumer.resume_partitions(sources)
         self.completed.set()
         app.flow_control.resume()
         consumer.resume_flow()
