@@ -51,22 +51,21 @@ class ConcurrentProcessor:
             for batch in fetched:
                 await self.batches.acquire()
                 self._pause_monitor.check()
-                tasks = [
-                    self._start(record)
-                    for record in batch.records
-                    if await self._acquire(epoch)
-                ]
+                tasks = await self._start_all(batch.records, epoch)
                 self.batches.complete(event, [batch], self._await_all(tasks, epoch))
 
-    async def _acquire(self, epoch: int) -> bool:
-        """Wait for capacity; return False if the partitions were revoked meanwhile."""
-        if epoch != self._epoch:
-            return False
-        await self._capacity.acquire()
-        if epoch == self._epoch:
-            return True
-        self._capacity.release()
-        return False
+    async def _start_all(
+        self, records: list[ConsumerRecord], epoch: int
+    ) -> list[asyncio.Task[None]]:
+        """Start handlers as capacity permits; no more once the partitions are revoked."""
+        tasks = []
+        for record in records:
+            await self._capacity.acquire()
+            if epoch != self._epoch:
+                self._capacity.release()
+                break
+            tasks.append(self._start(record))
+        return tasks
 
     def _start(self, record: ConsumerRecord) -> asyncio.Task[None]:
         out = RecordCollector(self._topic)

@@ -105,18 +105,14 @@ class Rows(Protocol):
         """Keep the state after a record."""
 
 
-Step = tuple[tuple[str, ...], Any, Any, list[OutgoingMessage]]
-"""Keys, the state before and after, and the messages of a record."""
-
-
 def fold(
     aggregate: Aggregate[Any, Any, Any],
     rows: Rows,
     envelope: Envelope,
     *,
     redelivered: bool = False,
-) -> Step:
-    """Fold one record into rows; return its keys, states and messages."""
+) -> tuple[tuple[str, ...], Any, Any, list[OutgoingMessage]]:
+    """Fold one record into rows; return its keys, state before and after, and messages."""
     request, cause = envelope.request, envelope.cause
     keys = aggregate.identify(request, cause)
     before = rows.state(keys)

@@ -47,13 +47,9 @@ class Service:
         """
         table = self.add_table(aggregate.changelog)
         agent = AggregateAgent(self.app, aggregate, table, on_change)
-
-        async def on_recover() -> None:
-            await agent.on_recovered()
-            if on_recovered is not None:
-                await on_recovered()
-
-        table.on_recover(on_recover)
+        table.on_recover(agent.on_recovered)
+        if on_recovered is not None:
+            table.on_recover(on_recovered)
         self.add_agent(aggregate.requests, agent.run)
         return agent
 
