@@ -33,6 +33,7 @@ from schemas.ids import order_id, purchase_id
 from schemas.order import CreateOrder, OrderPlaced, Status
 from schemas.product import PriceCart
 from schemas.stock import CheckStock
+from topics.kafka.headers import PURCHASE
 
 DEDUP_WINDOW = 256
 MAX_RECORDED_REFUSALS = 32
@@ -164,7 +165,7 @@ def follow_up(
         yield Refused(code=refusal.code, text=refusal.text)
     elif lines := cart.checkouts.get(cause.request_id):
         order = CreateOrder(user=request.user, items=_items(lines))
-        yield WithHeaders(order, purchase=cause.request_id)
+        yield WithHeaders(order, {PURCHASE: cause.request_id})
     else:
         yield _reply(cart, request, cause)
 

@@ -23,7 +23,7 @@ from agents.cause import Cause
 from agents.refusal import Refusal
 from schemas.cart import OrderSettled
 from schemas.contract import Code, Contract, Done, Item, Refused
-from schemas.ids import order_id, shard
+from schemas.ids import order_id, purchase_id, shard
 from schemas.order import (
     AnonymizeOrder,
     CancelOrder,
@@ -39,6 +39,7 @@ from schemas.order import (
     StockReserved,
 )
 from schemas.stock import Release, Reserve, Sell
+from topics.kafka.headers import PURCHASE
 
 OPEN: tuple[Status, ...] = (Status.NEW, Status.AWAITING_PAYMENT)
 """All other statuses are final."""
@@ -135,7 +136,7 @@ def identify(request: OrderRequest, cause: Cause) -> tuple[str, ...]:
     """Return the row key: the order id, which a new order derives from its request."""
     match request:
         case CreateOrder(user=user):
-            return (str(order_id(user, cause.request_id)),)
+            return (str(order_id(user, _request_id(cause))),)
         case _:
             return (str(request.order_id),)
 
@@ -223,11 +224,17 @@ def require_order(order: Order | None, request: OrderRequest) -> Order:
     return order
 
 
+def _request_id(cause: Cause) -> str:
+    """Return the request id of a createOrder, of a client or of a purchase."""
+    purchase = cause.headers.get(PURCHASE)
+    return cause.request_id if purchase is None else purchase_id(purchase)
+
+
 def _new(request: CreateOrder, cause: Cause) -> Order:
     return Order(
-        order_id=order_id(request.user, cause.request_id),
+        order_id=order_id(request.user, _request_id(cause)),
         user=request.user,
-        request_id=cause.request_id,
+        request_id=_request_id(cause),
         lines={item.sku: item.count for item in request.items},
         history=(_change(Status.NEW, cause),),
     )
@@ -282,7 +289,8 @@ def _anonymize(order: Order) -> list[OrderEvent]:
 
 def _after_create(order: Order, request: CreateOrder, cause: Cause) -> Iterator[Contract]:
     if conflict := _conflict(order, request, cause):
-        yield conflict if cause.purchase is None else _to_cart(request.user, cause, None)
+        from_cart = PURCHASE in cause.headers
+        yield _to_cart(request.user, cause, None) if from_cart else conflict
         return
     yield from _status_events(order, cause, Status.NEW)
     if order.status is not Status.NEW:
@@ -293,7 +301,7 @@ def _after_create(order: Order, request: CreateOrder, cause: Cause) -> Iterator[
 
 
 def _conflict(order: Order, request: CreateOrder, cause: Cause) -> Refused | None:
-    if order.user != request.user or order.request_id != cause.request_id:
+    if order.user != request.user or order.request_id != _request_id(cause):
         text = f"order {order.order_id} exists for another request; use another key"
         return Refused(code=Code.UNAVAILABLE, text=text)
     if order.lines != {item.sku: item.count for item in request.items}:
@@ -345,7 +353,7 @@ def _placement_reply(order: Order, cause: Cause) -> Contract:
 
     An anonymized order has no cart to notify: its shard is another user's number.
     """
-    if cause.purchase is not None and not order.anonymized:
+    if PURCHASE in cause.headers and not order.anonymized:
         return _to_cart(order.user, cause, order)
     return OrderPlaced(order_id=order.order_id)
 
@@ -357,7 +365,7 @@ def _items(order: Order) -> tuple[Item, ...]:
 def _to_cart(user: int, cause: Cause, order: Order | None) -> OrderSettled:
     return OrderSettled(
         user=user,
-        purchase=cause.purchase or "",
+        purchase=cause.headers.get(PURCHASE, ""),
         order_id=order.order_id if order else None,
         status=order.status if order else None,
     )

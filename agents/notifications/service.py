@@ -28,10 +28,9 @@ from agents.notifications.sent_log import SentLog
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import create_transports
 from agents.runtime.collector import Deliveries, Publisher, RecordCollector
-from agents.runtime.consumer_span import consumer_span
 from agents.runtime.fail_stop import PauseMonitor, fail_stop
 from agents.runtime.in_flight import ConsumerRecords, InFlightBatches, PartitionRecords
-from agents.runtime.router import RecordRouter
+from agents.runtime.router import RecordRouter, consumer_span
 from agents.runtime.transaction import MAX_BATCH_BYTES
 from agents.worker.service import METRICS_SECONDS, Service
 from agents.worker.settings import WorkerSettings

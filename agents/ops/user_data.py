@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from agents.loms.order import Order
-from agents.runtime.recovery import decode_row, supersedes
+from agents.runtime.changelog import decode_row, supersedes
 from agents.runtime.state_store import Row
 from schemas.ids import SHARDS
 from topics.catalog import (

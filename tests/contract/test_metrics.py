@@ -27,7 +27,7 @@ THEIRS = ("python_", "process_")  # the client library's own
 @pytest.fixture(scope="module")
 def text() -> str:
     tp, idle = TP("order.requests", 3), TP("order.requests", 4)
-    worker.WORKER_GAUGES.update({tp: 5, idle: 0}, {tp: 12.5}, tp, {"orders": 2**20})
+    worker.update_gauges({tp: 5, idle: 0}, {tp: 12.5}, tp, {"orders": 2**20})
     gateway.REQUESTS.labels("stocks", gateway.OK).inc()
     gateway.SECONDS.labels("stocks", gateway.OK).observe(0.004)
     worker.BATCH.labels("order.requests").observe(7)

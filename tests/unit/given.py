@@ -14,6 +14,7 @@ from agents.aggregate import Aggregate, OutgoingMessage
 from agents.cause import Cause
 from agents.refusal import Refusal
 from schemas.contract import Code, Contract, Refused
+from topics.kafka.headers import PURCHASE
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _ORIGINS = count()
@@ -38,10 +39,8 @@ def by(
     """Send a request: a new attempt unless `origin` names one; at noon or so much later."""
     moment = NOON + at if isinstance(at, timedelta) else at
     name = origin or f"somewhere-0-{next(_ORIGINS)}"
-    return Attempt(
-        request,
-        Cause(timestamp=moment, origin=name, idempotency_key=key, purchase=purchase),
-    )
+    headers = {} if purchase is None else {PURCHASE: purchase}
+    return Attempt(request, Cause(moment, name, key, headers))
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ def record(partition: Partition, offset: int, sent: Record) -> ConsumerRecord:
     headers = [(names.ORIGIN, (sent.origin or f"{partition.name}-{offset}").encode())]
     if sent.key is not None:
         headers.append((names.IDEMPOTENCY_KEY, sent.key.encode()))
-    if sent.purchase is not None:
-        headers.append((names.PURCHASE, sent.purchase.encode()))
+    headers += [(name, value.encode()) for name, value in sent.headers.items()]
     return ConsumerRecord(
         topic=topic.name,
         partition=0,

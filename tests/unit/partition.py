@@ -1,6 +1,6 @@
 """A partition: a log, and the table that is folded from it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ class Record:
     value: bytes
     origin: str | None = None
     key: str | None = None
-    purchase: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     at: datetime = NOON
 
 
@@ -96,7 +96,7 @@ class Partition:
         record = self.log[offset]
         request = self.aggregate.requests.decode(record.value)
         origin = record.origin or f"{self.name}-{offset}"
-        cause = Cause(record.at, origin, record.key, record.purchase)
+        cause = Cause(record.at, origin, record.key, record.headers)
         names = self.aggregate.identify(request, cause)
         before = self._decode(names, rows)
         seen = offset < self.version

@@ -17,7 +17,7 @@ from schemas.cart import (
     StockChecked,
 )
 from schemas.contract import Code, Done
-from schemas.ids import SHARDS, order_id
+from schemas.ids import SHARDS, order_id, purchase_id
 from schemas.order import AnonymizeOrder, ListOrder, OrderPlaced, Status, StockReserved
 from schemas.stock import CheckStock
 from topics.catalog import CARTS_CHANGELOG, ORDER_EVENTS, ORDERS_CHANGELOG, TOPICS
@@ -124,7 +124,7 @@ def test_the_key_of_a_forgotten_order_makes_no_second_one():
 
 def test_a_purchase_that_comes_to_a_forgotten_order_goes_back_to_its_cart():
     again = by(CREATE.request, purchase="key:p")
-    number = order_id(USER, again.cause.request_id)
+    number = order_id(USER, purchase_id("key:p"))
     told = [StockReserved(order_id=number, sku=sku, reserved=False) for sku in (1, 2)]
     past = given(ORDER_AGGREGATE, again, *told, AnonymizeOrder(order_id=number))
 

@@ -27,7 +27,7 @@ def settled(status, purchase="key:k"):
 
 def create(*items):
     order = CreateOrder(user=USER, items=tuple(Item(sku=s, count=n) for s, n in items))
-    return WithHeaders(order, "key:k")
+    return WithHeaders(order, {"purchase": "key:k"})
 
 
 def bought():

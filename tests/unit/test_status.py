@@ -38,7 +38,7 @@ a.requests         11  -                        -    3    3       -  -"""
 
 def test_a_worker_s_metrics_are_read_as_it_writes_them():
     tp = TP("a.requests", 0)
-    metrics.WORKER_GAUGES.update({tp: 7}, {tp: 12.5}, None, {})
+    metrics.update_gauges({tp: 7}, {tp: 12.5}, None, {})
     metrics.RECOVERING.set(1)
     notifications.PENDING.labels("mail").set(4)
     notifications.OLDEST_PENDING.labels("mail").set(61)

@@ -161,13 +161,12 @@ class World:
         return TOPIC_OF.get(type(request)) in self.partitions
 
     def _send(self, message: OutgoingMessage, cause: Cause) -> None:
-        purchase = cause.purchase
+        headers = cause.headers
         if isinstance(message, WithHeaders):
-            message, purchase = message.message, message.purchase
+            message, headers = message.message, {**headers, **message.headers}
         if self._is_command(message):
-            record = Record(
-                message.to_json(), cause.origin, cause.idempotency_key, purchase
-            )
+            key = cause.idempotency_key
+            record = Record(message.to_json(), cause.origin, key, headers)
             self._post(self._home(message), record)
         elif isinstance(message, OrderStatusChanged):
             self.events[message.order_id].append(message)

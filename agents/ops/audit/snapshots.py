@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from agents.aggregate import Aggregate
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
-from agents.runtime.recovery import decode_row, supersedes
+from agents.runtime.changelog import decode_row, supersedes
 from agents.runtime.state_store import Row, StateStore
 from topics.kafka.location import RecordLocation
 from topics.kafka.reader import TopicReader

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from agents.loms.order import Order, StatusChange
 from agents.loms.service import ORDER_AGGREGATE
-from agents.runtime.recovery import PROCESSED_OFFSET_HEADER
+from agents.runtime.changelog import PROCESSED_OFFSET_HEADER
 from schemas.ids import SHARDS
 from schemas.order import Status
 from tests.benchmarks.recovery.counter import one_gateway

@@ -1,13 +1,20 @@
-"""aiokafka's consumer in the agents' own event loop."""
+"""aiokafka's consumer and producer, as Faust's transport runs them here."""
 
 import asyncio
+import math
 from typing import Any, NoReturn
 
 import faust
+from aiokafka.consumer import fetcher
 from aiokafka.errors import InvalidSessionTimeoutError
 from faust.transport.drivers import aiokafka as driver
 
 from agents.runtime.fail_stop import fail_stop
+
+FETCH_MAX_WAIT_MS = 50
+"""Faust hard-codes 1500 ms: an idle partition would delay its neighbours."""
+
+YIELDS = 8  # turns of the event loop until a fetched record is processed and its reply sent
 
 
 class EventLoopConsumerThread(driver.AIOKafkaConsumerThread):
@@ -53,8 +60,7 @@ class EventLoopConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust hard-codes 1500 ms: an idle partition would delay its neighbours.
-        consumer._fetch_max_wait_ms = self.app.conf.fetch_max_wait_ms
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
         return consumer
 
 
@@ -62,3 +68,37 @@ def _fail_stop_on(error: BaseException) -> NoReturn:
     if isinstance(error, InvalidSessionTimeoutError):
         fail_stop("SESSION_TIMEOUT_SECONDS is outside the range that the brokers allow")
     fail_stop("the group refused this worker: %r", error)
+
+
+class YieldingFetcher(fetcher.Fetcher):
+    """Yields to the event loop before each fetch; replaces aiokafka's `Fetcher`.
+
+    aiokafka fetches at once. Building a fetch takes as long as processing a record, and
+    would delay that record's reply.
+    """
+
+    async def _proc_fetch_request(self, *request: Any) -> bool:
+        try:
+            for _ in range(YIELDS):
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            return False  # as aiokafka does when its partitions are revoked
+        new_data: bool = await super()._proc_fetch_request(*request)
+        return new_data
+
+
+class Producer(driver.Producer):
+    """Idempotent, and acknowledged by all in-sync replicas."""
+
+    def _settings_extra(self) -> dict[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        """Return a producer that retries for ever."""
+        producer = super()._new_producer(transactional_id)
+        # Otherwise a partition without a leader fails its records after one request.
+        producer._message_accumulator._batch_ttl = math.inf
+        return producer
+
+    async def flush(self) -> None:
+        """Do nothing: a commit waits for the acknowledgements of its batch."""

@@ -64,7 +64,7 @@ def test_a_reply_partition_is_an_int32_or_decimal_text(header, partition):
         *(b"9" * 9000, "\u0661".encode(), "\uff11\uff12".encode()),
     ],
 )
-def test_anything_else_is_no_partition(header):
+def test_any_other_reply_partition_is_an_error(header):
     assert said(header).reply_partition is None
     assert said(header).error == (
         "kafka_replyPartition: neither int32, big endian, nor decimal digits"
@@ -101,7 +101,7 @@ def test_a_reply_topic_ends_in_replies_or_reply(topic: str, sound: bool):
     ("given", "ends"),
     [(b"3", [NEST]), (b"1234", [NEST]), (b"\x00\x00\x00\x03", []), (None, [])],
 )
-def test_only_a_reply_to_nest_says_that_there_is_no_other(given, ends):
+def test_only_a_reply_to_nest_has_its_final_header(given, ends):
     headers = [("kafka_correlationId", b"c"), ("kafka_replyPartition", given)]
     assert parse_reply_context(asked(*headers)).headers == [
         ("kafka_correlationId", b"c"),
@@ -112,12 +112,12 @@ def test_only_a_reply_to_nest_says_that_there_is_no_other(given, ends):
 @pytest.mark.parametrize(
     "partition", [b"3", b"1234", b"\x00\x00\x00\x03", b"\x7f\xff\xff\xff"]
 )
-def test_what_follows_from_a_request_has_its_return_address_unchanged(partition: bytes):
+def test_messages_of_a_request_have_its_return_address_unchanged(partition: bytes):
     address = [("kafka_replyTopic", b"a.reply"), ("kafka_replyPartition", partition)]
     record = asked(("kafka_correlationId", b"c"), *address)
     onward = deserialize(
         STOCK_REQUESTS, record, parse_reply_context(record)
-    ).propagated_headers(None)
+    ).propagated_headers({})
     assert onward == [
         ("origin", b"stock.requests-0-7"),
         ("kafka_correlationId", b"c"),
@@ -127,7 +127,7 @@ def test_what_follows_from_a_request_has_its_return_address_unchanged(partition:
     assert again.headers == parse_reply_context(record).headers
 
 
-def test_headers_of_other_clients_are_of_no_consequence():
+def test_headers_of_other_clients_are_ignored():
     theirs = (
         ("__TypeId__", b"com.example.Stocks"),
         ("spring_json_header_types", b'{"x":"java.lang.String"}'),

@@ -1,4 +1,4 @@
-"""A record's part in a trace: how long it lasts, and who is told of it."""
+"""The span of a record: how long it lasts, and which messages carry it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +14,11 @@ MINE = ("traceparent", b"mine")
 
 
 class Recorder:
-    """A tracer that hands on the number of each span.
+    """A tracer whose spans are numbered.
 
     Attributes:
         open: the spans that have begun and not ended, by number.
-        parents: what each was told of before it.
+        parents: the trace headers of each one's parent.
     """
 
     def __init__(self) -> None:
@@ -42,44 +42,44 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
 
 @pytest.fixture
-async def goods(recorder: Recorder, bench: Bench) -> Serving:
+async def stock(recorder: Recorder, bench: Bench) -> Serving:
     return await bench.serve(STOCK_AGGREGATE)
 
 
-async def test_a_hop_lasts_until_all_that_it_caused_has_arrived(
-    bench: Bench, goods: Serving, recorder: Recorder
+async def test_a_span_lasts_until_all_that_its_record_caused_is_acknowledged(
+    bench: Bench, stock: Serving, recorder: Recorder
 ):
-    asked = record(ReceiveStock(sku=1, warehouse_id=1, count=5), headers=[MINE])
-    await goods.read(asked, ListStocks(sku=1))
+    request = record(ReceiveStock(sku=1, warehouse_id=1, count=5), headers=[MINE])
+    await stock.read(request, ListStocks(sku=1))
     assert list(recorder.open.values()) == ["process stock.requests"] * 2
     await bench.all_arrives()
     assert recorder.open == {}
     assert recorder.parents == [(MINE,), ()]
 
 
-async def test_what_follows_from_a_record_is_told_of_its_hop(
-    bench: Bench, goods: Serving, recorder: Recorder
+async def test_messages_caused_by_a_record_carry_its_span(
+    bench: Bench, stock: Serving, recorder: Recorder
 ):
-    await goods.read(ListStocks(sku=1), ListStocks(sku=1))
+    await stock.read(ListStocks(sku=1), ListStocks(sku=1))
     await bench.all_arrives()
-    told = [header(reply, "traceparent") for reply in bench.sent("stock.replies")]
-    assert told == ["1", "2"]
+    traces = [header(reply, "traceparent") for reply in bench.sent("stock.replies")]
+    assert traces == ["1", "2"]
 
 
-async def test_a_record_that_comes_again_ends_its_second_hop_too(
-    bench: Bench, goods: Serving, recorder: Recorder
+async def test_the_second_span_of_a_redelivered_record_ends_too(
+    bench: Bench, stock: Serving, recorder: Recorder
 ):
-    batch = await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=5))
+    batch = await stock.read(ReceiveStock(sku=1, warehouse_id=1, count=5))
     await bench.all_arrives()
-    await goods.again(batch)
+    await stock.again(batch)
     assert len(recorder.open) == 1
     await bench.all_arrives()
     assert recorder.open == {}
 
 
-async def test_without_a_tracer_the_callers_own_trace_rides_along(bench: Bench):
-    goods = await bench.serve(STOCK_AGGREGATE)
-    await goods.read(record(ListStocks(sku=1), headers=[MINE]))
+async def test_without_tracing_the_callers_trace_is_propagated(bench: Bench):
+    stock = await bench.serve(STOCK_AGGREGATE)
+    await stock.read(record(ListStocks(sku=1), headers=[MINE]))
     await bench.all_arrives()
     (reply,) = bench.sent("stock.replies")
     assert header(reply, "traceparent") == "mine"

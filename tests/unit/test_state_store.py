@@ -1,4 +1,4 @@
-"""Rows on disk: when they are trusted, and when the changelog is read anew."""
+"""Rows on disk: when they are used, and when they are rebuilt from the changelog."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ CORRUPT = "corrupt"
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where a worker that ended well has left its rows, all of them in the changelog."""
+    """The rows of a worker that stopped cleanly, all of them in the changelog."""
     store = StateStore(tmp_path / "rows", "here")
     store.put(3, ROWS, source_offset=7)
     store.pending_acks -= 1
@@ -23,39 +23,39 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "rows"
 
 
-def test_rows_of_a_worker_that_ended_well_are_there_again(path: Path):
+def test_rows_of_a_worker_that_stopped_cleanly_are_used_again(path: Path):
     store = StateStore(path, "here")
     assert dict(store.rows(3)) == ROWS
     assert store.offsets[3].source_offset == 7
 
 
-def test_rows_of_another_cluster_are_thrown_away(path: Path):
+def test_rows_of_another_cluster_are_discarded(path: Path):
     store = StateStore(path, "elsewhere")
     assert not list(store.rows(3))
     assert not store.offsets
 
 
-def test_rows_of_a_worker_that_crashed_are_thrown_away(path: Path):
+def test_rows_of_a_worker_that_crashed_are_discarded(path: Path):
     StateStore(path, "here")._db.close()  # noqa: SLF001 -- no clean end
     store = StateStore(path, "here")
     assert not list(store.rows(3))
     assert not store.offsets
 
 
-def test_rows_that_the_changelog_may_lack_are_thrown_away(path: Path):
+def test_rows_that_the_changelog_may_lack_are_discarded(path: Path):
     store = StateStore(path, "here")
     store.put(3, {b"key": b'{"count":2}'}, source_offset=8)
     store.close()
     assert not list(StateStore(path, "here").rows(3))
 
 
-def test_what_another_version_of_the_shop_left_behind_is_thrown_away(path: Path):
+def test_files_of_another_version_are_discarded(path: Path):
     (path / CHECKPOINT).write_text('{"3": [7, 1]}')
     assert not list(StateStore(path, "here").rows(3))
 
 
 @pytest.mark.parametrize("hours", [-1, 13])
-def test_rows_that_may_have_been_erased_meanwhile_are_thrown_away(path: Path, hours: int):
+def test_rows_behind_an_old_checkpoint_are_discarded(path: Path, hours: int):
     marked = json.loads((path / CHECKPOINT).read_text())
     marked["at"] -= hours * 3600
     (path / CHECKPOINT).write_text(json.dumps(marked))
@@ -79,7 +79,7 @@ def remove(file: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [cut, zero, remove], ids=lambda harm: harm.__name__)
-def test_whatever_happens_to_a_file_all_rows_are_there_or_none(
+def test_a_damaged_file_loses_all_rows_or_none(
     path: Path, tmp_path: Path, harm: Callable[[Path], None]
 ):
     for version in range(8, 12):  # each life adds to the list of files
@@ -95,9 +95,9 @@ def test_whatever_happens_to_a_file_all_rows_are_there_or_none(
         shutil.copytree(path, copy)
         harm(copy / "rows" / name)
         store = StateStore(copy, "here")
-        trusted = bool(store.offsets)
-        found.add(trusted)
-        assert _count(store) in ({5, CORRUPT} if trusted else {0}), name
+        used = bool(store.offsets)
+        found.add(used)
+        assert _count(store) in ({5, CORRUPT} if used else {0}), name
     assert found == {True, False}
 
 
@@ -105,4 +105,4 @@ def _count(store: StateStore) -> int | str:
     try:
         return len(list(store.rows(3)))
     except Exception:  # noqa: BLE001 -- rocksdict raises nothing better
-        return CORRUPT  # of that a worker dies, and then nothing is trusted any more
+        return CORRUPT  # it ends the worker, and the next one discards the files

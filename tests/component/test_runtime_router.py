@@ -1,4 +1,4 @@
-"""Where records come in: strangers go to their owners, poison to the dead letters."""
+"""The router: misrouted records go to their owners, invalid ones to the dead letters."""
 
 import json
 
@@ -11,16 +11,16 @@ from tests.component.bench import PARTITIONS, Bench, Serving, header, record
 REQUESTS, REPLIES, DEAD = "stock.requests", "stock.replies", "stock.dlq"
 RECEIVE = ReceiveStock(sku=1, warehouse_id=1, count=5)
 OWNER = record(RECEIVE).partition
-STRANGER = (OWNER + 1) % PARTITIONS
+MISROUTED = (OWNER + 1) % PARTITIONS
 
 
 @pytest.fixture
-async def goods(bench: Bench) -> Serving:
+async def stock(bench: Bench) -> Serving:
     return await bench.serve(STOCK_AGGREGATE)
 
 
-def available(goods: Serving) -> dict[str, int]:
-    row = goods.store.get(OWNER, b"1")
+def available(stock: Serving) -> dict[str, int]:
+    row = stock.store.get(OWNER, b"1")
     return json.loads(row)["available"] if row else {}
 
 
@@ -28,65 +28,63 @@ def types(records: list) -> list[str]:
     return [json.loads(each.value)["type"] for each in records]
 
 
-async def test_a_record_in_anothers_partition_is_passed_on_and_leaves_nothing_here(
-    bench: Bench, goods: Serving
+async def test_a_misrouted_record_is_forwarded_and_changes_nothing_here(
+    bench: Bench, stock: Serving
 ):
-    sent = record(RECEIVE, key=b"none", partition=STRANGER, headers=[("mine", b"1")])
-    await goods.read(sent)
+    sent = record(RECEIVE, key=b"none", partition=MISROUTED, headers=[("mine", b"1")])
+    await stock.read(sent)
     await bench.all_arrives()
-    [passed_on] = bench.sent(REQUESTS)
-    assert (passed_on.key, passed_on.value) == (b"1", sent.value)
-    assert header(passed_on, "mine") == "1"
-    assert header(passed_on, "origin") == f"{REQUESTS}-{STRANGER}-0"
-    assert goods.store.get(STRANGER, b"1") is None
+    [forwarded] = bench.sent(REQUESTS)
+    assert (forwarded.key, forwarded.value) == (b"1", sent.value)
+    assert header(forwarded, "mine") == "1"
+    assert header(forwarded, "origin") == f"{REQUESTS}-{MISROUTED}-0"
+    assert stock.store.get(MISROUTED, b"1") is None
     assert not bench.sent(REPLIES)
 
 
-async def test_a_record_that_is_passed_on_twice_counts_once(bench: Bench, goods: Serving):
-    batch = await goods.read(record(RECEIVE, partition=STRANGER))
+async def test_a_record_that_is_forwarded_twice_counts_once(bench: Bench, stock: Serving):
+    batch = await stock.read(record(RECEIVE, partition=MISROUTED))
     await bench.all_arrives()
-    await goods.again(batch)
+    await stock.again(batch)
     await bench.all_arrives()
-    for passed_on in bench.sent(REQUESTS):
-        await goods.read(record(RECEIVE, headers=passed_on.headers))
+    for forwarded in bench.sent(REQUESTS):
+        await stock.read(record(RECEIVE, headers=forwarded.headers))
     await bench.all_arrives()
-    assert available(goods) == {"1": 5}
+    assert available(stock) == {"1": 5}
     assert types(bench.sent(REPLIES)) == ["done", "done"]
 
 
 @pytest.mark.parametrize("origin", [b"17", b"-5", b"web", b"\xff-1-2", b"a-1"])
-async def test_an_origin_that_is_none_of_ours_is_no_name(
-    bench: Bench, goods: Serving, origin: bytes
-):
+async def test_an_invalid_origin_is_ignored(bench: Bench, stock: Serving, origin: bytes):
     headers = [("origin", origin)]
-    await goods.read(*(record(RECEIVE, headers=headers) for _ in range(2)))
+    await stock.read(*(record(RECEIVE, headers=headers) for _ in range(2)))
     await bench.all_arrives()
-    assert available(goods) == {"1": 10}
-    assert goods.store.get(OWNER, b"1/17") is None
+    assert available(stock) == {"1": 10}
+    assert stock.store.get(OWNER, b"1/17") is None
 
 
-async def test_requests_with_the_same_key_have_one_effect(bench: Bench, goods: Serving):
+async def test_requests_with_the_same_key_have_one_effect(bench: Bench, stock: Serving):
     headers = [("idempotency-key", b"mine")]
-    await goods.read(*(record(RECEIVE, headers=headers) for _ in range(3)))
+    await stock.read(*(record(RECEIVE, headers=headers) for _ in range(3)))
     await bench.all_arrives()
-    assert available(goods) == {"1": 5}
+    assert available(stock) == {"1": 5}
     assert types(bench.sent(REPLIES)) == ["done"] * 3
 
 
-async def test_two_different_idempotency_keys_are_refused(bench: Bench, goods: Serving):
+async def test_two_different_idempotency_keys_are_refused(bench: Bench, stock: Serving):
     headers = [("idempotency-key", b"a"), ("idempotency-key", b"b")]
-    await goods.read(record(RECEIVE, headers=[("kafka_replyTopic", b"stock.replies")]))
-    await goods.read(record(RECEIVE, headers=headers))
+    await stock.read(record(RECEIVE, headers=[("kafka_replyTopic", b"stock.replies")]))
+    await stock.read(record(RECEIVE, headers=headers))
     await bench.all_arrives()
     [dead] = bench.sent(DEAD)
     assert header(dead, "dlq.reason") == (
         "idempotency-key: given twice, with different values"
     )
-    assert available(goods) == {"1": 5}
+    assert available(stock) == {"1": 5}
 
 
 async def test_a_repeated_idempotency_key_is_one_and_of_reply_headers_the_last_counts(
-    bench: Bench, goods: Serving
+    bench: Bench, stock: Serving
 ):
     headers = [("idempotency-key", b"a"), ("idempotency-key", b"a")]
     for name, first, last in (
@@ -94,19 +92,19 @@ async def test_a_repeated_idempotency_key_is_one_and_of_reply_headers_the_last_c
         ("kafka_correlationId", b"1", b"2"),
     ):
         headers += [(name, first), (name, last)]
-    await goods.read(*(record(RECEIVE, headers=headers) for _ in range(2)))
+    await stock.read(*(record(RECEIVE, headers=headers) for _ in range(2)))
     await bench.all_arrives()
-    assert available(goods) == {"1": 5}
+    assert available(stock) == {"1": 5}
     assert types(bench.sent(REPLIES)) == ["done", "done"]
     assert {header(r, "kafka_correlationId") for r in bench.sent(REPLIES)} == {"2"}
 
 
-async def test_a_field_that_is_given_twice_is_poison_and_named(
-    bench: Bench, goods: Serving
+async def test_a_duplicate_field_makes_a_record_invalid_and_is_named(
+    bench: Bench, stock: Serving
 ):
     value = b'{"type":"receiveStock","sku":1,"warehouseID":1,"count":5,"count":50}'
     headers = [("kafka_replyTopic", REPLIES.encode())]
-    await goods.read(record(value, partition=OWNER, headers=headers))
+    await stock.read(record(value, partition=OWNER, headers=headers))
     await bench.all_arrives()
     [reply] = bench.sent(REPLIES)
     assert json.loads(reply.value) == {
@@ -116,14 +114,14 @@ async def test_a_field_that_is_given_twice_is_poison_and_named(
     }
     [dead] = bench.sent(DEAD)
     assert header(dead, "dlq.reason") == "count is given more than once"
-    assert available(goods) == {}
+    assert available(stock) == {}
 
 
-async def test_poison_is_kept_byte_for_byte_and_the_next_record_is_served(
-    bench: Bench, goods: Serving, deaths: list[str]
+async def test_an_invalid_record_is_kept_byte_for_byte_and_the_next_one_is_processed(
+    bench: Bench, stock: Serving, deaths: list[str]
 ):
-    poison = record(b"\xff\x00", key=b"\x01", partition=OWNER, headers=[("a", b"\xfe")])
-    batch = await goods.read(poison, record(RECEIVE))
+    invalid = record(b"\xff\x00", key=b"\x01", partition=OWNER, headers=[("a", b"\xfe")])
+    batch = await stock.read(invalid, record(RECEIVE))
     await bench.all_arrives()
     [dead] = bench.sent(DEAD)
     assert (dead.key, dead.value) == (b"\x01", b"\xff\x00")
@@ -131,14 +129,14 @@ async def test_poison_is_kept_byte_for_byte_and_the_next_record_is_served(
     assert "JSON" in header(dead, "dlq.reason")
     place = [header(dead, f"dlq.{name}") for name in ("topic", "partition", "offset")]
     assert place == [REQUESTS, str(OWNER), "0"]
-    assert available(goods) == {"1": 5}
+    assert available(stock) == {"1": 5}
     assert batch.settled
     assert not deaths
 
 
-async def test_who_sends_poison_and_wants_a_reply_is_refused(bench: Bench, goods: Serving):
+async def test_a_caller_of_an_invalid_record_is_refused(bench: Bench, stock: Serving):
     headers = [("kafka_replyTopic", REPLIES.encode()), ("kafka_correlationId", b"\x00\xff")]
-    await goods.read(record(b"poison", partition=OWNER, headers=headers))
+    await stock.read(record(b"invalid", partition=OWNER, headers=headers))
     await bench.all_arrives()
     [reply] = bench.sent(REPLIES)
     assert json.loads(reply.value)["code"] == "bad-request"
@@ -149,62 +147,62 @@ async def test_who_sends_poison_and_wants_a_reply_is_refused(bench: Bench, goods
     ("correlation_id", "more"),
     [(b"c" * 5000, []), (b"c", [("x", b"x" * 70_000)]), (b"c", [("x", b"")] * 70_000)],
 )
-async def test_who_sends_too_many_headers_and_wants_a_reply_is_refused(
-    bench: Bench, goods: Serving, correlation_id: bytes, more: list[tuple[str, bytes]]
+async def test_a_caller_of_too_many_headers_is_refused(
+    bench: Bench, stock: Serving, correlation_id: bytes, more: list[tuple[str, bytes]]
 ):
     mine = ("kafka_correlationId", correlation_id)
     headers = [("kafka_replyTopic", REPLIES.encode()), mine, *more]
-    await goods.read(record(RECEIVE, headers=headers))
+    await stock.read(record(RECEIVE, headers=headers))
     await bench.all_arrives()
     [reply] = bench.sent(REPLIES)
     assert json.loads(reply.value)["code"] == "bad-request"
     assert mine in reply.headers
     assert len(bench.sent(DEAD)) == 1
-    assert available(goods) == {}
+    assert available(stock) == {}
 
 
-async def test_a_trace_that_is_too_long_is_dropped_and_the_request_served(
-    bench: Bench, goods: Serving
+async def test_a_trace_that_is_too_long_is_dropped_and_the_request_processed(
+    bench: Bench, stock: Serving
 ):
     headers = [("traceparent", b"t" * 5000), ("kafka_correlationId", b"c")]
-    await goods.read(record(RECEIVE, headers=headers))
+    await stock.read(record(RECEIVE, headers=headers))
     await bench.all_arrives()
     [reply] = bench.sent(REPLIES)
     assert list(reply.headers) == [("kafka_correlationId", b"c")]
-    assert available(goods) == {"1": 5}
+    assert available(stock) == {"1": 5}
 
 
 @pytest.mark.parametrize("topic", [REQUESTS, "loms-stock-changelog", "x.repliesx", "\xff"])
-async def test_a_reply_topic_that_is_none_is_never_written_to(
-    bench: Bench, goods: Serving, topic: str
+async def test_an_invalid_reply_topic_is_never_written_to(
+    bench: Bench, stock: Serving, topic: str
 ):
     headers = [("kafka_replyTopic", topic.encode())]
-    await goods.read(record(RECEIVE, headers=headers))
+    await stock.read(record(RECEIVE, headers=headers))
     await bench.all_arrives()
-    assert available(goods) == {}
+    assert available(stock) == {}
     assert types(bench.sent(REPLIES)) == ["refused"]
     assert bench.logs.keys() == {REPLIES}
 
 
-async def test_poison_with_a_reply_topic_that_is_none_is_a_dead_letter_as_well(
-    bench: Bench, goods: Serving
+async def test_an_invalid_record_with_an_invalid_reply_topic_is_a_dead_letter(
+    bench: Bench, stock: Serving
 ):
     headers = [("kafka_replyTopic", b"cart.requests")]
-    await goods.read(record(b"poison", partition=OWNER, headers=headers))
+    await stock.read(record(b"invalid", partition=OWNER, headers=headers))
     await bench.all_arrives()
     [dead] = bench.sent(DEAD)
-    assert dead.value == b"poison"
+    assert dead.value == b"invalid"
     assert types(bench.sent(REPLIES)) == ["refused"]
     assert bench.logs.keys() == {DEAD, REPLIES}
 
 
-async def test_a_reply_carries_what_the_caller_knows_it_by(bench: Bench, goods: Serving):
+async def test_a_reply_has_the_callers_correlation_id(bench: Bench, stock: Serving):
     headers = [
         ("kafka_replyTopic", b"gateway.replies"),
         ("kafka_replyPartition", b"\x00\x00\x00\x01"),
         ("kafka_correlationId", b"\x00\xff"),
     ]
-    await goods.read(record(ListStocks(sku=1), headers=headers))
+    await stock.read(record(ListStocks(sku=1), headers=headers))
     await bench.arrive()
     [reply] = bench.sent("gateway.replies")
     assert list(reply.headers) == [("kafka_correlationId", b"\x00\xff")]
