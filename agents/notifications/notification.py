@@ -34,11 +34,6 @@ class Notification:
     meaning: str
 
     @property
-    def event_id(self) -> str:
-        """The id by which a receiver recognises a repeat."""
-        return self.event.event_id
-
-    @property
     def total(self) -> str:
         """The number of all units."""
         return f"{units(sum(item.count for item in self.event.items))} in total"

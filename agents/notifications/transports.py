@@ -4,6 +4,7 @@ A transport makes one attempt. It raises `TransientError` if a retry may succeed
 `PermanentError`. Each notification has its own connection, so that none is stale.
 """
 
+import hmac
 import socket
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,9 +18,12 @@ import aiohttp
 import aiosmtplib
 
 from agents.notifications.notification import Notification
-from agents.notifications.settings import NotificationSettings
-from agents.notifications.signature import signature
-from agents.notifications.urls import basic_auth, exact_url, login
+from agents.notifications.settings import (
+    NotificationSettings,
+    basic_auth,
+    exact_url,
+    login,
+)
 
 _FIRST_PERMANENT_REPLY = 500  # SMTP: 4yz is transient, 5yz is permanent
 
@@ -27,6 +31,10 @@ _CLOSING = 421  # SMTP: the server ends the session, at any command
 
 _BOUNDARY = "=_notice"
 """Separates the parts of a mail: neither texts nor encoded parts contain =_."""
+
+TIMESTAMP = "X-Shop-Timestamp"
+SIGNATURE = "X-Shop-Signature"
+_HASH = "sha256"
 
 _MAX_RETRY_AFTER_SECONDS = 300.0
 
@@ -135,11 +143,19 @@ class SmtpTransport:
         )
 
 
-class WebhookTransport:
-    """Delivers by a POST of the event as JSON; `Idempotency-Key` is the event's id.
+def signature(secret: str, at: datetime, body: bytes) -> dict[str, str]:
+    """Return the headers with the signature of a body at the time of an attempt.
 
-    With a secret each attempt is signed.
+    The time is signed together with the body, as Stripe does, so that an old request can't
+    be replayed. The signature names its hash, as GitHub's does.
     """
+    seconds = str(int(at.timestamp()))
+    digest = hmac.new(secret.encode(), seconds.encode() + b"." + body, _HASH).hexdigest()
+    return {TIMESTAMP: seconds, SIGNATURE: f"{_HASH}={digest}"}
+
+
+class WebhookTransport:
+    """Delivers by a POST of the event as JSON; `Idempotency-Key` is the event's id."""
 
     name = "webhook"
 
@@ -152,7 +168,7 @@ class WebhookTransport:
     async def deliver(self, notification: Notification) -> None:
         """Post the event; any status 2xx is a success."""
         headers = {"Content-Type": "application/json", **self._login}
-        headers["Idempotency-Key"] = notification.event_id
+        headers["Idempotency-Key"] = notification.event.event_id
         body = notification.event.to_json()
         if self._secret:
             headers |= signature(self._secret.get_secret_value(), datetime.now(UTC), body)
@@ -171,14 +187,13 @@ class WebhookTransport:
 
 def create_transports(settings: NotificationSettings) -> tuple[Transport, ...]:
     """Return the configured transports; log lines need none."""
-    transports: list[Transport] = []
-    if settings.smtp_url:
-        transports.append(SmtpTransport(settings.smtp_url.get_secret_value(), settings))
-    if settings.webhook_url:
-        transports.append(
-            WebhookTransport(settings.webhook_url.get_secret_value(), settings)
-        )
-    return tuple(transports)
+    configured = (
+        (settings.smtp_url, SmtpTransport),
+        (settings.webhook_url, WebhookTransport),
+    )
+    return tuple(
+        create(url.get_secret_value(), settings) for url, create in configured if url
+    )
 
 
 def _classify(error: Exception) -> TransientError | PermanentError:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.notifications import metrics
+from agents.notifications import delivery as metrics
 from agents.notifications.backoff import FAILURE_THRESHOLD, Backoff
 from agents.runtime.deserializer import MAX_HEADERS, MAX_VALUE
 from schemas.order import Status
@@ -311,10 +311,10 @@ async def test_partitions_that_go_while_rows_are_counted_are_not_delivered(
     await notifier.agent.stop()
     await counting
     [delivery] = notifier.agent._deliveries  # noqa: SLF001
-    assert not delivery._loops  # noqa: SLF001
+    assert not delivery._partitions  # noqa: SLF001
     notifier.store.drop_partition(1)
     await notifier.agent.start()
-    assert delivery._queues.keys() == {0}  # noqa: SLF001
+    await notifier.until(lambda: delivery._partitions.keys() == {0})  # noqa: SLF001
 
 
 async def test_attempts_in_flight_end_before_partitions_are_given_back(
@@ -351,8 +351,9 @@ async def test_of_many_pending_rows_few_are_in_memory(start: Start, hook: Webhoo
         await notifier.read(*(fact(order) for order in range(first, first + 500)))
     await notifier.until(lambda: len(hook.posted) >= FAILURE_THRESHOLD)
     [delivery] = notifier.agent._deliveries  # noqa: SLF001
-    assert sum(delivery._pending.values()) == 20_000  # noqa: SLF001
-    assert [queue.size <= 1024 for queue in delivery._queues.values()] == [True, True]  # noqa: SLF001
+    rows = delivery._partitions.values()  # noqa: SLF001
+    assert sum(each.count for each in rows) == 20_000
+    assert all(sum(map(len, each.orders.values())) <= 1024 for each in rows)
 
 
 async def test_what_was_delivered_leaves_nothing_behind_in_the_rows(

