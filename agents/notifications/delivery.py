@@ -1,24 +1,22 @@
 """Delivers the pending rows of each transport, independently of other transports.
 
-A reader for each partition starts one task for each order, in log order. The task delivers
-the rows of its order in sequence, however often an attempt fails. Each attempt takes a slot
-of the transport's circuit breaker, and the reader waits for the slot of each order that it
-starts. So the rows of a transport that is down stay in the table: memory has only the keys
-that follow a failed one in its order, or were read between two failures.
+A reader for each partition starts an attempt for each order, in log order. The next row of
+an order follows when its row before is complete, however often that takes. Each attempt
+needs a slot of the transport's circuit breaker, and the reader waits for the slot of each
+order that it starts. So the rows of a transport that is down stay in the table.
 """
 
 import asyncio
 import logging
 from collections.abc import Container, Coroutine, Iterable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from prometheus_client import Counter, Gauge
 
 from agents.notifications.backoff import Backoff, CircuitBreaker
-from agents.notifications.notification import render
 from agents.notifications.opt_out import log_withheld
-from agents.notifications.pending import PendingDelivery, PendingRows
+from agents.notifications.pending import PendingRows
 from agents.notifications.sent_log import OPTED_OUT, SENT, SentLog
 from agents.notifications.transports import PermanentError, TransientError, Transport
 from agents.runtime.fail_stop import PauseMonitor, fail_stop
@@ -51,11 +49,6 @@ UP = Gauge(
     ["transport"],
 )
 
-_T = TypeVar("_T")
-
-Attempt = asyncio.Task[float | None]
-"""Ends with the delay before the next attempt; None: the row is complete."""
-
 
 class TransportDelivery:
     """Delivers the pending rows of one transport.
@@ -86,8 +79,8 @@ class TransportDelivery:
         self._backoff = backoff
         self._breaker = CircuitBreaker(backoff)
         self._partitions: dict[int, PendingRows] = {}
-        self._loops: set[asyncio.Task[Any]] = set()
-        self._attempts: set[asyncio.Task[Any]] = set()
+        self._loops: set[asyncio.Task[None]] = set()
+        self._attempts: set[asyncio.Task[None]] = set()
 
     def start(self, partitions: Iterable[int]) -> None:
         """Deliver the pending rows of partitions."""
@@ -136,43 +129,37 @@ class TransportDelivery:
         self._partitions[partition] = rows
         await rows.count_stored()
         async for order in rows.new_orders():
-            first = await self._start_attempt(rows, order, 0)
-            _spawn(self._loops, self._deliver(rows, order, first))
+            await self._start_attempt(rows, order, 0)
 
-    async def _deliver(self, rows: PendingRows, order: int, attempt: Attempt) -> None:
-        """Deliver the rows of an order in sequence, beginning with an attempt."""
-        failures = 0
-        while True:
-            delay = await asyncio.shield(attempt)
-            if delay is not None:
-                failures += 1
-                await asyncio.sleep(delay)
-            elif rows.complete(order):
-                failures = 0
-            else:
-                return
-            attempt = await self._start_attempt(rows, order, failures)
-
-    async def _start_attempt(self, rows: PendingRows, order: int, failures: int) -> Attempt:
-        """Wait for a slot; an attempt is a task of its own, since `stop` waits for it."""
+    async def _start_attempt(self, rows: PendingRows, order: int, failures: int) -> None:
         generation = await self._breaker.acquire()
-        pending = rows.get(rows.orders[order][0])
-        return _spawn(self._attempts, self._attempt(pending, failures, generation))
+        attempt = self._attempt(rows, order, failures, generation)
+        _spawn(self._attempts, attempt)
 
     async def _attempt(
-        self, pending: PendingDelivery, failures: int, generation: int
-    ) -> float | None:
+        self, rows: PendingRows, order: int, failures: int, generation: int
+    ) -> None:
+        """Attempt the first row of an order; then continue with the order."""
+        pending = rows.first(order)
         LOG_CONTEXT.set(pending.record.headers)
         try:
             self._pause_monitor.check()
             outcome = await self._outcome(pending.event)
         except TransientError as error:
             _raise_if_cancelled()
-            return self._fail(pending.event, error, failures + 1, generation)
+            delay = self._fail(pending.event, error, failures + 1, generation)
+            loop = asyncio.get_running_loop()
+            loop.call_later(delay, self._continue, rows, order, failures + 1)
+            return
         finally:
             self._breaker.release()
         await self._sent_log.complete(pending, self.name, outcome)
-        return None
+        if rows.complete(order):
+            self._continue(rows, order, 0)
+
+    def _continue(self, rows: PendingRows, order: int, failures: int) -> None:
+        if self._partitions.get(rows.partition) is rows:  # else it was revoked
+            _spawn(self._loops, self._start_attempt(rows, order, failures))
 
     async def _outcome(self, event: OrderStatusChanged) -> str:
         """Attempt a delivery; return its outcome.
@@ -186,7 +173,7 @@ class TransportDelivery:
             return OPTED_OUT
         outcome = SENT
         try:
-            await self._transport.deliver(render(event))
+            await self._transport.deliver(event)
         except PermanentError as error:
             outcome = f"{self.name}: {error}"
         NOTICES.labels(self.name, SENT if outcome == SENT else "refused").inc()
@@ -221,16 +208,13 @@ class TransportDelivery:
             self._log.info("event=transport-up transport=%s", self.name)
 
 
-def _spawn(
-    tasks: set[asyncio.Task[Any]], work: Coroutine[Any, Any, _T]
-) -> asyncio.Task[_T]:
+def _spawn(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
     task = asyncio.create_task(work)
     tasks.add(task)
     task.add_done_callback(partial(_end, tasks))
-    return task
 
 
-def _end(tasks: set[asyncio.Task[Any]], task: asyncio.Task[Any]) -> None:
+def _end(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
     tasks.discard(task)
     if not task.cancelled() and task.exception() is not None:
         fail_stop("unexpected error of a delivery: %r", task.exception())

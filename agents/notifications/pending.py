@@ -31,9 +31,6 @@ _OFFSET_DIGITS = 19  # of an int64, so that keys sort as offsets do
 CHUNK = 256
 """Keys of one read."""
 
-COUNT_CHUNK = 1000
-"""Keys that are counted without a pause."""
-
 
 @dataclass(frozen=True, slots=True)
 class PendingDelivery:
@@ -91,18 +88,17 @@ def decode(partition: int, key: bytes, row: bytes) -> PendingDelivery:
     """Decode a pending row of a partition."""
     fields = orjson.loads(row)
     value = fields["value"].encode()
-    record_key = _bytes(fields["key"])
     record = ConsumerRecord(
         topic=ORDER_EVENTS.name,
         partition=partition,
         offset=int(key.split(b"/")[1]),
         timestamp=fields["timestamp"],
         timestamp_type=0,
-        key=record_key,
+        key=_bytes(fields["key"]),
         value=value,
         checksum=None,
-        serialized_key_size=len(record_key or b""),
-        serialized_value_size=len(value),
+        serialized_key_size=-1,
+        serialized_value_size=-1,
         headers=tuple((name, _bytes(text)) for name, text in fields["headers"]),
     )
     event = OrderStatusChanged.model_validate_json(value)
@@ -141,7 +137,7 @@ class PendingRows:
         """Count the rows that exist now, without blocking other tasks."""
         source_offset = self._store.offsets[self.partition].source_offset
         begin, end = self._begin, pending_key(self._transport, source_offset)
-        while keys := self._keys(begin, end, COUNT_CHUNK):
+        while keys := self._keys(begin, end, CHUNK):
             self.count += len(keys)
             begin = keys[-1] + b"\0"
             await asyncio.sleep(0)
@@ -175,12 +171,9 @@ class PendingRows:
         self._capacity.release()
         return bool(keys)
 
-    def get(self, key: bytes) -> PendingDelivery:
-        """Return a pending delivery.
-
-        Raises:
-            KeyError: there is no such row.
-        """
+    def first(self, order: int) -> PendingDelivery:
+        """Return the first pending delivery of an order in memory."""
+        key = self.orders[order][0]
         row = self._store.get(self.partition, key)
         if row is None:
             raise KeyError(key)
@@ -188,11 +181,11 @@ class PendingRows:
 
     def age(self) -> float:
         """Return the seconds since the oldest event; 0 without one."""
-        try:
-            event = self.get(self._oldest or b"").event
-        except KeyError:  # there is none, or its removal is in flight
+        row = self._store.get(self.partition, self._oldest)
+        if row is None:  # there is none, or its removal is in flight
             return 0.0
-        return max(0.0, time.time() - event.at.timestamp())
+        oldest = decode(self.partition, self._oldest, row).event
+        return max(0.0, time.time() - oldest.at.timestamp())
 
     def purge(self) -> None:
         """Drop the tombstones of rows that were complete at the last call.
@@ -200,11 +193,12 @@ class PendingRows:
         The time between two calls is longer than a worker can be paused.
         """
         self._store.purge(self.partition, self._begin, self._purge_end)
-        self._purge_end = self._oldest or self._next
+        self._purge_end = self._oldest
 
     @property
-    def _oldest(self) -> bytes | None:
-        return min((keys[0] for keys in self.orders.values()), default=None)
+    def _oldest(self) -> bytes:
+        """The oldest key in memory; without one, the next key to be read."""
+        return min((keys[0] for keys in self.orders.values()), default=self._next)
 
     def _keys(self, begin: bytes, end: bytes, limit: int) -> list[bytes]:
         return [k for k, _ in islice(self._store.rows(self.partition, begin, end), limit)]

@@ -11,22 +11,21 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr, parsedate_to_datetime
 from http import HTTPStatus
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
 import aiosmtplib
 
-from agents.notifications.notification import Notification
+from agents.notifications.notification import render
 from agents.notifications.settings import (
     NotificationSettings,
     basic_auth,
     exact_url,
     login,
 )
+from schemas.order import OrderStatusChanged
 
 _FIRST_PERMANENT_REPLY = 500  # SMTP: 4yz is transient, 5yz is permanent
-
 _CLOSING = 421  # SMTP: the server ends the session, at any command
 
 _BOUNDARY = "=_notice"
@@ -46,12 +45,9 @@ _TRANSIENT_STATUSES = (
 
 
 class TransientError(Exception):
-    """An attempt failed; a retry may succeed.
+    """An attempt failed; a retry may succeed, after the delay that a receiver requested.
 
-    Attributes:
-        wait_seconds: the delay that the receiver requested.
-        is_of_recipient: whether the error is of one recipient, so that other
-            notifications can be delivered.
+    An error of one recipient does not prevent the delivery of other notifications.
     """
 
     def __init__(
@@ -66,22 +62,6 @@ class PermanentError(Exception):
     """A delivery failed; a retry can't succeed."""
 
 
-class Transport(Protocol):
-    """A way to deliver notifications."""
-
-    @property
-    def name(self) -> str:
-        """The name in logs and dead letters."""
-
-    async def deliver(self, notification: Notification) -> None:
-        """Attempt one delivery.
-
-        Raises:
-            TransientError: a retry may succeed.
-            PermanentError: a retry can't succeed.
-        """
-
-
 class SmtpTransport:
     """Delivers by SMTP. A refused session (password, TLS) is a transient error."""
 
@@ -91,7 +71,7 @@ class SmtpTransport:
         self._url = urlsplit(url)
         self._settings = settings
 
-    async def deliver(self, notification: Notification) -> None:
+    async def deliver(self, event: OrderStatusChanged) -> None:
         """Send a mail to the server."""
         session = self._session()
         try:
@@ -99,7 +79,7 @@ class SmtpTransport:
         except (aiosmtplib.SMTPException, OSError) as error:
             raise TransientError(f"no session: {_error_text(error)}") from error
         try:
-            await session.send_message(self.compose(notification))
+            await session.send_message(self.compose(event))
         except (aiosmtplib.SMTPException, OSError) as error:
             raise _classify(error) from error
         else:
@@ -108,9 +88,9 @@ class SmtpTransport:
         finally:
             session.close()
 
-    def compose(self, notification: Notification) -> EmailMessage:
+    def compose(self, event: OrderStatusChanged) -> EmailMessage:
         """Return the mail, as text and HTML; a repeat has the same Message-ID."""
-        event, sender = notification.event, self._settings.notify_from
+        notification, sender = render(event), self._settings.notify_from
         status = event.status.replace(" ", "-")
         domain = parseaddr(sender)[1].rpartition("@")[2]
         mail = EmailMessage()
@@ -165,11 +145,11 @@ class WebhookTransport:
         self._secret = settings.webhook_secret
         self._timeout = aiohttp.ClientTimeout(total=settings.notify_timeout_seconds)
 
-    async def deliver(self, notification: Notification) -> None:
+    async def deliver(self, event: OrderStatusChanged) -> None:
         """Post the event; any status 2xx is a success."""
         headers = {"Content-Type": "application/json", **self._login}
-        headers["Idempotency-Key"] = notification.event.event_id
-        body = notification.event.to_json()
+        headers["Idempotency-Key"] = event.event_id
+        body = event.to_json()
         if self._secret:
             headers |= signature(self._secret.get_secret_value(), datetime.now(UTC), body)
         try:
@@ -183,6 +163,9 @@ class WebhookTransport:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # The text of the error may have the URL, which may have a secret.
             raise TransientError(type(error).__name__) from error
+
+
+Transport = SmtpTransport | WebhookTransport
 
 
 def create_transports(settings: NotificationSettings) -> tuple[Transport, ...]:

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-from agents.notifications.notification import Notification, render
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import Transport, create_transports
 from schemas.contract import Item
@@ -13,15 +12,14 @@ from tests.standins.webhook_sink import WebhookSink
 BIG = 9223372036854775807
 
 
-def news(status: Status = Status.AWAITING_PAYMENT) -> Notification:
-    event = OrderStatusChanged(
+def news(status: Status = Status.AWAITING_PAYMENT) -> OrderStatusChanged:
+    return OrderStatusChanged(
         order_id=8193,
         user=BIG,
         status=status,
         items=(Item(sku=4294967295, count=65535),),
         at=datetime(2026, 11, 23, 16, 31, 5, tzinfo=UTC),
     )
-    return render(event)
 
 
 def over_smtp(sink: MailSink, login: str = "", how: str = "smtp", **settings) -> Transport:

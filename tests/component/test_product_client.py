@@ -1,4 +1,5 @@
 import asyncio
+from contextlib import aclosing
 
 import grpc
 import pytest
@@ -50,20 +51,20 @@ def prices(view: CartView) -> dict[int, int]:
 
 
 async def test_every_sample_is_priced_with_its_name_to_the_letter(client):
-    async with client() as asked:
+    async with aclosing(client()) as asked:
         view = await asked.price(cart(*SAMPLES))
     assert {i.sku: (i.name, i.price) for i in view.items} == SAMPLES
     assert "Кроссовки Nike JORDAN" in {item.name for item in view.items}
 
 
 async def test_each_sku_of_a_cart_is_asked_for_once(service, client):
-    async with client() as asked:
+    async with aclosing(client()) as asked:
         await asked.price(cart(OTHER, SKU, OTHER))
     assert service.calls == {OTHER: 1, SKU: 1}
 
 
 async def test_a_price_is_of_this_moment(service, client):
-    async with client() as asked:
+    async with aclosing(client()) as asked:
         before = await asked.price(cart(SKU))
         service.products[SKU] = Product("Кроссовки", 3)
         after = await asked.price(cart(SKU))
@@ -71,14 +72,14 @@ async def test_a_price_is_of_this_moment(service, client):
 
 
 async def test_prices_up_to_uint32_are_exact_and_sums_over_it_refused(client):
-    async with client() as asked:
+    async with aclosing(client()) as asked:
         assert (await asked.price(cart(4294967295))).total_price == 4294967295
         assert (await asked.price(cart(65537, count=65535))).total_price == 4294967295
         assert (await refused(asked, cart(65538, count=65535))).code is Code.TOTAL_TOO_LARGE
 
 
 async def test_an_unknown_sku_is_refused_by_name_and_not_asked_for_again(service, client):
-    async with client() as asked:
+    async with aclosing(client()) as asked:
         no = await refused(asked, cart(404))
     assert (no.code, service.calls[404]) == (Code.UNKNOWN_PRODUCT, 1)
     assert "404" in str(no)
@@ -86,14 +87,14 @@ async def test_an_unknown_sku_is_refused_by_name_and_not_asked_for_again(service
 
 async def test_an_unknown_sku_gives_up_the_rest_of_its_cart(service, client):
     service.products = dict.fromkeys(range(1, 100), SAMPLES[SKU])
-    async with client(product_parallelism=2) as asked:
+    async with aclosing(client(product_parallelism=2)) as asked:
         assert (await refused(asked, cart(*range(100)))).code is Code.UNKNOWN_PRODUCT
         assert service.calls.total() < 50
         assert len((await asked.price(cart(*range(1, 100)))).items) == 99
 
 
 async def test_a_wrong_token_is_refused_at_once_and_never_told(service, client):
-    async with client(product_token="s3cret") as asked:
+    async with aclosing(client(product_token="s3cret")) as asked:
         no = await refused(asked, cart(SKU))
     assert (no.code, service.calls[SKU]) == (Code.PRODUCT_SERVICE, 1)
     assert "UNAUTHENTICATED" in str(no)
@@ -102,7 +103,7 @@ async def test_a_wrong_token_is_refused_at_once_and_never_told(service, client):
 
 async def test_a_passing_failure_is_asked_through(service, client):
     service.fail_next = 2
-    async with client() as asked:
+    async with aclosing(client()) as asked:
         assert prices(await asked.price(cart(SKU))) == {SKU: 2202}
     assert service.calls[SKU] == 3
 
@@ -110,21 +111,21 @@ async def test_a_passing_failure_is_asked_through(service, client):
 async def test_one_call_in_five_failing_is_asked_through(service, client):
     service.error_rate = 0.2
     skus = tuple(INVENTED)[:40]
-    async with client(product_attempts=20) as asked:
+    async with aclosing(client(product_attempts=20)) as asked:
         assert len((await asked.price(cart(*skus))).items) == 40
     assert service.calls.total() > 40
 
 
 async def test_a_lasting_failure_is_refused_after_so_many_attempts(service, client):
     service.error_rate = 1
-    async with client(product_attempts=3) as asked:
+    async with aclosing(client(product_attempts=3)) as asked:
         no = await refused(asked, cart(SKU))
     assert (no.code, service.calls[SKU]) == (Code.PRODUCT_SERVICE, 3)
 
 
 async def test_a_call_past_its_deadline_is_made_again(service, client):
     service.gate.clear()
-    async with client(product_deadline_seconds=0.1) as asked:
+    async with aclosing(client(product_deadline_seconds=0.1)) as asked:
         pricing = asyncio.create_task(asked.price(cart(SKU)))
         await service.until_calls(2)
         service.gate.set()
@@ -133,7 +134,7 @@ async def test_a_call_past_its_deadline_is_made_again(service, client):
 
 async def test_a_hanging_service_is_refused_within_the_budget(service, client):
     service.gate.clear()
-    async with client(product_budget_seconds=0.5) as asked:
+    async with aclosing(client(product_budget_seconds=0.5)) as asked:
         async with asyncio.timeout(2):
             no = await refused(asked, cart(SKU, OTHER))
     assert no.code is Code.PRODUCT_SERVICE
@@ -143,7 +144,7 @@ async def test_carts_that_queue_behind_a_hanging_service_are_refused_in_time_too
     service, client
 ):
     service.gate.clear()
-    async with client(product_budget_seconds=0.5, product_parallelism=1) as asked:
+    async with aclosing(client(product_budget_seconds=0.5, product_parallelism=1)) as asked:
         async with asyncio.timeout(2):
             answers = await asyncio.gather(*(refused(asked, cart(SKU)) for _ in range(50)))
     assert {no.code for no in answers} == {Code.PRODUCT_SERVICE}
@@ -151,7 +152,7 @@ async def test_carts_that_queue_behind_a_hanging_service_are_refused_in_time_too
 
 async def test_a_dead_service_is_refused_within_the_default_budget(service, client):
     await service.stop()
-    async with client() as asked:
+    async with aclosing(client()) as asked:
         async with asyncio.timeout(ProductSettings().product_budget_seconds + 1):
             no = await refused(asked, cart(SKU))
     assert no.code is Code.PRODUCT_SERVICE
@@ -159,7 +160,7 @@ async def test_a_dead_service_is_refused_within_the_default_budget(service, clie
 
 async def test_no_more_calls_are_under_way_than_allowed(service, client):
     service.gate.clear()
-    async with client(product_parallelism=4) as asked:
+    async with aclosing(client(product_parallelism=4)) as asked:
         carts = (tuple(INVENTED)[:10], tuple(INVENTED)[10:20])
         pricing = [asyncio.create_task(asked.price(cart(*skus))) for skus in carts]
         await service.until_calls(4)
@@ -170,7 +171,7 @@ async def test_no_more_calls_are_under_way_than_allowed(service, client):
 
 async def test_calls_keep_to_the_rate_and_the_burst(service, client):
     clock = asyncio.get_running_loop().time
-    async with client(product_rate_limit=50, product_burst=2) as asked:
+    async with aclosing(client(product_rate_limit=50, product_burst=2)) as asked:
         began = clock()
         await asked.price(cart(*tuple(INVENTED)[:12]))
         assert clock() - began >= (12 - 2) / 50
@@ -178,13 +179,13 @@ async def test_calls_keep_to_the_rate_and_the_burst(service, client):
 
 
 async def test_a_cart_too_large_for_the_rate_costs_no_call(service, client):
-    async with client(product_rate_limit=10) as asked:
+    async with aclosing(client(product_rate_limit=10)) as asked:
         no = await refused(asked, cart(*tuple(INVENTED)[:60]))
     assert (no.code, service.calls.total()) == (Code.PRODUCT_SERVICE, 0)
 
 
 async def test_a_service_that_restarts_is_found_again(service, client):
-    async with client() as asked:
+    async with aclosing(client()) as asked:
         await asked.price(cart(SKU))
         await service.stop()
         assert (await refused(asked, cart(SKU))).code is Code.PRODUCT_SERVICE
@@ -193,7 +194,7 @@ async def test_a_service_that_restarts_is_found_again(service, client):
 
 
 async def test_a_short_restart_goes_unnoticed(service, client):
-    async with client() as asked:
+    async with aclosing(client()) as asked:
         await asked.price(cart(SKU))
         await service.stop()
         pricing = asyncio.create_task(asked.price(cart(SKU)))
@@ -214,7 +215,7 @@ async def test_bytes_that_are_no_answer_are_refused(answer):
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     settings = ProductSettings(product_service=f"127.0.0.1:{port}", product_attempts=1)
-    async with ProductClient(settings) as asked:
+    async with aclosing(ProductClient(settings)) as asked:
         assert (await refused(asked, cart(SKU))).code is Code.PRODUCT_SERVICE
     await server.stop(0)
 
@@ -229,7 +230,7 @@ async def test_a_peer_that_vanished_without_a_word_is_found_again(service):
             product_attempts=99,
             product_budget_seconds=30,
         )
-        async with ProductClient(patient) as asked:
+        async with aclosing(ProductClient(patient)) as asked:
             await asked.price(cart(SKU))
             tunnel.lose()
             assert prices(await asked.price(cart(SKU))) == {SKU: 2202}

@@ -7,6 +7,7 @@ from email.message import EmailMessage
 
 import pytest
 
+from agents.notifications.notification import render
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import (
     PermanentError,
@@ -30,8 +31,8 @@ async def test_a_mail_arrives_at_its_user_with_the_words_of_the_notice(mails):
     assert mail["Subject"] == "Order 8193 awaits payment"
     assert mail["Message-ID"] == "<order-8193.awaiting-payment@example.test>"
     assert mail.get_content_type() == "multipart/alternative"
-    assert said(mail, "plain") == news().text
-    assert said(mail, "html") == news().html
+    assert said(mail, "plain") == render(news()).text
+    assert said(mail, "html") == render(news()).html
 
 
 @pytest.mark.parametrize(

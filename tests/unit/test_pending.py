@@ -8,7 +8,6 @@ import pytest
 
 from agents.notifications.pending import (
     CHUNK,
-    COUNT_CHUNK,
     MAX_KEYS,
     PendingRows,
     order_of,
@@ -122,13 +121,13 @@ async def test_memory_is_bounded_however_many_orders_fail():
 
 
 async def test_rows_are_counted_once_though_more_are_added_meanwhile():
-    store = _Store(*range(2 * COUNT_CHUNK + 1))
+    store = _Store(*range(2 * CHUNK + 1))
     counting = asyncio.create_task(store.pending.count_stored())
     await asyncio.sleep(0)
     store.add(1, 2, 3)
     store.pending.count += 3
     await counting
-    assert store.pending.count == 2 * COUNT_CHUNK + 4
+    assert store.pending.count == 2 * CHUNK + 4
 
 
 async def test_without_a_row_there_is_no_age():

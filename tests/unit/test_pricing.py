@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.products.client import TokenBucket
 from agents.products.pricing import Product, price_cart, skus
-from agents.products.rate_limit import TokenBucket
 from agents.products.settings import ProductSettings
 from agents.refusal import Refusal
 from schemas.cart import PricedItem
