@@ -15,7 +15,6 @@ from typing import Any
 from prometheus_client import Counter, Gauge
 
 from agents.notifications.backoff import Backoff, CircuitBreaker
-from agents.notifications.opt_out import log_withheld
 from agents.notifications.pending import PendingRows
 from agents.notifications.sent_log import OPTED_OUT, SENT, SentLog
 from agents.notifications.transports import PermanentError, TransientError, Transport
@@ -48,6 +47,8 @@ UP = Gauge(
     "0 if the last answer of a transport was a failure of the transport itself.",
     ["transport"],
 )
+
+_log = logging.getLogger(__name__)
 
 
 class TransportDelivery:
@@ -168,8 +169,8 @@ class TransportDelivery:
             TransientError: the attempt failed and can be repeated.
         """
         if event.user in self._opted_out:
-            log_withheld(event)
             NOTICES.labels(self.name, OPTED_OUT).inc()
+            log_notification(event, OPTED_OUT)
             return OPTED_OUT
         outcome = SENT
         try:
@@ -206,6 +207,14 @@ class TransportDelivery:
     def _succeed(self) -> None:
         if self._breaker.succeed():
             self._log.info("event=transport-up transport=%s", self.name)
+
+
+def log_notification(event: OrderStatusChanged, outcome: str) -> None:
+    """Log a status change of an order, or that its user has opted out."""
+    text = 'event=notification id="%s" order=%d user=%d status="%s"'
+    if outcome == OPTED_OUT:
+        text = 'event=not-notified id="%s" order=%d user=%d status="%s" reason="opted out"'
+    _log.info(text, event.event_id, event.order_id, event.user, event.status)
 
 
 def _spawn(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:

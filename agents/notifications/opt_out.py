@@ -5,8 +5,6 @@ import os
 import re
 from pathlib import Path
 
-from schemas.order import OrderStatusChanged
-
 _USER = re.compile(r"-?[0-9]{1,19}")
 _USERS = range(-(2**63), 2**63)  # int64
 _MAX_LOGGED = 10  # lines: a wrong file may have thousands
@@ -82,14 +80,3 @@ def parse(text: str) -> tuple[frozenset[int], dict[str, int]]:
         elif entry:
             bad.setdefault(entry, number)
     return frozenset(users), bad
-
-
-def log_withheld(event: OrderStatusChanged) -> None:
-    """Log a notification that is not sent, since its user has opted out."""
-    _log.info(
-        'event=not-notified id="%s" order=%d user=%d status="%s" reason="opted out"',
-        event.event_id,
-        event.order_id,
-        event.user,
-        event.status,
-    )

@@ -76,10 +76,6 @@ class SentLog:
         """Prepare the changelog for writes, after the rows are recovered."""
         await self._changelog.rewrite_superseded()
 
-    def contains(self, partition: int, event_id: bytes) -> bool:
-        """Return whether the table has an event."""
-        return self.store.get(partition, event_id) is not None
-
     def record(
         self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int
     ) -> DeliveryFuture:

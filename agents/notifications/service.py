@@ -7,15 +7,14 @@ receiver can recognise a repeat.
 """
 
 import asyncio
-import logging
 from collections.abc import Container
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 
 from agents.notifications.backoff import DEFAULT_BACKOFF, Backoff
-from agents.notifications.delivery import NOTICES, TransportDelivery
-from agents.notifications.opt_out import OptOut, log_withheld
+from agents.notifications.delivery import NOTICES, TransportDelivery, log_notification
+from agents.notifications.opt_out import OptOut
 from agents.notifications.pending import encode, pending_key
 from agents.notifications.sent_log import OPTED_OUT, SENT, Rows, SentLog, event_row
 from agents.notifications.settings import NotificationSettings
@@ -37,8 +36,6 @@ PURGE_SECONDS = 3600.0
 """Longer than a worker can be paused; changelogs are compacted after the same time."""
 
 _RECORD_BYTES = 50  # overhead of a row in the changelog
-
-_log = logging.getLogger(__name__)
 
 
 class NotificationAgent:
@@ -82,7 +79,8 @@ class NotificationAgent:
 
     async def start(self) -> None:
         """Start the deliveries, after the rows are recovered; not if revoked meanwhile."""
-        revocations = self._revocations
+        revocations = self._revocations + 1
+        await self.stop()  # counts as one
         await self.sent_log.open()
         if revocations == self._revocations:
             for delivery in self._deliveries:
@@ -134,10 +132,12 @@ class NotificationAgent:
         if not isinstance(event, OrderStatusChanged):
             raise TypeError(f"not an event of {ORDER_EVENTS.name}: {event!r}")
         key = event.event_id.encode()
-        if key in before or self.sent_log.contains(record.partition, key):
+        if key in before or self.sent_log.store.get(record.partition, key):
             return {}
         token = LOG_CONTEXT.set(envelope.reply_context.headers)
-        outcome = self._log(event)
+        outcome = OPTED_OUT if event.user in self._opted_out else SENT
+        NOTICES.labels("log", outcome).inc()
+        log_notification(event, outcome)
         LOG_CONTEXT.reset(token)
         transports = [d.name for d in self._deliveries if outcome == SENT]
         rows: Rows = {key: event_row(event, outcome, transports)}
@@ -146,22 +146,6 @@ class NotificationAgent:
             for transport in transports:
                 rows[pending_key(transport, record.offset, event.order_id)] = pending
         return rows
-
-    def _log(self, event: OrderStatusChanged) -> str:
-        """Log a status change of an order; return its outcome without transports."""
-        outcome = OPTED_OUT if event.user in self._opted_out else SENT
-        NOTICES.labels("log", outcome).inc()
-        if outcome == OPTED_OUT:
-            log_withheld(event)
-        else:
-            _log.info(
-                'event=notification id="%s" order=%d user=%d status="%s"',
-                event.event_id,
-                event.order_id,
-                event.user,
-                event.status,
-            )
-        return outcome
 
     def _write(self, partition: int, rows: Rows, source_offset: int) -> asyncio.Future[Any]:
         acked = self.sent_log.record(partition, rows, source_offset)

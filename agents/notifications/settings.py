@@ -1,8 +1,6 @@
 """The settings of notifications; errors do not repeat a URL, requests do not change it."""
 
-import re
 import string
-from base64 import b64encode
 from email.utils import getaddresses
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +10,6 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from yarl import URL
 
-_AUTHORITY = re.compile(r"[^:]+://[^/?#]*")
 _UNCHANGED = string.ascii_letters + string.digits + string.punctuation
 _HINT = "write special characters of a password as %XX"
 
@@ -23,8 +20,8 @@ def exact_url(url: str) -> URL:
     yarl would decode `%2F` in a query, which breaks a signature over the query. Only
     spaces and non-ASCII characters are encoded.
     """
-    authority = _AUTHORITY.match(url)
-    begin = authority.end() if authority else 0
+    parts = urlsplit(url)
+    begin = len(f"{parts.scheme}://{parts.netloc}")
     origin = str(URL(url[:begin]).with_user(None)).removesuffix("/")
     return URL(origin + quote(url[begin:], safe=_UNCHANGED), encoded=True)
 
@@ -34,13 +31,6 @@ def login(url: str) -> tuple[bytes, bytes] | None:
     before, at, _ = urlsplit(url).netloc.rpartition("@")
     user, _, password = before.partition(":")
     return (unquote_to_bytes(user), unquote_to_bytes(password)) if at else None
-
-
-def basic_auth(url: str) -> dict[str, str]:
-    """Return the header for the login of a URL, if it has one."""
-    if (credentials := login(url)) is None:
-        return {}
-    return {"Authorization": f"Basic {b64encode(b':'.join(credentials)).decode()}"}
 
 
 def _split(url: str, *schemes: str) -> SplitResult:

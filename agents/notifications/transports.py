@@ -6,6 +6,7 @@ A transport makes one attempt. It raises `TransientError` if a retry may succeed
 
 import hmac
 import socket
+from base64 import b64encode
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
@@ -17,12 +18,7 @@ import aiohttp
 import aiosmtplib
 
 from agents.notifications.notification import render
-from agents.notifications.settings import (
-    NotificationSettings,
-    basic_auth,
-    exact_url,
-    login,
-)
+from agents.notifications.settings import NotificationSettings, exact_url, login
 from schemas.order import OrderStatusChanged
 
 _FIRST_PERMANENT_REPLY = 500  # SMTP: 4yz is transient, 5yz is permanent
@@ -141,14 +137,16 @@ class WebhookTransport:
 
     def __init__(self, url: str, settings: NotificationSettings) -> None:
         self._url = exact_url(url)
-        self._login = basic_auth(url)
+        self._headers = {"Content-Type": "application/json"}
+        if credentials := login(url):
+            token = b64encode(b":".join(credentials)).decode()
+            self._headers["Authorization"] = f"Basic {token}"
         self._secret = settings.webhook_secret
         self._timeout = aiohttp.ClientTimeout(total=settings.notify_timeout_seconds)
 
     async def deliver(self, event: OrderStatusChanged) -> None:
         """Post the event; any status 2xx is a success."""
-        headers = {"Content-Type": "application/json", **self._login}
-        headers["Idempotency-Key"] = event.event_id
+        headers = self._headers | {"Idempotency-Key": event.event_id}
         body = event.to_json()
         if self._secret:
             headers |= signature(self._secret.get_secret_value(), datetime.now(UTC), body)
@@ -215,11 +213,10 @@ def _retry_after(response: aiohttp.ClientResponse) -> float:
     """Return the delay that a receiver requests, in seconds; it is limited."""
     value = response.headers.get("Retry-After", "")
     try:
-        wait = float(value) if value.isdecimal() else _until(value)
+        if value.isdecimal():
+            wait = float(value)
+        else:
+            wait = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError, OverflowError):  # missing or invalid
         return 0
     return min(max(wait, 0), _MAX_RETRY_AFTER_SECONDS)
-
-
-def _until(date: str) -> float:
-    return (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()

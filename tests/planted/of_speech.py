@@ -126,7 +126,7 @@ BUGS = (
     Bug(
         "a notice that was sent is sent again",
         "agents/notifications/service.py",
-        "if key in before or self.sent_log.contains(record.partition, key):",
+        "if key in before or self.sent_log.store.get(record.partition, key):",
         "if False:",
         f"{_NOTIFICATIONS}an_event_that_comes_again_is_delivered_once",
     ),
