@@ -52,15 +52,7 @@ _log = logging.getLogger(__name__)
 
 
 class TransportDelivery:
-    """Delivers the pending rows of one transport.
-
-    Args:
-        transport: makes the attempts.
-        sent_log: has the pending rows.
-        pause_monitor: crashes a worker that was paused, before it sends a record.
-        opted_out: the users who get no notifications; checked before each attempt.
-        backoff: the delays of an order and of a transport.
-    """
+    """Delivers the pending rows of one transport."""
 
     def __init__(
         self,
@@ -134,8 +126,7 @@ class TransportDelivery:
 
     async def _start_attempt(self, rows: PendingRows, order: int, failures: int) -> None:
         generation = await self._breaker.acquire()
-        attempt = self._attempt(rows, order, failures, generation)
-        _spawn(self._attempts, attempt)
+        _spawn(self._attempts, self._attempt(rows, order, failures, generation))
 
     async def _attempt(
         self, rows: PendingRows, order: int, failures: int, generation: int

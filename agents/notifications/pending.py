@@ -19,17 +19,16 @@ from topics.kafka.headers import EVENT_ID, TRACE
 
 PENDING = "pending"
 
+CHUNK = 256
+"""Keys of one read."""
+
 MAX_KEYS = 10_000
 """Limit of a partition's keys in memory. So many rows of failing orders block others."""
 
 MAX_ROW_BYTES = 128 * 2**10
 _MAX_KNOWN_BYTES = 4 * 2**10
 _KNOWN_HEADERS = (EVENT_ID, *TRACE)
-
 _OFFSET_DIGITS = 19  # of an int64, so that keys sort as offsets do
-
-CHUNK = 256
-"""Keys of one read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,6 @@ class PendingDelivery:
     """An event that a transport has to deliver.
 
     Attributes:
-        key: the key of its row.
         record: the record of the event, for a dead letter and the trace.
         is_cut: whether parts of the record were dropped, since it was too large.
     """
@@ -77,11 +75,11 @@ def encode(record: ConsumerRecord, event: OrderStatusChanged) -> bytes:
 def _encode(record: ConsumerRecord, **more: bool) -> bytes:
     row = {
         "value": record.value.decode(),
-        "key": _text(record.key),
-        "headers": [[name, _text(value)] for name, value in record.headers],
+        "key": record.key,
+        "headers": record.headers,
         "timestamp": record.timestamp,
     }
-    return orjson.dumps(row | more)
+    return orjson.dumps(row | more, default=lambda value: value.decode("latin-1"))
 
 
 def decode(partition: int, key: bytes, row: bytes) -> PendingDelivery:
@@ -103,10 +101,6 @@ def decode(partition: int, key: bytes, row: bytes) -> PendingDelivery:
     )
     event = OrderStatusChanged.model_validate_json(value)
     return PendingDelivery(key, event, record, fields.get("is_cut", False))
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")
 
 
 def _bytes(text: str | None) -> bytes | None:

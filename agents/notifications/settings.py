@@ -97,12 +97,11 @@ class NotificationSettings(BaseSettings):
 
     Attributes:
         smtp_url: smtp://user:password@host:port or smtps://…; user, password and port
-            may be left out. ?starttls=always requires encryption, never disables it,
-            auto (the default) uses it if the server offers it.
+            are optional. ?starttls=always requires encryption, never disables it, auto
+            (the default) uses it if the server offers it.
         webhook_url: receives each event as JSON by POST; sent byte for byte.
         webhook_secret: signs webhooks; unset, they are not signed.
-        notify_to: the receiver; {user} stands for the user id of the order. Without
-            {user} all mails go to one address.
+        notify_to: the receiver of mails; {user} stands for the user id of the order.
         notify_opt_out: a file of users who get neither mails nor webhooks, see `OptOut`.
         notify_timeout_seconds: timeout of each step of a mail, and of a webhook call.
     """
