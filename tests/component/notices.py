@@ -1,4 +1,4 @@
-"""A notice, and the transports that bring it to the stand-ins' doors."""
+"""An event, and the transports that deliver it to the stand-ins."""
 
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from tests.standins.webhook_sink import WebhookSink
 BIG = 9223372036854775807
 
 
-def news(status: Status = Status.AWAITING_PAYMENT) -> OrderStatusChanged:
+def event(status: Status = Status.AWAITING_PAYMENT) -> OrderStatusChanged:
     return OrderStatusChanged(
         order_id=8193,
         user=BIG,
@@ -23,14 +23,14 @@ def news(status: Status = Status.AWAITING_PAYMENT) -> OrderStatusChanged:
 
 
 def over_smtp(sink: MailSink, login: str = "", how: str = "smtp", **settings) -> Transport:
-    """Make the mail transport alone, without anything that retries."""
+    """Return the mail transport, without retries."""
     url = f"{how}://{login}127.0.0.1:{sink.port}"
     [transport] = create_transports(NotificationSettings(smtp_url=url, **settings))
     return transport
 
 
 def over_http(sink: WebhookSink | None, **settings) -> Transport:
-    """Make the webhook transport alone; `webhook_url` is another one than the sink's."""
+    """Return the webhook transport; `webhook_url` replaces the URL of the sink."""
     url = {"webhook_url": sink.url} if sink else {}
     [transport] = create_transports(NotificationSettings(**url | settings))
     return transport

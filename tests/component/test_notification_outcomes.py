@@ -91,17 +91,17 @@ async def test_a_user_who_opts_out_while_a_mail_is_pending_does_not_get_it(
     start: StartNotifier, mails: MailSink, tmp_path: Path
 ):
     listed = tmp_path / "opt-out"
-    listed.write_text("# nobody yet\n")
+    listed.write_text("# empty\n")
     mails.greylisted.add("user-7@example.test")
     notifier = await start(smtp_url=smtp(mails), notify_opt_out=listed)
     await notifier.read(event_of(1, NEW))
     await notifier.until(lambda: mails.refused >= 2)
-    listed.write_text("7  # asked by phone\n")
+    listed.write_text("7  # requested by phone\n")
     await notifier.until(lambda: notifier.outcomes == {"1:new": "opted out"})
     assert (mails.mails, notifier.pending) == ([], [])
 
 
-async def test_a_row_of_an_older_version_means_that_all_was_delivered(
+async def test_a_row_of_an_older_version_means_that_its_event_was_delivered(
     start: StartNotifier, mails: MailSink, hook: WebhookSink
 ):
     notifier = await start(smtp_url=smtp(mails), webhook_url=hook.url)

@@ -26,7 +26,7 @@ ORDERS = range(1, 401)
 LIFE = (Status.NEW, Status.AWAITING_PAYMENT, Status.PAID)
 ALL = len(ORDERS) * len(LIFE)
 BAD = {11: "unknown", 12: "greylisted"}
-"""Orders (and users) whose mails nobody takes, and how they are refused."""
+"""Orders (and users) whose mails are refused, and how."""
 
 WITHIN_SECONDS = 240.0
 
@@ -73,7 +73,7 @@ class _Worker:
 async def worker(
     cluster: KafkaSettings, tmp_path: Path, mails: MailSink, hook: WebhookSink
 ) -> AsyncIterator[_Worker]:
-    """A worker whose webhook is not there."""
+    """A worker whose webhook is down."""
     await hook.stop()
     urls = {"SMTP_URL": f"smtp://127.0.0.1:{mails.port}", "WEBHOOK_URL": hook.url}
     there = _Worker(cluster, tmp_path, **urls)
@@ -111,7 +111,7 @@ def posted(hook: WebhookSink) -> list[str]:
     return [post.headers["Idempotency-Key"] for post in hook.posted]
 
 
-async def test_a_dead_webhook_and_bad_addresses_hold_up_nobody_and_kill_9_loses_nothing(
+async def test_a_dead_webhook_and_bad_addresses_hold_up_no_other_and_kill_9_loses_nothing(
     worker: _Worker, cluster: KafkaSettings, mails: MailSink, hook: WebhookSink
 ):
     for order, refused in BAD.items():

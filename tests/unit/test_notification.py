@@ -55,7 +55,7 @@ class Page(HTMLParser):
 
 
 @pytest.mark.parametrize("status", Status)
-def test_every_status_has_words_in_one_line_of_ascii(status):
+def test_every_status_has_a_subject_in_one_line_of_ascii(status):
     notification = render(event(status))
     assert notification.subject.startswith("Order 8193 ")
     assert notification.subject.isascii()
@@ -64,7 +64,7 @@ def test_every_status_has_words_in_one_line_of_ascii(status):
     assert max(map(len, notification.text.splitlines())) < 80
 
 
-def test_no_two_statuses_have_the_same_words():
+def test_no_two_statuses_have_the_same_subject():
     assert len({render(event(status)).subject for status in Status}) == len(Status)
 
 
@@ -91,7 +91,7 @@ def test_a_page_has_the_content_of_the_text(status):
     ]
 
 
-def test_whatever_the_words_are_they_are_no_markup(monkeypatch: pytest.MonkeyPatch):
+def test_no_text_is_markup(monkeypatch: pytest.MonkeyPatch):
     rude = "<script>&amp;</script> \"quoted\" 'too' </p>"
     monkeypatch.setattr("agents.notifications.notification._words", lambda _: (rude, rude))
     html = render(event()).html
@@ -111,7 +111,7 @@ def test_a_notification_is_the_same_however_often_it_is_made():
 
 
 @pytest.mark.parametrize("items", [1, 1000])
-def test_a_mail_has_the_words_as_text_and_as_a_page(items):
+def test_a_mail_has_the_notification_as_text_and_as_html(items):
     goods = tuple(Item(sku=2**32 - 1 - n, count=65535) for n in range(items))
     of = event(items=goods, order_id=-(2**63))
     read = message_from_bytes(mail(of).as_bytes(), policy=policy.default)
