@@ -6,8 +6,8 @@ external service.
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Iterable
-from random import Random
 from time import monotonic
 
 import grpc
@@ -22,8 +22,8 @@ from schemas.contract import Code
 from schemas.product import PriceCart
 from schemas.product_service import product_pb2, product_pb2_grpc
 
-MIN_DELAY_SECONDS = 0.1
-MAX_DELAY_SECONDS = 1.0
+_MIN_DELAY_SECONDS = 0.1
+_MAX_DELAY_SECONDS = 1.0
 
 MAX_UNANSWERED_CALLS = 4
 """After so many calls in a row without a response, the channel is replaced."""
@@ -60,29 +60,22 @@ class TokenBucket:
     def __init__(
         self, per_second: float, burst: int, clock: Callable[[], float] = monotonic
     ) -> None:
-        self._per_second = per_second
+        self._seconds_per_call = 1 / per_second
         self._burst = burst
         self._clock = clock
-        self._tokens = float(burst)
-        self._filled_at = clock()
+        self._full_at = clock()  # when all tokens of the burst are there again
         self._lock = asyncio.Lock()
 
     async def take(self) -> None:
         """Wait for a token and take it."""
         async with self._lock:
             await asyncio.sleep(self.seconds_for(1))
-            self._tokens = self._fill() - 1
+            self._full_at = max(self._full_at, self._clock()) + self._seconds_per_call
 
     def seconds_for(self, calls: int) -> float:
         """Return the time that a number of calls would wait without other callers."""
-        return max(0.0, calls - self._fill()) / self._per_second
-
-    def _fill(self) -> float:
-        now = self._clock()
-        gained = (now - self._filled_at) * self._per_second
-        self._tokens = min(self._burst, self._tokens + gained)
-        self._filled_at = now
-        return self._tokens
+        until_full = max(0.0, self._full_at - self._clock())
+        return max(0.0, until_full + (calls - self._burst) * self._seconds_per_call)
 
 
 class ProductClient:
@@ -94,7 +87,6 @@ class ProductClient:
 
     def __init__(self, settings: ProductSettings) -> None:
         self._settings = settings
-        self._random = Random()
         self._slots = asyncio.Semaphore(settings.max_concurrency)
         rate = settings.calls_per_second
         self._bucket = TokenBucket(rate, settings.product_burst) if rate else None
@@ -150,8 +142,8 @@ class ProductClient:
                 break
             if attempt < self._settings.product_attempts:
                 count_retry(code)
-                limit = min(MAX_DELAY_SECONDS, MIN_DELAY_SECONDS * 2.0 ** (attempt - 1))
-                await asyncio.sleep(limit * self._random.uniform(0.5, 1))
+                limit = min(_MAX_DELAY_SECONDS, _MIN_DELAY_SECONDS * 2.0 ** (attempt - 1))
+                await asyncio.sleep(limit * random.uniform(0.5, 1))
         raise _final_refusal(sku, code)
 
     async def _call(self, sku: int) -> Product:

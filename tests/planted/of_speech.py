@@ -124,14 +124,14 @@ BUGS = (
         f"{_DESK}a_reply_topic_that_is_none_is_never_written_to",
     ),
     Bug(
-        "a notice that was sent is sent again",
+        "a notification that was sent is sent again",
         "agents/notifications/service.py",
         "if key in before or self.sent_log.store.get(record.partition, key):",
         "if False:",
         f"{_NOTIFICATIONS}an_event_that_comes_again_is_delivered_once",
     ),
     Bug(
-        "one order's bad address counts as a transport that is down",
+        "one order's bad address counts as a failure of the transport",
         "agents/notifications/delivery.py",
         "if error.is_of_recipient:",
         "if False:",
@@ -159,7 +159,7 @@ BUGS = (
         "tests/component/test_webhooks.py::test_a_webhooks_url_is_sent_byte_for_byte",
     ),
     Bug(
-        "a receiver that says not now is given up",
+        "a transient error counts as a permanent one",
         "agents/notifications/delivery.py",
         "        except PermanentError as error:\n",
         "        except (PermanentError, TransientError) as error:\n",
