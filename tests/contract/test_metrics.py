@@ -9,7 +9,7 @@ from faust.types import TP
 from prometheus_client import generate_latest
 
 from agents.loms import service as loms
-from agents.notifications import metrics as notifications
+from agents.notifications import delivery as notifications
 from agents.products import instrumentation
 from agents.runtime import metrics as worker
 from gateway import metrics as gateway

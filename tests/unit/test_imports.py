@@ -26,7 +26,6 @@ PURE = {
     "agents/loms/stock.py": RULES,
     "agents/products/pricing.py": {"schemas", "agents.refusal"},
     "agents/notifications/notification.py": {"schemas", "jinja2"},
-    "agents/notifications/signature.py": set(),
 }
 BELOW = {
     "topics/kafka": {

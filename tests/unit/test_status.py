@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from faust.types import TP
 from prometheus_client import generate_latest
 
-from agents.notifications import metrics as notifications
+from agents.notifications import delivery as notifications
 from agents.ops.local.deployment import Deployment
 from agents.ops.status import (
     PartitionStatus,
