@@ -8,7 +8,7 @@ the time, so the outcome goes to the tool.
 
 import asyncio
 import json
-from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -18,16 +18,15 @@ from aiokafka.structs import ConsumerRecord, RecordMetadata
 from pydantic import ValidationError
 
 from agents.notifications.pending import PENDING
-from agents.ops.dead_letters import DLQ_HEADER_PREFIX, SOURCES, dlq_headers
 from agents.ops.requests import is_committed, refusal, wait_until_committed
 from agents.runtime.collector import TRUNCATED
 from agents.runtime.deserializer import ORIGIN
-from agents.runtime.producer import Headers, ProducerRecord
+from agents.runtime.producer import ProducerRecord
 from schemas.cart import OrderSettled
 from schemas.contract import Code, Contract
 from schemas.order import ExpireOrder, OrderStatusChanged, StockReserved
 from schemas.stock import Release, Reserve, Sell
-from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG
+from topics.catalog import DEAD_LETTERS, ORDER_EVENTS, SENT_CHANGELOG
 from topics.cli import CommandError
 from topics.kafka import headers as names
 from topics.kafka.location import RecordLocation
@@ -36,8 +35,10 @@ from topics.kafka.request_reply import PendingReply, RequestReplyClient
 from topics.topic import Topic
 from topics.topology import GROUPS
 
-# These have no reply, or one for another service.
-_WITHOUT_REPLY = (
+SOURCES: dict[str, Topic] = {dead.name: source for source, dead in DEAD_LETTERS.items()}
+"""The topic of origin, by the name of the dead letter topic."""
+
+WITHOUT_REPLY = (
     ExpireOrder,
     OrderSettled,
     OrderStatusChanged,
@@ -46,6 +47,9 @@ _WITHOUT_REPLY = (
     Sell,
     StockReserved,
 )
+"""Requests that have no reply, or one for another service."""
+
+_DLQ_HEADER_PREFIX = "dlq."
 _REPLY_HEADERS = (names.CORRELATION_ID, names.REPLY_TOPIC, names.REPLY_PARTITION)
 
 
@@ -65,8 +69,18 @@ class ReplayResult(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        """Return it in one line."""
         return f"{self.status}: {self.text}"
+
+
+def dlq_headers(dead: ConsumerRecord) -> dict[str, str]:
+    """Return the headers about the failure: reason, topic, partition, offset."""
+    return {
+        name.removeprefix(_DLQ_HEADER_PREFIX): (value or b"").decode(
+            errors="backslashreplace"
+        )
+        for name, value in dead.headers
+        if name.startswith(_DLQ_HEADER_PREFIX)
+    }
 
 
 def original_record(dead: ConsumerRecord) -> ProducerRecord:
@@ -75,18 +89,24 @@ def original_record(dead: ConsumerRecord) -> ProducerRecord:
     Raises:
         CommandError: the dead letter is truncated, or has no valid source.
     """
-    source, headers = SOURCES[dead.topic], dlq_headers(dead)
-    origin = f"{source.name}-{headers.get('partition')}-{headers.get('offset')}"
-    if headers.get("topic") != source.name or not ORIGIN.fullmatch(origin.encode()):
+    source, about = SOURCES[dead.topic], dlq_headers(dead)
+    origin = f"{source.name}-{about.get('partition')}-{about.get('offset')}"
+    if about.get("topic") != source.name or not ORIGIN.fullmatch(origin.encode()):
         raise CommandError(f"{RecordLocation.of(dead)} has no valid source in its headers")
-    if headers.get("reason", "").endswith(TRUNCATED):
+    if about.get("reason", "").endswith(TRUNCATED):
         raise CommandError(
             f"{RecordLocation.of(dead)} is truncated; {origin} may still be complete"
         )
-    kept = [header for header in dead.headers if _is_original(header[0])]
-    return ProducerRecord(
-        source.name, dead.key, dead.value, [*kept, *_origin_header(kept, origin)]
-    )
+    headers = [
+        (name, value)
+        for name, value in dead.headers
+        if not name.startswith(_DLQ_HEADER_PREFIX) and name not in _REPLY_HEADERS
+    ]
+    values = dict(headers)
+    has_origin = ORIGIN.fullmatch(values.get(names.ORIGIN) or b"")
+    if not has_origin and values.get(names.IDEMPOTENCY_KEY) is None:
+        headers.append((names.ORIGIN, origin.encode()))
+    return ProducerRecord(source.name, dead.key, dead.value, headers)
 
 
 def parse_request(source: Topic, value: bytes | None) -> Contract | None:
@@ -97,38 +117,19 @@ def parse_request(source: Topic, value: bytes | None) -> Contract | None:
         return None
 
 
-def expects_no_reply(request: Contract | None) -> bool:
-    """Return whether a request has no reply; an invalid one is refused in a reply."""
-    return isinstance(request, _WITHOUT_REPLY)
-
-
-def _is_original(header: str) -> bool:
-    return not header.startswith(DLQ_HEADER_PREFIX) and header not in _REPLY_HEADERS
-
-
-def _origin_header(headers: Headers, origin: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the header that identifies the request, unless another one does."""
-    values = dict(headers)
-    has_origin = ORIGIN.fullmatch(values.get(names.ORIGIN) or b"")
-    if not has_origin and values.get(names.IDEMPOTENCY_KEY) is None:
-        yield names.ORIGIN, origin.encode()
-
-
+@dataclass(frozen=True, slots=True)
 class DeadLetterReplay:
     """Sends dead letters again, and waits for the outcome.
 
-    Args:
+    Attributes:
         client: sends them, and receives replies and new dead letters.
         reader: reads committed offsets and the changelog of notifications.
         timeout: for each outcome.
     """
 
-    def __init__(
-        self, client: RequestReplyClient, reader: TopicReader, timeout: timedelta
-    ) -> None:
-        self._client = client
-        self._reader = reader
-        self._timeout_seconds = timeout.total_seconds()
+    client: RequestReplyClient
+    reader: TopicReader
+    timeout: timedelta
 
     async def send(self, dead: ConsumerRecord) -> ReplayResult:
         """Send a dead letter, unless that is useless; return the outcome."""
@@ -141,7 +142,8 @@ class DeadLetterReplay:
         except CommandError as reason:
             return ReplayResult(ReplayStatus.REFUSED, f"not replayed: {reason}")
         try:
-            return await self._send(record, source, silent=expects_no_reply(request))
+            silent = isinstance(request, WITHOUT_REPLY)
+            return await self._send(record, source, silent=silent)
         except KafkaError as error:
             text = f"Kafka has not confirmed the record: {error}"
             return ReplayResult(ReplayStatus.UNKNOWN, text)
@@ -149,17 +151,16 @@ class DeadLetterReplay:
     async def _send(
         self, record: ProducerRecord, source: Topic, *, silent: bool
     ) -> ReplayResult:
-        async with self._client.request(record) as (sent, pending):
+        async with self.client.request(record) as (sent, pending):
             group, location = GROUPS[source], RecordLocation.of(sent)
-            wait = self._committed(source, sent) if silent else _reply(pending)
+            seconds = self.timeout.total_seconds()
             try:
-                async with asyncio.timeout(self._timeout_seconds):
-                    await wait
+                async with asyncio.timeout(seconds):
+                    await (self._committed(source, sent) if silent else _reply(pending))
             except TimeoutError:
-                done = await is_committed(self._reader, source, sent)
+                done = await is_committed(self.reader, source, sent)
                 verb = "committed" if done else "has not committed"
-                text = f"{group} {verb} {location}; no outcome"
-                text = f"{text} within {self._timeout_seconds:g} s"
+                text = f"{group} {verb} {location}; no outcome within {seconds:g} s"
                 return _result(pending) or ReplayResult(ReplayStatus.UNKNOWN, text)
             text = f"{group} committed {location}, which needs no reply"
             return _result(pending) or ReplayResult(ReplayStatus.DONE, text)
@@ -169,19 +170,16 @@ class DeadLetterReplay:
 
         A dead letter or a reply of the consumer arrives before the commit.
         """
-        await wait_until_committed(self._reader, source, sent)
-        await self._client.drain()
+        await wait_until_committed(self.reader, source, sent)
+        await self.client.drain()
 
     async def _require_unsent(self, event: OrderStatusChanged) -> None:
-        """Raise an error unless the notification of an event has no outcome yet.
+        """Raise a CommandError unless the notification of an event has no outcome yet.
 
         So a dead letter of one transport is not sent again by another one.
-
-        Raises:
-            CommandError: the notification was sent, was given up, or is pending.
         """
         row, event_id = None, event.event_id.encode()
-        async for record in self._reader.read_partition_of(
+        async for record in self.reader.read_partition_of(
             SENT_CHANGELOG, ORDER_EVENTS.key_of(event)
         ):
             row = record.value if record.key == event_id else row

@@ -11,6 +11,9 @@ import click
 from aiokafka.structs import RecordMetadata
 
 from agents.runtime.deserializer import REPLY_TOPIC
+from agents.runtime.producer import ProducerRecord
+from schemas.contract import Contract
+from topics.catalog import TOPIC_OF
 from topics.kafka.reader import TopicReader
 from topics.kafka.request_reply import REPLIES
 from topics.topic import Topic
@@ -39,7 +42,6 @@ class RefusedReply(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        """Return it in one line."""
         return f"{self.code} ({self.text})"
 
 
@@ -67,6 +69,13 @@ def request_options(command: Callable[..., NoReturn]) -> Callable[..., NoReturn]
         command(requests=RequestOptions(replies, patience), **options)
 
     return wrapped
+
+
+def record_of(request: Contract, *headers: tuple[str, bytes]) -> ProducerRecord:
+    """Return the record of a request, with additional headers."""
+    topic = TOPIC_OF[type(request)]
+    key, value = topic.key_of(request), request.to_json()
+    return ProducerRecord(topic.name, key, value, [*headers])
 
 
 def refusal(reply: bytes) -> RefusedReply | None:

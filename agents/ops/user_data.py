@@ -61,25 +61,17 @@ class UserData:
     orders: list[Order]
 
     def __bool__(self) -> bool:
-        """Return whether there is any row."""
         return self.cart or bool(self.orders)
 
     def __str__(self) -> str:
-        """Return it in one line."""
         statuses = Counter(str(order.status) for order in self.orders)
-        counts = ", ".join(
-            f"{count} {status}" for status, count in sorted(statuses.items())
-        )
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(statuses.items()))
         cart = "a cart" if self.cart else "no cart"
         return f"{cart}, {orders(len(self.orders))}{f' ({counts})' if counts else ''}"
 
 
 class RetainedData(NamedTuple):
-    """Data that Kafka still holds.
-
-    Attributes:
-        until: the latest time of its deletion; None: never.
-    """
+    """Data that Kafka holds until a time at the latest, or permanently (None)."""
 
     topic: str
     what: str
@@ -91,17 +83,19 @@ def orders(count: int) -> str:
     return "1 order" if count == 1 else f"{count} orders"
 
 
-async def user_data(reader: TopicReader, user: int) -> UserData:
+async def user_data(user: int, reader: TopicReader) -> UserData:
     """Return the rows of a user, from the changelogs.
 
     Raises:
         CommandError: an order of the user is invalid.
     """
     key, field = str(user).encode(), f'"user":{user},'.encode()
-    carts = await _newest(reader, CARTS_CHANGELOG, user, lambda row: row.key == key)
-    shard = user % SHARDS
+    carts = await _newest(reader, CARTS_CHANGELOG, key, lambda row: row.key == key)
     rows = await _newest(
-        reader, ORDERS_CHANGELOG, shard, lambda row: field in (row.value or b"")
+        reader,
+        ORDERS_CHANGELOG,
+        str(user % SHARDS).encode(),
+        lambda row: field in (row.value or b""),
     )
     found = [_order(row.key, row.value) for row in rows if row.value]
     return UserData(
@@ -119,11 +113,11 @@ def _order(key: bytes, row: bytes) -> Order:
 
 
 async def _newest(
-    reader: TopicReader, topic: Topic, key: int, matches: Callable[[Row], bool]
+    reader: TopicReader, topic: Topic, key: bytes, matches: Callable[[Row], bool]
 ) -> Iterable[Row]:
     """Return the newest version, as in a recovery, of each row that ever matched."""
     rows: dict[bytes, Row] = {}
-    async for record in reader.read_partition_of(topic, str(key).encode()):
+    async for record in reader.read_partition_of(topic, key):
         row = decode_row(record)
         known = rows.get(row.key)
         if matches(row) if known is None else supersedes(row, known):
@@ -142,7 +136,7 @@ def retained_data(
     """
     for topic in TOPICS:
         if what := _LOGS.get(topic.kind):
-            until = _retained(settings[topic.name], now)
+            until = _later(settings[topic.name], now, "segment.ms", "retention.ms")
             yield RetainedData(topic.name, what, until)
     for topic in (CARTS_CHANGELOG, ORDERS_CHANGELOG):
         until = _later(settings[topic.name], now, *_COMPACTION)
@@ -155,16 +149,11 @@ def retained_data(
         yield RetainedData(topic.name, what, None)
 
 
-def _retained(settings: Settings, now: datetime) -> datetime | None:
-    """Return when retention deletes the file that is written now."""
-    if int(settings["retention.ms"]) < 0:
-        return None
-    return _later(settings, now, "segment.ms", "retention.ms")
-
-
 def _later(settings: Settings, now: datetime, *names: str) -> datetime | None:
-    milliseconds = sum(int(settings[name]) for name in names)
+    """Return when Kafka has deleted what is written now; None: never."""
+    periods = [int(settings[name]) for name in names]
     try:
-        return now + timedelta(milliseconds=milliseconds) + DELETION_DELAY
-    except OverflowError:  # Kafka's maximum stands for "never"
+        until = now + timedelta(milliseconds=sum(periods)) + DELETION_DELAY
+    except OverflowError:  # Kafka's maximum stands for "never", as -1 does
         return None
+    return until if min(periods) >= 0 else None

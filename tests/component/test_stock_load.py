@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.ops.stock_import import MAX_IN_FLIGHT
+from agents.ops.stock import MAX_IN_FLIGHT
 from tests.component.tools import at_a_terminal, begun, end, run
 from tests.standins.shop import Shop
 from topics.admin import check
