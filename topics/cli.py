@@ -47,6 +47,18 @@ def paragraphs(doc: str | None) -> str:
     return f"\b\n{doc}".replace("\n\n", "\n\n\b\n")
 
 
+def parsed(parse: Callable[[str], T], expected: str) -> Callable[[str], T]:
+    """Return a type of a parameter: a ValueError becomes `… is not EXPECTED`."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not {expected}") from None
+
+    return convert
+
+
 def on_cluster(
     tool: str, *, out: TextIO | None = None, failed: int = FAILED, misused: int = MISUSED
 ) -> Callable[[Callable[..., int]], Callable[..., NoReturn]]:

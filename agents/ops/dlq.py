@@ -15,15 +15,13 @@ Exit code: 0 all done; 1 not all done; 2 wrong usage; 130 interrupted.
 
 import json
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from functools import partial
-from typing import NamedTuple
 
 import click
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from agents.ops.dlq_replay import SOURCES, DeadLetterReplay, ReplayStatus, dlq_headers
+from agents.ops.dlq_replay import SOURCES, DeadLetterReplay, dlq_headers
 from agents.ops.requests import RequestOptions, request_options
 from topics import cli
 from topics.catalog import DEAD_LETTERS
@@ -39,27 +37,16 @@ _MAX_LAST = 1_000_000_000
 _HEX_BYTES = 32
 
 
-class Summary(NamedTuple):
-    """A dead letter in a list."""
-
-    location: str
-    time: str
-    source: str
-    reason: str
+def _location(text: str) -> RecordLocation:
+    location = RecordLocation.parse(text)
+    if location.topic not in SOURCES:
+        raise ValueError
+    return location
 
 
-def parse_location(text: str) -> RecordLocation:
-    """Return the location of a dead letter.
-
-    Raises:
-        click.BadParameter: the text is no such location.
-    """
-    with suppress(ValueError):
-        location = RecordLocation.parse(text)
-        if location.topic in SOURCES:
-            return location
-    expected = f"{_LOCATION}, where TOPIC is one of {', '.join(SOURCES)}"
-    raise click.BadParameter(f"{text!r} is not {expected}")
+parse_location = cli.parsed(
+    _location, f"{_LOCATION}, where TOPIC is one of {', '.join(SOURCES)}"
+)
 
 
 @click.group(help=cli.paragraphs(__doc__))
@@ -125,9 +112,8 @@ async def _send(
         replay = DeadLetterReplay(client, reader, requests.timeout)
         for dead in letters:
             result = await replay.send(dead)
-            cli.echo(f"{RecordLocation.of(dead)}  {result}")
-            if result.status is not ReplayStatus.DONE:
-                code = cli.FAILED
+            cli.echo(f"{RecordLocation.of(dead)}  {result.text}")
+            code = code if result.is_done else cli.FAILED
     return code
 
 
@@ -153,31 +139,28 @@ async def _read(location: RecordLocation, reader: TopicReader) -> ConsumerRecord
     )
 
 
-def summary(dead: ConsumerRecord) -> Summary:
-    """Return the summary of a dead letter; `?` stands for a missing header."""
+def _summary(dead: ConsumerRecord) -> tuple[str, str, str, str]:
+    """Return location, time, source and reason; `?` stands for a missing header."""
     headers = dlq_headers(dead)
     topic, partition, offset, reason = (
         headers.get(name, "?") for name in ("topic", "partition", "offset", "reason")
     )
-    return Summary(
-        location=str(RecordLocation.of(dead)),
-        time=format_timestamp(dead.timestamp),
-        source=f"{topic}-{partition}@{offset}",
-        reason=reason,
-    )
+    location, time = str(RecordLocation.of(dead)), format_timestamp(dead.timestamp)
+    return location, time, f"{topic}-{partition}@{offset}", reason
 
 
 def table(letters: Iterable[ConsumerRecord]) -> Iterator[str]:
     """Yield an aligned line for each dead letter."""
-    rows = map(summary, letters)
+    rows = map(_summary, letters)
     return cli.table(
-        ((row.location, row.time, f"from {row.source}", row.reason) for row in rows), "<<<<"
+        ((where, time, f"from {source}", reason) for where, time, source, reason in rows),
+        "<<<<",
     )
 
 
 def details(dead: ConsumerRecord) -> Iterator[str]:
     """Yield all of a dead letter: headers, key, value."""
-    location, time, source, reason = summary(dead)
+    location, time, source, reason = _summary(dead)
     yield location
     yield f"  when     {time}"
     yield f"  from     {source}"

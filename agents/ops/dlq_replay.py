@@ -10,11 +10,10 @@ import asyncio
 import json
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import NamedTuple
 
 from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord, RecordMetadata
+from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
 from agents.notifications.pending import PENDING
@@ -53,23 +52,11 @@ _DLQ_HEADER_PREFIX = "dlq."
 _REPLY_HEADERS = (names.CORRELATION_ID, names.REPLY_TOPIC, names.REPLY_PARTITION)
 
 
-class ReplayStatus(StrEnum):
+class ReplayResult(NamedTuple):
     """The outcome of a replay."""
 
-    DONE = "done"
-    REFUSED = "refused"
-    DEAD = "dead again"
-    UNKNOWN = "unanswered"
-
-
-class ReplayResult(NamedTuple):
-    """The outcome of a replay, with details."""
-
-    status: ReplayStatus
+    is_done: bool
     text: str
-
-    def __str__(self) -> str:
-        return f"{self.status}: {self.text}"
 
 
 def dlq_headers(dead: ConsumerRecord) -> dict[str, str]:
@@ -140,38 +127,34 @@ class DeadLetterReplay:
             if isinstance(request, OrderStatusChanged):
                 await self._require_unsent(request)
         except CommandError as reason:
-            return ReplayResult(ReplayStatus.REFUSED, f"not replayed: {reason}")
+            return _failed(f"refused: not replayed: {reason}")
         try:
             silent = isinstance(request, WITHOUT_REPLY)
             return await self._send(record, source, silent=silent)
         except KafkaError as error:
-            text = f"Kafka has not confirmed the record: {error}"
-            return ReplayResult(ReplayStatus.UNKNOWN, text)
+            return _failed(f"unanswered: Kafka has not confirmed the record: {error}")
 
     async def _send(
         self, record: ProducerRecord, source: Topic, *, silent: bool
     ) -> ReplayResult:
+        group, seconds = GROUPS[source], self.timeout.total_seconds()
         async with self.client.request(record) as (sent, pending):
-            group, location = GROUPS[source], RecordLocation.of(sent)
-            seconds = self.timeout.total_seconds()
+            location = RecordLocation.of(sent)
             try:
                 async with asyncio.timeout(seconds):
-                    await (self._committed(source, sent) if silent else _reply(pending))
+                    if silent:
+                        # A dead letter or a reply would arrive before the commit.
+                        await wait_until_committed(self.reader, source, sent)
+                        await self.client.drain()
+                    else:
+                        await _reply(pending)
             except TimeoutError:
                 done = await is_committed(self.reader, source, sent)
-                verb = "committed" if done else "has not committed"
-                text = f"{group} {verb} {location}; no outcome within {seconds:g} s"
-                return _result(pending) or ReplayResult(ReplayStatus.UNKNOWN, text)
-            text = f"{group} committed {location}, which needs no reply"
-            return _result(pending) or ReplayResult(ReplayStatus.DONE, text)
-
-    async def _committed(self, source: Topic, sent: RecordMetadata) -> None:
-        """Wait until a record is committed, and all its outcomes are received.
-
-        A dead letter or a reply of the consumer arrives before the commit.
-        """
-        await wait_until_committed(self.reader, source, sent)
-        await self.client.drain()
+                text = f"{group} {'committed' if done else 'has not committed'} {location}"
+                text = f"unanswered: {text}; no outcome within {seconds:g} s"
+                return _result(pending) or _failed(text)
+            text = f"done: {group} committed {location}, which needs no reply"
+            return _result(pending) or ReplayResult(is_done=True, text=text)
 
     async def _require_unsent(self, event: OrderStatusChanged) -> None:
         """Raise a CommandError unless the notification of an event has no outcome yet.
@@ -194,18 +177,22 @@ async def _reply(pending: PendingReply) -> None:
     await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
     if pending.reply.done():
         refused = refusal(pending.reply.result())
-        if refused is not None and refused.code == Code.BAD_REQUEST:
+        if refused and refused.code == Code.BAD_REQUEST:
             await asyncio.wait([pending.dead])
 
 
 def _result(pending: PendingReply) -> ReplayResult | None:
     if pending.dead.done():
         dead = pending.dead.result()
-        text = f"{RecordLocation.of(dead)}: {dlq_headers(dead).get('reason')}"
-        return ReplayResult(ReplayStatus.DEAD, text)
+        reason = dlq_headers(dead).get("reason")
+        return _failed(f"dead again: {RecordLocation.of(dead)}: {reason}")
     if pending.reply.done():
-        refused = refusal(pending.reply.result())
-        if refused is not None:
-            return ReplayResult(ReplayStatus.REFUSED, str(refused))
-        return ReplayResult(ReplayStatus.DONE, pending.reply.result().decode())
+        if refused := refusal(pending.reply.result()):
+            return _failed(f"refused: {refused}")
+        text = f"done: {pending.reply.result().decode()}"
+        return ReplayResult(is_done=True, text=text)
     return None
+
+
+def _failed(text: str) -> ReplayResult:
+    return ReplayResult(is_done=False, text=text)

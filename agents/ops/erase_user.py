@@ -13,14 +13,13 @@ Exit code: 0 the user is erased; 1 not; 2 wrong usage; 130 interrupted.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from time import monotonic
 
 import click
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from agents.loms.order import OPEN, Order
 from agents.ops.requests import (
@@ -39,13 +38,13 @@ from schemas.ids import SHARDS
 from schemas.order import AnonymizeOrder, CancelOrder, ListOrder
 from topics import cli
 from topics.admin import settings_of
-from topics.catalog import ORDER_REQUESTS, TOPIC_OF, TOPICS
+from topics.catalog import TOPIC_OF, TOPICS
 from topics.kafka.reader import TopicReader
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
 from topics.target import Target
-from topics.topic import Topic
 
+_USER = TypeAdapter[int](UserId)
 _ELSEWHERE = """\
 REQUEST_RETENTION_HOURS limits how long requests stay (python -m topics create).
 Elsewhere: sent mails and webhooks, logs and traces, the list of NOTIFY_OPT_OUT, topics of
@@ -98,7 +97,8 @@ class Erasure:
         if refused := await self._request(EraseCart(user=self.user)):
             yield f"the cart: {refused}"
             return
-        await self._wait_for_orders()
+        # Its commit follows that of all earlier requests of the user's shard.
+        await self._request(ListOrder(order_id=self.user % SHARDS), until_committed=True)
         for order in (await user_data(self.user, self.reader)).orders:
             if refused := await self._anonymize(order):
                 yield f"order {order.order_id}: {refused}"
@@ -116,43 +116,31 @@ class Erasure:
                 return refused
         return await self._request(AnonymizeOrder(order_id=order.order_id))
 
-    async def _wait_for_orders(self) -> None:
-        """Wait until LOMS has committed all earlier requests of the user's shard."""
-        query = record_of(ListOrder(order_id=self.user % SHARDS))
-        async with self._limit(ORDER_REQUESTS), self.client.request(query) as (sent, _):
-            await wait_until_committed(self.reader, ORDER_REQUESTS, sent)
-
-    async def _request(self, request: Contract) -> RefusedReply | None:
-        topic, record = TOPIC_OF[type(request)], record_of(request)
-        async with self._limit(topic), self.client.request(record) as (_, pending):
-            refused = refusal(await pending.reply)
-        if refused is not None and refused.code not in _TEMPORARY:
-            raise cli.CommandError(f"{topic.name}: {refused}")
-        return refused
-
-    @asynccontextmanager
-    async def _limit(self, topic: Topic) -> AsyncIterator[None]:
-        seconds = self.timeout.total_seconds()
+    async def _request(
+        self, request: Contract, *, until_committed: bool = False
+    ) -> RefusedReply | None:
+        topic, seconds = TOPIC_OF[type(request)], self.timeout.total_seconds()
         try:
-            async with asyncio.timeout(seconds):
-                yield
+            async with (
+                asyncio.timeout(seconds),
+                self.client.request(record_of(request)) as (sent, pending),
+            ):
+                refused = refusal(await pending.reply)
+                if until_committed:
+                    await wait_until_committed(self.reader, topic, sent)
         except TimeoutError:
             text = f"{topic.name}: no reply within {seconds:g} s"
             raise cli.CommandError(f"{text}; run the command again later") from None
-
-
-def _user(text: str) -> int:
-    try:
-        return TypeAdapter[int](UserId).validate_json(text)
-    except ValidationError:
-        raise click.BadParameter(f"{text!r} is no user: an int64") from None
+        if refused is not None and refused.code not in _TEMPORARY:
+            raise cli.CommandError(f"{topic.name}: {refused}")
+        return refused
 
 
 # Without `ignore_unknown_options` a negative USER would be an unknown option.
 @click.command(
     help=cli.paragraphs(__doc__), context_settings={"ignore_unknown_options": True}
 )
-@click.argument("user", type=_user)
+@click.argument("user", type=cli.parsed(_USER.validate_json, "a user: an int64"))
 @click.option("--cancel", is_flag=True, help="Cancel open orders.")
 @click.option("--yes", is_flag=True, help="Erase without a confirmation.")
 @request_options

@@ -5,14 +5,16 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
-from typing import NamedTuple, NoReturn
+from typing import Annotated, NamedTuple, NoReturn
 
 import click
 from aiokafka.structs import RecordMetadata
+from pydantic import Field, TypeAdapter
 
 from agents.runtime.deserializer import REPLY_TOPIC
 from agents.runtime.producer import ProducerRecord
 from schemas.contract import Contract
+from topics import cli
 from topics.catalog import TOPIC_OF
 from topics.kafka.reader import TopicReader
 from topics.kafka.request_reply import REPLIES
@@ -20,7 +22,7 @@ from topics.topic import Topic
 from topics.topology import GROUPS
 
 POLL_SECONDS = 0.2
-_MAX_TIMEOUT_SECONDS = 1_000_000_000
+_MAX_SECONDS = 1_000_000_000
 
 
 class RequestOptions(NamedTuple):
@@ -45,30 +47,43 @@ class RefusedReply(NamedTuple):
         return f"{self.code} ({self.text})"
 
 
+def _reply_topic(text: str) -> str:
+    if REPLY_TOPIC.fullmatch(text) is None:
+        raise ValueError
+    return text
+
+
+_replies = click.option(
+    "--replies",
+    type=cli.parsed(
+        _reply_topic, "the name of a topic of replies, which ends in .replies or .reply"
+    ),
+    default=REPLIES,
+    show_default=True,
+    metavar="TOPIC",
+    help="Topic of the replies; created if it is missing.",
+)
+_patience = click.option(
+    "--patience",
+    type=cli.parsed(
+        TypeAdapter[float](Annotated[float, Field(gt=0, le=_MAX_SECONDS)]).validate_strings,
+        f"a number above zero, up to {_MAX_SECONDS}",
+    ),
+    default="20",
+    show_default=True,
+    metavar="SECONDS",
+    help="Timeout of each outcome.",
+)
+
+
 def request_options(command: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
     """Decorate a command that takes `requests`, made of `--replies` and `--patience`."""
 
-    @click.option(
-        "--replies",
-        type=_reply_topic,
-        default=REPLIES,
-        show_default=True,
-        metavar="TOPIC",
-        help="Topic of the replies; created if it is missing.",
-    )
-    @click.option(
-        "--patience",
-        type=_timeout,
-        default="20",
-        show_default=True,
-        metavar="SECONDS",
-        help="Timeout of each outcome.",
-    )
     @wraps(command)
-    def wrapped(replies: str, patience: timedelta, **options: object) -> NoReturn:
-        command(requests=RequestOptions(replies, patience), **options)
+    def wrapped(replies: str, patience: float, **options: object) -> NoReturn:
+        command(requests=RequestOptions(replies, timedelta(seconds=patience)), **options)
 
-    return wrapped
+    return _replies(_patience(wrapped))
 
 
 def record_of(request: Contract, *headers: tuple[str, bytes]) -> ProducerRecord:
@@ -101,21 +116,3 @@ async def is_committed(reader: TopicReader, topic: Topic, sent: RecordMetadata) 
     """
     committed = await reader.committed({topic: GROUPS[topic]})
     return committed.get(sent.topic_partition, 0) > int(sent.offset)
-
-
-def _timeout(text: str) -> timedelta:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0
-    if not 0 < seconds <= _MAX_TIMEOUT_SECONDS:
-        expected = f"a number above zero, up to {_MAX_TIMEOUT_SECONDS}"
-        raise click.BadParameter(f"{text!r} is not {expected}")
-    return timedelta(seconds=seconds)
-
-
-def _reply_topic(text: str) -> str:
-    if REPLY_TOPIC.fullmatch(text) is None:
-        expected = "the name of a topic of replies, which ends in .replies or .reply"
-        raise click.BadParameter(f"{text!r} is not {expected}")
-    return text

@@ -167,7 +167,7 @@ async def _fetch(session: aiohttp.ClientSession, url: str) -> WorkerMetrics | No
 def _worker_url(text: str) -> tuple[str, str]:
     worker, found, url = text.partition("=")
     if not (worker and found and url.startswith(("http://", "https://"))):
-        raise click.BadParameter(f"{text!r} is not WORKER=URL")
+        raise ValueError
     return worker, url
 
 
@@ -175,7 +175,7 @@ def _worker_url(text: str) -> tuple[str, str]:
 @click.option(
     "--metrics",
     multiple=True,
-    type=_worker_url,
+    type=cli.parsed(_worker_url, "WORKER=URL"),
     metavar="WORKER=URL",
     help="Metrics of a worker by its name (WORKER); may be repeated.",
 )

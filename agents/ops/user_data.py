@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -70,14 +69,6 @@ class UserData:
         return f"{cart}, {orders(len(self.orders))}{f' ({counts})' if counts else ''}"
 
 
-class RetainedData(NamedTuple):
-    """Data that Kafka holds until a time at the latest, or permanently (None)."""
-
-    topic: str
-    what: str
-    until: datetime | None
-
-
 def orders(count: int) -> str:
     """Return a number of orders as text."""
     return "1 order" if count == 1 else f"{count} orders"
@@ -127,26 +118,29 @@ async def _newest(
 
 def retained_data(
     settings: Mapping[str, Settings], now: datetime
-) -> Iterator[RetainedData]:
+) -> Iterator[tuple[str, str, datetime | None]]:
     """Yield the data that Kafka retains of an erased user.
 
     Args:
         settings: of each topic, by its name, as they are in force.
         now: the time of the erasure.
+
+    Yields:
+        The topic, the data, and the latest time of its deletion; None: never.
     """
     for topic in TOPICS:
         if what := _LOGS.get(topic.kind):
             until = _later(settings[topic.name], now, "segment.ms", "retention.ms")
-            yield RetainedData(topic.name, what, until)
+            yield topic.name, what, until
     for topic in (CARTS_CHANGELOG, ORDERS_CHANGELOG):
         until = _later(settings[topic.name], now, *_COMPACTION)
-        yield RetainedData(topic.name, "earlier versions of rows", until)
+        yield topic.name, "earlier versions of rows", until
     # A tombstone is deleted by another compaction, some time after the first one.
     twice = (*_COMPACTION, "delete.retention.ms", *_COMPACTION)
     until = _later(settings[CARTS_CHANGELOG.name], now, *twice)
-    yield RetainedData(CARTS_CHANGELOG.name, "the user's number alone", until)
+    yield CARTS_CHANGELOG.name, "the user's number alone", until
     for topic, what in _PERMANENT.items():
-        yield RetainedData(topic.name, what, None)
+        yield topic.name, what, None
 
 
 def _later(settings: Settings, now: datetime, *names: str) -> datetime | None:

@@ -7,7 +7,7 @@ import sys
 import click
 import pytest
 
-from agents.ops.dlq import details, parse_location, summary, table
+from agents.ops.dlq import details, parse_location, table
 from tests.unit.dead_letters import REASON, dead_letter, record
 from topics.catalog import CART_REQUESTS, DEAD_LETTERS, STOCK_REQUESTS
 from topics.cli import echo, escape_control_chars
@@ -87,7 +87,7 @@ def test_key_and_headers_are_shown_in_hex_unless_they_are_text():
 
 
 def test_the_source_is_that_of_the_dead_letter():
-    assert summary(dead_letter(source=STOCK_REQUESTS)).source == "stock.requests-1@42"
+    assert "  from     stock.requests-1@42" in details(dead_letter(source=STOCK_REQUESTS))
 
 
 @pytest.mark.parametrize(

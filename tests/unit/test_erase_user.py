@@ -155,7 +155,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def until(found):
-    return {(each.topic, each.what): each.until for each in found}
+    return {(topic, what): until for topic, what, until in found}
 
 
 def test_each_topic_that_knows_the_user_is_named():
