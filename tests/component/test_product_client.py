@@ -129,14 +129,14 @@ async def test_a_wrong_token_is_refused_at_once_and_never_told(service, client):
 
 
 async def test_a_passing_failure_is_asked_through(service, client):
-    service.fail_next = 2
+    service.behaviour.fail_next = 2
     async with client() as asked:
         assert prices(await asked.price(cart(SKU))) == {SKU: 2202}
     assert service.calls[SKU] == 3
 
 
 async def test_one_call_in_five_failing_is_asked_through(service, client):
-    service.error_rate = 0.2
+    service.behaviour.error_rate = 0.2
     skus = tuple(INVENTED)[:40]
     async with client(product_attempts=20) as asked:
         assert len((await asked.price(cart(*skus))).items) == 40
@@ -144,7 +144,7 @@ async def test_one_call_in_five_failing_is_asked_through(service, client):
 
 
 async def test_a_lasting_failure_is_refused_after_so_many_attempts(service, client):
-    service.error_rate = 1
+    service.behaviour.error_rate = 1
     async with client(product_attempts=3) as asked:
         no = await refused(asked, cart(SKU))
     assert (no.code, service.calls[SKU]) == (Code.PRODUCT_SERVICE, 3)

@@ -42,21 +42,33 @@ _OPTIONS = (("grpc.so_reuseport", 0),)
 _log = logging.getLogger("product-service")
 
 
+class Behaviour(BaseModel):
+    """How the service behaves.
+
+    Attributes:
+        latency_seconds: the duration of each call.
+        error_rate: the share of calls that fail with UNAVAILABLE.
+        fail_next: the number of next calls that fail with UNAVAILABLE.
+    """
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
+
+    latency_seconds: float = Field(default=0, ge=0)
+    error_rate: float = Field(default=0, ge=0, le=1)
+    fail_next: int = Field(default=0, ge=0)
+
+
 class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
     """The service, with attributes that tests change.
 
     Attributes:
-        error_rate: the share of calls that fail with UNAVAILABLE, 0…1.
-        fail_next: the number of next calls that fail with UNAVAILABLE.
         calls: the number of requests for each sku, whatever the result.
         port: the listen port after the start.
     """
 
     def __init__(self, products: dict[int, Product] = PRODUCTS) -> None:
         self.products = dict(products)
-        self.latency_seconds = 0.0
-        self.error_rate = 0.0
-        self.fail_next = 0
+        self.behaviour = Behaviour()
         self.calls: Counter[int] = Counter()
         self.port = 0
         self._random = Random(256)
@@ -100,22 +112,13 @@ class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
 
     async def _behave(self, token: str, context: Any) -> None:
         """Apply latency and errors, and check the token."""
-        await asyncio.sleep(self.latency_seconds)
-        if self.fail_next > 0 or self._random.random() < self.error_rate:
-            self.fail_next = max(0, self.fail_next - 1)
+        await asyncio.sleep(self.behaviour.latency_seconds)
+        behaviour = self.behaviour
+        if behaviour.fail_next > 0 or self._random.random() < behaviour.error_rate:
+            behaviour.fail_next = max(0, behaviour.fail_next - 1)
             await context.abort(grpc.StatusCode.UNAVAILABLE, "injected failure")
         if token != TOKEN:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "wrong token")
-
-
-class Behaviour(BaseModel):
-    """Changes of the behaviour; an omitted field keeps its value."""
-
-    model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
-
-    latency_seconds: float = Field(default=0, ge=0)
-    error_rate: float = Field(default=0, ge=0, le=1)
-    fail_next: int = Field(default=0, ge=0)
 
 
 class ProductChange(Contract):
@@ -138,17 +141,15 @@ def _control_app(service: ProductStandIn) -> web.Application:
 
     @routes.get("/state")
     async def state(_request: web.Request) -> web.StreamResponse:
-        found = {to_camel(name): getattr(service, name) for name in Behaviour.model_fields}
         by_sku = {str(sku): count for sku, count in sorted(service.calls.items())}
-        return web.json_response(
-            found | {"calls": service.calls.total(), "callsBySku": by_sku}
-        )
+        calls = {"calls": service.calls.total(), "callsBySku": by_sku}
+        return web.json_response(service.behaviour.model_dump(by_alias=True) | calls)
 
     @routes.patch("/state")
     async def change_behaviour(request: web.Request) -> web.StreamResponse:
-        behaviour = Behaviour.model_validate_json(await request.text())
-        for name in behaviour.model_fields_set:
-            setattr(service, name, getattr(behaviour, name))
+        given = Behaviour.model_validate_json(await request.text())
+        changes = given.model_dump(exclude_unset=True)
+        service.behaviour = service.behaviour.model_copy(update=changes)
         return await state(request)
 
     @routes.delete("/calls")
