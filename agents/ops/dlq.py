@@ -89,7 +89,7 @@ def _show(target: Target, *, location: RecordLocation, raw: bool) -> int:
 @request_options
 @cli.on_cluster("dlq")
 def _replay(
-    target: Target, *, locations: list[RecordLocation], yes: bool, requests: RequestOptions
+    target: Target, *, locations: list[RecordLocation], yes: bool, options: RequestOptions
 ) -> int:
     if not yes:
         cli.require_terminal()
@@ -97,19 +97,19 @@ def _replay(
     cli.echo(*table(dead))
     if not (yes or cli.confirm("Send them again?")):
         raise cli.CommandError("nothing was sent")
-    return cli.answer(target, partial(_send, dead, requests))
+    return cli.answer(target, partial(_send, dead, options))
 
 
 async def _send(
-    letters: list[ConsumerRecord], requests: RequestOptions, cluster: KafkaSettings
+    letters: list[ConsumerRecord], options: RequestOptions, cluster: KafkaSettings
 ) -> int:
     topics = {dead.topic for dead in letters}
     code = cli.OK
     async with (
         TopicReader(cluster) as reader,
-        RequestReplyClient(cluster, requests.replies, topics) as client,
+        RequestReplyClient(cluster, options.replies, topics) as client,
     ):
-        replay = DeadLetterReplay(client, reader, requests.timeout)
+        replay = DeadLetterReplay(client, reader, options.timeout)
         for dead in letters:
             result = await replay.send(dead)
             cli.echo(f"{RecordLocation.of(dead)}  {result.text}")

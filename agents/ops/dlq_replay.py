@@ -106,13 +106,7 @@ def parse_request(source: Topic, value: bytes | None) -> Contract | None:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterReplay:
-    """Sends dead letters again, and waits for the outcome.
-
-    Attributes:
-        client: sends them, and receives replies and new dead letters.
-        reader: reads committed offsets and the changelog of notifications.
-        timeout: for each outcome.
-    """
+    """Sends dead letters again, and waits for each outcome until a timeout."""
 
     client: RequestReplyClient
     reader: TopicReader

@@ -22,15 +22,8 @@ import click
 from pydantic import TypeAdapter
 
 from agents.loms.order import OPEN, Order
-from agents.ops.requests import (
-    POLL_SECONDS,
-    RefusedReply,
-    RequestOptions,
-    record_of,
-    refusal,
-    request_options,
-    wait_until_committed,
-)
+from agents.ops import requests
+from agents.ops.requests import RefusedReply, RequestOptions
 from agents.ops.user_data import orders, retained_data, user_data
 from schemas.cart import EraseCart
 from schemas.contract import Code, Contract, UserId
@@ -61,7 +54,6 @@ class Erasure:
 
     Attributes:
         timeout: for a reply, and for work in progress.
-        cancel: whether open orders may be cancelled.
         orders: numbers of the anonymized orders.
     """
 
@@ -86,7 +78,7 @@ class Erasure:
                 return
             if monotonic() > deadline:
                 raise cli.CommandError(*refused, "not all is erased; run the command again")
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(requests.POLL_SECONDS)
 
     async def _erase(self) -> AsyncIterator[str]:
         """Yield refusals.
@@ -123,11 +115,11 @@ class Erasure:
         try:
             async with (
                 asyncio.timeout(seconds),
-                self.client.request(record_of(request)) as (sent, pending),
+                self.client.request(requests.record_of(request)) as (sent, pending),
             ):
-                refused = refusal(await pending.reply)
+                refused = requests.refusal(await pending.reply)
                 if until_committed:
-                    await wait_until_committed(self.reader, topic, sent)
+                    await requests.wait_until_committed(self.reader, topic, sent)
         except TimeoutError:
             text = f"{topic.name}: no reply within {seconds:g} s"
             raise cli.CommandError(f"{text}; run the command again later") from None
@@ -143,10 +135,10 @@ class Erasure:
 @click.argument("user", type=cli.parsed(_USER.validate_json, "a user: an int64"))
 @click.option("--cancel", is_flag=True, help="Cancel open orders.")
 @click.option("--yes", is_flag=True, help="Erase without a confirmation.")
-@request_options
+@requests.request_options
 @cli.on_cluster("forget")
 def forget(
-    target: Target, *, user: int, cancel: bool, yes: bool, requests: RequestOptions
+    target: Target, *, user: int, cancel: bool, yes: bool, options: RequestOptions
 ) -> int:
     """Erase a user after a confirmation."""
     if not yes:
@@ -161,12 +153,12 @@ def forget(
         )
     if not (yes or cli.confirm(f"Erase user {user}? It can't be undone.")):
         raise cli.CommandError("nothing was done")
-    cli.echo(*cli.answer(target, partial(_erase, user, requests, cancel)))
+    cli.echo(*cli.answer(target, partial(_erase, user, options, cancel)))
     return cli.OK
 
 
 async def _erase(
-    user: int, requests: RequestOptions, cancel: bool, cluster: KafkaSettings
+    user: int, options: RequestOptions, cancel: bool, cluster: KafkaSettings
 ) -> list[str]:
     """Erase a user; return the lines about it, and about the data that Kafka retains."""
     settings = await settings_of(cluster, TOPICS)
@@ -175,9 +167,9 @@ async def _erase(
         raise cli.CommandError(f"there are no topics {names}, or no right to see them")
     async with (
         TopicReader(cluster) as reader,
-        RequestReplyClient(cluster, requests.replies) as client,
+        RequestReplyClient(cluster, options.replies) as client,
     ):
-        erasure = Erasure(client, reader, user, requests.timeout, cancel)
+        erasure = Erasure(client, reader, user, options.timeout, cancel)
         await erasure.run()
     rows = [
         (f"  {topic}", what, f"{until:%Y-%m-%d %H:%M} UTC" if until else "stays")

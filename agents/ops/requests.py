@@ -26,12 +26,7 @@ _MAX_SECONDS = 1_000_000_000
 
 
 class RequestOptions(NamedTuple):
-    """Options of a tool that sends requests.
-
-    Attributes:
-        replies: the topic of the replies.
-        timeout: for the outcome of each request.
-    """
+    """The reply topic of a tool, and the timeout of each outcome."""
 
     replies: str
     timeout: timedelta
@@ -77,11 +72,11 @@ _patience = click.option(
 
 
 def request_options(command: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
-    """Decorate a command that takes `requests`, made of `--replies` and `--patience`."""
+    """Decorate a command that takes `options`, made of `--replies` and `--patience`."""
 
     @wraps(command)
-    def wrapped(replies: str, patience: float, **options: object) -> NoReturn:
-        command(requests=RequestOptions(replies, timedelta(seconds=patience)), **options)
+    def wrapped(replies: str, patience: float, **others: object) -> NoReturn:
+        command(options=RequestOptions(replies, timedelta(seconds=patience)), **others)
 
     return _replies(_patience(wrapped))
 

@@ -24,13 +24,8 @@ from time import monotonic
 import click
 from aiokafka.errors import KafkaError
 
-from agents.ops.requests import (
-    RefusedReply,
-    RequestOptions,
-    record_of,
-    refusal,
-    request_options,
-)
+from agents.ops import requests
+from agents.ops.requests import RefusedReply, RequestOptions
 from agents.ops.stock_file import StockFile, read
 from schemas.stock import ReceiveStock
 from topics import cli
@@ -52,10 +47,10 @@ def stock() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--skip-bad", is_flag=True, help="Load the valid lines of a file.")
 @click.option("--yes", is_flag=True, help="Load without a confirmation.")
-@request_options
+@requests.request_options
 @cli.on_cluster("stock")
 def load(
-    target: Target, *, file: Path, skip_bad: bool, yes: bool, requests: RequestOptions
+    target: Target, *, file: Path, skip_bad: bool, yes: bool, options: RequestOptions
 ) -> int:
     """Load the lines of a file after a confirmation; without a terminal it needs none."""
     goods = read(file)
@@ -66,10 +61,10 @@ def load(
         lines, kafka = len(goods.lines), target.cluster.kafka
         if not cli.confirm(f"Load {lines} lines into {kafka}?"):
             raise cli.CommandError("nothing was loaded")
-    return import_file(goods, requests, target)
+    return import_file(goods, options, target)
 
 
-def import_file(file: StockFile, requests: RequestOptions, target: Target) -> int:
+def import_file(file: StockFile, options: RequestOptions, target: Target) -> int:
     """Send the lines of a file, print their outcomes, return the exit code."""
     with click.progressbar(
         length=len(file.lines),
@@ -78,7 +73,7 @@ def import_file(file: StockFile, requests: RequestOptions, target: Target) -> in
         hidden=not sys.stderr.isatty(),
         update_min_steps=max(1, len(file.lines) // 100),
     ) as bar:
-        stock_import = StockImport(file, requests, bar.update)
+        stock_import = StockImport(file, options, bar.update)
         stock_import.run(target)
     cli.echo(*stock_import.report())
     if stock_import.is_interrupted:
@@ -93,14 +88,13 @@ class StockImport:
     Attributes:
         advance: is called with 1 for each line with an outcome.
         sent: the number of lines that were sent, or are about to be.
-        loaded: the number of confirmed lines.
         refused: refusals by line number.
         unanswered: numbers of lines without a reply.
         abort_reason: why no more lines are sent; empty while they are.
     """
 
     file: StockFile
-    requests: RequestOptions
+    options: RequestOptions
     advance: Callable[[int], None]
     sent: int = 0
     loaded: int = 0
@@ -130,7 +124,7 @@ class StockImport:
     async def _send(self, cluster: KafkaSettings) -> None:
         lines = iter(self.file.lines.items())
         async with (
-            RequestReplyClient(cluster, self.requests.replies) as client,
+            RequestReplyClient(cluster, self.options.replies) as client,
             asyncio.TaskGroup() as group,
         ):
             for _ in range(min(MAX_IN_FLIGHT, len(self.file.lines))):
@@ -139,11 +133,11 @@ class StockImport:
     async def _send_lines(
         self, lines: Iterator[tuple[int, ReceiveStock]], client: RequestReplyClient
     ) -> None:
-        seconds = self.requests.timeout.total_seconds()
+        seconds = self.options.timeout.total_seconds()
         for number, request in lines:
             self.sent += 1
             began = monotonic()
-            record = record_of(request, (IDEMPOTENCY_KEY, self.file.key(number)))
+            record = requests.record_of(request, (IDEMPOTENCY_KEY, self.file.key(number)))
             try:
                 async with asyncio.timeout(seconds), client.request(record) as (_, pending):
                     self._take(number, await pending.reply)
@@ -157,7 +151,7 @@ class StockImport:
 
     def _take(self, number: int, reply: bytes) -> None:
         self._last_reply = monotonic()
-        if refused := refusal(reply):
+        if refused := requests.refusal(reply):
             self.refused[number] = refused
         else:
             self.loaded += 1
