@@ -38,13 +38,8 @@ SOURCES: dict[str, Topic] = {dead.name: source for source, dead in DEAD_LETTERS.
 """The topic of origin, by the name of the dead letter topic."""
 
 WITHOUT_REPLY = (
-    ExpireOrder,
-    OrderSettled,
-    OrderStatusChanged,
-    Release,
-    Reserve,
-    Sell,
-    StockReserved,
+    *(ExpireOrder, OrderSettled, OrderStatusChanged, StockReserved),
+    *(Release, Reserve, Sell),
 )
 """Requests that have no reply, or one for another service."""
 

@@ -52,22 +52,9 @@ _KINDS: tuple[tuple[str, int], ...] = (
 )
 
 _MAKERS: tuple[str, ...] = (
-    "Север",
-    "Полярис",
-    "Тихая гавань",
-    "Мастерская № 5",
-    "Лесной двор",
-    "Орион",
-    "Белый парус",
-    "Добрый дом",
-    "Вектор",
-    "Сова",
-    "Alba",
-    "Nordwind",
-    "Kaskad",
-    "Hello, Monday",
-    "Ümlaut & Söhne",
-    "Smörgås",
+    *("Север", "Полярис", "Тихая гавань", "Мастерская № 5", "Лесной двор", "Орион"),
+    *("Белый парус", "Добрый дом", "Вектор", "Сова", "Alba", "Nordwind", "Kaskad"),
+    *("Hello, Monday", "Ümlaut & Söhne", "Smörgås"),
 )
 
 _FIRST_SKU, _SKU_STEP = 5_210_443, 10_007  # a prime step hides the pattern

@@ -66,8 +66,8 @@ class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
         port: the listen port after the start.
     """
 
-    def __init__(self, products: dict[int, Product] = PRODUCTS) -> None:
-        self.products = dict(products)
+    def __init__(self) -> None:
+        self.products = dict(PRODUCTS)
         self.behaviour = Behaviour()
         self.calls: Counter[int] = Counter()
         self.port = 0
