@@ -61,10 +61,7 @@ class _Commands(click.Group):
 
 
 def _run_worker(service: str) -> None:
-    """Run until SIGTERM (exit 0), or until a fail-stop (exit 70).
-
-    Invalid settings exit with 2.
-    """
+    """Run until SIGTERM (exit 0) or a fail-stop (70); exit with 2 for wrong settings."""
     logs.configure(service)
     tracing.start(service)
     asyncio.set_event_loop(uvloop.new_event_loop())  # mode takes the current loop

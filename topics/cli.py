@@ -145,12 +145,7 @@ def echo_error(*lines: str) -> None:
 
 
 def table(rows: Iterable[Sequence[str]], alignments: str) -> Iterator[str]:
-    """Yield rows as lines with aligned columns.
-
-    Args:
-        rows: the cells of each row.
-        alignments: `<` or `>` for each column.
-    """
+    """Yield rows as lines with aligned columns; `<` or `>` for each column."""
     cells = list(rows)
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     for row in cells:
@@ -164,11 +159,7 @@ def is_attended() -> bool:
 
 
 def require_terminal() -> None:
-    """Raise an error without a terminal.
-
-    Raises:
-        click.UsageError: standard input is no terminal.
-    """
+    """Raise a UsageError unless standard input is a terminal."""
     if not is_attended():
         raise click.UsageError("no terminal to confirm at; --yes confirms")
 

@@ -6,6 +6,7 @@ is the cluster of `KAFKA`. Without both there is none, and the tool ends.
 
 import os
 import sys
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TextIO
 
@@ -24,23 +25,24 @@ class NoClusterError(Exception):
     """There is no cluster to work on; the message gives the reason in one line."""
 
 
+@dataclass
 class Target:
     """The cluster that a tool works on, chosen and printed at its first use.
 
-    Args:
+    Attributes:
         tool: the name that begins the line.
-        out: where the line is printed; standard error keeps standard output parseable.
+        out: where the line is printed; by default standard error, so that standard output
+            stays parseable.
     """
 
-    def __init__(self, tool: str, out: TextIO | None = None) -> None:
-        self.tool = tool
-        self._out = out
+    tool: str
+    out: TextIO | None = None
 
     @cached_property
     def cluster(self) -> KafkaSettings:
         """The cluster, as `choose` returns it."""
         cluster, origin = choose()
-        out = self._out or sys.stderr
+        out = self.out or sys.stderr
         print(f"{self.tool}: Kafka at {cluster.kafka}, {origin}", file=out, flush=True)
         return cluster
 

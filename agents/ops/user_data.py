@@ -126,7 +126,7 @@ def retained_data(
         now: the time of the erasure.
 
     Yields:
-        The topic, the data, and the latest time of its deletion; None: never.
+        A topic, its data, and the latest time of their deletion; None: never.
     """
     for topic in TOPICS:
         if what := _LOGS.get(topic.kind):

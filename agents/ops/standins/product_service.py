@@ -80,11 +80,7 @@ class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
         return f"127.0.0.1:{self.port}"
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Start the server; port 0 takes a free port.
-
-        Raises:
-            RuntimeError: the port is taken.
-        """
+        """Start the server; 0 takes a free port, a taken one raises a RuntimeError."""
         server = grpc.aio.server(options=_OPTIONS)
         product_pb2_grpc.add_ProductServiceServicer_to_server(self, server)
         self.port = server.add_insecure_port(f"{host}:{port}")
