@@ -17,7 +17,7 @@ from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
 from agents.notifications.pending import PENDING
-from agents.ops.requests import is_committed, refusal, wait_until_committed
+from agents.ops import requests
 from agents.runtime.collector import TRUNCATED
 from agents.runtime.deserializer import ORIGIN
 from agents.runtime.producer import ProducerRecord
@@ -133,12 +133,12 @@ class DeadLetterReplay:
                 async with asyncio.timeout(seconds):
                     if silent:
                         # A dead letter or a reply would arrive before the commit.
-                        await wait_until_committed(self.reader, source, sent)
+                        await requests.wait_until_committed(self.reader, source, sent)
                         await self.client.drain()
                     else:
                         await _reply(pending)
             except TimeoutError:
-                done = await is_committed(self.reader, source, sent)
+                done = await requests.is_committed(self.reader, source, sent)
                 text = f"{group} {'committed' if done else 'has not committed'} {location}"
                 text = f"unanswered: {text}; no outcome within {seconds:g} s"
                 return _result(pending) or _failed(text)
@@ -150,22 +150,21 @@ class DeadLetterReplay:
 
         So a dead letter of one transport is not sent again by another one.
         """
-        row, event_id = None, event.event_id.encode()
-        async for record in self.reader.read_partition_of(
-            SENT_CHANGELOG, ORDER_EVENTS.key_of(event)
+        name, key = event.event_id, ORDER_EVENTS.key_of(event)
+        for row in await requests.newest_rows(
+            self.reader, SENT_CHANGELOG, key, lambda row: row.key == name.encode()
         ):
-            row = record.value if record.key == event_id else row
-        if row is not None:
-            outcome = json.loads(row)["outcome"]
-            state = "is" if outcome == PENDING else "was settled:"
-            raise CommandError(f"notification {event.event_id} {state} {outcome}")
+            if row.value is not None:
+                outcome = json.loads(row.value)["outcome"]
+                state = "is" if outcome == PENDING else "was settled:"
+                raise CommandError(f"notification {name} {state} {outcome}")
 
 
 async def _reply(pending: PendingReply) -> None:
     """Wait for a reply or a dead letter; for both if the reply refuses a bad record."""
     await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
     if pending.reply.done():
-        refused = refusal(pending.reply.result())
+        refused = requests.refusal(pending.reply.result())
         if refused and refused.code == Code.BAD_REQUEST:
             await asyncio.wait([pending.dead])
 
@@ -176,7 +175,7 @@ def _result(pending: PendingReply) -> ReplayResult | None:
         reason = dlq_headers(dead).get("reason")
         return _failed(f"dead again: {RecordLocation.of(dead)}: {reason}")
     if pending.reply.done():
-        if refused := refusal(pending.reply.result()):
+        if refused := requests.refusal(pending.reply.result()):
             return _failed(f"refused: {refused}")
         text = f"done: {pending.reply.result().decode()}"
         return ReplayResult(is_done=True, text=text)

@@ -1,8 +1,8 @@
-"""Requests of tools: their options, refusals in replies, and committed offsets."""
+"""Requests of tools: options, records, refusals, committed offsets, resulting rows."""
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import wraps
 from typing import Annotated, NamedTuple, NoReturn
@@ -13,6 +13,8 @@ from pydantic import Field, TypeAdapter
 
 from agents.runtime.deserializer import REPLY_TOPIC
 from agents.runtime.producer import ProducerRecord
+from agents.runtime.recovery import decode_row, supersedes
+from agents.runtime.state_store import Row
 from schemas.contract import Contract
 from topics import cli
 from topics.catalog import TOPIC_OF
@@ -111,3 +113,19 @@ async def is_committed(reader: TopicReader, topic: Topic, sent: RecordMetadata) 
     """
     committed = await reader.committed({topic: GROUPS[topic]})
     return committed.get(sent.topic_partition, 0) > int(sent.offset)
+
+
+async def newest_rows(
+    reader: TopicReader, changelog: Topic, key: bytes, matches: Callable[[Row], bool]
+) -> Iterable[Row]:
+    """Return the newest version, as in a recovery, of each row that ever matched.
+
+    Only the partition of the key is read.
+    """
+    rows: dict[bytes, Row] = {}
+    async for record in reader.read_partition_of(changelog, key):
+        row = decode_row(record)
+        known = rows.get(row.key)
+        if matches(row) if known is None else supersedes(row, known):
+            rows[row.key] = row
+    return rows.values()

@@ -5,15 +5,14 @@ log: retention deletes whole files, and compaction deletes rows with newer versi
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter, ValidationError
 
 from agents.loms.order import Order
-from agents.runtime.recovery import decode_row, supersedes
-from agents.runtime.state_store import Row
+from agents.ops.requests import newest_rows
 from schemas.ids import SHARDS
 from topics.catalog import (
     CARTS_CHANGELOG,
@@ -24,7 +23,7 @@ from topics.catalog import (
 )
 from topics.cli import CommandError
 from topics.kafka.reader import TopicReader
-from topics.topic import Topic, TopicKind
+from topics.topic import TopicKind
 
 DELETION_DELAY = timedelta(minutes=10)
 """A broker checks every five minutes, and deletes files a minute later."""
@@ -81,8 +80,8 @@ async def user_data(user: int, reader: TopicReader) -> UserData:
         CommandError: an order of the user is invalid.
     """
     key, field = str(user).encode(), f'"user":{user},'.encode()
-    carts = await _newest(reader, CARTS_CHANGELOG, key, lambda row: row.key == key)
-    rows = await _newest(
+    carts = await newest_rows(reader, CARTS_CHANGELOG, key, lambda row: row.key == key)
+    rows = await newest_rows(
         reader,
         ORDERS_CHANGELOG,
         str(user % SHARDS).encode(),
@@ -101,19 +100,6 @@ def _order(key: bytes, row: bytes) -> Order:
     except ValidationError:
         name = key.decode(errors="backslashreplace")
         raise CommandError(f"{ORDERS_CHANGELOG.name}: the row {name} is invalid") from None
-
-
-async def _newest(
-    reader: TopicReader, topic: Topic, key: bytes, matches: Callable[[Row], bool]
-) -> Iterable[Row]:
-    """Return the newest version, as in a recovery, of each row that ever matched."""
-    rows: dict[bytes, Row] = {}
-    async for record in reader.read_partition_of(topic, key):
-        row = decode_row(record)
-        known = rows.get(row.key)
-        if matches(row) if known is None else supersedes(row, known):
-            rows[row.key] = row
-    return rows.values()
 
 
 def retained_data(
