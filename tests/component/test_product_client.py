@@ -17,9 +17,37 @@ from tests.standins.tunnel import Tunnel
 SKU, OTHER = 773297411, 1148162
 
 
+class GatedStandIn(ProductStandIn):
+    """A stand-in that counts calls in progress; they hang while its gate is clear."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.in_flight = self.most_in_flight = self._total = 0
+        self._arrived = asyncio.Condition()
+
+    async def until_calls(self, total: int) -> None:
+        """Wait until this number of calls has arrived."""
+        async with self._arrived:
+            await self._arrived.wait_for(lambda: self._total >= total)
+
+    async def GetProduct(self, request, context):  # noqa: N802 -- gRPC's name
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            async with self._arrived:
+                self._total += 1
+                self._arrived.notify_all()
+            await self.gate.wait()
+            return await super().GetProduct(request, context)
+        finally:
+            self.in_flight -= 1
+
+
 @pytest.fixture
 async def service():
-    stand_in = ProductStandIn()
+    stand_in = GatedStandIn()
     await stand_in.start()
     yield stand_in
     stand_in.gate.set()
@@ -104,14 +132,14 @@ async def test_a_wrong_token_is_refused_at_once_and_not_repeated(service, client
 
 
 async def test_a_passing_failure_is_retried(service, client):
-    service.fail_next = 2
+    service.behaviour.fail_next = 2
     async with aclosing(client()) as products:
         assert prices(await products.price(cart(SKU))) == {SKU: 2202}
     assert service.calls[SKU] == 3
 
 
 async def test_one_call_in_five_that_fails_is_retried(service, client):
-    service.error_rate = 0.2
+    service.behaviour.error_rate = 0.2
     skus = tuple(INVENTED)[:40]
     async with aclosing(client(product_attempts=20)) as products:
         assert len((await products.price(cart(*skus))).items) == 40
@@ -119,7 +147,7 @@ async def test_one_call_in_five_that_fails_is_retried(service, client):
 
 
 async def test_a_lasting_failure_is_refused_after_so_many_attempts(service, client):
-    service.error_rate = 1
+    service.behaviour.error_rate = 1
     async with aclosing(client(product_attempts=3)) as products:
         no = await refused(products, cart(SKU))
     assert (no.code, service.calls[SKU]) == (Code.PRODUCT_SERVICE, 3)

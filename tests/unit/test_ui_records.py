@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.unit.buried import record
+from tests.unit.dead_letters import record
 from topics.ui.records import RecordView
 
 DEEP = b"[" * 100 + b"]" * 100

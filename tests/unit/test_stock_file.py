@@ -1,4 +1,4 @@
-"""A file of goods: what is valid is a request, and what is not is told by its line."""
+"""A stock file: each valid line is a request; an invalid one is named by its number."""
 
 import json
 from pathlib import Path
@@ -13,21 +13,21 @@ from schemas.stock import ReceiveStock
 HEAD = "sku,warehouseID,count"
 
 
-def delivery(directory: Path, content: str | bytes, name: str = "goods.csv") -> StockFile:
-    file = directory / name
-    file.write_bytes(content.encode() if isinstance(content, str) else content)
-    return read(file)
+def stock_file(directory: Path, content: str | bytes, name: str = "goods.csv") -> StockFile:
+    path = directory / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read(path)
 
 
-def received(there: StockFile) -> list[tuple[int, int, int, int]]:
-    return [(n, r.sku, r.warehouse_id, r.count) for n, r in there.lines]
+def received(file: StockFile) -> list[tuple[int, int, int, int]]:
+    return [(n, r.sku, r.warehouse_id, r.count) for n, r in file.lines.items()]
 
 
 def test_each_line_of_a_csv_is_a_request(tmp_path: Path):
-    there = delivery(tmp_path, f"{HEAD}\n1,-2,3\n4294967295,5,{MAX_STOCK}\n")
-    assert received(there) == [(2, 1, -2, 3), (3, 4294967295, 5, MAX_STOCK)]
-    assert not there.bad
-    assert there.lines[0].request == ReceiveStock(sku=1, warehouse_id=-2, count=3)
+    file = stock_file(tmp_path, f"{HEAD}\n1,-2,3\n4294967295,5,{MAX_STOCK}\n")
+    assert received(file) == [(2, 1, -2, 3), (3, 4294967295, 5, MAX_STOCK)]
+    assert not file.bad
+    assert file.lines[2] == ReceiveStock(sku=1, warehouse_id=-2, count=3)
 
 
 @pytest.mark.parametrize(
@@ -61,20 +61,21 @@ def test_each_line_of_a_csv_is_a_request(tmp_path: Path):
         "of the same on other processors",
     ],
 )
-def test_a_csv_may_come_from_anywhere(tmp_path: Path, content: str | bytes):
-    assert received(delivery(tmp_path, content)) == [(2, 1, 2, 3)]
+def test_a_csv_may_come_from_any_program(tmp_path: Path, content: str | bytes):
+    assert received(stock_file(tmp_path, content)) == [(2, 1, 2, 3)]
 
 
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path):
-    there = delivery(tmp_path, f"\n{HEAD}\n\n1,2,3\n,,\n4,5,x\n")
-    assert received(there) == [(4, 1, 2, 3)]
-    assert [bad.number for bad in there.bad] == [6]
+    file = stock_file(tmp_path, f"\n{HEAD}\n\n1,2,3\n,,\n4,5,x\n")
+    assert received(file) == [(4, 1, 2, 3)]
+    [bad] = file.bad
+    assert bad.startswith("line 6: ")
 
 
 def test_each_object_of_a_json_is_a_request(tmp_path: Path):
     rows = [{"sku": n, "warehouseID": 2, "count": MAX_STOCK} for n in (1, 2)]
-    there = delivery(tmp_path, json.dumps(rows), "GOODS.JSON")
-    assert received(there) == [(1, 1, 2, MAX_STOCK), (2, 2, 2, MAX_STOCK)]
+    file = stock_file(tmp_path, json.dumps(rows), "GOODS.JSON")
+    assert received(file) == [(1, 1, 2, MAX_STOCK), (2, 2, 2, MAX_STOCK)]
 
 
 @pytest.mark.parametrize(
@@ -94,14 +95,14 @@ def test_each_object_of_a_json_is_a_request(tmp_path: Path):
         ("a,b,1", 'sku: Input should be a valid integer, not "a"; warehouseID: Input'),
     ],
 )
-def test_a_bad_line_of_a_csv_is_told_by_its_number_and_the_others_stay(
+def test_a_bad_line_of_a_csv_is_named_by_its_number_and_the_others_stay(
     tmp_path: Path, line: str, reason: str
 ):
-    there = delivery(tmp_path, f"{HEAD}\n1,1,1\n\n{line}\n2,2,2\n")
-    assert received(there) == [(2, 1, 1, 1), (5, 2, 2, 2)]
-    [bad] = there.bad
-    assert str(bad).startswith(f"line 4: {reason}")
-    assert len(str(bad)) < 1000
+    file = stock_file(tmp_path, f"{HEAD}\n1,1,1\n\n{line}\n2,2,2\n")
+    assert received(file) == [(2, 1, 1, 1), (5, 2, 2, 2)]
+    [bad] = file.bad
+    assert bad.startswith(f"line 4: {reason}")
+    assert len(bad) < 1000
 
 
 @pytest.mark.parametrize(
@@ -116,14 +117,14 @@ def test_a_bad_line_of_a_csv_is_told_by_its_number_and_the_others_stay(
         ({"type": "stocks", "sku": 1}, "type: Input should be 'receiveStock'"),
     ],
 )
-def test_a_bad_object_of_a_json_is_told_by_its_number(
+def test_a_bad_object_of_a_json_is_named_by_its_number(
     tmp_path: Path, row: object, reason: str
 ):
     good = {"sku": 1, "warehouseID": 1, "count": 1}
-    there = delivery(tmp_path, json.dumps([good, row]), "goods.json")
-    assert received(there) == [(1, 1, 1, 1)]
-    [bad] = there.bad
-    assert str(bad).startswith(f"line 2: {reason}")
+    file = stock_file(tmp_path, json.dumps([good, row]), "goods.json")
+    assert received(file) == [(1, 1, 1, 1)]
+    [bad] = file.bad
+    assert bad.startswith(f"line 2: {reason}")
 
 
 @pytest.mark.parametrize(
@@ -156,17 +157,17 @@ def test_a_bad_object_of_a_json_is_told_by_its_number(
         ("goods.xlsx", b"", "neither .csv nor .json"),
     ],
 )
-def test_what_is_no_file_of_goods_is_told_in_one_line(
+def test_a_file_without_stock_is_refused_in_one_line(
     tmp_path: Path, name: str, content: bytes, reason: str
 ):
     with pytest.raises(UsageError) as error:
-        delivery(tmp_path, content, name)
+        stock_file(tmp_path, content, name)
     assert reason in str(error.value)
     assert str(error.value).startswith(f"{tmp_path / name}: ")
     assert "\n" not in str(error.value)
 
 
-def test_a_file_that_is_not_there_is_told_in_one_line(tmp_path: Path):
+def test_a_missing_file_is_refused_in_one_line(tmp_path: Path):
     with pytest.raises(UsageError, match=r"nothing\.csv: No such file or directory"):
         read(tmp_path / "nothing.csv")
     with pytest.raises(UsageError, match="Is a directory"):
@@ -175,10 +176,10 @@ def test_a_file_that_is_not_there_is_told_in_one_line(tmp_path: Path):
 
 def test_a_line_has_the_same_key_in_the_same_file_only(tmp_path: Path):
     content = f"{HEAD}\n1,1,1\n1,1,1\n"
-    there = delivery(tmp_path, content)
-    again = delivery(tmp_path, content, "copy.csv")
-    other = delivery(tmp_path, content + "\n")
-    keys = [[each.key(line) for line in each.lines] for each in (there, again, other)]
+    file = stock_file(tmp_path, content)
+    again = stock_file(tmp_path, content, "copy.csv")
+    other = stock_file(tmp_path, content + "\n")
+    keys = [[each.key(number) for number in each.lines] for each in (file, again, other)]
     assert keys[0] == keys[1]
     assert len({*keys[0], *keys[2]}) == 4
     assert all(len(key) <= 128 and key.isascii() for key in keys[0])

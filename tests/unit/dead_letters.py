@@ -1,4 +1,4 @@
-"""Dead letters as workers bury them."""
+"""Dead letters as workers send them."""
 
 from aiokafka.structs import ConsumerRecord
 
@@ -18,7 +18,7 @@ def record(
     headers: tuple[tuple[str, bytes | None], ...] = (),
     **different,
 ) -> ConsumerRecord:
-    """A record as it is read; it lies at 1@42, or elsewhere."""
+    """A record as it is read; its location is 1@42, or another one."""
     given = {
         "topic": topic,
         "partition": 1,
@@ -35,21 +35,20 @@ def record(
     return ConsumerRecord(**given | different)
 
 
-def arrived(letter: ProducerRecord, **different) -> ConsumerRecord:
-    """A letter as it is read."""
-    headers = tuple(letter.headers)
-    return record(letter.topic, letter.value, letter.key, headers, **different)
+def fetched(sent: ProducerRecord, **different) -> ConsumerRecord:
+    """A sent record as it is read."""
+    return record(sent.topic, sent.value, sent.key, tuple(sent.headers), **different)
 
 
-def buried(
+def dead_letter(
     value: bytes | None = b"hello",
     key: bytes | None = b"1",
     headers: tuple[tuple[str, bytes | None], ...] = (),
     source: Topic = CART_REQUESTS,
     **different,
 ) -> ConsumerRecord:
-    """What became of a record that could not be served; it lies at 3@17, or elsewhere."""
-    said = RecordCollector(source)
-    said.dead_letter(record(source.name, value, key, headers), REASON)
-    [letter] = said.commands
-    return arrived(letter, **{"partition": 3, "offset": 17} | different)
+    """The dead letter of a record; its location is 3@17, or another one."""
+    out = RecordCollector(source)
+    out.dead_letter(record(source.name, value, key, headers), REASON)
+    [sent] = out.commands
+    return fetched(sent, **{"partition": 3, "offset": 17} | different)

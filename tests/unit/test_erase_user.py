@@ -1,4 +1,4 @@
-"""Forgetting a user: what is erased, what stays for the books, and what is in the way."""
+"""The erasure of a user: erased rows, anonymized orders, and data that Kafka retains."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,7 @@ from schemas.cart import (
     StockChecked,
 )
 from schemas.contract import Code, Done
-from schemas.ids import SHARDS, order_id, purchase_id
+from schemas.ids import SHARDS, order_id
 from schemas.order import AnonymizeOrder, ListOrder, OrderPlaced, Status, StockReserved
 from schemas.stock import CheckStock
 from topics.catalog import CARTS_CHANGELOG, ORDER_EVENTS, ORDERS_CHANGELOG, TOPICS
@@ -27,106 +27,106 @@ from .given import by, given
 from .test_order import AWAITING, CREATE, FAILED, ID, LAMP_YES, NEW, SOFA_YES, USER
 from .test_order_ends import CANCEL, CANCELLED, CANCELLED_WHILE_NEW, PAID, PAY
 
-FORGET_CART = EraseCart(user=USER)
-FORGET_ORDER = by(AnonymizeOrder(order_id=ID))
+ERASE_CART = EraseCart(user=USER)
+ANONYMIZE = by(AnonymizeOrder(order_id=ID))
 CHECKED = StockChecked(user=USER, sku=1, count=2, available=9)
 FILLED = by(CHECKED, key="a")
 BUYING = by(Purchase(user=USER), "somewhere-0-1")
-OVER = [FAILED, PAID, CANCELLED, (*CANCELLED_WHILE_NEW, SOFA_YES)]
+CLOSED = [FAILED, PAID, CANCELLED, (*CANCELLED_WHILE_NEW, SOFA_YES)]
 A_DAY = timedelta(days=1)
 
 
 # Carts
 
 
-def test_of_a_forgotten_cart_there_is_no_row():
-    outcome = given(CART_AGGREGATE, FILLED).when(FORGET_CART).sending(Done())
+def test_an_erased_cart_has_no_row():
+    outcome = given(CART_AGGREGATE, FILLED).when(ERASE_CART).sending(Done())
 
     assert outcome.after is None
 
 
-def test_forgetting_twice_is_done():
-    given(CART_AGGREGATE, FILLED, FORGET_CART).when(FORGET_CART).sending(Done())
-    given(CART_AGGREGATE).when(FORGET_CART).sending(Done())
+def test_a_second_erasure_is_done():
+    given(CART_AGGREGATE, FILLED, ERASE_CART).when(ERASE_CART).sending(Done())
+    given(CART_AGGREGATE).when(ERASE_CART).sending(Done())
 
 
-def test_a_record_that_comes_again_erases_nothing_that_came_meanwhile():
-    outcome = given(CART_AGGREGATE, FILLED).when(FORGET_CART, seen=True).sending(Done())
+def test_a_redelivered_erasure_erases_no_newer_lines():
+    outcome = given(CART_AGGREGATE, FILLED).when(ERASE_CART, seen=True).sending(Done())
 
     assert outcome.after.lines == {1: 2}
 
 
-def test_whoever_comes_back_finds_an_empty_cart_and_his_keys_unused():
-    forgotten = given(CART_AGGREGATE, FILLED, FORGET_CART)
+def test_after_an_erasure_the_cart_is_empty_and_keys_are_unused():
+    erased = given(CART_AGGREGATE, FILLED, ERASE_CART)
 
-    forgotten.when(ListCart(user=USER)).sending(CartView(items=(), total_price=0))
-    forgotten.when(AddToCart(user=USER, sku=1, count=2), key="a").sending(
+    erased.when(ListCart(user=USER)).sending(CartView(items=(), total_price=0))
+    erased.when(AddToCart(user=USER, sku=1, count=2), key="a").sending(
         CheckStock(sku=1, user=USER, count=2)
     )
 
 
-def test_a_cart_whose_purchase_is_under_way_is_not_forgotten():
+def test_a_cart_with_a_purchase_in_progress_is_not_erased():
     buying = given(CART_AGGREGATE, FILLED, BUYING)
     settled = OrderSettled(
         user=USER, purchase="somewhere-0-1", order_id=ID, status=Status.FAILED
     )
 
-    refused = buying.when(FORGET_CART).then_refused(Code.WRONG_STATUS)
+    refused = buying.when(ERASE_CART).then_refused(Code.WRONG_STATUS)
     restored = refused.and_then(settled)
 
     assert restored.state.lines == {1: 2}
-    restored.when(FORGET_CART).sending(Done())
+    restored.when(ERASE_CART).sending(Done())
 
 
 # Orders
 
 
-@pytest.mark.parametrize("past", OVER)
-def test_a_forgotten_order_knows_what_was_bought_and_not_by_whom(past):
-    there = given(ORDER_AGGREGATE, *past)
-    outcome = there.when(FORGET_ORDER).sending(Done())
+@pytest.mark.parametrize("past", CLOSED)
+def test_an_anonymized_order_has_its_lines_but_no_user(past):
+    before = given(ORDER_AGGREGATE, *past)
+    outcome = before.when(ANONYMIZE).sending(Done())
 
     after = outcome.after
     assert after.user == ID % SHARDS
     assert after.anonymized
-    assert (after.lines, after.answers) == (there.state.lines, there.state.answers)
-    times = [(step.status, step.at) for step in there.state.history]
+    assert (after.lines, after.answers) == (before.state.lines, before.state.answers)
+    times = [(step.status, step.at) for step in before.state.history]
     assert [(step.status, step.at) for step in after.history] == times
     row = ORDER_AGGREGATE.adapters[0].dump_json(after)
     assert not any(name in row for name in (b"key:", b'"it"', b"payer", b"canceller"))
 
 
 @pytest.mark.parametrize("past", [NEW, AWAITING, (*NEW, LAMP_YES), CANCELLED_WHILE_NEW])
-def test_an_order_of_which_something_is_still_to_come_is_not_forgotten(past):
-    given(ORDER_AGGREGATE, *past).when(FORGET_ORDER).then_refused(Code.WRONG_STATUS)
+def test_an_order_in_progress_is_not_anonymized(past):
+    given(ORDER_AGGREGATE, *past).when(ANONYMIZE).then_refused(Code.WRONG_STATUS)
 
 
-@pytest.mark.parametrize("asked", [ListOrder(order_id=ID), PAY, CANCEL])
-def test_a_forgotten_order_answers_nobody(asked):
-    given(ORDER_AGGREGATE, *PAID, FORGET_ORDER).when(asked).then_refused(Code.UNKNOWN_ORDER)
-
-
-def test_forgetting_an_order_twice_is_done():
-    given(ORDER_AGGREGATE, *PAID, FORGET_ORDER).when(FORGET_ORDER).then_nothing().sending(
-        Done()
+@pytest.mark.parametrize("client_request", [ListOrder(order_id=ID), PAY, CANCEL])
+def test_an_anonymized_order_is_unknown_to_clients(client_request):
+    given(ORDER_AGGREGATE, *PAID, ANONYMIZE).when(client_request).then_refused(
+        Code.UNKNOWN_ORDER
     )
 
 
-def test_an_order_that_never_was_cannot_be_forgotten():
-    given(ORDER_AGGREGATE).when(FORGET_ORDER).then_refused(Code.UNKNOWN_ORDER)
+def test_a_second_anonymization_is_done():
+    given(ORDER_AGGREGATE, *PAID, ANONYMIZE).when(ANONYMIZE).then_nothing().sending(Done())
 
 
-def test_the_key_of_a_forgotten_order_makes_no_second_one():
-    forgotten = given(ORDER_AGGREGATE, *PAID, FORGET_ORDER)
-
-    forgotten.when(CREATE).then_nothing().then_refused(Code.UNAVAILABLE)
+def test_an_unknown_order_cannot_be_anonymized():
+    given(ORDER_AGGREGATE).when(ANONYMIZE).then_refused(Code.UNKNOWN_ORDER)
 
 
-def test_a_purchase_that_comes_to_a_forgotten_order_goes_back_to_its_cart():
+def test_the_key_of_an_anonymized_order_creates_no_second_one():
+    erased = given(ORDER_AGGREGATE, *PAID, ANONYMIZE)
+
+    erased.when(CREATE).then_nothing().then_refused(Code.UNAVAILABLE)
+
+
+def test_a_purchase_for_an_anonymized_order_is_settled_without_an_order():
     again = by(CREATE.request, purchase="key:p")
-    number = order_id(USER, purchase_id("key:p"))
-    told = [StockReserved(order_id=number, sku=sku, reserved=False) for sku in (1, 2)]
-    past = given(ORDER_AGGREGATE, again, *told, AnonymizeOrder(order_id=number))
+    number = order_id(USER, again.cause.request_id)
+    replies = [StockReserved(order_id=number, sku=sku, reserved=False) for sku in (1, 2)]
+    past = given(ORDER_AGGREGATE, again, *replies, AnonymizeOrder(order_id=number))
 
     past.when(again).then_nothing().sending(
         OrderSettled(user=USER, purchase="key:p", order_id=None, status=None)
@@ -134,15 +134,15 @@ def test_a_purchase_that_comes_to_a_forgotten_order_goes_back_to_its_cart():
 
 
 @pytest.mark.parametrize("purchase", [None, "key:p"])
-def test_what_stock_says_twice_is_told_to_nobodys_cart(purchase):
+def test_a_redelivered_stock_reply_settles_no_cart(purchase):
     again = by(SOFA_YES.request, "it", purchase=purchase)
 
-    told = given(ORDER_AGGREGATE, *PAID, FORGET_ORDER).when(again).then_nothing()
+    replies = given(ORDER_AGGREGATE, *PAID, ANONYMIZE).when(again).then_nothing()
 
-    told.sending(OrderPlaced(order_id=ID))
+    replies.sending(OrderPlaced(order_id=ID))
 
 
-# What remains
+# Retained data
 
 
 def settings(**different):
@@ -155,10 +155,10 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def until(found):
-    return {(each.topic, each.what): each.until for each in found}
+    return {(topic, what): until for topic, what, until in found}
 
 
-def test_each_topic_that_knows_the_user_is_named():
+def test_each_topic_with_data_of_the_user_is_named():
     found = until(retained_data(settings(), NOW))
 
     named = {topic for topic, _ in found}
@@ -171,7 +171,7 @@ def test_each_topic_that_knows_the_user_is_named():
     )
 
 
-def test_rows_go_with_the_compaction_that_the_catalogue_promises():
+def test_rows_are_deleted_by_the_compaction_of_the_catalogue():
     found = until(retained_data(settings(), NOW))
 
     compacted = A_DAY + timedelta(hours=1)
@@ -187,7 +187,7 @@ def test_rows_go_with_the_compaction_that_the_catalogue_promises():
     assert number == NOW + 2 * compacted + A_DAY + DELETION_DELAY
 
 
-def test_where_a_cluster_promises_nothing_neither_do_we():
+def test_without_a_limit_of_compaction_rows_stay():
     never = settings(**{"max.compaction.lag.ms": str(2**63 - 1)})
 
     assert (
