@@ -2,7 +2,7 @@
 
     python -m agents checkout|loms|products|notifications
     python -m agents dlq list|show|replay …     show dead letters, replay them
-    python -m agents stock load …               load goods into warehouses
+    python -m agents stock load …               load stock into warehouses
     python -m agents forget USER …              erase a user, list what Kafka retains
     python -m agents ui …                       show Kafka in a browser
     python -m agents audit …                    compare the shop with its logs

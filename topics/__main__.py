@@ -7,7 +7,7 @@
 
 Each line of `acls` is for `kafka-acls.sh`. The cluster is that of the shop that runs in
 this directory, else that of `KAFKA`. The partitions come from the same place.
-`REQUEST_RETENTION_HOURS` comes from the environment. At a terminal `create` asks for a
+`REQUEST_RETENTION_HOURS` comes from the environment. At a terminal `create` prompts for a
 confirmation. Without one it creates missing topics; it changes settings only with `--yes`.
 """
 

@@ -1,4 +1,4 @@
-"""Load goods into warehouses, on the cluster of the shop.
+"""Load stock into warehouses, on the cluster of the shop.
 
     python -m agents stock load FILE.csv [--skip-bad] [--yes]
     python -m agents stock load FILE.json [--yes]
@@ -40,10 +40,10 @@ MAX_IN_FLIGHT = 256
 
 @click.group(help=cli.paragraphs(__doc__))
 def stock() -> None:
-    """Load goods into warehouses."""
+    """Load stock into warehouses."""
 
 
-@stock.command(help="Load the goods of a file into warehouses.")
+@stock.command(help="Load the stock of a file into warehouses.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--skip-bad", is_flag=True, help="Load the valid lines of a file.")
 @click.option("--yes", is_flag=True, help="Load without a confirmation.")

@@ -37,8 +37,8 @@ _LOGS = {
 }
 _PERMANENT = {
     ORDERS_CHANGELOG: "orders, anonymized",
-    STOCK_CHANGELOG: "goods of orders, by orderID",
-    SENT_CHANGELOG: "sent and pending notices, by orderID",
+    STOCK_CHANGELOG: "stock of orders, by orderID",
+    SENT_CHANGELOG: "sent and pending notifications, by orderID",
 }
 _COMPACTION = ("max.compaction.lag.ms", "min.compaction.lag.ms")
 """A file is closed within the first, and compacted later than the second."""

@@ -22,7 +22,7 @@ class Replacement(NamedTuple):
     Attributes:
         owner: the module or class that has it.
         by: our object.
-        signature: of the original, as far as Python knows it.
+        signature: of the original, as far as Python has it.
         upstream: the issue whose end would make this unnecessary.
     """
 

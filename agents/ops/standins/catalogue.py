@@ -73,7 +73,7 @@ _WAREHOUSES = (1, 3, 7, 10, 12)
 
 SampleStock = tuple[int, int, int]  # sku, warehouse, count
 
-# The invented ones: every third product in two warehouses, 5 to 151 pieces in each.
+# The invented ones: every third product in two warehouses, 5 to 151 units in each.
 SAMPLE_STOCKS: tuple[SampleStock, ...] = (
     (1076963, 10, 70),
     (1076963, 7, 45),
