@@ -1,4 +1,4 @@
-"""A shop that is measured: each part of a round."""
+"""A measured shop: each part of a round."""
 
 import asyncio
 import itertools
@@ -42,14 +42,14 @@ _STORIES: dict[str, stories.Story] = {
 
 
 class Bench:
-    """Measures one thing after the other.
+    """Runs the measurements of a round.
 
     Args:
         shop: one worker of each service, one gateway.
-        asker: asks over Kafka.
-        replies: counts what comes back.
+        asker: sends requests over Kafka.
+        replies: counts the replies.
         clients: of the gateway.
-        seconds: how long each measurement takes that has no end of its own.
+        seconds: of each measurement without an end of its own.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Bench:
         self._hello_port = shop.local.gateway_ports[0] + 3
 
     async def preloaded(self) -> None:
-        """Have a topic's records carried out as fast as one process can."""
+        """Measure how fast one process consumes a topic's records."""
         await self._shop["loms-1"].stop()
         await preload(self._shop.kafka, REQUESTS, commands.receive_stock, PRELOADED)
         async with beside("tests.benchmarks.echo", self._shop.kafka):
@@ -82,7 +82,7 @@ class Bench:
             await self._shop["loms-1"].stop()
 
     async def asked(self) -> None:
-        """Ask and await replies: the floors, and one hop."""
+        """Measure requests over Kafka with one reply: the floors, and the shop."""
         async with beside("tests.benchmarks.echo", self._shop.kafka) as pid:
             ask = self._asker.customer(REQUESTS, commands.stocks)
             await self._crowd(results.ECHO_1, [ask], {"echo": pid})
@@ -96,13 +96,13 @@ class Bench:
         await self._crowd(results.HOP_64, [ask] * CLIENTS, self._pids)
 
     async def over_http(self) -> None:
-        """Do what customers do, 64 of them."""
+        """Measure the calls of 64 HTTP clients."""
         for what, story in _STORIES.items():
             asking = [partial(story, client) for client in self._clients]
             await self._crowd(what, asking, self._pids)
 
     async def contended(self) -> None:
-        """Have 500 order at once what there is 100 of; exactly 100 may get it."""
+        """Send 500 orders of 100 units at once; exactly 100 orders must get one."""
         port = self._shop.local.gateway_ports[0]
         crowd_of_them = [await Client.connect(port) for _ in range(CONTENDERS)]
         counts = await stories.contend(crowd_of_them, 3_900_000_001, GOODS)
@@ -126,7 +126,7 @@ class Bench:
                 guest.close()
 
     async def _alone(self) -> None:
-        """Have a gateway's calls answered by what does nothing else."""
+        """Measure a gateway whose requests get replies from an echo."""
         async with beside("tests.benchmarks.parrot", self._shop.kafka) as pid:
             await until_answered(self._shop.local.gateway_ports[0])
             asking = [partial(stories.stocks, client) for client in self._clients]
@@ -149,7 +149,7 @@ class Bench:
 
 
 async def until_answered(port: int) -> None:
-    """Ask for stocks until somebody answers; what was asked before he came is lost."""
+    """Send requests until one is answered; earlier ones are lost."""
     answered = False
     while not answered:
         client = await Client.connect(port)
@@ -162,7 +162,7 @@ async def until_answered(port: int) -> None:
 
 @asynccontextmanager
 async def opened(directory: Path, seconds: float) -> AsyncIterator[Bench]:
-    """A shop with goods in it and customers before it."""
+    """A shop with stock and connected clients."""
     async with AsyncExitStack() as stack:
         shop = Shop(directory, gateways=1, loms_workers=1)
         await stack.enter_async_context(shop.opened())

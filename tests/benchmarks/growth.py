@@ -39,12 +39,12 @@ Point = dict[str, Any]
 
 
 class Street:
-    """Customers before a shop.
+    """Clients of a shop.
 
     Args:
-        shop: is open.
-        ports: of its gateways; customers are spread over them.
-        seconds: how long each measurement takes.
+        shop: is started.
+        ports: of its gateways, between which the clients are divided.
+        seconds: of each measurement.
     """
 
     _numbers = itertools.count()
@@ -55,14 +55,14 @@ class Street:
         self._seconds = seconds
 
     async def run(self, story: stories.Story, clients: int = CLIENTS) -> Timing:
-        """Let so many customers do their things for a while."""
+        """Measure a number of clients that repeat a story."""
         async with self.clients(clients) as crowd_of_them:
             customers = [partial(story, client) for client in crowd_of_them]
             return await crowd(customers, self._numbers, self._seconds)
 
     @asynccontextmanager
     async def clients(self, number: int) -> AsyncIterator[list[Client]]:
-        """So many customers, who leave in the end."""
+        """Connect a number of clients; close them at the end of the context."""
         ports = itertools.islice(itertools.cycle(self._ports), number)
         crowd_of_them = [await Client.connect(port) for port in ports]
         yield crowd_of_them
@@ -71,7 +71,7 @@ class Street:
 
 
 class Whole(Shop):
-    """All its processes run from the start."""
+    """A shop whose processes all run from the start."""
 
     later = ()
 
@@ -80,7 +80,7 @@ class Whole(Shop):
 async def street(
     seconds: float, kind: Callable[..., Shop] = Whole, **different: Any
 ) -> AsyncIterator[Street]:
-    """A shop that is well stocked, and different from the smallest one in some counts."""
+    """A shop with stock; by default with one process of each kind."""
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         counts = {"gateways": 1, "loms_workers": 1, "checkout_workers": 1} | different
@@ -93,7 +93,7 @@ async def street(
 
 
 async def load(seconds: float) -> list[Point]:
-    """Full stories of ever more clients."""
+    """Full stories, by the number of clients."""
     async with street(seconds) as customers:
         return [
             {"clients": n, **asdict(await customers.run(stories.full_story, n))}
@@ -102,7 +102,7 @@ async def load(seconds: float) -> list[Point]:
 
 
 async def lines(seconds: float) -> list[Point]:
-    """createOrders of ever more lines."""
+    """createOrder, by the number of lines."""
     points = []
     async with street(seconds) as customers:
         for number in (1, 10, 100):
@@ -113,7 +113,7 @@ async def lines(seconds: float) -> list[Point]:
 
 
 async def workers(seconds: float) -> list[Point]:
-    """Full stories through ever more workers of LOMS and of checkout."""
+    """Full stories, by the number of workers of LOMS and of checkout."""
     return [
         {"workers": n, **await _stories(seconds, loms_workers=n, checkout_workers=n)}
         for n in (1, 2, 3)
@@ -126,12 +126,12 @@ async def gateways(seconds: float) -> list[Point]:
 
 
 async def partitions(seconds: float) -> list[Point]:
-    """Full stories over ever more partitions."""
+    """Full stories, by the number of partitions."""
     return [{"partitions": n, **await _stories(seconds, partitions=n)} for n in (1, 8, 64)]
 
 
 async def telemetry(seconds: float) -> list[Point]:
-    """Full stories of which nothing is told, of which each trace is, and one of 100."""
+    """Full stories without traces, with all traces, and with one in a hundred."""
     async with endpoint() as collector:
         sampled = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio"}
         told = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector}
@@ -143,7 +143,7 @@ async def telemetry(seconds: float) -> list[Point]:
 
 
 class _Told(Whole):
-    """A shop whose processes have something more in their environment."""
+    """A shop whose processes have more environment variables."""
 
     def __init__(
         self, environment: Mapping[str, str], directory: Path, **counts: Any
@@ -164,7 +164,7 @@ async def _stories(
 
 
 async def state(seconds: float) -> list[Point]:
-    """createOrders, and a recovery, where ever more orders lie already."""
+    """createOrder and a recovery, by the number of existing orders."""
     return [await _with_orders(rows, seconds) for rows in (10_000, 100_000, 1_000_000)]
 
 
@@ -192,13 +192,13 @@ def _size(directory: Path) -> int:
 
 
 async def weight(seconds: float) -> list[Point]:
-    """What a full story leaves in each topic."""
+    """The records and bytes of a full story, by topic."""
     async with street(seconds) as customers, customers.clients(8) as clients:
         return [asdict(each) for each in await weigh(customers.shop, clients)]
 
 
 async def deadlines(_: float) -> list[Point]:
-    """Orders that nobody pays, at the pace of createOrder over HTTP and all at once."""
+    """Unpaid orders, at the rate of createOrder over HTTP and all at once."""
     return [await _unpaid(rate) for rate in (ORDERS_PER_SECOND, math.inf)]
 
 
@@ -222,7 +222,7 @@ PARTS: dict[str, Callable[[float], Awaitable[list[Point]]]] = {
 
 
 async def run(parts: Sequence[str], seconds: float, directory: Path | None) -> None:
-    """Measure the parts; tell each point, and draw those that have a plot."""
+    """Run the parts; print each point, and draw the parts that have a plot."""
     for part in parts:
         points = await PARTS[part](seconds)
         for point in points:
@@ -232,7 +232,7 @@ async def run(parts: Sequence[str], seconds: float, directory: Path | None) -> N
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.growth", description=__doc__
     )

@@ -1,4 +1,4 @@
-"""Answers `stocks` for ever as bare aiokafka can: what is left is a gateway's own work."""
+"""Replies to `stocks` at the speed of bare aiokafka: the rest is the gateway's own work."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ REPLY = b'{"type":"stocks","stocks":[]}'
 
 
 async def answer(bootstrap: str) -> None:
-    """Send the same reply to whatever is asked from now on."""
+    """Send the same reply to each request from now on, until killed."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=50)
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap, acks="all", enable_idempotence=True

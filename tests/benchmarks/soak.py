@@ -1,8 +1,8 @@
-"""A shop under a small, steady load, and what each of its processes takes of memory.
+"""A shop under a small, steady load: the memory of its processes over time.
 
     python -m tests.benchmarks.soak [--minutes 10] [--rate 20]
 
-What grows minute by minute under a load that does not grow will not stop growing.
+Memory that grows by the minute under a constant load is a leak.
 """
 
 import argparse
@@ -26,14 +26,14 @@ _FIRST_USER = 1_000_000_001
 
 
 class Soak:
-    """Shoppers who come in at a steady rate, each with one story.
+    """Customers that arrive at a steady rate, each with one story.
 
     Args:
-        door: they all take.
-        rate: stories begun a second.
+        door: the client of all of them.
+        rate: stories begun per second.
 
     Attributes:
-        seconds: how long each story took that has ended.
+        seconds: the durations of the stories that have ended.
     """
 
     def __init__(self, door: HttpDoor, rate: float) -> None:
@@ -44,7 +44,7 @@ class Soak:
         self.seconds: list[float] = []
 
     async def run(self, minutes: int, shop: Shop) -> list[dict[str, int]]:
-        """Let them in; return what each process takes at the end of each minute, in MB."""
+        """Run the load; return each process' memory at the end of each minute, in MB."""
         await receive(self._door, self._product, GOODS)
         memory = []
         for minute in range(minutes):
@@ -77,12 +77,12 @@ class Soak:
 
 
 def running(shop: Shop) -> list[Unit]:
-    """Return the processes that there are now."""
+    """Return the processes that run now."""
     return [unit for unit in shop.units.values() if unit.runs]
 
 
 async def main() -> None:
-    """Soak, tell minute by minute, and print a JSON line."""
+    """Run the load, print a line each minute, and a JSON line at the end."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=int, default=10)
     parser.add_argument("--rate", type=float, default=20.0)

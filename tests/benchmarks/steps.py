@@ -1,4 +1,4 @@
-"""What each step of one record costs in a worker, without Kafka: microseconds of CPU.
+"""The cost of each step of one record in a worker, without Kafka: microseconds of CPU.
 
 python -m tests.benchmarks.steps
 """
@@ -55,7 +55,7 @@ def record(aggregate: Aggregate[Any, Any, Any], value: str) -> ConsumerRecord:
 def steps(
     aggregate: Aggregate[Any, Any, Any], value: str, store: StateStore
 ) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield each step of a record as something that can be done again and again."""
+    """Yield each step of a record as a function that can be repeated."""
     request = record(aggregate, value)
     topic = aggregate.requests
     conversation = parse_reply_context(request)
@@ -102,7 +102,7 @@ def _append(rows: dict[bytes, bytes], said: RecordCollector) -> None:
 
 
 def microseconds(step: Callable[[], object]) -> float:
-    """Return what a step takes, at best of some tries."""
+    """Return the duration of a step, the best of some tries."""
     return min(Timer(step).repeat(TRIES, REPEATS)) / REPEATS * 1e6
 
 

@@ -1,4 +1,4 @@
-"""What a full story leaves in Kafka: records and bytes, topic by topic."""
+"""The records and bytes that a full story adds to each topic."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ STORIES_EACH = 50
 
 @dataclass(frozen=True)
 class Weight:
-    """Of one story, or of many.
+    """The records of one story, or of many.
 
     Attributes:
-        size: in the broker's log, with all that it adds to a batch.
+        size: in the broker's log, with the overhead of batches.
     """
 
     topic: str
@@ -31,7 +31,7 @@ class Weight:
 
 
 async def weigh(shop: Shop, clients: Sequence[Client]) -> list[Weight]:
-    """Play stories; return what one of them added to each topic."""
+    """Run stories; return what one of them added to each topic."""
     number = len(clients) * STORIES_EACH
     before = await _weights(shop)
 
@@ -53,13 +53,13 @@ async def weigh(shop: Shop, clients: Sequence[Client]) -> list[Weight]:
 
 
 async def _settled(shop: Shop) -> dict[str, Weight]:
-    """Return what there is once nothing more comes: rows are written after replies."""
+    """Return the log's sizes once they are stable: rows are written after replies."""
     seen: dict[str, Weight] = {}
 
     async def still() -> bool:
         nonlocal seen
         last, seen = seen, await _weights(shop)
-        await asyncio.sleep(1)  # how many more there will be, only quiet tells
+        await asyncio.sleep(1)  # their final number is unknown
         return seen == last
 
     await until(still, "nothing more is written")

@@ -1,4 +1,4 @@
-"""A shop to be attacked, with levers on all that it leans on."""
+"""A shop under test, with control of all its dependencies."""
 
 import asyncio
 from collections import Counter
@@ -26,22 +26,22 @@ from tests.standins.tunnel import Tunnel
 SCARCE_PIECES = 60
 SKUS = 4
 REMOTE = "loms-2"
-"""The worker that reaches the brokers through tunnels, if they have a side door."""
+"""The worker that reaches the brokers through tunnels, if there are any."""
 
 TIME_TO_PAY = "1000000"
-"""More than a campaign takes: whoever has not paid knows that his order is still open."""
+"""Longer than a campaign: no order of the shoppers runs out of time."""
 
 STEPPED = ("checkout-1", "loms-1", "notifications-1")
-"""Workers whose wall clock can be stepped, where there is a library for it."""
+"""Workers whose wall clock can be stepped, if the library is installed."""
 
 
 class Attacked(Shop):
     """A shop with two or three workers of each service.
 
     Args:
-        directory: all that it writes.
-        brokers: as for a shop.
-        smtp_port: where notices go.
+        directory: of all its files.
+        brokers: see `Shop`.
+        smtp_port: of the mail server that receives notifications.
     """
 
     later = ("checkout-3", "loms-3")
@@ -52,11 +52,11 @@ class Attacked(Shop):
         super().__init__(directory, brokers, **workers, session_timeout="")
 
     def processes(self) -> list[Process]:
-        """What there is to run: a twin of each worker that a shop has only one of."""
+        """Return the processes: at least two workers of each service."""
         return [one for each in super().processes() for one in self._with_twin(each)]
 
     def workers(self, service: str = "") -> list[Unit]:
-        """The workers that run, of a service or of all."""
+        """Return the running workers of a service, or of all."""
         return [
             unit
             for unit in self.units.values()
@@ -65,7 +65,7 @@ class Attacked(Shop):
         ]
 
     def adapted(self, what: Process) -> Process:
-        """Return a process as it is run here: the broker is found dead as in production."""
+        """Return a process with the changes for tests, but Kafka as in production."""
         return what if what.tier is Tier.KAFKA else super().adapted(what)
 
     def _with_twin(self, what: Process) -> Iterator[Process]:
@@ -81,7 +81,7 @@ class Attacked(Shop):
             yield replace(here, name=twin, environment=here.environment | own)
 
     def _placed(self, what: Process) -> Process:
-        """Tell a worker what is different about its place."""
+        """Return a worker with its environment in this shop."""
         different = {"SMTP_URL": self._smtp, "PAYMENT_TIMEOUT_SECONDS": TIME_TO_PAY}
         if what.name == REMOTE and self.nodes:
             doors = (f"127.0.0.1:{node.tunnel_port}" for node in self.nodes)
@@ -91,19 +91,19 @@ class Attacked(Shop):
         return replace(what, environment=what.environment | different)
 
     def clock(self, name: str) -> Path:
-        """The file that says how far a worker's clock is off."""
+        """Return the file with the offset of a worker's clock."""
         return self.local.directory / f"{name}.clock"
 
 
 @dataclass
 class Arena:
-    """All that a fault may lay hands on, and whoever knows what must come of it.
+    """The shop and its dependencies, as faults change them, with the expected results.
 
     Attributes:
-        doors: the gateways, and as many times the topics.
-        goods: what people buy; nobody else does.
-        everybody: all shoppers that there ever were.
-        poison: what was sent to be found in the dead letters.
+        doors: the gateways' clients, and as many of the topics.
+        goods: the products that shoppers buy.
+        everybody: the shoppers of all rounds.
+        poison: the invalid records that were sent, for the dead letters.
     """
 
     shop: Attacked
@@ -124,7 +124,7 @@ class Arena:
 
 @asynccontextmanager
 async def arena(directory: Path, brokers: int) -> AsyncIterator[Arena]:
-    """Open a shop; close it whatever state it is in."""
+    """Start a shop; stop it at the end, whatever its state."""
     async with AsyncExitStack() as stack:
         mails = MailSink()
         await mails.start()
@@ -176,7 +176,7 @@ async def _stock(door: Door, fresh: Fresh) -> tuple[Goods, int]:
 
 
 async def _tear_down(shop: Shop) -> None:
-    """Nothing needs to end well that is thrown away."""
+    """End all processes; their exit codes do not matter."""
     units: Sequence[Unit] = list(shop.units.values())
     for unit in units:
         unit.dismiss_keeper()

@@ -1,4 +1,4 @@
-"""Rounds of faults: a crowd shops, something bad happens, and everything is looked at."""
+"""Rounds of faults: shoppers are at work, a fault is injected, and all is checked."""
 
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -17,20 +17,20 @@ from tests.e2e.traffic import Crowd
 ROUNDS_IN_A_SHOP = 20
 SHOPPERS = 10
 STEPS = 1
-"""Calls of each shopper before, after and, if the shop has to serve, while it lasts."""
+"""Calls of each shopper before, after and, if the shop has to serve, during a fault."""
 
 
 @dataclass
 class Round:
-    """What came of one.
+    """The result of a round.
 
     Attributes:
-        operations: calls that were answered.
-        recovered: seconds from the blow, or from its end if nobody could be served, until
-            the owner of each partition answers; None if it never did.
-        fail_stops: processes that ended by themselves, since they were not sure.
-        violations: of what must hold; a text each.
-        not_possible: why it could not happen on this machine.
+        operations: the number of answered calls.
+        recovered: seconds from the fault, or from its end if the shop could not serve, to
+            the answer of each partition's owner; None if that did not happen.
+        fail_stops: processes that ended themselves, since their state was uncertain.
+        violations: a text for each invariant that does not hold.
+        not_possible: why this machine can't produce the fault.
     """
 
     fault: Fault
@@ -45,7 +45,7 @@ class Round:
 async def campaign(
     faults: Iterable[Fault], rounds: int, seed: int, directory: Path
 ) -> AsyncIterator[Round]:
-    """Play so many rounds of each fault, in shops of the kind of cluster that it needs."""
+    """Run a number of rounds of each fault, in shops with the cluster that it needs."""
     wanted = sorted(faults, key=lambda one: one.brokers)
     for brokers in sorted({fault.brokers for fault in wanted}):
         plan = [
@@ -64,9 +64,9 @@ async def campaign(
 async def _play_until_broken(
     there: Arena, plan: list[tuple[Fault, int]], seed: int
 ) -> AsyncIterator[Round]:
-    """Play what is planned; after a violation the rest needs a fresh shop.
+    """Run planned rounds; after a violation the rest needs a new shop.
 
-    After many rounds, too: an audit folds all that ever happened in a shop.
+    A shop ends after many rounds, too: an audit replays its whole history.
     """
     for _ in range(min(len(plan), ROUNDS_IN_A_SHOP)):
         fault, number = plan.pop(0)
@@ -78,7 +78,7 @@ async def _play_until_broken(
 
 
 async def play(there: Arena, fault: Fault, number: int) -> Round:
-    """Play one round."""
+    """Run one round."""
     done, history = Round(fault, number), History()
     crowd = _crowd(there, history)
     try:

@@ -1,4 +1,4 @@
-"""What must be true once the dust has settled."""
+"""The invariants that must hold after a round."""
 
 import asyncio
 import os
@@ -24,10 +24,10 @@ MOST_SHOWN = 2000  # characters of a violation
 
 @dataclass
 class Aftermath:
-    """A round that is over.
+    """The checks of a round that is over.
 
     Attributes:
-        shoppers: who were there; all of them know what must have become of their calls.
+        shoppers: of the round, with the expected results of their calls.
     """
 
     arena: Arena
@@ -35,7 +35,7 @@ class Aftermath:
     history: History
 
     async def violations(self) -> list[str]:
-        """Look at everything; return what is wrong, a text each."""
+        """Run all checks; return a text for each violation."""
         checks = (
             self._acknowledged_is_durable,
             self._one_legal_life_each,
@@ -64,18 +64,18 @@ class Aftermath:
         await stock(self.arena.everybody, self.arena.kafka, self.arena.doors[0])
 
     async def _one_notice_each(self) -> None:
-        # Once, but for the instant between a mail server's yes and a killed worker's row.
+        # A worker that is killed between the mail and its own row repeats the mail.
         await audit_notices(self.shoppers, self.arena.post, once=False)
 
     async def _dead_letters_are_complete(self) -> None:
-        """All poison byte for byte, and nothing else."""
+        """Each invalid record is a dead letter, byte for byte, and no other record is."""
         await self.arena.kafka.caught_up()
         seen = self.arena.kafka.seen
         letters = [one for topic in seen if topic.endswith(".dlq") for one in seen[topic]]
         sent = dict(enumerate(self.arena.poison))
         for record in letters:
             headers = dict(record.headers)
-            one = sent.pop(int(headers[MARK]), None)  # a KeyError: it was healthy
+            one = sent.pop(int(headers[MARK]), None)  # a KeyError: a valid record
             if one is not None:
                 assert (record.key, record.value) == (one.key, one.value)
                 assert headers["dlq.topic"] == one.topic.encode()
@@ -95,7 +95,7 @@ async def _verdict(check: Callable[[], Awaitable[None]]) -> str | None:
 
 
 async def _audit(arena: Arena) -> tuple[int, str]:
-    """Run `make audit`'s program on the shop; return its exit code and last words."""
+    """Run `make audit`'s program on the shop; return its exit code and last lines."""
     own = {"KAFKA": arena.shop.kafka, "PARTITIONS": str(arena.shop.partitions)}
     own |= {"RUN_DIR": str(arena.shop.local.directory)}  # not the shop of this repository
     running = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""Brokers that die or freeze, and what lies between them and a worker."""
+"""Brokers that crash or freeze, and the network between them and a worker."""
 
 from collections.abc import AsyncIterator
 
@@ -10,20 +10,20 @@ SECONDS_LATE = 0.15
 
 
 def any_broker(arena: Arena) -> Unit:
-    """Choose one."""
+    """Choose a broker."""
     return arena.random.choice(arena.shop.brokers)
 
 
 @fault("kill -9 of the only broker")
 async def kill_the_broker(arena: Arena) -> AsyncIterator[None]:
-    """Nothing can be said until it is back; nothing that was said is gone."""
+    """No request succeeds until it is back; no acknowledged record is lost."""
     await any_broker(arena).crash()
     yield
 
 
 @fault("kill -9 of one of three brokers", brokers=3, lasting=True)
 async def lose_a_broker(arena: Arena) -> AsyncIterator[None]:
-    """The other two have all that was acknowledged."""
+    """The other two have all acknowledged records."""
     victim = any_broker(arena)
     await victim.crash(for_good=True)
     yield
@@ -33,7 +33,7 @@ async def lose_a_broker(arena: Arena) -> AsyncIterator[None]:
 
 @fault("SIGSTOP of one of three brokers, SIGCONT", brokers=3, lasting=True)
 async def freeze_a_broker(arena: Arena) -> AsyncIterator[None]:
-    """When it wakes up it believes that it leads."""
+    """When it continues it still takes itself for a leader."""
     victim = any_broker(arena)
     victim.freeze()
     yield
@@ -43,7 +43,7 @@ async def freeze_a_broker(arena: Arena) -> AsyncIterator[None]:
 
 @fault("network cut between a worker and all brokers", brokers=3, lasting=True)
 async def cut_the_network(arena: Arena) -> AsyncIterator[None]:
-    """Its twin takes over; what it said meanwhile arrives late."""
+    """Another worker takes over; the delayed records arrive late."""
     for tunnel in arena.tunnels:
         tunnel.cut()
     yield
@@ -53,7 +53,7 @@ async def cut_the_network(arena: Arena) -> AsyncIterator[None]:
 
 @fault("network delay between a worker and all brokers", brokers=3, lasting=True)
 async def slow_the_network(arena: Arena) -> AsyncIterator[None]:
-    """It stays a member, and its partitions are served, slowly."""
+    """The worker stays a member of its group, and serves its partitions slowly."""
     for tunnel in arena.tunnels:
         tunnel.seconds = SECONDS_LATE
     yield

@@ -1,4 +1,4 @@
-"""What the shop leans on: disks, clocks, ProductService, a mail server."""
+"""Faults of dependencies: disks, clocks, ProductService, the mail server."""
 
 import subprocess
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ A_DAY = 86_400
 
 @fault("disk full under a worker", lasting=True)
 async def fill_the_disk(arena: Arena) -> AsyncIterator[None]:
-    """Killed, it can't come back; its twin takes over until there is room again."""
+    """After a crash it can't start; another worker takes over until space is free again."""
     victim = any_worker(arena, arena.random.choice(SCALED))
     await victim.crash(for_good=True)
     _mount(victim.state_dir)
@@ -54,7 +54,7 @@ def _fill(file: Path) -> None:
 
 @fault("clock of workers stepped by a day", lasting=True)
 async def step_clocks(arena: Arena) -> AsyncIterator[None]:
-    """Forwards or backwards; no order runs out of time by it."""
+    """Forwards or backwards; no order runs out of time."""
     seconds = arena.random.choice((A_DAY, -A_DAY))
     for name in STEPPED:
         step(arena.shop.clock(name), seconds)
@@ -65,7 +65,7 @@ async def step_clocks(arena: Arena) -> AsyncIterator[None]:
 
 @fault("ProductService slow and failing", lasting=True)
 async def fail_product_service(arena: Arena) -> AsyncIterator[None]:
-    """Carts wait or are refused; nothing else does."""
+    """Carts are delayed or refused, and no other request."""
     await arena.products.fail_next(FAILURES)
     async with arena.products.slow(SECONDS_SLOW):
         yield
@@ -73,7 +73,7 @@ async def fail_product_service(arena: Arena) -> AsyncIterator[None]:
 
 @fault("mail server failing, then away", lasting=True)
 async def fail_mail_server(arena: Arena) -> AsyncIterator[None]:
-    """Notices are late, and none is lost."""
+    """Notifications are delayed, and none is lost."""
     arena.mails.answers.extend(["451 4.3.0 later"] * FAILURES)
     await arena.mails.stop()
     yield

@@ -1,4 +1,4 @@
-"""Processes that are killed, stopped, frozen, multiplied, and robbed of their state."""
+"""Processes that are killed, stopped, frozen, scaled, or lose their state."""
 
 import asyncio
 import shutil
@@ -16,24 +16,24 @@ GATEWAYS = ("gateway-1", "gateway-2")
 SCALED = ("checkout", "loms")
 
 HAS_ROWS = "event=ready partitions="
-"""What a worker logs when it has the rows of the partitions it was given."""
+"""A worker logs it when it has the rows of its assigned partitions."""
 
 
 def any_worker(arena: Arena, service: str = "") -> Unit:
-    """Choose one of the workers that run."""
+    """Choose one of the running workers."""
     return arena.random.choice(arena.shop.workers(service))
 
 
 @fault("kill -9 of a worker")
 async def kill_a_worker(arena: Arena) -> AsyncIterator[None]:
-    """It is started again under the same name."""
+    """Its supervisor restarts it under the same name."""
     await any_worker(arena).crash()
     yield
 
 
 @fault("kill -9 of a worker that stays dead", lasting=True)
 async def lose_a_worker(arena: Arena) -> AsyncIterator[None]:
-    """Its twin takes over."""
+    """Another worker takes over."""
     victim = any_worker(arena, arena.random.choice(SERVICES))
     async with _taken_over(arena, victim):
         await victim.crash(for_good=True)
@@ -50,21 +50,21 @@ async def kill_all_workers(arena: Arena) -> AsyncIterator[None]:
 
 @fault("kill -9 of a gateway")
 async def kill_a_gateway(arena: Arena) -> AsyncIterator[None]:
-    """Whoever waits for an answer hears nothing, and asks again."""
+    """A client without an answer retries."""
     await arena.shop[arena.random.choice(GATEWAYS)].crash()
     yield
 
 
 @fault("kill -9 of ProductService")
 async def kill_product_service(arena: Arena) -> AsyncIterator[None]:
-    """Carts are not priced until it is back."""
+    """Carts have no prices until it is back."""
     await arena.shop["product-service"].crash()
     yield
 
 
 @fault("kill -9 of everything at once")
 async def power_cut(arena: Arena) -> AsyncIterator[None]:
-    """Brokers as well."""
+    """Brokers too."""
     units = [unit for unit in arena.shop.units.values() if unit.runs]
     await asyncio.gather(*(unit.crash() for unit in units))
     yield
@@ -72,7 +72,7 @@ async def power_cut(arena: Arena) -> AsyncIterator[None]:
 
 @fault("SIGTERM of a worker")
 async def restart_a_worker(arena: Arena) -> AsyncIterator[None]:
-    """It has to end well, and in time."""
+    """It must end in time, with exit code 0."""
     await any_worker(arena).restart()
     yield
 
@@ -88,7 +88,7 @@ async def rolling_restart(arena: Arena) -> AsyncIterator[None]:
 
 @fault("SIGSTOP beyond the session timeout, SIGCONT", lasting=True)
 async def freeze_a_worker(arena: Arena) -> AsyncIterator[None]:
-    """Its twin takes over; when it wakes up it must not do any harm."""
+    """Another worker takes over; when this one continues it must not change anything."""
     victim = any_worker(arena, arena.random.choice(SERVICES))
     starts = victim.starts
     async with _taken_over(arena, victim):
@@ -100,7 +100,7 @@ async def freeze_a_worker(arena: Arena) -> AsyncIterator[None]:
 
 @fault("scale 1 → 3 → 1", lasting=True)
 async def scale(arena: Arena) -> AsyncIterator[None]:
-    """Workers of carts, orders and stock go and come."""
+    """Workers of carts, orders and stock join and leave."""
     numbers = [f"{service}-{number}" for number in (2, 3) for service in SCALED]
     await _stop([name for name in numbers if arena.shop[name].runs], arena)
     await arena.shop.serves()
@@ -114,7 +114,7 @@ async def scale(arena: Arena) -> AsyncIterator[None]:
 
 
 async def _join(unit: Unit) -> None:
-    """Start a worker, and wait until it has partitions of its own."""
+    """Start a worker, and wait until it has partitions."""
     before = _ready(unit)
     unit.start()
     await until(lambda: _ready(unit) > before, f"{unit.name} is ready")
@@ -122,7 +122,7 @@ async def _join(unit: Unit) -> None:
 
 @asynccontextmanager
 async def _taken_over(arena: Arena, victim: Unit) -> AsyncIterator[None]:
-    """Do something to a worker, and wait until another has its partitions."""
+    """Run the context's body, and wait until another worker has the victim's partitions."""
     service = victim.name.rpartition("-")[0]
     heirs = [unit for unit in arena.shop.workers(service) if unit is not victim]
     before = sum(map(_ready, heirs))
@@ -131,7 +131,7 @@ async def _taken_over(arena: Arena, victim: Unit) -> AsyncIterator[None]:
 
 
 def _ready(unit: Unit) -> int:
-    """How often a worker has said that it has rows, in all its lives."""
+    """Return the number of such lines in a worker's log, over all starts."""
     return unit.log.read_text(errors="replace").count(HAS_ROWS)
 
 
@@ -148,7 +148,7 @@ async def delete_state(arena: Arena) -> AsyncIterator[None]:
 
 @fault("a stale copy of the state put back")
 async def put_back_stale_state(arena: Arena) -> AsyncIterator[None]:
-    """As a backup would; it was complete when it was made."""
+    """A backup that was restored; it was consistent when it was made."""
     copies = arena.shop.local.directory / "copies"
     shutil.rmtree(copies, ignore_errors=True)
     await _between_lives(arena, lambda u: shutil.copytree(u.state_dir, copies / u.name))
@@ -159,7 +159,7 @@ async def put_back_stale_state(arena: Arena) -> AsyncIterator[None]:
 
 @fault("a torn store")
 async def tear_state(arena: Arena) -> AsyncIterator[None]:
-    """Copied from under a worker at work; and files cut in the middle."""
+    """A copy of a running worker's files; and truncated files."""
     copies = arena.shop.local.directory / "torn"
     shutil.rmtree(copies, ignore_errors=True)
     for unit in arena.shop.workers("loms"):
@@ -169,7 +169,7 @@ async def tear_state(arena: Arena) -> AsyncIterator[None]:
 
 
 def _copy_if_there(source: str, target: str) -> None:
-    """Copy a file, unless its owner has just removed it."""
+    """Copy a file, unless the worker has just removed it."""
     with suppress(FileNotFoundError):
         shutil.copy2(source, target)
 
@@ -182,7 +182,7 @@ def _replace(unit: Unit, copies: Path) -> None:
 
 
 def _tear(unit: Unit, arena: Arena) -> None:
-    """Put back what was copied at work, or cut a file of it."""
+    """Restore a copy of a running worker's files, or truncate one file."""
     if arena.random.random() < 0.5:
         _replace(unit, arena.shop.local.directory / "torn")
         return
@@ -192,7 +192,7 @@ def _tear(unit: Unit, arena: Arena) -> None:
 
 
 async def _between_lives(arena: Arena, change: Callable[[Unit], object]) -> None:
-    """Stop workers with tables or kill them, change something, start them again."""
+    """Stop or kill workers with tables, change their state, and start them again."""
     units = [unit for s in (*SCALED, "notifications") for unit in arena.shop.workers(s)]
     kills = arena.random.random() < 0.5
     ends = (unit.crash(for_good=True) if kills else unit.stop() for unit in units)

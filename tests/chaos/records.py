@@ -1,4 +1,4 @@
-"""Records that come twice, late and out of order, and records that mean nothing."""
+"""Records that arrive twice, late and out of order, and invalid records."""
 
 from collections.abc import AsyncIterator
 
@@ -32,7 +32,7 @@ _KEYS = (None, b"7", b"\xff")  # the client sends no record without a key and a 
 
 @fault("duplicated and reordered requests", lasting=True)
 async def stutter(arena: Arena) -> AsyncIterator[None]:
-    """Each record comes several times, behind later ones of the same user, anywhere."""
+    """Each record arrives several times, after later ones of the same user, anywhere."""
     arena.topics.copies = COPIES
     yield
     arena.topics.copies = 0

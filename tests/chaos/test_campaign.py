@@ -23,7 +23,7 @@ SEED = 4
 
 
 @pytest.mark.parametrize("brokers", [0, 3])
-async def test_nothing_is_violated_whatever_happens(brokers: int, tmp_path: Path):
+async def test_no_invariant_is_violated_under_each_fault(brokers: int, tmp_path: Path):
     faults = [one for one in FAULTS if one.strike in SHORT and one.brokers == brokers]
     assert faults
 

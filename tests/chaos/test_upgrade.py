@@ -1,4 +1,4 @@
-"""From the previous release's code to this one's.
+"""An upgrade from the previous release to this one.
 
 This release renames fields of rows: it reads the old names, and writes the new ones.
 """
@@ -25,13 +25,13 @@ UPGRADED = (
 
 
 class _Mixed(Shop):
-    """A shop whose two workers of LOMS are of different releases for a while."""
+    """A shop whose two workers of LOMS have different releases for a while."""
 
     later = ()
 
 
 def _upgrade(units: Sequence[Unit], code: Path) -> Callable[[], Awaitable[None]]:
-    """Stop all, and start all: the previous release can't read the rows of this one.
+    """Stop all processes, and start all: the previous release can't read this one's rows.
 
     Gateways stop first, while workers still answer the calls in flight.
     """

@@ -17,7 +17,7 @@ async def test_a_call_is_made_by_hand_and_answered(browser: Chromium, visit: Vis
     ) as ui:
         seen = await browser.play("kafka.mjs", str(ui.make_url("/")), sku)
 
-    # With no key it lies just anywhere; what is newer is the same, passed on to the owner.
+    # Without a key any partition gets it; newer records are the same, forwarded by workers.
     *_, _, headers, value = seen["asked"]
     assert json.loads(value) == {"type": "stocks", "sku": visit.sku}
     *_, key, answered, value = seen["answered"]

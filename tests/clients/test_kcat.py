@@ -14,12 +14,12 @@ WITHIN_SECONDS = 90.0
 
 @pytest.fixture(autouse=True)
 def kcat() -> None:
-    """There must be one."""
+    """Skip the tests without kcat."""
     need("kcat")
 
 
 def ask(visit: Visit, number: int, topic: str, body: dict, directory: Path) -> str:
-    """Send the request of that number; return the reply to it."""
+    """Send the request of a number; return its reply."""
     value = directory / f"{number}.json"
     value.write_text(json.dumps(body))
     headers = ("-H", f"kafka_replyTopic={visit.replies}")

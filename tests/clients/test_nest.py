@@ -1,4 +1,4 @@
-"""NestJS' ClientKafka as it comes, of each major version that is in use."""
+"""Unmodified NestJS ClientKafka, of each major version in use."""
 
 import asyncio
 import shutil

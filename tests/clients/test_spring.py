@@ -1,4 +1,4 @@
-"""Spring's ReplyingKafkaTemplate, as it comes."""
+"""Spring's unmodified ReplyingKafkaTemplate."""
 
 import asyncio
 import shutil
@@ -17,7 +17,7 @@ CLIENT_SECONDS = 240.0
 
 @pytest.fixture
 def spring(tmp_path: Path) -> Path:
-    """The jars, and the client beside them."""
+    """The jars and the client."""
     need("mvn")
     if system_java() is None:
         pytest.skip("no Java 17 or newer here")

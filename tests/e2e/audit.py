@@ -1,4 +1,4 @@
-"""After the storm: every acknowledged call had exactly one effect, and nothing else had."""
+"""Checks after a load: every acknowledged call had exactly one effect, and nothing more."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ _READERS = (
 
 
 async def audit(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
-    """Compare carts, orders, facts and stock with what the shoppers know."""
+    """Compare carts, orders, events and stock with the shoppers' expectations."""
     for shopper in shoppers:
         await carts_and_orders(shopper, door)
     await kafka.caught_up()
@@ -44,7 +44,7 @@ async def audit(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
 
 
 async def nothing_is_left_undone(kafka: Kafka) -> None:
-    """Wait until the workers have committed all that there is; no batch hangs."""
+    """Wait until the workers have committed every record; no batch may hang."""
     for group, topic in _READERS:
 
         async def is_done(group: str = group, topic: str = topic) -> bool:
@@ -54,7 +54,7 @@ async def nothing_is_left_undone(kafka: Kafka) -> None:
 
 
 async def carts_and_orders(shopper: Shopper, door: Door) -> None:
-    """His cart and his orders are as he knows them."""
+    """Compare a shopper's cart and orders with the expected ones."""
 
     async def priced() -> Answer | None:
         answer = await door.insist("listCart", f"{shopper.user}", user=shopper.user)
@@ -71,7 +71,7 @@ async def carts_and_orders(shopper: Shopper, door: Door) -> None:
 
 
 def facts(shoppers: Sequence[Shopper], kafka: Kafka) -> None:
-    """No order but those that were acknowledged; each took its statuses in order."""
+    """Require that only acknowledged orders exist, each with its statuses in order."""
     told: defaultdict[int, dict[int, list[str]]] = defaultdict(dict)
     for record in kafka.seen["order.events"]:
         fact = said(record)
@@ -85,7 +85,7 @@ def facts(shoppers: Sequence[Shopper], kafka: Kafka) -> None:
 
 
 async def stock(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
-    """Each piece of what these shoppers alone buy is where their orders say."""
+    """Compare the stock with the shoppers' orders: they alone buy these products."""
     goods = shoppers[0].goods
     for sku in goods.received:
         kept = await ledger(kafka, door, sku)
@@ -107,7 +107,7 @@ async def stock(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
 
 
 async def audit_notices(shoppers: Sequence[Shopper], mails: Post, *, once: bool) -> None:
-    """Compare the mails: one for each status, in order; once, or the first time."""
+    """Compare the mails: one for each status, in order; repeats if `once` is false."""
     for shopper in shoppers:
         for order, (status, _) in shopper.orders.items():
             wanted = [step.replace(" ", "-") for step in _PATHS[status]]

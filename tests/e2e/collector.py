@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 @dataclass(frozen=True)
 class Span:
-    """One span as it was told.
+    """A received span.
 
     Attributes:
         kind: SERVER, CLIENT or CONSUMER.
@@ -34,10 +34,10 @@ class Span:
 
 
 class Collector:
-    """Takes spans, and keeps them.
+    """Receives spans and keeps them.
 
     Attributes:
-        spans: those that have come in.
+        spans: the received ones.
         endpoint: for `OTEL_EXPORTER_OTLP_ENDPOINT`, once it is started.
     """
 
@@ -46,13 +46,13 @@ class Collector:
         self._runner = web.ServerRunner(web.Server(self._take))
 
     async def start(self) -> None:
-        """Listen on a port of its own."""
+        """Listen on a free port."""
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.endpoint = "http://{}:{}".format(*self._runner.addresses[0])
 
     async def stop(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         await self._runner.cleanup()
 
     def of(self, trace: str) -> dict[str, Span]:

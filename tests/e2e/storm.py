@@ -1,4 +1,4 @@
-"""A crowd of shoppers in a shop to which bad things happen."""
+"""A load of shoppers on a shop, during which faults are injected."""
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,12 +13,12 @@ from tests.e2e.shop import Shop
 from tests.e2e.traffic import Crowd, Shopper, stocked
 
 SHOPPERS = 10
-STEPS = 2  # of each shopper, before, between and after
+STEPS = 2  # of each shopper, before, between and after the faults
 
 
 @dataclass
 class Storm:
-    """Whoever is in it."""
+    """A shop with shoppers that record the expected results of all their calls."""
 
     shop: Shop
     kafka: Kafka
@@ -27,11 +27,11 @@ class Storm:
 
     @property
     def shoppers(self) -> list[Shopper]:
-        """Those who know what must have become of all they asked for."""
+        """The shoppers with their expected results."""
         return self.crowd.shoppers
 
     async def over(self, *blows: Callable[[], Awaitable[None]]) -> None:
-        """Strike while they shop; then look what has become of all that was asked."""
+        """Inject faults while the shoppers work; then check the results of all calls."""
         await self.crowd.makes(STEPS)
         for blow in blows:
             await blow()
@@ -46,7 +46,7 @@ class Storm:
 async def storm(
     shop: Shop, kafka: Kafka, doors: list[Door], fresh: Fresh
 ) -> AsyncIterator[Storm]:
-    """Let a crowd in; each shopper takes each door by chance."""
+    """Start the load; each shopper chooses a client at random for each call."""
     goods = await stocked(doors[0], fresh, 4)
     crowd = Crowd(
         [Shopper(fresh.user(), doors, goods, random.Random(n)) for n in range(SHOPPERS)]

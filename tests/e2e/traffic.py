@@ -1,4 +1,4 @@
-"""Shoppers who go on shopping whatever happens, and know what must come of it."""
+"""Shoppers that send requests until each is answered, and record the expected results."""
 
 import asyncio
 import random
@@ -17,12 +17,12 @@ Step = Callable[[], Awaitable[None]]
 
 @dataclass
 class Goods:
-    """What the shoppers buy.
+    """The products that the shoppers buy.
 
     Attributes:
-        plenty: skus of which there is always enough.
-        never: a sku of which there is nothing.
-        received: pieces by sku and warehouse that were put in.
+        plenty: skus with enough units for all.
+        never: a sku without units.
+        received: received units by sku and warehouse.
     """
 
     plenty: Sequence[int]
@@ -32,13 +32,13 @@ class Goods:
 
 @dataclass
 class Shopper:
-    """One user, who makes one call after the other, each until it is answered.
+    """A user that makes one call after the other, and retries each until it is answered.
 
     Attributes:
-        lines: what his cart must hold.
-        orders: his orders, with the status and the pieces that each must have.
-        steps: calls that were answered.
-        tired: he makes no further call.
+        lines: the expected cart.
+        orders: the user's orders, each with its expected status and counts.
+        steps: the number of answered calls.
+        tired: whether the shopper stops before the next call.
     """
 
     user: int
@@ -51,13 +51,13 @@ class Shopper:
     tired: bool = False
 
     async def shop(self) -> None:
-        """Go on until it is time to go home."""
+        """Make calls until `tired` is set."""
         while not self.tired:
             await self.chance.choice(self.choices())()
             self.steps += 1
 
     def choices(self) -> list[Step]:
-        """What he may do next; what stands there twice is twice as likely."""
+        """Return the possible next calls; a call in it twice is twice as likely."""
         calls = [self._add, self._add, self._receive, self._create, self._fail, self._look]
         calls += [self._delete, self._purchase, self._purchase] if self.lines else []
         calls += [self._pay, self._cancel] * 2 if self._open() else []
@@ -129,33 +129,33 @@ class Shopper:
 
 
 class Crowd:
-    """Shoppers at work."""
+    """Shoppers that work in parallel."""
 
     def __init__(self, shoppers: Sequence[Shopper]) -> None:
         self.shoppers = shoppers
         self._at_work = [asyncio.create_task(shopper.shop()) for shopper in shoppers]
 
     async def makes(self, steps: int) -> None:
-        """Wait until each shopper has made so many calls more."""
+        """Wait until each shopper has made a number of further calls."""
         goals = {shopper.user: shopper.steps + steps for shopper in self.shoppers}
 
         def all_there() -> bool:
             for task in self._at_work:
                 if task.done():
-                    task.result()  # why he gave up
+                    task.result()  # raises the reason of its end
             return all(shopper.steps >= goals[shopper.user] for shopper in self.shoppers)
 
         await until(all_there, f"{steps} calls of each shopper", within=300)
 
     async def goes_home(self) -> None:
-        """Let each shopper finish his last call."""
+        """Wait until each shopper has ended its last call."""
         for shopper in self.shoppers:
             shopper.tired = True
         await asyncio.gather(*self._at_work)
 
 
 async def stocked(door: Door, fresh: Fresh, skus: int) -> Goods:
-    """Put goods for a crowd into three warehouses."""
+    """Receive units of new products in three warehouses."""
     plenty = [fresh.product()[0] for _ in range(skus)]
     received = {sku: Counter({1: 4000, 2: 3000, 3: 4000}) for sku in plenty}
     for sku, places in received.items():

@@ -1,7 +1,7 @@
-"""Fuzz the topics' door: `python -m tests.fuzz [--records 100000] [--seed 1]`.
+"""Fuzz the consumer of a topic: `python -m tests.fuzz [--records 100000] [--seed 1]`.
 
-Without a broker, so that it is quick: bytes as aiokafka packs and reads them, through desk,
-rules and rows. Prints a table and one JSON line; ends with 1 if a record was mistreated.
+It needs no broker, to be fast: batches of aiokafka pass through router, rules and rows.
+Prints a table and one JSON line; the exit code is 1 after a wrong result.
 """
 
 import argparse
@@ -19,7 +19,7 @@ FATES = ("served", "passed on", "buried", "refused")
 
 
 def main() -> int:
-    """Run as many rounds of each topic as it takes."""
+    """Run the rounds of each topic."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,7 +1,6 @@
-"""One worker's way of a record, without a broker: from fetched bytes to what is said.
+"""A worker's processing of a record without a broker: from fetched bytes to outputs.
 
-The bytes are those of record batches as aiokafka packs and reads them; desk, rules and
-rows are the shop's own.
+The bytes are record batches of aiokafka; router, rules and rows are the shop's own.
 """
 
 from collections import Counter
@@ -43,14 +42,14 @@ class _Rows(dict[tuple[int, bytes], bytes]):
 
 
 class Worker:
-    """Takes records of a topic, and checks that each has exactly one fate.
+    """Processes records of a topic, and checks that each has exactly one result.
 
     Args:
-        topic: which one.
-        partitions: of the topic; the worker has the first one.
+        topic: the topic.
+        partitions: its number; the worker has the first one.
 
     Attributes:
-        fates: how many records were served, passed on, buried, refused.
+        fates: the number of records that were served, forwarded, dead-lettered, refused.
     """
 
     def __init__(self, topic: Topic, partitions: int) -> None:
@@ -60,7 +59,7 @@ class Worker:
         self._rows = _Rows()
 
     def take(self, sent: Wire, record: ConsumerRecord) -> None:
-        """Take one record."""
+        """Process one record."""
         assert (record.key, record.value) == (sent.key, sent.value)
         assert len(record.headers) == len(sent.headers)
         said = RecordCollector(self._topic)
@@ -108,10 +107,10 @@ class Worker:
 
 
 def run(name: str, seed: int, number: int) -> Counter[str]:
-    """Have a worker take so many records of a topic; return their fates.
+    """Process a number of records of a topic; return the counts of their results.
 
     Raises:
-        AssertionError: a record has not exactly one fate, or not its own.
+        AssertionError: a record has not exactly one result, or a wrong one.
     """
     topic = next(topic for topic in SOURCES if topic.name == name)
     worker, offset = Worker(topic, 1 + seed % 2), 0

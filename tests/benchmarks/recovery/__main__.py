@@ -1,9 +1,9 @@
-"""`make recovery`: kills and restarts in a shop of its own, measured.
+"""`make recovery`: measures kills and restarts in separate shops.
 
     python -m tests.benchmarks.recovery [KIND ...] [--kills 20]
 
-What lies in the log while nobody serves a key is answered as soon as somebody does; a new
-question is asked every 50 ms all the same.
+Records in the log of a key without an owner are answered once it has one. The measurement
+sends a new query every 50 ms all the same.
 """
 
 import argparse
@@ -35,7 +35,7 @@ KINDS: dict[str, Strike] = {
 
 
 async def strike(kinds: list[str], number: int) -> dict[str, list[Outage]]:
-    """Do each kind of harm so many times."""
+    """Inject each kind of fault a number of times."""
     costs: dict[str, list[Outage]] = {}
     with tempfile.TemporaryDirectory() as directory:
         async with kills(Path(directory) / "shop") as shop:
@@ -87,7 +87,7 @@ def _json(name: str, result: object) -> None:
 
 
 async def others(names: set[str], asked: argparse.Namespace) -> None:
-    """Count, rebuild and keep busy, each in a shop of its own."""
+    """Count, rebuild and keep busy, each in a separate shop."""
     with tempfile.TemporaryDirectory() as directory:
         where = Path(directory)
         if "counter" in names:
@@ -100,7 +100,7 @@ async def others(names: set[str], asked: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Measure and report."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.recovery")
     everything = [*KINDS, "counter", "rebuild", "busy"]
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(everything))

@@ -1,4 +1,4 @@
-"""Do workers die of a busy machine? Two loops that never rest beside a shop at work."""
+"""Whether workers end on a busy machine: two endless loops while a shop is under load."""
 
 import asyncio
 import sys
@@ -18,7 +18,7 @@ _CUSTOMERS = 8
 
 @dataclass(frozen=True)
 class Busy:
-    """How a shop stood it: answers, questions without one, and workers that died."""
+    """The result: answers, queries without one, and workers that ended."""
 
     seconds: float
     answers: int
@@ -27,7 +27,7 @@ class Busy:
 
 
 async def busy(directory: Path, seconds: float) -> Busy:
-    """Ask for stock in a shop beside which the processor has no idle moment."""
+    """Query the stock of a shop while the processor has no idle moment."""
     shop = Shop(directory, session_timeout="")  # as short as in production
     door = HttpDoor(shop.gateways[0])
     try:

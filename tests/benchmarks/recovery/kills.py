@@ -1,4 +1,4 @@
-"""Twenty kills of each kind, in a shop of its own."""
+"""Twenty kills of each kind, in one shop."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,14 +13,14 @@ from tests.e2e.processes import Unit
 from tests.e2e.shop import Shop
 from tests.e2e.waiting import until
 
-# Whoever dies younger is started again after a pause, by supervisord as by the tests.
+# A process that ends earlier is restarted after a pause, by supervisord and by the tests.
 GROWN_UP_SECONDS = 3.2
 
 _SHARE_SECONDS = 120.0
 
 
 class Kills:
-    """What is done to a shop, and what it costs."""
+    """Faults of a shop, and the outage that each causes."""
 
     def __init__(self, shop: Shop, door: HttpDoor) -> None:
         self._shop = shop
@@ -29,7 +29,7 @@ class Kills:
         self._carts = Question("listCart", "user", shop.partitions)
 
     async def killed_and_back(self, number: int) -> Outage:
-        """kill -9 of a worker of LOMS that its supervisor starts again."""
+        """kill -9 of a worker of LOMS, which its supervisor restarts."""
         victim = self._shop["loms-1"]
         return await self._of(victim.crash, self._stocks, victim, victim, number)
 
@@ -44,7 +44,7 @@ class Kills:
         return await self._of(victim.restart, self._stocks, victim, victim, number)
 
     async def killed_for_good(self, number: int) -> Outage:
-        """kill -9 of a worker that stays dead until the other one serves all."""
+        """kill -9 of a worker that stays down until the other one serves all partitions."""
         victim, heir = self._shop["loms-1"], self._shop["loms-2"]
 
         async def kill() -> None:
@@ -70,7 +70,7 @@ class Kills:
         return await outage(strike, self._door, (question.call, body), heir)
 
     async def _shared(self) -> None:
-        """Wait until both workers have their halves, and have lived a while."""
+        """Wait until both workers have half of the partitions, and have run for a while."""
         workers = [self._shop["loms-1"], self._shop["loms-2"]]
         half = self._shop.partitions // 2
 
@@ -89,7 +89,7 @@ class Kills:
 
 @asynccontextmanager
 async def kills(directory: Path) -> AsyncIterator[Kills]:
-    """A shop with two workers of LOMS and one of checkout, to be treated badly."""
+    """A shop with two workers of LOMS and one of checkout."""
     async with one_gateway(directory) as (shop, door):
         for name in ("loms-1", "loms-2", "checkout-1"):
             shop[name].start()

@@ -1,4 +1,4 @@
-"""One outage: from the kill to the first answer, and where the time went."""
+"""One outage: from the kill to the first answer, and its phases."""
 
 import asyncio
 import re
@@ -17,7 +17,7 @@ ASK_AGAIN_SECONDS = 0.05
 NUMBERS = re.compile(r"ready partitions=\d+ numbers=([\d,]*)")
 _WHEN = re.compile(r"^time=(\S+ \S+) ")
 
-# What a worker says on its way back, in this order; a phase ends with it.
+# Log lines of a worker that restarts, in this order; a phase ends with each.
 _STEPS = {
     "begins": "event=starting service=",
     "joins": "(Re-)joining group",
@@ -29,11 +29,11 @@ _STEPS = {
 
 @dataclass(frozen=True)
 class Outage:
-    """How long a key had no answer.
+    """The time without an answer.
 
     Attributes:
-        seconds: from the kill to the first answer to a question that was asked after it.
-        phases: seconds of them, by the step that ended each; `answer` is the last.
+        seconds: from the kill to the first answer to a later query.
+        phases: their seconds, by the step that ended each; `answer` is the last.
     """
 
     seconds: float
@@ -42,14 +42,14 @@ class Outage:
 
 @dataclass(frozen=True)
 class Question:
-    """What can be asked of any partition's owner, and changes nothing."""
+    """A query that the owner of a partition answers."""
 
     call: str
     field: str
     partitions: int
 
     def body(self, partition: int) -> dict[str, int]:
-        """Return what to ask of the owner of a partition."""
+        """Return the body of a query to the owner of a partition."""
         keys = one_for_each(self.partitions)
         found = (n for n in keys if _partition(n, self.partitions) == partition)
         return {self.field: next(found)}
@@ -60,7 +60,7 @@ def _partition(number: int, partitions: int) -> int:
 
 
 def owned(unit: Unit) -> list[int]:
-    """Return the partitions that a worker said it has, the last time."""
+    """Return the partitions in the last such log line of a worker."""
     said = NUMBERS.findall(unit.log.read_text(errors="replace"))
     return [int(number) for number in said[-1].split(",") if number] if said else []
 
@@ -71,13 +71,13 @@ async def outage(
     question: tuple[str, dict[str, int]],
     heir: Unit,
 ) -> Outage:
-    """Strike, and ask until there is an answer.
+    """Inject a fault, and send queries until one is answered.
 
     Args:
-        strike: what ends the owner of a key.
-        door: where to ask.
+        strike: ends the owner of a key.
+        door: sends the queries.
         question: a call and its body, about that key.
-        heir: who will have the key next; it tells what it does in its log.
+        heir: the next owner of the key; its log has the phases.
     """
     read = heir.log.stat().st_size
     began, clock = time.time(), time.monotonic()
@@ -91,7 +91,7 @@ async def outage(
 
 async def _first_answer(door: Door, call: str, body: dict[str, int]) -> None:
     asked: set[asyncio.Task[bool]] = set()
-    await asyncio.sleep(0)  # the strike goes first
+    await asyncio.sleep(0)  # the fault goes first
     while not any(task.done() and task.result() for task in asked):
         asked.add(asyncio.create_task(_answered(door, call, body)))
         await asyncio.wait(asked, timeout=ASK_AGAIN_SECONDS, return_when="FIRST_COMPLETED")
@@ -111,7 +111,7 @@ async def _answered(door: Door, call: str, body: dict[str, int]) -> bool:
 
 
 def _phases(said: str, began: float, ended: float) -> dict[str, float]:
-    """Cut an outage where the heir took its last step of each kind."""
+    """Divide an outage at the next owner's last step of each kind."""
     times = dict(sorted(_steps(said, ended).items(), key=lambda step: step[1]))
     phases, last = {}, began
     for step, at in {**times, "answer": ended}.items():

@@ -1,4 +1,4 @@
-"""A worker whose table is large: how long after kill -9 until it has rebuilt its rows."""
+"""A worker with a large table: the time from kill -9 until it has rebuilt its rows."""
 
 import re
 import time
@@ -25,12 +25,12 @@ _RECOVERED = re.compile(r"recovered rows=(\d+) seconds=([\d.]+)")
 
 @dataclass(frozen=True)
 class Rebuild:
-    """What a large table costs.
+    """The recovery of a large table.
 
     Attributes:
         outage: from kill -9 to the first answer.
-        rows_per_second: at which the worker rebuilt them.
-        floor: the same of a bare consumer that reads the changelog and does nothing.
+        rows_per_second: of the worker's recovery.
+        floor: the rate of a bare consumer of the changelog.
     """
 
     rows: int
@@ -40,7 +40,7 @@ class Rebuild:
 
 
 async def rebuild(directory: Path, rows: int) -> Rebuild:
-    """Fill the changelog of orders, kill the worker, and see it come back."""
+    """Fill the changelog of orders, kill the worker, and wait for its recovery."""
     async with one_gateway(directory) as (shop, door):
         await fill(shop.cluster, rows)
         floor = rows / await _read(shop.cluster)
@@ -53,13 +53,13 @@ async def rebuild(directory: Path, rows: int) -> Rebuild:
 
 
 async def fill(cluster: KafkaSettings, rows: int) -> None:
-    """Write orders into their changelog, as if a worker had."""
+    """Write orders into their changelog, as a worker does."""
     producer = AIOKafkaProducer(
         **cluster.client_options(), linger_ms=5, max_batch_size=256 * 2**10
     )
     async with producer:
         for count in range(rows):
-            # An order lies where its shard does, whatever its own key would say.
+            # The shard of an order selects its partition, not its own key.
             shard = partition_of(b"%d" % (count % SHARDS), cluster.partitions)
             await producer.send(
                 ORDERS_CHANGELOG.name,
@@ -87,7 +87,7 @@ def _row(count: int) -> bytes:
 
 
 async def _read(cluster: KafkaSettings) -> float:
-    """Return the seconds that a bare consumer takes for the changelog."""
+    """Return the seconds in which a bare consumer reads the changelog."""
     consumer = AIOKafkaConsumer(
         **cluster.client_options(), enable_auto_commit=False, auto_offset_reset="earliest"
     )
@@ -107,6 +107,6 @@ async def _read(cluster: KafkaSettings) -> float:
 
 
 def last_recovery(shop: Shop) -> tuple[int, float]:
-    """Return how many rows the worker read the last time, and in how many seconds."""
+    """Return the rows and the seconds of the worker's last recovery."""
     said = _RECOVERED.findall(shop["loms-1"].log.read_text())
     return int(said[-1][0]), float(said[-1][1])
