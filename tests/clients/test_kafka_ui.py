@@ -10,7 +10,9 @@ from topics.kafka.settings import KafkaSettings
 from topics.ui.app import application
 
 
-async def test_a_call_is_made_by_hand_and_answered(browser: Chromium, visit: Visit):
+async def test_a_request_is_sent_by_hand_and_its_reply_is_shown(
+    browser: Chromium, visit: Visit
+):
     sku = str(visit.sku)
     async with TestServer(
         application(KafkaSettings(kafka=visit.brokers)), host="127.0.0.1"

@@ -52,7 +52,7 @@ async def test_a_generated_client_buys_a_product(visit: Visit, tmp_path: Path):
     await bought(visit, tmp_path, visit.http.url)
 
 
-async def test_a_generated_client_buys_something_with_a_token(
+async def test_a_generated_client_buys_a_product_with_a_token(
     visit: Visit, shop: Shop, tmp_path: Path
 ):
     token, tokens = new_token(), tmp_path / "tokens"

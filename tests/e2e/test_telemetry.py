@@ -1,4 +1,4 @@
-"""One trace from HTTP through every hop, as a collector sees it; and the log beside it."""
+"""One trace from HTTP through every record, as a collector receives it; and the logs."""
 
 import json
 import secrets
@@ -27,7 +27,7 @@ REPLY = "receive gateway.replies"
 
 
 class TracedShop(Shop):
-    """A shop that tells a collector what it does."""
+    """A shop that sends its spans to a collector."""
 
     def __init__(self, directory: Path, endpoint: str) -> None:
         self._own = {
@@ -38,16 +38,16 @@ class TracedShop(Shop):
         super().__init__(directory, gateways=1, loms_workers=1)
 
     def adapted(self, what: Process) -> Process:
-        """Return a process that knows the collector."""
+        """Return a process with the collector's address."""
         what = super().adapted(what)
         return replace(what, environment=what.environment | self._own)
 
 
 class Caller:
-    """Somebody who traces his calls himself, and looks at what came of them.
+    """A client that starts traces, and reads their spans from the collector.
 
     Attributes:
-        status: with which the last call was answered.
+        status: of the last response.
     """
 
     status = 0
@@ -57,7 +57,7 @@ class Caller:
         self._collector = collector
 
     async def call(self, call: str, **body: object) -> tuple[str, str]:
-        """Make a call that is carried out; return its trace, and the span it is part of."""
+        """Send a successful request; return its trace, and its parent span."""
         trace, span = secrets.token_hex(16), secrets.token_hex(8)
         headers = {"traceparent": f"00-{trace}-{span}-01"}
         url = f"{self._door.url}/{call}"
@@ -66,12 +66,12 @@ class Caller:
         return trace, span
 
     async def path(self, trace: str, last: str) -> list[tuple[str, str]]:
-        """Return services and names from the call down to a span, which is waited for."""
+        """Wait for a span; return services and names from the request down to it."""
         end = await until(lambda: self._found(trace, last), f"{last} in a whole trace")
         return [(span.service, span.name) for span in self.line(end)]
 
     def spans(self, trace: str, name: str) -> list[Span]:
-        """Return all spans of that name."""
+        """Return all spans of a name."""
         return [s for s in self._collector.of(trace).values() if s.name == name]
 
     def _found(self, trace: str, name: str) -> Span | None:
@@ -79,7 +79,7 @@ class Caller:
         return next((e for e in ends if self.line(e)[0].kind == "SERVER"), None)
 
     def line(self, span: Span) -> list[Span]:
-        """Return a span, and before it all those that led to it."""
+        """Return a span after all its ancestors."""
         known, line = self._collector.of(span.trace), [span]
         while above := known.get(line[0].parent):
             line.insert(0, above)
@@ -116,14 +116,14 @@ def caller(door: HttpDoor, collector: Collector) -> Caller:
 
 
 async def with_a_product(door: HttpDoor, fresh: Fresh) -> int:
-    """Return somebody in whose cart is what ProductService knows."""
+    """A client with a cart of products that ProductService has."""
     user, (sku, _) = fresh.user(), fresh.product()
     await receive(door, sku, 1)
     await door.do("addToCart", user=user, sku=sku, count=1)
     return user
 
 
-async def test_a_question_to_stock_is_one_hop_there_and_back(caller: Caller):
+async def test_a_query_of_stock_is_one_record_in_each_direction(caller: Caller):
     trace, span = await caller.call("stocks", sku=1)
     assert await caller.path(trace, REPLY) == [
         ("gateway", "POST /stocks"),
@@ -139,7 +139,7 @@ async def test_a_question_to_stock_is_one_hop_there_and_back(caller: Caller):
     assert 0 < served.seconds < 60
 
 
-async def test_a_purchase_is_one_trace_to_its_reply_and_to_the_notices(
+async def test_a_purchase_is_one_trace_to_its_reply_and_to_the_notifications(
     caller: Caller, door: HttpDoor, fresh: Fresh
 ):
     user, sku = fresh.user(), await received(door, fresh, 5)
@@ -165,7 +165,7 @@ async def test_a_purchase_is_one_trace_to_its_reply_and_to_the_notices(
     assert sorted(lines, key=len) == [[*saga[:3], told], [*saga, told]]
 
 
-async def test_prices_are_asked_for_within_the_trace(
+async def test_the_call_of_product_service_is_in_the_trace(
     caller: Caller, door: HttpDoor, fresh: Fresh
 ):
     user = await with_a_product(door, fresh)
@@ -181,7 +181,7 @@ async def test_prices_are_asked_for_within_the_trace(
     assert (grpc.kind, grpc.failed) == ("CLIENT", False)
 
 
-async def test_what_fails_is_marked_and_the_log_tells_the_trace(
+async def test_a_failed_span_is_marked_and_its_log_line_has_the_trace(
     caller: Caller, door: HttpDoor, traced: TracedShop, fresh: Fresh
 ):
     user = await with_a_product(door, fresh)
