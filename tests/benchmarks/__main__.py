@@ -22,7 +22,7 @@ async def run(rounds: int, seconds: float) -> list[str]:
             for number in range(rounds):
                 print(f"round {number + 1} of {rounds}", flush=True)
                 await bench.preloaded()
-                await bench.asked()
+                await bench.over_kafka()
                 await bench.over_http()
             await bench.contended()
             return [*bench.results.lines()]
@@ -33,8 +33,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
-    asked = parser.parse_args()
-    print(*uvloop.run(run(asked.rounds, asked.seconds)), sep="\n")
+    args = parser.parse_args()
+    print(*uvloop.run(run(args.rounds, args.seconds)), sep="\n")
 
 
 if __name__ == "__main__":

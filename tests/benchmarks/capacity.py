@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from tests.benchmarks.crowd import Timing
+from tests.benchmarks.customers import Timing
 from tests.benchmarks.meter import Spent
 from tests.benchmarks.results import STORY, Result, cpu_seconds_each
 
@@ -31,15 +31,15 @@ KINDS = ("gateway", "checkout", "loms", "notifications")
 def costs(lines: Iterable[str]) -> dict[str, float]:
     """Return the CPU seconds of a story in each kind of process, from a bench's output."""
     for line in lines:
-        if line.startswith("{") and (said := json.loads(line))["bench"] == STORY:
-            each = cpu_seconds_each([_result(told) for told in said["rounds"]])
+        if line.startswith("{") and (report := json.loads(line))["bench"] == STORY:
+            each = cpu_seconds_each([_result(values) for values in report["rounds"]])
             return {name.removesuffix("-1"): cost for name, cost in each.items()}
     raise ValueError(f"no result of {STORY!r}")
 
 
-def _result(told: dict[str, Any]) -> Result:
-    spent = {name: Spent(**what) for name, what in told["spent"].items()}
-    return Result(Timing(**told["timing"]), told["seconds"], spent)
+def _result(values: dict[str, Any]) -> Result:
+    spent = {name: Spent(**what) for name, what in values["spent"].items()}
+    return Result(Timing(**values["timing"]), values["seconds"], spent)
 
 
 def needed(cost: dict[str, float], rate: int) -> dict[str, int]:

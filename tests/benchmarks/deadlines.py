@@ -96,13 +96,13 @@ class _Events:
         while len(self.times[status]) < number:
             for records in (await self._consumer.getmany(timeout_ms=200)).values():
                 for record in records:
-                    fact = json.loads(record.value)
-                    told = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-                    at = datetime.fromisoformat(fact["at"])
-                    final = fact["status"] == Status.CANCELLED
-                    when = told if final else at
-                    self.times[Status(fact["status"])].setdefault(
-                        fact["orderID"], when.timestamp()
+                    event = json.loads(record.value)
+                    logged_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+                    at = datetime.fromisoformat(event["at"])
+                    final = event["status"] == Status.CANCELLED
+                    when = logged_at if final else at
+                    self.times[Status(event["status"])].setdefault(
+                        event["orderID"], when.timestamp()
                     )
 
 

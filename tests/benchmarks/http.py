@@ -39,10 +39,10 @@ class Client(asyncio.Protocol):
         self._answer = asyncio.get_running_loop().create_future()
         data = json.dumps(body).encode()
         self._transport.write(_REQUEST % (call.encode(), len(data), data))
-        status, said = await self._answer
+        status, content = await self._answer
         if status != 200:
-            raise RuntimeError(f"{call} {body}: {status} {said.decode()}")
-        return json.loads(said)
+            raise RuntimeError(f"{call} {body}: {status} {content.decode()}")
+        return json.loads(content)
 
     def close(self) -> None:
         """Close the connection."""

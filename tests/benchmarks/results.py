@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from statistics import median
 
-from tests.benchmarks.crowd import Timing
+from tests.benchmarks.customers import Timing
 from tests.benchmarks.meter import Spent
 
 ECHO = "floor: bare aiokafka echo, preloaded"

@@ -41,9 +41,9 @@ async def list_cart(client: Client, number: int) -> None:
 
 async def full_story(client: Client, number: int) -> None:
     """Add a product to a cart, purchase it and pay."""
-    who = user(number)
-    await client.ask("addToCart", user=who, sku=sku(number), count=1)
-    placed = await client.ask("purchase", user=who)
+    buyer = user(number)
+    await client.ask("addToCart", user=buyer, sku=sku(number), count=1)
+    placed = await client.ask("purchase", user=buyer)
     await client.ask("orderPayed", orderID=placed["orderID"])
 
 
@@ -88,9 +88,9 @@ async def _spread(
     await asyncio.gather(*(share(n, client) for n, client in enumerate(clients)))
 
 
-async def contend(clients: Sequence[Client], what: int, pieces: int) -> dict[str, int]:
+async def contend(clients: Sequence[Client], what: int, units: int) -> dict[str, int]:
     """Order a unit with each client at the same moment; count the orders' statuses."""
-    await clients[0].ask("receiveStock", sku=what, warehouseID=1, count=pieces)
+    await clients[0].ask("receiveStock", sku=what, warehouseID=1, count=units)
     items = [{"sku": what, "count": 1}]
     placed = await asyncio.gather(
         *(c.ask("createOrder", user=what + n, items=items) for n, c in enumerate(clients))

@@ -12,12 +12,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.chaos import network, outside, processes, records
+from tests.chaos import dependencies, network, processes, records
 from tests.chaos.campaign import Round, campaign
 from tests.chaos.fault import FAULTS, Fault
 from tests.chaos.report import json_lines, line, table
 
-KINDS = (processes, network, outside, records)
+KINDS = (processes, network, dependencies, records)
 """The modules of the faults; an import adds them to the list."""
 
 
@@ -36,12 +36,12 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=10, help="of each fault")
     parser.add_argument("--seed", type=int, default=1, help="what happens by chance")
     parser.add_argument("--faults", nargs="*", default=[""], help="parts of their names")
-    asked = parser.parse_args()
-    faults = [one for one in FAULTS if any(word in one.name for word in asked.faults)]
+    args = parser.parse_args()
+    faults = [one for one in FAULTS if any(word in one.name for word in args.faults)]
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     place = Path(tempfile.mkdtemp(prefix="chaos-"))
-    played = asyncio.run(play(faults, asked.rounds, asked.seed, place))
-    print("", *table(played), "", *json_lines(played, asked.seed), sep="\n")
+    played = asyncio.run(play(faults, args.rounds, args.seed, place))
+    print("", *table(played), "", *json_lines(played, args.seed), sep="\n")
     if any(done.violations for done in played):
         print(f"\nlogs and state are left in {place}")
         return 1

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tests.chaos.arena import Arena, arena
-from tests.chaos.checks import Aftermath
+from tests.chaos.checks import RoundChecks
+from tests.chaos.environment import Environment, open_environment
 from tests.chaos.fault import Fault, NotPossibleError
 from tests.chaos.history import History, Recorder
-from tests.chaos.people import Rival
-from tests.e2e.traffic import Crowd
+from tests.chaos.rivals import Rival
+from tests.e2e.traffic import ShopperPool
 
 ROUNDS_IN_A_SHOP = 20
 SHOPPERS = 10
@@ -56,13 +56,13 @@ async def campaign(
         ]
         while plan:
             place = directory / f"{brokers}-brokers-{len(plan)}-left"
-            async with arena(place, brokers) as there:
-                async for done in _play_until_broken(there, plan, seed):
+            async with open_environment(place, brokers) as environment:
+                async for done in _play_until_broken(environment, plan, seed):
                     yield done
 
 
 async def _play_until_broken(
-    there: Arena, plan: list[tuple[Fault, int]], seed: int
+    environment: Environment, plan: list[tuple[Fault, int]], seed: int
 ) -> AsyncIterator[Round]:
     """Run planned rounds; after a violation the rest needs a new shop.
 
@@ -70,68 +70,70 @@ async def _play_until_broken(
     """
     for _ in range(min(len(plan), ROUNDS_IN_A_SHOP)):
         fault, number = plan.pop(0)
-        there.random = Random(f"{seed}/{fault.name}/{number}")
-        done = await play(there, fault, number)
+        environment.random = Random(f"{seed}/{fault.name}/{number}")
+        done = await play(environment, fault, number)
         yield done
         if done.violations:
             return
 
 
-async def play(there: Arena, fault: Fault, number: int) -> Round:
+async def play(environment: Environment, fault: Fault, number: int) -> Round:
     """Run one round."""
     done, history = Round(fault, number), History()
-    crowd = _crowd(there, history)
+    pool = _start_shoppers(environment, history)
     try:
-        await _storm(there, fault, crowd, done)
+        await _inject(environment, fault, pool, done)
     except NotPossibleError as reason:
         done.not_possible = str(reason)
     except (AssertionError, TimeoutError, ExceptionGroup) as wrong:
         done.violations = [f"while it happened: {wrong!r}"]
     try:
-        await crowd.goes_home()
-        await there.shop.serves()
-        aftermath = Aftermath(there, crowd.shoppers, history)
-        done.violations = [*done.violations, *await aftermath.violations()]
+        await pool.finish()
+        await environment.shop.serves()
+        checks = RoundChecks(environment, pool.shoppers, history)
+        done.violations = [*done.violations, *await checks.violations()]
     except (AssertionError, TimeoutError) as wrong:
         done.violations = [*done.violations, f"afterwards: {wrong!r}"]
     done.operations = history.answered
-    done.fail_stops = _fail_stops(there)
+    done.fail_stops = _fail_stops(environment)
     return done
 
 
-async def _storm(there: Arena, fault: Fault, crowd: Crowd, done: Round) -> None:
-    await crowd.makes(STEPS)
+async def _inject(
+    environment: Environment, fault: Fault, pool: ShopperPool, done: Round
+) -> None:
+    await pool.complete(STEPS)
     async with AsyncExitStack() as lasting:
         began = time.monotonic()
-        await lasting.enter_async_context(fault.strike(there))
+        await lasting.enter_async_context(fault.inject(environment))
         if fault.lasting:
-            await there.shop.serves()
+            await environment.shop.serves()
             done.recovered = time.monotonic() - began
-            await crowd.makes(STEPS)
-    await there.shop.serves()
+            await pool.complete(STEPS)
+    await environment.shop.serves()
     if done.recovered is None:
         done.recovered = time.monotonic() - began
-    await crowd.makes(STEPS)
+    await pool.complete(STEPS)
 
 
-def _crowd(there: Arena, history: History) -> Crowd:
-    doors = [Recorder(door, history) for door in there.doors]
+def _start_shoppers(environment: Environment, history: History) -> ShopperPool:
+    doors = [Recorder(door, history) for door in environment.doors]
     shoppers = [
         Rival(
-            there.fresh.user(),
+            environment.fresh.user(),
             doors,
-            there.goods,
-            Random(there.random.random()),
-            scarce=there.scarce,
+            environment.assortment,
+            Random(environment.random.random()),
+            scarce=environment.scarce,
         )
         for _ in range(SHOPPERS)
     ]
-    there.everybody += shoppers
-    return Crowd(shoppers)
+    environment.all_shoppers += shoppers
+    return ShopperPool(shoppers)
 
 
-def _fail_stops(there: Arena) -> int:
-    units = list(there.shop.units.values())
+def _fail_stops(environment: Environment) -> int:
+    units = list(environment.shop.units.values())
     number = sum(unit.starts - unit.expected for unit in units)
-    there.shop.forgive()
+    environment.shop.forgive()
     return number

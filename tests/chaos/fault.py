@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
-from tests.chaos.arena import Arena
+from tests.chaos.environment import Environment
 
-Strike = Callable[[Arena], AbstractAsyncContextManager[None]]
+Injection = Callable[[Environment], AbstractAsyncContextManager[None]]
 
 
 class NotPossibleError(Exception):
@@ -19,13 +19,13 @@ class Fault:
 
     Attributes:
         name: in tables.
-        strike: injects the fault, and repairs it at the end of the context.
+        inject: injects the fault, and repairs it at the end of the context.
         brokers: the number that it needs; 0: the single broker of a local shop.
         lasting: whether the shop has to serve while it lasts.
     """
 
     name: str
-    strike: Strike
+    inject: Injection
     brokers: int = 0
     lasting: bool = False
 
@@ -35,13 +35,13 @@ FAULTS: list[Fault] = []
 
 def fault(
     name: str, *, brokers: int = 0, lasting: bool = False
-) -> Callable[[Callable[[Arena], AsyncIterator[None]]], Strike]:
+) -> Callable[[Callable[[Environment], AsyncIterator[None]]], Injection]:
     """Register a fault; the code after its `yield` always runs, and repairs it."""
 
-    def listed(strike: Callable[[Arena], AsyncIterator[None]]) -> Strike:
+    def listed(inject: Callable[[Environment], AsyncIterator[None]]) -> Injection:
         @asynccontextmanager
-        async def entry(arena: Arena) -> AsyncIterator[None]:
-            halves = strike(arena)
+        async def entry(environment: Environment) -> AsyncIterator[None]:
+            halves = inject(environment)
             await anext(halves)
             try:
                 yield

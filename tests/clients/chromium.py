@@ -30,8 +30,10 @@ class Chromium:
     async def play(self, scene: str, *words: str) -> dict[str, Any]:
         """Run a script; return its output. The browser may contact no other host."""
         command = ("node", scene, self.executable, *words)
-        said = await asyncio.to_thread(run, *command, within=WITHIN_SECONDS, here=self.here)
-        seen = json.loads(said)
+        output = await asyncio.to_thread(
+            run, *command, within=WITHIN_SECONDS, here=self.here
+        )
+        seen = json.loads(output)
         assert seen["hosts"] == ["127.0.0.1"]
         return seen
 

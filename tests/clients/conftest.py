@@ -32,9 +32,9 @@ class Visit:
         """The arguments of each client's command line."""
         return self.brokers, self.replies, str(self.user), str(self.sku)
 
-    async def came_off(self, said: str) -> None:
+    async def check(self, output: str) -> None:
         """Check the replies that a client printed, and the state of the shop."""
-        lines = [line for line in said.splitlines() if line.startswith("{")]
+        lines = [line for line in output.splitlines() if line.startswith("{")]
         seen, added, bought = map(json.loads, lines)
         assert seen == {"type": "stocks", "stocks": [_THERE]}
         assert added == {"type": "done"}

@@ -29,5 +29,5 @@ def spring(tmp_path: Path) -> Path:
 
 async def test_spring(spring: Path, visit: Visit):
     words = (system_java(), "-cp", "libs/*", "ShopClient.java", *visit.words)
-    said = await asyncio.to_thread(run, *words, within=CLIENT_SECONDS, here=spring)
-    await visit.came_off(said)
+    output = await asyncio.to_thread(run, *words, within=CLIENT_SECONDS, here=spring)
+    await visit.check(output)

@@ -39,7 +39,7 @@ async def audit(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
     for shopper in shoppers:
         await carts_and_orders(shopper, door)
     await kafka.caught_up()
-    facts(shoppers, kafka)
+    order_events(shoppers, kafka)
     await stock(shoppers, kafka, door)
 
 
@@ -70,18 +70,18 @@ async def carts_and_orders(shopper: Shopper, door: Door) -> None:
         assert found == Answer(wanted), order
 
 
-def facts(shoppers: Sequence[Shopper], kafka: Kafka) -> None:
+def order_events(shoppers: Sequence[Shopper], kafka: Kafka) -> None:
     """Require that only acknowledged orders exist, each with its statuses in order."""
-    told: defaultdict[int, dict[int, list[str]]] = defaultdict(dict)
+    paths: defaultdict[int, dict[int, list[str]]] = defaultdict(dict)
     for record in kafka.seen["order.events"]:
-        fact = said(record)
-        if "orderID" in fact:
-            path = told[fact["user"]].setdefault(fact["orderID"], [])
-            if fact["status"] not in path:
-                path.append(fact["status"])
+        event = said(record)
+        if "orderID" in event:
+            path = paths[event["user"]].setdefault(event["orderID"], [])
+            if event["status"] not in path:
+                path.append(event["status"])
     for shopper in shoppers:
         wanted = {order: _PATHS[status] for order, (status, _) in shopper.orders.items()}
-        assert told[shopper.user] == wanted, shopper.user
+        assert paths[shopper.user] == wanted, shopper.user
 
 
 async def stock(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
@@ -99,11 +99,11 @@ async def stock(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
         assert kept.statuses.keys() == mine.keys()
         for order, (status, _) in mine.items():
             assert kept.statuses[order] in _STATUSES[status], (order, status)
-        pieces = Counter[str]()
+        units = Counter[str]()
         for status, count in mine.values():
-            pieces[status] += count
-        assert kept.reserved.total() == pieces[OPEN]
-        assert kept.sold.total() == pieces[PAID]
+            units[status] += count
+        assert kept.reserved.total() == units[OPEN]
+        assert kept.sold.total() == units[PAID]
 
 
 async def audit_notices(shoppers: Sequence[Shopper], mails: Post, *, once: bool) -> None:

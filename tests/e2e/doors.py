@@ -126,8 +126,8 @@ class HttpDoor(Door):
         url = f"{self.url}/{call}"
         try:
             async with self.session.post(url, data=body, headers=headers) as response:
-                said = await response.json(content_type=None)
-                return _answer(response, said)
+                content = await response.json(content_type=None)
+                return _answer(response, content)
         except (aiohttp.ClientConnectionError, TimeoutError) as error:
             raise NoAnswer(repr(error)) from error
 
@@ -136,16 +136,16 @@ class HttpDoor(Door):
         await self.session.close()
 
 
-def _answer(response: aiohttp.ClientResponse, said: dict[str, Any]) -> Answer:
+def _answer(response: aiohttp.ClientResponse, content: dict[str, Any]) -> Answer:
     if response.status == 200:
         assert response.content_type == "application/json"
-        return Answer(said)
-    assert response.content_type == PROBLEM, said
-    assert said.keys() == {"type", "title", "status", "detail", "code"}
-    assert response.status == said["status"] == STATUS[said["code"]], said
-    if said["code"] in TRY_AGAIN:
-        raise NoAnswer(said["code"])
-    return Answer({}, said["code"], said["detail"])
+        return Answer(content)
+    assert response.content_type == PROBLEM, content
+    assert content.keys() == {"type", "title", "status", "detail", "code"}
+    assert response.status == content["status"] == STATUS[content["code"]], content
+    if content["code"] in TRY_AGAIN:
+        raise NoAnswer(content["code"])
+    return Answer({}, content["code"], content["detail"])
 
 
 class KafkaDoor(Door):
@@ -169,13 +169,13 @@ def answer_of(value: bytes) -> Answer:
     Raises:
         NoAnswer: its error code requires a retry.
     """
-    said = json.loads(value)
-    kind = said.pop("type")
+    content = json.loads(value)
+    kind = content.pop("type")
     if kind != "refused":
-        assert (kind == "done") == (not said), (kind, said)
-        return Answer(said)
-    assert said.keys() == {"code", "text"}
-    assert said["code"] in STATUS
-    if said["code"] in TRY_AGAIN:
-        raise NoAnswer(said["code"])
-    return Answer({}, **said)
+        assert (kind == "done") == (not content), (kind, content)
+        return Answer(content)
+    assert content.keys() == {"code", "text"}
+    assert content["code"] in STATUS
+    if content["code"] in TRY_AGAIN:
+        raise NoAnswer(content["code"])
+    return Answer({}, **content)

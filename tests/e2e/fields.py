@@ -74,5 +74,5 @@ def fields(user: int, sku: int, order: int) -> list[Field]:
 
 
 def _range(call: str, name: str) -> range:
-    goods = (call, name) == ("receiveStock", "count")
-    return _RANGES["goods" if goods else name]
+    is_stock = (call, name) == ("receiveStock", "count")
+    return _RANGES["goods" if is_stock else name]

@@ -22,11 +22,11 @@ from topics.topology import SERVICES
 ADMIN = "admin"
 CUSTOMER = "customer"
 REPLIES = f"{CUSTOMER}.replies"
-STRANGER = "stranger"
+UNPRIVILEGED = "unprivileged"
 """A user with a password and without any right."""
 
 _BROKER = "broker"
-_USERS = (ADMIN, OPERATOR, GATEWAY, *(s.name for s in SERVICES), CUSTOMER, STRANGER)
+_USERS = (ADMIN, OPERATOR, GATEWAY, *(s.name for s in SERVICES), CUSTOMER, UNPRIVILEGED)
 _JVM = (
     "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dshop.authorizer.log=debug"
     " -Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=debug"
@@ -168,6 +168,6 @@ def _certify(authority: Path, certificate: Path) -> None:
     certificate.write_bytes(words + chain)
 
 
-def _operation(said: str) -> Operation:
+def _operation(name: str) -> Operation:
     names = {operation.upper(): operation for operation in Operation}
-    return names[said.replace("_", "")]
+    return names[name.replace("_", "")]

@@ -120,14 +120,14 @@ class Kafka:
         """
         if correlation_id is None:
             correlation_id = self.correlation_id()
-        asked = letter.with_headers(
+        request = letter.with_headers(
             (CORRELATION_ID, correlation_id), (REPLY_TOPIC, self.replies.encode())
         )
         waiting = asyncio.get_running_loop().create_future()
         self._waiting[correlation_id] = waiting
         try:
             async with asyncio.timeout(WITHIN_SECONDS):
-                await self.send(asked)
+                await self.send(request)
                 return await waiting
         finally:
             del self._waiting[correlation_id]

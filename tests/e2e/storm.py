@@ -10,7 +10,7 @@ from tests.e2e.doors import Door
 from tests.e2e.kafka import Kafka
 from tests.e2e.people import Fresh
 from tests.e2e.shop import Shop
-from tests.e2e.traffic import Crowd, Shopper, stocked
+from tests.e2e.traffic import Shopper, ShopperPool, stocked
 
 SHOPPERS = 10
 STEPS = 2  # of each shopper, before, between and after the faults
@@ -23,20 +23,20 @@ class Storm:
     shop: Shop
     kafka: Kafka
     doors: list[Door]
-    crowd: Crowd
+    pool: ShopperPool
 
     @property
     def shoppers(self) -> list[Shopper]:
         """The shoppers with their expected results."""
-        return self.crowd.shoppers
+        return self.pool.shoppers
 
-    async def over(self, *blows: Callable[[], Awaitable[None]]) -> None:
+    async def over(self, *faults: Callable[[], Awaitable[None]]) -> None:
         """Inject faults while the shoppers work; then check the results of all calls."""
-        await self.crowd.makes(STEPS)
-        for blow in blows:
-            await blow()
-            await self.crowd.makes(STEPS)
-        await self.crowd.goes_home()
+        await self.pool.complete(STEPS)
+        for fault in faults:
+            await fault()
+            await self.pool.complete(STEPS)
+        await self.pool.finish()
         await self.shop.serves()
         await audit(self.shoppers, self.kafka, self.doors[0])
         await nothing_is_left_undone(self.kafka)
@@ -47,9 +47,12 @@ async def storm(
     shop: Shop, kafka: Kafka, doors: list[Door], fresh: Fresh
 ) -> AsyncIterator[Storm]:
     """Start the load; each shopper chooses a client at random for each call."""
-    goods = await stocked(doors[0], fresh, 4)
-    crowd = Crowd(
-        [Shopper(fresh.user(), doors, goods, random.Random(n)) for n in range(SHOPPERS)]
+    assortment = await stocked(doors[0], fresh, 4)
+    pool = ShopperPool(
+        [
+            Shopper(fresh.user(), doors, assortment, random.Random(n))
+            for n in range(SHOPPERS)
+        ]
     )
-    yield Storm(shop, kafka, doors, crowd)
-    await crowd.goes_home()
+    yield Storm(shop, kafka, doors, pool)
+    await pool.finish()

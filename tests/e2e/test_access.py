@@ -19,7 +19,7 @@ from aiokafka.protocol.fetch import FetchRequest
 
 from agents.runtime.fail_stop import EXIT_CODE
 from tests.e2e.doors import HttpDoor, letter
-from tests.e2e.guarded import ADMIN, CUSTOMER, REPLIES, STRANGER, GuardedShop
+from tests.e2e.guarded import ADMIN, CUSTOMER, REPLIES, UNPRIVILEGED, GuardedShop
 from tests.e2e.kafka import Kafka
 from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
 from tests.e2e.scenes import receive, status
@@ -88,7 +88,7 @@ async def test_a_customer_gets_replies_over_kafka_in_a_separate_topic(
         assert (await ask(letter("listCart", {"user": 8})))["totalPrice"] == 2202
 
 
-@pytest.mark.parametrize("user", [STRANGER, CUSTOMER])
+@pytest.mark.parametrize("user", [UNPRIVILEGED, CUSTOMER])
 async def test_a_user_without_a_right_can_neither_write_nor_read(
     guarded: GuardedShop, user: str
 ):
@@ -142,14 +142,14 @@ def test_a_worker_with_a_wrong_password_logs_the_reason_and_ends(
     cluster = guarded.cluster_of(service, "a-wrong-password")
     ran = _run("agents", cluster, service, STATE_DIR=str(tmp_path))
     assert ran.returncode == EXIT_CODE
-    _says_why_once(ran.stdout + ran.stderr, "CRITICAL")
+    _require_one_line(ran.stdout + ran.stderr, "CRITICAL")
 
 
 def test_a_gateway_with_a_wrong_password_logs_the_reason_and_ends(guarded: GuardedShop):
     cluster = guarded.cluster_of(GATEWAY, "a-wrong-password")
     ran = _run("gateway", cluster, GATEWAY_PORT="0")
     assert ran.returncode == 1
-    _says_why_once(ran.stdout + ran.stderr, "CRITICAL")
+    _require_one_line(ran.stdout + ran.stderr, "CRITICAL")
 
 
 @pytest.mark.parametrize("command", ["create", "check"])
@@ -158,14 +158,14 @@ def test_creating_topics_with_a_wrong_password_fails_with_the_reason(
 ):
     ran = _run("topics", guarded.cluster_of(OPERATOR, "a-wrong-password"), command)
     assert ran.returncode == 1
-    _says_why_once(ran.stdout + ran.stderr, "does not let us in")
+    _require_one_line(ran.stdout + ran.stderr, "does not let us in")
 
 
-def _says_why_once(said: str, mark: str) -> None:
-    [line] = [line for line in said.splitlines() if mark in line]
+def _require_one_line(output: str, reason: str) -> None:
+    [line] = [line for line in output.splitlines() if reason in line]
     assert "Authentication failed" in line
-    assert "Traceback" not in said
-    assert "a-wrong-password" not in said
+    assert "Traceback" not in output
+    assert "a-wrong-password" not in output
 
 
 def _run(
@@ -208,11 +208,11 @@ async def test_each_declared_right_is_used_and_no_other_one_is(
 
 
 async def _have_settings_changed(guarded: GuardedShop) -> None:
-    strange = {"retention.ms": "3600001", "segment.bytes": str(2**20)}
+    different = {"retention.ms": "3600001", "segment.bytes": str(2**20)}
     admin = AIOKafkaAdminClient(**guarded.cluster_of(ADMIN).client_options())
     await admin.start()
     await admin.alter_configs(
-        [ConfigResource(ConfigResourceType.TOPIC, t.name, strange) for t in TOPICS]
+        [ConfigResource(ConfigResourceType.TOPIC, t.name, different) for t in TOPICS]
     )
     await admin.close()
     changed = await create(guarded.cluster)

@@ -168,8 +168,8 @@ async def test_many_records_that_grow_when_forwarded_block_no_other_client(
             batch.append(timestamp=None, key=b"", value=value, headers=[])
         await producer.partitions_for("stock.requests")
         owner = partition_of(str(sku).encode(), kafka.partitions)
-        stranger = (owner + 1) % kafka.partitions
-        await producer.send_batch(batch, "stock.requests", partition=stranger)
+        other_partition = (owner + 1) % kafka.partitions
+        await producer.send_batch(batch, "stock.requests", partition=other_partition)
         await producer.flush()
     for partition in range(kafka.partitions):
         await _is_served(kafka, sku, partition)

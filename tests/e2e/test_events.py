@@ -16,7 +16,7 @@ from tests.e2e.scenes import bought, order, received
 from tests.e2e.shop import Shop
 
 
-async def _facts(kafka: Kafka, made: int, *statuses: str) -> list[ConsumerRecord]:
+async def _order_events(kafka: Kafka, made: int, *statuses: str) -> list[ConsumerRecord]:
     """Wait for these events of an order; there are no others and in no other order."""
 
     def of_it(record: ConsumerRecord) -> bool:
@@ -40,20 +40,20 @@ async def test_each_status_of_an_order_is_an_event_under_its_shard(
     made = await order(door, user, {sku: 2})
     await door.do("orderPayed", orderID=made)
     await door.do("orderPayed", orderID=made)
-    facts = await _facts(kafka, made, "new", "awaiting payment", "paid")
-    for record in facts:
-        fact = said(record)
-        assert fact.keys() == {"type", "orderID", "user", "status", "items", "at"}
-        assert fact["type"] == "orderStatusChanged"
-        assert (fact["orderID"], fact["user"]) == (made, user)
-        assert fact["items"] == [{"sku": sku, "count": 2}]
+    events = await _order_events(kafka, made, "new", "awaiting payment", "paid")
+    for record in events:
+        event = said(record)
+        assert event.keys() == {"type", "orderID", "user", "status", "items", "at"}
+        assert event["type"] == "orderStatusChanged"
+        assert (event["orderID"], event["user"]) == (made, user)
+        assert event["items"] == [{"sku": sku, "count": 2}]
         assert record.key == str(user % 4096).encode()
-        assert ("event-id", f"{made}:{fact['status']}".encode()) in record.headers
-        at = datetime.fromisoformat(fact["at"])
+        assert ("event-id", f"{made}:{event['status']}".encode()) in record.headers
+        at = datetime.fromisoformat(event["at"])
         assert at.utcoffset() == timedelta(0)
-    times = [said(record)["at"] for record in facts]
+    times = [said(record)["at"] for record in events]
     assert times == sorted(times)
-    assert len({record.partition for record in facts}) == 1
+    assert len({record.partition for record in events}) == 1
 
 
 async def test_each_final_status_of_an_order_is_an_event(
@@ -63,8 +63,8 @@ async def test_each_final_status_of_an_order_is_an_event(
     cancelled = await bought(door, fresh, {sku: 5})
     failed = await order(door, fresh.user(), {sku: 1})
     await door.do("cancelOrder", orderID=cancelled)
-    await _facts(kafka, cancelled, "new", "awaiting payment", "cancelled")
-    await _facts(kafka, failed, "new", "failed")
+    await _order_events(kafka, cancelled, "new", "awaiting payment", "cancelled")
+    await _order_events(kafka, failed, "new", "failed")
 
 
 async def test_after_the_event_of_a_cancellation_the_units_can_be_bought(
@@ -73,9 +73,9 @@ async def test_after_the_event_of_a_cancellation_the_units_can_be_bought(
     sku = await received(topics, fresh, 1)
     for _ in range(10):
         made = await order(topics, fresh.user(), {sku: 1})
-        await _facts(kafka, made, "new", "awaiting payment")
+        await _order_events(kafka, made, "new", "awaiting payment")
         await topics.do("cancelOrder", orderID=made)
-        await _facts(kafka, made, "new", "awaiting payment", "cancelled")
+        await _order_events(kafka, made, "new", "awaiting payment", "cancelled")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -147,8 +147,8 @@ async def test_notifications_are_not_sent_again_after_a_restart(
     sku = await received(http, fresh, 5)
     made = await order(http, fresh.user(), {sku: 1})
     assert len(await mails.about(made, 2)) == 2
-    told = f"{made}:awaiting payment".encode()
-    await kafka.find("notifications-sent-changelog", lambda row: row.key == told)
+    row_key = f"{made}:awaiting payment".encode()
+    await kafka.find("notifications-sent-changelog", lambda row: row.key == row_key)
     await shop["notifications-1"].crash()
     other = await order(http, fresh.user(), {sku: 1})
     await mails.about(other, 2)

@@ -23,12 +23,12 @@ async def _call(http: HttpDoor, sku: int) -> int:
     began = time.monotonic()
     body = json.dumps({"sku": sku}).encode()
     async with http.session.post(f"{http.url}/stocks", data=body) as response:
-        said = await response.json(content_type=None)
+        body = await response.json(content_type=None)
     assert time.monotonic() - began < ANSWERED_SECONDS
     if response.status == 200:
-        assert said == {"stocks": [{"warehouseID": 1, "count": 7}]}
+        assert body == {"stocks": [{"warehouseID": 1, "count": 7}]}
     else:
-        assert (response.status, response.content_type) == (503, PROBLEM), said
+        assert (response.status, response.content_type) == (503, PROBLEM), body
         assert int(response.headers["Retry-After"]) > 0
     return response.status
 

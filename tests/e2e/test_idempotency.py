@@ -120,8 +120,8 @@ async def test_a_key_for_another_request_of_the_same_owner_is_refused(
 async def test_another_owner_may_use_the_same_key(door: Door, fresh: Fresh):
     (sku, _), (other, _), key = fresh.product(), fresh.product(), fresh.key()
     one, two = fresh.user(), fresh.user()
-    for goods, count in ((sku, 3), (other, 4)):
-        put = {"sku": goods, "warehouseID": 1, "count": count}
+    for received_sku, count in ((sku, 3), (other, 4)):
+        put = {"sku": received_sku, "warehouseID": 1, "count": count}
         await door.do("receiveStock", key, **put)
     await door.do("addToCart", key, user=one, sku=sku, count=1)
     await door.do("addToCart", key, user=two, sku=other, count=2)
@@ -171,8 +171,8 @@ async def test_a_key_is_up_to_128_visible_characters(door: Door, fresh: Fresh, k
 @pytest.mark.parametrize("key", ["", "~" * 129, "a b", '""', "ключ", "a\tb"])
 async def test_an_invalid_key_is_refused(door: Door, fresh: Fresh, key: str):
     sku = fresh.sku()
-    said = await door.refusal("receiveStock", key, sku=sku, warehouseID=1, count=1)
-    assert said == "bad-request"
+    code = await door.refusal("receiveStock", key, sku=sku, warehouseID=1, count=1)
+    assert code == "bad-request"
     assert await stocks(door, sku) == {}
 
 

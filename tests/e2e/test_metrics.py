@@ -65,8 +65,8 @@ async def _comes(
     """Wait until a value is not zero."""
 
     async def look() -> float:
-        told = (await scrape(process)).get(name)
-        return told.value(suffix, **labels) if told else 0
+        exported = (await scrape(process)).get(name)
+        return exported.value(suffix, **labels) if exported else 0
 
     return await until(look, f"{process} tells {name} {labels}")
 
@@ -75,8 +75,8 @@ async def test_each_process_exports_its_metrics(shop: Shop, scrape: Scrape):
     workers = {"checkout-1", "loms-1", "products-1", "notifications-1"}
     assert workers | {"gateway-1", "gateway-2"} <= set(shop.metrics)
     for name in shop.metrics:
-        told = await scrape(name)
-        assert told["process_resident_memory_bytes"].value() > 0
+        exported = await scrape(name)
+        assert exported["process_resident_memory_bytes"].value() > 0
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ async def test_lag_is_exported_for_each_partition_and_falls_to_zero(
 
 async def test_each_metric_of_the_dashboard_is_exported(shop: Shop, scrape: Scrape):
     await _comes(scrape, "loms-1", "rocksdb_size_bytes")
-    told = {
+    exported = {
         series
         for process in shop.metrics
         for family in (await scrape(process)).values()
@@ -143,9 +143,9 @@ async def test_each_metric_of_the_dashboard_is_exported(shop: Shop, scrape: Scra
     }
     panels = json.loads(DASHBOARD.read_text())["panels"]
     queries = [target["expr"] for panel in panels for target in panel["targets"]]
-    asked = {name for query in queries for name in asked_for(query)}
-    assert len(asked) > len(panels) // 2
-    assert asked - told == set()
+    queried = {name for query in queries for name in asked_for(query)}
+    assert len(queried) > len(panels) // 2
+    assert queried - exported == set()
 
 
 async def test_promtool_finds_no_fault(shop: Shop):

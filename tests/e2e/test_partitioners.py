@@ -130,13 +130,13 @@ async def test_unmodified_kcat_is_served(kafka: Kafka, http: HttpDoor, fresh: Fr
 async def _kcat(kafka: Kafka, sent: Letter) -> None:
     """Send with kcat, or in the same way if it is not installed; await the answer."""
     correlation_id = kafka.correlation_id()
-    asked = sent.with_headers(
+    request = sent.with_headers(
         (CORRELATION_ID, correlation_id), (REPLY_TOPIC, kafka.replies.encode())
     )
     if shutil.which("kcat"):
-        await _by_kcat(kafka, asked)
+        await _by_kcat(kafka, request)
     else:
-        await kafka.send(_crc32(asked))
+        await kafka.send(_crc32(request))
     header = (CORRELATION_ID, correlation_id)
     [reply] = await kafka.find(kafka.replies, lambda record: header in record.headers)
     assert reply.value == b'{"type":"done"}'

@@ -88,7 +88,7 @@ def _owner(fresh: Fresh, topic: str) -> Letter:
             return letter("stocks", {"sku": fresh.sku()})
 
 
-async def _buried(kafka: Kafka, topic: str, sent: Letter, at) -> ConsumerRecord:
+async def _dead_letter(kafka: Kafka, topic: str, sent: Letter, at) -> ConsumerRecord:
     """Return the dead letter of a record, after a check of all its parts."""
     offset = ("dlq.offset", str(at.offset).encode())
     partition = ("dlq.partition", str(at.partition).encode())
@@ -122,7 +122,7 @@ async def test_an_invalid_value_is_a_dead_letter_and_the_next_record_is_served(
     sent = replace(proper, value=value, headers=(("x", b"\xff"), ("y", None)))
     at = await kafka.send(sent)
     await _next_one_is_served(kafka, proper, at.partition)
-    await _buried(kafka, topic, sent, at)
+    await _dead_letter(kafka, topic, sent, at)
 
 
 @pytest.mark.parametrize("topic", TOPICS)
@@ -134,7 +134,7 @@ async def test_invalid_headers_are_a_dead_letter_too(
     sent = replace(proper, headers=headers)
     at = await kafka.send(sent)
     await _next_one_is_served(kafka, proper, at.partition)
-    await _buried(kafka, topic, sent, at)
+    await _dead_letter(kafka, topic, sent, at)
 
 
 @pytest.mark.parametrize("headers", HARMLESS.values(), ids=HARMLESS.keys())

@@ -24,8 +24,8 @@ pytestmark = pytest.mark.slow
 
 def _partitions(unit: Unit) -> int:
     """Return the number of partitions in a worker's last such log line."""
-    said = READY.findall(unit.log.read_text(errors="replace"))
-    return int(said[-1]) if said else 0
+    found = READY.findall(unit.log.read_text(errors="replace"))
+    return int(found[-1]) if found else 0
 
 
 async def _share(shop: Shop) -> None:

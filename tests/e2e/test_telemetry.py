@@ -161,8 +161,8 @@ async def test_a_purchase_is_one_trace_to_its_reply_and_to_the_notifications(
     await until(notices, "a notice of each status")
     ends = [caller.line(s) for s in caller.spans(trace, "process order.events")]
     lines = [[(span.service, span.name) for span in end] for end in ends]
-    told = ("notifications", "process order.events")
-    assert sorted(lines, key=len) == [[*saga[:3], told], [*saga, told]]
+    last_span = ("notifications", "process order.events")
+    assert sorted(lines, key=len) == [[*saga[:3], last_span], [*saga, last_span]]
 
 
 async def test_the_call_of_product_service_is_in_the_trace(
@@ -170,13 +170,13 @@ async def test_the_call_of_product_service_is_in_the_trace(
 ):
     user = await with_a_product(door, fresh)
     trace, _ = await caller.call("listCart", user=user)
-    asked = [
+    prefix = [
         ("gateway", "POST /listCart"),
         ("checkout", "process cart.requests"),
         ("products", "process product.requests"),
     ]
-    assert await caller.path(trace, GET_PRODUCT) == [*asked, ("products", GET_PRODUCT)]
-    assert await caller.path(trace, REPLY) == [*asked, ("gateway", REPLY)]
+    assert await caller.path(trace, GET_PRODUCT) == [*prefix, ("products", GET_PRODUCT)]
+    assert await caller.path(trace, REPLY) == [*prefix, ("gateway", REPLY)]
     (grpc,) = caller.spans(trace, GET_PRODUCT)
     assert (grpc.kind, grpc.failed) == ("CLIENT", False)
 
@@ -195,12 +195,12 @@ async def test_a_failed_span_is_marked_and_its_log_line_has_the_trace(
     assert all(span.failed for span in caller.spans(trace, GET_PRODUCT))
     assert not any(span.failed for span in caller.spans(trace, "POST /listCart"))
     lines = [json.loads(line) for line in traced["products-1"].log.open()]
-    told = [line for line in lines if line.get("trace_id") == trace]
-    assert [line["message"].split(" sku=")[0] for line in told] == [
+    logged = [line for line in lines if line.get("trace_id") == trace]
+    assert [line["message"].split(" sku=")[0] for line in logged] == [
         "event=product-not-priced"
     ]
-    assert told[0]["service"] == "products"
-    assert len(told[0]["correlation_id"]) == 32
+    assert logged[0]["service"] == "products"
+    assert len(logged[0]["correlation_id"]) == 32
 
 
 async def test_a_record_without_a_trace_begins_one(

@@ -134,10 +134,10 @@ async def test_a_body_with_a_wrong_structure_is_refused(
     assert (await http.post(call, body.encode())).code == "bad-request"
     proper = letter(call, {"user": 1, "sku": 1, "orderID": 1})
     value = _typed(call, body.encode()) if body[:1] == "{" else body.encode()
-    assert (await _asked(topics, replace(proper, value=value))).code == "bad-request"
+    assert (await _send(topics, replace(proper, value=value))).code == "bad-request"
 
 
-async def _asked(topics: KafkaDoor, sent) -> Answer:
+async def _send(topics: KafkaDoor, sent) -> Answer:
     return answer_of((await topics.kafka.ask(sent)).value)
 
 

@@ -16,7 +16,7 @@ Step = Callable[[], Awaitable[None]]
 
 
 @dataclass
-class Goods:
+class Assortment:
     """The products that the shoppers buy.
 
     Attributes:
@@ -43,7 +43,7 @@ class Shopper:
 
     user: int
     doors: Sequence[Door]
-    goods: Goods
+    assortment: Assortment
     chance: random.Random
     lines: Counter[int] = field(default_factory=Counter)
     orders: dict[int, tuple[str, dict[int, int]]] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Shopper:
         return answer.reply
 
     async def _add(self) -> None:
-        sku, count = self.chance.choice(self.goods.plenty), self.chance.randint(1, 3)
+        sku, count = self.chance.choice(self.assortment.plenty), self.chance.randint(1, 3)
         await self._insist("addToCart", user=self.user, sku=sku, count=count)
         self.lines[sku] += count
 
@@ -86,12 +86,13 @@ class Shopper:
         self.lines.clear()
 
     async def _create(self) -> None:
-        skus = self.chance.sample(self.goods.plenty, 2)
+        skus = self.chance.sample(self.assortment.plenty, 2)
         await self._order(OPEN, dict.fromkeys(skus, 2))
 
     async def _fail(self) -> None:
         await self._order(
-            FAILED, {self.chance.choice(self.goods.plenty): 1, self.goods.never: 1}
+            FAILED,
+            {self.chance.choice(self.assortment.plenty): 1, self.assortment.never: 1},
         )
 
     async def _order(self, status: str, lines: dict[int, int]) -> None:
@@ -112,9 +113,9 @@ class Shopper:
         self.orders[order] = status, self.orders[order][1]
 
     async def _receive(self) -> None:
-        sku, place = self.chance.choice(self.goods.plenty), self.chance.randint(1, 3)
+        sku, place = self.chance.choice(self.assortment.plenty), self.chance.randint(1, 3)
         await self._insist("receiveStock", sku=sku, warehouseID=place, count=7)
-        self.goods.received[sku][place] += 7
+        self.assortment.received[sku][place] += 7
 
     async def _look(self) -> None:
         door = self.chance.choice(self.doors)
@@ -128,37 +129,37 @@ class Shopper:
         return [order for order, (status, _) in self.orders.items() if status == OPEN]
 
 
-class Crowd:
+class ShopperPool:
     """Shoppers that work in parallel."""
 
     def __init__(self, shoppers: Sequence[Shopper]) -> None:
         self.shoppers = shoppers
         self._at_work = [asyncio.create_task(shopper.shop()) for shopper in shoppers]
 
-    async def makes(self, steps: int) -> None:
+    async def complete(self, steps: int) -> None:
         """Wait until each shopper has made a number of further calls."""
         goals = {shopper.user: shopper.steps + steps for shopper in self.shoppers}
 
-        def all_there() -> bool:
+        def all_done() -> bool:
             for task in self._at_work:
                 if task.done():
                     task.result()  # raises the reason of its end
             return all(shopper.steps >= goals[shopper.user] for shopper in self.shoppers)
 
-        await until(all_there, f"{steps} calls of each shopper", within=300)
+        await until(all_done, f"{steps} calls of each shopper", within=300)
 
-    async def goes_home(self) -> None:
+    async def finish(self) -> None:
         """Wait until each shopper has ended its last call."""
         for shopper in self.shoppers:
             shopper.tired = True
         await asyncio.gather(*self._at_work)
 
 
-async def stocked(door: Door, fresh: Fresh, skus: int) -> Goods:
+async def stocked(door: Door, fresh: Fresh, skus: int) -> Assortment:
     """Receive units of new products in three warehouses."""
     plenty = [fresh.product()[0] for _ in range(skus)]
     received = {sku: Counter({1: 4000, 2: 3000, 3: 4000}) for sku in plenty}
     for sku, places in received.items():
         for place, count in places.items():
             await door.do("receiveStock", sku=sku, warehouseID=place, count=count)
-    return Goods(plenty, fresh.sku(), received)
+    return Assortment(plenty, fresh.sku(), received)

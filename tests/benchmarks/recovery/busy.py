@@ -34,8 +34,8 @@ async def busy(directory: Path, seconds: float) -> Busy:
         await shop.start()
         async with _noise():
             until = time.monotonic() + seconds
-            asked = [_customer(door, shop.partitions, until) for _ in range(_CUSTOMERS)]
-            outcomes = [each for some in await asyncio.gather(*asked) for each in some]
+            tasks = [_customer(door, shop.partitions, until) for _ in range(_CUSTOMERS)]
+            outcomes = [each for some in await asyncio.gather(*tasks) for each in some]
         deaths = {u.name: u.starts - u.expected for u in shop.units.values()}
         shop.forgive()
         return Busy(seconds, sum(outcomes), outcomes.count(False), deaths)

@@ -41,8 +41,8 @@ async def count(directory: Path, records: int, kills: int, seed: int) -> Count:
 async def put(door: HttpDoor, skus: Iterable[int], count: int) -> None:
     """Receive units of each sku; wait for a worker if there is none."""
     for sku in skus:
-        goods = {"sku": sku, "warehouseID": 1, "count": count}
-        await door.insist("receiveStock", f"put-{sku}", **goods)
+        receipt = {"sku": sku, "warehouseID": 1, "count": count}
+        await door.insist("receiveStock", f"put-{sku}", **receipt)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agents.ops.local.readiness import one_for_each
 from tests.benchmarks.recovery.counter import one_gateway
-from tests.benchmarks.recovery.outage import Outage, Question, outage, owned
+from tests.benchmarks.recovery.outage import Outage, Query, outage, owned
 from tests.e2e.doors import HttpDoor
 from tests.e2e.processes import Unit
 from tests.e2e.shop import Shop
@@ -25,8 +25,8 @@ class Kills:
     def __init__(self, shop: Shop, door: HttpDoor) -> None:
         self._shop = shop
         self._door = door
-        self._stocks = Question("stocks", "sku", shop.partitions)
-        self._carts = Question("listCart", "user", shop.partitions)
+        self._stocks = Query("stocks", "sku", shop.partitions)
+        self._carts = Query("listCart", "user", shop.partitions)
 
     async def killed_and_back(self, number: int) -> Outage:
         """kill -9 of a worker of LOMS, which its supervisor restarts."""
@@ -45,29 +45,29 @@ class Kills:
 
     async def killed_for_good(self, number: int) -> Outage:
         """kill -9 of a worker that stays down until the other one serves all partitions."""
-        victim, heir = self._shop["loms-1"], self._shop["loms-2"]
+        victim, successor = self._shop["loms-1"], self._shop["loms-2"]
 
         async def kill() -> None:
             await victim.crash(for_good=True)
 
-        cost = await self._of(kill, self._stocks, victim, heir, number)
+        cost = await self._of(kill, self._stocks, victim, successor, number)
         await self._serves()
         victim.start()
         return cost
 
     async def _of(
         self,
-        strike: Callable[[], Awaitable[None]],
-        question: Question,
+        fault: Callable[[], Awaitable[None]],
+        query: Query,
         victim: Unit,
-        heir: Unit,
+        successor: Unit,
         number: int,
     ) -> Outage:
         await self._shared()
         numbers = owned(victim)
-        body = question.body(numbers[number % len(numbers)])
-        await self._door.insist(question.call, "before", **body)
-        return await outage(strike, self._door, (question.call, body), heir)
+        body = query.body(numbers[number % len(numbers)])
+        await self._door.insist(query.call, "before", **body)
+        return await outage(fault, self._door, (query.call, body), successor)
 
     async def _shared(self) -> None:
         """Wait until both workers have half of the partitions, and have run for a while."""

@@ -41,7 +41,7 @@ class Outage:
 
 
 @dataclass(frozen=True)
-class Question:
+class Query:
     """A query that the owner of a partition answers."""
 
     call: str
@@ -61,45 +61,45 @@ def _partition(number: int, partitions: int) -> int:
 
 def owned(unit: Unit) -> list[int]:
     """Return the partitions in the last such log line of a worker."""
-    said = NUMBERS.findall(unit.log.read_text(errors="replace"))
-    return [int(number) for number in said[-1].split(",") if number] if said else []
+    found = NUMBERS.findall(unit.log.read_text(errors="replace"))
+    return [int(number) for number in found[-1].split(",") if number] if found else []
 
 
 async def outage(
-    strike: Callable[[], Awaitable[None]],
+    fault: Callable[[], Awaitable[None]],
     door: Door,
-    question: tuple[str, dict[str, int]],
-    heir: Unit,
+    query: tuple[str, dict[str, int]],
+    successor: Unit,
 ) -> Outage:
     """Inject a fault, and send queries until one is answered.
 
     Args:
-        strike: ends the owner of a key.
+        fault: ends the owner of a key.
         door: sends the queries.
-        question: a call and its body, about that key.
-        heir: the next owner of the key; its log has the phases.
+        query: a call and its body, about that key.
+        successor: the next owner of the key; its log has the phases.
     """
-    read = heir.log.stat().st_size
+    read = successor.log.stat().st_size
     began, clock = time.time(), time.monotonic()
-    striking = asyncio.create_task(strike())
-    await _first_answer(door, *question)
+    injection = asyncio.create_task(fault())
+    await _first_answer(door, *query)
     seconds = time.monotonic() - clock
-    await striking
-    said = heir.log.read_bytes()[read:].decode(errors="replace")
-    return Outage(seconds, _phases(said, began, began + seconds))
+    await injection
+    log = successor.log.read_bytes()[read:].decode(errors="replace")
+    return Outage(seconds, _phases(log, began, began + seconds))
 
 
 async def _first_answer(door: Door, call: str, body: dict[str, int]) -> None:
-    asked: set[asyncio.Task[bool]] = set()
+    tasks: set[asyncio.Task[bool]] = set()
     await asyncio.sleep(0)  # the fault goes first
-    while not any(task.done() and task.result() for task in asked):
-        asked.add(asyncio.create_task(_answered(door, call, body)))
-        await asyncio.wait(asked, timeout=ASK_AGAIN_SECONDS, return_when="FIRST_COMPLETED")
-        failed = {task for task in asked if task.done() and not task.result()}
+    while not any(task.done() and task.result() for task in tasks):
+        tasks.add(asyncio.create_task(_answered(door, call, body)))
+        await asyncio.wait(tasks, timeout=ASK_AGAIN_SECONDS, return_when="FIRST_COMPLETED")
+        failed = {task for task in tasks if task.done() and not task.result()}
         if failed:
-            asked -= failed
+            tasks -= failed
             await asyncio.sleep(ASK_AGAIN_SECONDS)
-    await asyncio.gather(*asked)
+    await asyncio.gather(*tasks)
 
 
 async def _answered(door: Door, call: str, body: dict[str, int]) -> bool:
@@ -110,18 +110,18 @@ async def _answered(door: Door, call: str, body: dict[str, int]) -> bool:
     return True
 
 
-def _phases(said: str, began: float, ended: float) -> dict[str, float]:
+def _phases(log: str, began: float, ended: float) -> dict[str, float]:
     """Divide an outage at the next owner's last step of each kind."""
-    times = dict(sorted(_steps(said, ended).items(), key=lambda step: step[1]))
+    times = dict(sorted(_steps(log, ended).items(), key=lambda step: step[1]))
     phases, last = {}, began
     for step, at in {**times, "answer": ended}.items():
         phases[step], last = at - last, at
     return phases
 
 
-def _steps(said: str, ended: float) -> dict[str, float]:
+def _steps(log: str, ended: float) -> dict[str, float]:
     times: dict[str, float] = {}
-    for line in said.splitlines():
+    for line in log.splitlines():
         when = _WHEN.match(line)
         step = next((name for name, words in _STEPS.items() if words in line), None)
         if when and step:

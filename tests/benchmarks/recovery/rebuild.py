@@ -108,5 +108,5 @@ async def _read(cluster: KafkaSettings) -> float:
 
 def last_recovery(shop: Shop) -> tuple[int, float]:
     """Return the rows and the seconds of the worker's last recovery."""
-    said = _RECOVERED.findall(shop["loms-1"].log.read_text())
-    return int(said[-1][0]), float(said[-1][1])
+    found = _RECOVERED.findall(shop["loms-1"].log.read_text())
+    return int(found[-1][0]), float(found[-1][1])

@@ -26,7 +26,7 @@ class Timing:
     p99: float
 
 
-async def crowd(
+async def measure(
     customers: Sequence[Customer],
     numbers: Iterator[int],
     seconds: float,

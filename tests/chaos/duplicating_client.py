@@ -11,7 +11,7 @@ from tests.e2e.letters import Letter
 LATEST_SECONDS = 2.0
 
 
-class StutteringDoor(KafkaDoor):
+class DuplicatingClient(KafkaDoor):
     """Sends copies of each record, with a delay.
 
     Attributes:

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from tests.benchmarks.load import PARTITIONS, REPLIES, Command, as_record
 
 
-class Asker:
+class Requester:
     """Sends requests to a topic, and awaits their replies.
 
     Args:
@@ -47,7 +47,7 @@ class Asker:
 
 
 @asynccontextmanager
-async def asker(bootstrap: str) -> AsyncIterator[Asker]:
+async def open_requester(bootstrap: str) -> AsyncIterator[Requester]:
     """A connected client."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=50)
     producer = AIOKafkaProducer(
@@ -57,7 +57,7 @@ async def asker(bootstrap: str) -> AsyncIterator[Asker]:
         partitions = [TopicPartition(REPLIES, number) for number in range(PARTITIONS)]
         consumer.assign(partitions)
         await consumer.seek_to_end(*partitions)
-        ready = Asker(producer, consumer)
+        ready = Requester(producer, consumer)
         listening = asyncio.create_task(ready.listen())
         try:
             yield ready

@@ -10,7 +10,7 @@ from random import Random
 
 from agents.ops.local.processes import Process, Tier
 from tests.chaos.clocks import stepped
-from tests.chaos.stutter import StutteringDoor
+from tests.chaos.duplicating_client import DuplicatingClient
 from tests.e2e.doors import Door, HttpDoor
 from tests.e2e.kafka import Kafka
 from tests.e2e.letters import Letter
@@ -19,11 +19,11 @@ from tests.e2e.post import Post
 from tests.e2e.processes import Unit
 from tests.e2e.products import Products
 from tests.e2e.shop import Shop
-from tests.e2e.traffic import Goods, stocked
+from tests.e2e.traffic import Assortment, stocked
 from tests.standins.mail_sink import MailSink
 from tests.standins.tunnel import Tunnel
 
-SCARCE_PIECES = 60
+SCARCE_UNITS = 60
 SKUS = 4
 REMOTE = "loms-2"
 """The worker that reaches the brokers through tunnels, if there are any."""
@@ -35,7 +35,7 @@ STEPPED = ("checkout-1", "loms-1", "notifications-1")
 """Workers whose wall clock can be stepped, if the library is installed."""
 
 
-class Attacked(Shop):
+class ShopUnderTest(Shop):
     """A shop with two or three workers of each service.
 
     Args:
@@ -96,40 +96,40 @@ class Attacked(Shop):
 
 
 @dataclass
-class Arena:
+class Environment:
     """The shop and its dependencies, as faults change them, with the expected results.
 
     Attributes:
         doors: the gateways' clients, and as many of the topics.
-        goods: the products that shoppers buy.
-        everybody: the shoppers of all rounds.
+        assortment: the products that shoppers buy.
+        all_shoppers: the shoppers of all rounds.
         poison: the invalid records that were sent, for the dead letters.
     """
 
-    shop: Attacked
+    shop: ShopUnderTest
     kafka: Kafka
     doors: list[Door]
-    topics: StutteringDoor
+    topics: DuplicatingClient
     products: Products
     mails: MailSink
     post: Post
     tunnels: list[Tunnel]
     fresh: Fresh
-    goods: Goods
+    assortment: Assortment
     scarce: int
     random: Random = field(default_factory=Random)
-    everybody: list = field(default_factory=list)
+    all_shoppers: list = field(default_factory=list)
     poison: list[Letter] = field(default_factory=list)
 
 
 @asynccontextmanager
-async def arena(directory: Path, brokers: int) -> AsyncIterator[Arena]:
+async def open_environment(directory: Path, brokers: int) -> AsyncIterator[Environment]:
     """Start a shop; stop it at the end, whatever its state."""
     async with AsyncExitStack() as stack:
         mails = MailSink()
         await mails.start()
         stack.push_async_callback(mails.stop)
-        shop = Attacked(directory, brokers, mails.port)
+        shop = ShopUnderTest(directory, brokers, mails.port)
         tunnels = [
             await _dig(stack, node.side_port, node.tunnel_port) for node in shop.nodes
         ]
@@ -144,9 +144,9 @@ async def arena(directory: Path, brokers: int) -> AsyncIterator[Arena]:
         for door in gateways:
             stack.push_async_callback(door.close)
         fresh = Fresh()
-        goods, scarce = await _stock(gateways[0], fresh)
-        topics = StutteringDoor(kafka)
-        yield Arena(
+        assortment, scarce = await _stock(gateways[0], fresh)
+        topics = DuplicatingClient(kafka)
+        yield Environment(
             shop,
             kafka,
             [*gateways, topics, topics],
@@ -156,7 +156,7 @@ async def arena(directory: Path, brokers: int) -> AsyncIterator[Arena]:
             Post(mails),
             tunnels,
             fresh,
-            goods,
+            assortment,
             scarce,
         )
 
@@ -168,11 +168,11 @@ async def _dig(stack: AsyncExitStack, port: int, entrance: int) -> Tunnel:
     return tunnel
 
 
-async def _stock(door: Door, fresh: Fresh) -> tuple[Goods, int]:
-    goods, scarce = await stocked(door, fresh, SKUS), fresh.sku()
-    await door.do("receiveStock", sku=scarce, warehouseID=1, count=SCARCE_PIECES)
-    goods.received[scarce] = Counter({1: SCARCE_PIECES})
-    return goods, scarce
+async def _stock(door: Door, fresh: Fresh) -> tuple[Assortment, int]:
+    assortment, scarce = await stocked(door, fresh, SKUS), fresh.sku()
+    await door.do("receiveStock", sku=scarce, warehouseID=1, count=SCARCE_UNITS)
+    assortment.received[scarce] = Counter({1: SCARCE_UNITS})
+    return assortment, scarce
 
 
 async def _tear_down(shop: Shop) -> None:

@@ -26,12 +26,12 @@ async def answer(bootstrap: str) -> None:
         while True:
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for record in records:
-                    asked = dict(record.headers)
+                    request_headers = dict(record.headers)
                     await producer.send(
                         GATEWAY_REPLIES.name,
                         REPLY,
-                        partition=int.from_bytes(asked[REPLY_PARTITION], "big"),
-                        headers=[(CORRELATION_ID, asked[CORRELATION_ID])],
+                        partition=int.from_bytes(request_headers[REPLY_PARTITION], "big"),
+                        headers=[(CORRELATION_ID, request_headers[CORRELATION_ID])],
                     )
 
 

@@ -18,7 +18,7 @@ STORIES_EACH = 50
 
 
 @dataclass(frozen=True)
-class Weight:
+class Footprint:
     """The records of one story, or of many.
 
     Attributes:
@@ -30,10 +30,10 @@ class Weight:
     size: float
 
 
-async def weigh(shop: Shop, clients: Sequence[Client]) -> list[Weight]:
+async def footprints(shop: Shop, clients: Sequence[Client]) -> list[Footprint]:
     """Run stories; return what one of them added to each topic."""
     number = len(clients) * STORIES_EACH
-    before = await _weights(shop)
+    before = await _sizes(shop)
 
     async def some(first: int, client: Client) -> None:
         for each in range(first, number, len(clients)):
@@ -42,7 +42,7 @@ async def weigh(shop: Shop, clients: Sequence[Client]) -> list[Weight]:
     await asyncio.gather(*(some(n, client) for n, client in enumerate(clients)))
     after = await _settled(shop)
     return [
-        Weight(
+        Footprint(
             topic,
             round((after[topic].records - old.records) / number, 2),
             round((after[topic].size - old.size) / number),
@@ -52,13 +52,13 @@ async def weigh(shop: Shop, clients: Sequence[Client]) -> list[Weight]:
     ]
 
 
-async def _settled(shop: Shop) -> dict[str, Weight]:
+async def _settled(shop: Shop) -> dict[str, Footprint]:
     """Return the log's sizes once they are stable: rows are written after replies."""
-    seen: dict[str, Weight] = {}
+    seen: dict[str, Footprint] = {}
 
     async def still() -> bool:
         nonlocal seen
-        last, seen = seen, await _weights(shop)
+        last, seen = seen, await _sizes(shop)
         await asyncio.sleep(1)  # their final number is unknown
         return seen == last
 
@@ -66,10 +66,10 @@ async def _settled(shop: Shop) -> dict[str, Weight]:
     return seen
 
 
-async def _weights(shop: Shop) -> dict[str, Weight]:
+async def _sizes(shop: Shop) -> dict[str, Footprint]:
     records = await _records(shop.cluster)
     return {
-        topic: Weight(topic, number, _bytes(shop.local.directory, topic))
+        topic: Footprint(topic, number, _bytes(shop.local.directory, topic))
         for topic, number in records.items()
     }
 
