@@ -67,7 +67,7 @@ class RoundChecks:
 
     async def _one_notification_each(self) -> None:
         # A worker that is killed between the mail and its own row repeats the mail.
-        await audit_notices(self.shoppers, self.environment.post, once=False)
+        await audit_notices(self.shoppers, self.environment.mailbox, once=False)
 
     async def _dead_letters_are_complete(self) -> None:
         """Each invalid record is a dead letter, byte for byte, and no other record is."""

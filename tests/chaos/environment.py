@@ -112,7 +112,7 @@ class Environment:
     topics: DuplicatingClient
     products: Products
     mails: MailSink
-    post: Post
+    mailbox: Post
     tunnels: list[Tunnel]
     fresh: Fresh
     assortment: Assortment

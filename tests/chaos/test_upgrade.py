@@ -68,6 +68,6 @@ async def test_a_stop_and_a_start_from_the_previous_release_lose_nothing(tmp_pat
         for gateway in gateways:
             stack.push_async_callback(gateway.close)
         doors = [*gateways, KafkaDoor(kafka), KafkaDoor(kafka)]
-        async with storm(shop, kafka, doors, Fresh()) as crowd:
-            await crowd.over(_upgrade(upgraded, current))
+        async with storm(shop, kafka, doors, Fresh()) as load:
+            await load.over(_upgrade(upgraded, current))
         assert [unit.name for unit in upgraded if unit.starts != unit.expected] == []

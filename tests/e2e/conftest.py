@@ -18,7 +18,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def client(running: Shop) -> AsyncIterator[Kafka]:
+async def kafka_client(running: Shop) -> AsyncIterator[Kafka]:
     """A Kafka client with a reply topic."""
     kafka = Kafka(running.cluster)
     await kafka.start()
@@ -27,15 +27,15 @@ async def client(running: Shop) -> AsyncIterator[Kafka]:
 
 
 @pytest.fixture
-def kafka(shop: Shop, client: Kafka) -> Kafka:
+def kafka(shop: Shop, kafka_client: Kafka) -> Kafka:
     """The same client; no process may end during the test."""
-    return client
+    return kafka_client
 
 
 @pytest.fixture
-def topics(shop: Shop, client: Kafka) -> KafkaDoor:
+def topics(shop: Shop, kafka_client: Kafka) -> KafkaDoor:
     """The client of the request topics."""
-    return KafkaDoor(client)
+    return KafkaDoor(kafka_client)
 
 
 @pytest.fixture(params=["http", "topics"])

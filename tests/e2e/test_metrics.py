@@ -35,7 +35,11 @@ def scrape(shop: Shop) -> Scrape:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
 async def _work(
-    running: Shop, gateways: list[HttpDoor], client: Kafka, fresh: Fresh, products: Products
+    running: Shop,
+    gateways: list[HttpDoor],
+    kafka_client: Kafka,
+    fresh: Fresh,
+    products: Products,
 ) -> None:
     """Cause all events that metrics count."""
     door = gateways[0]
@@ -48,7 +52,7 @@ async def _work(
     await door.do("orderPayed", orderID=bought)
     assert await door.refusal("purchase", user=user) == "cart-empty"
     await door.refusal("listOrder", orderID=bought + 4096)
-    await client.send(Letter("order.requests", b"poison"))
+    await kafka_client.send(Letter("order.requests", b"poison"))
     await order(door, user, {await received(door, fresh, 1): 9})
 
 
