@@ -64,7 +64,7 @@ def shop(running: Shop) -> AsyncIterator[Shop]:
     ended = [u for u in running.units.values() if u.starts > u.expected]
     for unit in ended:
         unit.expected = unit.starts
-    assert not ended, "\n".join(f"{u.name} ended:\n{u.last_words()}" for u in ended)
+    assert not ended, "\n".join(f"{u.name} ended:\n{u.log_tail()}" for u in ended)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -151,8 +151,8 @@ class _Traced(FullShop):
         self._added = dict(environment)
         super().__init__(directory, **counts)
 
-    def adapted(self, what: Process) -> Process:
-        adapted = super().adapted(what)
+    def adapted(self, process: Process) -> Process:
+        adapted = super().adapted(process)
         return replace(adapted, environment=adapted.environment | self._added)
 
 

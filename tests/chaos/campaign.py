@@ -135,5 +135,5 @@ def _start_shoppers(environment: Environment, history: History) -> ShopperPool:
 def _fail_stops(environment: Environment) -> int:
     units = list(environment.shop.units.values())
     number = sum(unit.starts - unit.expected for unit in units)
-    environment.shop.forgive()
+    environment.shop.accept_ended()
     return number

@@ -20,7 +20,7 @@ A_DAY = 86_400
 async def fill_the_disk(environment: Environment) -> AsyncIterator[None]:
     """After a crash it can't start; another worker takes over until space is free again."""
     victim = any_worker(environment, environment.random.choice(SCALED))
-    await victim.crash(for_good=True)
+    await victim.crash(permanently=True)
     _mount(victim.state_dir)
     victim.start()
     await environment.shop.serves()
@@ -30,7 +30,7 @@ async def fill_the_disk(environment: Environment) -> AsyncIterator[None]:
     yield
     filler.unlink()
     await environment.shop.serves()
-    await victim.crash(for_good=True)
+    await victim.crash(permanently=True)
     _run("umount", str(victim.state_dir))
     victim.start()
 

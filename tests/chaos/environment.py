@@ -60,19 +60,19 @@ class ShopUnderTest(Shop):
         return [
             unit
             for unit in self.units.values()
-            if unit.name.startswith(service) and "STATE_DIR" in unit.what.environment
+            if unit.name.startswith(service) and "STATE_DIR" in unit.process.environment
             if unit.runs
         ]
 
-    def adapted(self, what: Process) -> Process:
+    def adapted(self, process: Process) -> Process:
         """Return a process with the changes for tests, but Kafka as in production."""
-        return what if what.tier is Tier.KAFKA else super().adapted(what)
+        return process if process.tier is Tier.KAFKA else super().adapted(process)
 
-    def _with_twin(self, what: Process) -> Iterator[Process]:
-        if "STATE_DIR" not in what.environment:
-            yield what
+    def _with_twin(self, process: Process) -> Iterator[Process]:
+        if "STATE_DIR" not in process.environment:
+            yield process
             return
-        here = self._placed(what)
+        here = self._placed(process)
         yield here
         if here.name in ("products-1", "notifications-1"):
             twin = here.name.replace("-1", "-2")
@@ -80,15 +80,15 @@ class ShopUnderTest(Shop):
             own |= {"METRICS_PORT": "0"}  # the other one has the port
             yield replace(here, name=twin, environment=here.environment | own)
 
-    def _placed(self, what: Process) -> Process:
+    def _placed(self, process: Process) -> Process:
         """Return a worker with its environment in this shop."""
         different = {"SMTP_URL": self._smtp, "PAYMENT_TIMEOUT_SECONDS": TIME_TO_PAY}
-        if what.name == REMOTE and self.nodes:
+        if process.name == REMOTE and self.nodes:
             doors = (f"127.0.0.1:{node.tunnel_port}" for node in self.nodes)
             different["KAFKA"] = ",".join(doors)
-        if what.name in STEPPED:
-            different |= stepped(self.clock(what.name))
-        return replace(what, environment=what.environment | different)
+        if process.name in STEPPED:
+            different |= stepped(self.clock(process.name))
+        return replace(process, environment=process.environment | different)
 
     def clock(self, name: str) -> Path:
         """Return the file with the offset of a worker's clock."""
@@ -179,5 +179,5 @@ async def _tear_down(shop: Shop) -> None:
     """End all processes; their exit codes do not matter."""
     units: Sequence[Unit] = list(shop.units.values())
     for unit in units:
-        unit.dismiss_keeper()
-    await asyncio.gather(*(unit.crash(for_good=True) for unit in units if unit.runs))
+        unit.stop_supervisor()
+    await asyncio.gather(*(unit.crash(permanently=True) for unit in units if unit.runs))

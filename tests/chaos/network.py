@@ -25,7 +25,7 @@ async def kill_the_broker(environment: Environment) -> AsyncIterator[None]:
 async def lose_a_broker(environment: Environment) -> AsyncIterator[None]:
     """The other two have all acknowledged records."""
     victim = any_broker(environment)
-    await victim.crash(for_good=True)
+    await victim.crash(permanently=True)
     yield
     victim.start()
     await environment.shop.broker_answers()

@@ -36,7 +36,7 @@ async def lose_a_worker(environment: Environment) -> AsyncIterator[None]:
     """Another worker takes over."""
     victim = any_worker(environment, environment.random.choice(SERVICES))
     async with _taken_over(environment, victim):
-        await victim.crash(for_good=True)
+        await victim.crash(permanently=True)
     yield
     victim.start()
 
@@ -204,7 +204,7 @@ async def _between_lives(
         unit for s in (*SCALED, "notifications") for unit in environment.shop.workers(s)
     ]
     kills = environment.random.random() < 0.5
-    ends = (unit.crash(for_good=True) if kills else unit.stop() for unit in units)
+    ends = (unit.crash(permanently=True) if kills else unit.stop() for unit in units)
     await asyncio.gather(*ends)
     for unit in units:
         change(unit)

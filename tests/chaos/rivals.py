@@ -29,7 +29,7 @@ class Rival(Shopper):
         more += [self._race] if self._open() else []
         return [*super().choices(), *more]
 
-    async def _insist(self, call: str, **body: Any) -> dict[str, Any]:
+    async def _ask(self, call: str, **body: Any) -> dict[str, Any]:
         key = Fresh.key()
         reply = await self._carried_out(call, key, body)
         self.past.append((call, key, body, reply))
@@ -38,7 +38,7 @@ class Rival(Shopper):
     async def _carried_out(
         self, call: str, key: str, body: dict[str, Any]
     ) -> dict[str, Any]:
-        answer = await self.chance.choice(self.doors).insist(call, key, **body)
+        answer = await self.chance.choice(self.doors).ask_until_answered(call, key, **body)
         assert answer.code is None, (call, body, answer)
         return answer.reply
 
@@ -54,7 +54,7 @@ class Rival(Shopper):
         calls = {"orderPayed": PAID, "cancelOrder": CANCELLED}
         answers = await asyncio.gather(
             *(
-                door.insist(call, Fresh.key(), orderID=order)
+                door.ask_until_answered(call, Fresh.key(), orderID=order)
                 for door, call in zip(doors, calls, strict=True)
             )
         )
@@ -67,9 +67,9 @@ class Rival(Shopper):
         """Order a scarce sku, and look at the order's status."""
         lines = {self.scarce: self.chance.randint(1, 3)}
         items = [{"sku": sku, "count": count} for sku, count in lines.items()]
-        reply = await self._insist("createOrder", user=self.user, items=items)
+        reply = await self._ask("createOrder", user=self.user, items=items)
         door = self.chance.choice(self.doors)
-        shown = await door.insist("listOrder", Fresh.key(), **reply)
+        shown = await door.ask_until_answered("listOrder", Fresh.key(), **reply)
         status = shown.reply["status"]
         assert status in (OPEN, FAILED), shown
         self.orders[reply["orderID"]] = status, lines

@@ -57,14 +57,16 @@ async def carts_and_orders(shopper: Shopper, door: Door) -> None:
     """Compare a shopper's cart and orders with the expected ones."""
 
     async def priced() -> Answer | None:
-        answer = await door.insist("listCart", f"{shopper.user}", user=shopper.user)
+        answer = await door.ask_until_answered(
+            "listCart", f"{shopper.user}", user=shopper.user
+        )
         return None if answer.code == "product-service" else answer
 
     answer = await until(priced, "a ProductService that is back")
     shown = {item["sku"]: item["count"] for item in answer.reply["items"]}
     assert shown == shopper.lines, shopper.user
     for order, (status, lines) in shopper.orders.items():
-        found = await door.insist("listOrder", f"{order}", orderID=order)
+        found = await door.ask_until_answered("listOrder", f"{order}", orderID=order)
         items = [{"sku": sku, "count": lines[sku]} for sku in sorted(lines)]
         wanted = {"status": status, "user": shopper.user, "items": items}
         assert found == Answer(wanted), order
@@ -86,10 +88,10 @@ def order_events(shoppers: Sequence[Shopper], kafka: Kafka) -> None:
 
 async def stock(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
     """Compare the stock with the shoppers' orders: they alone buy these products."""
-    goods = shoppers[0].goods
-    for sku in goods.received:
+    assortment = shoppers[0].assortment
+    for sku in assortment.received:
         kept = await ledger(kafka, door, sku)
-        assert kept.received == goods.received[sku], sku
+        assert kept.received == assortment.received[sku], sku
         mine = {
             order: (status, lines[sku])
             for shopper in shoppers

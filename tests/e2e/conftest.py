@@ -47,9 +47,9 @@ def door(request: pytest.FixtureRequest) -> Door:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def products(running: Shop) -> AsyncIterator[Products]:
     """The control of the stand-in ProductService."""
-    levers = Products(running.control)
-    yield levers
-    await levers.close()
+    control = Products(running.control)
+    yield control
+    await control.close()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -61,7 +61,9 @@ async def kill_while_it_counts(
 
 async def counted(door: Door, skus: Sequence[int]) -> int:
     """Return the number of units; these queries follow all receipts in the log."""
-    answers = [await door.insist("stocks", f"count-{sku}", sku=sku) for sku in skus]
+    answers = [
+        await door.ask_until_answered("stocks", f"count-{sku}", sku=sku) for sku in skus
+    ]
     return sum(place["count"] for answer in answers for place in answer.reply["stocks"])
 
 

@@ -95,7 +95,7 @@ class Door(ABC):
         assert answer.code is not None, f"{call} {body} was carried out: {answer.reply}"
         return answer.code
 
-    async def insist(self, call: str, key: str, **body: Any) -> Answer:
+    async def ask_until_answered(self, call: str, key: str, **body: Any) -> Answer:
         """Retry a request with the same key until it is answered."""
 
         async def answer() -> Answer | None:

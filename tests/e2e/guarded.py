@@ -69,17 +69,17 @@ class GuardedShop(Shop):
             kafka_ssl_cafile=str(self.authority),
         )
 
-    def adapted(self, what: Process) -> Process:
+    def adapted(self, process: Process) -> Process:
         """Return a process with its login or its certificate."""
-        what = super().adapted(what)
-        if what.tier is Tier.KAFKA:
+        process = super().adapted(process)
+        if process.tier is Tier.KAFKA:
             settings = tuple(f"--set={name}={text}" for name, text in self._doors())
             users = " ".join(f"{user}={word}" for user, word in self.passwords.items())
             own = {"KAFKA_USERS": users, "KAFKA_JVM_OPTIONS": _JVM}
-            return Process(what.name, (*what.command, *settings), own, what.tier)
-        user = what.name.rpartition("-")[0]
-        own = what.environment | self.login(user) if user in self.passwords else {}
-        return Process(what.name, what.command, own, what.tier)
+            return Process(process.name, (*process.command, *settings), own, process.tier)
+        user = process.name.rpartition("-")[0]
+        own = process.environment | self.login(user) if user in self.passwords else {}
+        return Process(process.name, process.command, own, process.tier)
 
     async def prepare(self) -> None:
         """Grant the catalogue's rights to each user, and create the topics."""

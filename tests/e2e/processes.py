@@ -25,7 +25,7 @@ class Unit:
     """A process of the shop with its supervisor.
 
     Args:
-        what: the process.
+        process: its command and environment.
         log: the file of its output.
 
     Attributes:
@@ -34,9 +34,9 @@ class Unit:
         code: the root of the repository with its code, from the next start on.
     """
 
-    def __init__(self, what: Process, log: Path) -> None:
-        self.what = what
-        self.name = what.name
+    def __init__(self, process: Process, log: Path) -> None:
+        self.process = process
+        self.name = process.name
         self.log = log
         log.touch()
         self.starts = 0
@@ -44,7 +44,7 @@ class Unit:
         self.code = REPOSITORY
         self._began = 0.0
         self._process: asyncio.subprocess.Process | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
         self._different: dict[str, str] = {}
 
     @property
@@ -60,18 +60,18 @@ class Unit:
     @property
     def state_dir(self) -> Path:
         """The directory of a worker's local rows."""
-        return Path(self.what.environment["STATE_DIR"])
+        return Path(self.process.environment["STATE_DIR"])
 
     def start(self, **different: str) -> None:
         """Start the process, with a changed environment if given."""
-        assert self._keeper is None, f"{self.name} runs already"
+        assert self._supervisor is None, f"{self.name} runs already"
         self._different = different
         self.expected += 1
-        self._keeper = asyncio.create_task(self._keep())
+        self._supervisor = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
         """Stop the process as an operator does; check its exit code and its duration."""
-        self.dismiss_keeper()
+        self.stop_supervisor()
         if not self.runs:
             return
         self._process.terminate()
@@ -89,11 +89,11 @@ class Unit:
         await self.stop()
         self.start(**different)
 
-    async def crash(self, *, for_good: bool = False) -> None:
+    async def crash(self, *, permanently: bool = False) -> None:
         """Kill the process (kill -9) and wait for its end; the supervisor restarts it."""
         victim = self._process
-        if for_good:
-            self.dismiss_keeper()
+        if permanently:
+            self.stop_supervisor()
         else:
             self.expected += 1
         victim.send_signal(signal.SIGKILL)
@@ -107,7 +107,7 @@ class Unit:
         """Continue the process (SIGCONT)."""
         self._process.send_signal(signal.SIGCONT)
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """Return the last lines of its output, with the reason of its end."""
         lines = self.log.read_text(errors="replace").splitlines()
         reasons = [line for line in lines if "fail-stop" in line]
@@ -124,10 +124,10 @@ class Unit:
             await asyncio.sleep(pause)
 
     async def _run(self) -> None:
-        environment = {**_NEUTRAL, **self.what.environment, **self._different}
+        environment = {**_NEUTRAL, **self.process.environment, **self._different}
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self.what.command,
+                *self.process.command,
                 cwd=self.code,
                 env=environment,
                 stdout=log,
@@ -141,8 +141,8 @@ class Unit:
         came_up = time.monotonic() - self._began > _UP_SECONDS
         return (0, _JAVA_TERMINATED) if came_up else (0, _JAVA_TERMINATED, -signal.SIGTERM)
 
-    def dismiss_keeper(self) -> None:
+    def stop_supervisor(self) -> None:
         """Stop the supervisor."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            self._keeper = None
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            self._supervisor = None

@@ -76,8 +76,8 @@ class Shop:
         logs = directory / "logs"
         logs.mkdir(parents=True)
         self.units = {
-            what.name: Unit(self.adapted(what), logs / f"{what.name}.log")
-            for what in self.processes()
+            process.name: Unit(self.adapted(process), logs / f"{process.name}.log")
+            for process in self.processes()
         }
 
     def __getitem__(self, name: str) -> Unit:
@@ -97,7 +97,7 @@ class Shop:
     @property
     def brokers(self) -> list[Unit]:
         """The single broker, or all nodes of the cluster."""
-        return [unit for unit in self.units.values() if unit.what.tier is Tier.KAFKA]
+        return [unit for unit in self.units.values() if unit.process.tier is Tier.KAFKA]
 
     @property
     def partitions(self) -> int:
@@ -111,7 +111,7 @@ class Shop:
             name: f"http://127.0.0.1:{port}/metrics"
             for name, unit in self.units.items()
             for variable in ("METRICS_PORT", "GATEWAY_PORT")
-            if unit.runs and (port := unit.what.environment.get(variable))
+            if unit.runs and (port := unit.process.environment.get(variable))
         }
 
     @property
@@ -165,7 +165,7 @@ class Shop:
         ):
             await ReadinessProbe(session, self.gateways).ready(self.partitions)
 
-    def forgive(self) -> None:
+    def accept_ended(self) -> None:
         """Accept that processes have ended."""
         for unit in self.units.values():
             unit.expected = unit.starts
@@ -176,31 +176,31 @@ class Shop:
         ends = await asyncio.gather(*(u.stop() for u in others), return_exceptions=True)
         if self.nodes:
             # Only a quorum can remove a node: the last ones would wait for it without end.
-            await asyncio.gather(*(u.crash(for_good=True) for u in self.brokers))
+            await asyncio.gather(*(u.crash(permanently=True) for u in self.brokers))
         else:
             await self["kafka"].stop()
         assert not any(ends), f"not all ended well: {ends}"
 
-    def adapted(self, what: Process) -> Process:
+    def adapted(self, process: Process) -> Process:
         """Return a process with the changes for tests.
 
         The stand-in gets a control port. Gateways get a long reply timeout: a slow machine
         is no fault of the shop.
         """
-        if what.name == "kafka":
+        if process.name == "kafka":
             patient = f"--set=broker.session.timeout.ms={SESSION_SECONDS}000"
-            return replace(what, command=(*what.command, patient))
-        if what.tier is Tier.GATEWAY:
+            return replace(process, command=(*process.command, patient))
+        if process.tier is Tier.GATEWAY:
             patient = {"REPLY_TIMEOUT_SECONDS": "60"}
-            return replace(what, environment=what.environment | patient)
-        if what.name == "product-service":
+            return replace(process, environment=process.environment | patient)
+        if process.name == "product-service":
             port = str(self._control_port)
-            return replace(what, command=(*what.command, "--control-port", port))
-        return what
+            return replace(process, command=(*process.command, "--control-port", port))
+        return process
 
 
 def _needs_no_topics(unit: Unit) -> bool:
-    return unit.what.tier is not Tier.SERVICE or unit.name == "product-service"
+    return unit.process.tier is not Tier.SERVICE or unit.name == "product-service"
 
 
 def _listens(address: str) -> bool:

@@ -90,7 +90,9 @@ async def test_a_reply_before_a_crash_is_the_same_after_it(
     names = ("checkout-1", "loms-1", "gateway-1")
     await asyncio.gather(*(shop[name].crash() for name in names))
     for door in (topics, *gateways):
-        again = [await door.insist(call, key, **body) for call, key, body in calls]
+        again = [
+            await door.ask_until_answered(call, key, **body) for call, key, body in calls
+        ]
         assert [answer.reply for answer in again] == first
     assert await stocks(topics, sku) == {1: 6}
     assert await cart(topics, user) == {}
@@ -102,7 +104,7 @@ async def test_every_acknowledged_call_has_one_effect_when_the_broker_is_killed(
     shop = crowded.shop
     await crowded.over(shop["kafka"].crash)
     # Workers whose state was uncertain without it have ended, as they must.
-    shop.forgive()
+    shop.accept_ended()
     await audit_notices(crowded.shoppers, mails, once=False)
 
 
@@ -116,5 +118,5 @@ async def test_workers_that_start_together_with_their_broker_get_all_partitions(
         await asyncio.gather(*(unit.crash() for unit in units))
 
     await crowded.over(power_cut)
-    shop.forgive()
+    shop.accept_ended()
     await audit_notices(crowded.shoppers, mails, once=False)

@@ -49,12 +49,12 @@ class ShopWithAnnex(Shop):
         command = (sys.executable, "-m", "topics.broker", "run", *words, *chosen)
         return [*super().processes(), Process(ANNEX, command)]
 
-    def adapted(self, what: Process) -> Process:
+    def adapted(self, process: Process) -> Process:
         """Return a process of this shop: a voter of the quorum makes it one cluster."""
-        what = super().adapted(what)
-        if what.name == "kafka":
-            return replace(what, command=(*what.command, self._voters))
-        return what
+        process = super().adapted(process)
+        if process.name == "kafka":
+            return replace(process, command=(*process.command, self._voters))
+        return process
 
     @property
     def _voters(self) -> str:

@@ -72,7 +72,7 @@ async def test_a_zombie_worker_does_no_harm_when_it_continues(
         unit.expected = unit.starts
 
     await crowded.over(freeze, thaw)
-    shop.forgive()  # both writers end after a conflict
+    shop.accept_ended()  # both writers end after a conflict
     await _share(shop)
 
 
@@ -82,7 +82,7 @@ async def test_a_worker_that_stays_down_is_replaced_by_the_other(
     shop = crowded.shop
 
     async def kill() -> None:
-        await shop["loms-2"].crash(for_good=True)
+        await shop["loms-2"].crash(permanently=True)
         await shop.serves()
 
     async def revive() -> None:

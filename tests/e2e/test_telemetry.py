@@ -37,10 +37,10 @@ class TracedShop(Shop):
         }
         super().__init__(directory, gateways=1, loms_workers=1)
 
-    def adapted(self, what: Process) -> Process:
+    def adapted(self, process: Process) -> Process:
         """Return a process with the collector's address."""
-        what = super().adapted(what)
-        return replace(what, environment=what.environment | self._own)
+        process = super().adapted(process)
+        return replace(process, environment=process.environment | self._own)
 
 
 class Caller:

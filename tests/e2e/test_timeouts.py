@@ -122,7 +122,7 @@ async def test_an_order_that_ran_out_of_time_while_loms_was_down_is_cancelled_at
     made = [await order(http, fresh.user(), {sku: 2}) for _ in range(3)]
     paid = made.pop()
     await http.do("orderPayed", orderID=paid)
-    await shop["loms-1"].crash(for_good=True)
+    await shop["loms-1"].crash(permanently=True)
     over = datetime.now(UTC) + TIME_TO_PAY
     await until(lambda: datetime.now(UTC) > over, "their time is over")
     shop["loms-1"].start(PAYMENT_TIMEOUT_SECONDS=TIME)

@@ -63,24 +63,24 @@ class Shopper:
         calls += [self._pay, self._cancel] * 2 if self._open() else []
         return calls
 
-    async def _insist(self, call: str, **body) -> dict:
+    async def _ask(self, call: str, **body) -> dict:
         door = self.chance.choice(self.doors)
-        answer = await door.insist(call, Fresh.key(), **body)
+        answer = await door.ask_until_answered(call, Fresh.key(), **body)
         assert answer.code is None, (call, body, answer)
         return answer.reply
 
     async def _add(self) -> None:
         sku, count = self.chance.choice(self.assortment.plenty), self.chance.randint(1, 3)
-        await self._insist("addToCart", user=self.user, sku=sku, count=count)
+        await self._ask("addToCart", user=self.user, sku=sku, count=count)
         self.lines[sku] += count
 
     async def _delete(self) -> None:
         sku = self.chance.choice(sorted(self.lines))
-        await self._insist("deleteFromCart", user=self.user, sku=sku, count=1)
+        await self._ask("deleteFromCart", user=self.user, sku=sku, count=1)
         self.lines -= Counter({sku: 1})
 
     async def _purchase(self) -> None:
-        reply = await self._insist("purchase", user=self.user)
+        reply = await self._ask("purchase", user=self.user)
         assert reply["orderID"] not in self.orders
         self.orders[reply["orderID"]] = OPEN, dict(self.lines)
         self.lines.clear()
@@ -97,7 +97,7 @@ class Shopper:
 
     async def _order(self, status: str, lines: dict[int, int]) -> None:
         items = [{"sku": sku, "count": count} for sku, count in lines.items()]
-        reply = await self._insist("createOrder", user=self.user, items=items)
+        reply = await self._ask("createOrder", user=self.user, items=items)
         assert reply["orderID"] not in self.orders
         self.orders[reply["orderID"]] = status, lines
 
@@ -109,17 +109,17 @@ class Shopper:
 
     async def _end(self, call: str, status: str) -> None:
         order = self.chance.choice(self._open())
-        await self._insist(call, orderID=order)
+        await self._ask(call, orderID=order)
         self.orders[order] = status, self.orders[order][1]
 
     async def _receive(self) -> None:
         sku, place = self.chance.choice(self.assortment.plenty), self.chance.randint(1, 3)
-        await self._insist("receiveStock", sku=sku, warehouseID=place, count=7)
+        await self._ask("receiveStock", sku=sku, warehouseID=place, count=7)
         self.assortment.received[sku][place] += 7
 
     async def _look(self) -> None:
         door = self.chance.choice(self.doors)
-        answer = await door.insist("listCart", Fresh.key(), user=self.user)
+        answer = await door.ask_until_answered("listCart", Fresh.key(), user=self.user)
         assert answer.code in (None, "product-service"), answer
         if answer.code is None:
             shown = {item["sku"]: item["count"] for item in answer.reply["items"]}

@@ -37,7 +37,7 @@ async def busy(directory: Path, seconds: float) -> Busy:
             tasks = [_customer(door, shop.partitions, until) for _ in range(_CUSTOMERS)]
             outcomes = [each for some in await asyncio.gather(*tasks) for each in some]
         deaths = {u.name: u.starts - u.expected for u in shop.units.values()}
-        shop.forgive()
+        shop.accept_ended()
         return Busy(seconds, sum(outcomes), outcomes.count(False), deaths)
     finally:
         await door.close()

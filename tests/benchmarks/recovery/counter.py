@@ -42,7 +42,7 @@ async def put(door: HttpDoor, skus: Iterable[int], count: int) -> None:
     """Receive units of each sku; wait for a worker if there is none."""
     for sku in skus:
         receipt = {"sku": sku, "warehouseID": 1, "count": count}
-        await door.insist("receiveStock", f"put-{sku}", **receipt)
+        await door.ask_until_answered("receiveStock", f"put-{sku}", **receipt)
 
 
 @asynccontextmanager

@@ -48,7 +48,7 @@ class Kills:
         victim, successor = self._shop["loms-1"], self._shop["loms-2"]
 
         async def kill() -> None:
-            await victim.crash(for_good=True)
+            await victim.crash(permanently=True)
 
         cost = await self._of(kill, self._stocks, victim, successor, number)
         await self._serves()
@@ -66,7 +66,7 @@ class Kills:
         await self._shared()
         numbers = owned(victim)
         body = query.body(numbers[number % len(numbers)])
-        await self._door.insist(query.call, "before", **body)
+        await self._door.ask_until_answered(query.call, "before", **body)
         return await outage(fault, self._door, (query.call, body), successor)
 
     async def _shared(self) -> None:
@@ -84,7 +84,7 @@ class Kills:
     async def _serves(self) -> None:
         """Wait until the owner of each partition of stock answers."""
         for sku in one_for_each(self._shop.partitions):
-            await self._door.insist("stocks", f"serves-{sku}", sku=sku)
+            await self._door.ask_until_answered("stocks", f"serves-{sku}", sku=sku)
 
 
 @asynccontextmanager

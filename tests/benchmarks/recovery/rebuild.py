@@ -46,7 +46,7 @@ async def rebuild(directory: Path, rows: int) -> Rebuild:
         floor = rows / await _read(shop.cluster)
         worker = shop["loms-1"]
         worker.start()
-        await door.insist("stocks", "ready", sku=1)
+        await door.ask_until_answered("stocks", "ready", sku=1)
         cost = await outage(worker.crash, door, ("stocks", {"sku": 1}), worker)
         read, seconds = last_recovery(shop)
         return Rebuild(read, cost, read / seconds, floor)
