@@ -40,4 +40,4 @@ async def listens(port: int) -> None:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    await until(look, f"somebody listens on {port}")
+    await until(look, f"a process listens on {port}")

@@ -34,7 +34,7 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="of each fault")
-    parser.add_argument("--seed", type=int, default=1, help="what happens by chance")
+    parser.add_argument("--seed", type=int, default=1, help="of the random choices")
     parser.add_argument("--faults", nargs="*", default=[""], help="parts of their names")
     args = parser.parse_args()
     faults = [one for one in FAULTS if any(word in one.name for word in args.faults)]
