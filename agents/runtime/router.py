@@ -14,7 +14,7 @@ from agents.runtime.deserializer import (
 from agents.runtime.metrics import DEAD_LETTERS
 from schemas.contract import Code, Refused
 from topics.catalog import DEFAULT_REPLIES
-from topics.kafka.headers import partition_of
+from topics.kafka.location import partition_of
 from topics.topic import Topic
 
 

@@ -22,7 +22,7 @@ def made(url: str, directory: Path) -> Path:
     """Generate the client; return the path of the program that uses it."""
     config = directory / "config.yml"
     config.write_text(CONFIG)
-    where = (f"--url={url}/openapi.json", f"--output-path={directory / 'shop_client'}")
+    where = (f"--url={url}/openapi.json", f"--text-path={directory / 'shop_client'}")
     words = (sys.executable, *GENERATOR, f"--config={config}", *where)
     run(*words, within=WITHIN_SECONDS, here=directory)
     return Path(shutil.copy(PROGRAM, directory))
@@ -32,10 +32,10 @@ async def bought(visit: Visit, directory: Path, url: str, *token: str) -> None:
     """Buy a product; check all replies."""
     program = await asyncio.to_thread(made, url, directory)
     words = (url, str(visit.user), str(visit.sku), *token)
-    output = await asyncio.to_thread(
+    text = await asyncio.to_thread(
         run, sys.executable, program, *words, within=WITHIN_SECONDS
     )
-    there, added, problem, first, again, order = map(json.loads, output.splitlines())
+    there, added, problem, first, again, order = map(json.loads, text.splitlines())
     assert there == {"StocksView": {"stocks": [{"warehouseID": 1, "count": 5}]}}
     assert added == {"Done": {}}
     assert problem["Problem"]["code"] == "unknown-product"

@@ -12,7 +12,7 @@ from tests.e2e.kafka import Kafka
 from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
 from tests.e2e.people import Fresh
 from tests.e2e.scenes import received, stocks
-from topics.kafka.headers import partition_of
+from topics.kafka.location import partition_of
 
 AT_ONCE_SECONDS = 3.0
 MEGABYTE = 2**20

@@ -1,13 +1,7 @@
-"""What addresses a record: the names of its headers, and the partition of its key.
-
-The names are those of Spring's and NestJS' clients.
-"""
+"""The headers of records, named as Spring's and NestJS' clients name them."""
 
 from collections.abc import Sequence
 from contextvars import ContextVar
-from functools import lru_cache
-
-from aiokafka.partitioner import murmur2
 
 CORRELATION_ID = "kafka_correlationId"
 REPLY_TOPIC = "kafka_replyTopic"
@@ -27,9 +21,3 @@ def trace_id(traceparent: bytes) -> str:
     """Return the id in a W3C `traceparent`: 32 hexadecimal digits; "" if there is none."""
     _version, _, rest = traceparent.decode("latin-1").partition("-")
     return rest.partition("-")[0]
-
-
-@lru_cache(maxsize=100_000)
-def partition_of(key: bytes, partitions: int) -> int:
-    """Return the partition of a key, as Java's and aiokafka's clients choose it."""
-    return int(murmur2(key) & 0x7FFFFFFF) % partitions

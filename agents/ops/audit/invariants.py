@@ -12,7 +12,7 @@ from schemas.contract import Contract
 from schemas.ids import SHARDS, order_id, purchase_id
 from schemas.order import Status
 from schemas.stock import ReceiveStock
-from topics.kafka.headers import partition_of
+from topics.kafka.location import partition_of
 
 _STATUS_IN_STOCK = {
     Status.AWAITING_PAYMENT: ReservationStatus.RESERVED,

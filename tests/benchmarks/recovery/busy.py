@@ -27,7 +27,7 @@ class Busy:
 
 
 async def busy(directory: Path, seconds: float) -> Busy:
-    """Query the stock of a shop while the processor has no idle moment."""
+    """Ask for stock in a shop beside which the processor has no idle moment."""
     shop = Shop(directory, session_timeout="")  # as short as in production
     door = HttpDoor(shop.gateways[0])
     try:
