@@ -22,7 +22,7 @@ def made(url: str, directory: Path) -> Path:
     """Generate the client; return the path of the program that uses it."""
     config = directory / "config.yml"
     config.write_text(CONFIG)
-    where = (f"--url={url}/openapi.json", f"--text-path={directory / 'shop_client'}")
+    where = (f"--url={url}/openapi.json", f"--output-path={directory / 'shop_client'}")
     words = (sys.executable, *GENERATOR, f"--config={config}", *where)
     run(*words, within=WITHIN_SECONDS, here=directory)
     return Path(shutil.copy(PROGRAM, directory))
