@@ -72,7 +72,9 @@ class Kafka:
     async def stop(self) -> None:
         """Disconnect."""
         self._reading.cancel()
-        await self._consumer.stop()
+        # aiokafka raises its own cancellation if a fetch has just failed.
+        with suppress(asyncio.CancelledError):
+            await self._consumer.stop()
         await self.producer.stop()
 
     async def create(self, topic: str, partitions: int = 2, **config: str) -> None:
