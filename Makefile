@@ -67,7 +67,7 @@ bench: ready-to-test ## measure the shop beside its floors, in one run: BENCH="-
 growth: ready-to-test ## measure how cost grows, and draw it: GROWTH="load state" (all: 10 minutes)
 	$(VENV) -m tests.benchmarks.growth --plots tests/benchmarks/plots $(GROWTH)
 
-fuzz: ready-to-test ## send 100,000 broken records through desk and rules: FUZZ="--seed 7"
+fuzz: ready-to-test ## send 100,000 broken records through router and rules: FUZZ="--seed 7"
 	$(VENV) -m tests.fuzz $(FUZZ)
 
 recovery: ready-to-test ## kill workers 20 times each way: seconds without an answer, nothing lost

@@ -1,4 +1,4 @@
-"""From the previous release's code to this one's.
+"""An upgrade from the previous release to this one.
 
 This release renames fields of rows: it reads the old names, and writes the new ones.
 """
@@ -25,13 +25,13 @@ UPGRADED = (
 
 
 class _Mixed(Shop):
-    """A shop whose two workers of LOMS are of different releases for a while."""
+    """A shop whose two workers of LOMS have different releases for a while."""
 
     later = ()
 
 
 def _upgrade(units: Sequence[Unit], code: Path) -> Callable[[], Awaitable[None]]:
-    """Stop all, and start all: the previous release can't read the rows of this one.
+    """Stop all processes, and start all: the previous release can't read this one's rows.
 
     Gateways stop first, while workers still answer the calls in flight.
     """
@@ -68,6 +68,6 @@ async def test_a_stop_and_a_start_from_the_previous_release_lose_nothing(tmp_pat
         for gateway in gateways:
             stack.push_async_callback(gateway.close)
         doors = [*gateways, KafkaDoor(kafka), KafkaDoor(kafka)]
-        async with storm(shop, kafka, doors, Fresh()) as crowd:
-            await crowd.over(_upgrade(upgraded, current))
+        async with storm(shop, kafka, doors, Fresh()) as load:
+            await load.over(_upgrade(upgraded, current))
         assert [unit.name for unit in upgraded if unit.starts != unit.expected] == []

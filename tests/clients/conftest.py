@@ -1,4 +1,4 @@
-"""A visit for other people's clients: look at the stocks of a sku, and buy two pieces."""
+"""The scenario for other clients: query the stock of a sku, and buy two units."""
 
 import json
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _THERE = {"warehouseID": 1, "count": 5}
 
 @dataclass(frozen=True)
 class Visit:
-    """Who buys what, and where the replies go; a topic that is there."""
+    """The ids and addresses of a scenario; the reply topic exists."""
 
     brokers: str
     replies: str
@@ -29,12 +29,12 @@ class Visit:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What each client takes on its command line."""
+        """The arguments of each client's command line."""
         return self.brokers, self.replies, str(self.user), str(self.sku)
 
-    async def came_off(self, said: str) -> None:
-        """See to it that a client printed the right replies, and that they are true."""
-        lines = [line for line in said.splitlines() if line.startswith("{")]
+    async def check(self, output: str) -> None:
+        """Check the replies that a client printed, and the state of the shop."""
+        lines = [line for line in output.splitlines() if line.startswith("{")]
         seen, added, bought = map(json.loads, lines)
         assert seen == {"type": "stocks", "stocks": [_THERE]}
         assert added == {"type": "done"}
@@ -49,13 +49,13 @@ class Visit:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Chromium:
-    """A real one."""
+    """A Chromium."""
     return chromium(tmp_path)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visit(shop: Shop, http: HttpDoor, fresh: Fresh) -> Visit:
-    """A new one."""
+    """A new scenario."""
     user, sku = fresh.user(), await received(http, fresh, _THERE["count"])
     replies = f"client-{user}.replies"
     await Kafka(shop.cluster).create(replies)

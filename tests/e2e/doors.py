@@ -1,4 +1,4 @@
-"""The two doors of the shop behind one interface, so that scenarios pass through both."""
+"""An HTTP client and a Kafka client of the shop with one interface, for the same tests."""
 
 import json
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from tests.e2e.waiting import until
 
 PROBLEM = "application/problem+json"
 
-# The spec, once more: the code of an error, and its status over HTTP.
+# The error codes of the specification, and their HTTP status.
 STATUS = {
     "bad-request": 400,
     "unknown-order": 404,
@@ -42,7 +42,7 @@ _SHARDS = 4096
 
 
 class NoAnswer(Exception):  # noqa: N818 -- an outcome
-    """Nobody knows whether the request was carried out: ask again with the same key."""
+    """The result of the request is unknown: retry it with the same key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Answer:
 
 
 def letter(call: str, body: dict[str, Any], key: str | None = None) -> Letter:
-    """Return the record that a call is over Kafka."""
+    """Return the Kafka record of a call."""
     topic, owner = _address(call, body)
     headers = () if key is None else (("idempotency-key", key.encode()),)
     value = json.dumps({"type": call, **body}).encode()
@@ -73,30 +73,30 @@ def _address(call: str, body: dict[str, Any]) -> tuple[str, int]:
 
 
 class Door(ABC):
-    """A way into the shop."""
+    """A client of the shop."""
 
     @abstractmethod
     async def ask(self, call: str, body: dict[str, Any], key: str | None = None) -> Answer:
-        """Make a call once.
+        """Send a request once.
 
         Raises:
-            NoAnswer: none came, or one that says to try again.
+            NoAnswer: no reply came, or its error code requires a retry.
         """
 
     async def do(self, call: str, key: str | None = None, **body: Any) -> dict[str, Any]:
-        """Make a call that must be carried out; return its reply."""
+        """Send a request that must succeed; return its reply."""
         answer = await self.ask(call, body, key)
         assert answer.code is None, f"{call} {body}: {answer.code} ({answer.text})"
         return answer.reply
 
     async def refusal(self, call: str, key: str | None = None, **body: Any) -> str:
-        """Make a call that must be refused; return the code."""
+        """Send a request that must be refused; return the error code."""
         answer = await self.ask(call, body, key)
         assert answer.code is not None, f"{call} {body} was carried out: {answer.reply}"
         return answer.code
 
-    async def insist(self, call: str, key: str, **body: Any) -> Answer:
-        """Make a call again and again, with the same key, until there is an answer."""
+    async def ask_until_answered(self, call: str, key: str, **body: Any) -> Answer:
+        """Retry a request with the same key until it is answered."""
 
         async def answer() -> Answer | None:
             try:
@@ -108,7 +108,7 @@ class Door(ABC):
 
 
 class HttpDoor(Door):
-    """The gateway."""
+    """A client of a gateway."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -117,39 +117,39 @@ class HttpDoor(Door):
         self.session = aiohttp.ClientSession(connector=connector, timeout=timeout)
 
     async def ask(self, call: str, body: dict[str, Any], key: str | None = None) -> Answer:
-        """POST the call."""
+        """POST a request."""
         return await self.post(call, json.dumps(body).encode(), key)
 
     async def post(self, call: str, body: bytes, key: str | None = None) -> Answer:
-        """POST bytes, whatever they are."""
+        """POST any bytes."""
         headers = {} if key is None else {"Idempotency-Key": key}
         url = f"{self.url}/{call}"
         try:
             async with self.session.post(url, data=body, headers=headers) as response:
-                said = await response.json(content_type=None)
-                return _answer(response, said)
+                content = await response.json(content_type=None)
+                return _answer(response, content)
         except (aiohttp.ClientConnectionError, TimeoutError) as error:
             raise NoAnswer(repr(error)) from error
 
     async def close(self) -> None:
-        """Leave."""
+        """Close the connections."""
         await self.session.close()
 
 
-def _answer(response: aiohttp.ClientResponse, said: dict[str, Any]) -> Answer:
+def _answer(response: aiohttp.ClientResponse, content: dict[str, Any]) -> Answer:
     if response.status == 200:
         assert response.content_type == "application/json"
-        return Answer(said)
-    assert response.content_type == PROBLEM, said
-    assert said.keys() == {"type", "title", "status", "detail", "code"}
-    assert response.status == said["status"] == STATUS[said["code"]], said
-    if said["code"] in TRY_AGAIN:
-        raise NoAnswer(said["code"])
-    return Answer({}, said["code"], said["detail"])
+        return Answer(content)
+    assert response.content_type == PROBLEM, content
+    assert content.keys() == {"type", "title", "status", "detail", "code"}
+    assert response.status == content["status"] == STATUS[content["code"]], content
+    if content["code"] in TRY_AGAIN:
+        raise NoAnswer(content["code"])
+    return Answer({}, content["code"], content["detail"])
 
 
 class KafkaDoor(Door):
-    """The request topics."""
+    """A client of the request topics."""
 
     def __init__(self, kafka: Kafka) -> None:
         self.kafka = kafka
@@ -164,18 +164,18 @@ class KafkaDoor(Door):
 
 
 def answer_of(value: bytes) -> Answer:
-    """Read a reply as it lies in a topic.
+    """Parse a reply record.
 
     Raises:
-        NoAnswer: it says to try again.
+        NoAnswer: its error code requires a retry.
     """
-    said = json.loads(value)
-    kind = said.pop("type")
+    content = json.loads(value)
+    kind = content.pop("type")
     if kind != "refused":
-        assert (kind == "done") == (not said), (kind, said)
-        return Answer(said)
-    assert said.keys() == {"code", "text"}
-    assert said["code"] in STATUS
-    if said["code"] in TRY_AGAIN:
-        raise NoAnswer(said["code"])
-    return Answer({}, **said)
+        assert (kind == "done") == (not content), (kind, content)
+        return Answer(content)
+    assert content.keys() == {"code", "text"}
+    assert content["code"] in STATUS
+    if content["code"] in TRY_AGAIN:
+        raise NoAnswer(content["code"])
+    return Answer({}, **content)

@@ -1,4 +1,4 @@
-"""What became of each piece of a sku, from the table's own changelog."""
+"""The units of a sku by state, from the changelog of the stock table."""
 
 import json
 from collections import Counter
@@ -21,9 +21,9 @@ class Ledger:
     """A sku's units by warehouse, and the entries of its orders.
 
     Attributes:
-        available: to be bought.
-        reserved: of orders that await payment.
-        sold: of orders that were paid.
+        available: can be bought.
+        reserved: by orders that await payment.
+        sold: to orders that were paid.
         statuses: of the reservations, by order.
     """
 
@@ -34,19 +34,19 @@ class Ledger:
 
     @property
     def received(self) -> Places:
-        """All that there ever was."""
+        """The units by warehouse, in any state."""
         return self.available + self.reserved + self.sold
 
 
 async def ledger(kafka: Kafka, door: Door, sku: int) -> Ledger:
-    """Read a sku's rows; what `stocks` says must agree with them."""
+    """Read a sku's rows; the reply to `stocks` must agree with them."""
     kept, level = Ledger(), {"available": {}, "reserved": {}}
     for name, row in rows(kafka, CHANGELOG, str(sku).encode()).items():
         _, _, entry = name.partition("/")
         if not entry:
             level = row
         elif "request" not in row:  # else a receipt
-            # The second names are those of the release before.
+            # The second names are those of the previous release.
             status = kept.statuses[int(entry)] = row.get("status") or row["fate"]
             if status in ("reserved", "sold"):
                 places = row["allocation"] if "allocation" in row else row["parcels"]
@@ -58,7 +58,7 @@ async def ledger(kafka: Kafka, door: Door, sku: int) -> Ledger:
 
 
 def rows(kafka: Kafka, changelog: str, owner: bytes) -> dict[str, Any]:
-    """Return rows of a table: of each key the highest version, the later one of two."""
+    """Return the rows of a table: of each key the highest version, the last of equals."""
     newest: dict[bytes, tuple[int, int, ConsumerRecord]] = {}
     for record in kafka.seen[changelog]:
         if record.key.partition(b"/")[0] == owner:

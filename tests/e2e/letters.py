@@ -1,4 +1,4 @@
-"""Records as a client sends and reads them."""
+"""Records that a client sends and receives."""
 
 import json
 import struct
@@ -16,7 +16,7 @@ Header = tuple[str, bytes | None]
 
 @dataclass(frozen=True)
 class Letter:
-    """A record to be sent; without a partition, aiokafka chooses as Java does."""
+    """A record to be sent; without a partition, aiokafka chooses as Java's client does."""
 
     topic: str
     value: bytes | None
@@ -25,12 +25,12 @@ class Letter:
     partition: int | None = None
 
     def with_headers(self, *more: Header) -> "Letter":
-        """The same with headers before its own."""
+        """Return the record with more headers in front of its own."""
         return replace(self, headers=(*more, *self.headers))
 
 
 def said(record: ConsumerRecord) -> dict[str, Any]:
-    """What a record says; nothing, if it is one of our own tests' poison."""
+    """Return the body of a record; empty if it is no JSON object."""
     try:
         value = json.loads(record.value or b"")
     except ValueError:
@@ -39,5 +39,5 @@ def said(record: ConsumerRecord) -> dict[str, Any]:
 
 
 def int32(number: int) -> bytes:
-    """A number as it stands in `kafka_replyPartition`."""
+    """Return a number as the bytes of `kafka_replyPartition`."""
     return struct.pack(">i", number)

@@ -1,4 +1,4 @@
-"""Users, goods and keys that no other test has: all tests share one shop."""
+"""Users, skus and keys that no other test uses: all tests share one shop."""
 
 from itertools import count
 from uuid import uuid4
@@ -7,7 +7,7 @@ from agents.ops.standins.catalogue import INVENTED, Product
 
 
 class Fresh:
-    """Whatever has not been used yet in this shop."""
+    """Returns unused ids of a shop."""
 
     def __init__(self) -> None:
         self._users = count(7_000_001)
@@ -15,18 +15,18 @@ class Fresh:
         self._products = iter(INVENTED.items())
 
     def user(self) -> int:
-        """Somebody without a cart and without orders."""
+        """Return a user without a cart and without orders."""
         return next(self._users)
 
     def sku(self) -> int:
-        """Something of which there is nothing, and which ProductService doesn't know."""
+        """Return a sku without stock, which ProductService does not have."""
         return next(self._skus)
 
     def product(self) -> tuple[int, Product]:
-        """Something of which there is nothing, but which has a name and a price."""
+        """Return a sku without stock, which ProductService has, and its product."""
         return next(self._products)
 
     @staticmethod
     def key() -> str:
-        """An idempotency key."""
+        """Return an idempotency key."""
         return uuid4().hex

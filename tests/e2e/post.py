@@ -1,4 +1,4 @@
-"""A real mail server, to which the shop's notices go for a while."""
+"""A real mail server that receives the shop's notifications during a test."""
 
 import re
 from collections import defaultdict
@@ -14,7 +14,7 @@ _MESSAGE_ID = re.compile(r"<order-(\d+)\.([a-z-]+)@example\.test>")
 
 
 class Notice(NamedTuple):
-    """A mail about an order's status."""
+    """A mail about a status of an order."""
 
     order_id: int
     status: str
@@ -24,7 +24,7 @@ class Notice(NamedTuple):
 
 
 class Post:
-    """What has arrived."""
+    """The received mails, by order."""
 
     def __init__(self, sink: MailSink) -> None:
         self.sink = sink
@@ -32,7 +32,7 @@ class Post:
         self._notices: defaultdict[int, list[Notice]] = defaultdict(list)
 
     async def about(self, order_id: int, number: int) -> list[Notice]:
-        """Wait for so many different notices about an order; return all, in order."""
+        """Wait for a number of different mails about an order; return all, in order."""
 
         def look() -> list[Notice]:
             for mail in self.sink.mails[self._read :]:
@@ -47,7 +47,7 @@ class Post:
 
 @asynccontextmanager
 async def post(shop: Shop) -> AsyncIterator[Post]:
-    """Have notices sent to a mail server of ours, and no longer when this ends."""
+    """Send the shop's notifications to a mail server of the tests within this context."""
     sink = MailSink()
     await sink.start()
     notifications = shop["notifications-1"]

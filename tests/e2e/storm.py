@@ -1,4 +1,4 @@
-"""A crowd of shoppers in a shop to which bad things happen."""
+"""A load of shoppers on a shop, during which faults are injected."""
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,33 +10,33 @@ from tests.e2e.doors import Door
 from tests.e2e.kafka import Kafka
 from tests.e2e.people import Fresh
 from tests.e2e.shop import Shop
-from tests.e2e.traffic import Crowd, Shopper, stocked
+from tests.e2e.traffic import Shopper, ShopperPool, stocked
 
 SHOPPERS = 10
-STEPS = 2  # of each shopper, before, between and after
+STEPS = 2  # of each shopper, before, between and after the faults
 
 
 @dataclass
 class Storm:
-    """Whoever is in it."""
+    """A shop with shoppers that record the expected results of all their calls."""
 
     shop: Shop
     kafka: Kafka
     doors: list[Door]
-    crowd: Crowd
+    pool: ShopperPool
 
     @property
     def shoppers(self) -> list[Shopper]:
-        """Those who know what must have become of all they asked for."""
-        return self.crowd.shoppers
+        """The shoppers with their expected results."""
+        return self.pool.shoppers
 
-    async def over(self, *blows: Callable[[], Awaitable[None]]) -> None:
-        """Strike while they shop; then look what has become of all that was asked."""
-        await self.crowd.makes(STEPS)
-        for blow in blows:
-            await blow()
-            await self.crowd.makes(STEPS)
-        await self.crowd.goes_home()
+    async def over(self, *faults: Callable[[], Awaitable[None]]) -> None:
+        """Inject faults while the shoppers work; then check the results of all calls."""
+        await self.pool.complete(STEPS)
+        for fault in faults:
+            await fault()
+            await self.pool.complete(STEPS)
+        await self.pool.finish()
         await self.shop.serves()
         await audit(self.shoppers, self.kafka, self.doors[0])
         await nothing_is_left_undone(self.kafka)
@@ -46,10 +46,13 @@ class Storm:
 async def storm(
     shop: Shop, kafka: Kafka, doors: list[Door], fresh: Fresh
 ) -> AsyncIterator[Storm]:
-    """Let a crowd in; each shopper takes each door by chance."""
-    goods = await stocked(doors[0], fresh, 4)
-    crowd = Crowd(
-        [Shopper(fresh.user(), doors, goods, random.Random(n)) for n in range(SHOPPERS)]
+    """Start the load; each shopper chooses a client at random for each call."""
+    assortment = await stocked(doors[0], fresh, 4)
+    pool = ShopperPool(
+        [
+            Shopper(fresh.user(), doors, assortment, random.Random(n))
+            for n in range(SHOPPERS)
+        ]
     )
-    yield Storm(shop, kafka, doors, crowd)
-    await crowd.goes_home()
+    yield Storm(shop, kafka, doors, pool)
+    await pool.finish()

@@ -1,4 +1,4 @@
-"""Records as other clients pack them: compressed, huge, with names that are no text."""
+"""Records as other clients pack them: compressed, huge, with header names of any bytes."""
 
 import time
 from dataclasses import replace
@@ -12,14 +12,14 @@ from tests.e2e.kafka import Kafka
 from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
 from tests.e2e.people import Fresh
 from tests.e2e.scenes import received, stocks
-from topics.kafka.partitioner import partition_of
+from topics.kafka.location import partition_of
 
 AT_ONCE_SECONDS = 3.0
 MEGABYTE = 2**20
 
 
 class _Name(str):
-    """A header's name of any bytes."""
+    """A header name of any bytes."""
 
     __slots__ = ()
 
@@ -28,7 +28,7 @@ class _Name(str):
 
 
 async def _pack(kafka: Kafka, sent: Letter, codec: str | None = None) -> None:
-    """Send a record to its partition, in a batch of its own, with a codec perhaps."""
+    """Send a record to its partition in a separate batch, with a codec if given."""
     async with AIOKafkaProducer(
         bootstrap_servers=kafka.bootstrap,
         compression_type=codec,
@@ -55,7 +55,7 @@ async def _pack(kafka: Kafka, sent: Letter, codec: str | None = None) -> None:
 
 
 async def _is_served(kafka: Kafka, sku: int, partition: int) -> None:
-    """See that a partition serves, at once."""
+    """Require that a partition is served without delay."""
     began = time.monotonic()
     sent = replace(letter("stocks", {"sku": sku}), partition=partition)
     assert answer_of((await kafka.ask(sent)).value).code is None
@@ -78,19 +78,19 @@ async def test_compressed_records_are_read(
     assert await stocks(http, sku) == {1: 3}
 
 
-async def test_header_names_that_are_no_text_do_no_harm(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh
-):
+async def test_invalid_header_names_do_no_harm(kafka: Kafka, http: HttpDoor, fresh: Fresh):
     sku = await received(http, fresh, 1)
     sent = letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 3})
-    for partition in range(kafka.partitions):  # at its owner's, and passed on to him
+    for partition in range(
+        kafka.partitions
+    ):  # at its owner's partition, and at others, which forward it
         name = _Name("caf\xe9\xff")
         await _pack(kafka, replace(sent, partition=partition, headers=((name, b"\xff"),)))
         await _is_served(kafka, sku, partition)
     assert await stocks(http, sku) == {1: 1 + 3 * kafka.partitions}
 
 
-async def test_poison_with_header_names_that_are_no_text_is_a_dead_letter(
+async def test_an_invalid_record_with_invalid_header_names_is_a_dead_letter(
     kafka: Kafka, fresh: Fresh
 ):
     mark = fresh.key().encode()
@@ -102,7 +102,7 @@ async def test_poison_with_header_names_that_are_no_text_is_a_dead_letter(
 
 
 @pytest.mark.parametrize("topic", ["cart.requests", "order.requests", "stock.requests"])
-async def test_what_is_too_large_to_be_kept_whole_is_kept_in_part(
+async def test_a_record_that_is_too_large_for_a_dead_letter_is_kept_in_part(
     kafka: Kafka, fresh: Fresh, topic: str
 ):
     dlq = topic.replace("requests", "dlq")
@@ -128,7 +128,7 @@ async def test_what_is_too_large_to_be_kept_whole_is_kept_in_part(
 
 
 @pytest.mark.parametrize("reply_topic", [b"e2e.replies", b"cart.requests"])
-async def test_a_key_of_a_megabyte_does_not_keep_a_refusal_from_its_sender(
+async def test_a_refusal_of_a_record_with_a_key_of_a_megabyte_reaches_the_sender(
     kafka: Kafka, http: HttpDoor, fresh: Fresh, reply_topic: bytes
 ):
     correlation_id = kafka.correlation_id()
@@ -142,17 +142,19 @@ async def test_a_key_of_a_megabyte_does_not_keep_a_refusal_from_its_sender(
     assert answer_of(reply.value).code == "bad-request"
 
 
-async def test_a_correlation_id_of_a_megabyte_stops_nobody(kafka: Kafka, fresh: Fresh):
+async def test_a_correlation_id_of_a_megabyte_blocks_no_other_client(
+    kafka: Kafka, fresh: Fresh
+):
     for value in (b"x", b'{"type": "stocks", "sku": 1}'):
         headers = ((CORRELATION_ID, b"c" * 1_000_000), (REPLY_TOPIC, b"e2e.replies"))
         await _pack(kafka, Letter("stock.requests", value, b"1", headers, 5))
         await _is_served(kafka, fresh.sku(), 5)
 
 
-async def test_many_records_that_grow_when_passed_on_stop_nobody(
+async def test_many_records_that_grow_when_forwarded_block_no_other_client(
     kafka: Kafka, fresh: Fresh
 ):
-    """Small when compressed, at the wrong owner, and all in one batch."""
+    """Each is small when compressed, in a wrong partition, and all are in one batch."""
     sku = fresh.sku()
     async with AIOKafkaProducer(
         bootstrap_servers=kafka.bootstrap,
@@ -166,8 +168,8 @@ async def test_many_records_that_grow_when_passed_on_stop_nobody(
             batch.append(timestamp=None, key=b"", value=value, headers=[])
         await producer.partitions_for("stock.requests")
         owner = partition_of(str(sku).encode(), kafka.partitions)
-        stranger = (owner + 1) % kafka.partitions
-        await producer.send_batch(batch, "stock.requests", partition=stranger)
+        other_partition = (owner + 1) % kafka.partitions
+        await producer.send_batch(batch, "stock.requests", partition=other_partition)
         await producer.flush()
     for partition in range(kafka.partitions):
         await _is_served(kafka, sku, partition)

@@ -1,4 +1,4 @@
-"""A worker with its hands full is killed; what it has counted is not lost or doubled."""
+"""A worker that is killed while it counts loses no record, and counts none twice."""
 
 import random
 
@@ -11,7 +11,7 @@ RECORDS = 20_000
 KILLS = 3
 
 
-async def test_a_counter_that_is_killed_at_work_counts_each_record_once(
+async def test_a_worker_that_is_killed_while_it_counts_counts_each_record_once(
     shop: Shop, http: HttpDoor, fresh: Fresh
 ):
     worker = shop["loms-1"]

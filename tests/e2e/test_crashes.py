@@ -1,4 +1,4 @@
-"""kill -9 of each process in turn, while a crowd goes on shopping through both doors."""
+"""kill -9 of each process in turn, while shoppers use HTTP and Kafka."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def mails(running: Shop) -> AsyncIterator[Post]:
-    """A mail server to which the shop's notices go in these tests."""
+    """A mail server that receives the shop's notifications in these tests."""
     async with post(running) as there:
         yield there
 
@@ -28,7 +28,7 @@ async def mails(running: Shop) -> AsyncIterator[Post]:
 async def crowded(
     shop: Shop, gateways: list[HttpDoor], topics: KafkaDoor, fresh: Fresh, mails: Post
 ) -> AsyncIterator[Storm]:
-    """A crowd, half of it at the gateways and half at Kafka."""
+    """A load, half of it over HTTP and half over Kafka."""
     doors = [*gateways, topics, topics]
     async with storm(shop, topics.kafka, doors, fresh) as there:
         yield there
@@ -44,14 +44,16 @@ async def crowded(
         ("product-service", 1),
     ],
 )
-async def test_every_acknowledged_call_has_one_effect_whoever_is_killed(
+async def test_every_acknowledged_call_has_one_effect_when_any_process_is_killed(
     crowded: Storm, mails: Post, victim: str, times: int
 ):
     await crowded.over(*[crowded.shop[victim].crash] * times)
     await audit_notices(crowded.shoppers, mails, once=True)
 
 
-async def test_no_notice_is_lost_when_their_sender_is_killed(crowded: Storm, mails: Post):
+async def test_no_notification_is_lost_when_the_worker_is_killed(
+    crowded: Storm, mails: Post
+):
     await crowded.over(*[crowded.shop["notifications-1"].crash] * 2)
     await audit_notices(crowded.shoppers, mails, once=False)
 
@@ -67,7 +69,7 @@ async def test_every_acknowledged_call_has_one_effect_when_all_workers_are_kille
     await audit_notices(crowded.shoppers, mails, once=False)
 
 
-async def test_what_was_answered_before_a_crash_is_answered_the_same_after_it(
+async def test_a_reply_before_a_crash_is_the_same_after_it(
     shop: Shop, gateways: list[HttpDoor], topics: KafkaDoor, fresh: Fresh
 ):
     user, (sku, _) = fresh.user(), fresh.product()
@@ -88,7 +90,9 @@ async def test_what_was_answered_before_a_crash_is_answered_the_same_after_it(
     names = ("checkout-1", "loms-1", "gateway-1")
     await asyncio.gather(*(shop[name].crash() for name in names))
     for door in (topics, *gateways):
-        again = [await door.insist(call, key, **body) for call, key, body in calls]
+        again = [
+            await door.ask_until_answered(call, key, **body) for call, key, body in calls
+        ]
         assert [answer.reply for answer in again] == first
     assert await stocks(topics, sku) == {1: 6}
     assert await cart(topics, user) == {}
@@ -99,12 +103,12 @@ async def test_every_acknowledged_call_has_one_effect_when_the_broker_is_killed(
 ):
     shop = crowded.shop
     await crowded.over(shop["kafka"].crash)
-    # Workers that could not be sure of anything without it have ended, as they must.
-    shop.forgive()
+    # Workers whose state was uncertain without it have ended, as they must.
+    shop.accept_ended()
     await audit_notices(crowded.shoppers, mails, once=False)
 
 
-async def test_workers_that_start_together_with_their_broker_get_all_their_partitions(
+async def test_workers_that_start_together_with_their_broker_get_all_partitions(
     crowded: Storm, mails: Post
 ):
     shop = crowded.shop
@@ -114,5 +118,5 @@ async def test_workers_that_start_together_with_their_broker_get_all_their_parti
         await asyncio.gather(*(unit.crash() for unit in units))
 
     await crowded.over(power_cut)
-    shop.forgive()
+    shop.accept_ended()
     await audit_notices(crowded.shoppers, mails, once=False)

@@ -1,4 +1,4 @@
-"""What the world is told of an order: facts in a topic, and notices by mail."""
+"""What clients learn of an order: events in a topic, and notifications by mail."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,8 +16,8 @@ from tests.e2e.scenes import bought, order, received
 from tests.e2e.shop import Shop
 
 
-async def _facts(kafka: Kafka, made: int, *statuses: str) -> list[ConsumerRecord]:
-    """Wait for these facts of an order; there are no others and in no other order."""
+async def _order_events(kafka: Kafka, made: int, *statuses: str) -> list[ConsumerRecord]:
+    """Wait for these events of an order; there are no others and in no other order."""
 
     def of_it(record: ConsumerRecord) -> bool:
         return said(record).get("orderID") == made
@@ -33,57 +33,59 @@ async def _facts(kafka: Kafka, made: int, *statuses: str) -> list[ConsumerRecord
     return list(newest.values())
 
 
-async def test_each_status_of_an_order_is_a_fact_under_its_shard(
+async def test_each_status_of_an_order_is_an_event_under_its_shard(
     door: Door, kafka: Kafka, fresh: Fresh
 ):
     user, sku = fresh.user(), await received(door, fresh, 5)
     made = await order(door, user, {sku: 2})
     await door.do("orderPayed", orderID=made)
     await door.do("orderPayed", orderID=made)
-    facts = await _facts(kafka, made, "new", "awaiting payment", "paid")
-    for record in facts:
-        fact = said(record)
-        assert fact.keys() == {"type", "orderID", "user", "status", "items", "at"}
-        assert fact["type"] == "orderStatusChanged"
-        assert (fact["orderID"], fact["user"]) == (made, user)
-        assert fact["items"] == [{"sku": sku, "count": 2}]
+    events = await _order_events(kafka, made, "new", "awaiting payment", "paid")
+    for record in events:
+        event = said(record)
+        assert event.keys() == {"type", "orderID", "user", "status", "items", "at"}
+        assert event["type"] == "orderStatusChanged"
+        assert (event["orderID"], event["user"]) == (made, user)
+        assert event["items"] == [{"sku": sku, "count": 2}]
         assert record.key == str(user % 4096).encode()
-        assert ("event-id", f"{made}:{fact['status']}".encode()) in record.headers
-        at = datetime.fromisoformat(fact["at"])
+        assert ("event-id", f"{made}:{event['status']}".encode()) in record.headers
+        at = datetime.fromisoformat(event["at"])
         assert at.utcoffset() == timedelta(0)
-    times = [said(record)["at"] for record in facts]
+    times = [said(record)["at"] for record in events]
     assert times == sorted(times)
-    assert len({record.partition for record in facts}) == 1
+    assert len({record.partition for record in events}) == 1
 
 
-async def test_each_end_of_an_order_is_a_fact(door: Door, kafka: Kafka, fresh: Fresh):
+async def test_each_final_status_of_an_order_is_an_event(
+    door: Door, kafka: Kafka, fresh: Fresh
+):
     sku = await received(door, fresh, 5)
     cancelled = await bought(door, fresh, {sku: 5})
     failed = await order(door, fresh.user(), {sku: 1})
     await door.do("cancelOrder", orderID=cancelled)
-    await _facts(kafka, cancelled, "new", "awaiting payment", "cancelled")
-    await _facts(kafka, failed, "new", "failed")
+    await _order_events(kafka, cancelled, "new", "awaiting payment", "cancelled")
+    await _order_events(kafka, failed, "new", "failed")
 
 
-async def test_whoever_knows_of_a_cancellation_can_buy_the_goods(
+async def test_after_the_event_of_a_cancellation_the_units_can_be_bought(
     kafka: Kafka, topics: KafkaDoor, fresh: Fresh
 ):
     sku = await received(topics, fresh, 1)
     for _ in range(10):
         made = await order(topics, fresh.user(), {sku: 1})
-        await _facts(kafka, made, "new", "awaiting payment")
+        await _order_events(kafka, made, "new", "awaiting payment")
         await topics.do("cancelOrder", orderID=made)
-        await _facts(kafka, made, "new", "awaiting payment", "cancelled")
+        await _order_events(kafka, made, "new", "awaiting payment", "cancelled")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def mails(running: Shop) -> AsyncIterator[Post]:
-    """A mail server to which the shop's notices go in these tests."""
+    """A mail server that receives the shop's notifications in these tests."""
     async with post(running) as there:
         yield there
 
 
-async def test_each_status_is_a_mail_to_the_orders_user(
+async def test_each_status_is_mailed_to_the_orders_user(
     mails: Post, http: HttpDoor, fresh: Fresh
 ):
     user, sku = fresh.user(), await received(http, fresh, 5)
@@ -97,7 +99,7 @@ async def test_each_status_is_a_mail_to_the_orders_user(
         assert f"sku {sku}, 2 units" in mail.text
 
 
-async def test_notices_of_many_orders_come_once_each_and_in_order(
+async def test_notifications_of_many_orders_arrive_once_each_and_in_order(
     mails: Post, http: HttpDoor, fresh: Fresh
 ):
     sku = await received(http, fresh, 20)
@@ -111,7 +113,7 @@ async def test_notices_of_many_orders_come_once_each_and_in_order(
         assert [mail.status for mail in got] == ["new", "awaiting-payment", end]
 
 
-async def test_a_mail_server_that_says_later_gets_the_mail_later(
+async def test_a_mail_is_retried_after_a_temporary_rejection(
     mails: Post, http: HttpDoor, fresh: Fresh
 ):
     sku = await received(http, fresh, 5)
@@ -122,7 +124,7 @@ async def test_a_mail_server_that_says_later_gets_the_mail_later(
     assert [mail.status for mail in got] == ["new", "awaiting-payment", "cancelled"]
 
 
-async def test_a_mail_that_nobody_takes_is_a_dead_letter_and_the_next_is_sent(
+async def test_a_rejected_mail_is_a_dead_letter_and_the_next_is_sent(
     mails: Post, kafka: Kafka, http: HttpDoor, fresh: Fresh
 ):
     sku, user = await received(http, fresh, 5), fresh.user()
@@ -139,14 +141,14 @@ async def test_a_mail_that_nobody_takes_is_a_dead_letter_and_the_next_is_sent(
     assert [mail.status for mail in await mails.about(made, 1)] == ["paid"]
 
 
-async def test_what_was_told_is_not_told_again_after_a_restart(
+async def test_notifications_are_not_sent_again_after_a_restart(
     shop: Shop, mails: Post, kafka: Kafka, http: HttpDoor, fresh: Fresh
 ):
     sku = await received(http, fresh, 5)
     made = await order(http, fresh.user(), {sku: 1})
     assert len(await mails.about(made, 2)) == 2
-    told = f"{made}:awaiting payment".encode()
-    await kafka.find("notifications-sent-changelog", lambda row: row.key == told)
+    row_key = f"{made}:awaiting payment".encode()
+    await kafka.find("notifications-sent-changelog", lambda row: row.key == row_key)
     await shop["notifications-1"].crash()
     other = await order(http, fresh.user(), {sku: 1})
     await mails.about(other, 2)

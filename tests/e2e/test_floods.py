@@ -1,4 +1,4 @@
-"""A flood through one door does not stop the other one."""
+"""A flood of requests over HTTP or Kafka does not block the other interface."""
 
 import asyncio
 import json
@@ -12,28 +12,28 @@ from tests.e2e.scenes import received
 
 FLOOD = 5000
 CALLS = 3000
-"""At once over HTTP; a gateway lets 2000 wait."""
+"""Concurrent HTTP requests; a gateway accepts 2000."""
 
 ANSWERED_SECONDS = 30.0
 _CALLERS = 8
 
 
 async def _call(http: HttpDoor, sku: int) -> int:
-    """Ask over HTTP what there is of a sku; return the status, which is an honest one."""
+    """Query the stock of a sku over HTTP; return the status, 200 or an overload."""
     began = time.monotonic()
     body = json.dumps({"sku": sku}).encode()
     async with http.session.post(f"{http.url}/stocks", data=body) as response:
-        said = await response.json(content_type=None)
+        body = await response.json(content_type=None)
     assert time.monotonic() - began < ANSWERED_SECONDS
     if response.status == 200:
-        assert said == {"stocks": [{"warehouseID": 1, "count": 7}]}
+        assert body == {"stocks": [{"warehouseID": 1, "count": 7}]}
     else:
-        assert (response.status, response.content_type) == (503, PROBLEM), said
+        assert (response.status, response.content_type) == (503, PROBLEM), body
         assert int(response.headers["Retry-After"]) > 0
     return response.status
 
 
-async def test_http_answers_while_the_request_topics_are_flooded(
+async def test_http_requests_are_answered_while_the_request_topics_are_flooded(
     kafka: Kafka, http: HttpDoor, fresh: Fresh
 ):
     sku, wet = await received(http, fresh, 7), [fresh.sku() for _ in range(FLOOD)]
@@ -55,7 +55,7 @@ async def test_http_answers_while_the_request_topics_are_flooded(
     assert await _call(http, sku) == 200
 
 
-async def test_the_request_topics_answer_while_http_is_flooded(
+async def test_kafka_requests_are_answered_while_http_is_flooded(
     kafka: Kafka, http: HttpDoor, fresh: Fresh
 ):
     sku = await received(http, fresh, 7)

@@ -12,18 +12,18 @@ TIMES = 10
 
 
 async def _many(doors: list[Door], call: str, key: str, **body) -> list[Answer]:
-    """Make the same call many times at once, and then once more."""
+    """Send the same request many times concurrently, and then once more."""
     at_once = [doors[n % len(doors)].ask(call, body, key) for n in range(TIMES)]
     return [*await asyncio.gather(*at_once), await doors[0].ask(call, body, key)]
 
 
 @pytest.fixture
 def doors(gateways: list[HttpDoor], topics: KafkaDoor) -> list[Door]:
-    """Both gateways and Kafka."""
+    """Clients of both gateways and of Kafka."""
     return [*gateways, topics]
 
 
-async def test_goods_are_received_once(doors: list[Door], fresh: Fresh):
+async def test_stock_is_received_once(doors: list[Door], fresh: Fresh):
     sku, key = fresh.sku(), fresh.key()
     answers = await _many(doors, "receiveStock", key, sku=sku, warehouseID=3, count=5)
     assert set(map(repr, answers)) == {repr(Answer({}))}
@@ -70,7 +70,7 @@ async def test_an_order_is_created_once(doors: list[Door], fresh: Fresh):
     assert await stocks(doors[0], sku) == {1: 7}
 
 
-async def test_an_order_that_failed_is_the_answer_for_ever(door: Door, fresh: Fresh):
+async def test_a_failed_order_is_the_reply_to_every_retry(door: Door, fresh: Fresh):
     user, sku, key = fresh.user(), fresh.sku(), fresh.key()
     made = await order(door, user, {sku: 1}, key)
     assert await status(door, made) == "failed"
@@ -117,11 +117,11 @@ async def test_a_key_for_another_request_of_the_same_owner_is_refused(
     assert await door.refusal("cancelOrder", paid, orderID=made) == "key-reused"
 
 
-async def test_a_key_means_nothing_to_another_owner(door: Door, fresh: Fresh):
+async def test_another_owner_may_use_the_same_key(door: Door, fresh: Fresh):
     (sku, _), (other, _), key = fresh.product(), fresh.product(), fresh.key()
     one, two = fresh.user(), fresh.user()
-    for goods, count in ((sku, 3), (other, 4)):
-        put = {"sku": goods, "warehouseID": 1, "count": count}
+    for received_sku, count in ((sku, 3), (other, 4)):
+        put = {"sku": received_sku, "warehouseID": 1, "count": count}
         await door.do("receiveStock", key, **put)
     await door.do("addToCart", key, user=one, sku=sku, count=1)
     await door.do("addToCart", key, user=two, sku=other, count=2)
@@ -135,7 +135,7 @@ async def test_a_key_means_nothing_to_another_owner(door: Door, fresh: Fresh):
     assert await stocks(door, other) == {1: 4}
 
 
-async def test_what_was_refused_is_decided_afresh_with_the_same_key(
+async def test_a_refused_request_is_decided_again_with_the_same_key(
     door: Door, fresh: Fresh
 ):
     user, (sku, _) = fresh.user(), fresh.product()
@@ -169,10 +169,10 @@ async def test_a_key_is_up_to_128_visible_characters(door: Door, fresh: Fresh, k
 
 
 @pytest.mark.parametrize("key", ["", "~" * 129, "a b", '""', "ключ", "a\tb"])
-async def test_what_is_no_key_is_refused(door: Door, fresh: Fresh, key: str):
+async def test_an_invalid_key_is_refused(door: Door, fresh: Fresh, key: str):
     sku = fresh.sku()
-    said = await door.refusal("receiveStock", key, sku=sku, warehouseID=1, count=1)
-    assert said == "bad-request"
+    code = await door.refusal("receiveStock", key, sku=sku, warehouseID=1, count=1)
+    assert code == "bad-request"
     assert await stocks(door, sku) == {}
 
 

@@ -12,11 +12,11 @@ from tests.e2e.people import Fresh
 from tests.e2e.scenes import cart, lines, order, receive, received, status, stocks
 
 USERS = (9007199254740993, 9223372036854775807, -1, -9223372036854775808)
-MAX_COUNT, MAX_GOODS = 2**16 - 1, 2**64 - 1
+MAX_COUNT, MAX_STOCK = 2**16 - 1, 2**64 - 1
 
 
-def _says(name: str, number: int, key: int):
-    """Match records that carry a number under a name, and have the key that they must."""
+def _has_number(name: str, number: int, key: int):
+    """Match records with a number under a name, and with the key that follows from it."""
 
     def matches(record: ConsumerRecord) -> bool:
         if said(record).get(name) != number:
@@ -51,15 +51,13 @@ async def test_a_user_is_exact_in_every_reply_key_and_topic(
         ("order.requests", shard),
         ("order.events", shard),
     ):
-        await kafka.find(topic, _says("user", user, key))
-    await kafka.find("order.requests", _says("orderID", made, shard))
+        await kafka.find(topic, _has_number("user", user, key))
+    await kafka.find("order.requests", _has_number("orderID", made, shard))
     await kafka.find("checkout-carts-changelog", lambda r: r.key == str(user).encode())
     await kafka.find("loms-orders-changelog", lambda r: r.key == str(made).encode())
 
 
-async def test_users_that_a_float_can_not_tell_apart_have_carts_of_their_own(
-    door: Door, fresh: Fresh
-):
+async def test_users_that_are_equal_as_floats_have_separate_carts(door: Door, fresh: Fresh):
     sku = fresh.product()[0]
     await receive(door, sku, 9)
     users = [9007199254740992 + n for n in range(3)]
@@ -73,25 +71,25 @@ async def test_users_that_a_float_can_not_tell_apart_have_carts_of_their_own(
 async def test_a_warehouse_counts_up_to_uint64_and_not_beyond(door: Door, fresh: Fresh):
     sku, warehouse = fresh.sku(), -(2**63)
     put = {"sku": sku, "warehouseID": warehouse}
-    await door.do("receiveStock", **put, count=MAX_GOODS - 1)
-    assert await stocks(door, sku) == {warehouse: MAX_GOODS - 1}
+    await door.do("receiveStock", **put, count=MAX_STOCK - 1)
+    assert await stocks(door, sku) == {warehouse: MAX_STOCK - 1}
     assert await door.refusal("receiveStock", **put, count=2) == "count-too-large"
     await door.do("receiveStock", **put, count=1)
-    assert await stocks(door, sku) == {warehouse: MAX_GOODS}
+    assert await stocks(door, sku) == {warehouse: MAX_STOCK}
     made = await order(door, fresh.user(), {sku: MAX_COUNT})
-    assert await stocks(door, sku) == {warehouse: MAX_GOODS - MAX_COUNT}
-    # Reserved goods lie there as well.
+    assert await stocks(door, sku) == {warehouse: MAX_STOCK - MAX_COUNT}
+    # Reserved units count as well.
     assert await door.refusal("receiveStock", **put, count=1) == "count-too-large"
     await door.do("orderPayed", orderID=made)
     await door.do("receiveStock", **put, count=MAX_COUNT)
-    assert await stocks(door, sku) == {warehouse: MAX_GOODS}
+    assert await stocks(door, sku) == {warehouse: MAX_STOCK}
 
 
 async def test_all_warehouses_together_may_hold_more_than_uint64(door: Door, fresh: Fresh):
-    sku = await received(door, fresh, MAX_GOODS, MAX_GOODS)
+    sku = await received(door, fresh, MAX_STOCK, MAX_STOCK)
     made = await order(door, fresh.user(), {sku: 1})
     assert await status(door, made) == "awaiting payment"
-    assert await stocks(door, sku) == {1: MAX_GOODS - 1, 2: MAX_GOODS}
+    assert await stocks(door, sku) == {1: MAX_STOCK - 1, 2: MAX_STOCK}
 
 
 async def test_a_line_can_not_pass_65535(door: Door, fresh: Fresh):
@@ -115,7 +113,7 @@ async def test_lines_of_an_order_may_not_add_up_to_over_65535(door: Door, fresh:
     assert await stocks(door, sku) == {1: 70_000}
 
 
-async def test_a_cart_has_room_for_1000_skus_and_is_bought_as_one_order(
+async def test_a_cart_of_1000_skus_is_bought_as_one_order(
     http: HttpDoor, topics: KafkaDoor, fresh: Fresh
 ):
     user, skus = fresh.user(), [fresh.sku() for _ in range(1001)]

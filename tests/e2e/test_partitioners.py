@@ -22,7 +22,7 @@ Misplace = Callable[[Letter], Letter]
 
 
 def _crc32(sent: Letter) -> Letter:
-    """Place a record as librdkafka's `consistent_random` does."""
+    """Choose a partition as librdkafka's `consistent_random` does."""
     return replace(sent, partition=zlib.crc32(sent.key) % PARTITIONS)
 
 
@@ -41,7 +41,7 @@ MISPLACED: dict[str, Misplace] = {
 
 @pytest.fixture(params=MISPLACED.values(), ids=MISPLACED.keys())
 def misplace(request: pytest.FixtureRequest) -> Misplace:
-    """A way to put a record where its owner is not."""
+    """A way to send a record to a wrong partition."""
     return request.param
 
 
@@ -52,7 +52,7 @@ async def _do(kafka: Kafka, misplace: Misplace, call: str, **body: Any) -> dict[
     return answer.reply
 
 
-async def test_a_misplaced_record_ends_at_its_owner_and_is_answered(
+async def test_a_misrouted_record_reaches_its_owner_and_is_answered(
     kafka: Kafka, http: HttpDoor, fresh: Fresh, misplace: Misplace
 ):
     user, (sku, _) = fresh.user(), fresh.product()
@@ -80,7 +80,7 @@ async def test_a_misplaced_record_ends_at_its_owner_and_is_answered(
     }
 
 
-async def test_a_misplaced_record_with_a_key_counts_once_wherever_it_comes_again(
+async def test_a_misrouted_record_with_a_key_counts_once_in_any_partition(
     kafka: Kafka, http: HttpDoor, fresh: Fresh
 ):
     sku, key = fresh.sku(), fresh.key()
@@ -92,7 +92,7 @@ async def test_a_misplaced_record_with_a_key_counts_once_wherever_it_comes_again
     assert await stocks(http, sku) == {1: 1}
 
 
-async def test_what_one_client_misplaces_stays_in_order(
+async def test_misrouted_records_of_one_client_stay_in_order(
     kafka: Kafka, http: HttpDoor, fresh: Fresh
 ):
     user, (sku, _) = fresh.user(), fresh.product()
@@ -111,7 +111,7 @@ async def test_what_one_client_misplaces_stays_in_order(
         assert item["count"] == 8 - n
 
 
-async def test_kcat_is_served_as_it_comes(kafka: Kafka, http: HttpDoor, fresh: Fresh):
+async def test_unmodified_kcat_is_served(kafka: Kafka, http: HttpDoor, fresh: Fresh):
     user, sku = fresh.user(), await received(http, fresh, 3)
     for n in range(12):
         body = {"sku": sku, "warehouseID": n, "count": n + 1}
@@ -128,15 +128,15 @@ async def test_kcat_is_served_as_it_comes(kafka: Kafka, http: HttpDoor, fresh: F
 
 
 async def _kcat(kafka: Kafka, sent: Letter) -> None:
-    """Send by kcat, or as it would where it is not installed; await the answer."""
+    """Send with kcat, or in the same way if it is not installed; await the answer."""
     correlation_id = kafka.correlation_id()
-    asked = sent.with_headers(
+    request = sent.with_headers(
         (CORRELATION_ID, correlation_id), (REPLY_TOPIC, kafka.replies.encode())
     )
     if shutil.which("kcat"):
-        await _by_kcat(kafka, asked)
+        await _by_kcat(kafka, request)
     else:
-        await kafka.send(_crc32(asked))
+        await kafka.send(_crc32(request))
     header = (CORRELATION_ID, correlation_id)
     [reply] = await kafka.find(kafka.replies, lambda record: header in record.headers)
     assert reply.value == b'{"type":"done"}'

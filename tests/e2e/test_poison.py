@@ -1,4 +1,4 @@
-"""What can't be understood: a dead letter byte for byte, and the next one is served."""
+"""Invalid records: each is a dead letter byte for byte, and the next one is served."""
 
 import json
 import time
@@ -77,7 +77,7 @@ TOPICS = {"cart.requests": "cart.dlq", "order.requests": "order.dlq"} | {
 
 
 def _owner(fresh: Fresh, topic: str) -> Letter:
-    """Return a request of that topic that has an answer and no effect."""
+    """Return a request of a topic that has an answer and no effect."""
     match topic:
         case "cart.requests":
             return letter("listCart", {"user": fresh.user()})
@@ -88,8 +88,8 @@ def _owner(fresh: Fresh, topic: str) -> Letter:
             return letter("stocks", {"sku": fresh.sku()})
 
 
-async def _buried(kafka: Kafka, topic: str, sent: Letter, at) -> ConsumerRecord:
-    """Return the dead letter of what was sent, after a look at all of it."""
+async def _dead_letter(kafka: Kafka, topic: str, sent: Letter, at) -> ConsumerRecord:
+    """Return the dead letter of a record, after a check of all its parts."""
     offset = ("dlq.offset", str(at.offset).encode())
     partition = ("dlq.partition", str(at.partition).encode())
     [dead] = await kafka.find(
@@ -113,7 +113,7 @@ async def _next_one_is_served(kafka: Kafka, proper: Letter, partition: int) -> N
 
 @pytest.mark.parametrize("topic", TOPICS)
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
-async def test_a_value_that_is_none_is_a_dead_letter_and_the_next_one_is_served(
+async def test_an_invalid_value_is_a_dead_letter_and_the_next_record_is_served(
     kafka: Kafka, fresh: Fresh, topic: str, value: bytes | None
 ):
     if topic != "cart.requests" and value and b"listCart" in value:
@@ -122,33 +122,33 @@ async def test_a_value_that_is_none_is_a_dead_letter_and_the_next_one_is_served(
     sent = replace(proper, value=value, headers=(("x", b"\xff"), ("y", None)))
     at = await kafka.send(sent)
     await _next_one_is_served(kafka, proper, at.partition)
-    await _buried(kafka, topic, sent, at)
+    await _dead_letter(kafka, topic, sent, at)
 
 
 @pytest.mark.parametrize("topic", TOPICS)
 @pytest.mark.parametrize("headers", HEADERS.values(), ids=HEADERS.keys())
-async def test_headers_that_make_no_sense_are_a_dead_letter_too(
+async def test_invalid_headers_are_a_dead_letter_too(
     kafka: Kafka, fresh: Fresh, topic: str, headers: tuple[Header, ...]
 ):
     proper = _owner(fresh, topic)
     sent = replace(proper, headers=headers)
     at = await kafka.send(sent)
     await _next_one_is_served(kafka, proper, at.partition)
-    await _buried(kafka, topic, sent, at)
+    await _dead_letter(kafka, topic, sent, at)
 
 
 @pytest.mark.parametrize("headers", HARMLESS.values(), ids=HARMLESS.keys())
-async def test_headers_of_other_people_do_no_harm(
+async def test_foreign_headers_do_no_harm(
     kafka: Kafka, http: HttpDoor, fresh: Fresh, headers: tuple[Header, ...]
 ):
     sku = await received(http, fresh, 2)
     sent = replace(letter("stocks", {"sku": sku}), headers=headers)
-    for partition in (None, 0, 1):  # at home, and where it must be passed on
+    for partition in (None, 0, 1):  # in its own partition, and in those that forward it
         reply = await kafka.ask(replace(sent, partition=partition))
         assert json.loads(reply.value)["stocks"] == [{"warehouseID": 1, "count": 2}]
 
 
-async def test_whoever_wants_a_reply_hears_that_it_was_a_bad_request(
+async def test_an_invalid_record_with_a_reply_topic_is_refused_as_a_bad_request(
     kafka: Kafka, fresh: Fresh
 ):
     for topic in TOPICS:
@@ -183,7 +183,7 @@ async def test_whoever_wants_a_reply_hears_that_it_was_a_bad_request(
     ],
     ids=["no type", "a field twice", "a byte order mark"],
 )
-async def test_the_refusal_and_the_dead_letter_name_the_fault(
+async def test_the_refusal_and_the_dead_letter_have_the_reason(
     kafka: Kafka, fresh: Fresh, value: bytes, text: str
 ):
     mark = ("mark", fresh.key().encode())
@@ -194,7 +194,7 @@ async def test_the_refusal_and_the_dead_letter_name_the_fault(
     assert ("dlq.reason", text.encode()) in dead.headers
 
 
-async def test_poison_with_a_bad_reply_topic_stops_nobody(
+async def test_an_invalid_record_with_an_invalid_reply_topic_blocks_no_other(
     kafka: Kafka, http: HttpDoor, fresh: Fresh
 ):
     for topic in TOPICS:
@@ -206,7 +206,7 @@ async def test_poison_with_a_bad_reply_topic_stops_nobody(
         await _next_one_is_served(kafka, proper, at.partition)
 
 
-async def test_poison_under_the_owners_key_changes_nothing_of_his(
+async def test_an_invalid_record_under_the_owners_key_changes_no_row(
     kafka: Kafka, http: HttpDoor, fresh: Fresh
 ):
     sku = fresh.sku()
@@ -218,7 +218,7 @@ async def test_poison_under_the_owners_key_changes_nothing_of_his(
     assert await stocks(http, sku) == {1: 5}
 
 
-async def test_order_events_that_make_no_sense_are_dead_letters_of_notifications(
+async def test_invalid_order_events_are_dead_letters_of_notifications(
     kafka: Kafka, fresh: Fresh
 ):
     for value in (b"", None, b"hello", b'{"type": "stocks", "sku": 1}'):

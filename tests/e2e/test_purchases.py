@@ -1,4 +1,4 @@
-"""Purchases that meet: with each other, with an add, with an empty shelf."""
+"""Concurrent purchases: with each other, with an add, without enough stock."""
 
 import asyncio
 
@@ -65,7 +65,7 @@ async def test_what_is_added_during_a_purchase_that_fails_is_there_with_the_rest
     await receive(http, more, 1000)
     await receive(http, scarce, 1)
 
-    # Everybody may have it in the cart; only then it is taken away from all of them.
+    # All carts may have it; only then others buy the stock.
     users = [fresh.user() for _ in range(TIMES)]
     for user in users:
         await http.do("addToCart", user=user, sku=scarce, count=1)
@@ -103,12 +103,12 @@ async def test_what_is_added_during_a_purchase_is_bought_or_stays(
         left = (await cart(http, user)).get(sku, 0)
         assert (bought, left) in possible
 
-    # The three in every order; a delete from an empty cart changes nothing.
+    # All orders have these three; a delete from an empty cart changes nothing.
     possible = {(2, 5), (2, 4), (1, 5), (7, 0), (6, 0)}
     await asyncio.gather(*(meet() for _ in range(TIMES)))
 
 
-async def test_whoever_has_the_answer_to_a_purchase_sees_the_cart_as_it_is(
+async def test_a_cart_that_is_read_after_the_reply_to_a_purchase_is_up_to_date(
     door: Door, fresh: Fresh
 ):
     user, (sku, _) = fresh.user(), fresh.product()

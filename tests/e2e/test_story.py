@@ -1,11 +1,11 @@
-"""The nine calls and receiveStock, through both doors."""
+"""The nine calls and receiveStock, over HTTP and over Kafka."""
 
 from tests.e2e.doors import Door
 from tests.e2e.people import Fresh
 from tests.e2e.scenes import lines, order, received, status, stocks
 
 
-async def test_goods_that_were_received_are_in_stock(door: Door, fresh: Fresh):
+async def test_received_units_are_in_stock(door: Door, fresh: Fresh):
     sku = fresh.sku()
     assert await door.do("stocks", sku=sku) == {"stocks": []}
     assert await door.do("receiveStock", sku=sku, warehouseID=7, count=5) == {}
@@ -16,9 +16,7 @@ async def test_goods_that_were_received_are_in_stock(door: Door, fresh: Fresh):
     }
 
 
-async def test_a_cart_takes_what_can_be_bought_now_and_reserves_nothing(
-    door: Door, fresh: Fresh
-):
+async def test_a_cart_accepts_available_units_and_reserves_none(door: Door, fresh: Fresh):
     sku, user, other = await received(door, fresh, 3, 2), fresh.user(), fresh.user()
     assert await door.do("addToCart", user=user, sku=sku, count=4) == {}
     assert await door.refusal("addToCart", user=user, sku=sku, count=2) == (
@@ -43,7 +41,7 @@ async def test_a_line_shrinks_and_is_gone_at_zero(door: Door, fresh: Fresh):
     assert await door.do("listCart", user=user) == {"items": [], "totalPrice": 0}
 
 
-async def test_what_is_not_in_the_cart_can_be_deleted_from_it(door: Door, fresh: Fresh):
+async def test_deleting_a_sku_that_is_not_in_the_cart_succeeds(door: Door, fresh: Fresh):
     user, sku = fresh.user(), fresh.sku()
     assert await door.do("deleteFromCart", user=user, sku=sku, count=1) == {}
     assert await door.do("listCart", user=user) == {"items": [], "totalPrice": 0}
@@ -87,7 +85,7 @@ async def test_lines_of_an_order_are_added_up_and_sorted(door: Door, fresh: Fres
     assert await lines(door, made) == {one: 1, two: 7}
 
 
-async def test_goods_are_taken_from_the_fullest_warehouses_first(door: Door, fresh: Fresh):
+async def test_units_are_taken_from_the_fullest_warehouses_first(door: Door, fresh: Fresh):
     sku = await received(door, fresh, 4, 7, 7, 1)
     await order(door, fresh.user(), {sku: 5})
     assert await stocks(door, sku) == {1: 4, 2: 2, 3: 7, 4: 1}
@@ -95,7 +93,7 @@ async def test_goods_are_taken_from_the_fullest_warehouses_first(door: Door, fre
     assert await stocks(door, sku) == {1: 1, 2: 2, 4: 1}
 
 
-async def test_an_order_that_is_not_in_stock_fails_and_keeps_nothing(
+async def test_an_order_without_enough_stock_fails_and_reserves_nothing(
     door: Door, fresh: Fresh
 ):
     there, scarce = await received(door, fresh, 3, 4), await received(door, fresh, 1)
@@ -107,7 +105,7 @@ async def test_an_order_that_is_not_in_stock_fails_and_keeps_nothing(
     assert await door.refusal("cancelOrder", orderID=made) == "wrong-status"
 
 
-async def test_what_is_paid_is_written_off_once(door: Door, fresh: Fresh):
+async def test_paid_units_are_written_off_once(door: Door, fresh: Fresh):
     sku = await received(door, fresh, 5)
     made = await order(door, fresh.user(), {sku: 2})
     assert await door.do("orderPayed", orderID=made) == {}
@@ -117,7 +115,7 @@ async def test_what_is_paid_is_written_off_once(door: Door, fresh: Fresh):
     assert await stocks(door, sku) == {1: 3}
 
 
-async def test_what_is_cancelled_goes_back_to_where_it_came_from(door: Door, fresh: Fresh):
+async def test_cancelled_units_return_to_their_warehouses(door: Door, fresh: Fresh):
     sku = await received(door, fresh, 5, 3, 4)
     made = await order(door, fresh.user(), {sku: 10})
     assert await stocks(door, sku) == {2: 2}
@@ -129,13 +127,13 @@ async def test_what_is_cancelled_goes_back_to_where_it_came_from(door: Door, fre
     assert await stocks(door, sku) == {1: 5, 2: 3, 3: 4}
 
 
-async def test_nobody_knows_an_order_that_was_never_made(door: Door):
+async def test_an_order_that_was_never_created_is_unknown(door: Door):
     for call in ("listOrder", "orderPayed", "cancelOrder"):
         for made in (424242, -1, -(2**63), 2**63 - 1):
             assert await door.refusal(call, orderID=made) == "unknown-order"
 
 
-async def test_a_failed_purchase_answers_its_order_and_fills_the_cart_again(
+async def test_a_failed_purchase_returns_its_order_and_restores_the_cart(
     door: Door, fresh: Fresh
 ):
     user, (sku, product) = fresh.user(), fresh.product()

@@ -1,4 +1,4 @@
-"""A reply topic that is there and takes nothing: its client's loss, and nobody else's."""
+"""A reply topic that accepts no record: only its own client loses replies."""
 
 import sys
 import time
@@ -23,18 +23,18 @@ from topics.kafka.settings import KafkaSettings
 SOON_SECONDS = 5.0
 COMMITTED_SECONDS = 60.0
 MORE_THAN_MAY_WAIT = 150
-"""Batches: 64 may be open."""
+"""Concurrent requests: 64 batches may be in flight."""
 
 ANNEX, ANNEX_ID = "annex", 2
 
 
 class ShopWithAnnex(Shop):
-    """A shop with a second broker in its cluster, on which nothing of it lies."""
+    """A shop with a second broker in its cluster, which has none of the shop's topics."""
 
     later = (*Shop.later, ANNEX)
 
     def processes(self) -> list[Process]:
-        """What there is to run."""
+        """Return the processes."""
         place = self.local.directory / ANNEX
         port = self.local.kafka_port + 8
         door = f"PLAINTEXT://127.0.0.1:{port}"
@@ -49,12 +49,12 @@ class ShopWithAnnex(Shop):
         command = (sys.executable, "-m", "topics.broker", "run", *words, *chosen)
         return [*super().processes(), Process(ANNEX, command)]
 
-    def adapted(self, what: Process) -> Process:
-        """Return a process as it is run here: who votes makes it the same cluster."""
-        what = super().adapted(what)
-        if what.name == "kafka":
-            return replace(what, command=(*what.command, self._voters))
-        return what
+    def adapted(self, process: Process) -> Process:
+        """Return a process of this shop: a voter of the quorum makes it one cluster."""
+        process = super().adapted(process)
+        if process.name == "kafka":
+            return replace(process, command=(*process.command, self._voters))
+        return process
 
     @property
     def _voters(self) -> str:
@@ -65,13 +65,13 @@ class ShopWithAnnex(Shop):
 async def annexed(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[ShopWithAnnex]:
-    """The shop itself, without the annex."""
+    """The shop without the second broker."""
     async with ShopWithAnnex(tmp_path_factory.mktemp("annexed")).opened() as shop:
         yield shop
 
 
 async def _goes_on(kafka: Kafka, fresh: Fresh, reply_topic: str) -> None:
-    """Have one client's replies go to such a topic, and another one served beside it."""
+    """Send one client's replies to such a topic; another client must be served."""
     topics, sku = KafkaDoor(kafka), fresh.sku()
     for n in range(MORE_THAN_MAY_WAIT):
         sent = letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 1})
@@ -86,7 +86,7 @@ async def _goes_on(kafka: Kafka, fresh: Fresh, reply_topic: str) -> None:
     await until(committed, "all is committed", COMMITTED_SECONDS)
 
 
-async def test_a_reply_topic_that_takes_only_smaller_replies_does_not_stop_the_shop(
+async def test_a_reply_topic_that_accepts_only_smaller_replies_does_not_stop_the_shop(
     kafka: Kafka, fresh: Fresh
 ):
     await kafka.create("tiny.replies", max_message_bytes="1")

@@ -1,4 +1,4 @@
-"""Two workers of LOMS: frozen, killed, restarted; and local state that can't be trusted."""
+"""Two workers of LOMS that freeze, crash and restart, and local state that is invalid."""
 
 import asyncio
 import re
@@ -23,13 +23,13 @@ pytestmark = pytest.mark.slow
 
 
 def _partitions(unit: Unit) -> int:
-    """Return how many partitions a worker said it has, the last time."""
-    said = READY.findall(unit.log.read_text(errors="replace"))
-    return int(said[-1]) if said else 0
+    """Return the number of partitions in a worker's last such log line."""
+    found = READY.findall(unit.log.read_text(errors="replace"))
+    return int(found[-1]) if found else 0
 
 
 async def _share(shop: Shop) -> None:
-    """Wait until both workers have some."""
+    """Wait until both workers have partitions."""
     for name in WORKERS:
         await until(lambda name=name: _partitions(shop[name]), f"{name} has partitions")
     await shop.serves()
@@ -48,13 +48,13 @@ async def _two_workers(running: Shop) -> AsyncIterator[None]:
 async def crowded(
     shop: Shop, gateways: list[HttpDoor], topics: KafkaDoor, fresh: Fresh
 ) -> AsyncIterator[Storm]:
-    """A crowd, half of it at the gateways and half at Kafka."""
+    """A load, half of it over HTTP and half over Kafka."""
     doors = [*gateways, topics, topics]
     async with storm(shop, topics.kafka, doors, fresh) as there:
         yield there
 
 
-async def test_a_worker_that_was_frozen_and_replaced_does_no_harm_when_it_wakes_up(
+async def test_a_zombie_worker_does_no_harm_when_it_continues(
     crowded: Storm,
 ):
     shop = crowded.shop
@@ -62,7 +62,7 @@ async def test_a_worker_that_was_frozen_and_replaced_does_no_harm_when_it_wakes_
 
     async def freeze() -> None:
         unit.freeze()
-        # The other one has all partitions when all of them serve again.
+        # When all partitions serve again, the other worker has all of them.
         await shop.serves()
 
     async def thaw() -> None:
@@ -72,17 +72,17 @@ async def test_a_worker_that_was_frozen_and_replaced_does_no_harm_when_it_wakes_
         unit.expected = unit.starts
 
     await crowded.over(freeze, thaw)
-    shop.forgive()  # both writers stop where they have met
+    shop.accept_ended()  # both writers end after a conflict
     await _share(shop)
 
 
-async def test_a_worker_that_was_killed_for_good_is_replaced_by_the_other(
+async def test_a_worker_that_stays_down_is_replaced_by_the_other(
     crowded: Storm,
 ):
     shop = crowded.shop
 
     async def kill() -> None:
-        await shop["loms-2"].crash(for_good=True)
+        await shop["loms-2"].crash(permanently=True)
         await shop.serves()
 
     async def revive() -> None:
@@ -92,7 +92,7 @@ async def test_a_worker_that_was_killed_for_good_is_replaced_by_the_other(
     await _share(shop)
 
 
-async def test_workers_are_restarted_one_after_the_other_and_nobody_notices(
+async def test_a_rolling_restart_of_workers_is_not_visible_to_clients(
     crowded: Storm,
 ):
     shop = crowded.shop
@@ -101,7 +101,7 @@ async def test_workers_are_restarted_one_after_the_other_and_nobody_notices(
 
 
 async def _replace(units: list[Unit], change: Callable[[Unit], None]) -> None:
-    """Stop workers, change something about each while it is down, and start them."""
+    """Stop workers, change their state while they are down, and start them."""
     await asyncio.gather(*(unit.stop() for unit in units))
     for unit in units:
         change(unit)
@@ -115,7 +115,7 @@ def _put(state: Path, unit: Unit) -> None:
 
 @pytest.fixture
 def workers(shop: Shop) -> list[Unit]:
-    """All that have local state and answer."""
+    """The workers with local state that also reply."""
     return [shop[name] for name in (*WORKERS, "checkout-1")]
 
 
@@ -126,7 +126,7 @@ async def test_local_state_that_was_deleted_is_rebuilt(crowded: Storm, workers: 
     await crowded.over(forget)
 
 
-async def test_local_state_of_long_ago_is_brought_up_to_date(
+async def test_stale_local_state_is_brought_up_to_date(
     crowded: Storm, workers: list[Unit], tmp_path: Path
 ):
     async def keep() -> None:
@@ -155,7 +155,7 @@ async def test_local_state_of_a_running_worker_is_not_trusted(
     await crowded.over(keep, put_back)
 
 
-async def test_workers_whose_local_states_were_mixed_up_do_not_mix_up_the_goods(
+async def test_exchanged_local_states_of_workers_do_not_corrupt_the_stock(
     crowded: Storm, tmp_path: Path
 ):
     one, two = (crowded.shop[name] for name in WORKERS)

@@ -1,4 +1,4 @@
-"""Orders that nobody pays in time: here after three seconds, not ten minutes."""
+"""Orders that are not paid in time: here three seconds, not ten minutes."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.e2e.waiting import until
 
 TIME = "3"
 TIME_TO_PAY = timedelta(seconds=int(TIME))
-LATE = timedelta(seconds=3)  # on a machine that has other things to do
+LATE = timedelta(seconds=3)  # the machine may be busy
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ async def _hurry(running: Shop) -> AsyncIterator[None]:
 
 
 async def _at(kafka: Kafka, made: int, status: str) -> datetime:
-    """Wait for the fact that an order took a status; return when it did."""
+    """Wait for the event of an order's status; return its time."""
     event = ("event-id", f"{made}:{status}".encode())
     found = await kafka.find("order.events", lambda record: event in record.headers)
     return datetime.fromisoformat(json.loads(found[0].value)["at"])
@@ -44,11 +44,11 @@ async def _deadline(kafka: Kafka, made: int) -> datetime:
 
 
 async def _late(kafka: Kafka, made: int) -> timedelta:
-    """Wait until an order is cancelled; return how late that was."""
+    """Wait until an order is cancelled; return the delay."""
     return await _at(kafka, made, "cancelled") - await _deadline(kafka, made)
 
 
-async def test_an_unpaid_order_is_cancelled_and_its_goods_can_be_bought(
+async def test_an_unpaid_order_is_cancelled_and_its_units_can_be_bought(
     door: Door, kafka: Kafka, fresh: Fresh
 ):
     sku = await received(door, fresh, 3, 2)
@@ -61,7 +61,7 @@ async def test_an_unpaid_order_is_cancelled_and_its_goods_can_be_bought(
     assert await door.do("cancelOrder", orderID=made) == {}
 
 
-async def test_only_what_awaits_payment_runs_out_of_time(
+async def test_only_orders_that_await_payment_run_out_of_time(
     http: HttpDoor, kafka: Kafka, fresh: Fresh
 ):
     user, sku = fresh.user(), await received(http, fresh, 4)
@@ -77,7 +77,7 @@ async def test_only_what_awaits_payment_runs_out_of_time(
     assert await cart(http, user) == {}
 
 
-async def test_pay_and_the_timeout_meet_and_one_wins_on_each_order(
+async def test_of_concurrent_pay_and_timeout_one_succeeds_on_each_order(
     http: HttpDoor, topics: KafkaDoor, kafka: Kafka, fresh: Fresh
 ):
     doors, number = (http, topics), 120
@@ -85,7 +85,7 @@ async def test_pay_and_the_timeout_meet_and_one_wins_on_each_order(
 
     async def race(n: int) -> str:
         made = await order(topics, fresh.user(), {sku: 2})
-        # From a bit too early to a bit too late.
+        # From slightly too early to slightly too late.
         offset = timedelta(seconds=-0.4 + n / number)
         moment = await _deadline(kafka, made) + offset
         await until(lambda: datetime.now(UTC) >= moment, "the moment to pay")
@@ -100,7 +100,7 @@ async def test_pay_and_the_timeout_meet_and_one_wins_on_each_order(
     assert sum((await stocks(http, sku)).values()) == 2 * ends["cancelled"]
 
 
-async def test_cancel_and_the_timeout_meet_and_goods_go_back_once(
+async def test_concurrent_cancel_and_timeout_return_the_units_once(
     http: HttpDoor, kafka: Kafka, fresh: Fresh
 ):
     sku = await received(http, fresh, 60)
@@ -122,7 +122,7 @@ async def test_an_order_that_ran_out_of_time_while_loms_was_down_is_cancelled_at
     made = [await order(http, fresh.user(), {sku: 2}) for _ in range(3)]
     paid = made.pop()
     await http.do("orderPayed", orderID=paid)
-    await shop["loms-1"].crash(for_good=True)
+    await shop["loms-1"].crash(permanently=True)
     over = datetime.now(UTC) + TIME_TO_PAY
     await until(lambda: datetime.now(UTC) > over, "their time is over")
     shop["loms-1"].start(PAYMENT_TIMEOUT_SECONDS=TIME)

@@ -1,4 +1,4 @@
-"""What is not as it should be: refused at both doors, and nothing changes."""
+"""Invalid values: refused over HTTP and over Kafka, without an effect."""
 
 import asyncio
 import json
@@ -23,14 +23,14 @@ DLQ = {
 
 @dataclass
 class Witness:
-    """A cart, an order and a stock that must stay as they are."""
+    """A cart, an order and a stock that must not change."""
 
     user: int
     sku: int
     made: int
 
     async def is_unmoved(self, door: Door) -> bool:
-        """Whether nothing has changed."""
+        """Return whether nothing has changed."""
         return (
             await cart(door, self.user) == {self.sku: 3}
             and await status(door, self.made) == "awaiting payment"
@@ -40,7 +40,7 @@ class Witness:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def witness(http: HttpDoor, fresh: Fresh) -> AsyncIterator[Witness]:
-    """What nobody may change in this test, as is seen at its end."""
+    """State that a test must not change, checked at its end."""
     user, (sku, _) = fresh.user(), fresh.product()
     await receive(http, sku, 10)
     await http.do("addToCart", user=user, sku=sku, count=3)
@@ -128,16 +128,16 @@ def _check_reason(record, topic: str, name: str) -> None:
         ("createOrder", '{"user": 1, "items": [{"sku": 1, "count": 1, "count": 2}]}'),
     ],
 )
-async def test_a_body_of_another_shape_is_refused(
+async def test_a_body_with_a_wrong_structure_is_refused(
     http: HttpDoor, topics: KafkaDoor, call: str, body: str
 ):
     assert (await http.post(call, body.encode())).code == "bad-request"
     proper = letter(call, {"user": 1, "sku": 1, "orderID": 1})
     value = _typed(call, body.encode()) if body[:1] == "{" else body.encode()
-    assert (await _asked(topics, replace(proper, value=value))).code == "bad-request"
+    assert (await _send(topics, replace(proper, value=value))).code == "bad-request"
 
 
-async def _asked(topics: KafkaDoor, sent) -> Answer:
+async def _send(topics: KafkaDoor, sent) -> Answer:
     return answer_of((await topics.kafka.ask(sent)).value)
 
 
@@ -146,9 +146,7 @@ async def test_over_http_the_type_is_not_a_field(http: HttpDoor):
     assert (answer.code, "type" in answer.text) == ("bad-request", True)
 
 
-async def test_keys_and_signs_at_the_ends_of_the_ranges_are_welcome(
-    door: Door, fresh: Fresh
-):
+async def test_values_at_the_ends_of_the_ranges_are_accepted(door: Door, fresh: Fresh):
     user = fresh.user()
     for warehouse in (-(2**63), 0, 2**63 - 1):
         await door.do("receiveStock", sku=0, warehouseID=warehouse, count=1)

@@ -32,9 +32,7 @@ OLD_PROSE = frozenset(
     strangers tell tells told wants whoever witness
     """.split()  # noqa: SIM905
 )
-_FSTRING = (
-    [tokenize.FSTRING_MIDDLE] if hasattr(tokenize, "FSTRING_MIDDLE") else []
-)
+_FSTRING = [tokenize.FSTRING_MIDDLE] if hasattr(tokenize, "FSTRING_MIDDLE") else []
 _WORD = re.compile(r"[a-z]+")
 
 

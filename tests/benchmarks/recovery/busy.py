@@ -1,4 +1,4 @@
-"""Do workers die of a busy machine? Two loops that never rest beside a shop at work."""
+"""Whether workers end on a busy machine: two endless loops while a shop is under load."""
 
 import asyncio
 import sys
@@ -18,7 +18,7 @@ _CUSTOMERS = 8
 
 @dataclass(frozen=True)
 class Busy:
-    """How a shop stood it: answers, questions without one, and workers that died."""
+    """The result: answers, queries without one, and workers that ended."""
 
     seconds: float
     answers: int
@@ -34,10 +34,10 @@ async def busy(directory: Path, seconds: float) -> Busy:
         await shop.start()
         async with _noise():
             until = time.monotonic() + seconds
-            asked = [_customer(door, shop.partitions, until) for _ in range(_CUSTOMERS)]
-            outcomes = [each for some in await asyncio.gather(*asked) for each in some]
+            tasks = [_customer(door, shop.partitions, until) for _ in range(_CUSTOMERS)]
+            outcomes = [each for some in await asyncio.gather(*tasks) for each in some]
         deaths = {u.name: u.starts - u.expected for u in shop.units.values()}
-        shop.forgive()
+        shop.accept_ended()
         return Busy(seconds, sum(outcomes), outcomes.count(False), deaths)
     finally:
         await door.close()

@@ -1,4 +1,4 @@
-"""Receipts of one piece each, preloaded; the worker that counts them is killed 20 times."""
+"""Receipts of one unit each; the worker that counts them is killed 20 times."""
 
 import random
 import time
@@ -17,7 +17,7 @@ SKUS = range(5_000_000, 5_000_100)
 
 @dataclass(frozen=True)
 class Count:
-    """What came of it; `seconds` from the worker's first start to the last answer."""
+    """The result; `seconds` from the worker's first start to the last answer."""
 
     records: int
     kills: int
@@ -27,7 +27,7 @@ class Count:
 
 
 async def count(directory: Path, records: int, kills: int, seed: int) -> Count:
-    """Have records counted by a worker that is killed at random moments."""
+    """Count records with a worker that is killed at random moments."""
     async with one_gateway(directory) as (shop, door):
         await preload(shop.cluster, SKUS, records)
         began = time.monotonic()
@@ -39,10 +39,10 @@ async def count(directory: Path, records: int, kills: int, seed: int) -> Count:
 
 
 async def put(door: HttpDoor, skus: Iterable[int], count: int) -> None:
-    """Receive so many of each, however long it takes for somebody to be there."""
+    """Receive units of each sku; wait for a worker if there is none."""
     for sku in skus:
-        goods = {"sku": sku, "warehouseID": 1, "count": count}
-        await door.insist("receiveStock", f"put-{sku}", **goods)
+        receipt = {"sku": sku, "warehouseID": 1, "count": count}
+        await door.ask_until_answered("receiveStock", f"put-{sku}", **receipt)
 
 
 @asynccontextmanager

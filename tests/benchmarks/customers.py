@@ -1,4 +1,4 @@
-"""Customers who do one thing after the other, and how long each of it takes."""
+"""Concurrent customers that repeat an action, and the latency of each."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -8,17 +8,17 @@ from time import perf_counter
 WARM_UP_SECONDS = 1.0
 
 Customer = Callable[[int], Awaitable[object]]
-"""Does his thing once, with a number that nobody else has."""
+"""Performs the action once, with a number that no other customer gets."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """How a crowd fared.
+    """Throughput and latencies of a measurement.
 
     Attributes:
-        per_second: things done.
-        p50: milliseconds that half of them took at most.
-        p99: milliseconds that all but one in a hundred took at most.
+        per_second: actions.
+        p50: milliseconds, the median.
+        p99: milliseconds, the 99th percentile.
     """
 
     per_second: float
@@ -26,19 +26,19 @@ class Timing:
     p99: float
 
 
-async def crowd(
+async def measure(
     customers: Sequence[Customer],
     numbers: Iterator[int],
     seconds: float,
     begun: Callable[[], None] = lambda: None,
 ) -> Timing:
-    """Let customers do their things for a while, side by side.
+    """Run customers concurrently for some time; return throughput and latencies.
 
     Args:
-        customers: each begins anew as soon as he is done.
-        numbers: what they take theirs from.
-        seconds: how long, after a warm-up.
-        begun: is called when the warm-up is over.
+        customers: each repeats its action.
+        numbers: of the actions.
+        seconds: of the measurement, after a warm-up.
+        begun: is called after the warm-up.
     """
     took: list[float] = []
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Somebody between a client and Kafka who repeats what he was told."""
+"""A client of the request topics that sends each record several times."""
 
 import asyncio
 from random import Random
@@ -11,11 +11,11 @@ from tests.e2e.letters import Letter
 LATEST_SECONDS = 2.0
 
 
-class StutteringDoor(KafkaDoor):
-    """The request topics, by way of somebody who repeats what he was told, much later.
+class DuplicatingClient(KafkaDoor):
+    """Sends copies of each record, with a delay.
 
     Attributes:
-        copies: of each record, beside itself.
+        copies: the number of further copies of each record.
     """
 
     def __init__(self, kafka: Kafka) -> None:
@@ -25,7 +25,7 @@ class StutteringDoor(KafkaDoor):
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def ask(self, call: str, body: dict[str, Any], key: str | None = None) -> Answer:
-        """Send a record and wait for its reply; the copies come when they come."""
+        """Send a record and wait for its reply; copies follow with a delay."""
         for _ in range(self.copies if key else 0):
             task = asyncio.create_task(self._repeat(letter(call, body, key)))
             self._under_way.add(task)
@@ -33,12 +33,12 @@ class StutteringDoor(KafkaDoor):
         return await super().ask(call, body, key)
 
     async def silent(self) -> None:
-        """Wait until all copies have been sent."""
+        """Wait until all copies are sent."""
         while self._under_way:
             await asyncio.gather(*self._under_way)
 
     async def _repeat(self, one: Letter) -> None:
-        """Send a copy late, and to any partition: by then others may have been served."""
+        """Send a copy late and to any partition, perhaps after later requests."""
         await asyncio.sleep(self._random.uniform(0, LATEST_SECONDS))
         partition = self._random.randrange(self.kafka.partitions)
         await self.kafka.send(Letter(one.topic, one.value, one.key, one.headers, partition))

@@ -1,4 +1,4 @@
-"""A shop to be attacked, with levers on all that it leans on."""
+"""A shop under test, with control of all its dependencies."""
 
 import asyncio
 from collections import Counter
@@ -10,7 +10,7 @@ from random import Random
 
 from agents.ops.local.processes import Process, Tier
 from tests.chaos.clocks import stepped
-from tests.chaos.stutter import StutteringDoor
+from tests.chaos.duplicating_client import DuplicatingClient
 from tests.e2e.doors import Door, HttpDoor
 from tests.e2e.kafka import Kafka
 from tests.e2e.letters import Letter
@@ -19,29 +19,29 @@ from tests.e2e.post import Post
 from tests.e2e.processes import Unit
 from tests.e2e.products import Products
 from tests.e2e.shop import Shop
-from tests.e2e.traffic import Goods, stocked
+from tests.e2e.traffic import Assortment, stocked
 from tests.standins.mail_sink import MailSink
 from tests.standins.tunnel import Tunnel
 
-SCARCE_PIECES = 60
+SCARCE_UNITS = 60
 SKUS = 4
 REMOTE = "loms-2"
-"""The worker that reaches the brokers through tunnels, if they have a side door."""
+"""The worker that reaches the brokers through tunnels, if there are any."""
 
 TIME_TO_PAY = "1000000"
-"""More than a campaign takes: whoever has not paid knows that his order is still open."""
+"""Longer than a campaign: no order of the shoppers runs out of time."""
 
 STEPPED = ("checkout-1", "loms-1", "notifications-1")
-"""Workers whose wall clock can be stepped, where there is a library for it."""
+"""Workers whose wall clock can be stepped, if the library is installed."""
 
 
-class Attacked(Shop):
+class ShopUnderTest(Shop):
     """A shop with two or three workers of each service.
 
     Args:
-        directory: all that it writes.
-        brokers: as for a shop.
-        smtp_port: where notices go.
+        directory: of all its files.
+        brokers: see `Shop`.
+        smtp_port: of the mail server that receives notifications.
     """
 
     later = ("checkout-3", "loms-3")
@@ -52,27 +52,27 @@ class Attacked(Shop):
         super().__init__(directory, brokers, **workers, session_timeout="")
 
     def processes(self) -> list[Process]:
-        """What there is to run: a twin of each worker that a shop has only one of."""
+        """Return the processes: at least two workers of each service."""
         return [one for each in super().processes() for one in self._with_twin(each)]
 
     def workers(self, service: str = "") -> list[Unit]:
-        """The workers that run, of a service or of all."""
+        """Return the running workers of a service, or of all."""
         return [
             unit
             for unit in self.units.values()
-            if unit.name.startswith(service) and "STATE_DIR" in unit.what.environment
+            if unit.name.startswith(service) and "STATE_DIR" in unit.process.environment
             if unit.runs
         ]
 
-    def adapted(self, what: Process) -> Process:
-        """Return a process as it is run here: the broker is found dead as in production."""
-        return what if what.tier is Tier.KAFKA else super().adapted(what)
+    def adapted(self, process: Process) -> Process:
+        """Return a process with the changes for tests, but Kafka as in production."""
+        return process if process.tier is Tier.KAFKA else super().adapted(process)
 
-    def _with_twin(self, what: Process) -> Iterator[Process]:
-        if "STATE_DIR" not in what.environment:
-            yield what
+    def _with_twin(self, process: Process) -> Iterator[Process]:
+        if "STATE_DIR" not in process.environment:
+            yield process
             return
-        here = self._placed(what)
+        here = self._placed(process)
         yield here
         if here.name in ("products-1", "notifications-1"):
             twin = here.name.replace("-1", "-2")
@@ -80,56 +80,56 @@ class Attacked(Shop):
             own |= {"METRICS_PORT": "0"}  # the other one has the port
             yield replace(here, name=twin, environment=here.environment | own)
 
-    def _placed(self, what: Process) -> Process:
-        """Tell a worker what is different about its place."""
+    def _placed(self, process: Process) -> Process:
+        """Return a worker with its environment in this shop."""
         different = {"SMTP_URL": self._smtp, "PAYMENT_TIMEOUT_SECONDS": TIME_TO_PAY}
-        if what.name == REMOTE and self.nodes:
+        if process.name == REMOTE and self.nodes:
             doors = (f"127.0.0.1:{node.tunnel_port}" for node in self.nodes)
             different["KAFKA"] = ",".join(doors)
-        if what.name in STEPPED:
-            different |= stepped(self.clock(what.name))
-        return replace(what, environment=what.environment | different)
+        if process.name in STEPPED:
+            different |= stepped(self.clock(process.name))
+        return replace(process, environment=process.environment | different)
 
     def clock(self, name: str) -> Path:
-        """The file that says how far a worker's clock is off."""
+        """Return the file with the offset of a worker's clock."""
         return self.local.directory / f"{name}.clock"
 
 
 @dataclass
-class Arena:
-    """All that a fault may lay hands on, and whoever knows what must come of it.
+class Environment:
+    """The shop and its dependencies, as faults change them, with the expected results.
 
     Attributes:
-        doors: the gateways, and as many times the topics.
-        goods: what people buy; nobody else does.
-        everybody: all shoppers that there ever were.
-        poison: what was sent to be found in the dead letters.
+        doors: the gateways' clients, and as many of the topics.
+        assortment: the products that shoppers buy.
+        all_shoppers: the shoppers of all rounds.
+        poison: the invalid records that were sent, for the dead letters.
     """
 
-    shop: Attacked
+    shop: ShopUnderTest
     kafka: Kafka
     doors: list[Door]
-    topics: StutteringDoor
+    topics: DuplicatingClient
     products: Products
     mails: MailSink
-    post: Post
+    mailbox: Post
     tunnels: list[Tunnel]
     fresh: Fresh
-    goods: Goods
+    assortment: Assortment
     scarce: int
     random: Random = field(default_factory=Random)
-    everybody: list = field(default_factory=list)
+    all_shoppers: list = field(default_factory=list)
     poison: list[Letter] = field(default_factory=list)
 
 
 @asynccontextmanager
-async def arena(directory: Path, brokers: int) -> AsyncIterator[Arena]:
-    """Open a shop; close it whatever state it is in."""
+async def open_environment(directory: Path, brokers: int) -> AsyncIterator[Environment]:
+    """Start a shop; stop it at the end, whatever its state."""
     async with AsyncExitStack() as stack:
         mails = MailSink()
         await mails.start()
         stack.push_async_callback(mails.stop)
-        shop = Attacked(directory, brokers, mails.port)
+        shop = ShopUnderTest(directory, brokers, mails.port)
         tunnels = [
             await _dig(stack, node.side_port, node.tunnel_port) for node in shop.nodes
         ]
@@ -144,9 +144,9 @@ async def arena(directory: Path, brokers: int) -> AsyncIterator[Arena]:
         for door in gateways:
             stack.push_async_callback(door.close)
         fresh = Fresh()
-        goods, scarce = await _stock(gateways[0], fresh)
-        topics = StutteringDoor(kafka)
-        yield Arena(
+        assortment, scarce = await _stock(gateways[0], fresh)
+        topics = DuplicatingClient(kafka)
+        yield Environment(
             shop,
             kafka,
             [*gateways, topics, topics],
@@ -156,7 +156,7 @@ async def arena(directory: Path, brokers: int) -> AsyncIterator[Arena]:
             Post(mails),
             tunnels,
             fresh,
-            goods,
+            assortment,
             scarce,
         )
 
@@ -168,16 +168,16 @@ async def _dig(stack: AsyncExitStack, port: int, entrance: int) -> Tunnel:
     return tunnel
 
 
-async def _stock(door: Door, fresh: Fresh) -> tuple[Goods, int]:
-    goods, scarce = await stocked(door, fresh, SKUS), fresh.sku()
-    await door.do("receiveStock", sku=scarce, warehouseID=1, count=SCARCE_PIECES)
-    goods.received[scarce] = Counter({1: SCARCE_PIECES})
-    return goods, scarce
+async def _stock(door: Door, fresh: Fresh) -> tuple[Assortment, int]:
+    assortment, scarce = await stocked(door, fresh, SKUS), fresh.sku()
+    await door.do("receiveStock", sku=scarce, warehouseID=1, count=SCARCE_UNITS)
+    assortment.received[scarce] = Counter({1: SCARCE_UNITS})
+    return assortment, scarce
 
 
 async def _tear_down(shop: Shop) -> None:
-    """Nothing needs to end well that is thrown away."""
+    """End all processes; their exit codes do not matter."""
     units: Sequence[Unit] = list(shop.units.values())
     for unit in units:
-        unit.dismiss_keeper()
-    await asyncio.gather(*(unit.crash(for_good=True) for unit in units if unit.runs))
+        unit.stop_supervisor()
+    await asyncio.gather(*(unit.crash(permanently=True) for unit in units if unit.runs))

@@ -1,7 +1,6 @@
-"""One worker's way of a record, without a broker: from fetched bytes to what is said.
+"""A worker's processing of a record without a broker: from fetched bytes to outputs.
 
-The bytes are those of record batches as aiokafka packs and reads them; desk, rules and
-rows are the shop's own.
+The bytes are record batches of aiokafka; router, rules and rows are the shop's own.
 """
 
 from collections import Counter
@@ -34,7 +33,7 @@ UNDERSTOOD = {topic.name: topic for topic in SOURCES}
 _PARTITION = 0
 _BATCH = 100
 _CODECS = 5
-_TOLD = 2000
+_MAX_SHOWN = 2000
 
 
 class _Rows(dict[tuple[int, bytes], bytes]):
@@ -43,75 +42,75 @@ class _Rows(dict[tuple[int, bytes], bytes]):
 
 
 class Worker:
-    """Takes records of a topic, and checks that each has exactly one fate.
+    """Processes records of a topic, and checks that each has exactly one result.
 
     Args:
-        topic: which one.
-        partitions: of the topic; the worker has the first one.
+        topic: the topic.
+        partitions: its number; the worker has the first one.
 
     Attributes:
-        fates: how many records were served, passed on, buried, refused.
+        results: the number of records that were served, forwarded, dead-lettered, refused.
     """
 
     def __init__(self, topic: Topic, partitions: int) -> None:
-        self.fates: Counter[str] = Counter()
+        self.results: Counter[str] = Counter()
         self._topic = topic
-        self._desk = RecordRouter(topic, partitions)
+        self._router = RecordRouter(topic, partitions)
         self._rows = _Rows()
 
     def take(self, sent: Wire, record: ConsumerRecord) -> None:
-        """Take one record."""
+        """Process one record."""
         assert (record.key, record.value) == (sent.key, sent.value)
         assert len(record.headers) == len(sent.headers)
-        said = RecordCollector(self._topic)
-        received = self._desk.route(record, said)
-        if received is not None:
-            self.fates["served"] += 1
-            self._turn(received, record)
-        elif not said.commands:
-            self.fates["refused"] += 1
-            [no] = said.replies_and_events
-            assert f'"code":"{Code.BAD_REQUEST}"'.encode() in no.value
+        out = RecordCollector(self._topic)
+        envelope = self._router.route(record, out)
+        if envelope is not None:
+            self.results["served"] += 1
+            self._step(envelope, record)
+        elif not out.commands:
+            self.results["refused"] += 1
+            [refusal] = out.replies_and_events
+            assert f'"code":"{Code.BAD_REQUEST}"'.encode() in refusal.value
         else:
-            [letter] = said.commands
-            self._follow(letter, record)
+            [produced] = out.commands
+            self._follow(produced, record)
 
-    def _follow(self, letter: ProducerRecord, record: ConsumerRecord) -> None:
-        if letter.topic == self._topic.name:
-            self.fates["passed on"] += 1
-            assert letter.value == record.value
+    def _follow(self, produced: ProducerRecord, record: ConsumerRecord) -> None:
+        if produced.topic == self._topic.name:
+            self.results["forwarded"] += 1
+            assert produced.value == record.value
             return
-        self.fates["buried"] += 1
-        assert letter.topic == DEAD_LETTERS[self._topic].name
-        assert (letter.key, letter.value) == (record.key, record.value)
-        assert letter.headers[: len(record.headers)] == list(record.headers)
+        self.results["dead letter"] += 1
+        assert produced.topic == DEAD_LETTERS[self._topic].name
+        assert (produced.key, produced.value) == (record.key, record.value)
+        assert produced.headers[: len(record.headers)] == list(record.headers)
 
-    def _turn(self, received: Any, record: ConsumerRecord) -> None:
+    def _step(self, envelope: Any, record: ConsumerRecord) -> None:
         aggregate = AGGREGATES.get(self._topic)
         if aggregate is None:
             return
-        fold = PartitionTransaction(aggregate, self._rows, _PARTITION)
-        request, cause = received.request, received.cause
+        transaction = PartitionTransaction(aggregate, self._rows, _PARTITION)
+        request, cause = envelope.request, envelope.cause
         keys = aggregate.identify(request, cause)
-        state = fold.state(keys)
+        state = transaction.state(keys)
         after, messages = aggregate.step(state, request, cause)
         if after is not state:
-            fold.put(keys, after)
-        said = RecordCollector(self._topic)
+            transaction.put(keys, after)
+        out = RecordCollector(self._topic)
         for message in messages:
-            said.add(message, received)
-        for letter in (*said.commands, *said.replies_and_events):
-            if letter.topic in UNDERSTOOD:
-                UNDERSTOOD[letter.topic].decode(letter.value)
-        rows = fold.encoded_changes().items()
+            out.add(message, envelope)
+        for produced in (*out.commands, *out.replies_and_events):
+            if produced.topic in UNDERSTOOD:
+                UNDERSTOOD[produced.topic].decode(produced.value)
+        rows = transaction.encoded_changes().items()
         self._rows.update({(_PARTITION, key): value for key, value in rows})
 
 
 def run(name: str, seed: int, number: int) -> Counter[str]:
-    """Have a worker take so many records of a topic; return their fates.
+    """Process a number of records of a topic; return the counts of their results.
 
     Raises:
-        AssertionError: a record has not exactly one fate, or not its own.
+        AssertionError: a record has not exactly one result, or a wrong one.
     """
     topic = next(topic for topic in SOURCES if topic.name == name)
     worker, offset = Worker(topic, 1 + seed % 2), 0
@@ -121,10 +120,10 @@ def run(name: str, seed: int, number: int) -> Counter[str]:
             try:
                 worker.take(sent, record)
             except Exception as wrong:
-                wrong.add_note(f"seed {seed}: {str(record)[:_TOLD]}")
+                wrong.add_note(f"seed {seed}: {str(record)[:_MAX_SHOWN]}")
                 raise
         offset += len(batch)
-    return worker.fates
+    return worker.results
 
 
 def _batches(records: Iterable[Wire]) -> Iterator[list[Wire]]:

@@ -1,4 +1,4 @@
-"""A plain Kafka client that asks and awaits the reply, as the floor and the shop get it."""
+"""A plain Kafka client that sends requests to the floor or the shop, and awaits replies."""
 
 import asyncio
 import itertools
@@ -10,12 +10,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from tests.benchmarks.load import PARTITIONS, REPLIES, Command, as_record
 
 
-class Asker:
-    """Asks over a request topic.
+class Requester:
+    """Sends requests to a topic, and awaits their replies.
 
     Args:
         producer: sends the requests.
-        consumer: is assigned to the replies.
+        consumer: has the partitions of the replies assigned.
     """
 
     def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
@@ -25,10 +25,10 @@ class Asker:
         self._numbers = itertools.count()
 
     def customer(self, topic: str, command: Command) -> Callable[[int], object]:
-        """Return somebody who asks the same kind of thing again and again."""
+        """Return a function that sends the request of a number, and awaits the reply."""
 
         async def ask(number: int) -> None:
-            # Replies to an earlier measurement may still come in.
+            # Replies to an earlier measurement may still arrive.
             correlation_id = b"ask-%d" % next(self._numbers)
             key, value, headers = as_record(command(number), correlation_id)
             answered = asyncio.get_running_loop().create_future()
@@ -39,7 +39,7 @@ class Asker:
         return ask
 
     async def listen(self) -> None:
-        """Hand replies over for ever."""
+        """Resolve replies until cancelled."""
         async for record in self._consumer:
             for _, value in record.headers[:1]:
                 if answered := self._waiting.pop(value, None):
@@ -47,8 +47,8 @@ class Asker:
 
 
 @asynccontextmanager
-async def asker(bootstrap: str) -> AsyncIterator[Asker]:
-    """A client that is ready to ask."""
+async def open_requester(bootstrap: str) -> AsyncIterator[Requester]:
+    """A connected client."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=50)
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap, acks="all", enable_idempotence=True
@@ -57,7 +57,7 @@ async def asker(bootstrap: str) -> AsyncIterator[Asker]:
         partitions = [TopicPartition(REPLIES, number) for number in range(PARTITIONS)]
         consumer.assign(partitions)
         await consumer.seek_to_end(*partitions)
-        ready = Asker(producer, consumer)
+        ready = Requester(producer, consumer)
         listening = asyncio.create_task(ready.listen())
         try:
             yield ready

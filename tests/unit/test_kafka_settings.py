@@ -1,4 +1,4 @@
-"""How to reach Kafka: what goes together, and what is never repeated."""
+"""The settings of Kafka: valid combinations, and passwords that stay secret."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ LOGIN = {"kafka_sasl_username": "me", "kafka_sasl_password": "not to be seen"}
 
 
 @pytest.mark.parametrize("protocol", ["PLAINTEXT", "SSL"])
-def test_a_password_that_would_go_unused_is_refused_and_not_repeated(protocol: str):
+def test_an_unused_password_is_refused_and_not_repeated(protocol: str):
     with pytest.raises(ValidationError) as wrong:
         KafkaSettings(kafka_security_protocol=protocol, **LOGIN)
     assert "go together" in str(wrong.value)
@@ -28,7 +28,7 @@ def test_a_login_without_a_name_or_a_password_is_refused(missing: str):
     assert "not to be seen" not in str(wrong.value)
 
 
-def test_a_login_reaches_every_client_and_names_of_brokers_are_checked():
+def test_the_options_of_clients_have_the_login_and_check_host_names():
     options = KafkaSettings(kafka_security_protocol="SASL_SSL", **LOGIN).client_options()
     assert options["sasl_mechanism"] == "SCRAM-SHA-512"
     assert options["sasl_plain_username"] == "me"
@@ -36,7 +36,7 @@ def test_a_login_reaches_every_client_and_names_of_brokers_are_checked():
     assert options["ssl_context"].check_hostname
 
 
-def test_what_a_cluster_says_of_itself_holds_no_password():
+def test_the_repr_of_settings_has_no_password():
     assert "not to be seen" not in repr(
         KafkaSettings(kafka_security_protocol="SASL_SSL", **LOGIN)
     )
@@ -46,7 +46,7 @@ def test_what_a_cluster_says_of_itself_holds_no_password():
     ("program", "exit_code"),
     [("agents loms", 2), ("gateway", 2), ("agents.ops.audit", 2), ("topics check", 1)],
 )
-def test_each_program_says_in_a_line_what_setting_makes_no_sense(program, exit_code):
+def test_each_program_logs_an_invalid_setting_in_one_line(program, exit_code):
     wrong = {"PARTITIONS": "0", "KAFKA_SASL_PASSWORD": "not to be seen"}
     words = [sys.executable, "-m", *program.split()]
     environment = os.environ | wrong
@@ -54,8 +54,8 @@ def test_each_program_says_in_a_line_what_setting_makes_no_sense(program, exit_c
         words, env=environment, capture_output=True, text=True, check=False
     )
     assert ran.returncode == exit_code
-    [said] = [line for line in ran.stderr.splitlines() if "level=INFO" not in line]
-    assert "event=bad-setting name=partitions reason='Input should be greater" in said
+    [line] = [line for line in ran.stderr.splitlines() if "level=INFO" not in line]
+    assert "event=bad-setting name=partitions reason='Input should be greater" in line
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_port_may_be_left_out(given: str, meant: str):
 
 
 @pytest.mark.parametrize("given", ["k:x", "k:1:2", ",", "a b:1", "k:"])
-def test_what_is_no_address_is_refused(given: str):
+def test_an_invalid_address_is_refused(given: str):
     with pytest.raises(ValidationError, match="host:port"):
         KafkaSettings(kafka=given)
 
@@ -83,13 +83,13 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(
-    ("hours", "told"),
+    ("hours", "valid"),
     [
         *(("x", False), ("-1", False), ("0", False), ("nan", False), ("1e300", False)),
         *(("", True), ("1", True), ("inf", True)),
     ],
 )
-def test_how_long_requests_stay_is_a_number_of_hours(hours: str, told: bool):
+def test_the_retention_of_requests_is_a_number_of_hours(hours: str, valid: bool):
     ran = subprocess.run(
         [sys.executable, "-m", "topics", "describe"],
         env=os.environ | {"REQUEST_RETENTION_HOURS": hours},
@@ -97,9 +97,9 @@ def test_how_long_requests_stay_is_a_number_of_hours(hours: str, told: bool):
         text=True,
         check=False,
     )
-    assert bool(ran.stdout) == told
-    assert ran.returncode == (0 if told else 1)
-    assert ("event=bad-setting name=request_retention_hours" in ran.stderr) != told
+    assert bool(ran.stdout) == valid
+    assert ran.returncode == (0 if valid else 1)
+    assert ("event=bad-setting name=request_retention_hours" in ran.stderr) != valid
 
 
 def test_no_setting_is_read_when_the_topics_are_imported():
@@ -113,7 +113,7 @@ def test_no_setting_is_read_when_the_topics_are_imported():
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-def test_a_login_of_kafka_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch):
+def test_a_login_may_have_any_characters(monkeypatch: pytest.MonkeyPatch):
     odd = "  $HOME %(x)s 100% a=b,c 'q\" #x\\ é "
     monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT")
     monkeypatch.setenv("KAFKA_SASL_USERNAME", odd)

@@ -1,4 +1,4 @@
-"""Records that aiokafka can't read."""
+"""Records with header names that aiokafka can't decode."""
 
 import pytest
 from aiokafka.consumer import fetcher
@@ -24,20 +24,20 @@ def read(fetched: bytes) -> list:
     batches = []
     while records.has_next():
         batches.append(records.next_batch())
-    return [record for each in batches for record in each]
+    return [record for batch in batches for record in batch]
 
 
-def test_a_header_name_that_is_no_text_is_escaped_and_all_else_stays():
-    strange = batch(5).replace(b"\x08name\x08name", b"\x08\xff\xfea\x00\x08name", 1)
+def test_an_invalid_header_name_is_escaped_and_all_else_stays():
+    invalid = batch(5).replace(b"\x08name\x08name", b"\x08\xff\xfea\x00\x08name", 1)
 
-    first, second = read(strange)
+    first, second = read(invalid)
 
     assert (first.offset, first.key, first.value) == (5, b"k0", b"value")
     assert list(first.headers) == [("\\xff\\xfea\x00", b"name"), ("other", None)]
     assert list(second.headers) == [("name", b"name"), ("other", None)]
 
 
-def test_what_aiokafka_can_read_is_read_by_aiokafka():
+def test_valid_records_are_decoded_by_aiokafka():
     fetched = batch(0) + batch(2, codec=1)
 
     assert [(r.offset, r.key) for r in read(fetched)] == [
@@ -48,15 +48,15 @@ def test_what_aiokafka_can_read_is_read_by_aiokafka():
     ]
 
 
-def test_aiokafka_itself_still_needs_this():
-    strange = batch(5).replace(b"\x08name\x08name", b"\x08\xff\xfea\x00\x08name", 1)
-    records = MemoryRecords(strange)
+def test_aiokafka_itself_still_fails():
+    invalid = batch(5).replace(b"\x08name\x08name", b"\x08\xff\xfea\x00\x08name", 1)
+    records = MemoryRecords(invalid)
 
     with pytest.raises(UnicodeDecodeError):
         list(records.next_batch())
 
 
-def test_consumers_of_the_process_decode_them_once_that_is_applied(monkeypatch):
+def test_consumers_use_it_once_the_replacements_are_applied(monkeypatch):
     monkeypatch.setattr(fetcher, "MemoryRecords", MemoryRecords)
     for _ in range(2):
         compat.apply()

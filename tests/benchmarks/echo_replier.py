@@ -1,4 +1,4 @@
-"""Answers `stocks` for ever as bare aiokafka can: what is left is a gateway's own work."""
+"""Replies to `stocks` at the speed of bare aiokafka: the rest is the gateway's own work."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ REPLY = b'{"type":"stocks","stocks":[]}'
 
 
 async def answer(bootstrap: str) -> None:
-    """Send the same reply to whatever is asked from now on."""
+    """Send the same reply to each request from now on, until killed."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=50)
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap, acks="all", enable_idempotence=True
@@ -26,12 +26,12 @@ async def answer(bootstrap: str) -> None:
         while True:
             for records in (await consumer.getmany(timeout_ms=500)).values():
                 for record in records:
-                    asked = dict(record.headers)
+                    request_headers = dict(record.headers)
                     await producer.send(
                         GATEWAY_REPLIES.name,
                         REPLY,
-                        partition=int.from_bytes(asked[REPLY_PARTITION], "big"),
-                        headers=[(CORRELATION_ID, asked[CORRELATION_ID])],
+                        partition=int.from_bytes(request_headers[REPLY_PARTITION], "big"),
+                        headers=[(CORRELATION_ID, request_headers[CORRELATION_ID])],
                     )
 
 

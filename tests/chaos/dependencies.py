@@ -1,12 +1,12 @@
-"""What the shop leans on: disks, clocks, ProductService, a mail server."""
+"""Faults of dependencies: disks, clocks, ProductService, the mail server."""
 
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
-from tests.chaos.arena import STEPPED, Arena
 from tests.chaos.clocks import step
+from tests.chaos.environment import STEPPED, Environment
 from tests.chaos.fault import NotPossibleError, fault
 from tests.chaos.processes import SCALED, any_worker
 
@@ -17,20 +17,20 @@ A_DAY = 86_400
 
 
 @fault("disk full under a worker", lasting=True)
-async def fill_the_disk(arena: Arena) -> AsyncIterator[None]:
-    """Killed, it can't come back; its twin takes over until there is room again."""
-    victim = any_worker(arena, arena.random.choice(SCALED))
-    await victim.crash(for_good=True)
+async def fill_the_disk(environment: Environment) -> AsyncIterator[None]:
+    """After a crash it can't start; another worker takes over until space is free again."""
+    victim = any_worker(environment, environment.random.choice(SCALED))
+    await victim.crash(permanently=True)
     _mount(victim.state_dir)
     victim.start()
-    await arena.shop.serves()
+    await environment.shop.serves()
     filler = victim.state_dir / "filler"
     _fill(filler)
     await victim.crash()
     yield
     filler.unlink()
-    await arena.shop.serves()
-    await victim.crash(for_good=True)
+    await environment.shop.serves()
+    await victim.crash(permanently=True)
     _run("umount", str(victim.state_dir))
     victim.start()
 
@@ -53,28 +53,28 @@ def _fill(file: Path) -> None:
 
 
 @fault("clock of workers stepped by a day", lasting=True)
-async def step_clocks(arena: Arena) -> AsyncIterator[None]:
-    """Forwards or backwards; no order runs out of time by it."""
-    seconds = arena.random.choice((A_DAY, -A_DAY))
+async def step_clocks(environment: Environment) -> AsyncIterator[None]:
+    """Forwards or backwards; no order runs out of time."""
+    seconds = environment.random.choice((A_DAY, -A_DAY))
     for name in STEPPED:
-        step(arena.shop.clock(name), seconds)
+        step(environment.shop.clock(name), seconds)
     yield
     for name in STEPPED:
-        step(arena.shop.clock(name), 0)
+        step(environment.shop.clock(name), 0)
 
 
 @fault("ProductService slow and failing", lasting=True)
-async def fail_product_service(arena: Arena) -> AsyncIterator[None]:
-    """Carts wait or are refused; nothing else does."""
-    await arena.products.fail_next(FAILURES)
-    async with arena.products.slow(SECONDS_SLOW):
+async def fail_product_service(environment: Environment) -> AsyncIterator[None]:
+    """Carts are delayed or refused, and no other request."""
+    await environment.products.fail_next(FAILURES)
+    async with environment.products.slow(SECONDS_SLOW):
         yield
 
 
 @fault("mail server failing, then away", lasting=True)
-async def fail_mail_server(arena: Arena) -> AsyncIterator[None]:
-    """Notices are late, and none is lost."""
-    arena.mails.answers.extend(["451 4.3.0 later"] * FAILURES)
-    await arena.mails.stop()
+async def fail_mail_server(environment: Environment) -> AsyncIterator[None]:
+    """Notifications are delayed, and none is lost."""
+    environment.mails.answers.extend(["451 4.3.0 later"] * FAILURES)
+    await environment.mails.stop()
     yield
-    await arena.mails.start(arena.mails.port)
+    await environment.mails.start(environment.mails.port)

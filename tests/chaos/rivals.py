@@ -1,4 +1,4 @@
-"""Shoppers who also do what hurts: ask twice, race themselves, want the last piece."""
+"""Shoppers that also cause conflicts: they retry, race themselves, and buy scarce stock."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ Past = tuple[str, str, dict[str, Any], dict[str, Any]]
 
 @dataclass
 class Rival(Shopper):
-    """A shopper among others who want the same.
+    """A shopper that competes for scarce stock.
 
     Attributes:
-        scarce: a sku of which there is not enough for all.
+        scarce: a sku without enough stock for all.
         past: calls with an effect, with their keys and replies.
     """
 
@@ -23,13 +23,13 @@ class Rival(Shopper):
     past: list[Past] = field(default_factory=list)
 
     def choices(self) -> list[Step]:
-        """What he may do next."""
+        """Return the possible next calls."""
         more = [self._grab, self._grab]
         more += [self._ask_again] * 2 if self.past else []
         more += [self._race] if self._open() else []
         return [*super().choices(), *more]
 
-    async def _insist(self, call: str, **body: Any) -> dict[str, Any]:
+    async def _ask(self, call: str, **body: Any) -> dict[str, Any]:
         key = Fresh.key()
         reply = await self._carried_out(call, key, body)
         self.past.append((call, key, body, reply))
@@ -38,23 +38,23 @@ class Rival(Shopper):
     async def _carried_out(
         self, call: str, key: str, body: dict[str, Any]
     ) -> dict[str, Any]:
-        answer = await self.chance.choice(self.doors).insist(call, key, **body)
+        answer = await self.chance.choice(self.doors).ask_until_answered(call, key, **body)
         assert answer.code is None, (call, body, answer)
         return answer.reply
 
     async def _ask_again(self) -> None:
-        """A retry has the same answer, and no second effect."""
+        """Retry a call: the same answer, and no second effect."""
         call, key, body, reply = self.chance.choice(self.past[-100:])
         assert await self._carried_out(call, key, body) == reply, (call, key, body)
 
     async def _race(self) -> None:
-        """Pay and cancel at once: one of the two happens, the other is refused."""
+        """Pay and cancel at once: one of them succeeds, the other is refused."""
         order = self.chance.choice(self._open())
         doors = self.chance.choices(self.doors, k=2)
         calls = {"orderPayed": PAID, "cancelOrder": CANCELLED}
         answers = await asyncio.gather(
             *(
-                door.insist(call, Fresh.key(), orderID=order)
+                door.ask_until_answered(call, Fresh.key(), orderID=order)
                 for door, call in zip(doors, calls, strict=True)
             )
         )
@@ -64,12 +64,12 @@ class Rival(Shopper):
         self.orders[order] = winner, self.orders[order][1]
 
     async def _grab(self) -> None:
-        """Order what may be gone, and look whether it was."""
+        """Order a scarce sku, and look at the order's status."""
         lines = {self.scarce: self.chance.randint(1, 3)}
         items = [{"sku": sku, "count": count} for sku, count in lines.items()]
-        reply = await self._insist("createOrder", user=self.user, items=items)
+        reply = await self._ask("createOrder", user=self.user, items=items)
         door = self.chance.choice(self.doors)
-        shown = await door.insist("listOrder", Fresh.key(), **reply)
+        shown = await door.ask_until_answered("listOrder", Fresh.key(), **reply)
         status = shown.reply["status"]
         assert status in (OPEN, FAILED), shown
         self.orders[reply["orderID"]] = status, lines

@@ -1,4 +1,4 @@
-"""Many at the same time: exactly as many are served as there are goods."""
+"""Concurrent requests: exactly as many succeed as there are units in stock."""
 
 import asyncio
 from collections import Counter
@@ -8,7 +8,7 @@ from tests.e2e.people import Fresh
 from tests.e2e.scenes import bought, order, received, status, stocks
 
 
-async def test_of_500_orders_at_once_for_100_pieces_exactly_100_get_them(
+async def test_of_500_concurrent_orders_of_100_units_exactly_100_succeed(
     door: Door, fresh: Fresh
 ):
     sku = await received(door, fresh, 40, 25, 35)
@@ -22,7 +22,7 @@ async def test_of_500_orders_at_once_for_100_pieces_exactly_100_get_them(
     assert await stocks(door, sku) == {1: 40, 2: 25, 3: 35}
 
 
-async def test_orders_of_several_skus_at_once_neither_oversell_nor_block_each_other(
+async def test_concurrent_orders_of_several_skus_neither_oversell_nor_block_each_other(
     http: HttpDoor, topics: KafkaDoor, fresh: Fresh
 ):
     doors = (http, topics)
@@ -39,7 +39,7 @@ async def test_orders_of_several_skus_at_once_neither_oversell_nor_block_each_ot
             taken.update(wanted[n % 4])
     assert sum((await stocks(http, one)).values()) == 30 - taken[one]
     assert sum((await stocks(http, two)).values()) == 25 - taken[two]
-    # Whoever failed gave everything back, so what is left can still be bought.
+    # A failed order releases all its units, so the rest can still be bought.
     left = {s: n for s in (one, two) if (n := sum((await stocks(http, s)).values()))}
     if left:
         last = await order(http, fresh.user(), left)
@@ -47,7 +47,7 @@ async def test_orders_of_several_skus_at_once_neither_oversell_nor_block_each_ot
     assert await stocks(http, one) == await stocks(http, two) == {}
 
 
-async def test_pay_and_cancel_fired_together_one_wins_on_each_of_200_orders(
+async def test_of_concurrent_pay_and_cancel_one_succeeds_on_each_of_200_orders(
     http: HttpDoor, topics: KafkaDoor, fresh: Fresh
 ):
     doors = (http, topics)
@@ -76,7 +76,7 @@ async def test_pay_and_cancel_fired_together_one_wins_on_each_of_200_orders(
     assert sum((await stocks(http, sku)).values()) == 400 - 2 * paid
 
 
-async def test_a_hundred_carts_bought_at_once_share_what_there_is(door: Door, fresh: Fresh):
+async def test_a_hundred_concurrent_purchases_share_the_stock(door: Door, fresh: Fresh):
     sku = await received(door, fresh, 30, 20)
     made = await asyncio.gather(*(bought(door, fresh, {sku: 1}) for _ in range(40)))
     assert {await status(door, one) for one in made} == {"awaiting payment"}

@@ -1,4 +1,4 @@
-"""What a full story leaves in Kafka: records and bytes, topic by topic."""
+"""The records and bytes that a full story adds to each topic."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ STORIES_EACH = 50
 
 
 @dataclass(frozen=True)
-class Weight:
-    """Of one story, or of many.
+class Footprint:
+    """The records of one story, or of many.
 
     Attributes:
-        size: in the broker's log, with all that it adds to a batch.
+        size: in the broker's log, with the overhead of batches.
     """
 
     topic: str
@@ -30,10 +30,10 @@ class Weight:
     size: float
 
 
-async def weigh(shop: Shop, clients: Sequence[Client]) -> list[Weight]:
-    """Play stories; return what one of them added to each topic."""
+async def footprints(shop: Shop, clients: Sequence[Client]) -> list[Footprint]:
+    """Run stories; return what one of them added to each topic."""
     number = len(clients) * STORIES_EACH
-    before = await _weights(shop)
+    before = await _sizes(shop)
 
     async def some(first: int, client: Client) -> None:
         for each in range(first, number, len(clients)):
@@ -42,7 +42,7 @@ async def weigh(shop: Shop, clients: Sequence[Client]) -> list[Weight]:
     await asyncio.gather(*(some(n, client) for n, client in enumerate(clients)))
     after = await _settled(shop)
     return [
-        Weight(
+        Footprint(
             topic,
             round((after[topic].records - old.records) / number, 2),
             round((after[topic].size - old.size) / number),
@@ -52,24 +52,24 @@ async def weigh(shop: Shop, clients: Sequence[Client]) -> list[Weight]:
     ]
 
 
-async def _settled(shop: Shop) -> dict[str, Weight]:
-    """Return what there is once nothing more comes: rows are written after replies."""
-    seen: dict[str, Weight] = {}
+async def _settled(shop: Shop) -> dict[str, Footprint]:
+    """Return the log's sizes once they are stable: rows are written after replies."""
+    seen: dict[str, Footprint] = {}
 
     async def still() -> bool:
         nonlocal seen
-        last, seen = seen, await _weights(shop)
-        await asyncio.sleep(1)  # how many more there will be, only quiet tells
+        last, seen = seen, await _sizes(shop)
+        await asyncio.sleep(1)  # their final number is unknown
         return seen == last
 
     await until(still, "nothing more is written")
     return seen
 
 
-async def _weights(shop: Shop) -> dict[str, Weight]:
+async def _sizes(shop: Shop) -> dict[str, Footprint]:
     records = await _records(shop.cluster)
     return {
-        topic: Weight(topic, number, _bytes(shop.local.directory, topic))
+        topic: Footprint(topic, number, _bytes(shop.local.directory, topic))
         for topic, number in records.items()
     }
 
