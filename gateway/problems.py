@@ -1,10 +1,9 @@
 """Errors as HTTP responses: the problem documents (RFC 9457)."""
 
 import json
-from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
@@ -32,8 +31,7 @@ class GatewayError(StrEnum):
     INTERNAL = "internal"
 
 
-@dataclass(frozen=True, slots=True)
-class ProblemType:
+class ProblemType(NamedTuple):
     """The status and the title that all problems of a code have."""
 
     status: int
@@ -76,11 +74,11 @@ PROBLEM_TYPES: dict[Code | GatewayError, ProblemType] = {
 
 def problem_document(code: Code | GatewayError, detail: str) -> dict[str, Any]:
     """Return the problem document (RFC 9457) of an error."""
-    problem_type = PROBLEM_TYPES[code]
+    status, title = PROBLEM_TYPES[code]
     return {
         "type": f"urn:shop:problem:{code}",
-        "title": problem_type.title,
-        "status": problem_type.status,
+        "title": title,
+        "status": status,
         "detail": detail,
         "code": code,
     }
@@ -97,19 +95,18 @@ class Problem(Exception):  # noqa: N818 -- a response, not an error
     ) -> None:
         super().__init__(detail)
         self.code = code
-        self.detail = detail
-        self.headers = headers or {}
+        self._detail = detail
+        self._headers = headers or {}
 
     def response(self) -> web.Response:
         """Return the response; 503 has a `Retry-After` header."""
-        status = PROBLEM_TYPES[self.code].status
-        document = problem_document(self.code, self.detail)
-        if status == HTTPStatus.SERVICE_UNAVAILABLE:
-            self.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        document = problem_document(self.code, self._detail)
+        if document["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
+            self._headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return web.Response(
             # The detail may quote bytes of a client that are not valid text.
             body=json.dumps(document, ensure_ascii=False).encode(errors="replace"),
-            status=status,
-            headers=self.headers,
+            status=document["status"],
+            headers=self._headers,
             content_type="application/problem+json",
         )

@@ -35,7 +35,7 @@ class Route:
     errors: tuple[Code, ...] = ()
 
     @cached_property
-    def request_adapter(self) -> Decoder:
+    def request_decoder(self) -> Decoder:
         """Decodes bodies; built once, since that takes far longer than a decoding."""
         return Decoder(self.request)
 

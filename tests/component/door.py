@@ -10,10 +10,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from gateway.app import Gateway
-from gateway.authorization import authorizer_of
-from gateway.body import BodyReader
 from gateway.docs.pages import pages
-from gateway.kafka.correlator import Correlator
 from gateway.kafka.request_reply import RequestReplyClient
 from gateway.server import serving
 from gateway.settings import Settings
@@ -93,15 +90,12 @@ class Door:
 async def open_door(cluster: KafkaSettings, **different) -> AsyncIterator[Door]:
     """Open a gateway on a port of its own, and wait until it is ready."""
     settings = Settings(gateway_port=0, **different)
-    correlator = Correlator(settings.max_in_flight, settings.reply_timeout)
-    bus = RequestReplyClient(cluster.client_options(), settings.gateway_index, correlator)
-    intake = BodyReader(settings.max_in_flight, settings.reply_timeout)
+    client = RequestReplyClient(cluster.client_options(), settings)
     shown = pages(cluster, is_locked=settings.gateway_tokens is not None)
-    gateway = Gateway(bus, intake, shown, authorizer_of(settings.gateway_tokens))
-    connected = asyncio.create_task(bus.run())
+    connected = asyncio.create_task(client.run())
     try:
         async with (
-            serving(gateway, settings) as port,
+            serving(Gateway(client, shown, settings), settings) as port,
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         ):
             door = Door(session, port)

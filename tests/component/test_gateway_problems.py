@@ -1,13 +1,11 @@
 """Every error over HTTP is a problem document, and tells what its table says."""
 
 import asyncio
-from datetime import timedelta
 
 import aiohttp
 import pytest
 
 from gateway.app import Gateway
-from gateway.body import BodyReader
 from gateway.server import serving
 from gateway.settings import Settings
 from schemas.contract import Code
@@ -215,9 +213,9 @@ class Broken:
 
 
 async def test_a_fault_of_ours_is_told_without_its_inside(caplog):
-    intake = BodyReader(1, timedelta(seconds=1))
+    settings = Settings(gateway_port=0)
     async with (
-        serving(Gateway(Broken(), intake, {}), Settings(gateway_port=0)) as port,
+        serving(Gateway(Broken(), {}, settings), settings) as port,
         aiohttp.ClientSession() as session,
     ):
         answer = await Door(session, port).post("/stocks", {"sku": 1})

@@ -196,20 +196,20 @@ BUGS = (
     ),
     Bug(
         "the gateway keeps the idempotency key to itself",
-        "gateway/headers.py",
-        "return [*_idempotency_key(request), *_trace(request)]",
-        "return [*_trace(request)]",
+        "gateway/requests.py",
+        "headers.append((IDEMPOTENCY_KEY, _idempotency_key(*keys)))",
+        "_idempotency_key(*keys)",
         f"{_CALLS}an_idempotency_key_rides_along_without_its_quotes",
     ),
     Bug(
         "a reply is given to whoever waits",
-        "gateway/kafka/correlator.py",
+        "gateway/kafka/request_reply.py",
         "        waiting = self._waiting.get(correlation_id)\n"
         "        if waiting is not None and not waiting.done():\n"
-        "            waiting.set_result(reply)",
+        "            waiting.set_result(result)",
         "        waiting = next(iter(self._waiting.values()), None)\n"
         "        if waiting is not None and not waiting.done():\n"
-        "            waiting.set_result(reply)",
+        "            waiting.set_result(result)",
         f"{_CALLS}everybody_gets_the_reply_to_his_own_request",
     ),
     Bug(

@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 
 from gateway.__main__ import main
-from gateway.authorization import CALLS
 from gateway.routes import ROUTES
-from gateway.tokens import BadTokenFileError, Role, TokenFile, line, new_token, parse
+from gateway.tokens import (
+    CALLS,
+    BadTokenFileError,
+    Role,
+    TokenFile,
+    line,
+    new_token,
+    parse,
+)
 
 A, B = "a" * 64, "b" * 64
 # printf %s word | sha256sum

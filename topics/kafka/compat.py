@@ -151,8 +151,6 @@ INNER_NAMES = (
             "aiokafka.protocol.offset:OffsetRequest": (
                 "(replica_id, isolation_level, topics)"
             ),
-            "aiokafka.protocol.struct:Struct": "(*args, **kwargs)",
-            "aiokafka.record.default_records:DefaultRecord": "",
             "aiokafka.record.memory_records:MemoryRecords": "",
         },
     ),
