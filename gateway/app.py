@@ -17,14 +17,13 @@ from prometheus_client.exposition import choose_encoder
 from pydantic import ValidationError
 
 from gateway.docs.pages import Page
-from gateway.kafka.request_producer import DeliveryError
-from gateway.kafka.request_reply import Overloaded, RequestReplyClient
+from gateway.kafka.request_reply import RequestReplyClient
 from gateway.problems import GatewayError, Problem
 from gateway.requests import BodyReader, parse, propagated_headers
 from gateway.routes import ROUTES, Route
 from gateway.settings import Settings
 from gateway.tokens import authorize
-from schemas.contract import Code, Contract, Refused
+from schemas.contract import Code, Refused
 from topics.telemetry import tracing
 
 JSON = "application/json"
@@ -48,13 +47,7 @@ log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """Responds to every HTTP request, with a result or a problem document.
-
-    Args:
-        client: sends requests over Kafka and returns the replies.
-        pages: static pages, by path.
-        settings: the limits and the tokens.
-    """
+    """Responds to every HTTP request, with a result or a problem document."""
 
     def __init__(
         self, client: RequestReplyClient, pages: Mapping[str, Page], settings: Settings
@@ -63,7 +56,7 @@ class Gateway:
         self._bodies = BodyReader(settings)
         self._tokens = settings.gateway_tokens
         self._pages: dict[str, Callable[[web.BaseRequest], Awaitable[web.Response]]] = {
-            "/livez": _livez,
+            "/livez": partial(_show, Page(JSON, b'{"status":"alive"}')),
             "/readyz": self._ready,
             "/metrics": _metrics,
             **{path: partial(_show, page) for path, page in pages.items()},
@@ -72,26 +65,21 @@ class Gateway:
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """Respond to a request."""
         began, outcome = time.perf_counter(), UNEXPECTED
-        IN_FLIGHT.inc()
+        path = request.rel_url.raw_path
         try:
-            response, outcome = await self._dispatch(request), OK
+            with IN_FLIGHT.track_inprogress():
+                response, outcome = await self._dispatch(request, path), OK
         except Problem as problem:
             response, outcome = problem.response(), problem.code
         finally:
-            IN_FLIGHT.dec()
-            labels = self._name_of(request), outcome
+            known = path in _CALLS or path in self._pages
+            # Unknown paths share a label, so that labels are bounded.
+            labels = path[1:] or "start page" if known else "unknown", outcome
             REQUESTS.labels(*labels).inc()
             SECONDS.labels(*labels).observe(time.perf_counter() - began)
         return response
 
-    def _name_of(self, request: web.BaseRequest) -> str:
-        """Return the label of a path; unknown paths share one, so labels are bounded."""
-        path = request.rel_url.raw_path
-        known = path in _CALLS or path in self._pages
-        return path[1:] or "start page" if known else "unknown"
-
-    async def _dispatch(self, request: web.BaseRequest) -> web.Response:
-        path = request.rel_url.raw_path
+    async def _dispatch(self, request: web.BaseRequest, path: str) -> web.Response:
         if route := _CALLS.get(path):
             _require_method(request, "POST")
             return await self._call(route, request)
@@ -108,21 +96,10 @@ class Gateway:
             detail = "a call takes no query: send its fields in the JSON body"
             raise Problem(Code.BAD_REQUEST, detail)
         message = parse(route, await self._bodies.read(request))
-        return _response(
-            route, await self._request(route, message, propagated_headers(request))
-        )
-
-    async def _request(
-        self, route: Route, message: Contract, headers: tracing.Headers
-    ) -> bytes:
+        headers = propagated_headers(request)
         try:
             with tracing.span(f"POST {route.path}", "SERVER", headers) as propagated:
-                return await self._client.request(message, propagated)
-        except DeliveryError as error:
-            raise Problem(Code.UNAVAILABLE, str(error)) from error
-        except Overloaded:
-            detail = "too many calls are waiting for replies"
-            raise Problem(GatewayError.OVERLOADED, detail) from None
+                reply = await self._client.request(message, propagated)
         except TimeoutError as error:
             log.warning("event=timeout path=%s correlation=%s", route.path, error)
             detail = (
@@ -130,15 +107,12 @@ class Gateway:
                 " retry with the same Idempotency-Key"
             )
             raise Problem(GatewayError.TIMEOUT, detail) from None
+        return _response(route, reply)
 
     async def _ready(self, _request: web.BaseRequest) -> web.Response:
         if not self._client.ready:
             raise Problem(Code.UNAVAILABLE, "Kafka can't be reached")
         return web.Response(body=b'{"status":"ready"}', content_type=JSON)
-
-
-async def _livez(_request: web.BaseRequest) -> web.Response:
-    return web.Response(body=b'{"status":"alive"}', content_type=JSON)
 
 
 async def _metrics(request: web.BaseRequest) -> web.Response:

@@ -46,7 +46,10 @@ class BodyReader:
         self._arriving += 1
         try:
             async with asyncio.timeout(self._timeout):
-                await _send_continue(request)
+                if request.headers.get(EXPECT) and request.version >= HttpVersion11:
+                    # The client waits for it, as curl with a large body.
+                    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    request.writer.output_size = 0  # this is not part of the response
                 return await _read(request)
         except TimeoutError:
             detail = f"the body did not arrive within {self._timeout:g} s"
@@ -63,16 +66,8 @@ async def _read(request: web.BaseRequest) -> bytes:
     except web.RequestPayloadError as broken:
         raise Problem(Code.BAD_REQUEST, f"the body is broken: {broken}") from None
     except ConnectionError:
-        raise Problem(
-            Code.BAD_REQUEST, "the client disconnected before its body was complete"
-        ) from None
-
-
-async def _send_continue(request: web.BaseRequest) -> None:
-    """Send `100 Continue` to a client that waits for it, as curl with a large body."""
-    if request.headers.get(EXPECT) and request.version >= HttpVersion11:
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # this line is not part of the response
+        detail = "the client disconnected before its body was complete"
+        raise Problem(Code.BAD_REQUEST, detail) from None
 
 
 def _too_large() -> Problem:

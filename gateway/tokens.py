@@ -43,15 +43,13 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
-CALLS: dict[Role, frozenset[str]] = {
-    Role.CUSTOMER: frozenset(
-        {
-            *("/addToCart", "/deleteFromCart", "/listCart", "/purchase", "/purchases"),
-            *("/createOrder", "/listOrder", "/cancelOrder", "/stocks"),
-        }
-    ),
-    Role.PAYMENTS: frozenset({"/orderPayed", "/listOrder"}),
-    Role.OPERATOR: frozenset(route.path for route in ROUTES),
+CALLS = {
+    Role.CUSTOMER: {
+        *("/addToCart", "/deleteFromCart", "/listCart", "/purchase", "/purchases"),
+        *("/createOrder", "/listOrder", "/cancelOrder", "/stocks"),
+    },
+    Role.PAYMENTS: {"/orderPayed", "/listOrder"},
+    Role.OPERATOR: {route.path for route in ROUTES},
 }
 """The calls of each role. A new call is for operators only until it is listed here."""
 
@@ -126,12 +124,9 @@ class TokenFile:
             self._load()
         except (OSError, BadTokenFileError) as error:
             self._version = None  # the file may return with the same version
-            reason = str(error)
-            if reason != self._failure:
-                _log.error(
-                    "event=tokens-not-loaded reason=%r effect='last valid list stays'",
-                    reason,
-                )
+            if self._failure != (reason := str(error)):
+                effect = "last valid list stays"
+                _log.error("event=tokens-not-loaded reason=%r effect=%r", reason, effect)
             self._failure = reason
 
     def _load(self) -> None:

@@ -69,11 +69,7 @@ _PROBES = {
 
 
 def document(*, is_locked: bool = False) -> dict[str, Any]:
-    """Return the document of every call, its reply and its errors.
-
-    Args:
-        is_locked: whether calls need a token; otherwise a token is ignored.
-    """
+    """Return the document of every call; if locked, each needs a token."""
     token: list[dict[str, list[str]]] = [{"token": []}]
     security = token if is_locked else [{}, *token]
     paths = {route.path: {"post": _operation(route, security)} for route in ROUTES}
@@ -134,12 +130,12 @@ def _problems(codes: Iterable[Code | GatewayError]) -> dict[str, Any]:
     """Return the responses of problems, by status."""
     by_status: defaultdict[str, list[Code | GatewayError]] = defaultdict(list)
     for code in codes:
-        by_status[str(PROBLEM_TYPES[code].status)].append(code)
+        by_status[str(PROBLEM_TYPES[code][0])].append(code)
     return {status: _response(by_status[status]) for status in sorted(by_status)}
 
 
 def _response(codes: Iterable[Code | GatewayError]) -> dict[str, Any]:
-    titles = {code: PROBLEM_TYPES[code].title for code in codes}
+    titles = {code: PROBLEM_TYPES[code][1] for code in codes}
     examples = {
         str(code): {"summary": title, "value": problem_document(code, f"{title}.")}
         for code, title in titles.items()

@@ -3,7 +3,9 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial, reduce
 from importlib.metadata import distribution
+from operator import getitem
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,7 @@ from topics.kafka.settings import KafkaSettings
 
 Document = dict[str, Any]
 
+_JSON = partial(json.dumps, ensure_ascii=False)
 _SWAGGER_UI = {  # from a package, so that the page works offline
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -32,26 +35,30 @@ class Page(NamedTuple):
 
 
 def pages(cluster: KafkaSettings, *, is_locked: bool = False) -> dict[str, Page]:
-    """Render every page; read the files of Swagger UI.
-
-    Args:
-        cluster: the settings of the described topics.
-        is_locked: whether calls need a token.
-    """
+    """Render every page; read the files of Swagger UI."""
     topics = asyncapi.document(cluster, {route.request: route.reply for route in ROUTES})
+    files = distribution("swagger-ui-py").locate_file("swagger_ui/static")
     return {
         "/": _html("index.html", routes=ROUTES),
         "/docs": _html("swagger.html"),
-        "/events": _html("events.html", **_Events(topics).values()),
+        "/events": _html(
+            "events.html",
+            description=topics["info"]["description"],
+            channels=_resolved(topics["channels"], topics),
+            operations=_resolved(topics["operations"], topics),
+        ),
         "/openapi.json": _json(openapi.document(is_locked=is_locked)),
         "/asyncapi.json": _json(topics),
-        **_swagger_ui(),
+        **{
+            f"/docs/{name}": Page(media_type, Path(str(files), name).read_bytes())
+            for name, media_type in _SWAGGER_UI.items()
+        },
     }
 
 
 def _html(template: str, **values: object) -> Page:
     templates = environment(Path(__file__).parent / "templates")
-    templates.filters["fields"] = _fields
+    templates.filters |= {"fields": _fields, "rows": _rows, "kept": _kept, "json": _JSON}
     return Page("text/html", templates.get_template(template).render(values).encode())
 
 
@@ -61,85 +68,32 @@ def _fields(contract: type[Contract]) -> str:
 
 
 def _json(document: Document) -> Page:
-    return Page("application/json", json.dumps(document, ensure_ascii=False).encode())
+    return Page("application/json", _JSON(document).encode())
 
 
-def _swagger_ui() -> dict[str, Page]:
-    package = distribution("swagger-ui-py").locate_file("swagger_ui/static")
-    return {
-        f"/docs/{name}": Page(media_type, Path(str(package), name).read_bytes())
-        for name, media_type in _SWAGGER_UI.items()
-    }
+def _resolved(node: Any, document: Document) -> Any:  # noqa: ANN401 -- any JSON
+    """Return a part of a document with the targets of its references, each with a name."""
+    match node:
+        case {"$ref": str(reference), **rest}:
+            *_, name = path = reference.removeprefix("#/").split("/")
+            target = _resolved(reduce(getitem, path, document), document)
+            return {"name": name, **target, **_resolved(rest, document)}
+        case dict():
+            return {key: _resolved(value, document) for key, value in node.items()}
+        case list():
+            return [_resolved(item, document) for item in node]
+        case _:
+            return node
 
 
-class _Events:
-    """The topics and messages of an AsyncAPI document, as the template shows them."""
-
-    def __init__(self, document: Document) -> None:
-        self._document = document
-        self._messages = document["components"]["messages"]
-
-    def values(self) -> dict[str, Any]:
-        return {
-            "description": self._document["info"]["description"],
-            "topics": [self._topic(name) for name in self._document["channels"]],
-        }
-
-    def _topic(self, name: str) -> Document:
-        channel = self._document["channels"][name]
-        messages = [self._messages[key] for key in channel["messages"]]
-        first, *_ = messages  # the messages of a topic share their key and headers
-        key = first["bindings"]["kafka"]["key"]["description"]
-        return {
-            "name": name,
-            "description": f"{channel['description']} {_retention(channel)} Key: {key}.",
-            "headers": [*self._rows(first.get("headers", {}))],
-            "messages": [self._message(message, name) for message in messages],
-        }
-
-    def _message(self, message: Document, channel: str) -> Document:
-        examples = (example["payload"] for example in message.get("examples", ()))
-        return {
-            **message,
-            "reply": self._reply(message["name"], channel),
-            "fields": [*self._rows(message["payload"])],
-            "examples": [json.dumps(payload, ensure_ascii=False) for payload in examples],
-        }
-
-    def _reply(self, name: str, channel: str) -> Document | None:
-        """Return the possible replies to a request, and the topic in a sentence."""
-        operation = self._document["operations"].get(name, {})
-        if "reply" not in operation or _target(operation["channel"]) != channel:
-            return None
-        messages = map(_target, operation["reply"]["messages"])
-        return {
-            "names": [self._messages[message]["name"] for message in messages],
-            "address": operation["reply"]["address"]["description"],
-        }
-
-    def _rows(self, schema: Document, prefix: str = "") -> Iterator[tuple[str, str, str]]:
-        """Yield name, type and meaning of each field; `items[].count` for an array's."""
-        schema = self._resolved(schema)
-        required = schema.get("required", ())
-        for name, reference in schema.get("properties", {}).items():
-            field = self._resolved(reference)
-            meaning = [] if name in required else ["optional"]
-            meaning += [field[key] for key in ("format", "description") if key in field]
-            yield prefix + name, _type(field), "; ".join(meaning)
-            yield from self._rows(field.get("items", {}), f"{prefix}{name}[].")
-
-    def _resolved(self, schema: Document) -> Document:
-        found = self._document["components"]["schemas"].get(_target(schema), {})
-        return {**found, **{key: value for key, value in schema.items() if key != "$ref"}}
-
-
-def _retention(channel: Document) -> str:
-    if "bindings" not in channel:
-        return ""
-    binding = channel["bindings"]["kafka"]
-    milliseconds = binding["topicConfiguration"].get("retention.ms")
-    time = None if milliseconds is None else timedelta(milliseconds=milliseconds)
-    return f"{binding['partitions']} partitions; kept: {format_retention(time)}."
+def _rows(schema: Document, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield name, type and meaning of an object's fields, and of items in its arrays."""
+    required = schema.get("required", ())
+    for name, field in schema.get("properties", {}).items():
+        meaning = [] if name in required else ["optional"]
+        meaning += [field[key] for key in ("format", "description") if key in field]
+        yield prefix + name, _type(field), "; ".join(meaning)
+        yield from _rows(field.get("items", {}), f"{prefix}{name}[].")
 
 
 def _type(schema: Document) -> str:
@@ -149,10 +103,11 @@ def _type(schema: Document) -> str:
         case {"enum": values}:
             return " | ".join(map(json.dumps, values))
         case {"anyOf": choices}:
-            return " | ".join(_target(choice) or _type(choice) for choice in choices)
+            return " | ".join(choice.get("name") or _type(choice) for choice in choices)
         case _:
             return str(schema.get("type", "any"))
 
 
-def _target(reference: Document) -> str:
-    return str(reference.get("$ref", "")).rpartition("/")[2]
+def _kept(binding: Document) -> str:
+    milliseconds = binding["topicConfiguration"].get("retention.ms")
+    return format_retention(milliseconds and timedelta(milliseconds=milliseconds))

@@ -9,8 +9,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
+from gateway.problems import Problem
 from gateway.routes import ROUTES
-from schemas.contract import Contract
+from schemas.contract import Code, Contract
 from topics.catalog import TOPIC_OF
 
 Headers = list[tuple[str, bytes]]
@@ -22,10 +23,6 @@ BATCH_BYTES = 2**17
 RETRY = timedelta(milliseconds=500)
 
 log = logging.getLogger(__name__)
-
-
-class DeliveryError(Exception):
-    """The broker has not stored the request, and will not."""
 
 
 class RequestProducer:
@@ -77,10 +74,10 @@ class RequestProducer:
         """Enqueue a record; return the future of its delivery.
 
         Raises:
-            DeliveryError: nothing was sent.
+            Problem: UNAVAILABLE, nothing was sent.
         """
         if self._producer is None:
-            raise DeliveryError("the producer is not connected")
+            raise Problem(Code.UNAVAILABLE, "the producer is not connected")
         topic = TOPIC_OF[type(message)]
         key, value = topic.key_of(message), message.to_json()
         try:
@@ -88,7 +85,7 @@ class RequestProducer:
                 topic.name, value, key=key, headers=headers
             )
         except KafkaError as error:
-            raise DeliveryError(repr(error)) from error
+            raise Problem(Code.UNAVAILABLE, repr(error)) from error
         return delivery
 
     def reset(self, reason: str) -> None:

@@ -9,18 +9,15 @@ from typing import Any
 
 from gateway.kafka.broker_probe import BrokerProbe
 from gateway.kafka.reply_consumer import ReplyConsumer
-from gateway.kafka.request_producer import DeliveryError, DeliveryFuture, RequestProducer
+from gateway.kafka.request_producer import DeliveryFuture, RequestProducer
+from gateway.problems import GatewayError, Problem
 from gateway.settings import Settings
-from schemas.contract import Contract
+from schemas.contract import Code, Contract
 from topics.catalog import GATEWAY_REPLIES
 from topics.kafka.headers import CORRELATION_ID, LOG_CONTEXT, REPLY_PARTITION, REPLY_TOPIC
 from topics.telemetry.tracing import Headers
 
 RECONNECT_TIME = timedelta(seconds=10)  # a producer needs less after an outage
-
-
-class Overloaded(Exception):  # noqa: N818 -- a response, not an error
-    """The limit of waiting callers is reached; the request was not sent."""
 
 
 class RequestReplyClient:
@@ -56,14 +53,15 @@ class RequestReplyClient:
         """Send a request; return its reply.
 
         Raises:
-            DeliveryError: Kafka has not stored the request, and will not.
-            Overloaded: nothing was sent.
+            Problem: UNAVAILABLE, Kafka has not stored the request, and will not;
+                OVERLOADED, nothing was sent.
             TimeoutError: no reply in time; the request may still be processed.
         """
         if not self.ready:
-            raise DeliveryError("Kafka can't be reached")
+            raise Problem(Code.UNAVAILABLE, "Kafka can't be reached")
         if len(self._waiting) >= self._limit:
-            raise Overloaded
+            detail = "too many calls are waiting for replies"
+            raise Problem(GatewayError.OVERLOADED, detail)
         correlation_id = os.urandom(16).hex().encode()
         all_headers = [(CORRELATION_ID, correlation_id), *self._return_address, *headers]
         LOG_CONTEXT.set(all_headers)
@@ -82,15 +80,11 @@ class RequestReplyClient:
         finally:
             timer.cancel()
             del self._waiting[correlation_id]
-        if result is timeout and not delivery.done():
-            self._reset_producer_if_healthy()
-        if isinstance(result, Exception):
-            raise result
-        return result
-
-    def _reset_producer_if_healthy(self) -> None:
-        if self._probe.healthy_for(RECONNECT_TIME):
+        if isinstance(result, bytes):
+            return result
+        if not delivery.done() and self._probe.healthy_for(RECONNECT_TIME):
             self._producer.reset("a record is not delivered, although Kafka is healthy")
+        raise result
 
     def _resolve(self, correlation_id: bytes, result: bytes | Exception) -> None:
         """Pass a reply or an error to its caller; drop a late or repeated one."""
@@ -102,4 +96,5 @@ class RequestReplyClient:
         error = delivery.exception()
         if error is not None:
             self._producer.reset(repr(error))
-            self._resolve(correlation_id, DeliveryError("Kafka refused the record"))
+            problem = Problem(Code.UNAVAILABLE, "Kafka refused the record")
+            self._resolve(correlation_id, problem)

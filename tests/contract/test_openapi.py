@@ -69,7 +69,8 @@ def test_the_schema_of_a_body_takes_what_the_gateway_takes(route):
 def test_the_refusals_of_a_call_are_among_its_responses(route):
     responses = DOCUMENT["paths"][route.path]["post"]["responses"]
     for code in route.errors:
-        response = responses[str(PROBLEM_TYPES[code].status)]
+        status, _ = PROBLEM_TYPES[code]
+        response = responses[str(status)]
         assert f"`{code}`" in response["description"]
         assert code in response["content"]["application/problem+json"]["examples"]
 
