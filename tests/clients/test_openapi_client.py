@@ -32,10 +32,10 @@ async def bought(visit: Visit, directory: Path, url: str, *token: str) -> None:
     """Buy something; see to it that all replies are right."""
     program = await asyncio.to_thread(made, url, directory)
     words = (url, str(visit.user), str(visit.sku), *token)
-    said = await asyncio.to_thread(
+    text = await asyncio.to_thread(
         run, sys.executable, program, *words, within=WITHIN_SECONDS
     )
-    there, added, problem, first, again, order = map(json.loads, said.splitlines())
+    there, added, problem, first, again, order = map(json.loads, text.splitlines())
     assert there == {"StocksView": {"stocks": [{"warehouseID": 1, "count": 5}]}}
     assert added == {"Done": {}}
     assert problem["Problem"]["code"] == "unknown-product"

@@ -11,7 +11,7 @@ BUGS = (
         "gateway/app.py",
         "if self._tokens is not None:",
         "if False:",
-        f"{_LOCKED}who_has_no_token_is_told_how_to_authenticate",
+        f"{_LOCKED}a_request_without_a_valid_token_gets_a_challenge",
     ),
     Bug(
         "a token of any role opens every call of the door",
@@ -26,20 +26,20 @@ BUGS = (
         "            authorize(self._tokens, request)",
         "            await self._bodies.read(request)\n"
         "            authorize(self._tokens, request)",
-        f"{_LOCKED}who_waits_to_send_a_body_is_refused_at_once",
+        f"{_LOCKED}a_client_that_waits_to_send_a_body_is_refused_at_once",
     ),
     Bug(
         "a file of tokens that vanishes locks everybody out",
         "gateway/tokens.py",
         "            self._version = None  # the file may return with the same version\n",
         "            self._version, self._roles = None, {}\n",
-        f"{_TOKENS}a_file_that_vanishes_does_not_open_the_door",
+        f"{_TOKENS}a_missing_file_does_not_permit_calls",
     ),
     Bug(
         "an edit of the tokens holds after a restart only",
         "gateway/tokens.py",
         "            if version == self._version:\n",
         "            if self._version or self._roles:\n",
-        f"{_TOKENS}an_edit_holds_at_once_however_small",
+        f"{_TOKENS}an_edit_is_effective_at_once_however_small",
     ),
 )

@@ -199,7 +199,7 @@ BUGS = (
         "gateway/requests.py",
         "headers.append((IDEMPOTENCY_KEY, _idempotency_key(*keys)))",
         "_idempotency_key(*keys)",
-        f"{_CALLS}an_idempotency_key_rides_along_without_its_quotes",
+        f"{_CALLS}an_idempotency_key_is_propagated_without_its_quotes",
     ),
     Bug(
         "a reply is given to whoever waits",
@@ -210,7 +210,7 @@ BUGS = (
         "        waiting = next(iter(self._waiting.values()), None)\n"
         "        if waiting is not None and not waiting.done():\n"
         "            waiting.set_result(result)",
-        f"{_CALLS}everybody_gets_the_reply_to_his_own_request",
+        f"{_CALLS}each_caller_gets_the_reply_to_its_own_request",
     ),
     Bug(
         "a worker goes by a number of partitions that the topics don't have",
@@ -246,7 +246,7 @@ BUGS = (
         "gateway/connection.py",
         "if self._served < self._max_served:",
         "if self._max_served:",
-        f"{_CONNECTIONS}connections_beyond_the_files_are_refused_and_kafka_keeps_its_own",
+        f"{_CONNECTIONS}connections_above_the_file_limit_are_refused_and_kafka_keeps_its_files",
     ),
     Bug(
         "a slow batch is logged all the time",

@@ -1,4 +1,4 @@
-"""A record's part in a trace: how long it lasts, and who is told of it."""
+"""The span of a consumed record: its duration, and its children."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +14,11 @@ MINE = ("traceparent", b"mine")
 
 
 class Recorder:
-    """A tracer that hands on the number of each span.
+    """A tracer whose headers have the number of each span.
 
     Attributes:
-        open: the spans that have begun and not ended, by number.
-        parents: what each was told of before it.
+        open: the spans that have started and not ended, by number.
+        parents: the headers with the parent of each.
     """
 
     def __init__(self) -> None:
@@ -46,27 +46,27 @@ async def goods(recorder: Recorder, bench: Bench) -> Serving:
     return await bench.serve(STOCK_AGGREGATE)
 
 
-async def test_a_hop_lasts_until_all_that_it_caused_has_arrived(
+async def test_a_span_lasts_until_all_sent_records_are_acknowledged(
     bench: Bench, goods: Serving, recorder: Recorder
 ):
-    asked = record(ReceiveStock(sku=1, warehouse_id=1, count=5), headers=[MINE])
-    await goods.read(asked, ListStocks(sku=1))
+    request = record(ReceiveStock(sku=1, warehouse_id=1, count=5), headers=[MINE])
+    await goods.read(request, ListStocks(sku=1))
     assert list(recorder.open.values()) == ["process stock.requests"] * 2
     await bench.all_arrives()
     assert recorder.open == {}
     assert recorder.parents == [(MINE,), ()]
 
 
-async def test_what_follows_from_a_record_is_told_of_its_hop(
+async def test_records_that_follow_have_the_span_as_parent(
     bench: Bench, goods: Serving, recorder: Recorder
 ):
     await goods.read(ListStocks(sku=1), ListStocks(sku=1))
     await bench.all_arrives()
-    told = [header(reply, "traceparent") for reply in bench.sent("stock.replies")]
-    assert told == ["1", "2"]
+    parents = [header(reply, "traceparent") for reply in bench.sent("stock.replies")]
+    assert parents == ["1", "2"]
 
 
-async def test_a_record_that_comes_again_ends_its_second_hop_too(
+async def test_a_redelivered_record_ends_its_second_span(
     bench: Bench, goods: Serving, recorder: Recorder
 ):
     batch = await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=5))
@@ -77,7 +77,7 @@ async def test_a_record_that_comes_again_ends_its_second_hop_too(
     assert recorder.open == {}
 
 
-async def test_without_a_tracer_the_callers_own_trace_rides_along(bench: Bench):
+async def test_without_a_tracer_the_trace_of_the_caller_is_propagated(bench: Bench):
     goods = await bench.serve(STOCK_AGGREGATE)
     await goods.read(record(ListStocks(sku=1), headers=[MINE]))
     await bench.all_arrives()
