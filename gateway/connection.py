@@ -199,20 +199,18 @@ class Connection(RequestHandler):
 
     def _parse_problem(self, error: BaseException | None, message: str) -> Problem:
         code: GatewayError | Code = GatewayError.HEADERS_TOO_LARGE
-        if isinstance(error, LineTooLong) and error.args[1] == MAX_TARGET_BYTES:
-            code = GatewayError.URI_TOO_LONG
-            detail = f"a request target has at most {MAX_TARGET_BYTES} bytes"
-        elif isinstance(error, LineTooLong):
+        if isinstance(error, LineTooLong):
             detail = f"a header has at most {error.args[1]} bytes, its name included"
+            if error.args[1] == MAX_TARGET_BYTES:
+                code = GatewayError.URI_TOO_LONG
+                detail = f"a request target has at most {MAX_TARGET_BYTES} bytes"
         elif message == "Too many headers received":
             detail = f"a request has at most {MAX_HEADERS} headers"
         else:
-            code, detail = Code.BAD_REQUEST, self._reason(message)
+            code = Code.BAD_REQUEST
+            detail = f"this is not HTTP/1.1: {' '.join(message.split())[:MAX_REASON_CHARS]}"
+            if self._is_head_cut:
+                detail = "the request ends within its head, which an empty line must end"
+            elif message.startswith("Pause on PRI"):
+                detail = "this is HTTP/2; the gateway serves HTTP/1.1"
         return Problem(code, detail)
-
-    def _reason(self, message: str) -> str:
-        if self._is_head_cut:
-            return "the request ends within its head, which an empty line must end"
-        if message.startswith("Pause on PRI"):
-            return "this is HTTP/2; the gateway serves HTTP/1.1"
-        return f"this is not HTTP/1.1: {' '.join(message.split())[:MAX_REASON_CHARS]}"

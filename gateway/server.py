@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 
@@ -67,18 +67,15 @@ async def serving(gateway: Gateway, settings: Settings) -> AsyncIterator[int]:
         await site.start()
         host, port = runner.addresses[0][:2]
         log.info("event=listening host=%s port=%d tls=%s", host, port, bool(tls))
-        if not settings.gateway_tokens:
-            _warn_of_open_door(address[0] for address in runner.addresses)
+        hosts = sorted(address[0] for address in runner.addresses)
+        exposed = [host for host in hosts if not ip_address(host).is_loopback]
+        if exposed and not settings.gateway_tokens:
+            log.warning(
+                "event=open-door hosts=%s reason='each client may make every call'"
+                " advice='set GATEWAY_TOKENS'",
+                ",".join(exposed),
+            )
         yield port
         log.info("event=draining")
     finally:
         await runner.cleanup()
-
-
-def _warn_of_open_door(hosts: Iterable[str]) -> None:
-    if exposed := sorted(host for host in hosts if not ip_address(host).is_loopback):
-        log.warning(
-            "event=open-door hosts=%s reason='each client may make every call'"
-            " advice='set GATEWAY_TOKENS'",
-            ",".join(exposed),
-        )

@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 import time
-from datetime import timedelta
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
@@ -23,10 +22,9 @@ from gateway.problems import GatewayError, Problem
 from gateway.routes import ROUTES
 
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
-_TOKEN_BYTES = 32
 _COLUMNS = 2  # hash and role; a comment may follow
 # Two edits within one tick of a file system's clock have the same time.
-_CLOCK_TICK = timedelta(milliseconds=100)
+_CLOCK_TICK_NS = 100_000_000
 
 _REALM = 'Bearer realm="shop"'
 _BEARER = re.compile(r"bearer(?: +(.*))?", re.IGNORECASE | re.DOTALL)
@@ -60,7 +58,7 @@ class BadTokenFileError(ValueError):
 
 def new_token() -> str:
     """Return a random token."""
-    return secrets.token_urlsafe(_TOKEN_BYTES)
+    return secrets.token_urlsafe(32)  # bytes
 
 
 def line(token: str, role: Role, comment: str = "") -> str:
@@ -112,32 +110,31 @@ class TokenFile:
 
     def role_of(self, token: str) -> Role | None:
         """Return the role of a token; None if it is unknown."""
-        self._refresh()
+        try:
+            self._load()
+        except (OSError, BadTokenFileError) as error:
+            self._version = None  # the file may return with the same version
+            self._log_failure(str(error))
         token_hash, found = _hash(token), None
         for known, role in self._roles.items():  # always all: no timing differs
             if hmac.compare_digest(known, token_hash):
                 found = role
         return found
 
-    def _refresh(self) -> None:
-        try:
-            self._load()
-        except (OSError, BadTokenFileError) as error:
-            self._version = None  # the file may return with the same version
-            if self._failure != (reason := str(error)):
-                effect = "last valid list stays"
-                _log.error("event=tokens-not-loaded reason=%r effect=%r", reason, effect)
-            self._failure = reason
+    def _log_failure(self, reason: str) -> None:
+        if reason != self._failure:
+            effect = "last valid list stays"
+            _log.error("event=tokens-not-loaded reason=%r effect=%r", reason, effect)
+        self._failure = reason
 
     def _load(self) -> None:
         """Read the file, unless its version was read before."""
         with self._path.open("rb") as file:
             stat = os.fstat(file.fileno())
-            times = stat.st_mtime_ns, stat.st_ctime_ns
-            version = (*times, stat.st_size, stat.st_ino)
+            version = stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
             if version == self._version:
                 return
-            self._version = version if _is_settled(max(times)) else None
+            self._version = version if _is_settled(max(version[:2])) else None
             content = file.read()
         roles = parse(content.decode("utf-8-sig", "replace"))
         if roles != self._roles or self._failure:
@@ -147,7 +144,7 @@ class TokenFile:
 
 def _is_settled(changed_ns: int) -> bool:
     """Return whether a later change of the file gets another time."""
-    return time.time_ns() - changed_ns > _CLOCK_TICK / timedelta(microseconds=1) * 1000
+    return time.time_ns() - changed_ns > _CLOCK_TICK_NS
 
 
 def _hash(token: str) -> str:

@@ -28,7 +28,7 @@ class RequestReplyClient:
 
     def __init__(self, options: dict[str, Any], settings: Settings) -> None:
         self._limit = settings.max_in_flight
-        self._timeout_seconds = settings.reply_timeout_seconds
+        self._timeout = settings.reply_timeout_seconds
         self._waiting: dict[bytes, asyncio.Future[bytes | Exception]] = {}
         self._probe = BrokerProbe(options)
         self._producer = RequestProducer(options)
@@ -70,9 +70,7 @@ class RequestReplyClient:
         self._waiting[correlation_id] = waiting
         timeout = TimeoutError(correlation_id.decode())
         # Every call needs a timer; this one costs half of asyncio.timeout.
-        timer = loop.call_later(
-            self._timeout_seconds, self._resolve, correlation_id, timeout
-        )
+        timer = loop.call_later(self._timeout, self._resolve, correlation_id, timeout)
         try:
             delivery = await self._producer.send(message, all_headers)
             delivery.add_done_callback(partial(self._check, correlation_id))
@@ -96,5 +94,5 @@ class RequestReplyClient:
         error = delivery.exception()
         if error is not None:
             self._producer.reset(repr(error))
-            problem = Problem(Code.UNAVAILABLE, "Kafka refused the record")
-            self._resolve(correlation_id, problem)
+            detail = "Kafka refused the record"
+            self._resolve(correlation_id, Problem(Code.UNAVAILABLE, detail))
