@@ -195,14 +195,14 @@ BUGS = (
         "::test_a_broker_that_does_not_know_a_topic_yet_is_not_believed",
     ),
     Bug(
-        "the gateway keeps the idempotency key to itself",
+        "the gateway does not propagate the idempotency key",
         "gateway/requests.py",
         "headers.append((IDEMPOTENCY_KEY, _idempotency_key(*keys)))",
         "_idempotency_key(*keys)",
         f"{_CALLS}an_idempotency_key_is_propagated_without_its_quotes",
     ),
     Bug(
-        "a reply is given to whoever waits",
+        "a reply goes to any waiting caller",
         "gateway/kafka/request_reply.py",
         "        waiting = self._waiting.get(correlation_id)\n"
         "        if waiting is not None and not waiting.done():\n"
