@@ -204,12 +204,9 @@ BUGS = (
     Bug(
         "a reply goes to any waiting caller",
         "gateway/kafka/request_reply.py",
-        "        waiting = self._waiting.get(correlation_id)\n"
-        "        if waiting is not None and not waiting.done():\n"
-        "            waiting.set_result(result)",
-        "        waiting = next(iter(self._waiting.values()), None)\n"
-        "        if waiting is not None and not waiting.done():\n"
-        "            waiting.set_result(result)",
+        "settings.gateway_index, self._resolve)",
+        "settings.gateway_index, lambda _, reply: self._resolve("
+        "next(iter(self._waiting), b''), reply))",
         f"{_CALLS}each_caller_gets_the_reply_to_its_own_request",
     ),
     Bug(
