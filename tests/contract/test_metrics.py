@@ -12,7 +12,7 @@ from agents.loms import service as loms
 from agents.notifications import delivery as notifications
 from agents.products import instrumentation
 from agents.runtime import metrics as worker
-from gateway import metrics as gateway
+from gateway import app as gateway
 from tests.contract.exposition import Family, asked_for, complaints, families, promtool
 
 OBSERVABILITY = Path(__file__).parents[2] / "agents/ops/observability"

@@ -1,4 +1,4 @@
-"""Where answers over Kafka go, and where they never go."""
+"""The topics, partitions and keys of replies over Kafka."""
 
 import asyncio
 import json
@@ -26,33 +26,38 @@ IDS = {
     "JSON": b'{"type":"done"}',
 }
 
+NO_REPLY_TOPICS = [
+    *(b"cart.requests", b"stock.requests", b"order.events", b"loms-stock-changelog"),
+    *(b"cart.dlq", b"replies", b".replies", b".reply", b"gateway-replies", b" "),
+    *(b"a b.replies", b"a/b.replies", b"\xff.replies", b"a\x00.replies", b"e2e.replies\n"),
+    *("ж.replies".encode(), b"x" * 242 + b".replies", b"..replies/../cart.requests"),
+    *(b"__consumer_offsets", b"e2e.replies.x"),
+]
+
 
 def _of(correlation_id: bytes):
     return lambda record: (CORRELATION_ID, correlation_id) in record.headers
 
 
 async def _reply(kafka: Kafka, topic: str, correlation_id: bytes) -> ConsumerRecord:
-    found = await kafka.find(topic, _of(correlation_id))
-    assert len(found) == 1
-    return found[0]
+    [reply] = await kafka.find(topic, _of(correlation_id))
+    return reply
 
 
 def _calls(fresh: Fresh) -> list[tuple[str, Letter, bytes]]:
     """Return a request for each aggregate, where its reply goes by default, and its key."""
     user, sku = fresh.user(), fresh.sku()
+    order = {"user": user, "items": [{"sku": sku, "count": 1}]}
+    shard = str(user % 4096).encode()
     return [
         ("cart.replies", letter("listCart", {"user": user}), str(user).encode()),
-        (
-            "order.replies",
-            letter("createOrder", {"user": user, "items": [{"sku": sku, "count": 1}]}),
-            str(user % 4096).encode(),
-        ),
+        ("order.replies", letter("createOrder", order), shard),
         ("stock.replies", letter("stocks", {"sku": sku}), str(sku).encode()),
     ]
 
 
 @pytest.mark.parametrize("correlation_id", IDS.values(), ids=IDS.keys())
-async def test_a_correlation_id_of_any_bytes_comes_back_unchanged(
+async def test_a_correlation_id_of_any_bytes_is_returned_unchanged(
     kafka: Kafka, fresh: Fresh, correlation_id: bytes
 ):
     user, sku = fresh.user(), fresh.sku()
@@ -63,21 +68,18 @@ async def test_a_correlation_id_of_any_bytes_comes_back_unchanged(
         ("createOrder", {"user": user, "items": [{"sku": sku, "count": 1}]}),
         ("stocks", {"sku": -1}),
     ):
-        sent = letter(call, body)
-        reply = await kafka.ask(sent, correlation_id)
+        reply = await kafka.ask(letter(call, body), correlation_id)
         assert (CORRELATION_ID, correlation_id) in reply.headers
 
 
-async def test_without_a_reply_topic_the_answer_is_shown_beside_the_requests(
-    kafka: Kafka, fresh: Fresh
-):
+async def test_without_a_reply_topic_the_default_is_used(kafka: Kafka, fresh: Fresh):
     for topic, sent, key in _calls(fresh):
         correlation_id = kafka.correlation_id()
         await kafka.send(sent.with_headers((CORRELATION_ID, correlation_id)))
         assert (await _reply(kafka, topic, correlation_id)).key == key
 
 
-async def test_a_priced_cart_without_a_reply_topic_is_shown_as_well(
+async def test_without_a_reply_topic_the_default_is_used_for_a_priced_cart(
     kafka: Kafka, topics: KafkaDoor, fresh: Fresh
 ):
     user, (sku, product) = fresh.user(), fresh.product()
@@ -91,60 +93,41 @@ async def test_a_priced_cart_without_a_reply_topic_is_shown_as_well(
     assert json.loads(reply.value)["items"][0]["name"] == product.name
 
 
-async def test_a_request_without_any_header_is_carried_out_and_answered(
+async def test_a_request_without_any_header_is_processed_and_gets_a_reply(
     kafka: Kafka, topics: KafkaDoor, fresh: Fresh
 ):
     sku = fresh.sku()
     await kafka.send(letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 2}))
-    key = str(sku).encode()
-    [reply] = await kafka.find("stock.replies", lambda record: record.key == key)
+    [reply] = await kafka.find("stock.replies", lambda r: r.key == str(sku).encode())
     assert reply.value == b'{"type":"done"}'
     assert await stocks(topics, sku) == {1: 2}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(b"cart.requests", b"stock.requests", b"order.events", b"loms-stock-changelog"),
-        *(
-            b"cart.dlq",
-            b"replies",
-            b".replies",
-            b".reply",
-            b"gateway-replies",
-            b"e2e.replies.x",
-        ),
-        *(b"a b.replies", b"a/b.replies", b"\xff.replies", b"a\x00.replies"),
-        *("ж.replies".encode(), b"x" * 242 + b".replies", b"e2e.replies\n", b" "),
-        *(b"..replies/../cart.requests", b"__consumer_offsets"),
-    ],
-)
-async def test_with_a_reply_topic_that_is_none_nothing_is_done_and_it_is_said(
+@pytest.mark.parametrize("name", NO_REPLY_TOPICS)
+async def test_a_request_with_an_invalid_reply_topic_is_refused_and_not_processed(
     kafka: Kafka, topics: KafkaDoor, fresh: Fresh, name: bytes
 ):
     sku = fresh.sku()
     correlation_id = kafka.correlation_id()
     sent = letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 2})
-    await kafka.send(
-        sent.with_headers((CORRELATION_ID, correlation_id), (REPLY_TOPIC, name))
-    )
+    address = (CORRELATION_ID, correlation_id), (REPLY_TOPIC, name)
+    await kafka.send(sent.with_headers(*address))
     reply = await _reply(kafka, "stock.replies", correlation_id)
     assert answer_of(reply.value).code == "bad-request"
     assert reply.key == sent.key
     assert await stocks(topics, sku) == {}
     await kafka.caught_up()
-    for topic, records in kafka.seen.items():
-        if topic not in ("stock.requests", "stock.replies"):
-            assert not any(map(_of(correlation_id), records)), topic
+    with_id = {t for t, found in kafka.seen.items() if any(map(_of(correlation_id), found))}
+    assert with_id <= {"stock.requests", "stock.replies"}
 
 
-async def test_a_reply_topic_that_does_not_exist_holds_nobody_up(
+async def test_a_missing_reply_topic_delays_no_other_reply(
     kafka: Kafka, topics: KafkaDoor, fresh: Fresh
 ):
     sku = fresh.sku()
     for n in range(20):
         sent = letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 1})
-        missing = (REPLY_TOPIC, f"nobody-{n % 7}.replies".encode())
+        missing = (REPLY_TOPIC, f"missing-{n % 7}.replies".encode())
         await kafka.send(sent.with_headers(missing))
         began = time.monotonic()
         assert await stocks(topics, sku) == {1: n + 1}
@@ -159,10 +142,10 @@ async def test_missing_reply_topics_do_not_fill_the_log(
     def dropped() -> int:
         return sum(log.read_text().count("event=replies-dropped") for log in logs)
 
-    before = dropped()
+    before, sent = dropped(), letter("stocks", {"sku": sku})
     for n in range(50):
         missing = (REPLY_TOPIC, f"missing-{n}.replies".encode())
-        await kafka.send(letter("stocks", {"sku": sku}).with_headers(missing))
+        await kafka.send(sent.with_headers(missing))
     for _ in range(10):
         assert await stocks(topics, sku) == {}
     assert dropped() <= before + 4
@@ -176,35 +159,24 @@ async def test_a_reply_topic_that_is_created_later_gets_the_later_replies(
     await kafka.send(sent)
     assert await stocks(topics, sku) == {1: 5}
     await kafka.create(late)
-    async with kafka.reading(late) as records:
-
-        async def ask_until_answered() -> None:
-            while not records:
-                await kafka.send(sent)
-                await stocks(topics, sku)
-
-        async with asyncio.timeout(20):
-            await ask_until_answered()
+    async with kafka.reading(late) as records, asyncio.timeout(20):
+        while not records:
+            await kafka.send(sent)
+            await stocks(topics, sku)
     assert json.loads(records[0].value)["stocks"] == [{"warehouseID": 1, "count": 5}]
 
 
-@pytest.mark.parametrize("partition", [0, 1])
-async def test_the_reply_partition_is_heeded(kafka: Kafka, fresh: Fresh, partition: int):
+@pytest.mark.parametrize(
+    ("header", "number"),
+    [(int32(0), 0), (int32(1), 1), (b"0", 0), (b"1", 1), (b"0001", 1)],
+)
+async def test_a_reply_goes_to_its_partition(kafka: Kafka, fresh: Fresh, header, number):
     for _, sent, _ in _calls(fresh):
-        wanted = (REPLY_PARTITION, int32(partition))
-        assert (await kafka.ask(sent.with_headers(wanted))).partition == partition
+        reply = await kafka.ask(sent.with_headers((REPLY_PARTITION, header)))
+        assert reply.partition == number
 
 
-@pytest.mark.parametrize("text", [b"0", b"1", b"0001"])
-async def test_a_reply_partition_may_be_decimal_text(
-    kafka: Kafka, fresh: Fresh, text: bytes
-):
-    for _, sent, _ in _calls(fresh):
-        reply = await kafka.ask(sent.with_headers((REPLY_PARTITION, text)))
-        assert reply.partition == int(text)
-
-
-async def test_a_purchase_answers_also_a_caller_whose_reply_partition_is_text(
+async def test_a_purchase_replies_to_a_decimal_reply_partition(
     kafka: Kafka, topics: KafkaDoor, fresh: Fresh
 ):
     user, sku = fresh.user(), await received(topics, fresh, 5)
@@ -224,10 +196,11 @@ async def test_a_reply_topic_may_be_named_as_nest_names_it(kafka: Kafka, fresh: 
     assert json.loads(records[0].value) == {"type": "stocks", "stocks": []}
 
 
-@pytest.mark.parametrize(
-    "partition", [*map(int32, (2, 15, 2**31 - 1)), b"2", b"1234", b"2147483647"]
-)
-async def test_a_reply_partition_that_is_not_there_loses_no_reply(
+MISSING = [*map(int32, (2, 15, 2**31 - 1)), b"2", b"1234", b"2147483647"]
+
+
+@pytest.mark.parametrize("partition", MISSING)
+async def test_a_missing_reply_partition_loses_no_reply(
     kafka: Kafka, fresh: Fresh, partition: bytes
 ):
     for _, sent, _ in _calls(fresh):
@@ -235,13 +208,13 @@ async def test_a_reply_partition_that_is_not_there_loses_no_reply(
         assert answer_of(reply.value).code is None
 
 
-@pytest.mark.parametrize(
-    "malformed",
-    [
-        *(b"", b"-1", b"+1", b"1 ", b"one", b"99999999999"),
-        *(b"\x00\x00\x01", b"\x00\x00\x00\x00\x01", b"\xff\xff\xff\xff"),
-    ],
-)
+MALFORMED = [
+    *(b"", b"-1", b"+1", b"1 ", b"one", b"99999999999"),
+    *(b"\x00\x00\x01", b"\x00\x00\x00\x00\x01", b"\xff\xff\xff\xff"),
+]
+
+
+@pytest.mark.parametrize("malformed", MALFORMED)
 async def test_a_malformed_reply_partition_is_a_bad_request(
     kafka: Kafka, topics: KafkaDoor, fresh: Fresh, malformed: bytes
 ):
@@ -261,16 +234,12 @@ async def test_replies_to_one_client_keep_the_order_of_its_requests(
     ids = [kafka.correlation_id() for _ in range(50)]
     for correlation_id in ids:
         sent = letter("deleteFromCart", {"user": user, "sku": sku, "count": 1})
-        await kafka.send(
-            sent.with_headers(
-                (CORRELATION_ID, correlation_id),
-                (REPLY_TOPIC, kafka.replies.encode()),
-                (REPLY_PARTITION, int32(0)),
-            )
-        )
-    mine = set(ids)
-    replies = await kafka.find(
-        kafka.replies, lambda r: dict(r.headers).get(CORRELATION_ID) in mine, len(ids)
-    )
+        address = (REPLY_TOPIC, kafka.replies.encode()), (REPLY_PARTITION, int32(0))
+        await kafka.send(sent.with_headers((CORRELATION_ID, correlation_id), *address))
+
+    def is_reply(record: ConsumerRecord) -> bool:
+        return dict(record.headers).get(CORRELATION_ID) in ids
+
+    replies = await kafka.find(kafka.replies, is_reply, len(ids))
     assert [dict(reply.headers)[CORRELATION_ID] for reply in replies] == ids
     assert await cart(topics, user) == {}

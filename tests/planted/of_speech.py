@@ -180,22 +180,19 @@ BUGS = (
         "::test_an_assignment_without_a_subscribed_topic_is_refused",
     ),
     Bug(
-        "the gateway keeps the idempotency key to itself",
-        "gateway/headers.py",
-        "return [*_idempotency_key(request), *_trace(request)]",
-        "return [*_trace(request)]",
-        f"{_CALLS}an_idempotency_key_rides_along_without_its_quotes",
+        "the gateway does not propagate the idempotency key",
+        "gateway/requests.py",
+        "headers.append((IDEMPOTENCY_KEY, _idempotency_key(*keys)))",
+        "_idempotency_key(*keys)",
+        f"{_CALLS}an_idempotency_key_is_propagated_without_its_quotes",
     ),
     Bug(
-        "a reply is given to whoever waits",
-        "gateway/kafka/correlator.py",
-        "        waiting = self._waiting.get(correlation_id)\n"
-        "        if waiting is not None and not waiting.done():\n"
-        "            waiting.set_result(reply)",
-        "        waiting = next(iter(self._waiting.values()), None)\n"
-        "        if waiting is not None and not waiting.done():\n"
-        "            waiting.set_result(reply)",
-        f"{_CALLS}everybody_gets_the_reply_to_his_own_request",
+        "a reply goes to any waiting caller",
+        "gateway/kafka/request_reply.py",
+        "settings.gateway_index, self._resolve)",
+        "settings.gateway_index, lambda _, reply: self._resolve("
+        "next(iter(self._waiting), b''), reply))",
+        f"{_CALLS}each_caller_gets_the_reply_to_its_own_request",
     ),
     Bug(
         "a worker with a wrong number of partitions runs",
@@ -231,7 +228,7 @@ BUGS = (
         "gateway/connection.py",
         "if self._served < self._max_served:",
         "if self._max_served:",
-        f"{_CONNECTIONS}connections_beyond_the_files_are_refused_and_kafka_keeps_its_own",
+        f"{_CONNECTIONS}connections_above_the_file_limit_are_refused_and_kafka_keeps_its_files",
     ),
     Bug(
         "clients connect without what we replace",

@@ -125,8 +125,6 @@ INNER_NAMES = (
                 "(max_wait_time, min_bytes, max_bytes, isolation_level, topics, rack_id='')"
             ),
             f"{_PROTOCOL}.offset:OffsetRequest": "(replica_id, isolation_level, topics)",
-            f"{_PROTOCOL}.struct:Struct": "(*args, **kwargs)",
-            f"{_RECORD}.default_records:DefaultRecord": "",
             f"{_RECORD}.memory_records:MemoryRecords": "",
         },
     ),
