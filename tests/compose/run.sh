@@ -110,7 +110,7 @@ asked_of_prometheus() { # is everything that there is found, and up?
 load() { docker import "${@:3}" - "$2" <"$CACHE/$1.tar" >/dev/null; }
 
 mkdir -p "$CACHE"
-"${PYTHON:-python3}" -m agents.ops.local.environment check
+make -s .venv/.check
 start_engine
 say "the engine runs"
 [ -s "$CACHE/python.tar" ] || make_python

@@ -34,7 +34,7 @@ _METRICS_FROM = 8 + 3 * PORTS
 _PORTS = _METRICS_FROM + 8  # three workers of orders and of carts, and one of the others
 _PORTS_FROM, _PORTS_TO = 20_000, 32_000
 
-_CHOSEN = {"gateways": 2, "loms_workers": 2, "session_timeout": SESSION_SECONDS}
+_CHOSEN = {"gateways": 2, "loms_workers": 2, "session_timeout_seconds": SESSION_SECONDS}
 
 
 class Shop:

@@ -47,40 +47,40 @@ def processes(shop: Deployment) -> list[Process]:
 
 
 def _kafka(shop: Deployment) -> Iterator[Process]:
-    if shop.kafka:
-        return
-    place = ("--dir", str(shop.directory / "kafka"), "--port", str(shop.kafka_port))
-    yield Process("kafka", _python("topics.broker", "run", *place), tier=Tier.KAFKA)
+    if not shop.kafka:
+        place = ("--dir", str(shop.directory / "kafka"), "--port", str(shop.kafka_port))
+        yield Process("kafka", _python("topics.broker", "run", *place), tier=Tier.KAFKA)
 
 
 def _product_service(shop: Deployment) -> Iterator[Process]:
     if not shop.product_service:
-        port = ("--port", str(shop.product_port))
+        stand_in = "agents.ops.standins.product_service"
         yield Process(
-            "product-service", _python("agents.ops.standins.product_service", *port)
+            "product-service", _python(stand_in, "--port", str(shop.product_port))
         )
 
 
 def _workers(shop: Deployment, service: str, number: int) -> Iterator[Process]:
-    product_service = shop.product_service or f"127.0.0.1:{shop.product_port}"
+    # The embedded broker allows 2 s, but a busy machine then loses workers. Other brokers
+    # mostly allow 6 s.
+    session_timeout = shop.session_timeout_seconds or ("6" if shop.kafka else "3")
     for index in range(number):
         name = f"{service}-{index + 1}"
-        own = {"WORKER": name, "STATE_DIR": str(shop.directory / "state" / name)}
-        own |= {"PRODUCT_SERVICE": product_service}
-        own |= {"SESSION_TIMEOUT_SECONDS": shop.session_timeout_seconds}
-        own |= {"METRICS_PORT": str(shop.metrics_port_of(service, index))}
+        own = {
+            "WORKER": name,
+            "STATE_DIR": str(shop.directory / "state" / name),
+            "PRODUCT_SERVICE": shop.product_service or f"127.0.0.1:{shop.product_port}",
+            "SESSION_TIMEOUT_SECONDS": session_timeout,
+            "METRICS_PORT": str(shop.metrics_port_of(service, index)),
+        }
         yield Process(name, _python("agents", service), _cluster(shop) | own)
 
 
 def _gateways(shop: Deployment) -> Iterator[Process]:
     for index, port in enumerate(shop.gateway_ports):
         own = {"GATEWAY_INDEX": str(index), "GATEWAY_PORT": str(port)}
-        yield Process(
-            f"gateway-{index + 1}",
-            _python("gateway"),
-            _cluster(shop) | own,
-            Tier.GATEWAY,
-        )
+        environment = _cluster(shop) | own
+        yield Process(f"gateway-{index + 1}", _python("gateway"), environment, Tier.GATEWAY)
 
 
 def _cluster(shop: Deployment) -> dict[str, str]:
