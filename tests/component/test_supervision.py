@@ -137,6 +137,7 @@ def test_a_crash_loop_ends_the_wait_with_the_end_of_the_log(supervisor: Supervis
 
 def test_orphans_of_a_killed_supervisor_are_ended(supervisor: Supervisor):
     start(supervisor, Process("a", SLEEP))
+    until(lambda: supervisor.statuses()[0].state == "RUNNING")
     pid = pid_of(supervisor, "a")
     os.kill(int((supervisor.directory / "supervisord.pid").read_text()), signal.SIGKILL)
     until(lambda: not supervisor.is_running)

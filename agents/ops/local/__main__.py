@@ -115,8 +115,7 @@ def _kafka_alone(shop: Deployment) -> Iterator[None]:
     broker = EmbeddedKafka(BrokerLayout(home, shop.kafka_port, shop.kafka_port + 1))
     try:
         with step("the shop is stopped: Kafka alone"):
-            broker.start()
-            asyncio.run(broker.ready())
+            broker.start_and_wait()
         yield
     except CannotRunError as error:
         raise ShopError(str(error)) from error

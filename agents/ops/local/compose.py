@@ -13,6 +13,7 @@ from agents.ops.local.deployment import (
     delete_state,
     from_environment,
     load,
+    output_of,
     save,
     settings,
 )
@@ -36,10 +37,14 @@ def is_chosen() -> bool:
     native or compose, overrides the check.
     """
     way = os.environ.get("SHOP_WAY")
-    if way:
+    if way or not shutil.which("docker"):
         return way == "compose"
-    commands = (("docker", "info"), ("docker", "compose", "version"))
-    return shutil.which("docker") is not None and all(map(_answers, commands))
+    try:
+        for words in (("docker", "info"), ("docker", "compose", "version")):
+            subprocess.run(words, capture_output=True, check=True, timeout=_ENGINE_SECONDS)
+    except subprocess.SubprocessError:
+        return False
+    return True
 
 
 def in_containers(shop: Deployment) -> Deployment:
@@ -48,11 +53,7 @@ def in_containers(shop: Deployment) -> Deployment:
 
 
 def up(shop: Deployment) -> None:
-    """Start the shop, unless it runs; return when all services answer.
-
-    Raises:
-        ShopError: the start failed; no container of a new shop stays.
-    """
+    """Start the shop, unless it runs; a failed first start leaves no container."""
     saved = load(shop.directory)
     given = settings(os.environ)
     if saved:
@@ -94,8 +95,8 @@ def clean(shop: Deployment) -> None:
 
 def ps(_shop: Deployment) -> None:
     """Print each container: name, process id, state."""
-    ids = _output_of("docker", "compose", "ps", "-q").split()
-    rows = _output_of("docker", "inspect", "--format", _ROW, *ids) if ids else ""
+    ids = output_of("docker", "compose", "ps", "-q").split()
+    rows = output_of("docker", "inspect", "--format", _ROW, *ids) if ids else ""
     for service, number, pid, state in map(str.split, rows.splitlines()):
         name = f"{service}-{number}" if service in _SCALED else service
         echo(f"{name} {pid} {state.upper()}")
@@ -142,21 +143,3 @@ def _compose(shop: Deployment, given: dict[str, str], *arguments: str) -> None:
     ran = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
     if ran.returncode:
         raise ShopError(f"docker compose {arguments[0]} failed")
-
-
-def _output_of(*command: str) -> str:
-    ran = subprocess.run(
-        command, cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    if ran.returncode:
-        raise ShopError(ran.stderr.strip())
-    return ran.stdout
-
-
-def _answers(command: tuple[str, ...]) -> bool:
-    try:
-        return not subprocess.run(
-            command, capture_output=True, timeout=_ENGINE_SECONDS, check=False
-        ).returncode
-    except subprocess.TimeoutExpired:
-        return False

@@ -54,11 +54,7 @@ class Walk:
     consumer: AIOKafkaConsumer
 
     async def call(self, title: str, path: str, *, expect: int = 200, **body: Any) -> Any:  # noqa: ANN401
-        """Make a call; print the reply and the records.
-
-        Raises:
-            ShopError: the status of the reply is not the expected one.
-        """
+        """Make a call; print the reply and the records; end the demo at another status."""
         trace = _new_trace()
         echo(f"\n■ {title}\n  POST {path} {_json(body)}")
         headers = {_TRACEPARENT: trace}
@@ -107,11 +103,7 @@ class Walk:
 
 
 async def walk_through(shop: Deployment) -> None:
-    """Make each call of the demo.
-
-    Raises:
-        ShopError: the shop does not answer, or with another status than expected.
-    """
+    """Make each call of the demo."""
     try:
         cluster, origin = choose()
     except (NoClusterError, ValidationError) as error:

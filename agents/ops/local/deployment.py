@@ -26,7 +26,8 @@ from topics.running_shop import run_directory
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
-MOST_WORKERS = 64
+_STATE_FILE = "shop.json"
+_MOST_WORKERS = 64
 _FIRST_EPHEMERAL_PORT = 32768
 
 # The counts that `make scale` changes.
@@ -36,8 +37,8 @@ COUNTS = ("gateways", "checkout_workers", "loms_workers")
 _WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 _Port = Annotated[int, Field(ge=1, lt=_FIRST_EPHEMERAL_PORT)]
-_Count = Annotated[int, Field(ge=1, le=MOST_WORKERS)]
-_MetricsPort = Annotated[int, Field(ge=0, lt=_FIRST_EPHEMERAL_PORT - 2 * MOST_WORKERS - 2)]
+_Count = Annotated[int, Field(ge=1, le=_MOST_WORKERS)]
+_MetricsPort = Annotated[int, Field(ge=0, lt=_FIRST_EPHEMERAL_PORT - 2 * _MOST_WORKERS - 2)]
 
 
 class ShopError(Exception):
@@ -55,13 +56,9 @@ class Deployment:
         kafka: an existing cluster; empty: an embedded broker.
         kafka_port: of the embedded broker; its controller has the next one.
         gateway_port: of the first gateway; the others have the next ones.
-        gateway_host: their listen address; empty: loopback.
-        gateway_tls_cert: their certificate; empty: none.
         kafka_ui_port: reserved for `make kafka-ui`.
-        product_service: host:port; empty: the stand-in.
-        product_port: of the stand-in.
+        product_service: host:port; empty: the stand-in at `product_port`.
         metrics_port: of the first worker; the others have the next ones. 0: none.
-        partitions: of each request topic.
         session_timeout_seconds: of the workers; empty: the shortest that brokers allow.
     """
 
@@ -122,11 +119,7 @@ class Deployment:
         return self.metrics_port and self.metrics_port + first + 2 * index
 
     def scaled(self, environment: Mapping[str, str]) -> "Deployment":
-        """Return the shop with the counts that the environment names.
-
-        Raises:
-            ShopError: a count is invalid.
-        """
+        """Return the shop with the counts that the environment names."""
         given = _given(environment)
         return _checked(asdict(self) | {n: given[n] for n in COUNTS if n in given})
 
@@ -150,34 +143,23 @@ _SETTINGS = {"LOG_FORMAT"} | _GATEWAY | _BROKER | {name.upper() for name in _SHA
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Deployment:
-    """Return the shop of the environment; empty variables count as unset.
-
-    Raises:
-        ShopError: a number is invalid or out of range.
-    """
+    """Return the shop of the environment; empty variables count as unset."""
     return _checked(_given(environment) | {"directory": run_directory(environment)})
 
 
 def validate_settings(environment: Mapping[str, str]) -> None:
-    """Validate the settings of all services.
-
-    Raises:
-        ShopError: a setting is invalid; the message names each such variable.
-    """
+    """Validate the settings of all services."""
     given = _given(environment)
-    errors = [line for kind in _SERVICES for line in _errors(kind, given)]
+    errors: list[str] = []
+    for kind in _SERVICES:
+        try:
+            kind.model_validate({n: given[n] for n in kind.model_fields if n in given})
+        except ValidationError as invalid:
+            errors += _reasons(invalid)
     if errors:
         raise ShopError("; ".join(dict.fromkeys(errors)))
-    ran = subprocess.run(
-        (sys.executable, "-m", "gateway", "check"),
-        cwd=REPOSITORY,
-        env=dict(environment),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ran.returncode:
-        raise ShopError(f"the gateway: {ran.stderr.strip()}")
+    check = (sys.executable, "-m", "gateway", "check")
+    output_of(*check, failure="the gateway: ", env=environment)
 
 
 def settings(environment: Mapping[str, str]) -> dict[str, str]:
@@ -193,14 +175,14 @@ def save(shop: Deployment, given: Mapping[str, str]) -> None:
     """Save a running shop and its settings, readable by its owner only."""
     text = json.dumps({"shop": asdict(shop), "given": dict(given)}, default=str, indent=1)
     shop.directory.mkdir(parents=True, exist_ok=True)
-    state = _state_file(shop.directory)
+    state = shop.directory / _STATE_FILE
     state.touch(mode=0o600)
     state.write_text(text)
 
 
 def load(directory: Path) -> tuple[Deployment, dict[str, str]] | None:
     """Return the saved shop and its settings; None without one."""
-    state = _state_file(directory)
+    state = directory / _STATE_FILE
     if not state.exists():
         return None
     saved = json.loads(state.read_text())
@@ -209,11 +191,22 @@ def load(directory: Path) -> tuple[Deployment, dict[str, str]] | None:
 
 def delete_state(directory: Path) -> None:
     """Remove the saved shop after its end."""
-    _state_file(directory).unlink(missing_ok=True)
+    (directory / _STATE_FILE).unlink(missing_ok=True)
 
 
-def _state_file(directory: Path) -> Path:
-    return directory / "shop.json"
+def output_of(
+    *command: str,
+    failure: str = "",
+    cwd: Path = REPOSITORY,
+    env: Mapping[str, str] = os.environ,
+) -> str:
+    """Return a command's standard output; its standard error is that of a `ShopError`."""
+    ran = subprocess.run(
+        command, cwd=cwd, env=env, capture_output=True, text=True, check=False
+    )
+    if ran.returncode:
+        raise ShopError(failure + ran.stderr.strip())
+    return ran.stdout
 
 
 def _given(environment: Mapping[str, str]) -> dict[str, object]:
@@ -225,14 +218,6 @@ def _checked(values: dict[str, object]) -> Deployment:
         return TypeAdapter(Deployment).validate_python(values)
     except ValidationError as invalid:
         raise ShopError("; ".join(_reasons(invalid))) from None
-
-
-def _errors(kind: type[BaseSettings], given: dict[str, object]) -> list[str]:
-    try:
-        kind.model_validate({n: given[n] for n in kind.model_fields if n in given})
-    except ValidationError as invalid:
-        return [*_reasons(invalid)]
-    return []
 
 
 def _reasons(invalid: ValidationError) -> Iterator[str]:

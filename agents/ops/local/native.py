@@ -3,9 +3,8 @@
 import asyncio
 import fcntl
 import os
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +15,7 @@ from agents.ops.local.deployment import (
     ShopError,
     delete_state,
     load,
+    output_of,
     save,
     settings,
 )
@@ -35,19 +35,15 @@ _POLL_SECONDS = 0.2
 
 
 def up(wanted: Deployment) -> None:
-    """Start the shop, unless it runs; return when all services answer.
-
-    Raises:
-        ShopError: the start failed; no process of a new shop stays.
-    """
-    given = _digests(settings(os.environ))
+    """Start the shop, unless it runs; a failed start leaves no process."""
+    # Digests suffice to detect changes, and some values are passwords.
+    values = settings(os.environ).items()
+    given = {name: sha256(value.encode()).hexdigest() for name, value in values}
     with locked(wanted.directory):
         supervisor = Supervisor(wanted.directory)
         running = load(wanted.directory) if supervisor.is_running else None
         if running and given.items() <= running[1].items():
-            shop = running[0].scaled(os.environ)
-            _require_free_ports(shop, running[0])
-            asyncio.run(supervisor.guard(_open(shop, supervisor, running[1])))
+            shop = _rescale(supervisor, *running)
         else:
             shop = wanted
             _restart(shop, supervisor, given)
@@ -63,20 +59,13 @@ Try: make demo · make kafka-ui · make ps · make logs · make scale LOMS_WORKE
 
 
 def scale(directory: Path) -> None:
-    """Change the numbers of processes that the environment names.
-
-    Raises:
-        ShopError: the shop does not run, or a service does not answer afterwards.
-    """
+    """Change the numbers of processes that the environment names."""
     variables = [name.upper() for name in COUNTS]
     if not any(map(os.environ.get, variables)):
         raise ShopError(f"no number of processes: make scale {'=2 '.join(variables)}=2")
     with locked(directory):
         supervisor = Supervisor(directory)
-        running, given = require_running(directory)
-        shop = running.scaled(os.environ)
-        _require_free_ports(shop, running)
-        asyncio.run(supervisor.guard(_open(shop, supervisor, given)))
+        _rescale(supervisor, *require_running(directory))
 
 
 def down(directory: Path) -> bool:
@@ -91,11 +80,7 @@ def down(directory: Path) -> bool:
 
 
 def require_running(directory: Path) -> tuple[Deployment, dict[str, str]]:
-    """Return the running shop of a directory, and digests of its settings.
-
-    Raises:
-        ShopError: no shop runs there.
-    """
+    """Return the running shop of a directory, and digests of its settings."""
     saved = load(directory) if Supervisor(directory).is_running else None
     if saved is None:
         raise ShopError("the shop does not run: make run-all")
@@ -111,16 +96,33 @@ def locked(directory: Path) -> Iterator[None]:
         yield
 
 
+def _rescale(
+    supervisor: Supervisor, running: Deployment, given: dict[str, str]
+) -> Deployment:
+    shop = running.scaled(os.environ)
+    _require_free_ports(shop, running)
+    asyncio.run(supervisor.guard(_open(shop, supervisor, given)))
+    return shop
+
+
 def _restart(shop: Deployment, supervisor: Supervisor, given: dict[str, str]) -> None:
     if supervisor.is_running:
-        _require_same_partitions(shop)
+        saved = load(shop.directory)
+        if saved and not shop.kafka and saved[0].partitions != shop.partitions:
+            raise ShopError(
+                f"PARTITIONS is {saved[0].partitions} and can't change, since keys"
+                " determine the partitions of records; make clean deletes all records"
+            )
+        if saved:
+            _require_free_ports(shop, saved[0])
         with step("stopping the shop, which runs with other settings"):
             _stop(supervisor)
     supervisor.end_orphans()
     _require_free_ports(shop)
     try:
         if not shop.kafka:
-            _fetch_kafka()
+            with step("Java and the jars of Kafka"):
+                output_of(sys.executable, "-m", "topics.broker", "fetch")
         environment = {name: value for name, value in os.environ.items() if value}
         supervisor.start(processes(shop), environment)
         asyncio.run(supervisor.guard(_open(shop, supervisor, given)))
@@ -166,14 +168,6 @@ async def _wait_for(cluster: KafkaSettings, seconds: float) -> None:
         raise ShopError(f"Kafka at {cluster.kafka} does not answer") from None
 
 
-def _fetch_kafka() -> None:
-    with step("Java and the jars of Kafka"):
-        command = [sys.executable, "-m", "topics.broker", "fetch"]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)
-        if ran.returncode:
-            raise ShopError(ran.stderr.strip())
-
-
 def _require_free_ports(shop: Deployment, running: Deployment | None = None) -> None:
     own = running.ports if running else {}
     for port, variable in shop.ports.items():
@@ -181,20 +175,6 @@ def _require_free_ports(shop: Deployment, running: Deployment | None = None) -> 
             raise ShopError(
                 f"port {port} is taken by another program; {variable} chooses another one"
             )
-
-
-def _require_same_partitions(wanted: Deployment) -> None:
-    running = load(wanted.directory)
-    if running and not wanted.kafka and running[0].partitions != wanted.partitions:
-        raise ShopError(
-            f"PARTITIONS is {running[0].partitions} and can't change, since keys determine"
-            " the partitions of records; make clean deletes all records"
-        )
-
-
-def _digests(settings: Mapping[str, str]) -> dict[str, str]:
-    # Digests suffice to detect changes, and some values are passwords.
-    return {name: sha256(value.encode()).hexdigest() for name, value in settings.items()}
 
 
 def _stop(supervisor: Supervisor) -> None:

@@ -20,11 +20,8 @@ class Tier(IntEnum):
 class Process:
     """One process, which runs in the repository's root.
 
-    Attributes:
-        name: in the output of `make ps`.
-        command: a program that stays in the foreground, with the same process id.
-        environment: variables in addition to those of the supervisor.
-        tier: its place in the order.
+    Its command stays in the foreground, with the same process id. Its environment comes in
+    addition to that of the supervisor.
     """
 
     name: str

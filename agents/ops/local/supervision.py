@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -18,7 +17,7 @@ from xmlrpc.client import Fault, ServerProxy
 
 from supervisor.xmlrpc import Faults, SupervisorTransport  # type: ignore[import-untyped]
 
-from agents.ops.local.deployment import REPOSITORY, ShopError
+from agents.ops.local.deployment import REPOSITORY, ShopError, output_of
 from agents.ops.local.processes import Process
 from topics.running_shop import socket_path, supervisor_answers
 
@@ -37,14 +36,11 @@ _UNQUOTABLE = re.compile(r"""["\r\n]|^'|'$|\s[;#]""")
 
 # A process that ran for `startsecs` is restarted at once after its end. A process that ends
 # earlier is restarted after 1, 2, 3, … seconds, practically without limit.
-# Log paths are relative, since supervisord expands them twice.
+# Paths of logs are relative to the shop's directory, since supervisord expands them twice.
 _DAEMON = """\
 ; Made by agents/ops/local/supervision.py.
 [supervisord]
-directory={run}
-logfile={run}/logs/supervisord.log
-pidfile={run}/supervisord.pid
-childlogdir={run}/logs
+logfile=logs/supervisord.log
 [unix_http_server]
 file={socket}
 chmod=0700
@@ -61,7 +57,6 @@ autostart=false
 autorestart=true
 startsecs=2
 startretries=1000000
-stopsignal=TERM
 stopwaitsecs={stop_seconds}
 killasgroup=true
 redirect_stderr=true
@@ -99,29 +94,24 @@ class Supervisor:
         Each process has the environment, in addition to its own.
         """
         self.configure(processes)
-        ran = subprocess.run(
-            [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)],
+        output_of(
+            *(sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)),
+            failure="supervisord does not start: ",
             cwd=self.directory,
             env={**environment, _MARK: str(self.directory)},
-            capture_output=True,
-            text=True,
-            check=False,
         )
         deadline = time.monotonic() + _START_SECONDS
         while not self.is_running:
-            if ran.returncode or time.monotonic() > deadline:
-                raise ShopError(f"supervisord does not start: {ran.stderr.strip()}")
+            if time.monotonic() > deadline:
+                raise ShopError("supervisord does not answer after its start")
             time.sleep(_POLL_SECONDS)
 
     def configure(self, processes: Iterable[Process]) -> None:
         """Write the configuration file."""
-        for name in ("logs", "state"):
-            (self.directory / name).mkdir(parents=True, exist_ok=True)
+        (self.directory / "logs").mkdir(parents=True, exist_ok=True)
         self._socket.parent.mkdir(mode=0o700, exist_ok=True)
-        places = {"run": _escaped(self.directory), "socket": _escaped(self._socket)}
-        self._config.write_text(
-            _DAEMON.format(**places) + "".join(map(_program, processes))
-        )
+        daemon = _DAEMON.format(socket=_escaped(self._socket))
+        self._config.write_text(daemon + "".join(map(_program, processes)))
 
     def run(self, names: Iterable[str]) -> None:
         """Start idle processes, without waiting until they run."""
@@ -162,12 +152,7 @@ class Supervisor:
             time.sleep(_POLL_SECONDS)
 
     async def guard(self, work: Coroutine[None, None, T]) -> T:
-        """Wait for some work, unless a process crashes repeatedly.
-
-        Raises:
-            ShopError: supervisord gave a process up, or a process crashed repeatedly; the
-                message has the last lines of its log.
-        """
+        """Wait for some work, unless a process crashes repeatedly."""
         starts: dict[str, set[int]] = defaultdict(set)
         task = asyncio.ensure_future(work)
         try:
