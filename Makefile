@@ -1,4 +1,4 @@
-# The shop's commands; `make help` tells what each does. All of them work in a fresh clone
+# The shop's commands; `make help` lists them. All of them work in a fresh clone
 # on a machine with Python 3.11 to 3.14 and nothing else prepared.
 
 # The first of these that runs and is supported; PYTHON=… names another one. The virtual
@@ -21,7 +21,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
 .PHONY: help run-all demo kafka-ui audit ps scale logs down clean test chaos planted fuzz recovery bench growth \
 	compose-test fresh asyncapi clients check ready-to-test
 
-help: ## say what there is
+help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 run-all: .venv/.base ## start the whole shop, in containers or as processes; again is harmless
@@ -30,25 +30,25 @@ run-all: .venv/.base ## start the whole shop, in containers or as processes; aga
 demo: .venv/.base ## walk through the whole story against the running shop
 	@$(LOCAL) demo
 
-kafka-ui: .venv/.base ## show Kafka to a browser: topics, records, and a form to send some; Ctrl-C ends it
+kafka-ui: .venv/.base ## show Kafka in a browser: topics, records, and a form to send some; Ctrl-C ends it
 	@$(LOCAL) ui
 
-audit: .venv/.base ## fold all logs anew and compare with what is kept: AUDIT="--questions 1000 --quiet"
+audit: .venv/.base ## replay all logs and compare them with the state: AUDIT="--questions 1000 --quiet"
 	@$(LOCAL) audit
 
 ps: .venv/.base ## show the processes: NAME PID STATE
 	@$(LOCAL) ps
 
-scale: .venv/.base ## change how many there are: make scale LOMS_WORKERS=3 (CHECKOUT_WORKERS, GATEWAYS)
+scale: .venv/.base ## change the numbers of processes: make scale LOMS_WORKERS=3 (CHECKOUT_WORKERS, GATEWAYS)
 	@$(LOCAL) scale
 
-logs: .venv/.base ## follow what all processes say
+logs: .venv/.base ## follow the logs of all processes
 	@$(LOCAL) logs
 
-down: .venv/.base ## stop everything; state is kept
+down: .venv/.base ## stop everything; the state stays
 	@$(LOCAL) down
 
-clean: .venv/.base ## stop everything and forget all state
+clean: .venv/.base ## stop everything and delete all state
 	@$(LOCAL) clean
 
 test: ready-to-test ## run all tests, on a broker of their own
@@ -60,7 +60,7 @@ chaos: ready-to-test ## play a campaign of faults against a shop of its own: CHA
 planted: ready-to-test ## plant bugs, one by one, into a copy of the shop: PLANTED="--only rows"
 	$(VENV) -m tests.planted $(PLANTED)
 
-# A broker that is measured may have more than one that shares a machine with all else.
+# A broker under measurement gets more memory than one that shares its machine.
 bench growth: export KAFKA_HEAP = 512m
 bench growth: export KAFKA_JVM_OPTIONS = -XX:+UseSerialGC
 
@@ -70,7 +70,7 @@ bench: ready-to-test ## measure the shop beside its floors, in one run: BENCH="-
 growth: ready-to-test ## measure how cost grows, and draw it: GROWTH="load state" (all: 10 minutes)
 	$(VENV) -m tests.benchmarks.growth --plots tests/benchmarks/plots $(GROWTH)
 
-fuzz: ready-to-test ## send 100,000 broken records through desk and rules: FUZZ="--seed 7"
+fuzz: ready-to-test ## send 100,000 broken records through router and rules: FUZZ="--seed 7"
 	$(VENV) -m tests.fuzz $(FUZZ)
 
 recovery: ready-to-test ## kill workers 20 times each way: seconds without an answer, nothing lost
@@ -118,7 +118,7 @@ $(STAMPS): pyproject.toml .ci/constraints.txt
 		|| { echo "packages can't be installed (is there a network?)" >&2; exit 1; }; \
 	touch .venv/.base $@
 
-compose-test: .venv/.check ## bring docker-compose.yml up for real, with an engine of its own (or say why not)
+compose-test: .venv/.check ## start docker-compose.yml with a Docker engine of its own (or print why not)
 	@tests/compose/run.sh
 
 fresh: ## run both README commands in a bare Debian of its own: FRESH="run-all" DEBIAN=forky

@@ -5,7 +5,7 @@
 #
 #   tests/compose/run.sh            (or: make compose-test)
 #
-# Says "skipped" and why where that can't be done. Base images are kept in .cache/compose.
+# Prints "skipped" and the reason where it can't run. Base images are kept in .cache/compose.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 HERE=$PWD/tests/compose

@@ -131,14 +131,12 @@ class ReadinessProbe:
             return 0
 
     async def _status_over_http(self, call: Call) -> int:
-        method, url = "POST", f"{call.gateway}/{call.name}"
-        if call.body is None:
-            method = "GET"
+        method = "GET" if call.body is None else "POST"
+        url = f"{call.gateway}/{call.name}"
         headers = {"Idempotency-Key": call.key} if call.key else {}
-        async with self._session.request(
-            method, url, json=call.body, headers=headers
-        ) as ok:
-            return ok.status
+        request = self._session.request(method, url, json=call.body, headers=headers)
+        async with request as response:
+            return response.status
 
 
 async def _status_over_kafka(client: RequestReplyClient, call: Call) -> int:
