@@ -68,13 +68,19 @@ def _logs(shop: Deployment) -> None:
     os.execvp("tail", ["tail", "-n", "20", "-F", *files])  # noqa: S606, S607
 
 
-def _demo(shop: Deployment) -> None:
-    """Run the demo on the shop that runs here, else on that of `KAFKA`."""
+def _existing(shop: Deployment) -> Deployment | None:
+    """Return the shop that runs here, else that of `KAFKA`; None without either."""
     running = running_shop(shop.directory)
-    saved = load(running.directory) if running else None
-    if saved is None and not shop.kafka:
+    if running and (saved := load(running.directory)):
+        return saved[0]
+    return shop if shop.kafka else None
+
+
+def _demo(shop: Deployment) -> None:
+    existing = _existing(shop)
+    if existing is None:
         raise ShopError("the shop does not run: make run-all")
-    asyncio.run(walk_through(saved[0] if saved else shop))
+    asyncio.run(walk_through(existing))
 
 
 def _ui(shop: Deployment) -> None:
@@ -83,28 +89,22 @@ def _ui(shop: Deployment) -> None:
 
 
 def _audit(shop: Deployment) -> None:
-    """Audit a running shop, or a stopped one with its state; exit with the audit's code."""
-    running, state = running_shop(shop.directory), shop.directory / "state"
+    """Audit an existing shop, or a stopped one; exit with the audit's code."""
+    state = shop.directory / "state"
     arguments = ["--stores", str(state)] if state.is_dir() else []
-    if running and (saved := load(running.directory)):
-        _run_audit(saved[0], arguments)
-    if shop.kafka:
-        _run_audit(shop, arguments)
-    with native.locked(shop.directory), _kafka_alone(shop):
-        _run_audit(shop, arguments)
-
-
-def _run_audit(shop: Deployment, arguments: list[str]) -> None:
-    """Run the audit and exit; `AUDIT` in the environment holds further options."""
     arguments += shlex.split(os.environ.get("AUDIT", ""))
+    if existing := _existing(shop):
+        sys.exit(_run_audit(existing, arguments))
+    with native.locked(shop.directory), _kafka_alone(shop):
+        sys.exit(_run_audit(shop, arguments))
+
+
+def _run_audit(shop: Deployment, arguments: list[str]) -> int:
+    command = [sys.executable, "-m", "agents.ops.audit", *arguments]
     own = {"KAFKA": shop.bootstrap, "PARTITIONS": str(shop.partitions)}
-    ran = subprocess.run(
-        [sys.executable, "-m", "agents.ops.audit", *arguments],
-        cwd=REPOSITORY,
-        env={**os.environ, **own},
-        check=False,
-    )
-    sys.exit(ran.returncode)
+    environment = {**os.environ, **own}
+    ran = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
+    return ran.returncode
 
 
 @contextmanager
