@@ -168,23 +168,22 @@ class Supervisor:
 
     def end_orphans(self) -> int:
         """End processes whose supervisord was killed; return their number."""
-        left = self._orphans()
-        _signal(left, signal.SIGTERM)
+        found = self._signal_orphans(signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS
-        while still := self._orphans():
-            if time.monotonic() > deadline:
-                _signal(still, signal.SIGKILL)
+        while self._signal_orphans(signal.SIGKILL if time.monotonic() > deadline else 0):
             time.sleep(_POLL_SECONDS)
-        return len(left)
+        return found
 
-    def _orphans(self) -> list[int]:
+    def _signal_orphans(self, number: int) -> int:
+        """Return the number of orphans; 0 signals none of them."""
         mark = f"{_MARK}={self.directory}".encode()
-        found = []
+        found = 0
         # Without /proc no process is found; the start then reports a taken port.
         for environment in Path("/proc").glob("[0-9]*/environ"):
             with suppress(OSError):
                 if mark in environment.read_bytes().split(b"\0"):
-                    found.append(int(environment.parent.name))
+                    os.kill(int(environment.parent.name), number)
+                    found += 1
         return found
 
     def log(self, name: str) -> Path:
@@ -234,9 +233,3 @@ def _quoted(name: str, value: str) -> str:
 def _escaped(value: object) -> str:
     """Return a value that supervisord does not expand."""
     return str(value).replace("%", "%%")
-
-
-def _signal(processes: list[int], number: signal.Signals) -> None:
-    for process in processes:
-        with suppress(ProcessLookupError):
-            os.kill(process, number)
