@@ -15,6 +15,7 @@ from topics.kafka.headers import IDEMPOTENCY_KEY, TRACE
 
 MAX_BODY_BYTES = 2**20
 
+_KEY = re.compile(r"[!-~]{1,128}")  # visible ASCII
 _MAX_SHOWN = 100
 
 

@@ -49,7 +49,7 @@ class ShopUnderTest(Shop):
     def __init__(self, directory: Path, brokers: int, smtp_port: int) -> None:
         self._smtp = f"smtp://127.0.0.1:{smtp_port}"
         workers = {"checkout_workers": 3, "loms_workers": 3}
-        super().__init__(directory, brokers, **workers, session_timeout="")
+        super().__init__(directory, brokers, **workers, session_timeout_seconds="")
 
     def processes(self) -> list[Process]:
         """Return the processes: at least two workers of each service."""

@@ -36,7 +36,7 @@ _PORTS = (
 )  # three workers of orders and of carts, and one of each other service
 _PORTS_FROM, _PORTS_TO = 20_000, 32_000
 
-_CHOSEN = {"gateways": 2, "loms_workers": 2, "session_timeout": SESSION_SECONDS}
+_CHOSEN = {"gateways": 2, "loms_workers": 2, "session_timeout_seconds": SESSION_SECONDS}
 
 
 class Shop:

@@ -104,9 +104,9 @@ def test_every_tool_works_on_the_shop_of_the_directory_and_names_it_first(
         "topics check",
         "topics create --yes",
         "agents.ops.audit",
-        "agents.ops.local.commands ui",
-        "agents.ops.local.commands demo",
-        "agents.ops.local.commands audit",
+        "agents.ops.local ui",
+        "agents.ops.local demo",
+        "agents.ops.local audit",
     ],
 )
 def test_without_a_shop_and_without_kafka_a_tool_ends_with_the_reason(

@@ -28,7 +28,7 @@ class Busy:
 
 async def busy(directory: Path, seconds: float) -> Busy:
     """Ask for stock in a shop beside which the processor has no idle moment."""
-    shop = Shop(directory, session_timeout="")  # as short as in production
+    shop = Shop(directory, session_timeout_seconds="")  # as short as in production
     door = HttpDoor(shop.gateways[0])
     try:
         await shop.start()

@@ -48,7 +48,7 @@ async def put(door: HttpDoor, skus: Iterable[int], count: int) -> None:
 @asynccontextmanager
 async def one_gateway(directory: Path) -> AsyncIterator[tuple[Shop, HttpDoor]]:
     """A broker with topics, and a gateway; no worker runs yet."""
-    shop = Shop(directory, session_timeout="")  # as short as in production
+    shop = Shop(directory, session_timeout_seconds="")  # as short as in production
     door = HttpDoor(shop.gateways[0])
     try:
         shop["kafka"].start()

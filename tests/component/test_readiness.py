@@ -1,4 +1,4 @@
-"""A shop is open when all of it serves, and its shelves are filled once."""
+"""A shop is ready when all of it serves; its sample stock is loaded once."""
 
 import asyncio
 import json
@@ -12,17 +12,18 @@ from aiohttp.test_utils import TestServer
 from aiokafka.partitioner import DefaultPartitioner
 
 from agents.ops.local import readiness
-from agents.ops.local.readiness import NotReadyError, one_for_each, wait_until_ready
+from agents.ops.local.deployment import ShopError
+from agents.ops.local.readiness import one_for_each, wait_until_ready
 from agents.ops.standins.catalogue import SAMPLE_STOCKS
 from tests.standins.shop import Shop
 from topics.kafka.settings import KafkaSettings
 
 
 class Gateway:
-    """Answers anything, but says for how many calls it does not yet."""
+    """Answers any call, after a number of failures by path."""
 
     def __init__(self) -> None:
-        self.not_yet = Counter[str]()
+        self.failures = Counter[str]()
         self.calls = Counter[str]()
         self.keys: set[str] = set()
         self.url = ""
@@ -33,8 +34,8 @@ class Gateway:
         if self.is_locked and request.method == "POST":
             return web.json_response({}, status=401)
         self.keys.add(request.headers.get("Idempotency-Key", ""))
-        if self.not_yet[request.path] > 0:
-            self.not_yet[request.path] -= 1
+        if self.failures[request.path] > 0:
+            self.failures[request.path] -= 1
             return web.json_response({}, status=503)
         return web.json_response({}, status=404 if "Order" in request.path else 200)
 
@@ -58,10 +59,10 @@ def test_there_is_a_key_for_each_partition(partitions: int):
     assert found == set(places)
 
 
-async def test_the_owner_of_each_partition_is_asked(
+async def test_the_owner_of_each_partition_receives_a_request(
     gateway: Gateway, kafka: str, tmp_path: Path
 ):
-    gateway.not_yet.update({"/readyz": 2, "/stocks": 3, "/listCart": 1})
+    gateway.failures.update({"/readyz": 2, "/stocks": 3, "/listCart": 1})
     await wait_until_ready(
         [gateway.url], KafkaSettings(kafka=kafka, partitions=8), tmp_path
     )
@@ -71,7 +72,9 @@ async def test_the_owner_of_each_partition_is_asked(
     assert gateway.calls["/listCart"] == 8 + 1
 
 
-async def test_the_sample_stock_goes_in_once(gateway: Gateway, kafka: str, tmp_path: Path):
+async def test_the_sample_stock_is_loaded_once(
+    gateway: Gateway, kafka: str, tmp_path: Path
+):
     for _ in range(2):
         await wait_until_ready(
             [gateway.url], KafkaSettings(kafka=kafka), tmp_path / "marks"
@@ -80,17 +83,17 @@ async def test_the_sample_stock_goes_in_once(gateway: Gateway, kafka: str, tmp_p
     assert len(gateway.keys - {""}) == len(SAMPLE_STOCKS)
 
 
-async def test_what_does_not_answer_is_named(
+async def test_a_request_without_an_answer_is_named(
     gateway: Gateway, kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(readiness, "READY_SECONDS", 0.5)
-    gateway.not_yet["/stocks"] = 10**6
-    with pytest.raises(NotReadyError, match=r"no answer to http.*/stocks .*sku"):
+    gateway.failures["/stocks"] = 10**6
+    with pytest.raises(ShopError, match=r"no answer to http.*/stocks .*sku"):
         await wait_until_ready([gateway.url], KafkaSettings(kafka=kafka), tmp_path)
     assert not gateway.calls["/receiveStock"]
 
 
-async def test_a_locked_shop_is_asked_over_kafka(
+async def test_a_locked_shop_receives_the_requests_over_kafka(
     gateway: Gateway, cluster: KafkaSettings, shop: Shop, tmp_path: Path
 ):
     gateway.is_locked = True
@@ -112,7 +115,7 @@ async def test_a_locked_shop_is_asked_over_kafka(
             break
         request = await waiting
         name = json.loads(request.value)["type"]
-        if not refused_once:  # is asked again
+        if not refused_once:  # is retried
             refused_once = True
             unavailable = {"type": "refused", "code": "unavailable", "text": ""}
             await shop.reply(request, unavailable)
