@@ -1,6 +1,7 @@
 """Reads HTTP requests: checks their headers, reads and decodes their bodies."""
 
 import asyncio
+import re
 
 from aiohttp import HttpVersion11, web
 from aiohttp.hdrs import CONTENT_ENCODING, EXPECT, TRANSFER_ENCODING

@@ -11,8 +11,8 @@ import hypothesis
 import pytest
 import pytest_asyncio
 
-from tests.e2e.doors import HttpDoor
-from tests.e2e.people import Fresh
+from tests.e2e.clients import HttpClient
+from tests.e2e.ids import IdFactory
 from tests.e2e.shop import Shop
 from topics.broker.process import EmbeddedKafka, free_layout
 
@@ -68,21 +68,21 @@ def shop(running: Shop) -> AsyncIterator[Shop]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def gateways(running: Shop) -> AsyncIterator[list[HttpDoor]]:
+async def gateways(running: Shop) -> AsyncIterator[list[HttpClient]]:
     """Clients of both gateways."""
-    doors = [HttpDoor(url) for url in running.gateways]
-    yield doors
-    for door in doors:
-        await door.close()
+    clients = [HttpClient(url) for url in running.gateways]
+    yield clients
+    for client in clients:
+        await client.close()
 
 
 @pytest.fixture
-def http(shop: Shop, gateways: list[HttpDoor]) -> HttpDoor:
+def http(shop: Shop, gateways: list[HttpClient]) -> HttpClient:
     """The client of the first gateway."""
     return gateways[0]
 
 
 @pytest.fixture(scope="session")
-def fresh() -> Fresh:
+def ids() -> IdFactory:
     """Unused ids."""
-    return Fresh()
+    return IdFactory()

@@ -90,7 +90,7 @@ class Bench:
         await self._hello()
         await self._alone()
         self._shop["loms-1"].start()
-        await self._shop.serves()
+        await self._shop.ready()
         ask = self._requester.customer("stock.requests", commands.stocks)
         await self._measure(results.HOP, [ask], self._pids)
         await self._measure(results.HOP_64, [ask] * CLIENTS, self._pids)

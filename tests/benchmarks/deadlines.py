@@ -48,10 +48,10 @@ class Lateness:
 
 async def lateness(directory: Path, orders: int, rate: float) -> Lateness:
     """Create orders at a limited rate, and do not pay them."""
-    async with one_gateway(directory) as (shop, door):
+    async with one_gateway(directory) as (shop, client):
         worker = shop["loms-1"]
         worker.start(PAYMENT_TIMEOUT_SECONDS=str(SECONDS_TO_PAY))
-        await put(door, _SKUS, PLENTY)
+        await put(client, _SKUS, PLENTY)
         events = _Events(shop.cluster)
         async with events, asyncio.TaskGroup() as group:
             group.create_task(

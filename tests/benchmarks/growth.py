@@ -170,11 +170,11 @@ async def state(seconds: float) -> list[Point]:
 
 async def _with_orders(rows: int, seconds: float) -> Point:
     with tempfile.TemporaryDirectory() as directory:
-        async with one_gateway(Path(directory) / "shop") as (shop, door):
+        async with one_gateway(Path(directory) / "shop") as (shop, client):
             await fill(shop.cluster, rows)
             worker = shop["loms-1"]
             worker.start()
-            await put(door, stories.SKUS, stories.PLENTY)
+            await put(client, stories.SKUS, stories.PLENTY)
             read, recovery = last_recovery(shop)
             customers = LoadGenerator(shop, shop.local.gateway_ports[:1], seconds)
             timing = await customers.run(stories.create_order)

@@ -14,11 +14,11 @@ from itertools import count
 from pathlib import Path
 
 from tests.benchmarks.meter import rss_bytes
-from tests.e2e.doors import HttpDoor
-from tests.e2e.people import Fresh
+from tests.e2e.clients import HttpClient
+from tests.e2e.ids import IdFactory
 from tests.e2e.processes import Unit
-from tests.e2e.scenes import receive
 from tests.e2e.shop import Shop
+from tests.e2e.steps import receive
 
 MINUTE_SECONDS = 60.0
 STOCK = 2**40
@@ -29,23 +29,23 @@ class Soak:
     """Customers that arrive at a steady rate, each with one story.
 
     Args:
-        door: the client of all of them.
+        client: the client of all of them.
         rate: stories begun per second.
 
     Attributes:
         seconds: the durations of the stories that have ended.
     """
 
-    def __init__(self, door: HttpDoor, rate: float) -> None:
-        self._door = door
+    def __init__(self, client: HttpClient, rate: float) -> None:
+        self._client = client
         self._rate = rate
         self._users = count(_FIRST_USER)
-        self._product, _ = Fresh().product()
+        self._product, _ = IdFactory().product()
         self.seconds: list[float] = []
 
     async def run(self, minutes: int, shop: Shop) -> list[dict[str, int]]:
         """Run the load; return each process' memory at the end of each minute, in MB."""
-        await receive(self._door, self._product, STOCK)
+        await receive(self._client, self._product, STOCK)
         memory = []
         for minute in range(minutes):
             await self._minute()
@@ -63,10 +63,10 @@ class Soak:
 
     async def _story(self, user: int) -> None:
         began = time.monotonic()
-        await self._door.do("addToCart", user=user, sku=self._product, count=1)
-        await self._door.do("listCart", user=user)
-        order = (await self._door.do("purchase", user=user))["orderID"]
-        await self._door.do("orderPayed", orderID=order)
+        await self._client.do("addToCart", user=user, sku=self._product, count=1)
+        await self._client.do("listCart", user=user)
+        order = (await self._client.do("purchase", user=user))["orderID"]
+        await self._client.do("orderPayed", orderID=order)
         self.seconds.append(time.monotonic() - began)
 
     def _print(self, minute: int, memory: dict[str, int]) -> None:
@@ -89,12 +89,12 @@ async def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         shop = Shop(Path(directory) / "shop")
-        door = HttpDoor(shop.gateways[0])
+        client = HttpClient(shop.gateways[0])
         try:
             await shop.start()
-            memory = await Soak(door, args.rate).run(args.minutes, shop)
+            memory = await Soak(client, args.rate).run(args.minutes, shop)
         finally:
-            await door.close()
+            await client.close()
             await shop.stop()
     grown = {name: memory[-1][name] - memory[0][name] for name in memory[0]}
     print(json.dumps({"soak": args.minutes, "rate": args.rate, "grown_mb": grown}))

@@ -89,7 +89,7 @@ async def play(environment: Environment, fault: Fault, number: int) -> Round:
         done.violations = [f"while it happened: {wrong!r}"]
     try:
         await pool.finish()
-        await environment.shop.serves()
+        await environment.shop.ready()
         checks = RoundChecks(environment, pool.shoppers, history)
         done.violations = [*done.violations, *await checks.violations()]
     except (AssertionError, TimeoutError) as wrong:
@@ -107,21 +107,21 @@ async def _inject(
         began = time.monotonic()
         await lasting.enter_async_context(fault.inject(environment))
         if fault.lasting:
-            await environment.shop.serves()
+            await environment.shop.ready()
             done.recovered = time.monotonic() - began
             await pool.complete(STEPS)
-    await environment.shop.serves()
+    await environment.shop.ready()
     if done.recovered is None:
         done.recovered = time.monotonic() - began
     await pool.complete(STEPS)
 
 
 def _start_shoppers(environment: Environment, history: History) -> ShopperPool:
-    doors = [Recorder(door, history) for door in environment.doors]
+    clients = [Recorder(client, history) for client in environment.clients]
     shoppers = [
         Rival(
-            environment.fresh.user(),
-            doors,
+            environment.ids.user(),
+            clients,
             environment.assortment,
             Random(environment.random.random()),
             scarce=environment.scarce,

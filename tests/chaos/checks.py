@@ -49,20 +49,22 @@ class RoundChecks:
         return [*found, *self.history.violations()]
 
     async def _acknowledged_is_durable(self) -> None:
-        door = self.environment.doors[0]
-        await asyncio.gather(*(carts_and_orders(one, door) for one in self.shoppers))
+        client = self.environment.clients[0]
+        await asyncio.gather(*(carts_and_orders(one, client) for one in self.shoppers))
 
     async def _one_legal_history_each(self) -> None:
-        await self.environment.kafka.caught_up()
+        await self.environment.kafka.drain()
         order_events(self.shoppers, self.environment.kafka)
 
     async def _nothing_is_stuck(self) -> None:
         await nothing_is_left_undone(self.environment.kafka)
 
     async def _stock_matches_orders(self) -> None:
-        await self.environment.kafka.caught_up()
+        await self.environment.kafka.drain()
         await stock(
-            self.environment.all_shoppers, self.environment.kafka, self.environment.doors[0]
+            self.environment.all_shoppers,
+            self.environment.kafka,
+            self.environment.clients[0],
         )
 
     async def _one_notification_each(self) -> None:
@@ -71,7 +73,7 @@ class RoundChecks:
 
     async def _dead_letters_are_complete(self) -> None:
         """Each invalid record is a dead letter, byte for byte, and no other record is."""
-        await self.environment.kafka.caught_up()
+        await self.environment.kafka.drain()
         seen = self.environment.kafka.seen
         dead_letters = [
             one for topic in seen if topic.endswith(".dlq") for one in seen[topic]

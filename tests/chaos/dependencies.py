@@ -23,13 +23,13 @@ async def fill_the_disk(environment: Environment) -> AsyncIterator[None]:
     await victim.crash(permanently=True)
     _mount(victim.state_dir)
     victim.start()
-    await environment.shop.serves()
+    await environment.shop.ready()
     filler = victim.state_dir / "filler"
     _fill(filler)
     await victim.crash()
     yield
     filler.unlink()
-    await environment.shop.serves()
+    await environment.shop.ready()
     await victim.crash(permanently=True)
     _run("umount", str(victim.state_dir))
     victim.start()

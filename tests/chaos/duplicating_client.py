@@ -4,14 +4,14 @@ import asyncio
 from random import Random
 from typing import Any
 
-from tests.e2e.doors import Answer, KafkaDoor, letter
+from tests.e2e.clients import Answer, KafkaClient, as_record
 from tests.e2e.kafka import Kafka
-from tests.e2e.letters import Letter
+from tests.e2e.records import Record
 
 LATEST_SECONDS = 2.0
 
 
-class DuplicatingClient(KafkaDoor):
+class DuplicatingClient(KafkaClient):
     """Sends copies of each record, with a delay.
 
     Attributes:
@@ -27,7 +27,7 @@ class DuplicatingClient(KafkaDoor):
     async def ask(self, call: str, body: dict[str, Any], key: str | None = None) -> Answer:
         """Send a record and wait for its reply; copies follow with a delay."""
         for _ in range(self.copies if key else 0):
-            task = asyncio.create_task(self._repeat(letter(call, body, key)))
+            task = asyncio.create_task(self._repeat(as_record(call, body, key)))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
         return await super().ask(call, body, key)
@@ -37,8 +37,8 @@ class DuplicatingClient(KafkaDoor):
         while self._under_way:
             await asyncio.gather(*self._under_way)
 
-    async def _repeat(self, one: Letter) -> None:
+    async def _repeat(self, one: Record) -> None:
         """Send a copy late and to any partition, perhaps after later requests."""
         await asyncio.sleep(self._random.uniform(0, LATEST_SECONDS))
         partition = self._random.randrange(self.kafka.partitions)
-        await self.kafka.send(Letter(one.topic, one.value, one.key, one.headers, partition))
+        await self.kafka.send(Record(one.topic, one.value, one.key, one.headers, partition))

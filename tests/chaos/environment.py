@@ -11,13 +11,13 @@ from random import Random
 from agents.ops.local.processes import Process, Tier
 from tests.chaos.clocks import stepped
 from tests.chaos.duplicating_client import DuplicatingClient
-from tests.e2e.doors import Door, HttpDoor
+from tests.e2e.clients import HttpClient, ShopClient
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.letters import Letter
-from tests.e2e.people import Fresh
-from tests.e2e.post import Post
+from tests.e2e.mailbox import Mailbox
 from tests.e2e.processes import Unit
 from tests.e2e.products import Products
+from tests.e2e.records import Record
 from tests.e2e.shop import Shop
 from tests.e2e.traffic import Assortment, stocked
 from tests.standins.mail_sink import MailSink
@@ -84,8 +84,8 @@ class ShopUnderTest(Shop):
         """Return a worker with its environment in this shop."""
         different = {"SMTP_URL": self._smtp, "PAYMENT_TIMEOUT_SECONDS": TIME_TO_PAY}
         if process.name == REMOTE and self.nodes:
-            doors = (f"127.0.0.1:{node.tunnel_port}" for node in self.nodes)
-            different["KAFKA"] = ",".join(doors)
+            clients = (f"127.0.0.1:{node.tunnel_port}" for node in self.nodes)
+            different["KAFKA"] = ",".join(clients)
         if process.name in STEPPED:
             different |= stepped(self.clock(process.name))
         return replace(process, environment=process.environment | different)
@@ -100,7 +100,7 @@ class Environment:
     """The shop and its dependencies, as faults change them, with the expected results.
 
     Attributes:
-        doors: the gateways' clients, and as many of the topics.
+        clients: the gateways' clients, and as many of the topics.
         assortment: the products that shoppers buy.
         all_shoppers: the shoppers of all rounds.
         poison: the invalid records that were sent, for the dead letters.
@@ -108,18 +108,18 @@ class Environment:
 
     shop: ShopUnderTest
     kafka: Kafka
-    doors: list[Door]
+    clients: list[ShopClient]
     topics: DuplicatingClient
     products: Products
     mails: MailSink
-    mailbox: Post
+    mailbox: Mailbox
     tunnels: list[Tunnel]
-    fresh: Fresh
+    ids: IdFactory
     assortment: Assortment
     scarce: int
     random: Random = field(default_factory=Random)
     all_shoppers: list = field(default_factory=list)
-    poison: list[Letter] = field(default_factory=list)
+    poison: list[Record] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -140,11 +140,11 @@ async def open_environment(directory: Path, brokers: int) -> AsyncIterator[Envir
         stack.push_async_callback(kafka.stop)
         products = Products(shop.control)
         stack.push_async_callback(products.close)
-        gateways = [HttpDoor(url) for url in shop.gateways]
-        for door in gateways:
-            stack.push_async_callback(door.close)
-        fresh = Fresh()
-        assortment, scarce = await _stock(gateways[0], fresh)
+        gateways = [HttpClient(url) for url in shop.gateways]
+        for client in gateways:
+            stack.push_async_callback(client.close)
+        ids = IdFactory()
+        assortment, scarce = await _stock(gateways[0], ids)
         topics = DuplicatingClient(kafka)
         yield Environment(
             shop,
@@ -153,9 +153,9 @@ async def open_environment(directory: Path, brokers: int) -> AsyncIterator[Envir
             topics,
             products,
             mails,
-            Post(mails),
+            Mailbox(mails),
             tunnels,
-            fresh,
+            ids,
             assortment,
             scarce,
         )
@@ -168,9 +168,9 @@ async def _dig(stack: AsyncExitStack, port: int, entrance: int) -> Tunnel:
     return tunnel
 
 
-async def _stock(door: Door, fresh: Fresh) -> tuple[Assortment, int]:
-    assortment, scarce = await stocked(door, fresh, SKUS), fresh.sku()
-    await door.do("receiveStock", sku=scarce, warehouseID=1, count=SCARCE_UNITS)
+async def _stock(client: ShopClient, ids: IdFactory) -> tuple[Assortment, int]:
+    assortment, scarce = await stocked(client, ids, SKUS), ids.sku()
+    await client.do("receiveStock", sku=scarce, warehouseID=1, count=SCARCE_UNITS)
     assortment.received[scarce] = Counter({1: SCARCE_UNITS})
     return assortment, scarce
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.e2e.doors import Answer, Door, NoAnswer
+from tests.e2e.clients import Answer, NoAnswer, ShopClient
 from tests.e2e.traffic import CANCELLED, FAILED, OPEN, PAID
 
 _READS = ("listCart", "listOrder", "stocks")
@@ -54,18 +54,18 @@ class History:
         yield from orders_that_went_back(self.calls)
 
 
-class Recorder(Door):
+class Recorder(ShopClient):
     """A client that records its calls."""
 
-    def __init__(self, door: Door, history: History) -> None:
-        self._door = door
+    def __init__(self, client: ShopClient, history: History) -> None:
+        self._client = client
         self._history = history
 
     async def ask(self, call: str, body: dict[str, Any], key: str | None = None) -> Answer:
         """Send a request once."""
         began = time.monotonic()
         try:
-            answer = await self._door.ask(call, body, key)
+            answer = await self._client.ask(call, body, key)
         except NoAnswer:
             self._note(call, body, key, began, None)
             raise

@@ -85,7 +85,7 @@ async def rolling_restart(environment: Environment) -> AsyncIterator[None]:
         *(environment.shop[name] for name in GATEWAYS),
     ):
         await unit.restart()
-        await environment.shop.serves()
+        await environment.shop.ready()
     yield
 
 
@@ -106,10 +106,10 @@ async def scale(environment: Environment) -> AsyncIterator[None]:
     """Workers of carts, orders and stock join and leave."""
     numbers = [f"{service}-{number}" for number in (2, 3) for service in SCALED]
     await _stop([name for name in numbers if environment.shop[name].runs], environment)
-    await environment.shop.serves()
+    await environment.shop.ready()
     for name in numbers:
         await _join(environment.shop[name])
-    await environment.shop.serves()
+    await environment.shop.ready()
     await _stop(numbers, environment)
     yield
     for name in numbers[:2]:
@@ -157,7 +157,7 @@ async def put_back_stale_state(environment: Environment) -> AsyncIterator[None]:
     await _between_lives(
         environment, lambda u: shutil.copytree(u.state_dir, copies / u.name)
     )
-    await environment.shop.serves()
+    await environment.shop.ready()
     await _between_lives(environment, lambda unit: _replace(unit, copies))
     yield
 

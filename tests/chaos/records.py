@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from tests.chaos.environment import Environment
 from tests.chaos.fault import fault
-from tests.e2e.letters import Letter
+from tests.e2e.records import Record
 
 COPIES = 3
 POISONS = 60
@@ -45,7 +45,7 @@ async def poison(environment: Environment) -> AsyncIterator[None]:
     for _ in range(POISONS):
         number = str(len(environment.poison)).encode()
         value = environment.random.choice(_MEANINGLESS)
-        one = Letter(
+        one = Record(
             environment.random.choice(_TOPICS),
             value,
             environment.random.choice(_KEYS[value is None :]),

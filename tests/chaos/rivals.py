@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.e2e.people import Fresh
+from tests.e2e.ids import IdFactory
 from tests.e2e.traffic import CANCELLED, FAILED, OPEN, PAID, Shopper, Step
 
 Past = tuple[str, str, dict[str, Any], dict[str, Any]]
@@ -30,7 +30,7 @@ class Rival(Shopper):
         return [*super().choices(), *more]
 
     async def _ask(self, call: str, **body: Any) -> dict[str, Any]:
-        key = Fresh.key()
+        key = IdFactory.key()
         reply = await self._carried_out(call, key, body)
         self.past.append((call, key, body, reply))
         return reply
@@ -38,7 +38,9 @@ class Rival(Shopper):
     async def _carried_out(
         self, call: str, key: str, body: dict[str, Any]
     ) -> dict[str, Any]:
-        answer = await self.chance.choice(self.doors).ask_until_answered(call, key, **body)
+        answer = await self.chance.choice(self.clients).ask_until_answered(
+            call, key, **body
+        )
         assert answer.code is None, (call, body, answer)
         return answer.reply
 
@@ -50,12 +52,12 @@ class Rival(Shopper):
     async def _race(self) -> None:
         """Pay and cancel at once: one of them succeeds, the other is refused."""
         order = self.chance.choice(self._open())
-        doors = self.chance.choices(self.doors, k=2)
+        clients = self.chance.choices(self.clients, k=2)
         calls = {"orderPayed": PAID, "cancelOrder": CANCELLED}
         answers = await asyncio.gather(
             *(
-                door.ask_until_answered(call, Fresh.key(), orderID=order)
-                for door, call in zip(doors, calls, strict=True)
+                client.ask_until_answered(call, IdFactory.key(), orderID=order)
+                for client, call in zip(clients, calls, strict=True)
             )
         )
         codes = [answer.code for answer in answers]
@@ -68,8 +70,8 @@ class Rival(Shopper):
         lines = {self.scarce: self.chance.randint(1, 3)}
         items = [{"sku": sku, "count": count} for sku, count in lines.items()]
         reply = await self._ask("createOrder", user=self.user, items=items)
-        door = self.chance.choice(self.doors)
-        shown = await door.ask_until_answered("listOrder", Fresh.key(), **reply)
+        client = self.chance.choice(self.clients)
+        shown = await client.ask_until_answered("listOrder", IdFactory.key(), **reply)
         status = shown.reply["status"]
         assert status in (OPEN, FAILED), shown
         self.orders[reply["orderID"]] = status, lines

@@ -8,11 +8,11 @@ import pytest
 import pytest_asyncio
 
 from tests.clients.chromium import Chromium, chromium
-from tests.e2e.doors import HttpDoor
+from tests.e2e.clients import HttpClient
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.people import Fresh
-from tests.e2e.scenes import received, stocks
 from tests.e2e.shop import Shop
+from tests.e2e.steps import received, stocks
 
 _THERE = {"warehouseID": 1, "count": 5}
 
@@ -25,7 +25,7 @@ class Visit:
     replies: str
     user: int
     sku: int
-    http: HttpDoor
+    http: HttpClient
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -54,9 +54,9 @@ def browser(tmp_path: Path) -> Chromium:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def visit(shop: Shop, http: HttpDoor, fresh: Fresh) -> Visit:
+async def visit(shop: Shop, http: HttpClient, ids: IdFactory) -> Visit:
     """A new scenario."""
-    user, sku = fresh.user(), await received(http, fresh, _THERE["count"])
+    user, sku = ids.user(), await received(http, ids, _THERE["count"])
     replies = f"client-{user}.replies"
     await Kafka(shop.cluster).create(replies)
     return Visit(shop.kafka, replies, user, sku, http)

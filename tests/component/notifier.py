@@ -14,7 +14,7 @@ from agents.notifications.settings import NotificationSettings
 from agents.runtime.in_flight import PartitionRecords
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
-from tests.component.bench import Bench, Event, Stream, record
+from tests.component.worker_harness import Event, Stream, WorkerHarness, record
 from tests.e2e.waiting import until
 from tests.standins.mail_sink import MailSink
 from tests.standins.webhook_sink import WebhookSink
@@ -51,11 +51,13 @@ def mailed(mails: MailSink) -> list[str]:
 class Notifier:
     """The agent with some transports, and a broker that acknowledges at once."""
 
-    def __init__(self, bench: Bench, backoff: Backoff = SOON, **settings: Any) -> None:
+    def __init__(
+        self, harness: WorkerHarness, backoff: Backoff = SOON, **settings: Any
+    ) -> None:
         transports = NotificationSettings(**settings)
-        self.agent = NotificationAgent(bench.service, transports, backoff)
-        self.store = bench.open(self.agent.sent_log.table)
-        self._bench = bench
+        self.agent = NotificationAgent(harness.service, transports, backoff)
+        self.store = harness.open(self.agent.sent_log.table)
+        self._bench = harness
         self._stream = Stream()
         self._offset = 0
 

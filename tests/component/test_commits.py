@@ -10,7 +10,7 @@ from faust.types import TP
 from agents.runtime.in_flight import ConsumerRecords, PartitionRecords
 from agents.worker.consumer import Consumer
 from schemas.stock import ListStocks
-from tests.component.bench import Bench, record
+from tests.component.worker_harness import WorkerHarness, record
 
 HERE = TP("stock.requests", 0)
 THERE = TP("stock.requests", 1)
@@ -56,8 +56,8 @@ async def _no_callback(_: object) -> None:
 
 
 @pytest.fixture
-async def consumer(bench: Bench) -> _Delivered:
-    app = bench.app
+async def consumer(harness: WorkerHarness) -> _Delivered:
+    app = harness.app
     consumer = _Delivered(
         app.transport,
         callback=_no_callback,

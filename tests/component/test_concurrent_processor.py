@@ -12,7 +12,14 @@ from agents.runtime.concurrent_processor import ConcurrentProcessor
 from agents.runtime.in_flight import PartitionRecords
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
-from tests.component.bench import Bench, Event, Stream, breathe, record, settings
+from tests.component.worker_harness import (
+    Event,
+    Stream,
+    WorkerHarness,
+    breathe,
+    record,
+    settings,
+)
 from topics.catalog import ORDER_EVENTS
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -31,12 +38,12 @@ def batch(*events: OrderStatusChanged) -> Event:
 class _Processing:
     """A processor whose handlers return when a test releases them."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, harness: WorkerHarness) -> None:
         self.started: list[str] = []
         self.release = asyncio.Event()
         self.stream = Stream()
-        self.agent = ConcurrentProcessor(bench.app, ORDER_EVENTS, self.handle)
-        bench.run(self.agent.run(self.stream))
+        self.agent = ConcurrentProcessor(harness.app, ORDER_EVENTS, self.handle)
+        harness.run(self.agent.run(self.stream))
 
     async def handle(self, envelope, _record, _send) -> None:
         self.started.append(envelope.request.event_id)
@@ -56,8 +63,8 @@ def _one_partition(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def processing(bench: Bench, _one_partition: None) -> _Processing:
-    return _Processing(bench)
+async def processing(harness: WorkerHarness, _one_partition: None) -> _Processing:
+    return _Processing(harness)
 
 
 async def test_a_batch_is_acknowledged_when_all_its_records_are_handled(
@@ -72,7 +79,7 @@ async def test_a_batch_is_acknowledged_when_all_its_records_are_handled(
 
 @pytest.mark.usefixtures("_one_partition")
 async def test_each_batch_of_a_poll_is_acknowledged_when_its_own_records_are_handled(
-    bench: Bench,
+    harness: WorkerHarness,
 ):
     stuck, stream = asyncio.Event(), Stream()
 
@@ -80,7 +87,7 @@ async def test_each_batch_of_a_poll_is_acknowledged_when_its_own_records_are_han
         if envelope.request.order_id == 1:
             await stuck.wait()
 
-    bench.run(ConcurrentProcessor(bench.app, ORDER_EVENTS, handle).run(stream))
+    harness.run(ConcurrentProcessor(harness.app, ORDER_EVENTS, handle).run(stream))
     event = Event(
         [*batch(changed(1, Status.NEW)).value, *batch(changed(2, Status.NEW)).value]
     )
@@ -95,10 +102,10 @@ async def test_each_batch_of_a_poll_is_acknowledged_when_its_own_records_are_han
 
 
 async def test_a_batch_of_a_revoked_partition_is_not_acknowledged(
-    bench: Bench, processing: _Processing, deaths: list[str]
+    harness: WorkerHarness, processing: _Processing, deaths: list[str]
 ):
     event = await processing.read(changed(1, Status.NEW))
-    await bench.app.partitions_revoked()
+    await harness.app.partitions_revoked()
     processing.release.set()
     await breathe()
     assert not event.settled
@@ -107,14 +114,14 @@ async def test_a_batch_of_a_revoked_partition_is_not_acknowledged(
 
 async def test_recovered_orders_that_await_payment_are_expired(tmp_path, deaths: list[str]):
     loms = Loms(settings(tmp_path))
-    bench = Bench(loms.service)
-    store = bench.open(loms._orders._table)  # noqa: SLF001
+    harness = WorkerHarness(loms.service)
+    store = harness.open(loms._orders._table)  # noqa: SLF001
     awaiting, paid = (_order(1, Status.AWAITING_PAYMENT), _order(2, Status.PAID))
     store.put(0, awaiting | paid, 1)
     await loms._rebuild_deadlines()  # noqa: SLF001
     await loms._expire_overdue()  # noqa: SLF001
-    await bench.arrive()
-    [expiration] = bench.sent("order.requests")
+    await harness.arrive()
+    [expiration] = harness.sent("order.requests")
     assert expiration.value == b'{"orderID":1,"type":"expireOrder","unpaidSeconds":600}'
 
 

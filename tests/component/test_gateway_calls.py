@@ -163,8 +163,8 @@ async def test_a_repeated_reply_is_dropped(gateway: Door, shop: Shop):
 
 
 async def test_a_reply_without_a_waiting_caller_is_skipped(gateway: Door, shop: Shop):
-    await shop.tell(0, [])
-    await shop.tell(0, [("kafka_correlationId", b"\xff unknown")])
+    await shop.send_unrequested(0, [])
+    await shop.send_unrequested(0, [("kafka_correlationId", b"\xff unknown")])
     call = gateway.begin("/orderPayed", {"orderID": 1})
     await shop.reply(await shop.request(), DONE)
     assert (await call).status == 200

@@ -35,16 +35,16 @@ async def test_each_reply_is_read_once(cluster: KafkaSettings, shop: Shop):
     sent = [str(number).encode() for number in range(100)]
     async with consuming(cluster) as ids:
         for correlation_id in sent:
-            await shop.tell(INDEX, [(CORRELATION, correlation_id)])
+            await shop.send_unrequested(INDEX, [(CORRELATION, correlation_id)])
         assert [await ids.get() for _ in sent] == sent
-        await shop.tell(INDEX, [(CORRELATION, b"last")])
+        await shop.send_unrequested(INDEX, [(CORRELATION, b"last")])
         assert await ids.get() == b"last"
 
 
 async def test_a_reply_from_before_the_start_is_not_read(
     cluster: KafkaSettings, shop: Shop
 ):
-    await shop.tell(INDEX, [(CORRELATION, b"before")])
+    await shop.send_unrequested(INDEX, [(CORRELATION, b"before")])
     async with consuming(cluster) as ids:
-        await shop.tell(INDEX, [(CORRELATION, b"after")])
+        await shop.send_unrequested(INDEX, [(CORRELATION, b"after")])
         assert await ids.get() == b"after"

@@ -7,8 +7,8 @@ import pytest
 
 from agents.runtime.deserializer import MAX_HEADERS, MAX_VALUE
 from schemas.order import Status
-from tests.component.bench import Bench, header
 from tests.component.notifier import StartNotifier, event_of, mailed, posted, smtp
+from tests.component.worker_harness import WorkerHarness, header
 from tests.standins.mail_sink import MailSink
 from tests.standins.webhook_sink import WebhookSink
 
@@ -16,7 +16,7 @@ NEW, PAID = Status.NEW, Status.PAID
 
 
 async def test_a_refused_event_is_a_dead_letter_of_its_transport_and_not_retried(
-    bench: Bench, start: StartNotifier, mails: MailSink, hook: WebhookSink
+    harness: WorkerHarness, start: StartNotifier, mails: MailSink, hook: WebhookSink
 ):
     hook.answers.append(410)
     mails.answers.append("554 no")
@@ -25,7 +25,7 @@ async def test_a_refused_event_is_a_dead_letter_of_its_transport_and_not_retried
         await notifier.read(event_of(1, NEW))
         await notifier.until(lambda: not notifier.pending)
     assert (mails.tries, len(hook.posted)) == (1, 1)
-    dead = bench.sent("notifications.dlq")
+    dead = harness.sent("notifications.dlq")
     assert {header(each, "dlq.reason") for each in dead} == {
         "smtp: 554 no",
         "webhook: HTTP 410",
@@ -35,7 +35,7 @@ async def test_a_refused_event_is_a_dead_letter_of_its_transport_and_not_retried
 
 
 async def test_a_dead_letter_is_the_record_byte_for_byte(
-    bench: Bench, start: StartNotifier, hook: WebhookSink
+    harness: WorkerHarness, start: StartNotifier, hook: WebhookSink
 ):
     hook.answers.append(410)
     notifier = await start(webhook_url=hook.url)
@@ -43,14 +43,14 @@ async def test_a_dead_letter_is_the_record_byte_for_byte(
     value += b'"items":[{"sku":1,"count":2}],"at":"2026-11-23T12:00:00Z"} '
     await notifier.read_record(value, key=b"\xff\x00", headers=[("h\u00e9", b"\xfe\n")])
     await notifier.until(lambda: not notifier.pending)
-    [dead] = bench.sent("notifications.dlq")
+    [dead] = harness.sent("notifications.dlq")
     assert (dead.key, dead.value) == (b"\xff\x00", value)
     assert dict(dead.headers)["h\u00e9"] == b"\xfe\n"
     assert header(dead, "dlq.offset") == "0"
 
 
 async def test_events_larger_than_any_of_loms_are_delivered(
-    bench: Bench, start: StartNotifier, mails: MailSink, hook: WebhookSink
+    harness: WorkerHarness, start: StartNotifier, mails: MailSink, hook: WebhookSink
 ):
     hook.answers.append(410)
     notifier = await start(smtp_url=smtp(mails), webhook_url=hook.url)
@@ -61,7 +61,7 @@ async def test_events_larger_than_any_of_loms_are_delivered(
     await notifier.read(event_of(2, NEW))
     await notifier.until(lambda: not notifier.pending)
     assert (posted(hook), len(mails.mails)) == (["1:new", "2:new"], 2)
-    [dead] = bench.sent("notifications.dlq")
+    [dead] = harness.sent("notifications.dlq")
     assert dead.value == event_of(1, NEW).to_json()
     assert header(dead, "event-id") == "1:new"
     cut = "webhook: HTTP 410; cut, since it is too large to be kept whole"

@@ -4,8 +4,8 @@ import asyncio
 
 from agents.notifications.backoff import FAILURE_THRESHOLD
 from schemas.order import Status
-from tests.component.bench import Bench
 from tests.component.notifier import NEVER, Notifier, StartNotifier, event_of, posted
+from tests.component.worker_harness import WorkerHarness
 from tests.standins.webhook_sink import WebhookSink
 from topics.catalog import SENT_CHANGELOG
 
@@ -13,7 +13,7 @@ NEW, PAID = Status.NEW, Status.PAID
 
 
 async def test_pending_rows_are_delivered_by_the_next_owner(
-    bench: Bench, start: StartNotifier, hook: WebhookSink
+    harness: WorkerHarness, start: StartNotifier, hook: WebhookSink
 ):
     hook.broken = 503
     notifier = await start(webhook_url=hook.url)
@@ -109,13 +109,13 @@ def _stored(notifier: Notifier, begin: bytes) -> int:
 
 
 async def test_outcomes_of_the_same_moment_share_a_record_batch(
-    bench: Bench, start: StartNotifier, hook: WebhookSink
+    harness: WorkerHarness, start: StartNotifier, hook: WebhookSink
 ):
     notifier = await start(webhook_url=hook.url)
     hook.gate.clear()
     await notifier.read(*(event_of(order) for order in range(50)))
     await hook.until(posts=50)
-    before = len(bench.logs[SENT_CHANGELOG.name])
+    before = len(harness.logs[SENT_CHANGELOG.name])
     hook.gate.set()
     await notifier.until(lambda: not notifier.pending)
-    assert len(bench.logs[SENT_CHANGELOG.name]) - before < 25
+    assert len(harness.logs[SENT_CHANGELOG.name]) - before < 25

@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 
 from agents.runtime.changelog import ChangelogProducer, recover
 from agents.runtime.state_store import Row, StateStore
-from tests.component.bench import Bench, breathe, header
+from tests.component.worker_harness import WorkerHarness, breathe, header
 from topics.catalog import STOCK_CHANGELOG
 
 OLD, NEW = b'"old"', b'"new"'
@@ -20,9 +20,9 @@ def store(tmp_path: Path) -> StateStore:
 
 
 @pytest.fixture
-async def changelog(bench: Bench, store: StateStore) -> ChangelogProducer:
+async def changelog(harness: WorkerHarness, store: StateStore) -> ChangelogProducer:
     """An empty changelog of the rows."""
-    written = ChangelogProducer(bench.app.batching_producer, STOCK_CHANGELOG, store)
+    written = ChangelogProducer(harness.app.batching_producer, STOCK_CHANGELOG, store)
     await written.rewrite_superseded()
     return written
 
@@ -80,49 +80,52 @@ def test_a_revoked_partition_loses_its_rows_and_no_others(store: StateStore):
 
 
 async def test_a_zombies_write_is_overwritten_by_the_valid_row(
-    bench: Bench, store: StateStore
+    harness: WorkerHarness, store: StateStore
 ):
     recovered(store, Row(b"a", NEW, 9), Row(b"b", NEW, 9), Row(b"a", OLD, 5))
     await ChangelogProducer(
-        bench.app.batching_producer, STOCK_CHANGELOG, store
+        harness.app.batching_producer, STOCK_CHANGELOG, store
     ).rewrite_superseded()
-    bench.ends[TopicPartition(STOCK_CHANGELOG.name, 0)] = 3
-    await bench.arrive()
-    [again] = bench.sent(STOCK_CHANGELOG.name)
+    harness.ends[TopicPartition(STOCK_CHANGELOG.name, 0)] = 3
+    await harness.arrive()
+    [again] = harness.sent(STOCK_CHANGELOG.name)
     assert (again.key, again.value) == (b"a", NEW)
     assert header(again, "version") == "9"
     assert not store.offsets[0].superseded
 
 
 async def test_another_writer_is_detected_at_the_next_row(
-    bench: Bench, store: StateStore, changelog: ChangelogProducer, deaths: list[str]
+    harness: WorkerHarness,
+    store: StateStore,
+    changelog: ChangelogProducer,
+    deaths: list[str],
 ):
     store.put(0, {b"a": NEW}, 1)
     changelog.produce(0, {b"a": NEW}, 1)
-    await bench.arrive()
+    await harness.arrive()
     assert not deaths
-    bench.ends[TopicPartition(STOCK_CHANGELOG.name, 0)] += 1  # of the other writer
+    harness.ends[TopicPartition(STOCK_CHANGELOG.name, 0)] += 1  # of the other writer
     changelog.produce(0, {b"a": NEW}, 2)
-    await bench.arrive()
+    await harness.arrive()
     assert "another writer" in deaths[0]
 
 
 async def test_rows_that_exceed_a_record_batch_are_not_written_at_all(
-    bench: Bench, changelog: ChangelogProducer
+    harness: WorkerHarness, changelog: ChangelogProducer
 ):
     rows = {b"%d" % number: b"x" * 300_000 for number in range(4)}
     with pytest.raises(ValueError, match="more than one record batch"):
         changelog.produce(0, rows, 1)
     await breathe()
-    assert not bench.lying
+    assert not harness.lying
 
 
 async def test_files_are_used_again_after_a_clean_stop(
-    bench: Bench, store: StateStore, changelog: ChangelogProducer, tmp_path: Path
+    harness: WorkerHarness, store: StateStore, changelog: ChangelogProducer, tmp_path: Path
 ):
     store.put(0, {b"a": NEW}, 7)
     changelog.produce(0, {b"a": NEW}, 7)
-    await bench.arrive()
+    await harness.arrive()
     store.close()
     again = StateStore(copy(tmp_path), "here")
     assert again.get(0, b"a") == NEW

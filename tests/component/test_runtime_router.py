@@ -6,7 +6,13 @@ import pytest
 
 from agents.loms.service import STOCK_AGGREGATE
 from schemas.stock import ListStocks, ReceiveStock
-from tests.component.bench import PARTITIONS, Bench, Serving, header, record
+from tests.component.worker_harness import (
+    PARTITIONS,
+    Serving,
+    WorkerHarness,
+    header,
+    record,
+)
 
 REQUESTS, REPLIES, DEAD = "stock.requests", "stock.replies", "stock.dlq"
 RECEIVE = ReceiveStock(sku=1, warehouse_id=1, count=5)
@@ -15,8 +21,8 @@ MISROUTED = (OWNER + 1) % PARTITIONS
 
 
 @pytest.fixture
-async def stock(bench: Bench) -> Serving:
-    return await bench.serve(STOCK_AGGREGATE)
+async def stock(harness: WorkerHarness) -> Serving:
+    return await harness.serve(STOCK_AGGREGATE)
 
 
 def available(stock: Serving) -> dict[str, int]:
@@ -29,54 +35,62 @@ def types(records: list) -> list[str]:
 
 
 async def test_a_misrouted_record_is_forwarded_and_changes_nothing_here(
-    bench: Bench, stock: Serving
+    harness: WorkerHarness, stock: Serving
 ):
     sent = record(RECEIVE, key=b"none", partition=MISROUTED, headers=[("mine", b"1")])
     await stock.read(sent)
-    await bench.all_arrives()
-    [forwarded] = bench.sent(REQUESTS)
+    await harness.all_arrives()
+    [forwarded] = harness.sent(REQUESTS)
     assert (forwarded.key, forwarded.value) == (b"1", sent.value)
     assert header(forwarded, "mine") == "1"
     assert header(forwarded, "origin") == f"{REQUESTS}-{MISROUTED}-0"
     assert stock.store.get(MISROUTED, b"1") is None
-    assert not bench.sent(REPLIES)
+    assert not harness.sent(REPLIES)
 
 
-async def test_a_record_that_is_forwarded_twice_counts_once(bench: Bench, stock: Serving):
+async def test_a_record_that_is_forwarded_twice_counts_once(
+    harness: WorkerHarness, stock: Serving
+):
     batch = await stock.read(record(RECEIVE, partition=MISROUTED))
-    await bench.all_arrives()
+    await harness.all_arrives()
     await stock.again(batch)
-    await bench.all_arrives()
-    for forwarded in bench.sent(REQUESTS):
+    await harness.all_arrives()
+    for forwarded in harness.sent(REQUESTS):
         await stock.read(record(RECEIVE, headers=forwarded.headers))
-    await bench.all_arrives()
+    await harness.all_arrives()
     assert available(stock) == {"1": 5}
-    assert types(bench.sent(REPLIES)) == ["done", "done"]
+    assert types(harness.sent(REPLIES)) == ["done", "done"]
 
 
 @pytest.mark.parametrize("origin", [b"17", b"-5", b"web", b"\xff-1-2", b"a-1"])
-async def test_an_invalid_origin_is_ignored(bench: Bench, stock: Serving, origin: bytes):
+async def test_an_invalid_origin_is_ignored(
+    harness: WorkerHarness, stock: Serving, origin: bytes
+):
     headers = [("origin", origin)]
     await stock.read(*(record(RECEIVE, headers=headers) for _ in range(2)))
-    await bench.all_arrives()
+    await harness.all_arrives()
     assert available(stock) == {"1": 10}
     assert stock.store.get(OWNER, b"1/17") is None
 
 
-async def test_requests_with_the_same_key_have_one_effect(bench: Bench, stock: Serving):
+async def test_requests_with_the_same_key_have_one_effect(
+    harness: WorkerHarness, stock: Serving
+):
     headers = [("idempotency-key", b"mine")]
     await stock.read(*(record(RECEIVE, headers=headers) for _ in range(3)))
-    await bench.all_arrives()
+    await harness.all_arrives()
     assert available(stock) == {"1": 5}
-    assert types(bench.sent(REPLIES)) == ["done"] * 3
+    assert types(harness.sent(REPLIES)) == ["done"] * 3
 
 
-async def test_two_different_idempotency_keys_are_refused(bench: Bench, stock: Serving):
+async def test_two_different_idempotency_keys_are_refused(
+    harness: WorkerHarness, stock: Serving
+):
     headers = [("idempotency-key", b"a"), ("idempotency-key", b"b")]
     await stock.read(record(RECEIVE, headers=[("kafka_replyTopic", b"stock.replies")]))
     await stock.read(record(RECEIVE, headers=headers))
-    await bench.all_arrives()
-    [dead] = bench.sent(DEAD)
+    await harness.all_arrives()
+    [dead] = harness.sent(DEAD)
     assert header(dead, "dlq.reason") == (
         "idempotency-key: given twice, with different values"
     )
@@ -84,7 +98,7 @@ async def test_two_different_idempotency_keys_are_refused(bench: Bench, stock: S
 
 
 async def test_a_repeated_idempotency_key_is_one_and_of_reply_headers_the_last_counts(
-    bench: Bench, stock: Serving
+    harness: WorkerHarness, stock: Serving
 ):
     headers = [("idempotency-key", b"a"), ("idempotency-key", b"a")]
     for name, first, last in (
@@ -93,37 +107,37 @@ async def test_a_repeated_idempotency_key_is_one_and_of_reply_headers_the_last_c
     ):
         headers += [(name, first), (name, last)]
     await stock.read(*(record(RECEIVE, headers=headers) for _ in range(2)))
-    await bench.all_arrives()
+    await harness.all_arrives()
     assert available(stock) == {"1": 5}
-    assert types(bench.sent(REPLIES)) == ["done", "done"]
-    assert {header(r, "kafka_correlationId") for r in bench.sent(REPLIES)} == {"2"}
+    assert types(harness.sent(REPLIES)) == ["done", "done"]
+    assert {header(r, "kafka_correlationId") for r in harness.sent(REPLIES)} == {"2"}
 
 
 async def test_a_duplicate_field_makes_a_record_invalid_and_is_named(
-    bench: Bench, stock: Serving
+    harness: WorkerHarness, stock: Serving
 ):
     value = b'{"type":"receiveStock","sku":1,"warehouseID":1,"count":5,"count":50}'
     headers = [("kafka_replyTopic", REPLIES.encode())]
     await stock.read(record(value, partition=OWNER, headers=headers))
-    await bench.all_arrives()
-    [reply] = bench.sent(REPLIES)
+    await harness.all_arrives()
+    [reply] = harness.sent(REPLIES)
     assert json.loads(reply.value) == {
         "type": "refused",
         "code": "bad-request",
         "text": "count is given more than once",
     }
-    [dead] = bench.sent(DEAD)
+    [dead] = harness.sent(DEAD)
     assert header(dead, "dlq.reason") == "count is given more than once"
     assert available(stock) == {}
 
 
 async def test_an_invalid_record_is_kept_byte_for_byte_and_the_next_one_is_processed(
-    bench: Bench, stock: Serving, deaths: list[str]
+    harness: WorkerHarness, stock: Serving, deaths: list[str]
 ):
     invalid = record(b"\xff\x00", key=b"\x01", partition=OWNER, headers=[("a", b"\xfe")])
     batch = await stock.read(invalid, record(RECEIVE))
-    await bench.all_arrives()
-    [dead] = bench.sent(DEAD)
+    await harness.all_arrives()
+    [dead] = harness.sent(DEAD)
     assert (dead.key, dead.value) == (b"\x01", b"\xff\x00")
     assert ("a", b"\xfe") in dead.headers
     assert "JSON" in header(dead, "dlq.reason")
@@ -134,11 +148,13 @@ async def test_an_invalid_record_is_kept_byte_for_byte_and_the_next_one_is_proce
     assert not deaths
 
 
-async def test_a_caller_of_an_invalid_record_is_refused(bench: Bench, stock: Serving):
+async def test_a_caller_of_an_invalid_record_is_refused(
+    harness: WorkerHarness, stock: Serving
+):
     headers = [("kafka_replyTopic", REPLIES.encode()), ("kafka_correlationId", b"\x00\xff")]
     await stock.read(record(b"invalid", partition=OWNER, headers=headers))
-    await bench.all_arrives()
-    [reply] = bench.sent(REPLIES)
+    await harness.all_arrives()
+    [reply] = harness.sent(REPLIES)
     assert json.loads(reply.value)["code"] == "bad-request"
     assert ("kafka_correlationId", b"\x00\xff") in reply.headers
 
@@ -148,62 +164,67 @@ async def test_a_caller_of_an_invalid_record_is_refused(bench: Bench, stock: Ser
     [(b"c" * 5000, []), (b"c", [("x", b"x" * 70_000)]), (b"c", [("x", b"")] * 70_000)],
 )
 async def test_a_caller_of_too_many_headers_is_refused(
-    bench: Bench, stock: Serving, correlation_id: bytes, more: list[tuple[str, bytes]]
+    harness: WorkerHarness,
+    stock: Serving,
+    correlation_id: bytes,
+    more: list[tuple[str, bytes]],
 ):
     mine = ("kafka_correlationId", correlation_id)
     headers = [("kafka_replyTopic", REPLIES.encode()), mine, *more]
     await stock.read(record(RECEIVE, headers=headers))
-    await bench.all_arrives()
-    [reply] = bench.sent(REPLIES)
+    await harness.all_arrives()
+    [reply] = harness.sent(REPLIES)
     assert json.loads(reply.value)["code"] == "bad-request"
     assert mine in reply.headers
-    assert len(bench.sent(DEAD)) == 1
+    assert len(harness.sent(DEAD)) == 1
     assert available(stock) == {}
 
 
 async def test_a_trace_that_is_too_long_is_dropped_and_the_request_processed(
-    bench: Bench, stock: Serving
+    harness: WorkerHarness, stock: Serving
 ):
     headers = [("traceparent", b"t" * 5000), ("kafka_correlationId", b"c")]
     await stock.read(record(RECEIVE, headers=headers))
-    await bench.all_arrives()
-    [reply] = bench.sent(REPLIES)
+    await harness.all_arrives()
+    [reply] = harness.sent(REPLIES)
     assert list(reply.headers) == [("kafka_correlationId", b"c")]
     assert available(stock) == {"1": 5}
 
 
 @pytest.mark.parametrize("topic", [REQUESTS, "loms-stock-changelog", "x.repliesx", "\xff"])
 async def test_an_invalid_reply_topic_is_never_written_to(
-    bench: Bench, stock: Serving, topic: str
+    harness: WorkerHarness, stock: Serving, topic: str
 ):
     headers = [("kafka_replyTopic", topic.encode())]
     await stock.read(record(RECEIVE, headers=headers))
-    await bench.all_arrives()
+    await harness.all_arrives()
     assert available(stock) == {}
-    assert types(bench.sent(REPLIES)) == ["refused"]
-    assert bench.logs.keys() == {REPLIES}
+    assert types(harness.sent(REPLIES)) == ["refused"]
+    assert harness.logs.keys() == {REPLIES}
 
 
 async def test_an_invalid_record_with_an_invalid_reply_topic_is_a_dead_letter(
-    bench: Bench, stock: Serving
+    harness: WorkerHarness, stock: Serving
 ):
     headers = [("kafka_replyTopic", b"cart.requests")]
     await stock.read(record(b"invalid", partition=OWNER, headers=headers))
-    await bench.all_arrives()
-    [dead] = bench.sent(DEAD)
+    await harness.all_arrives()
+    [dead] = harness.sent(DEAD)
     assert dead.value == b"invalid"
-    assert types(bench.sent(REPLIES)) == ["refused"]
-    assert bench.logs.keys() == {DEAD, REPLIES}
+    assert types(harness.sent(REPLIES)) == ["refused"]
+    assert harness.logs.keys() == {DEAD, REPLIES}
 
 
-async def test_a_reply_has_the_callers_correlation_id(bench: Bench, stock: Serving):
+async def test_a_reply_has_the_callers_correlation_id(
+    harness: WorkerHarness, stock: Serving
+):
     headers = [
         ("kafka_replyTopic", b"gateway.replies"),
         ("kafka_replyPartition", b"\x00\x00\x00\x01"),
         ("kafka_correlationId", b"\x00\xff"),
     ]
     await stock.read(record(ListStocks(sku=1), headers=headers))
-    await bench.arrive()
-    [reply] = bench.sent("gateway.replies")
+    await harness.arrive()
+    [reply] = harness.sent("gateway.replies")
     assert list(reply.headers) == [("kafka_correlationId", b"\x00\xff")]
-    assert [tp.partition for tp in bench.ends] == [1]
+    assert [tp.partition for tp in harness.ends] == [1]

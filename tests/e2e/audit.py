@@ -3,11 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from tests.e2e.doors import Answer, Door
+from tests.e2e.clients import Answer, ShopClient
 from tests.e2e.kafka import Kafka
 from tests.e2e.ledger import ledger
-from tests.e2e.letters import said
-from tests.e2e.post import Post
+from tests.e2e.mailbox import Mailbox
+from tests.e2e.records import body_of
 from tests.e2e.traffic import CANCELLED, FAILED, OPEN, PAID, Shopper
 from tests.e2e.waiting import until
 
@@ -34,13 +34,13 @@ _READERS = (
 )
 
 
-async def audit(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
+async def audit(shoppers: Sequence[Shopper], kafka: Kafka, client: ShopClient) -> None:
     """Compare carts, orders, events and stock with the shoppers' expectations."""
     for shopper in shoppers:
-        await carts_and_orders(shopper, door)
-    await kafka.caught_up()
+        await carts_and_orders(shopper, client)
+    await kafka.drain()
     order_events(shoppers, kafka)
-    await stock(shoppers, kafka, door)
+    await stock(shoppers, kafka, client)
 
 
 async def nothing_is_left_undone(kafka: Kafka) -> None:
@@ -53,11 +53,11 @@ async def nothing_is_left_undone(kafka: Kafka) -> None:
         await until(is_done, f"{group} has committed all of {topic}")
 
 
-async def carts_and_orders(shopper: Shopper, door: Door) -> None:
+async def carts_and_orders(shopper: Shopper, client: ShopClient) -> None:
     """Compare a shopper's cart and orders with the expected ones."""
 
     async def priced() -> Answer | None:
-        answer = await door.ask_until_answered(
+        answer = await client.ask_until_answered(
             "listCart", f"{shopper.user}", user=shopper.user
         )
         return None if answer.code == "product-service" else answer
@@ -66,7 +66,7 @@ async def carts_and_orders(shopper: Shopper, door: Door) -> None:
     shown = {item["sku"]: item["count"] for item in answer.reply["items"]}
     assert shown == shopper.lines, shopper.user
     for order, (status, lines) in shopper.orders.items():
-        found = await door.ask_until_answered("listOrder", f"{order}", orderID=order)
+        found = await client.ask_until_answered("listOrder", f"{order}", orderID=order)
         items = [{"sku": sku, "count": lines[sku]} for sku in sorted(lines)]
         wanted = {"status": status, "user": shopper.user, "items": items}
         assert found == Answer(wanted), order
@@ -76,7 +76,7 @@ def order_events(shoppers: Sequence[Shopper], kafka: Kafka) -> None:
     """Require that only acknowledged orders exist, each with its statuses in order."""
     paths: defaultdict[int, dict[int, list[str]]] = defaultdict(dict)
     for record in kafka.seen["order.events"]:
-        event = said(record)
+        event = body_of(record)
         if "orderID" in event:
             path = paths[event["user"]].setdefault(event["orderID"], [])
             if event["status"] not in path:
@@ -86,11 +86,11 @@ def order_events(shoppers: Sequence[Shopper], kafka: Kafka) -> None:
         assert paths[shopper.user] == wanted, shopper.user
 
 
-async def stock(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
+async def stock(shoppers: Sequence[Shopper], kafka: Kafka, client: ShopClient) -> None:
     """Compare the stock with the shoppers' orders: they alone buy these products."""
     assortment = shoppers[0].assortment
     for sku in assortment.received:
-        kept = await ledger(kafka, door, sku)
+        kept = await ledger(kafka, client, sku)
         assert kept.received == assortment.received[sku], sku
         mine = {
             order: (status, lines[sku])
@@ -108,7 +108,7 @@ async def stock(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
         assert kept.sold.total() == units[PAID]
 
 
-async def audit_notices(shoppers: Sequence[Shopper], mails: Post, *, once: bool) -> None:
+async def audit_notices(shoppers: Sequence[Shopper], mails: Mailbox, *, once: bool) -> None:
     """Compare the mails: one for each status, in order; repeats if `once` is false."""
     for shopper in shoppers:
         for order, (status, _) in shopper.orders.items():

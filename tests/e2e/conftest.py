@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.e2e.doors import Door, HttpDoor, KafkaDoor
+from tests.e2e.clients import HttpClient, KafkaClient, ShopClient
 from tests.e2e.guarded import ADMIN, REPLIES, GuardedShop
 from tests.e2e.kafka import Kafka
 from tests.e2e.products import Products
@@ -33,13 +33,13 @@ def kafka(shop: Shop, kafka_client: Kafka) -> Kafka:
 
 
 @pytest.fixture
-def topics(shop: Shop, kafka_client: Kafka) -> KafkaDoor:
+def topics(shop: Shop, kafka_client: Kafka) -> KafkaClient:
     """The client of the request topics."""
-    return KafkaDoor(kafka_client)
+    return KafkaClient(kafka_client)
 
 
 @pytest.fixture(params=["http", "topics"])
-def door(request: pytest.FixtureRequest) -> Door:
+def client(request: pytest.FixtureRequest) -> ShopClient:
     """The HTTP client and the Kafka client, one after the other."""
     return request.getfixturevalue(request.param)
 
@@ -69,8 +69,8 @@ async def admin(guarded: GuardedShop) -> AsyncIterator[Kafka]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def guarded_http(guarded: GuardedShop) -> AsyncIterator[HttpDoor]:
+async def guarded_http(guarded: GuardedShop) -> AsyncIterator[HttpClient]:
     """A client of that shop's gateway."""
-    door = HttpDoor(guarded.gateways[0])
-    yield door
-    await door.close()
+    client = HttpClient(guarded.gateways[0])
+    yield client
+    await client.close()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from tests.e2e.doors import Door
+from tests.e2e.clients import ShopClient
 from tests.e2e.processes import Unit
 from tests.e2e.waiting import until
 from topics.catalog import STOCK_CHANGELOG, STOCK_REQUESTS
@@ -59,10 +59,10 @@ async def kill_while_it_counts(
             await until(lambda s=starts: worker.starts > s, "it is started again")
 
 
-async def counted(door: Door, skus: Sequence[int]) -> int:
+async def counted(client: ShopClient, skus: Sequence[int]) -> int:
     """Return the number of units; these queries follow all receipts in the log."""
     answers = [
-        await door.ask_until_answered("stocks", f"count-{sku}", sku=sku) for sku in skus
+        await client.ask_until_answered("stocks", f"count-{sku}", sku=sku) for sku in skus
     ]
     return sum(place["count"] for answer in answers for place in answer.reply["stocks"])
 

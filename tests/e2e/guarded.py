@@ -72,7 +72,7 @@ class GuardedShop(Shop):
         """Return a process with its login or its certificate."""
         process = super().adapted(process)
         if process.tier is Tier.KAFKA:
-            settings = tuple(f"--set={name}={text}" for name, text in self._doors())
+            settings = tuple(f"--set={name}={text}" for name, text in self._clients())
             users = " ".join(f"{user}={word}" for user, word in self.passwords.items())
             own = {"KAFKA_USERS": users, "KAFKA_JVM_OPTIONS": _JVM}
             return Process(process.name, (*process.command, *settings), own, process.tier)
@@ -120,7 +120,7 @@ class GuardedShop(Shop):
             assert not answer.creation_responses[0][0], answer
         await admin.close()
 
-    def _doors(self) -> list[tuple[str, str]]:
+    def _clients(self) -> list[tuple[str, str]]:
         port, paper = self.local.kafka_port, str(self._certificate)
         listener = "listener.name"
         return [

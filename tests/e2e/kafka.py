@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import RecordMetadata
 
-from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
+from tests.e2e.records import CORRELATION_ID, REPLY_TOPIC, Record
 from topics.catalog import TOPICS
 from topics.kafka import compat
 from topics.kafka.settings import KafkaSettings
@@ -88,14 +88,14 @@ class Kafka:
         await admin.create_topics([wanted])
         await admin.close()
 
-    async def send(self, letter: Letter) -> RecordMetadata:
+    async def send(self, outgoing: Record) -> RecordMetadata:
         """Send a record; return when the broker has acknowledged it."""
         return await self.producer.send_and_wait(
-            letter.topic,
-            letter.value,
-            key=letter.key,
-            partition=letter.partition,
-            headers=list(letter.headers),
+            outgoing.topic,
+            outgoing.value,
+            key=outgoing.key,
+            partition=outgoing.partition,
+            headers=list(outgoing.headers),
         )
 
     @property
@@ -113,7 +113,7 @@ class Kafka:
         return f"e2e-{next(self._numbers)}".encode()
 
     async def ask(
-        self, letter: Letter, correlation_id: bytes | None = None
+        self, outgoing: Record, correlation_id: bytes | None = None
     ) -> ConsumerRecord:
         """Send a record and return the reply to it.
 
@@ -122,7 +122,7 @@ class Kafka:
         """
         if correlation_id is None:
             correlation_id = self.correlation_id()
-        request = letter.with_headers(
+        request = outgoing.with_headers(
             (CORRELATION_ID, correlation_id), (REPLY_TOPIC, self.replies.encode())
         )
         waiting = asyncio.get_running_loop().create_future()
@@ -186,7 +186,7 @@ class Kafka:
             assert left > 0, f"{len(found)} of {number} records in {topic}: {found}"
             await self._more(left)
 
-    async def caught_up(self) -> None:
+    async def drain(self) -> None:
         """Wait until all records that the topics hold now are read."""
         ends = await self._consumer.end_offsets(self._consumer.assignment())
         deadline = time.monotonic() + WITHIN_SECONDS

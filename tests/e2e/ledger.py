@@ -7,9 +7,9 @@ from typing import Any
 
 from aiokafka import ConsumerRecord
 
-from tests.e2e.doors import Door
+from tests.e2e.clients import ShopClient
 from tests.e2e.kafka import Kafka
-from tests.e2e.scenes import stocks
+from tests.e2e.steps import stocks
 
 CHANGELOG = "loms-stock-changelog"
 
@@ -38,7 +38,7 @@ class Ledger:
         return self.available + self.reserved + self.sold
 
 
-async def ledger(kafka: Kafka, door: Door, sku: int) -> Ledger:
+async def ledger(kafka: Kafka, client: ShopClient, sku: int) -> Ledger:
     """Read a sku's rows; the reply to `stocks` must agree with them."""
     kept, level = Ledger(), {"available": {}, "reserved": {}}
     for name, row in rows(kafka, CHANGELOG, str(sku).encode()).items():
@@ -53,7 +53,7 @@ async def ledger(kafka: Kafka, door: Door, sku: int) -> Ledger:
                 getattr(kept, status).update(_places(places))
     kept.available = _places(level["available"])
     assert _places(level["reserved"]) == kept.reserved, (sku, level, kept)
-    assert await stocks(door, sku) == kept.available, sku
+    assert await stocks(client, sku) == kept.available, sku
     return kept
 
 

@@ -88,6 +88,6 @@ def _settings(node: Node, all_nodes: Sequence[Node]) -> dict[str, str]:
     }
 
 
-def _listeners(doors: Sequence[str], ports: Sequence[int]) -> str:
-    pairs = zip(doors, ports, strict=True)
-    return ",".join(f"{door}://{_HOST}:{port}" for door, port in pairs)
+def _listeners(clients: Sequence[str], ports: Sequence[int]) -> str:
+    pairs = zip(clients, ports, strict=True)
+    return ",".join(f"{client}://{_HOST}:{port}" for client, port in pairs)

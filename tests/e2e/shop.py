@@ -129,7 +129,7 @@ class Shop:
         for unit in self.units.values():
             if unit not in early and unit.name not in self.later:
                 unit.start()
-        await self.serves()
+        await self.ready()
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Self]:
@@ -156,7 +156,7 @@ class Shop:
         options = self.cluster.client_options()
         return await answers(**options, brokers=len(addresses))
 
-    async def serves(self) -> None:
+    async def ready(self) -> None:
         """Wait until each gateway is ready, and the owner of each partition replies."""
         timeout = aiohttp.ClientTimeout(_CALL_SECONDS)
         async with (

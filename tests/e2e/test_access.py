@@ -18,11 +18,11 @@ from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFai
 from aiokafka.protocol.fetch import FetchRequest
 
 from agents.runtime.fail_stop import EXIT_CODE
-from tests.e2e.doors import HttpDoor, letter
+from tests.e2e.clients import HttpClient, as_record
 from tests.e2e.guarded import ADMIN, CUSTOMER, REPLIES, UNPRIVILEGED, GuardedShop
 from tests.e2e.kafka import Kafka
-from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
-from tests.e2e.scenes import receive, status
+from tests.e2e.records import CORRELATION_ID, REPLY_TOPIC, Record
+from tests.e2e.steps import receive, status
 from tests.e2e.waiting import until
 from topics.admin import create
 from topics.broker.process import answers
@@ -38,7 +38,7 @@ GIVES_UP_SECONDS = 30
 @asynccontextmanager
 async def customer(
     guarded: GuardedShop,
-) -> AsyncIterator[Callable[[Letter], Awaitable[dict]]]:
+) -> AsyncIterator[Callable[[Record], Awaitable[dict]]]:
     """Send requests as a Kafka client with a login; receive replies in its own topic."""
     options = guarded.cluster_of(CUSTOMER).client_options()
     consumer = AIOKafkaConsumer(
@@ -46,7 +46,7 @@ async def customer(
     )
     async with AIOKafkaProducer(**options) as producer, consumer:
 
-        async def ask(sent: Letter) -> dict:
+        async def ask(sent: Record) -> dict:
             headers = [(REPLY_TOPIC, REPLIES.encode()), (CORRELATION_ID, b"mine")]
             await producer.send_and_wait(
                 sent.topic, sent.value, key=sent.key, headers=headers
@@ -57,7 +57,7 @@ async def customer(
         yield ask
 
 
-async def _story(http: HttpDoor) -> None:
+async def _story(http: HttpClient) -> None:
     await receive(http, SKU, 10)
     await http.do("addToCart", user=USER, sku=SKU, count=2)
     assert (await http.do("listCart", user=USER))["totalPrice"] == 2 * 2202
@@ -67,7 +67,7 @@ async def _story(http: HttpDoor) -> None:
 
 
 async def test_the_story_works_with_a_broker_that_requires_a_login(
-    guarded: GuardedShop, guarded_http: HttpDoor
+    guarded: GuardedShop, guarded_http: HttpClient
 ):
     await _story(guarded_http)
 
@@ -78,13 +78,13 @@ async def test_a_customer_gets_replies_over_kafka_in_a_separate_topic(
     async with customer(guarded) as ask:
         for sku, count in ((SKU, 2), (1148162, 1)):
             body = {"sku": sku, "warehouseID": 1, "count": count}
-            assert await ask(letter("receiveStock", body)) == {"type": "done"}
+            assert await ask(as_record("receiveStock", body)) == {"type": "done"}
         body = {"user": 8, "items": [{"sku": SKU, "count": 1}]}
-        placed = await ask(letter("createOrder", body))
+        placed = await ask(as_record("createOrder", body))
         assert placed["type"] == "orderPlaced"
         body = {"user": 8, "sku": SKU, "count": 1}
-        assert await ask(letter("addToCart", body)) == {"type": "done"}
-        assert (await ask(letter("listCart", {"user": 8})))["totalPrice"] == 2202
+        assert await ask(as_record("addToCart", body)) == {"type": "done"}
+        assert (await ask(as_record("listCart", {"user": 8})))["totalPrice"] == 2202
 
 
 @pytest.mark.parametrize("user", [UNPRIVILEGED, CUSTOMER])
@@ -192,12 +192,12 @@ def _environment(cluster: KafkaSettings) -> dict[str, str]:
 
 
 async def test_each_declared_right_is_used_and_no_other_one_is(
-    guarded: GuardedShop, admin: Kafka, guarded_http: HttpDoor
+    guarded: GuardedShop, admin: Kafka, guarded_http: HttpClient
 ):
     await _story(guarded_http)
     for worker in ("checkout-1", "loms-1", "notifications-1"):
         await guarded[worker].crash()  # the next one reads its table from the changelog
-    await guarded.serves()
+    await guarded.ready()
     await _have_settings_changed(guarded)
     await _misplace_a_record_everywhere(admin)
     await _poison_everything_with_each_reply_topic(admin)
@@ -224,15 +224,15 @@ async def _misplace_a_record_everywhere(admin: Kafka) -> None:
     event |= {"items": [], "at": "2026-01-01T00:00:00Z"}
     priced = {"type": "priceCart", "user": 1, "items": [{"sku": SKU, "count": 1}]}
     for sent in (
-        letter("listCart", {"user": 1}),
-        letter("listOrder", {"orderID": 1}),
-        letter("stocks", {"sku": 1}),
-        Letter("product.requests", json.dumps(priced).encode()),
-        Letter("order.events", json.dumps(event).encode()),
+        as_record("listCart", {"user": 1}),
+        as_record("listOrder", {"orderID": 1}),
+        as_record("stocks", {"sku": 1}),
+        Record("product.requests", json.dumps(priced).encode()),
+        Record("order.events", json.dumps(event).encode()),
     ):
         for partition in range(admin.partitions):
             await admin.send(
-                Letter(sent.topic, sent.value, headers=sent.headers, partition=partition)
+                Record(sent.topic, sent.value, headers=sent.headers, partition=partition)
             )
 
 
@@ -241,5 +241,5 @@ async def _poison_everything_with_each_reply_topic(admin: Kafka) -> None:
     for topic in (topic.name for service in SERVICES for topic in service.consumes):
         for reply_topic in (*replies, REPLIES):
             await admin.send(
-                Letter(topic, b"poison", headers=((REPLY_TOPIC, reply_topic.encode()),))
+                Record(topic, b"poison", headers=((REPLY_TOPIC, reply_topic.encode()),))
             )

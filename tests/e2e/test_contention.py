@@ -3,33 +3,33 @@
 import asyncio
 from collections import Counter
 
-from tests.e2e.doors import Answer, Door, HttpDoor, KafkaDoor
-from tests.e2e.people import Fresh
-from tests.e2e.scenes import bought, order, received, status, stocks
+from tests.e2e.clients import Answer, HttpClient, KafkaClient, ShopClient
+from tests.e2e.ids import IdFactory
+from tests.e2e.steps import bought, order, received, status, stocks
 
 
 async def test_of_500_concurrent_orders_of_100_units_exactly_100_succeed(
-    door: Door, fresh: Fresh
+    client: ShopClient, ids: IdFactory
 ):
-    sku = await received(door, fresh, 40, 25, 35)
-    made = await asyncio.gather(*(order(door, fresh.user(), {sku: 1}) for _ in range(500)))
+    sku = await received(client, ids, 40, 25, 35)
+    made = await asyncio.gather(*(order(client, ids.user(), {sku: 1}) for _ in range(500)))
     assert len(set(made)) == 500
-    found = await asyncio.gather(*(status(door, one) for one in made))
+    found = await asyncio.gather(*(status(client, one) for one in made))
     assert Counter(found) == {"awaiting payment": 100, "failed": 400}
-    assert await stocks(door, sku) == {}
+    assert await stocks(client, sku) == {}
     happy = [one for one, was in zip(made, found, strict=True) if was != "failed"]
-    await asyncio.gather(*(door.do("cancelOrder", orderID=one) for one in happy))
-    assert await stocks(door, sku) == {1: 40, 2: 25, 3: 35}
+    await asyncio.gather(*(client.do("cancelOrder", orderID=one) for one in happy))
+    assert await stocks(client, sku) == {1: 40, 2: 25, 3: 35}
 
 
 async def test_concurrent_orders_of_several_skus_neither_oversell_nor_block_each_other(
-    http: HttpDoor, topics: KafkaDoor, fresh: Fresh
+    http: HttpClient, topics: KafkaClient, ids: IdFactory
 ):
-    doors = (http, topics)
-    one, two = await received(http, fresh, 10, 20), await received(http, fresh, 25)
+    clients = (http, topics)
+    one, two = await received(http, ids, 10, 20), await received(http, ids, 25)
     wanted = [{one: 1, two: 1}, {two: 1, one: 1}, {one: 2}, {two: 2}]
     made = await asyncio.gather(
-        *(order(doors[n % 2], fresh.user(), wanted[n % 4]) for n in range(120))
+        *(order(clients[n % 2], ids.user(), wanted[n % 4]) for n in range(120))
     )
     found = await asyncio.gather(*(status(http, made_one) for made_one in made))
     assert set(found) <= {"awaiting payment", "failed"}
@@ -42,22 +42,22 @@ async def test_concurrent_orders_of_several_skus_neither_oversell_nor_block_each
     # A failed order releases all its units, so the rest can still be bought.
     left = {s: n for s in (one, two) if (n := sum((await stocks(http, s)).values()))}
     if left:
-        last = await order(http, fresh.user(), left)
+        last = await order(http, ids.user(), left)
         assert await status(http, last) == "awaiting payment"
     assert await stocks(http, one) == await stocks(http, two) == {}
 
 
 async def test_of_concurrent_pay_and_cancel_one_succeeds_on_each_of_200_orders(
-    http: HttpDoor, topics: KafkaDoor, fresh: Fresh
+    http: HttpClient, topics: KafkaClient, ids: IdFactory
 ):
-    doors = (http, topics)
-    sku = await received(http, fresh, 300, 100)
-    made = await asyncio.gather(*(order(http, fresh.user(), {sku: 2}) for _ in range(200)))
+    clients = (http, topics)
+    sku = await received(http, ids, 300, 100)
+    made = await asyncio.gather(*(order(http, ids.user(), {sku: 2}) for _ in range(200)))
     assert await stocks(http, sku) == {}
 
     async def fight(n: int) -> tuple[Answer, Answer]:
         body = {"orderID": made[n]}
-        first, second = doors[n % 2], doors[n // 2 % 2]
+        first, second = clients[n % 2], clients[n // 2 % 2]
         if n % 3:
             pay, cancel = first.ask("orderPayed", body), second.ask("cancelOrder", body)
         else:
@@ -76,8 +76,10 @@ async def test_of_concurrent_pay_and_cancel_one_succeeds_on_each_of_200_orders(
     assert sum((await stocks(http, sku)).values()) == 400 - 2 * paid
 
 
-async def test_a_hundred_concurrent_purchases_share_the_stock(door: Door, fresh: Fresh):
-    sku = await received(door, fresh, 30, 20)
-    made = await asyncio.gather(*(bought(door, fresh, {sku: 1}) for _ in range(40)))
-    assert {await status(door, one) for one in made} == {"awaiting payment"}
-    assert sum((await stocks(door, sku)).values()) == 10
+async def test_a_hundred_concurrent_purchases_share_the_stock(
+    client: ShopClient, ids: IdFactory
+):
+    sku = await received(client, ids, 30, 20)
+    made = await asyncio.gather(*(bought(client, ids, {sku: 1}) for _ in range(40)))
+    assert {await status(client, one) for one in made} == {"awaiting payment"}
+    assert sum((await stocks(client, sku)).values()) == 10

@@ -2,9 +2,9 @@
 
 import random
 
+from tests.e2e.clients import HttpClient
 from tests.e2e.counting import counted, kill_while_it_counts, preload
-from tests.e2e.doors import HttpDoor
-from tests.e2e.people import Fresh
+from tests.e2e.ids import IdFactory
 from tests.e2e.shop import Shop
 
 RECORDS = 20_000
@@ -12,11 +12,11 @@ KILLS = 3
 
 
 async def test_a_worker_that_is_killed_while_it_counts_counts_each_record_once(
-    shop: Shop, http: HttpDoor, fresh: Fresh
+    shop: Shop, http: HttpClient, ids: IdFactory
 ):
     worker = shop["loms-1"]
     await worker.stop()
-    skus = [fresh.sku() for _ in range(16)]
+    skus = [ids.sku() for _ in range(16)]
     await preload(shop.cluster, skus, RECORDS)
     chance = random.Random(RECORDS)
     await kill_while_it_counts(worker, shop.cluster, RECORDS, KILLS, chance)

@@ -2,12 +2,12 @@
 
 from agents.ops.standins.catalogue import SAMPLE_STOCKS
 from gateway.docs.openapi import document
-from tests.e2e.doors import HttpDoor
+from tests.e2e.clients import HttpClient
 
 _SAMPLES = SAMPLE_STOCKS[:3]  # no example has the other products
 
 
-async def test_each_example_in_order_gets_the_documented_reply(http: HttpDoor):
+async def test_each_example_in_order_gets_the_documented_reply(http: HttpClient):
     for sku, warehouse, count in _SAMPLES:
         receipt = {"sku": sku, "warehouseID": warehouse, "count": count}
         await http.do("receiveStock", f"sample-{sku}-{warehouse}", **receipt)

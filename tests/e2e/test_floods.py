@@ -5,10 +5,10 @@ import json
 import time
 from collections import Counter
 
-from tests.e2e.doors import PROBLEM, HttpDoor, letter
+from tests.e2e.clients import PROBLEM, HttpClient, as_record
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.people import Fresh
-from tests.e2e.scenes import received
+from tests.e2e.steps import received
 
 FLOOD = 5000
 CALLS = 3000
@@ -18,7 +18,7 @@ ANSWERED_SECONDS = 30.0
 _CALLERS = 8
 
 
-async def _call(http: HttpDoor, sku: int) -> int:
+async def _call(http: HttpClient, sku: int) -> int:
     """Query the stock of a sku over HTTP; return the status, 200 or an overload."""
     began = time.monotonic()
     body = json.dumps({"sku": sku}).encode()
@@ -34,12 +34,12 @@ async def _call(http: HttpDoor, sku: int) -> int:
 
 
 async def test_http_requests_are_answered_while_the_request_topics_are_flooded(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh
+    kafka: Kafka, http: HttpClient, ids: IdFactory
 ):
-    sku, wet = await received(http, fresh, 7), [fresh.sku() for _ in range(FLOOD)]
+    sku, wet = await received(http, ids, 7), [ids.sku() for _ in range(FLOOD)]
     body = {"warehouseID": 1, "count": 1}
     flood = [
-        asyncio.create_task(kafka.ask(letter("receiveStock", {"sku": each, **body})))
+        asyncio.create_task(kafka.ask(as_record("receiveStock", {"sku": each, **body})))
         for each in wet
     ]
     answers: Counter[int] = Counter()
@@ -56,14 +56,14 @@ async def test_http_requests_are_answered_while_the_request_topics_are_flooded(
 
 
 async def test_kafka_requests_are_answered_while_http_is_flooded(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh
+    kafka: Kafka, http: HttpClient, ids: IdFactory
 ):
-    sku = await received(http, fresh, 7)
+    sku = await received(http, ids, 7)
     flood = [asyncio.create_task(_call(http, sku)) for _ in range(CALLS)]
     replies = 0
     while not all(each.done() for each in flood):
         async with asyncio.timeout(ANSWERED_SECONDS):
-            reply = await kafka.ask(letter("stocks", {"sku": sku}))
+            reply = await kafka.ask(as_record("stocks", {"sku": sku}))
         assert json.loads(reply.value)["stocks"] == [{"warehouseID": 1, "count": 7}]
         replies += 1
     answers = Counter(await asyncio.gather(*flood))

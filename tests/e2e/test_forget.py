@@ -7,12 +7,12 @@ from functools import partial
 import pytest
 from aiokafka import ConsumerRecord
 
-from tests.e2e.doors import HttpDoor, letter
+from tests.e2e.clients import HttpClient, as_record
 from tests.e2e.guarded import CUSTOMER, REPLIES, GuardedShop
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.people import Fresh
-from tests.e2e.scenes import cart, order, receive, received, status, stocks
 from tests.e2e.shop import Shop
+from tests.e2e.steps import cart, order, receive, received, status, stocks
 from tests.e2e.test_tools import Tool, run
 
 
@@ -29,9 +29,9 @@ def newest(kafka: Kafka, topic: str, key: str) -> dict | None:
 
 
 async def test_an_erased_user_has_no_cart_and_no_orders(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, tool: Tool
+    kafka: Kafka, http: HttpClient, ids: IdFactory, tool: Tool
 ):
-    user, (sku, _) = fresh.user(), fresh.product()
+    user, (sku, _) = ids.user(), ids.product()
     await receive(http, sku, 9)
     await http.do("addToCart", user=user, sku=sku, count=1)
     bought = (await http.do("purchase", user=user))["orderID"]
@@ -51,7 +51,7 @@ async def test_an_erased_user_has_no_cart_and_no_orders(
         for call in ("listOrder", "orderPayed", "cancelOrder"):
             assert await http.refusal(call, orderID=number) == "unknown-order"
     assert await stocks(http, sku) == {1: 8}
-    await kafka.caught_up()
+    await kafka.drain()
     assert newest(kafka, "checkout-carts-changelog", str(user)) is None
     row = newest(kafka, "loms-orders-changelog", str(bought))
     assert row["user"] == user % 4096
@@ -60,9 +60,9 @@ async def test_an_erased_user_has_no_cart_and_no_orders(
 
 
 async def test_an_erased_user_may_come_back_as_a_new_one(
-    http: HttpDoor, fresh: Fresh, tool: Tool
+    http: HttpClient, ids: IdFactory, tool: Tool
 ):
-    user, (sku, _) = fresh.user(), fresh.product()
+    user, (sku, _) = ids.user(), ids.product()
     await receive(http, sku, 9)
     for count in (2, 1):
         await http.do("addToCart", "a-key", user=user, sku=sku, count=count)
@@ -73,9 +73,9 @@ async def test_an_erased_user_may_come_back_as_a_new_one(
 
 
 async def test_open_orders_prevent_the_erasure_unless_they_may_be_cancelled(
-    http: HttpDoor, fresh: Fresh, tool: Tool
+    http: HttpClient, ids: IdFactory, tool: Tool
 ):
-    user, sku = fresh.user(), await received(http, fresh, 5)
+    user, sku = ids.user(), await received(http, ids, 5)
     number = await order(http, user, {sku: 2})
 
     code, lines = await tool("forget", user, "--yes")
@@ -92,19 +92,19 @@ async def test_open_orders_prevent_the_erasure_unless_they_may_be_cancelled(
 
 
 async def test_the_erasure_waits_for_earlier_requests(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, tool: Tool, shop: Shop
+    kafka: Kafka, http: HttpClient, ids: IdFactory, tool: Tool, shop: Shop
 ):
-    user, sku = fresh.user(), await received(http, fresh, 5)
+    user, sku = ids.user(), await received(http, ids, 5)
     items = [{"sku": sku, "count": 2}]
     await shop["loms-1"].stop()
     try:
-        await kafka.send(letter("createOrder", {"user": user, "items": items}))
+        await kafka.send(as_record("createOrder", {"user": user, "items": items}))
         code, lines = await tool("forget", user, "--yes", "--patience", "2")
         assert code == 1
         assert lines[-1].startswith("forget: order.requests: no reply within 2 s")
     finally:
         shop["loms-1"].start()
-        await shop.serves()
+        await shop.ready()
 
     code, lines = await tool("forget", user, "--yes")
 
@@ -113,9 +113,9 @@ async def test_the_erasure_waits_for_earlier_requests(
 
 
 async def test_an_order_after_the_first_reading_is_not_cancelled(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, tool: Tool, shop: Shop
+    kafka: Kafka, http: HttpClient, ids: IdFactory, tool: Tool, shop: Shop
 ):
-    user, (sku, _) = fresh.user(), fresh.product()
+    user, (sku, _) = ids.user(), ids.product()
     await receive(http, sku, 9)
     await http.do("addToCart", user=user, sku=sku, count=2)
     await shop["loms-1"].stop()
@@ -126,7 +126,7 @@ async def test_an_order_after_the_first_reading_is_not_cancelled(
         await kafka.find("cart.requests", lambda r: is_erasure(r, user))
     finally:
         shop["loms-1"].start()
-        await shop.serves()
+        await shop.ready()
 
     number = (await buying)["orderID"]
     code, lines = await erasing
@@ -141,9 +141,9 @@ def is_erasure(record: ConsumerRecord, user: int) -> bool:
 
 
 async def test_another_user_of_the_shard_is_not_erased(
-    http: HttpDoor, fresh: Fresh, tool: Tool
+    http: HttpClient, ids: IdFactory, tool: Tool
 ):
-    user, (sku, _) = fresh.user(), fresh.product()
+    user, (sku, _) = ids.user(), ids.product()
     neighbour = user + 4096  # of the same shard
     await receive(http, sku, 9)
     numbers = [await order(http, each, {sku: 1}) for each in (user, neighbour)]
@@ -156,8 +156,8 @@ async def test_another_user_of_the_shard_is_not_erased(
     assert await cart(http, neighbour) == {sku: 3}
 
 
-async def test_an_unknown_user_is_erased_at_once(fresh: Fresh, tool: Tool):
-    code, lines = await tool("forget", fresh.user(), "--yes")
+async def test_an_unknown_user_is_erased_at_once(ids: IdFactory, tool: Tool):
+    code, lines = await tool("forget", ids.user(), "--yes")
     assert code == 0
     assert lines[0].endswith(": no cart, 0 orders")
 

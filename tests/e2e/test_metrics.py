@@ -9,13 +9,13 @@ import pytest
 import pytest_asyncio
 
 from tests.contract.exposition import Family, asked_for, complaints, families
-from tests.e2e.doors import HttpDoor
+from tests.e2e.clients import HttpClient
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.letters import Letter
-from tests.e2e.people import Fresh
 from tests.e2e.products import Products
-from tests.e2e.scenes import order, receive, received
+from tests.e2e.records import Record
 from tests.e2e.shop import Shop
+from tests.e2e.steps import order, receive, received
 from tests.e2e.waiting import until
 
 DASHBOARD = Path(__file__).parents[2] / "agents/ops/observability/grafana/shop.json"
@@ -36,24 +36,24 @@ def scrape(shop: Shop) -> Scrape:
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
 async def _work(
     running: Shop,
-    gateways: list[HttpDoor],
+    gateways: list[HttpClient],
     kafka_client: Kafka,
-    fresh: Fresh,
+    ids: IdFactory,
     products: Products,
 ) -> None:
     """Cause all events that metrics count."""
-    door = gateways[0]
-    user, (sku, _) = fresh.user(), fresh.product()
-    await receive(door, sku, 5)
-    await door.do("addToCart", user=user, sku=sku, count=2)
+    client = gateways[0]
+    user, (sku, _) = ids.user(), ids.product()
+    await receive(client, sku, 5)
+    await client.do("addToCart", user=user, sku=sku, count=2)
     await products.fail_next(1)
-    await door.do("listCart", user=user)
-    bought = (await door.do("purchase", user=user))["orderID"]
-    await door.do("orderPayed", orderID=bought)
-    assert await door.refusal("purchase", user=user) == "cart-empty"
-    await door.refusal("listOrder", orderID=bought + 4096)
-    await kafka_client.send(Letter("order.requests", b"poison"))
-    await order(door, user, {await received(door, fresh, 1): 9})
+    await client.do("listCart", user=user)
+    bought = (await client.do("purchase", user=user))["orderID"]
+    await client.do("orderPayed", orderID=bought)
+    assert await client.refusal("purchase", user=user) == "cart-empty"
+    await client.refusal("listOrder", orderID=bought + 4096)
+    await kafka_client.send(Record("order.requests", b"poison"))
+    await order(client, user, {await received(client, ids, 1): 9})
 
 
 async def _text(url: str) -> str:

@@ -10,12 +10,12 @@ import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from agents.ops.local.processes import Process
-from tests.e2e.doors import KafkaDoor, letter
+from tests.e2e.clients import KafkaClient, as_record
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.letters import REPLY_TOPIC
-from tests.e2e.people import Fresh
-from tests.e2e.scenes import stocks
+from tests.e2e.records import REPLY_TOPIC
 from tests.e2e.shop import Shop
+from tests.e2e.steps import stocks
 from tests.e2e.waiting import until
 from topics.broker.process import answers
 from topics.kafka.settings import KafkaSettings
@@ -37,12 +37,12 @@ class ShopWithAnnex(Shop):
         """Return the processes."""
         place = self.local.directory / ANNEX
         port = self.local.kafka_port + 8
-        door = f"PLAINTEXT://127.0.0.1:{port}"
+        client = f"PLAINTEXT://127.0.0.1:{port}"
         different = {
             "process.roles": "broker",
             "node.id": str(ANNEX_ID),
-            "listeners": door,
-            "advertised.listeners": door,
+            "listeners": client,
+            "advertised.listeners": client,
         }
         words = ("--dir", str(place), "--port", str(port), self._voters)
         chosen = (f"--set={name}={text}" for name, text in different.items())
@@ -70,11 +70,11 @@ async def annexed(
         yield shop
 
 
-async def _goes_on(kafka: Kafka, fresh: Fresh, reply_topic: str) -> None:
+async def _goes_on(kafka: Kafka, ids: IdFactory, reply_topic: str) -> None:
     """Send one client's replies to such a topic; another client must be served."""
-    topics, sku = KafkaDoor(kafka), fresh.sku()
+    topics, sku = KafkaClient(kafka), ids.sku()
     for n in range(MORE_THAN_MAY_WAIT):
-        sent = letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 1})
+        sent = as_record("receiveStock", {"sku": sku, "warehouseID": 1, "count": 1})
         await kafka.send(sent.with_headers((REPLY_TOPIC, reply_topic.encode())))
         began = time.monotonic()
         assert await stocks(topics, sku) == {1: n + 1}
@@ -87,14 +87,14 @@ async def _goes_on(kafka: Kafka, fresh: Fresh, reply_topic: str) -> None:
 
 
 async def test_a_reply_topic_that_accepts_only_smaller_replies_does_not_stop_the_shop(
-    kafka: Kafka, fresh: Fresh
+    kafka: Kafka, ids: IdFactory
 ):
     await kafka.create("tiny.replies", max_message_bytes="1")
-    await _goes_on(kafka, fresh, "tiny.replies")
+    await _goes_on(kafka, ids, "tiny.replies")
 
 
 async def test_a_reply_topic_without_a_leader_does_not_stop_the_shop(
-    annexed: ShopWithAnnex, fresh: Fresh
+    annexed: ShopWithAnnex, ids: IdFactory
 ):
     kafka = Kafka(annexed.cluster)
     await kafka.start()
@@ -104,7 +104,7 @@ async def test_a_reply_topic_without_a_leader_does_not_stop_the_shop(
     await _create_there(annexed.cluster, "there.replies")
     await annexed[ANNEX].stop()
     try:
-        await _goes_on(kafka, fresh, "there.replies")
+        await _goes_on(kafka, ids, "there.replies")
     finally:
         await kafka.stop()
 

@@ -10,14 +10,14 @@ import pytest
 import pytest_asyncio
 
 from agents.ops.local.processes import Process
+from tests.e2e.clients import HttpClient
 from tests.e2e.collector import Collector, Span
-from tests.e2e.doors import HttpDoor
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.letters import Letter
-from tests.e2e.people import Fresh
 from tests.e2e.products import Products
-from tests.e2e.scenes import receive, received
+from tests.e2e.records import Record
 from tests.e2e.shop import Shop
+from tests.e2e.steps import receive, received
 from tests.e2e.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -52,16 +52,16 @@ class Caller:
 
     status = 0
 
-    def __init__(self, door: HttpDoor, collector: Collector) -> None:
-        self._door = door
+    def __init__(self, client: HttpClient, collector: Collector) -> None:
+        self._client = client
         self._collector = collector
 
     async def call(self, call: str, **body: object) -> tuple[str, str]:
         """Send a successful request; return its trace, and its parent span."""
         trace, span = secrets.token_hex(16), secrets.token_hex(8)
         headers = {"traceparent": f"00-{trace}-{span}-01"}
-        url = f"{self._door.url}/{call}"
-        async with self._door.session.post(url, json=body, headers=headers) as answer:
+        url = f"{self._client.url}/{call}"
+        async with self._client.session.post(url, json=body, headers=headers) as answer:
             self.status = answer.status
         return trace, span
 
@@ -104,22 +104,22 @@ async def traced(
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def door(traced: TracedShop) -> AsyncIterator[HttpDoor]:
-    door = HttpDoor(traced.gateways[0])
-    yield door
-    await door.close()
+async def client(traced: TracedShop) -> AsyncIterator[HttpClient]:
+    client = HttpClient(traced.gateways[0])
+    yield client
+    await client.close()
 
 
 @pytest.fixture
-def caller(door: HttpDoor, collector: Collector) -> Caller:
-    return Caller(door, collector)
+def caller(client: HttpClient, collector: Collector) -> Caller:
+    return Caller(client, collector)
 
 
-async def with_a_product(door: HttpDoor, fresh: Fresh) -> int:
+async def with_a_product(client: HttpClient, ids: IdFactory) -> int:
     """A client with a cart of products that ProductService has."""
-    user, (sku, _) = fresh.user(), fresh.product()
-    await receive(door, sku, 1)
-    await door.do("addToCart", user=user, sku=sku, count=1)
+    user, (sku, _) = ids.user(), ids.product()
+    await receive(client, sku, 1)
+    await client.do("addToCart", user=user, sku=sku, count=1)
     return user
 
 
@@ -130,8 +130,8 @@ async def test_a_query_of_stock_is_one_record_in_each_direction(caller: Caller):
         ("loms", "process stock.requests"),
         ("gateway", REPLY),
     ]
-    (door,) = caller.spans(trace, "POST /stocks")
-    assert (door.kind, door.parent, door.failed) == ("SERVER", span, False)
+    (client,) = caller.spans(trace, "POST /stocks")
+    assert (client.kind, client.parent, client.failed) == ("SERVER", span, False)
     (served,) = caller.spans(trace, "process stock.requests")
     assert served.kind == "CONSUMER"
     assert served.attributes["messaging.destination.name"] == "stock.requests"
@@ -140,10 +140,10 @@ async def test_a_query_of_stock_is_one_record_in_each_direction(caller: Caller):
 
 
 async def test_a_purchase_is_one_trace_to_its_reply_and_to_the_notifications(
-    caller: Caller, door: HttpDoor, fresh: Fresh
+    caller: Caller, client: HttpClient, ids: IdFactory
 ):
-    user, sku = fresh.user(), await received(door, fresh, 5)
-    await door.do("addToCart", user=user, sku=sku, count=2)
+    user, sku = ids.user(), await received(client, ids, 5)
+    await client.do("addToCart", user=user, sku=sku, count=2)
     trace, _ = await caller.call("purchase", user=user)
     saga = [
         ("gateway", "POST /purchase"),
@@ -166,9 +166,9 @@ async def test_a_purchase_is_one_trace_to_its_reply_and_to_the_notifications(
 
 
 async def test_the_call_of_product_service_is_in_the_trace(
-    caller: Caller, door: HttpDoor, fresh: Fresh
+    caller: Caller, client: HttpClient, ids: IdFactory
 ):
-    user = await with_a_product(door, fresh)
+    user = await with_a_product(client, ids)
     trace, _ = await caller.call("listCart", user=user)
     prefix = [
         ("gateway", "POST /listCart"),
@@ -182,9 +182,9 @@ async def test_the_call_of_product_service_is_in_the_trace(
 
 
 async def test_a_failed_span_is_marked_and_its_log_line_has_the_trace(
-    caller: Caller, door: HttpDoor, traced: TracedShop, fresh: Fresh
+    caller: Caller, client: HttpClient, traced: TracedShop, ids: IdFactory
 ):
-    user = await with_a_product(door, fresh)
+    user = await with_a_product(client, ids)
     products = Products(traced.control)
     await products.fail_next(100)
     trace, _ = await caller.call("listCart", user=user)
@@ -208,7 +208,7 @@ async def test_a_record_without_a_trace_begins_one(
 ):
     kafka = Kafka(traced.cluster)
     await kafka.start()
-    await kafka.send(Letter("stock.requests", b'{"type":"stocks","sku":77}'))
+    await kafka.send(Record("stock.requests", b'{"type":"stocks","sku":77}'))
     await kafka.stop()
 
     def begun() -> list[Span]:

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from tests.e2e.doors import Door, HttpDoor, KafkaDoor
+from tests.e2e.clients import HttpClient, KafkaClient, ShopClient
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.people import Fresh
-from tests.e2e.scenes import bought, cart, order, received, status, stocks
 from tests.e2e.shop import Shop
+from tests.e2e.steps import bought, cart, order, received, status, stocks
 from tests.e2e.waiting import until
 
 TIME = "3"
@@ -26,10 +26,10 @@ pytestmark = pytest.mark.slow
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
 async def _hurry(running: Shop) -> AsyncIterator[None]:
     await running["loms-1"].restart(PAYMENT_TIMEOUT_SECONDS=TIME)
-    await running.serves()
+    await running.ready()
     yield
     await running["loms-1"].restart()
-    await running.serves()
+    await running.ready()
 
 
 async def _at(kafka: Kafka, made: int, status: str) -> datetime:
@@ -49,22 +49,22 @@ async def _late(kafka: Kafka, made: int) -> timedelta:
 
 
 async def test_an_unpaid_order_is_cancelled_and_its_units_can_be_bought(
-    door: Door, kafka: Kafka, fresh: Fresh
+    client: ShopClient, kafka: Kafka, ids: IdFactory
 ):
-    sku = await received(door, fresh, 3, 2)
-    made = await bought(door, fresh, {sku: 5})
-    assert await stocks(door, sku) == {}
+    sku = await received(client, ids, 3, 2)
+    made = await bought(client, ids, {sku: 5})
+    assert await stocks(client, sku) == {}
     assert timedelta(0) <= await _late(kafka, made) < LATE
-    assert await status(door, made) == "cancelled"
-    assert await stocks(door, sku) == {1: 3, 2: 2}
-    assert await door.refusal("orderPayed", orderID=made) == "wrong-status"
-    assert await door.do("cancelOrder", orderID=made) == {}
+    assert await status(client, made) == "cancelled"
+    assert await stocks(client, sku) == {1: 3, 2: 2}
+    assert await client.refusal("orderPayed", orderID=made) == "wrong-status"
+    assert await client.do("cancelOrder", orderID=made) == {}
 
 
 async def test_only_orders_that_await_payment_run_out_of_time(
-    http: HttpDoor, kafka: Kafka, fresh: Fresh
+    http: HttpClient, kafka: Kafka, ids: IdFactory
 ):
-    user, sku = fresh.user(), await received(http, fresh, 4)
+    user, sku = ids.user(), await received(http, ids, 4)
     paid, cancelled = [await order(http, user, {sku: 1}) for _ in range(2)]
     failed = await order(http, user, {sku: 9})
     await http.do("orderPayed", orderID=paid)
@@ -78,18 +78,18 @@ async def test_only_orders_that_await_payment_run_out_of_time(
 
 
 async def test_of_concurrent_pay_and_timeout_one_succeeds_on_each_order(
-    http: HttpDoor, topics: KafkaDoor, kafka: Kafka, fresh: Fresh
+    http: HttpClient, topics: KafkaClient, kafka: Kafka, ids: IdFactory
 ):
-    doors, number = (http, topics), 120
-    sku = await received(http, fresh, number, number)
+    clients, number = (http, topics), 120
+    sku = await received(http, ids, number, number)
 
     async def race(n: int) -> str:
-        made = await order(topics, fresh.user(), {sku: 2})
+        made = await order(topics, ids.user(), {sku: 2})
         # From slightly too early to slightly too late.
         offset = timedelta(seconds=-0.4 + n / number)
         moment = await _deadline(kafka, made) + offset
         await until(lambda: datetime.now(UTC) >= moment, "the moment to pay")
-        end = await doors[n % 2].ask("orderPayed", {"orderID": made})
+        end = await clients[n % 2].ask("orderPayed", {"orderID": made})
         assert end.code in (None, "wrong-status")
         wanted = "cancelled" if end.code else "paid"
         assert await status(http, made) == wanted
@@ -101,12 +101,12 @@ async def test_of_concurrent_pay_and_timeout_one_succeeds_on_each_order(
 
 
 async def test_concurrent_cancel_and_timeout_return_the_units_once(
-    http: HttpDoor, kafka: Kafka, fresh: Fresh
+    http: HttpClient, kafka: Kafka, ids: IdFactory
 ):
-    sku = await received(http, fresh, 60)
+    sku = await received(http, ids, 60)
 
     async def race(n: int) -> None:
-        made = await order(http, fresh.user(), {sku: 1})
+        made = await order(http, ids.user(), {sku: 1})
         moment = await _deadline(kafka, made) + timedelta(seconds=-0.2 + n / 120)
         await until(lambda: datetime.now(UTC) >= moment, "the moment to cancel")
         assert await http.do("cancelOrder", orderID=made) == {}
@@ -116,17 +116,17 @@ async def test_concurrent_cancel_and_timeout_return_the_units_once(
 
 
 async def test_an_order_that_ran_out_of_time_while_loms_was_down_is_cancelled_at_once(
-    shop: Shop, http: HttpDoor, kafka: Kafka, fresh: Fresh
+    shop: Shop, http: HttpClient, kafka: Kafka, ids: IdFactory
 ):
-    sku = await received(http, fresh, 5, 1)
-    made = [await order(http, fresh.user(), {sku: 2}) for _ in range(3)]
+    sku = await received(http, ids, 5, 1)
+    made = [await order(http, ids.user(), {sku: 2}) for _ in range(3)]
     paid = made.pop()
     await http.do("orderPayed", orderID=paid)
     await shop["loms-1"].crash(permanently=True)
     over = datetime.now(UTC) + TIME_TO_PAY
     await until(lambda: datetime.now(UTC) > over, "their time is over")
     shop["loms-1"].start(PAYMENT_TIMEOUT_SECONDS=TIME)
-    await shop.serves()
+    await shop.ready()
     back = datetime.now(UTC)
     cancelled = await asyncio.gather(*(_at(kafka, one, "cancelled") for one in made))
     assert max(cancelled) < back + LATE

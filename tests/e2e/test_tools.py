@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from aiokafka import ConsumerRecord
 
-from tests.e2e.doors import HttpDoor, letter
+from tests.e2e.clients import HttpClient, as_record
 from tests.e2e.guarded import CUSTOMER, REPLIES, GuardedShop
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.letters import REPLY_PARTITION, Header, Letter
-from tests.e2e.people import Fresh
-from tests.e2e.scenes import cart, order, receive, status, stocks
+from tests.e2e.records import REPLY_PARTITION, Header, Record
 from tests.e2e.shop import Shop
+from tests.e2e.steps import cart, order, receive, status, stocks
 
 HEAD = "sku,warehouseID,count"
 BAD: Header = (REPLY_PARTITION, b"one")
@@ -54,7 +54,7 @@ def tool(shop: Shop) -> Tool:
     return partial(run, shop)
 
 
-async def dead_letter_of(kafka: Kafka, sent: Letter, topic: str) -> str:
+async def dead_letter_of(kafka: Kafka, sent: Record, topic: str) -> str:
     """Send a record that becomes a dead letter; return the location of that."""
     at = await kafka.send(sent)
     offset = ("dlq.offset", str(at.offset).encode())
@@ -67,16 +67,16 @@ async def dead_letter_of(kafka: Kafka, sent: Letter, topic: str) -> str:
     return f"{dead.topic}-{dead.partition}@{dead.offset}"
 
 
-def with_bad_headers(sent: Letter) -> Letter:
+def with_bad_headers(sent: Record) -> Record:
     return replace(sent, headers=(*sent.headers, BAD))
 
 
 async def test_a_replay_counts_once_however_often_it_is_sent(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, tool: Tool
+    kafka: Kafka, http: HttpClient, ids: IdFactory, tool: Tool
 ):
-    sku = fresh.sku()
+    sku = ids.sku()
     body = {"sku": sku, "warehouseID": 1, "count": 5}
-    sent = with_bad_headers(letter("receiveStock", body))
+    sent = with_bad_headers(as_record("receiveStock", body))
     location = await dead_letter_of(kafka, sent, "stock.dlq")
     code, lines = await tool("dlq", "list", "stock.dlq")
     assert code == 0
@@ -89,11 +89,11 @@ async def test_a_replay_counts_once_however_often_it_is_sent(
 
 
 async def test_a_request_that_was_carried_out_meanwhile_is_not_repeated(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, tool: Tool
+    kafka: Kafka, http: HttpClient, ids: IdFactory, tool: Tool
 ):
-    user, (sku, _), key = fresh.user(), fresh.product(), fresh.key()
+    user, (sku, _), key = ids.user(), ids.product(), ids.key()
     await receive(http, sku, 9)
-    request = letter("addToCart", {"user": user, "sku": sku, "count": 2}, key)
+    request = as_record("addToCart", {"user": user, "sku": sku, "count": 2}, key)
     location = await dead_letter_of(kafka, with_bad_headers(request), "cart.dlq")
     await kafka.ask(request)
     code, lines = await tool("dlq", "replay", "--yes", location)
@@ -102,12 +102,12 @@ async def test_a_request_that_was_carried_out_meanwhile_is_not_repeated(
 
 
 async def test_several_replays_with_and_without_a_key_are_several_requests(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, tool: Tool
+    kafka: Kafka, http: HttpClient, ids: IdFactory, tool: Tool
 ):
-    user, (sku, _) = fresh.user(), fresh.product()
+    user, (sku, _) = ids.user(), ids.product()
     await receive(http, sku, 9)
     body = {"user": user, "sku": sku, "count": 2}
-    requests = [letter("addToCart", body), letter("addToCart", body, fresh.key())]
+    requests = [as_record("addToCart", body), as_record("addToCart", body, ids.key())]
     locations = [
         await dead_letter_of(kafka, with_bad_headers(each), "cart.dlq") for each in requests
     ]
@@ -117,12 +117,12 @@ async def test_several_replays_with_and_without_a_key_are_several_requests(
 
 
 async def test_the_reply_to_a_replayed_purchase_comes_to_the_tool(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, tool: Tool
+    kafka: Kafka, http: HttpClient, ids: IdFactory, tool: Tool
 ):
-    user, (sku, _) = fresh.user(), fresh.product()
+    user, (sku, _) = ids.user(), ids.product()
     await receive(http, sku, 3)
     await http.do("addToCart", user=user, sku=sku, count=3)
-    sent = with_bad_headers(letter("purchase", {"user": user}))
+    sent = with_bad_headers(as_record("purchase", {"user": user}))
     location = await dead_letter_of(kafka, sent, "cart.dlq")
     results = [(await tool("dlq", "replay", "--yes", location))[1][-1] for _ in range(2)]
     assert results[0] == results[1]
@@ -132,12 +132,12 @@ async def test_the_reply_to_a_replayed_purchase_comes_to_the_tool(
 
 
 async def test_a_replay_is_refused_where_the_state_refuses_it(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, tool: Tool
+    kafka: Kafka, http: HttpClient, ids: IdFactory, tool: Tool
 ):
-    user, sku = fresh.user(), fresh.sku()
+    user, sku = ids.user(), ids.sku()
     await receive(http, sku, 1)
     number = await order(http, user, {sku: 1})
-    sent = with_bad_headers(letter("cancelOrder", {"orderID": number}))
+    sent = with_bad_headers(as_record("cancelOrder", {"orderID": number}))
     location = await dead_letter_of(kafka, sent, "order.dlq")
     await http.do("orderPayed", orderID=number)
     code, lines = await tool("dlq", "replay", "--yes", location)
@@ -147,10 +147,10 @@ async def test_a_replay_is_refused_where_the_state_refuses_it(
 
 
 async def test_an_invalid_record_is_dead_again_with_the_same_bytes(
-    kafka: Kafka, fresh: Fresh, tool: Tool
+    kafka: Kafka, ids: IdFactory, tool: Tool
 ):
-    mark = ("mark", fresh.key().encode())
-    sent = Letter("cart.requests", b"hello\xff", b"1", (mark, ("y", None)))
+    mark = ("mark", ids.key().encode())
+    sent = Record("cart.requests", b"hello\xff", b"1", (mark, ("y", None)))
     location = await dead_letter_of(kafka, sent, "cart.dlq")
     code, lines = await tool("dlq", "replay", "--yes", location)
     assert code == 1
@@ -161,14 +161,14 @@ async def test_an_invalid_record_is_dead_again_with_the_same_bytes(
 
 
 async def test_a_request_without_a_reply_is_done_when_it_is_committed(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, tool: Tool
+    kafka: Kafka, http: HttpClient, ids: IdFactory, tool: Tool
 ):
-    sku = fresh.sku()
+    sku = ids.sku()
     await receive(http, sku, 2)
-    number = await order(http, fresh.user(), {sku: 2})
+    number = await order(http, ids.user(), {sku: 2})
     await http.do("cancelOrder", orderID=number)
     value = json.dumps({"type": "release", "sku": sku, "orderID": number}).encode()
-    sent = Letter("stock.requests", value, str(sku).encode(), (BAD,))
+    sent = Record("stock.requests", value, str(sku).encode(), (BAD,))
     location = await dead_letter_of(kafka, sent, "stock.dlq")
     code, lines = await tool("dlq", "replay", "--yes", location)
     assert code == 0
@@ -177,17 +177,17 @@ async def test_a_request_without_a_reply_is_done_when_it_is_committed(
 
 
 async def test_a_notification_that_was_sent_is_not_sent_again(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, tool: Tool
+    kafka: Kafka, http: HttpClient, ids: IdFactory, tool: Tool
 ):
-    sku = fresh.sku()
+    sku = ids.sku()
     await receive(http, sku, 1)
-    number = await order(http, fresh.user(), {sku: 1})
+    number = await order(http, ids.user(), {sku: 1})
     event_id = f"{number}:awaiting payment".encode()
     event, *_ = await kafka.find(
         "order.events", lambda r: ("event-id", event_id) in r.headers
     )
     await kafka.find("notifications-sent-changelog", lambda r: r.key == event_id)
-    sent = Letter(event.topic, event.value, event.key, (*event.headers, BAD))
+    sent = Record(event.topic, event.value, event.key, (*event.headers, BAD))
     location = await dead_letter_of(kafka, sent, "notifications.dlq")
     code, lines = await tool("dlq", "replay", "--yes", location)
     assert code == 1
@@ -196,10 +196,10 @@ async def test_a_notification_that_was_sent_is_not_sent_again(
 
 
 async def test_a_stock_file_is_loaded_once_however_often_the_tool_runs(
-    http: HttpDoor, fresh: Fresh, tool: Tool, tmp_path: Path
+    http: HttpClient, ids: IdFactory, tool: Tool, tmp_path: Path
 ):
     file = tmp_path / "goods.csv"
-    skus = [fresh.sku() for _ in range(600)]
+    skus = [ids.sku() for _ in range(600)]
     lines = [f"{sku},{sku % 3 + 1},{n}" for n, sku in enumerate(skus, start=1)]
     file.write_text("\n".join([HEAD, *lines, lines[0]]))
     for _ in range(2):
@@ -209,9 +209,9 @@ async def test_a_stock_file_is_loaded_once_however_often_the_tool_runs(
 
 
 async def test_lines_that_stock_refuses_are_named_and_the_others_are_loaded(
-    http: HttpDoor, fresh: Fresh, tool: Tool, tmp_path: Path
+    http: HttpClient, ids: IdFactory, tool: Tool, tmp_path: Path
 ):
-    full, other = fresh.sku(), fresh.sku()
+    full, other = ids.sku(), ids.sku()
     await receive(http, full, MAX_STOCK)
     rows = [
         {"sku": sku, "warehouseID": 1, "count": count}
@@ -228,7 +228,7 @@ async def test_lines_that_stock_refuses_are_named_and_the_others_are_loaded(
 
 
 async def test_a_load_needs_only_the_rights_of_a_customer(
-    guarded: GuardedShop, guarded_http: HttpDoor, admin: Kafka, tmp_path: Path
+    guarded: GuardedShop, guarded_http: HttpClient, admin: Kafka, tmp_path: Path
 ):
     file, sku = tmp_path / "goods.csv", 4_000_000_001
     file.write_text(f"{HEAD}\n{sku},1,5\n")

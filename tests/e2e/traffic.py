@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from tests.e2e.doors import Door
-from tests.e2e.people import Fresh
+from tests.e2e.clients import ShopClient
+from tests.e2e.ids import IdFactory
 from tests.e2e.waiting import until
 
 OPEN, PAID, CANCELLED, FAILED = "awaiting payment", "paid", "cancelled", "failed"
@@ -42,7 +42,7 @@ class Shopper:
     """
 
     user: int
-    doors: Sequence[Door]
+    clients: Sequence[ShopClient]
     assortment: Assortment
     chance: random.Random
     lines: Counter[int] = field(default_factory=Counter)
@@ -64,8 +64,8 @@ class Shopper:
         return calls
 
     async def _ask(self, call: str, **body) -> dict:
-        door = self.chance.choice(self.doors)
-        answer = await door.ask_until_answered(call, Fresh.key(), **body)
+        client = self.chance.choice(self.clients)
+        answer = await client.ask_until_answered(call, IdFactory.key(), **body)
         assert answer.code is None, (call, body, answer)
         return answer.reply
 
@@ -118,8 +118,10 @@ class Shopper:
         self.assortment.received[sku][place] += 7
 
     async def _look(self) -> None:
-        door = self.chance.choice(self.doors)
-        answer = await door.ask_until_answered("listCart", Fresh.key(), user=self.user)
+        client = self.chance.choice(self.clients)
+        answer = await client.ask_until_answered(
+            "listCart", IdFactory.key(), user=self.user
+        )
         assert answer.code in (None, "product-service"), answer
         if answer.code is None:
             shown = {item["sku"]: item["count"] for item in answer.reply["items"]}
@@ -155,11 +157,11 @@ class ShopperPool:
         await asyncio.gather(*self._at_work)
 
 
-async def stocked(door: Door, fresh: Fresh, skus: int) -> Assortment:
+async def stocked(client: ShopClient, ids: IdFactory, skus: int) -> Assortment:
     """Receive units of new products in three warehouses."""
-    plenty = [fresh.product()[0] for _ in range(skus)]
+    plenty = [ids.product()[0] for _ in range(skus)]
     received = {sku: Counter({1: 4000, 2: 3000, 3: 4000}) for sku in plenty}
     for sku, places in received.items():
         for place, count in places.items():
-            await door.do("receiveStock", sku=sku, warehouseID=place, count=count)
-    return Assortment(plenty, fresh.sku(), received)
+            await client.do("receiveStock", sku=sku, warehouseID=place, count=count)
+    return Assortment(plenty, ids.sku(), received)

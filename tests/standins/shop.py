@@ -46,7 +46,9 @@ class Shop:
             headers=[(CORRELATION_ID, headers[CORRELATION_ID])],
         )
 
-    async def tell(self, partition: int, headers: list[tuple[str, bytes]]) -> None:
+    async def send_unrequested(
+        self, partition: int, headers: list[tuple[str, bytes]]
+    ) -> None:
         """Send an unrequested record to the gateway's reply topic."""
         await self.producer.send_and_wait(
             GATEWAY_REPLIES.name, b'{"type":"done"}', partition=partition, headers=headers

@@ -13,7 +13,7 @@ from agents.runtime.state_store import Row
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from schemas.stock import ReceiveStock
-from tests.component.bench import record
+from tests.component.worker_harness import record
 from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG, STOCK_CHANGELOG, STOCK_REQUESTS
 from topics.kafka.reader import OffsetRange
 from topics.topology import GROUPS

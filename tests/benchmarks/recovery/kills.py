@@ -8,7 +8,7 @@ from pathlib import Path
 from agents.ops.local.readiness import one_for_each
 from tests.benchmarks.recovery.counter import one_gateway
 from tests.benchmarks.recovery.outage import Outage, Query, outage, owned
-from tests.e2e.doors import HttpDoor
+from tests.e2e.clients import HttpClient
 from tests.e2e.processes import Unit
 from tests.e2e.shop import Shop
 from tests.e2e.waiting import until
@@ -22,9 +22,9 @@ _SHARE_SECONDS = 120.0
 class Kills:
     """Faults of a shop, and the outage that each causes."""
 
-    def __init__(self, shop: Shop, door: HttpDoor) -> None:
+    def __init__(self, shop: Shop, client: HttpClient) -> None:
         self._shop = shop
-        self._door = door
+        self._client = client
         self._stocks = Query("stocks", "sku", shop.partitions)
         self._carts = Query("listCart", "user", shop.partitions)
 
@@ -66,8 +66,8 @@ class Kills:
         await self._shared()
         numbers = owned(victim)
         body = query.body(numbers[number % len(numbers)])
-        await self._door.ask_until_answered(query.call, "before", **body)
-        return await outage(fault, self._door, (query.call, body), successor)
+        await self._client.ask_until_answered(query.call, "before", **body)
+        return await outage(fault, self._client, (query.call, body), successor)
 
     async def _shared(self) -> None:
         """Wait until both workers have half of the partitions, and have run for a while."""
@@ -84,13 +84,13 @@ class Kills:
     async def _serves(self) -> None:
         """Wait until the owner of each partition of stock answers."""
         for sku in one_for_each(self._shop.partitions):
-            await self._door.ask_until_answered("stocks", f"serves-{sku}", sku=sku)
+            await self._client.ask_until_answered("stocks", f"serves-{sku}", sku=sku)
 
 
 @asynccontextmanager
 async def kills(directory: Path) -> AsyncIterator[Kills]:
     """A shop with two workers of LOMS and one of checkout."""
-    async with one_gateway(directory) as (shop, door):
+    async with one_gateway(directory) as (shop, client):
         for name in ("loms-1", "loms-2", "checkout-1"):
             shop[name].start()
-        yield Kills(shop, door)
+        yield Kills(shop, client)

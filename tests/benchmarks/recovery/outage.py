@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agents.ops.local.readiness import one_for_each
-from tests.e2e.doors import Door, NoAnswer
+from tests.e2e.clients import NoAnswer, ShopClient
 from tests.e2e.processes import Unit
 from topics.kafka.location import partition_of
 
@@ -67,7 +67,7 @@ def owned(unit: Unit) -> list[int]:
 
 async def outage(
     fault: Callable[[], Awaitable[None]],
-    door: Door,
+    client: ShopClient,
     query: tuple[str, dict[str, int]],
     successor: Unit,
 ) -> Outage:
@@ -75,25 +75,25 @@ async def outage(
 
     Args:
         fault: ends the owner of a key.
-        door: sends the queries.
+        client: sends the queries.
         query: a call and its body, about that key.
         successor: the next owner of the key; its log has the phases.
     """
     read = successor.log.stat().st_size
     began, clock = time.time(), time.monotonic()
     injection = asyncio.create_task(fault())
-    await _first_answer(door, *query)
+    await _first_answer(client, *query)
     seconds = time.monotonic() - clock
     await injection
     log = successor.log.read_bytes()[read:].decode(errors="replace")
     return Outage(seconds, _phases(log, began, began + seconds))
 
 
-async def _first_answer(door: Door, call: str, body: dict[str, int]) -> None:
+async def _first_answer(client: ShopClient, call: str, body: dict[str, int]) -> None:
     tasks: set[asyncio.Task[bool]] = set()
     await asyncio.sleep(0)  # the fault goes first
     while not any(task.done() and task.result() for task in tasks):
-        tasks.add(asyncio.create_task(_answered(door, call, body)))
+        tasks.add(asyncio.create_task(_answered(client, call, body)))
         await asyncio.wait(tasks, timeout=ASK_AGAIN_SECONDS, return_when="FIRST_COMPLETED")
         failed = {task for task in tasks if task.done() and not task.result()}
         if failed:
@@ -102,9 +102,9 @@ async def _first_answer(door: Door, call: str, body: dict[str, int]) -> None:
     await asyncio.gather(*tasks)
 
 
-async def _answered(door: Door, call: str, body: dict[str, int]) -> bool:
+async def _answered(client: ShopClient, call: str, body: dict[str, int]) -> bool:
     try:
-        await door.ask(call, body)
+        await client.ask(call, body)
     except NoAnswer:
         return False
     return True

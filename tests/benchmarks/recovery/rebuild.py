@@ -41,13 +41,13 @@ class Rebuild:
 
 async def rebuild(directory: Path, rows: int) -> Rebuild:
     """Fill the changelog of orders, kill the worker, and wait for its recovery."""
-    async with one_gateway(directory) as (shop, door):
+    async with one_gateway(directory) as (shop, client):
         await fill(shop.cluster, rows)
         floor = rows / await _read(shop.cluster)
         worker = shop["loms-1"]
         worker.start()
-        await door.ask_until_answered("stocks", "ready", sku=1)
-        cost = await outage(worker.crash, door, ("stocks", {"sku": 1}), worker)
+        await client.ask_until_answered("stocks", "ready", sku=1)
+        cost = await outage(worker.crash, client, ("stocks", {"sku": 1}), worker)
         read, seconds = last_recovery(shop)
         return Rebuild(read, cost, read / seconds, floor)
 

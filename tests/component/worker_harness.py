@@ -88,7 +88,7 @@ class Stream:
             yield event
 
 
-class Bench:
+class WorkerHarness:
     """A service that is built as ever, and what its producer was given.
 
     Args:

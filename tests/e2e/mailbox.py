@@ -23,7 +23,7 @@ class Notice(NamedTuple):
     text: str
 
 
-class Post:
+class Mailbox:
     """The received mails, by order."""
 
     def __init__(self, sink: MailSink) -> None:
@@ -46,13 +46,13 @@ class Post:
 
 
 @asynccontextmanager
-async def post(shop: Shop) -> AsyncIterator[Post]:
+async def mailbox(shop: Shop) -> AsyncIterator[Mailbox]:
     """Send the shop's notifications to a mail server of the tests within this context."""
     sink = MailSink()
     await sink.start()
     notifications = shop["notifications-1"]
     await notifications.restart(SMTP_URL=f"smtp://127.0.0.1:{sink.port}")
-    yield Post(sink)
+    yield Mailbox(sink)
     await notifications.restart()
     await sink.stop()
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 from agents.ops.standins.catalogue import INVENTED, Product
 
 
-class Fresh:
+class IdFactory:
     """Returns unused ids of a shop."""
 
     def __init__(self) -> None:

@@ -40,7 +40,7 @@ class Change:
         return {sku: count for sku, count in delta.items() if count}
 
 
-class Books:
+class Ledger:
     """The rows, the requests with their answers, and the replay of each log.
 
     Attributes:

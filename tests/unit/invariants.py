@@ -11,7 +11,7 @@ from schemas.ids import order_id
 from schemas.order import CancelOrder, CreateOrder, ListOrder, PayOrder, Status
 from schemas.stock import ListStocks, ReceiveStock
 
-from .books import Books, Change, Wish, units
+from .ledger import Change, Ledger, Wish, units
 from .shoppers import UNPAID_SECONDS
 
 READS = (ListCart, ListOrder, ListStocks)
@@ -28,22 +28,24 @@ LIVES = {
 }
 
 
-def nothing_is_in_flight(books: Books) -> None:
-    assert Status.NEW not in {order.status for order in books.orders.values()}
-    assert not any(cart.checkouts for cart in books.carts.values())
+def nothing_is_in_flight(ledger: Ledger) -> None:
+    assert Status.NEW not in {order.status for order in ledger.orders.values()}
+    assert not any(cart.checkouts for cart in ledger.carts.values())
 
 
-def goods_are_conserved(books: Books) -> None:
+def goods_are_conserved(ledger: Ledger) -> None:
     """Received = available + reserved + written off, in each warehouse; none below zero."""
     received: Counter[tuple[int, int]] = Counter()
-    for wish, _ in books.done(ReceiveStock):
+    for wish, _ in ledger.done(ReceiveStock):
         received[wish.request.sku, wish.request.warehouse_id] += wish.request.count
-    for sku, level in books.levels.items():
+    for sku, level in ledger.levels.items():
         held = {
-            k: e for k, e in books.entries.items() if e.status is ReservationStatus.RESERVED
+            k: e
+            for k, e in ledger.entries.items()
+            if e.status is ReservationStatus.RESERVED
         }
         sold = {
-            k: e for k, e in books.entries.items() if e.status is ReservationStatus.SOLD
+            k: e for k, e in ledger.entries.items() if e.status is ReservationStatus.SOLD
         }
         assert units(held, sku) == level.reserved
         there = Counter(level.available) + units(held, sku) + units(sold, sku)
@@ -51,12 +53,12 @@ def goods_are_conserved(books: Books) -> None:
         assert min((*level.available.values(), *level.reserved.values()), default=1) > 0
 
 
-def stock_agrees_with_orders(books: Books) -> None:
+def stock_agrees_with_orders(ledger: Ledger) -> None:
     """Whole lines of those that stand are set aside or written off, and nothing else."""
-    assert {o for _, o in books.entries} <= set(books.orders)
-    for name, order in books.orders.items():
+    assert {o for _, o in ledger.entries} <= set(ledger.orders)
+    for name, order in ledger.orders.items():
         for sku, count in order.lines.items():
-            entry = books.entries[sku, name]
+            entry = ledger.entries[sku, name]
             stands = STANDING.get(order.status)
             assert entry.status in (
                 [stands]
@@ -66,28 +68,28 @@ def stock_agrees_with_orders(books: Books) -> None:
             assert not stands or count == sum(entry.allocation.values())
 
 
-def every_life_is_legal(books: Books) -> None:
-    for order in books.orders.values():
+def every_life_is_legal(ledger: Ledger) -> None:
+    for order in ledger.orders.values():
         assert tuple(step.status for step in order.history) in LIVES
         assert [step.at for step in order.history] == sorted(
             step.at for step in order.history
         )
 
 
-def events_have_each_life_in_order(books: Books) -> None:
-    assert set(books.world.events) == set(books.orders)
-    for name, events in books.world.events.items():
-        order = books.orders[name]
+def events_have_each_life_in_order(ledger: Ledger) -> None:
+    assert set(ledger.world.events) == set(ledger.orders)
+    for name, events in ledger.world.events.items():
+        order = ledger.orders[name]
         sent = list(dict.fromkeys((event.status, event.at) for event in events))
         assert sent == [(step.status, step.at) for step in order.history]
         for event in events:
             assert {item.sku: item.count for item in event.items} == order.lines
 
 
-def every_attempt_has_one_answer(books: Books) -> None:
+def every_attempt_has_one_answer(ledger: Ledger) -> None:
     """Answers are equal; a repeated refusal may be `unavailable`."""
-    for origin, attempt in books.world.attempts.items():
-        answers = books.world.replies[origin]
+    for origin, attempt in ledger.world.attempts.items():
+        answers = ledger.world.replies[origin]
         assert answers
         if isinstance(attempt.request, PayOrder):
             answers = _after_refusals(answers)
@@ -108,8 +110,8 @@ def _after_refusals(answers: list[Contract]) -> list[Contract]:
     return answers[answers.index(Done()) :] if Done() in answers else answers[-1:]
 
 
-def every_wish_that_came_true_has_one_answer(books: Books) -> None:
-    for wish, attempts in books.wishes.items():
+def every_wish_that_came_true_has_one_answer(ledger: Ledger) -> None:
+    for wish, attempts in ledger.wishes.items():
         if not isinstance(wish.request, READS):
             answers = {
                 a for replies in attempts for a in replies if not isinstance(a, Refused)
@@ -117,47 +119,47 @@ def every_wish_that_came_true_has_one_answer(books: Books) -> None:
             assert len(answers) <= 1
 
 
-def each_end_of_an_order_has_one_done_request(books: Books) -> None:
+def each_end_of_an_order_has_one_done_request(ledger: Ledger) -> None:
     """And by no other request."""
     for kind, status in ((PayOrder, Status.PAID), (CancelOrder, Status.CANCELLED)):
-        for wish, answer in books.done(kind):
+        for wish, answer in ledger.done(kind):
             assert answer == Done()
-            assert books.orders[wish.request.order_id].status is status
-    for order in books.orders.values():
+            assert ledger.orders[wish.request.order_id].status is status
+    for order in ledger.orders.values():
         *_, before, last = order.history
-        ended_by = books.world.attempts.get(last.origin)
+        ended_by = ledger.world.attempts.get(last.origin)
         if last.status is Status.PAID:
             assert ended_by
             assert isinstance(ended_by.request, PayOrder)
         if last.status in (Status.PAID, Status.CANCELLED) and ended_by:
-            assert Done() in books.world.replies[last.origin]
+            assert Done() in ledger.world.replies[last.origin]
         elif last.status is Status.CANCELLED:
             assert last.at - before.at >= timedelta(seconds=UNPAID_SECONDS)
 
 
-def each_order_was_wished_for_once(books: Books) -> None:
+def each_order_was_wished_for_once(ledger: Ledger) -> None:
     wished = {}
-    for wish, answer in books.done(CreateOrder):
+    for wish, answer in ledger.done(CreateOrder):
         name = order_id(wish.request.user, wish.request_id)
         assert name == answer.order_id
         wished[name] = {item.sku: item.count for item in wish.request.items}
-    for wish, answer in books.done(Purchase):
+    for wish, answer in ledger.done(Purchase):
         name = order_id(wish.request.user, f"purchase:{wish.request_id}")
         assert name == answer.order_id
-        (change,) = books.changes[wish.request.user, wish.request_id]
+        (change,) = ledger.changes[wish.request.user, wish.request_id]
         wished[name] = change.before
-    assert wished == {name: order.lines for name, order in books.orders.items()}
+    assert wished == {name: order.lines for name, order in ledger.orders.items()}
 
 
-def each_wish_changes_a_cart_once(books: Books) -> None:
-    done = {wish for wish, _ in books.done(Contract)}
-    for (_, request_id), changes in books.changes.items():
+def each_wish_changes_a_cart_once(ledger: Ledger) -> None:
+    done = {wish for wish, _ in ledger.done(Contract)}
+    for (_, request_id), changes in ledger.changes.items():
         (change,) = changes
         wish, delta = _wished(change)
         assert Wish(wish, request_id) in done
         assert delta == change.delta
-    for wish, _ in books.done(AddToCart):
-        assert books.changes[wish.request.user, wish.request_id]
+    for wish, _ in ledger.done(AddToCart):
+        assert ledger.changes[wish.request.user, wish.request_id]
 
 
 def _wished(change: Change) -> tuple[Contract, dict[int, int]]:
@@ -173,21 +175,21 @@ def _wished(change: Change) -> tuple[Contract, dict[int, int]]:
             return request, {sku: -count for sku, count in change.before.items()}
 
 
-def lines_return_from_failed_orders_only(books: Books) -> None:
-    for wish, answer in books.done(Purchase):
-        order = books.orders[answer.order_id]
-        (change,) = books.returns[wish.request.user, wish.request_id]
+def lines_return_from_failed_orders_only(ledger: Ledger) -> None:
+    for wish, answer in ledger.done(Purchase):
+        order = ledger.orders[answer.order_id]
+        (change,) = ledger.returns[wish.request.user, wish.request_id]
         for sku, count in order.lines.items():
             there = change.before.get(sku, 0)
             back = min(count, MAX_COUNT - there) if order.status is Status.FAILED else 0
             assert there + back == change.after.get(sku, 0)
 
 
-def a_replay_comes_to_the_same_rows(books: Books) -> None:
-    assert books.live == books.replayed
+def a_replay_comes_to_the_same_rows(ledger: Ledger) -> None:
+    assert ledger.live == ledger.replayed
 
 
-LAWS: tuple[Callable[[Books], None], ...] = (
+INVARIANTS: tuple[Callable[[Ledger], None], ...] = (
     nothing_is_in_flight,
     goods_are_conserved,
     stock_agrees_with_orders,

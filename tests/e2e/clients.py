@@ -9,7 +9,7 @@ import aiohttp
 from aiokafka.errors import KafkaError
 
 from tests.e2e.kafka import Kafka
-from tests.e2e.letters import Letter
+from tests.e2e.records import Record
 from tests.e2e.waiting import until
 
 PROBLEM = "application/problem+json"
@@ -54,12 +54,12 @@ class Answer:
     text: str = ""
 
 
-def letter(call: str, body: dict[str, Any], key: str | None = None) -> Letter:
+def as_record(call: str, body: dict[str, Any], key: str | None = None) -> Record:
     """Return the Kafka record of a call."""
     topic, owner = _address(call, body)
     headers = () if key is None else (("idempotency-key", key.encode()),)
     value = json.dumps({"type": call, **body}).encode()
-    return Letter(topic, value, str(owner).encode(), headers)
+    return Record(topic, value, str(owner).encode(), headers)
 
 
 def _address(call: str, body: dict[str, Any]) -> tuple[str, int]:
@@ -72,7 +72,7 @@ def _address(call: str, body: dict[str, Any]) -> tuple[str, int]:
     return "cart.requests", body["user"]
 
 
-class Door(ABC):
+class ShopClient(ABC):
     """A client of the shop."""
 
     @abstractmethod
@@ -107,7 +107,7 @@ class Door(ABC):
         return await until(answer, f"an answer to {call} {body}", within=300)
 
 
-class HttpDoor(Door):
+class HttpClient(ShopClient):
     """A client of a gateway."""
 
     def __init__(self, url: str) -> None:
@@ -148,7 +148,7 @@ def _answer(response: aiohttp.ClientResponse, content: dict[str, Any]) -> Answer
     return Answer({}, content["code"], content["detail"])
 
 
-class KafkaDoor(Door):
+class KafkaClient(ShopClient):
     """A client of the request topics."""
 
     def __init__(self, kafka: Kafka) -> None:
@@ -157,7 +157,7 @@ class KafkaDoor(Door):
     async def ask(self, call: str, body: dict[str, Any], key: str | None = None) -> Answer:
         """Send one record and wait for its reply."""
         try:
-            reply = await self.kafka.ask(letter(call, body, key))
+            reply = await self.kafka.ask(as_record(call, body, key))
         except (KafkaError, TimeoutError) as error:
             raise NoAnswer(repr(error)) from error
         return answer_of(reply.value)

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tests.e2e.audit import audit, nothing_is_left_undone
-from tests.e2e.doors import Door
+from tests.e2e.clients import ShopClient
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.people import Fresh
 from tests.e2e.shop import Shop
 from tests.e2e.traffic import Shopper, ShopperPool, stocked
 
@@ -17,12 +17,12 @@ STEPS = 2  # of each shopper, before, between and after the faults
 
 
 @dataclass
-class Storm:
+class Load:
     """A shop with shoppers that record the expected results of all their calls."""
 
     shop: Shop
     kafka: Kafka
-    doors: list[Door]
+    clients: list[ShopClient]
     pool: ShopperPool
 
     @property
@@ -30,29 +30,29 @@ class Storm:
         """The shoppers with their expected results."""
         return self.pool.shoppers
 
-    async def over(self, *faults: Callable[[], Awaitable[None]]) -> None:
+    async def during(self, *faults: Callable[[], Awaitable[None]]) -> None:
         """Inject faults while the shoppers work; then check the results of all calls."""
         await self.pool.complete(STEPS)
         for fault in faults:
             await fault()
             await self.pool.complete(STEPS)
         await self.pool.finish()
-        await self.shop.serves()
-        await audit(self.shoppers, self.kafka, self.doors[0])
+        await self.shop.ready()
+        await audit(self.shoppers, self.kafka, self.clients[0])
         await nothing_is_left_undone(self.kafka)
 
 
 @asynccontextmanager
-async def storm(
-    shop: Shop, kafka: Kafka, doors: list[Door], fresh: Fresh
-) -> AsyncIterator[Storm]:
+async def start_load(
+    shop: Shop, kafka: Kafka, clients: list[ShopClient], ids: IdFactory
+) -> AsyncIterator[Load]:
     """Start the load; each shopper chooses a client at random for each call."""
-    assortment = await stocked(doors[0], fresh, 4)
+    assortment = await stocked(clients[0], ids, 4)
     pool = ShopperPool(
         [
-            Shopper(fresh.user(), doors, assortment, random.Random(n))
+            Shopper(ids.user(), clients, assortment, random.Random(n))
             for n in range(SHOPPERS)
         ]
     )
-    yield Storm(shop, kafka, doors, pool)
+    yield Load(shop, kafka, clients, pool)
     await pool.finish()

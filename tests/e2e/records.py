@@ -15,7 +15,7 @@ Header = tuple[str, bytes | None]
 
 
 @dataclass(frozen=True)
-class Letter:
+class Record:
     """A record to be sent; without a partition, aiokafka chooses as Java's client does."""
 
     topic: str
@@ -24,12 +24,12 @@ class Letter:
     headers: tuple[Header, ...] = ()
     partition: int | None = None
 
-    def with_headers(self, *more: Header) -> "Letter":
+    def with_headers(self, *more: Header) -> "Record":
         """Return the record with more headers in front of its own."""
         return replace(self, headers=(*more, *self.headers))
 
 
-def said(record: ConsumerRecord) -> dict[str, Any]:
+def body_of(record: ConsumerRecord) -> dict[str, Any]:
     """Return the body of a record; empty if it is no JSON object."""
     try:
         value = json.loads(record.value or b"")
