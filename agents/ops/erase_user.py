@@ -3,7 +3,7 @@
     python -m agents forget USER [--cancel] [--yes]
 
 The command erases the cart with its history. It anonymizes each order: the order keeps the
-goods for the accounts, and later requests get "unknown-order". Open orders prevent the
+lines for the accounts, and later requests get "unknown-order". Open orders prevent the
 erasure, unless `--cancel` cancels them. The output lists the data that Kafka retains, and
 until when: Kafka deletes no single record of a log. Another run after an interruption is
 safe.

@@ -53,15 +53,15 @@ def load(
     target: Target, *, file: Path, skip_bad: bool, yes: bool, options: RequestOptions
 ) -> int:
     """Load the lines of a file after a confirmation; without a terminal it needs none."""
-    goods = read(file)
-    cli.echo_error(*goods.bad)
-    if goods.bad and not skip_bad:
-        raise cli.CommandError(f"bad lines: {len(goods.bad)}; nothing was loaded")
-    if goods.lines and not yes and cli.is_attended():
-        lines, kafka = len(goods.lines), target.cluster.kafka
+    stock_file = read(file)
+    cli.echo_error(*stock_file.bad)
+    if stock_file.bad and not skip_bad:
+        raise cli.CommandError(f"bad lines: {len(stock_file.bad)}; nothing was loaded")
+    if stock_file.lines and not yes and cli.is_attended():
+        lines, kafka = len(stock_file.lines), target.cluster.kafka
         if not cli.confirm(f"Load {lines} lines into {kafka}?"):
             raise cli.CommandError("nothing was loaded")
-    return import_file(goods, options, target)
+    return import_file(stock_file, options, target)
 
 
 def import_file(file: StockFile, options: RequestOptions, target: Target) -> int:

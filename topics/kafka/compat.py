@@ -22,7 +22,7 @@ class Replacement(NamedTuple):
     owner: Any
     name: str
     by: Any
-    signature: str  # of the original, as far as Python knows it
+    signature: str  # of the original, as far as Python has it
     why: str
     upstream: str = NONE_FILED  # the issue whose end makes this unnecessary
 

@@ -31,7 +31,7 @@ from topics.kafka.settings import KafkaSettings
 from topics.target import NoClusterError, choose
 from topics.topic import TopicKind
 
-# Products without sample stock: the demo sells the goods that it receives.
+# Products without sample stock: the demo sells the units that it receives.
 _RECORD, _CARDS = 2958025, 2618151
 _MAX_WIDTH = 140
 _LOCKED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
@@ -166,10 +166,10 @@ def _session(shop: Deployment) -> ClientSession:
 
 async def _fill_a_cart(walk: Walk, user: int) -> None:
     for sku, warehouse in ((_RECORD, 3), (_CARDS, 1)):
-        title = "Goods arrive at a warehouse."
+        title = "Receive stock into a warehouse."
         await walk.call(title, "/receiveStock", sku=sku, warehouseID=warehouse, count=2)
     for sku in (_RECORD, _CARDS):
-        title = "Put goods into the cart; checkout checks the stock over Kafka."
+        title = "Put units into the cart; checkout checks the stock over Kafka."
         await walk.call(title, "/addToCart", user=user, sku=sku, count=2)
     await walk.call("Remove one piece.", "/deleteFromCart", user=user, sku=_CARDS, count=1)
     title = "Names and prices come from ProductService by gRPC."
@@ -179,19 +179,19 @@ async def _fill_a_cart(walk: Walk, user: int) -> None:
 
 
 async def _order_and_cancel(walk: Walk, user: int) -> None:
-    title = "The cart becomes an order; its goods are reserved in their warehouses."
+    title = "The cart becomes an order; its units are reserved in their warehouses."
     order = await walk.call(title, "/purchase", user=user)
     await walk.call("The order awaits payment for ten minutes.", "/listOrder", **order)
-    title = "Cancel the order; its goods are available again."
+    title = "Cancel the order; its units are available again."
     await walk.call(title, "/cancelOrder", **order)
     await walk.call("The stock of the first product.", "/stocks", sku=_RECORD)
 
 
 async def _order_and_pay(walk: Walk, user: int) -> None:
     items = [{"sku": _RECORD, "count": 2}, {"sku": _CARDS, "count": 2}]
-    title = "Order the same goods without a cart."
+    title = "Order the same products without a cart."
     order = await walk.call(title, "/createOrder", user=user, items=items)
-    title = "Pay the order; the reserved goods are written off."
+    title = "Pay the order; the reserved units are written off."
     await walk.call(title, "/orderPayed", **order)
     await walk.call("The order is paid.", "/listOrder", **order)
     title = "A paid order can't be cancelled."
@@ -200,13 +200,13 @@ async def _order_and_pay(walk: Walk, user: int) -> None:
 
 async def _order_in_vain(walk: Walk, user: int) -> None:
     items = [{"sku": _CARDS, "count": 1}, {"sku": _unknown(), "count": 1}]
-    title = "An order fails as a whole if one of its goods is missing."
+    title = "An order fails as a whole if a unit of it is missing."
     order = await walk.call(title, "/createOrder", user=user, items=items)
     await walk.call("The order has failed.", "/listOrder", **order)
 
 
 def _unknown() -> int:
-    """Return a random sku: no earlier run has received goods of it."""
+    """Return a random sku: no earlier run has received units of it."""
     return secrets.randbelow(2**32)
 
 

@@ -100,7 +100,7 @@ class ReadinessProbe:
         )
 
     async def receive(self, stocks: Iterable[SampleStock]) -> None:
-        """Put goods into warehouses; a repetition within a day has no effect."""
+        """Put stock into warehouses; a repetition within a day has no effect."""
         await self._all(
             Call(
                 self._gateways[0],
