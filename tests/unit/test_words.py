@@ -28,7 +28,7 @@ OLD_PROSE = frozenset(
     """
     anew belongings beside bury buried complain complains desk desks die dies errand errands
     goods graves he hear heard hears him his hopeless knows legible likewise mind minds
-    nobody parcel parcels pieces riding said say says shelf shelves somebody stranger
+    nobody parcel pieces riding said say says shelf shelves somebody stranger
     strangers tell tells told wants whoever witness
     """.split()  # noqa: SIM905
 )
