@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
-
 from agents.loms.order import Order
-from schemas.order import MAX_TIMEOUT_SECONDS, ExpireOrder, Status
+from schemas.order import ExpireOrder, Status
 
 RETRY_INTERVAL = timedelta(seconds=1)
 """Until the next expireOrder of the same order: this clock may run ahead of the broker's,
@@ -23,19 +20,6 @@ or the first one is still in flight."""
 
 _STATUS, _AT = b'"status":"', b'"at":"'
 _AWAITING = f'{Status.AWAITING_PAYMENT}"'.encode()
-
-
-class LomsSettings(BaseSettings):
-    """The time that an order may await payment. An empty variable counts as unset."""
-
-    model_config = SettingsConfigDict(env_ignore_empty=True)
-
-    payment_timeout_seconds: int = Field(default=600, ge=0, le=MAX_TIMEOUT_SECONDS)
-
-    @property
-    def time_to_pay(self) -> timedelta:
-        """The same as a duration."""
-        return timedelta(seconds=self.payment_timeout_seconds)
 
 
 def awaiting_since(row: bytes) -> datetime | None:

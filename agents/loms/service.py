@@ -10,11 +10,8 @@ from prometheus_client import Counter, Histogram
 from agents.aggregate import Aggregate, single_row
 from agents.loms import order, stock
 from agents.loms.order import Order
-from agents.loms.payment_deadlines import (
-    LomsSettings,
-    PaymentDeadlines,
-    awaiting_since,
-)
+from agents.loms.payment_deadlines import PaymentDeadlines, awaiting_since
+from agents.loms.settings import LomsSettings
 from agents.runtime.collector import Publisher
 from agents.runtime.producer import ProducerRecord
 from agents.runtime.transaction import Change

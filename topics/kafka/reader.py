@@ -16,7 +16,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import GroupLoadInProgressError, KafkaError, for_code
 from aiokafka.structs import ConsumerRecord
 
-from topics.kafka.location import partition_of
+from topics.kafka.partitioner import partition_of
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
 

@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_settings import BaseSettings
 
-from agents.loms.payment_deadlines import LomsSettings
+from agents.loms.settings import LomsSettings
 from agents.notifications.settings import NotificationSettings
 from agents.products.settings import ProductSettings
 from agents.worker.settings import WorkerSettings

@@ -22,7 +22,6 @@ from pathlib import Path
 import click
 from aiohttp import ClientError, ClientSession, TCPConnector
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
 
 from agents.ops.local.deployment import ShopError
 from agents.ops.requests import refusal
@@ -32,6 +31,7 @@ from schemas.contract import Code
 from topics.admin import TopicsError, cluster_id
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 from topics.kafka.headers import IDEMPOTENCY_KEY
+from topics.kafka.partitioner import partition_of
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
 
@@ -191,7 +191,7 @@ def one_for_each(partitions: int) -> list[int]:
     """
     found: dict[int, int] = {}
     for number in range(1, _SHARDS):
-        found.setdefault((murmur2(str(number).encode()) & 0x7FFFFFFF) % partitions, number)
+        found.setdefault(partition_of(str(number).encode(), partitions), number)
     return list(found.values())
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from agents.ops.local.readiness import one_for_each
 from tests.e2e.clients import NoAnswer, ShopClient
 from tests.e2e.processes import Unit
-from topics.kafka.location import partition_of
+from topics.kafka.partitioner import partition_of
 
 ASK_AGAIN_SECONDS = 0.05
 
