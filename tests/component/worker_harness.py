@@ -39,7 +39,7 @@ class DiedError(Exception):
 
 
 def settings(directory: Path) -> WorkerSettings:
-    """Return those of a worker that nobody thinks frozen, however slow the tests are."""
+    """Return settings of a worker that no pause of a slow test ends."""
     patient = {"state_dir": directory, "session_timeout_seconds": 3600}
     return WorkerSettings(partitions=PARTITIONS, **patient)
 
@@ -72,7 +72,7 @@ class Stream:
     """A Faust stream of batches.
 
     Attributes:
-        taken: batches that the agent has asked for and got.
+        taken: batches that the agent has received.
     """
 
     queue: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
@@ -224,7 +224,7 @@ def header(record: Any, name: str) -> str | None:
 def record(
     request: Contract | bytes, *, headers: Headers = (), **different: Any
 ) -> ConsumerRecord:
-    """Make a record, of its owner's partition unless that is said to be different."""
+    """Make a record, of its owner's partition unless another is given."""
     topic, key, value = "stock.requests", b"1", request
     if isinstance(request, Contract):
         home = TOPIC_OF[type(request)]

@@ -1,4 +1,4 @@
-"""What processes tell Prometheus: by the rules of the trade, and as the dashboard asks."""
+"""The metrics of each process: valid for Prometheus, and those of the dashboard."""
 
 import json
 import re

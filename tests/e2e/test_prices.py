@@ -11,7 +11,7 @@ from tests.e2e.products import Products
 from tests.e2e.shop import Shop
 from tests.e2e.steps import cart, order, receive, received, status, stocks
 
-# What ProductService is allowed, and what nobody else may notice of it.
+# The limits of ProductService, which no other call may notice.
 SLOW_SECONDS = 3.0
 AT_ONCE_SECONDS = 2.0
 
@@ -129,10 +129,10 @@ async def test_without_product_service_only_the_prices_are_missing(
     await http.do("addToCart", user=user, sku=sku, count=1)
     await shop["product-service"].stop()
     try:
-        said = await asyncio.gather(
+        replies = await asyncio.gather(
             *(d.refusal("listCart", user=user) for d in (http, topics))
         )
-        assert said == ["product-service", "product-service"]
+        assert replies == ["product-service", "product-service"]
         await http.do("addToCart", user=user, sku=sku, count=1)
         made = (await http.do("purchase", user=user))["orderID"]
         assert await status(http, made) == "awaiting payment"

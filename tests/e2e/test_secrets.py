@@ -32,10 +32,10 @@ async def test_no_secret_is_in_any_log_or_answer(
     refused = await guarded_http.ask("listCart", {"user": user})
     assert refused.code == "product-service"
     await order(guarded_http, user, {SKU: 1})
-    said = guarded["notifications-1"].log
+    log = guarded["notifications-1"].log
     for transport in ("smtp", "webhook"):
         words = f"event=delivery-failed transport={transport}"
-        await until(lambda w=words: w in said.read_text(), words)
+        await until(lambda w=words: w in log.read_text(), words)
     for name in ("notifications-1", "products-1"):
         await guarded[name].restart()
         await until(lambda worker=guarded[name]: _is_up(worker), f"{name} is up")
@@ -51,5 +51,5 @@ async def test_no_secret_is_in_any_log_or_answer(
 
 def _is_up(worker: Unit) -> bool:
     """Whether it has come so far since its last start that it can be stopped well."""
-    said = worker.log.read_text().split("event=starting service=")
-    return len(said) > worker.expected and "ready partitions=" in said[-1]
+    lives = worker.log.read_text().split("event=starting service=")
+    return len(lives) > worker.expected and "ready partitions=" in lives[-1]

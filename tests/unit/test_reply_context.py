@@ -10,7 +10,7 @@ MOST = 2**31 - 1
 NEST = ("kafka_nest-is-disposed", b"\x00")
 
 
-def asked(*headers: tuple[str, bytes | None]) -> ConsumerRecord:
+def request(*headers: tuple[str, bytes | None]) -> ConsumerRecord:
     return ConsumerRecord(
         topic="stock.requests",
         partition=0,
@@ -26,8 +26,8 @@ def asked(*headers: tuple[str, bytes | None]) -> ConsumerRecord:
     )
 
 
-def said(partition: bytes | None) -> ReplyContext:
-    return parse_reply_context(asked(("kafka_replyPartition", partition)))
+def context_of(partition: bytes | None) -> ReplyContext:
+    return parse_reply_context(request(("kafka_replyPartition", partition)))
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def said(partition: bytes | None) -> ReplyContext:
     ],
 )
 def test_a_reply_partition_is_an_int32_or_decimal_text(header, partition):
-    conversation = said(header)
-    assert (conversation.reply_partition, conversation.error) == (partition, None)
+    context = context_of(header)
+    assert (context.reply_partition, context.error) == (partition, None)
 
 
 @pytest.mark.parametrize(
@@ -65,15 +65,15 @@ def test_a_reply_partition_is_an_int32_or_decimal_text(header, partition):
     ],
 )
 def test_any_other_reply_partition_is_an_error(header):
-    assert said(header).reply_partition is None
-    assert said(header).error == (
+    assert context_of(header).reply_partition is None
+    assert context_of(header).error == (
         "kafka_replyPartition: neither int32, big endian, nor decimal digits"
     )
 
 
 @pytest.mark.parametrize("four", [b"-123", b"+123", b" 123", b"12.3", b"one!"], ids=ascii)
 def test_four_bytes_that_are_not_all_digits_are_an_int32(four: bytes):
-    assert said(four).reply_partition == int.from_bytes(four, "big")
+    assert context_of(four).reply_partition == int.from_bytes(four, "big")
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,9 @@ def test_four_bytes_that_are_not_all_digits_are_an_int32(four: bytes):
     ],
 )
 def test_a_reply_topic_ends_in_replies_or_reply(topic: str, sound: bool):
-    conversation = parse_reply_context(asked(("kafka_replyTopic", topic.encode())))
-    assert (conversation.reply_topic == topic) is sound
-    assert (conversation.invalid_reply_topic is None) is sound
+    context = parse_reply_context(request(("kafka_replyTopic", topic.encode())))
+    assert (context.reply_topic == topic) is sound
+    assert (context.invalid_reply_topic is None) is sound
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_reply_topic_ends_in_replies_or_reply(topic: str, sound: bool):
 )
 def test_only_a_reply_to_nest_has_its_final_header(given, ends):
     headers = [("kafka_correlationId", b"c"), ("kafka_replyPartition", given)]
-    assert parse_reply_context(asked(*headers)).headers == [
+    assert parse_reply_context(request(*headers)).headers == [
         ("kafka_correlationId", b"c"),
         *ends,
     ]
@@ -114,7 +114,7 @@ def test_only_a_reply_to_nest_has_its_final_header(given, ends):
 )
 def test_messages_of_a_request_have_its_return_address_unchanged(partition: bytes):
     address = [("kafka_replyTopic", b"a.reply"), ("kafka_replyPartition", partition)]
-    record = asked(("kafka_correlationId", b"c"), *address)
+    record = request(("kafka_correlationId", b"c"), *address)
     onward = deserialize(
         STOCK_REQUESTS, record, parse_reply_context(record)
     ).propagated_headers({})
@@ -123,7 +123,7 @@ def test_messages_of_a_request_have_its_return_address_unchanged(partition: byte
         ("kafka_correlationId", b"c"),
         *address,
     ]
-    again = parse_reply_context(asked(*onward))
+    again = parse_reply_context(request(*onward))
     assert again.headers == parse_reply_context(record).headers
 
 
@@ -136,7 +136,7 @@ def test_headers_of_other_clients_are_ignored():
         NEST,
         ("X-Kafka-Message-Type", b"\xff"),
     )
-    record = asked(*theirs, ("kafka_correlationId", b"c"))
-    conversation = parse_reply_context(record)
-    assert conversation.headers == [("kafka_correlationId", b"c")]
-    assert deserialize(STOCK_REQUESTS, record, conversation).reply_context == conversation
+    record = request(*theirs, ("kafka_correlationId", b"c"))
+    context = parse_reply_context(record)
+    assert context.headers == [("kafka_correlationId", b"c")]
+    assert deserialize(STOCK_REQUESTS, record, context).reply_context == context
