@@ -64,8 +64,6 @@ class TransportDelivery:
     ) -> None:
         self.name = transport.name
         self._transport = transport
-        # One logger each, since repeated lines of a logger are suppressed.
-        self._log = logging.getLogger(f"{__name__}.{transport.name}")
         self._sent_log = sent_log
         self._pause_monitor = pause_monitor
         self._opted_out = opted_out
@@ -185,8 +183,8 @@ class TransportDelivery:
         if error.is_of_recipient:
             self._succeed()
         elif self._breaker.fail(event.order_id, generation, error.wait_seconds):
-            self._log.warning("event=transport-down transport=%s", self.name)
-        self._log.warning(
+            _log.warning("event=transport-down transport=%s", self.name)
+        _log.warning(
             'event=delivery-failed transport=%s id="%s" reason=%r retry_in=%.1fs',
             self.name,
             event.event_id,
@@ -197,7 +195,7 @@ class TransportDelivery:
 
     def _succeed(self) -> None:
         if self._breaker.succeed():
-            self._log.info("event=transport-up transport=%s", self.name)
+            _log.info("event=transport-up transport=%s", self.name)
 
 
 def log_notification(event: OrderStatusChanged, outcome: str) -> None:

@@ -123,7 +123,6 @@ def test_lines_about_two_objects_do_not_hide_each_other(log: Log):
         "event=batch-slow topic=order.requests partition=%d offset=7 seconds=11",
         "event=rows-discarded partition=TopicPartition(topic='a', partition=%d)",
         "event=local-state-discarded path=state/loms-%d/orders reason='absent'",
-        "event=replies-dropped topic=client-%d.replies reason=no-such-topic",
         'event=delivery-failed transport=webhook-%d id="1:paid" reason=503',
     ],
 )
@@ -135,8 +134,14 @@ def test_each_object_of_a_line_is_logged(log: Log, text: str):
 
 def test_the_objects_of_a_line_are_limited(log: Log):
     for n in range(5 * MAX_OBJECTS):
-        log.write("event=replies-dropped topic=%s reason=no-such-topic", f"c{n}.replies")
+        log.write("event=timeout path=%s", f"/{n}")
     assert len(log.lines) == MAX_OBJECTS + 1
+
+
+def test_topics_that_clients_name_are_no_objects(log: Log):
+    for n in range(5):
+        log.write("event=replies-dropped topic=%s reason=no-such-topic", f"c{n}.replies")
+    assert len(log.lines) == 1
 
 
 def test_lines_of_libraries_are_not_searched_for_objects(log: Log):

@@ -27,9 +27,9 @@ MAX_LINES = 1000
 """Limit of the different lines that are counted; the least recent one is dropped."""
 
 MAX_OBJECTS = 100
-"""Limit of a line's objects that are counted separately: clients can name many topics."""
+"""Limit of a line's objects that are counted separately."""
 
-_OBJECTS = re.compile(r"\b(?:topic|partition|path|transport)=(\S+)")
+_OBJECTS = re.compile(r"\b(?:topic=\S+ partition|partition|path|transport)=\S+")
 
 _SECONDS = timedelta(minutes=1).total_seconds()
 _Key = tuple[object, ...]
@@ -100,6 +100,7 @@ class RepeatFilter(logging.Filter):
 
     Lines are the same if their logger and their unformatted text are, the innermost frame
     of their traceback, and the objects that they name: so a partition hides no other one.
+    A topic alone is no such object, since clients can name many.
     A minute after a line the last suppressed one is written, with the number of the others.
 
     Args:
