@@ -2,7 +2,7 @@
 
     python -m agents checkout|loms|products|notifications
     python -m agents dlq list|show|replay …     show dead letters, replay them
-    python -m agents stock load …               load goods into warehouses
+    python -m agents stock load …               load stock into warehouses
     python -m agents forget USER …              erase a user, list what Kafka retains
     python -m agents ui …                       show Kafka in a browser
     python -m agents audit …                    compare the shop with its logs
@@ -18,7 +18,6 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from typing import TypeVar
 
 import click
 import uvloop
@@ -35,8 +34,6 @@ from topics.telemetry import tracing
 from topics.topology import SERVICES
 
 log = logging.getLogger("agents")
-
-T = TypeVar("T")
 
 _TOOLS = {
     "dlq": "agents.ops.dlq",
@@ -64,10 +61,7 @@ class _Commands(click.Group):
 
 
 def _run_worker(service: str) -> None:
-    """Run until SIGTERM (exit 0), or until a fail-stop (exit 70).
-
-    Invalid settings exit with 2.
-    """
+    """Run until SIGTERM (exit 0) or a fail-stop (70); exit with 2 for wrong settings."""
     logs.configure(service)
     tracing.start(service)
     asyncio.set_event_loop(uvloop.new_event_loop())  # mode takes the current loop
@@ -75,23 +69,19 @@ def _run_worker(service: str) -> None:
         f"agents.{service}.service"
     ).build
     log.info("event=starting service=%s", service)
-    settings = _with_valid_settings(WorkerSettings)
     try:
+        settings = WorkerSettings()
         lock = settings.lock_state_dir()
-    except BlockingIOError:
-        sys.exit(f"another worker runs in {settings.state_dir}")
-    metrics.serve(settings.metrics_port, settings.metrics_host)
-    with lock:
-        _with_valid_settings(partial(build, settings)).run()
-
-
-def _with_valid_settings(make: Callable[[], T]) -> T:
-    try:
-        return make()
+        metrics.serve(settings.metrics_port, settings.metrics_host)
+        worker = build(settings)
     except ValidationError as error:
         for line in format_settings_errors(error):
             log.critical(line)
         sys.exit(MISUSED)
+    except BlockingIOError:
+        sys.exit(f"another worker runs in {settings.state_dir}")
+    with lock:
+        worker.run()
 
 
 def main() -> None:

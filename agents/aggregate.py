@@ -54,16 +54,10 @@ class Aggregate(Generic[S, R, E]):
     def step(
         self, state: S, request: R, cause: Cause, *, redelivered: bool = False
     ) -> tuple[S, list[OutgoingMessage]]:
-        """Process one request.
+        """Return the state after a request, and the messages to send.
 
-        Args:
-            state: before the request.
-            request: the record's message.
-            cause: its context.
-            redelivered: whether the state already includes this record.
-
-        Returns:
-            The state after (the same object if nothing changed), and the messages to send.
+        The state is the same object if nothing changed. The state before a redelivered
+        request already includes it.
         """
         try:
             events = self.decide(state, request, cause)

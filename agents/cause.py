@@ -1,10 +1,10 @@
 """Context of a request: its time, its identity, and the headers of its follow-ups."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from schemas.contract import Contract
-from schemas.ids import purchase_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,26 +16,24 @@ class Cause:
         origin: `topic-partition-offset` of the first record of the conversation. It
             identifies one attempt of a client; follow-ups carry it as a header.
         idempotency_key: of the client, shared by all attempts at one request.
-        purchase: the request id of the purchase behind this conversation.
+        headers: extra ones, for rules; follow-ups carry them, too.
     """
 
     timestamp: datetime
     origin: str
     idempotency_key: str | None = None
-    purchase: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def request_id(self) -> str:
         """The identity of the request: the client's key, or else the record itself."""
-        if self.purchase is not None:
-            return purchase_id(self.purchase)
         key = self.idempotency_key
         return self.origin if key is None else f"key:{key}"
 
 
 @dataclass(frozen=True, slots=True)
 class WithHeaders:
-    """A message whose follow-ups carry a header: the purchase that caused all of them."""
+    """A message with extra headers, of `PROPAGATED`; its follow-ups carry them, too."""
 
     message: Contract
-    purchase: str
+    headers: Mapping[str, str]

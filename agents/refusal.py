@@ -4,7 +4,7 @@ from schemas.contract import Code
 
 
 class Refusal(Exception):  # noqa: N818 -- an answer, not an error
-    """A rule said no: nothing is stored, and the caller is told.
+    """A rule refuses a request: nothing is stored, and the client gets a reply.
 
     Raised by pure rules only; the runtime turns it into a reply.
     """

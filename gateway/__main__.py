@@ -23,14 +23,11 @@ import uvloop
 from pydantic import ValidationError
 
 from gateway.app import Gateway
-from gateway.authorization import authorizer_of
-from gateway.body import BodyReader
 from gateway.docs.pages import pages
-from gateway.kafka.correlator import Correlator
 from gateway.kafka.request_reply import RequestReplyClient
 from gateway.server import serving
 from gateway.settings import Settings
-from gateway.tokens import BadTokenFileError, Role, line, new_token
+from gateway.tokens import Role, line, new_token
 from topics.cli import HELP, paragraphs
 from topics.files import raise_file_limit
 from topics.kafka.connection import KafkaAuthenticationError
@@ -46,18 +43,11 @@ async def run(settings: Settings, cluster: KafkaSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    timeout = settings.reply_timeout
-    correlator = Correlator(settings.max_in_flight, timeout)
-    client = RequestReplyClient(
-        cluster.client_options(), settings.gateway_index, correlator
-    )
-    bodies = BodyReader(settings.max_in_flight, timeout)
+    client = RequestReplyClient(cluster.client_options(), settings)
     shown = pages(cluster, is_locked=settings.gateway_tokens is not None)
-    authorizer = authorizer_of(settings.gateway_tokens)
-    gateway = Gateway(client, bodies, shown, authorizer)
     async with asyncio.TaskGroup() as group:
         connected = group.create_task(client.run())
-        async with serving(gateway, settings):
+        async with serving(Gateway(client, shown, settings), settings):
             await stop.wait()
         connected.cancel()
     log.info("event=stopped")
@@ -102,20 +92,17 @@ def _serve() -> int:
     settings = _settings(log.critical)
     if settings is None:
         return 2
-    status = 0
     gc.freeze()  # objects of the start stay: collections skip them
+    status = 0
     try:
         uvloop.run(run(*settings))
-    except* (OSError, KafkaAuthenticationError, BadTokenFileError) as errors:
-        log.critical("event=cannot-serve error=%r", str(_first(errors)))
+    except* (OSError, KafkaAuthenticationError) as errors:
+        error: BaseException = errors
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        log.critical("event=cannot-serve error=%r", str(error))
         status = 1
     return status
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 if __name__ == "__main__":

@@ -3,123 +3,111 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from aiohttp import web
+from prometheus_client import (
+    REGISTRY,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
 from pydantic import ValidationError
 
-from gateway import metrics
-from gateway.authorization import OPEN, Authorizer
-from gateway.body import BodyReader, parse
 from gateway.docs.pages import Page
-from gateway.headers import propagated_headers
-from gateway.kafka.correlator import Overloaded
-from gateway.kafka.request_producer import DeliveryError
 from gateway.kafka.request_reply import RequestReplyClient
 from gateway.problems import GatewayError, Problem
+from gateway.requests import BodyReader, parse, propagated_headers
 from gateway.routes import ROUTES, Route
+from gateway.settings import Settings
+from gateway.tokens import authorize
 from schemas.contract import Code, Refused
 from topics.telemetry import tracing
 
 JSON = "application/json"
 
-Probe = Callable[[web.BaseRequest], Awaitable[web.Response]]
+disable_created_metrics()  # they double the number of series
+
+BY = ("call", "outcome")
+REQUESTS = Counter("http_requests_total", "Requests that were answered.", BY)
+SECONDS = Histogram(
+    "http_request_duration_seconds",
+    "Time from the head of a request to the end of its response.",
+    BY,
+    buckets=(0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 1, 2.5, 5, 10),
+)
+IN_FLIGHT = Gauge("http_requests_in_flight", "Requests that wait for their response.")
+OK, UNEXPECTED = "ok", "internal"
+
+_CALLS = {route.path: route for route in ROUTES}
 
 log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """Responds to every HTTP request, with a result or a problem document.
-
-    Args:
-        client: sends requests over Kafka and returns the replies.
-        bodies: reads request bodies.
-        pages: static pages, by path.
-        authorizer: decides which requests may make a call.
-
-    Attributes:
-        draining: set at shutdown; responses then close their connections, so that
-            clients send their next call to another gateway.
-    """
+    """Responds to every HTTP request, with a result or a problem document."""
 
     def __init__(
-        self,
-        client: RequestReplyClient,
-        bodies: BodyReader,
-        pages: Mapping[str, Page],
-        authorizer: Authorizer = OPEN,
+        self, client: RequestReplyClient, pages: Mapping[str, Page], settings: Settings
     ) -> None:
-        self.draining = False
         self._client = client
-        self._bodies = bodies
-        self._pages = pages
-        self._authorizer = authorizer
-        self._probes: dict[str, Probe] = {
-            "/livez": _livez,
+        self._bodies = BodyReader(settings)
+        self._tokens = settings.gateway_tokens
+        self._pages: dict[str, Callable[[web.BaseRequest], Awaitable[web.Response]]] = {
+            "/livez": partial(_show, Page(JSON, b'{"status":"alive"}')),
             "/readyz": self._ready,
-            "/metrics": metrics.exposition,
+            "/metrics": _metrics,
+            **{path: partial(_show, page) for path, page in pages.items()},
         }
-        self._calls = {route.path: route for route in ROUTES}
 
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         """Respond to a request."""
-        began, outcome = time.perf_counter(), metrics.UNEXPECTED
-        metrics.IN_FLIGHT.inc()
+        began, outcome = time.perf_counter(), UNEXPECTED
+        path = request.rel_url.raw_path
         try:
-            response, outcome = await self._respond(request)
+            with IN_FLIGHT.track_inprogress():
+                response, outcome = await self._dispatch(request, path), OK
+        except Problem as problem:
+            response, outcome = problem.response(), problem.code
         finally:
-            metrics.IN_FLIGHT.dec()
-            labels = self._name_of(request), outcome
-            metrics.REQUESTS.labels(*labels).inc()
-            metrics.SECONDS.labels(*labels).observe(time.perf_counter() - began)
-        if self.draining:
-            response.force_close()
+            known = path in _CALLS or path in self._pages
+            # Unknown paths share a label, so that labels are bounded.
+            labels = path[1:] or "start page" if known else "unknown", outcome
+            REQUESTS.labels(*labels).inc()
+            SECONDS.labels(*labels).observe(time.perf_counter() - began)
         return response
 
-    async def _respond(self, request: web.BaseRequest) -> tuple[web.Response, str]:
-        try:
-            return await self._dispatch(request), metrics.OK
-        except Problem as problem:
-            return problem.response(), problem.code
-
-    def _name_of(self, request: web.BaseRequest) -> str:
-        """Return the label of a path; unknown paths share one, so labels are bounded."""
-        path = request.rel_url.raw_path
-        known = path in self._calls or path in self._probes or path in self._pages
-        return path[1:] or "start page" if known else "unknown"
-
-    async def _dispatch(self, request: web.BaseRequest) -> web.Response:
-        path = request.rel_url.raw_path
-        if route := self._calls.get(path):
+    async def _dispatch(self, request: web.BaseRequest, path: str) -> web.Response:
+        if route := _CALLS.get(path):
             _require_method(request, "POST")
-            self._authorizer.check(request, path)  # before any byte of the body is read
-            _must_have_no_query(request)
             return await self._call(route, request)
-        if probe := self._probes.get(path):
-            _require_method(request, "GET", "HEAD")
-            return await probe(request)
         if page := self._pages.get(path):
             _require_method(request, "GET", "HEAD")
-            return _page_response(page)
-        raise Problem(
-            GatewayError.NOT_FOUND, f"unknown path {path[:100]}; / lists the paths"
-        )
+            return await page(request)
+        detail = f"unknown path {path[:100]}; / lists the paths"
+        raise Problem(GatewayError.NOT_FOUND, detail)
 
     async def _call(self, route: Route, request: web.BaseRequest) -> web.Response:
+        if self._tokens is not None:
+            authorize(self._tokens, request)  # before any byte of the body is read
+        if request.rel_url.raw_query_string:
+            detail = "a call takes no query: send its fields in the JSON body"
+            raise Problem(Code.BAD_REQUEST, detail)
         message = parse(route, await self._bodies.read(request))
         headers = propagated_headers(request)
         try:
             with tracing.span(f"POST {route.path}", "SERVER", headers) as propagated:
                 reply = await self._client.request(message, propagated)
-        except DeliveryError as error:
-            raise Problem(Code.UNAVAILABLE, str(error)) from error
-        except Overloaded:
-            raise Problem(
-                GatewayError.OVERLOADED, "too many calls are waiting for replies"
-            ) from None
         except TimeoutError as error:
             log.warning("event=timeout path=%s correlation=%s", route.path, error)
-            raise _timeout() from None
-        return _respond(route, reply)
+            detail = (
+                "no reply arrived in time; the request may still be processed:"
+                " retry with the same Idempotency-Key"
+            )
+            raise Problem(GatewayError.TIMEOUT, detail) from None
+        return _response(route, reply)
 
     async def _ready(self, _request: web.BaseRequest) -> web.Response:
         if not self._client.ready:
@@ -127,11 +115,12 @@ class Gateway:
         return web.Response(body=b'{"status":"ready"}', content_type=JSON)
 
 
-async def _livez(_request: web.BaseRequest) -> web.Response:
-    return web.Response(body=b'{"status":"alive"}', content_type=JSON)
+async def _metrics(request: web.BaseRequest) -> web.Response:
+    encode, media_type = choose_encoder(request.headers.get("Accept", ""))
+    return web.Response(body=encode(REGISTRY), headers={"Content-Type": media_type})
 
 
-def _page_response(page: Page) -> web.Response:
+async def _show(page: Page, _request: web.BaseRequest) -> web.Response:
     charset = "utf-8" if page.media_type.startswith("text/") else None
     return web.Response(body=page.content, content_type=page.media_type, charset=charset)
 
@@ -143,21 +132,7 @@ def _require_method(request: web.BaseRequest, *methods: str) -> None:
         raise Problem(GatewayError.METHOD_NOT_ALLOWED, detail, {"Allow": allowed})
 
 
-def _must_have_no_query(request: web.BaseRequest) -> None:
-    if request.rel_url.raw_query_string:
-        detail = "a call takes no query: send its fields in the JSON body"
-        raise Problem(Code.BAD_REQUEST, detail)
-
-
-def _timeout() -> Problem:
-    detail = (
-        "no reply arrived in time; the request may still be processed:"
-        " retry with the same Idempotency-Key"
-    )
-    return Problem(GatewayError.TIMEOUT, detail)
-
-
-def _respond(route: Route, value: bytes) -> web.Response:
+def _response(route: Route, value: bytes) -> web.Response:
     try:
         reply = route.reply_adapter.validate_json(value)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Connections of clients: responses after a half-close, and a limit of their number.
+"""Connections of clients: responses after a half-close, problems, and a limit.
 
 A client may close its sending side after its requests (`nc -N`) and still read. TCP does
 not distinguish that from a client that is gone, so both get their responses. TLS has no
@@ -7,32 +7,53 @@ half-close.
 
 import asyncio
 import logging
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import StreamReader, web
+from aiohttp.hdrs import SERVER
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from gateway.problems import GatewayError, Problem
 from schemas.contract import Code
 from topics.files import file_limit
+from topics.kafka.compat import InnerNames
 
+SERVER_NAME = "shop"
 MAX_TARGET_BYTES = 8190
-MAX_HEADER_BYTES = 8192
 MAX_HEADERS = 128
-LIMITS: dict[str, Any] = {
-    "max_line_size": MAX_TARGET_BYTES,
-    "max_field_size": MAX_HEADER_BYTES,
-    "max_headers": MAX_HEADERS,
-}
 MAX_REASON_CHARS = 200
 
 BACKLOG = 1024
 MAX_KAFKA_FILES = 100
 REFUSED_TIMEOUT_SECONDS = 2.0
 
-_HTTP_2 = "Pause on PRI"
-_TOO_MANY = "Too many headers received"
+_OPTIONS: dict[str, Any] = {
+    "access_log": None,
+    "auto_decompress": False,
+    "keepalive_timeout": 75.0,
+    # A client that still sends would not read the refusal of a connection closed at once.
+    "lingering_time": 2.0,
+    "max_field_size": 8192,
+    "max_headers": MAX_HEADERS,
+    "max_line_size": MAX_TARGET_BYTES,
+}
+
+INNER_NAMES = (
+    InnerNames(
+        "gateway/connection.py",
+        "a client that closes its sending side still reads; aiohttp drops its response",
+        {
+            "aiohttp.web_protocol:RequestHandler._close": "",
+            "aiohttp.web_protocol:RequestHandler._keepalive_timeout": "",
+            "aiohttp.web_protocol:RequestHandler._messages": "",
+            "aiohttp.web_protocol:RequestHandler._request_count": "",
+        },
+        "aio-libs/aiohttp#3659",
+    ),
+)
+"""`tests/contract/test_compat.py` holds this table against the installed version."""
 
 log = logging.getLogger(__name__)
 
@@ -40,24 +61,17 @@ log = logging.getLogger(__name__)
 class ConnectionLimit:
     """Limits connections, so that open files remain for Kafka and for refusals.
 
-    Args:
-        files: the number of files that the process may have open.
-
     Attributes:
         backlog: the number of connections that the kernel queues; also the number that
             are refused at the same time. Above it the oldest refused one is aborted.
     """
 
-    def __init__(self, files: int) -> None:
+    def __init__(self) -> None:
+        files = file_limit()
         self.backlog = min(BACKLOG, max(files // 8, 1))
         self._max_served = files - min(MAX_KAFKA_FILES, files // 4) - self.backlog
         self._served = 0
         self._refused: dict[Connection, None] = {}
-
-    @classmethod
-    def of_process(cls) -> "ConnectionLimit":
-        """Return the limit for the open files of this process."""
-        return cls(file_limit())
 
     def is_served(self, connection: "Connection") -> bool:
         """Count a new connection; return whether its requests are served."""
@@ -73,7 +87,8 @@ class ConnectionLimit:
         if len(self._refused) > self.backlog:
             oldest = next(iter(self._refused))
             del self._refused[oldest]
-            oldest.abort()
+            if oldest.transport is not None:
+                oldest.transport.abort()
         return False
 
     def remove(self, connection: "Connection") -> None:
@@ -87,24 +102,16 @@ class ConnectionLimit:
 class Connection(RequestHandler):
     """A connection that stays open for responses after its client's half-close.
 
+    Its errors are problem documents.
+
     Attributes:
         is_refused: each request gets the problem `overloaded`.
-        is_head_cut: the client closed its sending side within the head of a request.
     """
 
-    __slots__ = (
-        "_half_closed",
-        "_has_received",
-        "_limit",
-        "_unread",
-        "is_head_cut",
-        "is_refused",
-    )
-
-    def __init__(self, server: web.Server, limit: ConnectionLimit, **options: Any) -> None:  # noqa: ANN401 -- aiohttp's
-        super().__init__(server, **options)
+    def __init__(self, server: web.Server, limit: ConnectionLimit) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **_OPTIONS)
         self.is_refused = False
-        self.is_head_cut = False
+        self._is_head_cut = False
         self._limit = limit
         self._has_received = False
         self._half_closed = False
@@ -122,11 +129,6 @@ class Connection(RequestHandler):
         self._limit.remove(self)
         super().connection_lost(exc)
 
-    def abort(self) -> None:
-        """Close the connection at once."""
-        if self.transport is not None:
-            self.transport.abort()
-
     def begin(self, payload: StreamReader) -> None:
         """Keep the body of the request that is handled now."""
         self._unread = payload
@@ -143,7 +145,7 @@ class Connection(RequestHandler):
             return False
         if self._has_received and not self._request_count:
             # No request is complete. A zero byte makes the parser report an error.
-            self.is_head_cut = True
+            self._is_head_cut = True
             self.data_received(b"\0")
         last = self._messages[-1][1] if self._messages else self._unread
         if last is None:
@@ -161,7 +163,11 @@ class Connection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send a response; the last one of a half-closed connection has `close`."""
+        """Send a response; the last one, also at the gateway's end, has `close`.
+
+        Its `Server` header has no version of aiohttp or Python.
+        """
+        resp.headers[SERVER] = SERVER_NAME
         if self._close:
             resp.force_close()
         try:
@@ -171,22 +177,40 @@ class Connection(RequestHandler):
                 self._unread.feed_eof()  # else aiohttp reads on and logs the exception
             self._unread = None
 
-    def parse_problem(self, error: BaseException | None, message: str | None) -> Problem:
-        """Return the problem of a request that can't be parsed."""
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Return the problem of a request that is not HTTP, or of an unexpected error."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the response has begun")
+        if status == HTTPStatus.BAD_REQUEST:
+            problem = self._parse_problem(exc, message or "")
+        else:
+            log.error("event=unexpected path=%s", request.path, exc_info=exc)
+            detail = "unexpected error; the gateway has logged it"
+            problem = Problem(GatewayError.INTERNAL, detail)
+        response = problem.response()
+        response.force_close()
+        return response
+
+    def _parse_problem(self, error: BaseException | None, message: str) -> Problem:
+        code: GatewayError | Code = GatewayError.HEADERS_TOO_LARGE
         if isinstance(error, LineTooLong):
-            _, limit, *_ = error.args
-            if limit == MAX_TARGET_BYTES:
-                detail = f"a request target has at most {limit} bytes"
-                return Problem(GatewayError.URI_TOO_LONG, detail)
-            detail = f"a header has at most {limit} bytes, its name included"
-            return Problem(GatewayError.HEADERS_TOO_LARGE, detail)
-        if message == _TOO_MANY:
+            detail = f"a header has at most {error.args[1]} bytes, its name included"
+            if error.args[1] == MAX_TARGET_BYTES:
+                code = GatewayError.URI_TOO_LONG
+                detail = f"a request target has at most {MAX_TARGET_BYTES} bytes"
+        elif message == "Too many headers received":
             detail = f"a request has at most {MAX_HEADERS} headers"
-            return Problem(GatewayError.HEADERS_TOO_LARGE, detail)
-        if self.is_head_cut:
-            detail = "the request ends within its head, which an empty line must end"
-            return Problem(Code.BAD_REQUEST, detail)
-        if (message or "").startswith(_HTTP_2):
-            return Problem(Code.BAD_REQUEST, "this is HTTP/2; the gateway serves HTTP/1.1")
-        reason = " ".join((message or "").split())[:MAX_REASON_CHARS]
-        return Problem(Code.BAD_REQUEST, f"this is not HTTP/1.1: {reason}")
+        else:
+            code = Code.BAD_REQUEST
+            detail = f"this is not HTTP/1.1: {' '.join(message.split())[:MAX_REASON_CHARS]}"
+            if self._is_head_cut:
+                detail = "the request ends within its head, which an empty line must end"
+            elif message.startswith("Pause on PRI"):
+                detail = "this is HTTP/2; the gateway serves HTTP/1.1"
+        return Problem(code, detail)

@@ -22,20 +22,17 @@ from schemas.stock import ListStocks, ReceiveStock, StocksView
 
 @dataclass(frozen=True)
 class Route:
-    """A call: a POST of the request to the path returns the reply or a problem.
-
-    Attributes:
-        errors: the codes of this call, in addition to those of all calls.
-    """
+    """A call: a POST of the request to the path returns the reply or a problem."""
 
     path: str
     request: type[Contract]
     reply: type[Contract]
     doc: str
     errors: tuple[Code, ...] = ()
+    """The codes of this call, in addition to those of all calls."""
 
     @cached_property
-    def request_adapter(self) -> Decoder:
+    def request_decoder(self) -> Decoder:
         """Decodes bodies; built once, since that takes far longer than a decoding."""
         return Decoder(self.request)
 

@@ -1,26 +1,22 @@
 """The settings of a gateway, from the environment."""
 
 import ssl
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, PlainValidator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from gateway.tokens import BadTokenFileError, TokenFile
+from gateway.tokens import TokenFile
 
 
-def _token_file(path: Path) -> Path:
+def _token_file(path: str | Path) -> TokenFile:
     try:
-        if not path.is_file():
+        if not Path(path).is_file():
             raise ValueError("must be a file that can be read")
-        TokenFile(path)
+        return TokenFile(Path(path))
     except OSError as error:
         raise ValueError(f"must be a file that can be read: {error.strerror}") from None
-    except BadTokenFileError as error:
-        raise ValueError(str(error)) from None
-    return path
 
 
 def _no_password() -> bytes:
@@ -35,8 +31,9 @@ class Settings(BaseSettings):
     Attributes:
         gateway_port: 0 selects a free port, which the log has.
         gateway_index: the gateway's partition of the reply topic, modulo their number.
+        reply_timeout_seconds: the timeout of a reply, and of a body.
         max_in_flight: limit of the calls that wait for a reply, and of incomplete bodies.
-        gateway_tokens: a file of tokens, see `gateway.tokens`; unset, calls need none.
+        gateway_tokens: unset, calls need none.
         gateway_tls_cert: the certificate with its chain, in PEM; it turns HTTPS on.
         gateway_tls_key: the private key of the certificate, in PEM, not encrypted.
     """
@@ -48,7 +45,7 @@ class Settings(BaseSettings):
     gateway_index: int = Field(default=0, ge=0)
     reply_timeout_seconds: float = Field(default=10.0, gt=0, le=3600)
     max_in_flight: int = Field(default=2000, ge=1)
-    gateway_tokens: Annotated[Path, AfterValidator(_token_file)] | None = None
+    gateway_tokens: Annotated[TokenFile, PlainValidator(_token_file)] | None = None
     gateway_tls_cert: Path | None = None
     gateway_tls_key: Path | None = None
 
@@ -73,8 +70,3 @@ class Settings(BaseSettings):
         context.load_cert_chain(self.gateway_tls_cert, self.gateway_tls_key, _no_password)
         context.set_alpn_protocols(["http/1.1"])
         return context
-
-    @property
-    def reply_timeout(self) -> timedelta:
-        """The timeout of a reply, and of a body."""
-        return timedelta(seconds=self.reply_timeout_seconds)

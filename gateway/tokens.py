@@ -1,7 +1,8 @@
-"""The file of the gateway's tokens: a line has the SHA-256 of a token and its role.
+"""Tokens of clients: the file that lists them, and the calls that each role may make.
 
-A token has 256 random bits, so a stolen file can't be attacked with a list of likely
-tokens. A plain hash is enough: slow or salted hashes protect passwords of people.
+A line of the file has the SHA-256 of a token and its role. A token has 256 random bits, so
+a stolen file can't be attacked with a list of likely tokens. A plain hash is enough: slow
+or salted hashes protect passwords of people.
 """
 
 import hmac
@@ -10,17 +11,24 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Mapping
-from datetime import timedelta
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 
+from aiohttp import web
+from aiohttp.hdrs import AUTHORIZATION
+
+from gateway.problems import GatewayError, Problem
+from gateway.routes import ROUTES
+
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
-_TOKEN_BYTES = 32
 _COLUMNS = 2  # hash and role; a comment may follow
 # Two edits within one tick of a file system's clock have the same time.
-_CLOCK_TICK = timedelta(milliseconds=100)
+_CLOCK_TICK_NS = 100_000_000
+
+_REALM = 'Bearer realm="shop"'
+_BEARER = re.compile(r"bearer(?: +(.*))?", re.IGNORECASE | re.DOTALL)
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, b64token
 
 _log = logging.getLogger(__name__)
 
@@ -33,13 +41,24 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
-class BadTokenFileError(Exception):
+CALLS = {
+    Role.CUSTOMER: {
+        *("/addToCart", "/deleteFromCart", "/listCart", "/purchase", "/purchases"),
+        *("/createOrder", "/listOrder", "/cancelOrder", "/stocks"),
+    },
+    Role.PAYMENTS: {"/orderPayed", "/listOrder"},
+    Role.OPERATOR: {route.path for route in ROUTES},
+}
+"""The calls of each role. A new call is for operators only until it is listed here."""
+
+
+class BadTokenFileError(ValueError):
     """A line of the file is invalid; the message has its number, never its content."""
 
 
 def new_token() -> str:
     """Return a random token."""
-    return secrets.token_urlsafe(_TOKEN_BYTES)
+    return secrets.token_urlsafe(32)  # bytes
 
 
 def line(token: str, role: Role, comment: str = "") -> str:
@@ -77,9 +96,6 @@ class TokenFile:
 
     While the file is missing or invalid, the last valid list is in force.
 
-    Args:
-        path: see `parse`.
-
     Raises:
         OSError: the file can't be read.
         BadTokenFileError: a line is invalid.
@@ -87,57 +103,80 @@ class TokenFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._roles: Mapping[str, Role] = {}
+        self._roles: dict[str, Role] = {}
         self._version: tuple[int, ...] | None = None
         self._failure = ""
         self._load()
 
     def role_of(self, token: str) -> Role | None:
         """Return the role of a token; None if it is unknown."""
-        self._refresh()
+        try:
+            self._load()
+        except (OSError, BadTokenFileError) as error:
+            self._version = None  # the file may return with the same version
+            self._log_failure(str(error))
         token_hash, found = _hash(token), None
         for known, role in self._roles.items():  # always all: no timing differs
             if hmac.compare_digest(known, token_hash):
                 found = role
         return found
 
-    def _refresh(self) -> None:
-        try:
-            self._load()
-        except OSError as error:
-            self._version = None  # the file may return with the same version
-            self._log_failure(error.strerror or "it can't be read")
-        except BadTokenFileError as error:
-            self._log_failure(str(error))
+    def _log_failure(self, reason: str) -> None:
+        if reason != self._failure:
+            effect = "last valid list stays"
+            _log.error("event=tokens-not-loaded reason=%r effect=%r", reason, effect)
+        self._failure = reason
 
     def _load(self) -> None:
         """Read the file, unless its version was read before."""
         with self._path.open("rb") as file:
             stat = os.fstat(file.fileno())
-            times = stat.st_mtime_ns, stat.st_ctime_ns
-            version = (*times, stat.st_size, stat.st_ino)
+            version = stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
             if version == self._version:
                 return
-            self._version = version if _is_settled(max(times)) else None
+            self._version = version if _is_settled(max(version[:2])) else None
             content = file.read()
         roles = parse(content.decode("utf-8-sig", "replace"))
         if roles != self._roles or self._failure:
             _log.info("event=tokens-loaded tokens=%d", len(roles))
         self._roles, self._failure = roles, ""
 
-    def _log_failure(self, reason: str) -> None:
-        if reason != self._failure:
-            _log.error(
-                "event=tokens-not-loaded reason=%r effect='last valid list stays'",
-                reason,
-            )
-        self._failure = reason
-
 
 def _is_settled(changed_ns: int) -> bool:
     """Return whether a later change of the file gets another time."""
-    return time.time_ns() - changed_ns > _CLOCK_TICK / timedelta(microseconds=1) * 1000
+    return time.time_ns() - changed_ns > _CLOCK_TICK_NS
 
 
 def _hash(token: str) -> str:
     return sha256(token.encode(errors="surrogateescape")).hexdigest()
+
+
+def authorize(tokens: TokenFile, request: web.BaseRequest) -> None:
+    """Raise unless the role of the request's bearer token may make the call of its path.
+
+    Raises:
+        Problem: UNAUTHORIZED, FORBIDDEN.
+    """
+    role = tokens.role_of(_bearer_token(request))
+    if role is None:
+        raise _unauthorized("the token is unknown", "invalid_token")
+    if request.rel_url.raw_path not in CALLS[role]:
+        challenge = {"WWW-Authenticate": f'{_REALM}, error="insufficient_scope"'}
+        detail = f"the role {role} may not make this call"
+        raise Problem(GatewayError.FORBIDDEN, detail, challenge)
+
+
+def _bearer_token(request: web.BaseRequest) -> str:
+    values = request.headers.getall(AUTHORIZATION, ())
+    bearer = _BEARER.fullmatch(values[0].strip()) if values else None
+    if bearer is None:
+        raise _unauthorized("this call needs the header Authorization: Bearer TOKEN")
+    token = bearer[1] or ""
+    if len(values) > 1 or not _TOKEN.fullmatch(token):
+        raise _unauthorized("Authorization must have one bearer token", "invalid_token")
+    return token
+
+
+def _unauthorized(detail: str, error: str = "") -> Problem:
+    challenge = f'{_REALM}, error="{error}"' if error else _REALM
+    return Problem(GatewayError.UNAUTHORIZED, detail, {"WWW-Authenticate": challenge})

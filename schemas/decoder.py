@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,18 +15,13 @@ MISSING = "missing"
 
 _MAX_INVALID_BYTES = 2**16
 """A larger invalid value is not searched for duplicates: that takes long."""
-
 _SPACED_COLON = re.compile(rb"[ \t\r\n]:")
 
 Path = tuple[str | int, ...]
 
 
 class Decoder:
-    """Decodes JSON as one contract of a union.
-
-    Args:
-        carries: a contract, or a union of contracts.
-    """
+    """Decodes JSON as a contract, or as one of a union of contracts."""
 
     def __init__(self, carries: Any) -> None:  # noqa: ANN401 -- a union is no type
         adapter: TypeAdapter[Contract] = TypeAdapter(carries)
@@ -83,8 +79,8 @@ def require_unique(value: bytes | str) -> None:
     try:
         _SEARCH.decode(text)
     except _DuplicateError:
-        path = _duplicate(_FIELDS.decode(text), ())
-        raise invalid(DUPLICATE, "is given more than once", path or ()) from None
+        path = next(_duplicates(_FIELDS.decode(text), ()), ())
+        raise invalid(DUPLICATE, "is given more than once", path) from None
 
 
 def invalid(kind: str, reason: str, path: Path) -> ValidationError:
@@ -112,16 +108,12 @@ _SEARCH = json.JSONDecoder(object_pairs_hook=_require_unique, parse_int=float, s
 _FIELDS = json.JSONDecoder(object_pairs_hook=_Object, parse_int=float, strict=False)
 
 
-def _duplicate(value: object, path: Path) -> Path | None:
-    """Return the path of the first duplicate field, or None."""
-    if isinstance(value, _Object):
-        seen: set[str] = set()
-        for name, _ in value:
-            if name in seen:
-                return (*path, name)
-            seen.add(name)
-    elif not isinstance(value, list):
-        return None
-    inner = value if isinstance(value, _Object) else enumerate(value)
-    found = (_duplicate(part, (*path, step)) for step, part in inner)
-    return next((deeper for deeper in found if deeper is not None), None)
+def _duplicates(value: object, path: Path) -> Iterator[Path]:
+    if not isinstance(value, list):
+        return
+    names: set[str | int] = set()
+    for name, part in value if isinstance(value, _Object) else enumerate(value):
+        if name in names:
+            yield (*path, name)
+        names.add(name)
+        yield from _duplicates(part, (*path, name))

@@ -7,36 +7,14 @@ orders follow from the idempotency keys.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from schemas.cart import (
-    AddToCart,
-    CartView,
-    DeleteFromCart,
-    ListCart,
-    PricedItem,
-    Purchase,
-)
+from schemas import cart, order, stock
 from schemas.contract import Code, Contract, Done, Item, Refused
 from schemas.ids import order_id, purchase_id
-from schemas.order import (
-    CancelOrder,
-    CreateOrder,
-    ListOrder,
-    OrderPlaced,
-    OrderStatusChanged,
-    OrderView,
-    PayOrder,
-    Status,
-)
-from schemas.stock import ListStocks, ReceiveStock, Stock, StocksView
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A request and its reply.
-
-    Attributes:
-        idempotency_key: the idempotency key of the request, if any.
-    """
+    """A request, its reply, and the idempotency key of the request."""
 
     request: Contract
     reply: Contract
@@ -45,40 +23,44 @@ class Example:
 
 _USER = 42
 _BOOK, _COOKBOOK, _HEADPHONES = 1076963, 1148162, 1625903
+_BOOK_NAME = "Теория нравственных чувств"
 _BOUGHT, _ORDERED = "example-purchase", "example-order"
 _FROM_CART = order_id(_USER, purchase_id(f"key:{_BOUGHT}"))
 _DIRECT = order_id(_USER, f"key:{_ORDERED}")
 _ITEMS = (Item(sku=_COOKBOOK, count=1),)
 
 _WALKTHROUGH = (
-    Example(AddToCart(user=_USER, sku=_BOOK, count=2), Done()),
-    Example(DeleteFromCart(user=_USER, sku=_BOOK, count=1), Done()),
+    Example(cart.AddToCart(user=_USER, sku=_BOOK, count=2), Done()),
+    Example(cart.DeleteFromCart(user=_USER, sku=_BOOK, count=1), Done()),
     Example(
-        ListCart(user=_USER),
-        CartView(
-            items=(
-                PricedItem(
-                    sku=_BOOK, count=1, name="Теория нравственных чувств", price=2202
-                ),
-            ),
+        cart.ListCart(user=_USER),
+        cart.CartView(
+            items=(cart.PricedItem(sku=_BOOK, count=1, name=_BOOK_NAME, price=2202),),
             total_price=2202,
         ),
     ),
-    Example(Purchase(user=_USER), OrderPlaced(order_id=_FROM_CART), _BOUGHT),
-    Example(CreateOrder(user=_USER, items=_ITEMS), OrderPlaced(order_id=_DIRECT), _ORDERED),
+    Example(cart.Purchase(user=_USER), order.OrderPlaced(order_id=_FROM_CART), _BOUGHT),
     Example(
-        ListOrder(order_id=_DIRECT),
-        OrderView(status=Status.AWAITING_PAYMENT, user=_USER, items=_ITEMS),
+        order.CreateOrder(user=_USER, items=_ITEMS),
+        order.OrderPlaced(order_id=_DIRECT),
+        _ORDERED,
     ),
-    Example(PayOrder(order_id=_DIRECT), Done()),
-    Example(CancelOrder(order_id=_FROM_CART), Done()),
     Example(
-        ListStocks(sku=_BOOK),
-        StocksView(
-            stocks=(Stock(warehouse_id=7, count=45), Stock(warehouse_id=10, count=70))
+        order.ListOrder(order_id=_DIRECT),
+        order.OrderView(status=order.Status.AWAITING_PAYMENT, user=_USER, items=_ITEMS),
+    ),
+    Example(order.PayOrder(order_id=_DIRECT), Done()),
+    Example(order.CancelOrder(order_id=_FROM_CART), Done()),
+    Example(
+        stock.ListStocks(sku=_BOOK),
+        stock.StocksView(
+            stocks=(
+                stock.Stock(warehouse_id=7, count=45),
+                stock.Stock(warehouse_id=10, count=70),
+            )
         ),
     ),
-    Example(ReceiveStock(sku=_HEADPHONES, warehouse_id=7, count=5), Done()),
+    Example(stock.ReceiveStock(sku=_HEADPHONES, warehouse_id=7, count=5), Done()),
 )
 
 EXAMPLES: dict[type[Contract], Example] = {
@@ -87,10 +69,10 @@ EXAMPLES: dict[type[Contract], Example] = {
 
 _OTHERS = (
     Refused(code=Code.CART_EMPTY, text="the cart is empty"),
-    OrderStatusChanged(
+    order.OrderStatusChanged(
         order_id=_DIRECT,
         user=_USER,
-        status=Status.PAID,
+        status=order.Status.PAID,
         items=_ITEMS,
         at=datetime(2026, 11, 26, 12, 0, tzinfo=UTC),
     ),

@@ -1,16 +1,17 @@
 """Explains why a value is not a valid message, with the names of the wire."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from schemas.contract import MAX_LINES
 
-MAX_LISTED = 1000
-MAX_NAMED = 10
-MAX_NAME_CHARS = 100
-MAX_CHARS = 600
+_MAX_LISTED = 1000
+_MAX_NAMED = 10
+_MAX_NAME_CHARS = 100
+_MAX_CHARS = 600
 
 TYPE_IS_NO_FIELD = "type is not a field of this call: the path selects the call"
 
@@ -56,67 +57,60 @@ _SYNTAX = {
 }
 
 
-class Explanation:
-    """Explains the errors of one kind of value.
+def explain(
+    error: ValidationError,
+    value: bytes,
+    noun: str,
+    types: Sequence[str] = (),
+    topics: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Return the reasons why a value is invalid, each with its field's name on the wire.
 
-    Args:
-        whole: the noun for the value itself.
-        types: the possible values of its field `type`; empty without such a field.
-        topics: the topic of each type.
+    `noun` stands for the value itself, `types` are the possible values of its field `type`
+    (none without such a field), and `topics` has the topic of each type.
     """
+    if not value:
+        return f"{noun} is empty"
+    if error.error_count() > _MAX_LISTED:  # to list them takes long
+        return f"{error.error_count()} fields are invalid"
+    found = error.errors(include_url=False, include_input=False)
+    # Pydantic stops reading a list at its first invalid line, then reports too_short.
+    cut = {error["loc"][:-1] for error in found} | {e["loc"][:-2] for e in found}
+    errors = [e for e in found if e["type"] != "too_short" or e["loc"] not in cut]
+    reasons = [_reason(e, value, noun, types, topics) for e in errors[:_MAX_NAMED]]
+    return _joined(reasons, len(errors))
 
-    def __init__(
-        self, whole: str, types: Sequence[str] = (), topics: Mapping[str, str] | None = None
-    ) -> None:
-        self._whole = whole
-        self._types = types
-        self._topics = topics or {}
 
-    def explain(self, error: ValidationError, value: bytes) -> str:
-        """Return the reasons, each with the name of its field on the wire."""
-        if not value:
-            return f"{self._whole} is empty"
-        if error.error_count() > MAX_LISTED:  # to list them takes long
-            return f"{error.error_count()} fields are invalid"
-        found = error.errors(include_url=False, include_input=False)
-        # Pydantic stops reading a list at its first invalid line, then reports too_short.
-        cut = {error["loc"][:-1] for error in found} | {e["loc"][:-2] for e in found}
-        errors = [e for e in found if e["type"] != "too_short" or e["loc"] not in cut]
-        return _joined([self._reason(e, value) for e in errors[:MAX_NAMED]], len(errors))
-
-    def _reason(self, error: ErrorDetails, value: bytes) -> str:
-        path, kind = self._path(error), error["type"]
-        match kind:
-            case "json_invalid":
-                return f"{self._whole} is not JSON: {_syntax(error, value)}"
-            case "union_tag_not_found" | "missing" if path in ("", "type"):
-                return f"type is missing; {self._choice()}"
-            case "union_tag_invalid":
-                return self._unknown_type(error["ctx"]["tag"])
-            case _ if path == "type" and not self._types:
-                return TYPE_IS_NO_FIELD
-        return f"{path or self._whole}{_problem(error)}"
-
-    def _path(self, error: ErrorDetails) -> str:
-        path = error["loc"]
-        if path and path[0] in self._types:
-            path = path[1:]  # pydantic's name of the contract
-        return ".".join(map(str, path))[:MAX_NAME_CHARS]
-
-    def _choice(self) -> str:
-        return f"it must be one of {', '.join(self._types)}"
-
-    def _unknown_type(self, name: str) -> str:
-        topic = self._topics.get(name)
-        problem = f"is a type of {topic}, not of this topic" if topic else "is unknown"
-        return f"type: {name[:MAX_NAME_CHARS]} {problem}; {self._choice()}"
+def _reason(
+    error: ErrorDetails,
+    value: bytes,
+    noun: str,
+    types: Sequence[str],
+    topics: Mapping[str, str],
+) -> str:
+    steps = error["loc"]
+    if steps and steps[0] in types:
+        steps = steps[1:]  # without pydantic's name of the contract
+    path = ".".join(map(str, steps))[:_MAX_NAME_CHARS]
+    choice = f"it must be one of {', '.join(types)}"
+    match error["type"]:
+        case "json_invalid":
+            return f"{noun} is not JSON: {_syntax(error, value)}"
+        case "union_tag_not_found" | "missing" if path in ("", "type"):
+            return f"type is missing; {choice}"
+        case "union_tag_invalid":
+            name = error["ctx"]["tag"]
+            topic = topics.get(name)
+            problem = f"is a type of {topic}, not of this topic" if topic else "is unknown"
+            return f"type: {name[:_MAX_NAME_CHARS]} {problem}; {choice}"
+        case _ if path == "type" and not types:
+            return TYPE_IS_NO_FIELD
+    return f"{path or noun}{_problem(error)}"
 
 
 def _joined(reasons: list[str], count: int) -> str:
-    text = "; ".join(reasons)
-    while len(text) > MAX_CHARS and len(reasons) > 1:
-        reasons = reasons[:-1]
-        text = "; ".join(reasons)
+    while len(text := "; ".join(reasons)) > _MAX_CHARS and len(reasons) > 1:
+        reasons.pop()
     more = count - len(reasons)
     return f"{text}; and {more} more" if more else text
 

@@ -12,18 +12,11 @@ def shard(number: int) -> int:
 
 
 def order_id(user: int, request_id: str) -> int:
-    """Return the order id of a createOrder.
-
-    Returns:
-        0 … 2^53-1, exact in JavaScript; the low 12 bits are the user's shard.
-    """
+    """Return the order id of a createOrder: 0 … 2^53-1, exact in JavaScript."""
     digest = blake2b(f"{user}/{request_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % 2**41 * SHARDS + shard(user)
 
 
 def purchase_id(request_id: str) -> str:
-    """Return the request id of the createOrder that a purchase becomes.
-
-    The prefix keeps the id apart from each createOrder of a client.
-    """
-    return f"purchase:{request_id}"
+    """Return the request id of the createOrder that a purchase becomes."""
+    return f"purchase:{request_id}"  # no createOrder of a client has it

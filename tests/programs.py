@@ -1,4 +1,4 @@
-"""Other people's programs in tests: whether they are here, and how they are run."""
+"""Programs that tests run, and skip without: npm, curl, Maven and others."""
 
 import shutil
 import subprocess
@@ -11,14 +11,14 @@ _OLDEST_NODE = 20
 
 
 def need(*names: str) -> None:
-    """Skip the test, with the reason, where a program is missing."""
+    """Skip the test if a program is missing, with the reason."""
     missing = [name for name in names if shutil.which(name) is None]
     if missing:
         pytest.skip(f"not installed here: {', '.join(missing)}")
 
 
 def need_one(*names: str) -> str:
-    """Return where the first of these programs is; skip the test where there is none."""
+    """Return the path of the first of these programs; skip the test if all are missing."""
     found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
         pytest.skip(f"not installed here: any of {', '.join(names)}")
@@ -26,9 +26,9 @@ def need_one(*names: str) -> str:
 
 
 def run(*words: str | Path, within: float, here: Path | None = None) -> str:
-    """Run a program to its end, so many seconds at most; return what it said.
+    """Run a program with a time limit; return its output.
 
-    It must succeed.
+    Its exit code must be 0.
     """
     ran = subprocess.run(
         [str(word) for word in words],
@@ -43,9 +43,9 @@ def run(*words: str | Path, within: float, here: Path | None = None) -> str:
 
 
 def npm_ci(package: Path, directory: Path) -> Path:
-    """Copy an npm package and install what its lock file says; return where it is.
+    """Copy an npm package and install the versions of its lock file; return its directory.
 
-    Skips the test where there is no npm, or an old one.
+    Skips the test if npm is missing or too old.
     """
     need("npm", "node")
     version = run("node", "--version", within=30).strip()

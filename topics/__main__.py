@@ -7,19 +7,19 @@
 
 Each line of `acls` is for `kafka-acls.sh`. The cluster is that of the shop that runs in
 this directory, else that of `KAFKA`. The partitions come from the same place.
-`REQUEST_RETENTION_HOURS` comes from the environment. At a terminal `create` asks for a
+`REQUEST_RETENTION_HOURS` comes from the environment. At a terminal `create` prompts for a
 confirmation. Without one it creates missing topics; it changes settings only with `--yes`.
 """
 
 import click
 
 from topics import cli
-from topics.acls import acls
 from topics.admin import Plan, check, create, plan
 from topics.catalog import TOPICS
 from topics.describe import as_json, lines
 from topics.kafka.settings import KafkaSettings
 from topics.target import Target, partitions
+from topics.topology import acls
 
 _AS_DECLARED = f"{len(TOPICS)} topics are as declared"
 _on_cluster = cli.on_cluster("topics", misused=cli.FAILED)
@@ -35,25 +35,21 @@ def main() -> None:
 @_on_cluster
 def _create(target: Target, *, yes: bool) -> int:
     todo = cli.answer(target, plan)
-    if (todo.missing or todo.changed) and not yes:
-        code = _confirm(todo, target)
-        if code:
-            return code
+    if not yes and todo.changed and not cli.is_attended():
+        reason = "no terminal to confirm at; --yes changes the settings"
+        for line in (*todo.changed, reason):
+            cli.echo_error(f"topics: {line}")
+        return cli.MISUSED
+    if not yes and cli.is_attended() and not _confirm(todo, target):
+        raise cli.CommandError("nothing was changed")
     return _print(cli.answer(target, create) or [_AS_DECLARED])
 
 
-def _confirm(todo: Plan, target: Target) -> int:
-    """Return 0 if the plan may be carried out, else the exit code."""
-    if not cli.is_attended():
-        if todo.changed:
-            reason = "no terminal to confirm at; --yes changes the settings"
-            return _refuse(cli.MISUSED, *todo.changed, reason)
-        return cli.OK
-    for line in (*todo.missing, *todo.changed):
+def _confirm(todo: Plan, target: Target) -> bool:
+    changes = [*todo.missing, *todo.changed]
+    for line in changes:
         cli.echo_error(line)
-    if cli.confirm(f"Apply this to Kafka at {target.cluster.kafka}?"):
-        return cli.OK
-    return _refuse(cli.FAILED, "nothing was changed")
+    return not changes or cli.confirm(f"Apply this to Kafka at {target.cluster.kafka}?")
 
 
 @main.command("check", help="Print a line for each difference; exit with 1 if any.")
@@ -68,10 +64,8 @@ def _check(target: Target) -> int:
 @click.option("--json", is_flag=True, help="Print JSON for programs.")
 @_on_cluster
 def _describe(_: Target, *, json: bool) -> int:
-    retention = KafkaSettings().request_retention
-    if json:
-        return _print(as_json(TOPICS, partitions(), retention).splitlines())
-    return _print(lines(TOPICS, partitions(), retention))
+    declared = TOPICS, partitions(), KafkaSettings().request_retention
+    return _print(as_json(*declared).splitlines() if json else lines(*declared))
 
 
 @main.command("acls", help="Print the least rights of each user.")
@@ -86,12 +80,6 @@ def _print(shown: list[str]) -> int:
     for line in shown:
         cli.echo(line)
     return cli.OK
-
-
-def _refuse(code: int, *reasons: str) -> int:
-    for reason in reasons:
-        cli.echo_error(f"topics: {reason}")
-    return code
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ All functions raise TopicsError, or KafkaAuthenticationError if Kafka refuses th
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -14,24 +14,25 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from topics.catalog import TOPICS
-from topics.drift import (
-    SET_ON_TOPIC,
-    TopicDescription,
-    config_drift,
-    drift,
-    partition_count_drift,
-)
 from topics.kafka.connection import find_auth_error
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic, TopicKind
 
-LEADERS_SECONDS = 30.0
+_LEADERS_SECONDS = 30.0
 _POLL_SECONDS = 0.1
+_SET_ON_TOPIC = 1  # Kafka's number for a setting whose source is the topic itself
 
 # The partition of their records, or rows, selects the worker that owns them.
 _OWNED = (TopicKind.REQUESTS, TopicKind.EVENTS, TopicKind.CHANGELOG)
 
-Descriptions = dict[str, TopicDescription]
+# The shop does not depend on these; operators may set them.
+_LEFT_TO_OPERATORS = {
+    "compression.type",
+    "follower.replication.throttled.replicas",
+    "leader.replication.throttled.replicas",
+    "min.insync.replicas",
+    "unclean.leader.election.enable",
+}
 
 
 class TopicsError(Exception):
@@ -39,79 +40,69 @@ class TopicsError(Exception):
 
 
 class Plan(NamedTuple):
-    """The changes that `create` makes to a cluster.
-
-    Attributes:
-        missing: a line for each topic that it creates.
-        changed: a line for each setting that it changes.
-    """
+    """The changes that `create` makes: a line for each topic, and for each setting."""
 
     missing: list[str]
     changed: list[str]
 
 
-async def plan(cluster: KafkaSettings, topics: Iterable[Topic] = TOPICS) -> Plan:
+class _Description(NamedTuple):
+    """A topic of the cluster; `overrides` are the settings set on the topic itself."""
+
+    partitions: int
+    config: dict[str, str]
+    overrides: set[str]
+
+
+_Found = dict[Topic, _Description]
+
+
+async def plan(cluster: KafkaSettings, topics: Collection[Topic] = TOPICS) -> Plan:
     """Return the changes that `create` would make now."""
-    declared = {topic.name: topic for topic in topics}
     async with _admin(cluster) as admin:
-        found = await _describe(admin, declared)
-    _require_partitions(declared, found, cluster)
-    drifts = (config_drift(declared[name], found[name], cluster) for name in found)
+        found = await _describe(admin, topics)
+    _require_partitions(found, cluster)
     return Plan(
-        [f"{name}: missing" for name in declared if name not in found],
-        [line for lines in drifts for line in lines],
+        [f"{topic.name}: missing" for topic in topics if topic not in found],
+        [line for topic in found for line in _config_drift(topic, found[topic], cluster)],
     )
 
 
-async def create(cluster: KafkaSettings, topics: Iterable[Topic] = TOPICS) -> list[str]:
-    """Create missing topics, apply changed settings, and wait for the leaders.
-
-    Returns:
-        A line for each topic that was created or changed.
+async def create(cluster: KafkaSettings, topics: Collection[Topic] = TOPICS) -> list[str]:
+    """Create missing topics, apply changed settings, wait for leaders; return the changes.
 
     Raises:
         TopicsError: an existing topic has another number of partitions, the cluster
             refuses a change, or partitions stay without a leader.
     """
-    declared = {topic.name: topic for topic in topics}
     async with _admin(cluster) as admin:
-        found = await _describe(admin, declared)
-        _require_partitions(declared, found, cluster)
-        missing = [topic for name, topic in declared.items() if name not in found]
-        existing = [topic for name, topic in declared.items() if name in found]
-        changed = [t for t in existing if config_drift(t, found[t.name], cluster)]
+        found = await _describe(admin, topics)
+        _require_partitions(found, cluster)
+        missing = [topic for topic in topics if topic not in found]
+        changed = {t: d for t, d in found.items() if _config_drift(t, d, cluster)}
         await _add(admin, missing, cluster)
-        await _configure(admin, changed, found, cluster)
-        await _await_leaders(admin, declared)
+        await _configure(admin, changed, cluster)
+        await _await_leaders(admin, topics)
     return [
         *(f"{topic.name}: created" for topic in missing),
         *(f"{topic.name}: settings changed" for topic in changed),
     ]
 
 
-async def check(cluster: KafkaSettings, topics: Iterable[Topic] = TOPICS) -> list[str]:
-    """Compare the topics of the cluster with the declared ones.
-
-    Returns:
-        A line for each difference.
-    """
-    declared = {topic.name: topic for topic in topics}
+async def check(cluster: KafkaSettings, topics: Collection[Topic] = TOPICS) -> list[str]:
+    """Return a line for each difference between the cluster's and the declared topics."""
     async with _admin(cluster) as admin:
-        found = await _describe(admin, declared)
-    return [
-        line
-        for topic in declared.values()
-        for line in drift(topic, found.get(topic.name), cluster)
-    ]
+        found = await _describe(admin, topics)
+    return [line for topic in topics for line in _drift(topic, found.get(topic), cluster)]
 
 
 async def settings_of(
-    cluster: KafkaSettings, topics: Iterable[Topic]
+    cluster: KafkaSettings, topics: Collection[Topic]
 ) -> dict[str, dict[str, str]]:
     """Return the settings in force of each existing topic, by its name."""
     async with _admin(cluster) as admin:
-        found = await _describe(admin, [topic.name for topic in topics])
-    return {name: description.config for name, description in found.items()}
+        found = await _describe(admin, topics)
+    return {topic.name: description.config for topic, description in found.items()}
 
 
 async def partition_drift(cluster: KafkaSettings) -> list[str]:
@@ -127,7 +118,7 @@ async def partition_drift(cluster: KafkaSettings) -> list[str]:
         line
         for topic in TOPICS
         if topic.kind in _OWNED and topic.name in counts
-        for line in partition_count_drift(topic, counts[topic.name], cluster)
+        for line in _partition_drift(topic, counts[topic.name], cluster)
     ]
 
 
@@ -137,17 +128,37 @@ async def cluster_id(cluster: KafkaSettings) -> str:
         return str((await admin.describe_cluster())["cluster_id"])
 
 
-def _require_partitions(
-    declared: dict[str, Topic], found: Descriptions, cluster: KafkaSettings
-) -> None:
-    drifts = [
-        line
-        for name, description in found.items()
-        for line in partition_count_drift(declared[name], description.partitions, cluster)
+def _drift(topic: Topic, found: _Description | None, cluster: KafkaSettings) -> list[str]:
+    if found is None:
+        return [f"{topic.name}: missing"]
+    declared = topic.config(cluster.request_retention)
+    undeclared = found.overrides - declared.keys() - _LEFT_TO_OPERATORS
+    return [
+        *_partition_drift(topic, found.partitions, cluster),
+        *_config_drift(topic, found, cluster),
+        *(f"{topic.name}: {name} is set, but not declared" for name in sorted(undeclared)),
     ]
-    # Keys would move to other partitions, and their state would stay in the old ones.
-    if drifts:
-        raise TopicsError(f"PARTITIONS of existing topics can't change: {drifts[0]}")
+
+
+def _partition_drift(topic: Topic, partitions: int, cluster: KafkaSettings) -> list[str]:
+    declared = topic.partitions or cluster.partitions
+    line = f"{topic.name}: {partitions} partitions, not {declared}"
+    return [] if partitions == declared else [line]
+
+
+def _config_drift(topic: Topic, found: _Description, cluster: KafkaSettings) -> list[str]:
+    return [
+        f"{topic.name}: {name} is {found.config.get(name)}, not {value}"
+        for name, value in topic.config(cluster.request_retention).items()
+        if found.config.get(name) != value
+    ]
+
+
+def _require_partitions(found: _Found, cluster: KafkaSettings) -> None:
+    for topic, description in found.items():
+        # Keys would move to other partitions, and their state would stay in the old ones.
+        for line in _partition_drift(topic, description.partitions, cluster):
+            raise TopicsError(f"PARTITIONS of existing topics can't change: {line}")
 
 
 @asynccontextmanager
@@ -164,18 +175,18 @@ async def _admin(cluster: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.close()
 
 
-async def _describe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> Descriptions:
+async def _describe(admin: AIOKafkaAdminClient, topics: Collection[Topic]) -> _Found:
     existing = {topic["topic"]: topic for topic in await admin.describe_topics()}
-    kind = ConfigResourceType.TOPIC
-    resources = [ConfigResource(kind, name) for name in names if name in existing]
+    declared = {topic.name: topic for topic in topics if topic.name in existing}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in declared]
     responses = await admin.describe_configs(resources) if resources else []
     found = {}
     for code, text, _, name, settings in (r for rs in responses for r in rs.resources):
         _require_success(name, code, text)
-        found[name] = TopicDescription(
+        found[declared[name]] = _Description(
             partitions=len(existing[name]["partitions"]),
             config={setting[0]: setting[1] for setting in settings},
-            overrides=frozenset(s[0] for s in settings if s[3] == SET_ON_TOPIC),
+            overrides={setting[0] for setting in settings if setting[3] == _SET_ON_TOPIC},
         )
     return found
 
@@ -202,16 +213,12 @@ async def _add(
 
 
 async def _configure(
-    admin: AIOKafkaAdminClient,
-    topics: list[Topic],
-    found: Descriptions,
-    cluster: KafkaSettings,
+    admin: AIOKafkaAdminClient, found: _Found, cluster: KafkaSettings
 ) -> None:
     # The request replaces all settings of a topic, so the operator's are repeated.
     resources = []
-    for topic in topics:
-        description = found[topic.name]
-        settings = {name: description.config[name] for name in description.overrides}
+    for topic, (_, config, overrides) in found.items():
+        settings = {name: config[name] for name in overrides}
         settings |= topic.config(cluster.request_retention)
         resources.append(ConfigResource(ConfigResourceType.TOPIC, topic.name, settings))
     for response in await admin.alter_configs(resources) if resources else []:
@@ -219,24 +226,23 @@ async def _configure(
             _require_success(name, code, text)
 
 
-async def _await_leaders(admin: AIOKafkaAdminClient, names: Iterable[str]) -> None:
-    deadline = time.monotonic() + LEADERS_SECONDS
-    while leaderless := await _leaderless(admin, names):
+async def _await_leaders(admin: AIOKafkaAdminClient, topics: Collection[Topic]) -> None:
+    deadline = time.monotonic() + _LEADERS_SECONDS
+    while leaderless := {topic.name for topic in topics} - await _led(admin):
         if time.monotonic() > deadline:
-            raise TopicsError(f"no leader for partitions of {', '.join(leaderless)}")
+            names = ", ".join(sorted(leaderless))
+            raise TopicsError(f"no leader for partitions of {names}")
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _leaderless(admin: AIOKafkaAdminClient, names: Iterable[str]) -> list[str]:
-    # From a list of all topics: a broker that lacks a new topic answers a question about
-    # it with an error.
-    topics = {t["topic"]: t["partitions"] for t in await admin.describe_topics()}
-    led = {
-        name
-        for name, partitions in topics.items()
-        if partitions and all(partition["leader"] >= 0 for partition in partitions)
+async def _led(admin: AIOKafkaAdminClient) -> set[str]:
+    # From a list of all topics: a broker that lacks a new topic answers a request for it
+    # with an error.
+    return {
+        topic["topic"]
+        for topic in await admin.describe_topics()
+        if topic["partitions"] and all(p["leader"] >= 0 for p in topic["partitions"])
     }
-    return [name for name in names if name not in led]
 
 
 def _require_success(name: str, code: int, text: str | None) -> None:

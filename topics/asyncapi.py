@@ -47,6 +47,13 @@ def document(cluster: KafkaSettings, replies: Replies) -> dict[str, Any]:
         replies: the replies of the calls, by request.
     """
     channels = {topic.name: _channel(topic, cluster) for topic in TOPICS}
+    client_replies = {
+        "address": None,
+        "description": f"A topic of the client, which {names.REPLY_TOPIC} names."
+        " Its name ends in .replies or .reply. The client creates it.",
+        "messages": _messages(GATEWAY_REPLIES),
+    }
+    tags = {_slug(tag): {"name": tag, "description": doc} for tag, doc in _TAGS.items()}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -55,13 +62,13 @@ def document(cluster: KafkaSettings, replies: Replies) -> dict[str, Any]:
             "description": _ABOUT,
             "contact": CONTACT,
             "license": LICENSE,
-            "tags": [_at(f"components/tags/{name}") for name in map(_slug, _TAGS)],
+            "tags": [_tag(name) for name in _TAGS],
         },
         "defaultContentType": "application/json",
         "servers": dict(_servers(cluster)),
-        "channels": channels | {CLIENT_REPLIES: _client_replies()},
+        "channels": channels | {CLIENT_REPLIES: client_replies},
         "operations": dict(_operations(replies)),
-        "components": components() | {"tags": _tags()},
+        "components": components() | {"tags": tags},
     }
 
 
@@ -69,16 +76,18 @@ def _servers(cluster: KafkaSettings) -> Iterator[tuple[str, Any]]:
     encrypted = cluster.kafka_security_protocol.endswith("SSL")
     protocol = "kafka-secure" if encrypted else "kafka"
     for number, address in enumerate(cluster.kafka.split(","), start=1):
-        yield f"kafka-{number}", {"host": address.strip(), "protocol": protocol}
+        yield f"kafka-{number}", {"host": address, "protocol": protocol}
 
 
 def _channel(topic: Topic, cluster: KafkaSettings) -> dict[str, Any]:
+    config = cluster.durability | topic.config(cluster.request_retention)
+    # The binding has numbers as numbers, and a list of policies.
+    numbers = {n: int(v) for n, v in config.items() if v.removeprefix("-").isdigit()}
+    policy = {"cleanup.policy": [config.get("cleanup.policy", "delete")]}
     binding = {
         "partitions": topic.partitions or cluster.partitions,
         "replicas": cluster.kafka_replication,
-        "topicConfiguration": _settings(
-            cluster.durability | topic.config(cluster.request_retention)
-        ),
+        "topicConfiguration": {**config, **numbers, **policy},
         **BINDING,
     }
     return {
@@ -87,22 +96,6 @@ def _channel(topic: Topic, cluster: KafkaSettings) -> dict[str, Any]:
         "messages": _messages(topic),
         "bindings": {"kafka": binding},
     }
-
-
-def _client_replies() -> dict[str, Any]:
-    return {
-        "address": None,
-        "description": f"A topic of the client, which {names.REPLY_TOPIC} names."
-        " Its name ends in .replies or .reply. The client creates it.",
-        "messages": _messages(GATEWAY_REPLIES),
-    }
-
-
-def _settings(config: Mapping[str, str]) -> dict[str, Any]:
-    """Return the settings of a topic in the types of the binding."""
-    policy = config.get("cleanup.policy", "delete")
-    numbers = {n: int(v) for n, v in config.items() if v.removeprefix("-").isdigit()}
-    return {**config, **numbers, "cleanup.policy": [policy]}
 
 
 def _messages(topic: Topic) -> dict[str, Any]:
@@ -121,23 +114,15 @@ def _operations(replies: Replies) -> Iterator[tuple[str, Any]]:
 def _receive(
     contract: type[Contract], topic: Topic, reply: type[Contract] | None
 ) -> dict[str, Any]:
-    channel = f"channels/{topic.name}"
-    operation = {
+    response = f"The reply is {reply.__name__} or Refused." if reply else "It has no reply."
+    return {
         "action": "receive",
-        "channel": _at(channel),
+        "channel": _at(f"channels/{topic.name}"),
         "summary": contract.__doc__,
-        "messages": [_at(f"{channel}/messages/{contract.__name__}")],
-    }
-    record = f"A record in {topic.name}, keyed by its {topic.key}."
-    if reply is None:
-        return operation | {
-            "description": f"{record} It has no reply.",
-            "tags": _tag("between services"),
-        }
-    return operation | {
-        "description": f"{record} The reply is {reply.__name__} or Refused.",
-        "tags": _tag("calls"),
-        "reply": _reply(reply, DEFAULT_REPLIES[topic]),
+        "messages": [_at(f"channels/{topic.name}/messages/{contract.__name__}")],
+        "description": f"A record in {topic.name}, keyed by its {topic.key}. {response}",
+        "tags": [_tag("calls" if reply else "between services")],
+        **({"reply": _reply(reply, DEFAULT_REPLIES[topic])} if reply else {}),
     }
 
 
@@ -154,23 +139,19 @@ def _reply(reply: type[Contract], default: Topic) -> dict[str, Any]:
 
 
 def _send(topic: Topic) -> dict[str, Any]:
-    channel = f"channels/{topic.name}"
+    messages, channel = messages_in(topic), f"channels/{topic.name}"
     return {
         "action": "send",
         "channel": _at(channel),
         "summary": topic.doc,
-        "description": f"Records in {topic.name}: {', '.join(messages_in(topic))}.",
-        "tags": _tag("output"),
-        "messages": [_at(f"{channel}/messages/{name}") for name in messages_in(topic)],
+        "description": f"Records in {topic.name}: {', '.join(messages)}.",
+        "tags": [_tag("output")],
+        "messages": [_at(f"{channel}/messages/{name}") for name in messages],
     }
 
 
-def _tags() -> dict[str, Any]:
-    return {_slug(name): {"name": name, "description": doc} for name, doc in _TAGS.items()}
-
-
-def _tag(name: str) -> list[dict[str, str]]:
-    return [_at(f"components/tags/{_slug(name)}")]
+def _tag(name: str) -> dict[str, str]:
+    return _at(f"components/tags/{_slug(name)}")
 
 
 def _slug(name: str) -> str:

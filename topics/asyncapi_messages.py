@@ -1,7 +1,5 @@
 """Headers, keys and values of records, as components of an AsyncAPI document."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from schemas.contract import Contract
@@ -13,13 +11,11 @@ from topics.topic import Topic, TopicKind, wire_type
 
 BINDING = {"bindingVersion": "0.5.0"}
 
-_JSON = "application/json"
-
 
 def messages_in(topic: Topic) -> list[str]:
     """Return the names of the messages that a topic carries."""
     if topic.kind in _OPAQUE:
-        return [_OPAQUE[topic.kind].name]
+        return [_OPAQUE[topic.kind]["name"]]
     return [contract.__name__ for contract in topic.contracts]
 
 
@@ -31,9 +27,10 @@ def components() -> dict[str, Any]:
         schema = schemas[contract.__name__]
         schema["required"] = ["type", *schema.get("required", ())]
     messages = {c.__name__: _message(c, topic) for c, topic in topic_of.items()}
+    opaque = {m["name"]: m | _envelope(kind, "") for kind, m in _OPAQUE.items()}
     return {
         "schemas": schemas | dict(_HEADERS.values()),
-        "messages": messages | dict(_opaque()),
+        "messages": messages | opaque,
         "correlationIds": {
             "correlation-id": {"location": f"$message.header#/{names.CORRELATION_ID}"}
         },
@@ -41,33 +38,35 @@ def components() -> dict[str, Any]:
 
 
 def _message(contract: type[Contract], topic: Topic) -> dict[str, Any]:
-    examples = [
-        {"payload": message.model_dump(mode="json")} for message in examples_of(contract)
-    ]
-    correlation_id = {"$ref": "#/components/correlationIds/correlation-id"}
-    return {
+    message = {
         "name": wire_type(contract),
         "title": contract.__name__,
         "summary": contract.__doc__,
-        "contentType": _JSON,
+        "contentType": "application/json",
         "payload": reference(contract.__name__),
         **_envelope(topic.kind, topic.key),
-        **({"examples": examples} if examples else {}),
-        **({} if topic.kind is TopicKind.EVENTS else {"correlationId": correlation_id}),
     }
+    if examples := examples_of(contract):
+        message["examples"] = [{"payload": e.model_dump(mode="json")} for e in examples]
+    if topic.kind is not TopicKind.EVENTS:
+        message["correlationId"] = {"$ref": "#/components/correlationIds/correlation-id"}
+    return message
 
 
 def _envelope(kind: TopicKind, key: str) -> dict[str, Any]:
     """Return the headers and the key of a message."""
     text = f"{key}, in decimal text" if key else _KEYS[kind]
-    bindings = {"kafka": {"key": _text(text), **BINDING}}
-    if kind not in _HEADERS:
-        return {"bindings": bindings}
-    return {"headers": reference(_HEADERS[kind][0]), "bindings": bindings}
+    headers = {"headers": reference(_HEADERS[kind][0])} if kind in _HEADERS else {}
+    return {**headers, "bindings": {"kafka": {"key": _text(text), **BINDING}}}
 
 
 def _text(description: str, **more: str) -> dict[str, Any]:
     return {"type": "string", "description": description, **more}
+
+
+def _headers(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties}
+    return schema | ({"required": [*required]} if required else {})
 
 
 _KEYS = {
@@ -75,49 +74,21 @@ _KEYS = {
     TopicKind.DEAD_LETTERS: "the key of the record",
     TopicKind.CHANGELOG: "the key of the row",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Opaque:
-    """A message without a contract."""
-
-    name: str
-    summary: str
-    payload: Any
-    media_type: str
-
-
-_OPAQUE = {
-    TopicKind.DEAD_LETTERS: _Opaque(
-        "DeadLetter", "A record, byte for byte.", {}, "application/octet-stream"
-    ),
-    TopicKind.CHANGELOG: _Opaque(
-        "Row",
-        "A row of a table as JSON; a record without a value deletes it.",
-        {"type": ["object", "null"]},
-        _JSON,
-    ),
+_OPAQUE: dict[TopicKind, dict[str, Any]] = {
+    TopicKind.DEAD_LETTERS: {
+        "name": "DeadLetter",
+        "summary": "A record, byte for byte.",
+        "contentType": "application/octet-stream",
+        "payload": {},
+    },
+    TopicKind.CHANGELOG: {
+        "name": "Row",
+        "summary": "A row of a table as JSON; a record without a value deletes it.",
+        "contentType": "application/json",
+        "payload": {"type": ["object", "null"]},
+    },
 }
-
-
-def _opaque() -> Iterator[tuple[str, Any]]:
-    for kind, message in _OPAQUE.items():
-        yield (
-            message.name,
-            {
-                "name": message.name,
-                "summary": message.summary,
-                "contentType": message.media_type,
-                "payload": message.payload,
-                **_envelope(kind, ""),
-            },
-        )
-
-
-def _headers(properties: dict[str, Any], *required: str) -> dict[str, Any]:
-    schema = {"type": "object", "properties": properties}
-    return schema | ({"required": [*required]} if required else {})
-
+"""The messages without a contract."""
 
 _TRACE = {name: _text("W3C trace context; propagated.") for name in names.TRACE}
 _REPLY_HEADERS = {
@@ -142,20 +113,16 @@ _REQUEST_HEADERS = {
     ),
 }
 _EVENT_ID = {names.EVENT_ID: _text("orderID:status; the same for a repeated event.")}
-_DEAD_LETTER_HEADERS = {
+_DEAD_LETTER = {
     "dlq.reason": _text("The reason for the dead letter."),
     "dlq.topic": _text("The topic of the record."),
     "dlq.partition": _text("Its partition, in decimal text."),
     "dlq.offset": _text("Its offset, in decimal text."),
 }
-
 _HEADERS = {
     TopicKind.REQUESTS: ("RequestHeaders", _headers(_REPLY_HEADERS | _REQUEST_HEADERS)),
     TopicKind.REPLIES: ("ReplyHeaders", _headers(_REPLY_HEADERS)),
     TopicKind.EVENTS: ("EventHeaders", _headers(_EVENT_ID | _TRACE, *_EVENT_ID)),
-    TopicKind.DEAD_LETTERS: (
-        "DeadLetterHeaders",
-        _headers(_DEAD_LETTER_HEADERS, *_DEAD_LETTER_HEADERS),
-    ),
+    TopicKind.DEAD_LETTERS: ("DeadLetterHeaders", _headers(_DEAD_LETTER, *_DEAD_LETTER)),
 }
 """Rows have no headers; a dead letter also has the headers of its record."""

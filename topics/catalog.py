@@ -6,6 +6,9 @@ message's type is its address (`TOPIC_OF`), so a sender names no topic.
 
 from datetime import timedelta
 
+from pydantic import ValidationError
+
+from schemas import explanation
 from schemas.cart import CartRequest
 from schemas.contract import Contract
 from schemas.order import OrderRequest, OrderStatusChanged
@@ -13,9 +16,6 @@ from schemas.product import ProductRequest
 from schemas.reply import Reply
 from schemas.stock import StockRequest
 from topics.topic import Topic, TopicKind
-
-_REPLY_RETENTION = timedelta(hours=1)
-_EVENT_RETENTION = timedelta(days=30)
 
 GATEWAY_REPLY_PARTITIONS = 16
 
@@ -54,7 +54,7 @@ ORDER_EVENTS = Topic(
     carries=OrderStatusChanged,
     key="shard",
     event_id="event_id",
-    retention=_EVENT_RETENTION,
+    retention=timedelta(days=30),
 )
 
 
@@ -64,7 +64,7 @@ def _replies(name: str, requests: str, partitions: int | None = None) -> Topic:
         TopicKind.REPLIES,
         f"Replies to {requests}.",
         carries=Reply,
-        retention=_REPLY_RETENTION,
+        retention=timedelta(hours=1),
         partitions=partitions,
     )
 
@@ -75,20 +75,22 @@ ORDER_REPLIES = _replies("order.replies", "order requests without a reply topic"
 STOCK_REPLIES = _replies("stock.replies", "stock requests without a reply topic")
 
 
-def _dead_letters(name: str, source: Topic) -> Topic:
-    doc = f"Records of {source.name} that can't be processed, with the reason in headers."
-    return Topic(name, TopicKind.DEAD_LETTERS, doc)
-
-
-DEAD_LETTERS: dict[Topic, Topic] = {
-    CART_REQUESTS: _dead_letters("cart.dlq", CART_REQUESTS),
-    ORDER_REQUESTS: _dead_letters("order.dlq", ORDER_REQUESTS),
-    STOCK_REQUESTS: _dead_letters("stock.dlq", STOCK_REQUESTS),
-    PRODUCT_REQUESTS: _dead_letters("product.dlq", PRODUCT_REQUESTS),
-    ORDER_EVENTS: _dead_letters("notifications.dlq", ORDER_EVENTS),
+DEAD_LETTERS = {
+    source: Topic(
+        name,
+        TopicKind.DEAD_LETTERS,
+        f"Records of {source.name} that can't be processed, with the reason in headers.",
+    )
+    for name, source in (
+        ("cart.dlq", CART_REQUESTS),
+        ("order.dlq", ORDER_REQUESTS),
+        ("stock.dlq", STOCK_REQUESTS),
+        ("product.dlq", PRODUCT_REQUESTS),
+        ("notifications.dlq", ORDER_EVENTS),
+    )
 }
 
-DEFAULT_REPLIES: dict[Topic, Topic] = {
+DEFAULT_REPLIES = {
     CART_REQUESTS: CART_REPLIES,
     ORDER_REQUESTS: ORDER_REPLIES,
     STOCK_REQUESTS: STOCK_REPLIES,
@@ -110,21 +112,12 @@ SENT_CHANGELOG = _changelog(
     "Notifications by orderID:status; pending ones by transport/offset/orderID.",
 )
 
-TOPICS: tuple[Topic, ...] = (
-    CART_REQUESTS,
-    ORDER_REQUESTS,
-    STOCK_REQUESTS,
-    PRODUCT_REQUESTS,
-    ORDER_EVENTS,
-    GATEWAY_REPLIES,
-    CART_REPLIES,
-    ORDER_REPLIES,
-    STOCK_REPLIES,
+TOPICS = (
+    *(CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS, PRODUCT_REQUESTS),
+    *(ORDER_EVENTS, GATEWAY_REPLIES),
+    *(CART_REPLIES, ORDER_REPLIES, STOCK_REPLIES),
     *DEAD_LETTERS.values(),
-    CARTS_CHANGELOG,
-    ORDERS_CHANGELOG,
-    STOCK_CHANGELOG,
-    SENT_CHANGELOG,
+    *(CARTS_CHANGELOG, ORDERS_CHANGELOG, STOCK_CHANGELOG, SENT_CHANGELOG),
 )
 
 TOPIC_OF: dict[type[Contract], Topic] = {
@@ -132,3 +125,12 @@ TOPIC_OF: dict[type[Contract], Topic] = {
     for topic in (*DEFAULT_REPLIES, ORDER_EVENTS)
     for contract in topic.contracts
 }
+
+_TOPIC_OF_TYPE = dict.fromkeys(GATEWAY_REPLIES.types, "*.replies") | {
+    name: topic.name for topic in (*DEFAULT_REPLIES, ORDER_EVENTS) for name in topic.types
+}
+
+
+def explain(topic: Topic, error: ValidationError, value: bytes) -> str:
+    """Return the reasons why a value is not a message of a topic."""
+    return explanation.explain(error, value, "value", topic.types, _TOPIC_OF_TYPE)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import redirect_stdout
 from functools import partial, wraps
 from typing import Any, NoReturn, TextIO, TypeVar
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from topics.admin import TopicsError
 from topics.kafka.answering import NoAnswerError, answered, reach
 from topics.kafka.connection import KafkaAuthenticationError
-from topics.kafka.reader import ReadError
+from topics.kafka.reader import ReadError, TopicReader
 from topics.kafka.settings import KafkaSettings, format_settings_errors
 from topics.target import NoClusterError, Target
 from topics.telemetry import logging
@@ -30,23 +30,33 @@ HELP = {"help_option_names": ["-h", "--help"]}
 
 
 class CommandError(Exception):
-    """A command can't be carried out; the message gives the reason in one line."""
+    """A command can't be carried out; each argument is a line of the reason."""
 
 
-ERRORS = (
-    CommandError,
+_WITH_REASON = (
     ReadError,
     NoAnswerError,
     NoClusterError,
     KafkaAuthenticationError,
     TopicsError,
 )
-"""Errors whose message is a complete reason."""
 
 
 def paragraphs(doc: str | None) -> str:
     """Return the docstring of a module as a help text that keeps its line breaks."""
     return f"\b\n{doc}".replace("\n\n", "\n\n\b\n")
+
+
+def parsed(parse: Callable[[str], T], expected: str) -> Callable[[str], T]:
+    """Return a type of a parameter: a ValueError becomes `… is not EXPECTED`."""
+
+    def convert(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not {expected}") from None
+
+    return convert
 
 
 def on_cluster(
@@ -64,8 +74,7 @@ def on_cluster(
     def decorate(work: Callable[..., int]) -> Callable[..., NoReturn]:
         @wraps(work)
         def command(**options: object) -> NoReturn:
-            codes = failed, misused
-            sys.exit(run(Target(tool, out), partial(work, **options), *codes))
+            sys.exit(run(Target(tool, out), partial(work, **options), failed, misused))
 
         return command
 
@@ -83,15 +92,22 @@ def run(
     try:
         return work(target)
     except ValidationError as error:
-        return _fail(target, misused, *format_settings_errors(error))
+        code, reasons = misused, format_settings_errors(error)
     except click.UsageError as error:
-        return _fail(target, misused, error.message)
-    except ERRORS as error:
-        return _fail(target, failed, str(error))
+        code, reasons = misused, [error.message]
+    except CommandError as error:
+        code, reasons = failed, [*error.args]
+    except (
+        *(ReadError, NoAnswerError, NoClusterError),
+        *(KafkaAuthenticationError, TopicsError),
+    ) as error:
+        code, reasons = failed, [str(error)]
     except (KafkaError, OSError, asyncio.CancelledError) as error:
-        return _fail(target, failed, _reason(target, error))
+        code, reasons = failed, [_reason(target, error)]
     except KeyboardInterrupt:
-        return _fail(target, INTERRUPTED, "interrupted")
+        code, reasons = INTERRUPTED, ["interrupted"]
+    echo_error(*(f"{target.tool}: {reason}" for reason in reasons))
+    return code
 
 
 def answer(target: Target, work: Callable[[KafkaSettings], Coroutine[Any, Any, T]]) -> T:
@@ -99,19 +115,42 @@ def answer(target: Target, work: Callable[[KafkaSettings], Coroutine[Any, Any, T
     return asyncio.run(answered(target.cluster, work))
 
 
-def echo(line: str | bytes = "", *, newline: bool = True) -> None:
-    """Print a line, or raw bytes, to standard output."""
-    text = escape_control_chars(line) if isinstance(line, str) else line
+def read(target: Target, work: Callable[[TopicReader], Awaitable[T]]) -> T:
+    """Run a coroutine that reads topics of the cluster; return its result."""
+
+    async def with_reader(cluster: KafkaSettings) -> T:
+        async with TopicReader(cluster) as reader:
+            return await work(reader)
+
+    return answer(target, with_reader)
+
+
+def echo(*lines: str | bytes) -> None:
+    """Print lines to standard output; bytes are printed as they are, without a newline."""
     try:
-        click.echo(text, nl=newline)
+        for line in lines:
+            if isinstance(line, bytes):
+                click.echo(line, nl=False)
+            else:
+                click.echo(escape_control_chars(line))
     except BrokenPipeError:
         # `| head` closes the pipe; the command still finishes its work.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def echo_error(line: str) -> None:
-    """Print a line to standard error."""
-    click.echo(escape_control_chars(line), err=True)
+def echo_error(*lines: str) -> None:
+    """Print lines to standard error."""
+    for line in lines:
+        click.echo(escape_control_chars(line), err=True)
+
+
+def table(rows: Iterable[Sequence[str]], alignments: str) -> Iterator[str]:
+    """Yield rows as lines with aligned columns; `<` or `>` for each column."""
+    cells = list(rows)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        columns = zip(row, alignments, widths, strict=True)
+        yield "  ".join(f"{cell:{align}{width}}" for cell, align, width in columns).rstrip()
 
 
 def is_attended() -> bool:
@@ -120,11 +159,7 @@ def is_attended() -> bool:
 
 
 def require_terminal() -> None:
-    """Raise an error without a terminal.
-
-    Raises:
-        click.UsageError: standard input is no terminal.
-    """
+    """Raise a UsageError unless standard input is a terminal."""
     if not is_attended():
         raise click.UsageError("no terminal to confirm at; --yes confirms")
 
@@ -143,19 +178,10 @@ def confirm(question: str) -> bool:
 
 def escape_control_chars(text: str) -> str:
     """Return text for a terminal: characters of records must not move the cursor."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c == "\t" else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
-
-
-def _fail(target: Target, code: int, *reasons: str) -> int:
-    for reason in reasons:
-        echo_error(f"{target.tool}: {reason}")
-    return code
+    return "".join(
+        c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode()
+        for c in text
+    )
 
 
 def _reason(target: Target, error: BaseException) -> str:

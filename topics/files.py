@@ -1,6 +1,7 @@
 """The limit of open files: each connection and each table file is one."""
 
 import resource
+from contextlib import suppress
 
 _UNLIMITED = 2**20
 """The default maximum of Linux."""
@@ -11,13 +12,9 @@ def raise_file_limit() -> None:
 
     The usual soft limit of 1024 is for programs that use `select`; ours do not.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == hard:
-        return
-    try:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # macOS refuses a limit above its own
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):  # macOS refuses a limit above its own
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def file_limit() -> int:

@@ -6,15 +6,14 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import tempfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -28,8 +27,8 @@ class RunningShop:
 
     Attributes:
         directory: the directory of the state file.
-        kafka: the addresses of its brokers, host:port, separated by commas.
-        partitions: the number of partitions of request topics.
+        kafka: host:port of its brokers, separated by commas.
+        partitions: of each request topic.
         own_broker: whether the shop started the broker, which then has no security.
         security: the names of the security settings of the shop.
     """
@@ -49,11 +48,10 @@ def run_directory(environment: Mapping[str, str] = os.environ) -> Path:
 
 def running_shop(directory: Path) -> RunningShop | None:
     """Return the running shop of a directory; None without one."""
-    containers = directory / "compose"
-    if (state := _state(directory)) and supervisor_answers(socket_path(directory)):
-        return _read(directory, state)
-    if (state := _state(containers)) and _containers_run():
-        return _read(containers, state)
+    if (shop := _saved(directory)) and supervisor_answers(socket_path(directory)):
+        return shop
+    if (shop := _saved(directory / "compose")) and _containers_run():
+        return shop
     return None
 
 
@@ -72,35 +70,28 @@ def supervisor_answers(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def _state(directory: Path) -> dict[str, Any]:
+def _saved(directory: Path) -> RunningShop | None:
     path = directory / "shop.json"
-    state: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return state
-
-
-def _read(directory: Path, state: dict[str, Any]) -> RunningShop:
+    if not path.exists():
+        return None
+    state = json.loads(path.read_text())
     shop = state["shop"]
-    security = (name for name in state["given"] if name.startswith("KAFKA_S"))
     return RunningShop(
         directory,
         kafka=shop["kafka"] or f"127.0.0.1:{shop['kafka_port']}",
         partitions=shop["partitions"],
         own_broker=not shop["kafka"],
-        security=frozenset(security),
+        security=frozenset(name for name in state["given"] if name.startswith("KAFKA_S")),
     )
 
 
 def _containers_run() -> bool:
-    if shutil.which("docker") is None:
-        return False
-    try:
-        ran = subprocess.run(
+    with suppress(OSError, subprocess.SubprocessError):  # also without docker
+        ids = subprocess.check_output(
             ["docker", "compose", "ps", "-q"],  # noqa: S607
             cwd=REPOSITORY,
-            capture_output=True,
+            stderr=subprocess.DEVNULL,
             timeout=_ENGINE_SECONDS,
-            check=False,
         )
-    except subprocess.TimeoutExpired:
-        return False
-    return ran.returncode == 0 and bool(ran.stdout.strip())
+        return bool(ids.strip())
+    return False

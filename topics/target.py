@@ -6,11 +6,12 @@ is the cluster of `KAFKA`. Without both there is none, and the tool ends.
 
 import os
 import sys
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TextIO
 
 from topics.kafka.settings import KafkaSettings
-from topics.running_shop import RunningShop, run_directory, running_shop
+from topics.running_shop import run_directory, running_shop
 
 _PROTOCOL = "KAFKA_SECURITY_PROTOCOL"
 _NO_SECURITY: dict[str, object] = {
@@ -24,78 +25,62 @@ class NoClusterError(Exception):
     """There is no cluster to work on; the message gives the reason in one line."""
 
 
+@dataclass
 class Target:
     """The cluster that a tool works on, chosen and printed at its first use.
 
-    Args:
+    Attributes:
         tool: the name that begins the line.
-        out: where the line is printed; standard error keeps standard output parseable.
+        out: where the line is printed; by default standard error, so that standard output
+            stays parseable.
     """
 
-    def __init__(self, tool: str, out: TextIO | None = None) -> None:
-        self.tool = tool
-        self._out = out
+    tool: str
+    out: TextIO | None = None
 
     @cached_property
     def cluster(self) -> KafkaSettings:
-        """The cluster.
-
-        Raises:
-            NoClusterError: no shop runs here, and `KAFKA` is not set.
-            pydantic.ValidationError: a setting is invalid.
-        """
+        """The cluster, as `choose` returns it."""
         cluster, origin = choose()
-        out = self._out or sys.stderr
-        out.write(f"{self.tool}: Kafka at {cluster.kafka}, {origin}\n")
-        out.flush()
+        out = self.out or sys.stderr
+        print(f"{self.tool}: Kafka at {cluster.kafka}, {origin}", file=out, flush=True)
         return cluster
 
 
 def choose() -> tuple[KafkaSettings, str]:
-    """Return the cluster to work on, and a phrase that tells where it comes from.
+    """Return the cluster to work on, and a phrase about its origin.
 
     Raises:
         NoClusterError: no shop runs here, and `KAFKA` is not set.
         pydantic.ValidationError: a setting is invalid.
     """
     given, directory = KafkaSettings(), run_directory()
-    if shop := running_shop(directory):
-        return _of(shop, given), _origin(shop, given)
-    if not os.environ.get("KAFKA"):
+    shop = running_shop(directory)
+    if shop is None:
+        if os.environ.get("KAFKA"):
+            return given, "the cluster of KAFKA"
         raise NoClusterError(
             f"the shop of {directory} does not run, and KAFKA is not set:"
             " make run-all, or KAFKA=host:port"
         )
-    return given, "the cluster of KAFKA"
+    has_login = shop.own_broker or os.environ.get(_PROTOCOL)
+    if _PROTOCOL in shop.security and not has_login:
+        names = ", ".join(sorted(shop.security))
+        raise NoClusterError(
+            f"the shop of {shop.directory} was started with {names}: set them here, too"
+        )
+    taken = {"kafka": shop.kafka, "partitions": shop.partitions}
+    ignored = ", ".join(
+        f"{name.upper()}={getattr(given, name)}"
+        for name, value in taken.items()
+        if os.environ.get(name.upper()) and getattr(given, name) != value
+    )
+    cluster = given.model_copy(update=taken | (_NO_SECURITY if shop.own_broker else {}))
+    origin = f"the cluster of the shop in {shop.directory}"
+    return cluster, f"{origin} (ignored: {ignored})" if ignored else origin
 
 
 def partitions() -> int:
     """Return the partitions of a request topic: the running shop's, else the setting."""
     shop = running_shop(run_directory())
     return shop.partitions if shop else KafkaSettings().partitions
-
-
-def _of(shop: RunningShop, given: KafkaSettings) -> KafkaSettings:
-    where = {"kafka": shop.kafka, "partitions": shop.partitions}
-    if shop.own_broker:
-        return given.model_copy(update=where | _NO_SECURITY)
-    if _PROTOCOL in shop.security and not os.environ.get(_PROTOCOL):
-        names = ", ".join(sorted(shop.security))
-        raise NoClusterError(
-            f"the shop of {shop.directory} was started with {names}: set them here, too"
-        )
-    return given.model_copy(update=where)
-
-
-def _origin(shop: RunningShop, given: KafkaSettings) -> str:
-    settings = (
-        ("KAFKA", given.kafka, shop.kafka),
-        ("PARTITIONS", given.partitions, shop.partitions),
-    )
-    ignored = [
-        f"{name}={value}"
-        for name, value, taken in settings
-        if os.environ.get(name) and value != taken
-    ]
-    origin = f"the cluster of the shop in {shop.directory}"
-    return f"{origin} (ignored: {', '.join(ignored)})" if ignored else origin

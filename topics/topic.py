@@ -50,15 +50,13 @@ class Topic:
     """The declaration of a Kafka topic.
 
     Attributes:
-        name: its name at the broker.
-        kind: its role.
         doc: a sentence for documents and user interfaces.
         carries: the union of the contracts of values; None for bytes.
         key: the attribute of a contract whose decimal text is the record key.
         event_id: the attribute of a contract that identifies an event.
         retention: the time that records stay; None leaves it to compaction. Request
             topics have a setting instead, see `retention_with`.
-        partitions: their number; None for the setting `PARTITIONS`.
+        partitions: None for the setting `PARTITIONS`.
     """
 
     name: str
@@ -84,10 +82,9 @@ class Topic:
 
     def config(self, request_retention: timedelta) -> dict[str, str]:
         """Return the broker's settings of this topic, for its admin API."""
-        retention = self.retention_with(request_retention)
-        if retention is None:
-            return {**_SETTINGS[self.kind]}
-        return _SETTINGS[self.kind] | {"retention.ms": str(_milliseconds(retention))}
+        time = self.retention_with(request_retention)
+        retention = {} if time is None else {"retention.ms": str(milliseconds(time))}
+        return _SETTINGS[self.kind] | retention
 
     @cached_property
     def types(self) -> tuple[str, ...]:
@@ -118,7 +115,8 @@ class Topic:
         return str(getattr(event, self.event_id)).encode()
 
 
-def _milliseconds(time: timedelta) -> int:
+def milliseconds(time: timedelta) -> int:
+    """Return a time as Kafka's settings have it."""
     return time // timedelta(milliseconds=1)
 
 

@@ -1,14 +1,20 @@
-"""The services of the shop: the topics that they consume and produce, and their tables.
+"""The services of the shop, and the least permissions that each user of a cluster needs.
 
-A service's name is also the name of its user and of its consumer group.
+A service is a user and a consumer group, both of its own name. A client of the request
+topics is also a user. Its reply topic and its consumer group are named after it; NestJS'
+client has its own names for both.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 from topics.catalog import (
     CART_REQUESTS,
     CARTS_CHANGELOG,
     DEAD_LETTERS,
+    DEFAULT_REPLIES,
+    GATEWAY_REPLIES,
     ORDER_EVENTS,
     ORDER_REQUESTS,
     ORDERS_CHANGELOG,
@@ -23,12 +29,9 @@ from topics.topic import Topic, TopicKind
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The topics of a service.
+    """A service: the topics of its group, its changelogs, and the topics of its messages.
 
-    Attributes:
-        consumes: the topics that its consumer group reads.
-        tables: its changelogs.
-        produces: topics of its messages, other than replies and dead letters.
+    Replies and dead letters are not among `produces`.
     """
 
     name: str
@@ -76,3 +79,76 @@ GROUPS = {topic: service.name for service in SERVICES for topic in service.consu
 CHANGELOGS = tuple(table for service in SERVICES for table in service.tables)
 LOGS = (*GROUPS, *(DEAD_LETTERS[topic] for topic in GROUPS))
 """The consumed topics and their dead letters."""
+
+GATEWAY = "gateway"
+OPERATOR = "topics"
+"""The user of `python -m topics create`."""
+
+_CLIENT_REQUEST_TOPICS = (CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS)
+
+
+class Operation(StrEnum):
+    """An operation of Kafka; Read and Write include Describe."""
+
+    READ = "Read"
+    WRITE = "Write"
+    CREATE = "Create"
+    DESCRIBE = "Describe"
+    ALTER_CONFIGS = "AlterConfigs"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Acl:
+    """A permission on a topic or a group; as text, the options of `kafka-acls.sh`."""
+
+    user: str
+    operation: Operation
+    resource: str
+    name: str
+
+    def __str__(self) -> str:
+        principal = f"--add --allow-principal User:{self.user}"
+        return f"{principal} --operation {self.operation} --{self.resource} {self.name}"
+
+
+def acls(clients: Iterable[str] = (), *, nest: bool = False) -> list[Acl]:
+    """Return the permissions that the shop and its clients need, and no others.
+
+    Args:
+        clients: users outside the shop that send requests over Kafka. Each creates its own
+            reply topic, `<client>.replies`.
+        nest: whether they use NestJS' client, with the reply topics `<request topic>.reply`
+            and the group `<client>-client`.
+    """
+    allowed = [
+        Acl(OPERATOR, operation, "topic", topic.name)
+        for topic in TOPICS
+        for operation in (Operation.CREATE, Operation.DESCRIBE, Operation.ALTER_CONFIGS)
+    ]
+    allowed.append(Acl(GATEWAY, Operation.READ, "topic", GATEWAY_REPLIES.name))
+    allowed += _topics(GATEWAY, Operation.WRITE, _CLIENT_REQUEST_TOPICS)
+    for service in SERVICES:
+        allowed.append(Acl(service.name, Operation.READ, "group", service.name))
+        allowed += _topics(service.name, Operation.READ, service.reads)
+        allowed += _topics(service.name, Operation.WRITE, service.writes)
+    for client in clients:
+        allowed += _client(client, nest=nest)
+    return allowed
+
+
+def _client(client: str, *, nest: bool) -> Iterator[Acl]:
+    group, replies = client, [f"{client}.replies"]
+    if nest:
+        group = f"{client}-client"
+        replies = [f"{topic.name}.reply" for topic in _CLIENT_REQUEST_TOPICS]
+    yield Acl(client, Operation.READ, "group", group)
+    yield from _topics(client, Operation.WRITE, _CLIENT_REQUEST_TOPICS)
+    for name in replies:
+        yield Acl(client, Operation.READ, "topic", name)
+        for service in SERVICES:
+            if DEFAULT_REPLIES.keys() & set(service.consumes):  # events have no reply
+                yield Acl(service.name, Operation.WRITE, "topic", name)
+
+
+def _topics(user: str, operation: Operation, topics: Iterable[Topic]) -> Iterator[Acl]:
+    return (Acl(user, operation, "topic", topic.name) for topic in topics)

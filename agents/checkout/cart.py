@@ -1,8 +1,8 @@
 """One user's cart, as pure functions.
 
     addToCart ──▶ checkStock … stockChecked ──▶ the line grows, or a refusal
-    purchase  ──▶ the lines leave ──▶ createOrder … orderSettled ──▶ gone for good,
-                                                                     or back if it failed
+    purchase  ──▶ the lines leave ──▶ createOrder … orderSettled ──▶ deleted, or
+                                                                     restored if it failed
     forgetCart ──▶ neither lines nor history
 
 addToCart keeps no pending state: checkStock carries all that its answer needs. A purchase
@@ -33,6 +33,7 @@ from schemas.ids import order_id, purchase_id
 from schemas.order import CreateOrder, OrderPlaced, Status
 from schemas.product import PriceCart
 from schemas.stock import CheckStock
+from topics.kafka.headers import PURCHASE
 
 DEDUP_WINDOW = 256
 MAX_RECORDED_REFUSALS = 32
@@ -164,7 +165,7 @@ def follow_up(
         yield Refused(code=refusal.code, text=refusal.text)
     elif lines := cart.checkouts.get(cause.request_id):
         order = CreateOrder(user=request.user, items=_items(lines))
-        yield WithHeaders(order, purchase=cause.request_id)
+        yield WithHeaders(order, {PURCHASE: cause.request_id})
     else:
         yield _reply(cart, request, cause)
 
@@ -189,7 +190,9 @@ def _process(
             _require_purchasable(cart)
             return [CheckedOut(cause.request_id)]
         case EraseCart():
-            _require_no_checkout(cart)
+            if cart.checkouts:  # their orders may still be created, unseen by the eraser
+                text = "a purchase of this cart is in flight"
+                raise Refusal(Code.WRONG_STATUS, text)
             return [CartErased()]
         case ListCart():
             pass
@@ -197,7 +200,6 @@ def _process(
 
 
 def _is_processed(cart: Cart, request: CartRequest, cause: Cause) -> bool:
-    """Return whether the request repeats a processed one."""
     in_checkout = cause.request_id in cart.checkouts  # though evicted from `processed`
     known = "purchase" if in_checkout else cart.processed.get(cause.request_id)
     if known is not None and known != request_fingerprint(request):
@@ -239,17 +241,11 @@ def _add(cart: Cart, checked: StockChecked, cause: Cause) -> LineSet:
 def _require_purchasable(cart: Cart) -> None:
     if not cart.lines:
         raise Refusal(Code.CART_EMPTY, "the cart is empty")
-    if len(cart.lines) > MAX_LINES:  # lines of a failed purchase returned beside others
+    if len(cart.lines) > MAX_LINES:  # those of a failed purchase were added to others
         text = f"an order has at most {MAX_LINES} lines, and the cart {len(cart.lines)}"
         raise Refusal(Code.CART_FULL, text)
     if len(cart.checkouts) >= MAX_CHECKOUTS:
         raise Refusal(Code.UNAVAILABLE, "too many purchases of this cart are in flight")
-
-
-def _require_no_checkout(cart: Cart) -> None:
-    """Refuse while an order may still be created, which the eraser would overlook."""
-    if cart.checkouts:
-        raise Refusal(Code.WRONG_STATUS, "a purchase of this cart is in flight")
 
 
 def _end_checkout(cart: Cart, settled: OrderSettled) -> list[CartEvent]:
@@ -286,7 +282,8 @@ def _reply(cart: Cart, request: CartRequest, cause: Cause) -> Contract:
     processed = cart.processed.get(cause.request_id)
     match request:
         case ListCart(user=user):
-            return _view(user, cart.lines)
+            priced = PriceCart(user=user, items=_items(cart.lines)) if cart.lines else None
+            return priced or CartView(items=(), total_price=0)
         case AddToCart(user=user, sku=sku, count=count) if processed is None:
             return CheckStock(sku=sku, user=user, count=count)
         case EraseCart():
@@ -294,16 +291,9 @@ def _reply(cart: Cart, request: CartRequest, cause: Cause) -> Contract:
         case _ if processed != request_fingerprint(request):
             return Refused(code=Code.UNAVAILABLE, text="not processed; send it again")
         case Purchase(user=user):
-            order = order_id(user, purchase_id(cause.request_id))
-            return OrderPlaced(order_id=order)
+            return OrderPlaced(order_id=order_id(user, purchase_id(cause.request_id)))
         case AddToCart() | StockChecked() | DeleteFromCart() | OrderSettled():
             return Done()
-
-
-def _view(user: int, lines: Lines) -> Contract:
-    if not lines:
-        return CartView(items=(), total_price=0)
-    return PriceCart(user=user, items=_items(lines))
 
 
 def _purchase_reply(settled: OrderSettled) -> Contract:

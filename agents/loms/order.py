@@ -23,7 +23,7 @@ from agents.cause import Cause
 from agents.refusal import Refusal
 from schemas.cart import OrderSettled
 from schemas.contract import Code, Contract, Done, Item, Refused
-from schemas.ids import order_id, shard
+from schemas.ids import order_id, purchase_id, shard
 from schemas.order import (
     AnonymizeOrder,
     CancelOrder,
@@ -39,8 +39,9 @@ from schemas.order import (
     StockReserved,
 )
 from schemas.stock import Release, Reserve, Sell
+from topics.kafka.headers import PURCHASE
 
-OPEN = (Status.NEW, Status.AWAITING_PAYMENT)
+OPEN: tuple[Status, ...] = (Status.NEW, Status.AWAITING_PAYMENT)
 """All other statuses are final."""
 
 
@@ -59,7 +60,7 @@ class Order:
 
     Attributes:
         user: the buyer; of an anonymized order the shard, which the id reveals anyway.
-        request_id: of its createOrder; tells apart two requests with the same id. Empty
+        request_id: of its createOrder; distinguishes two requests with the same id. Empty
             once the order is anonymized.
         lines: units by sku.
         history: the statuses, oldest first; the last one is current.
@@ -135,7 +136,7 @@ def identify(request: OrderRequest, cause: Cause) -> tuple[str, ...]:
     """Return the row key: the order id, which a new order derives from its request."""
     match request:
         case CreateOrder(user=user):
-            return (str(order_id(user, cause.request_id)),)
+            return (str(order_id(user, _request_id(cause))),)
         case _:
             return (str(request.order_id),)
 
@@ -178,8 +179,14 @@ def evolve(order: Order | None, event: OrderEvent) -> Order:
                 history=(*order.history, change),
                 processed={**order.processed, **processed},
             )
-        case Anonymized():
-            return _without_buyer(order)
+        case Anonymized():  # request ids and record locations lead to the buyer, too
+            return replace(
+                order,
+                user=shard(order.order_id),
+                request_id="",
+                history=tuple(replace(change, origin="") for change in order.history),
+                processed={},
+            )
 
 
 def follow_up(
@@ -208,7 +215,7 @@ def require_order(order: Order | None, request: OrderRequest) -> Order:
     """Return the order of a request.
 
     Raises:
-        Refusal: UNKNOWN_ORDER, also of an anonymized order that a client asks for.
+        Refusal: UNKNOWN_ORDER, also for a client's request to an anonymized order.
     """
     from_client = isinstance(request, ListOrder | PayOrder | CancelOrder)
     if order is None or (order.anonymized and from_client):
@@ -217,22 +224,27 @@ def require_order(order: Order | None, request: OrderRequest) -> Order:
     return order
 
 
+def _request_id(cause: Cause) -> str:
+    """Return the request id of a createOrder, of a client or of a purchase."""
+    purchase = cause.headers.get(PURCHASE)
+    return cause.request_id if purchase is None else purchase_id(purchase)
+
+
 def _new(request: CreateOrder, cause: Cause) -> Order:
     return Order(
-        order_id=order_id(request.user, cause.request_id),
+        order_id=order_id(request.user, _request_id(cause)),
         user=request.user,
-        request_id=cause.request_id,
+        request_id=_request_id(cause),
         lines={item.sku: item.count for item in request.items},
-        history=(StatusChange(Status.NEW, cause.timestamp, cause.origin),),
+        history=(_change(Status.NEW, cause),),
     )
 
 
-def _status_changed(status: Status, cause: Cause) -> StatusChanged:
-    return StatusChanged(StatusChange(status, cause.timestamp, cause.origin))
+def _change(status: Status, cause: Cause) -> StatusChange:
+    return StatusChange(status, cause.timestamp, cause.origin)
 
 
 def _record_answer(order: Order, answer: StockReserved, cause: Cause) -> list[OrderEvent]:
-    """Record one answer of stock; the last one settles the order."""
     if answer.sku in order.answers or answer.sku not in order.lines:
         return []
     last = len(order.answers) + 1 == len(order.lines)
@@ -241,35 +253,32 @@ def _record_answer(order: Order, answer: StockReserved, cause: Cause) -> list[Or
         return [answered]
     reserved = answer.reserved and all(order.answers.values())
     end = Status.AWAITING_PAYMENT if reserved else Status.FAILED
-    return [answered, _status_changed(end, cause)]
+    return [answered, StatusChanged(_change(end, cause))]
 
 
 def _close(order: Order, request: PayOrder | CancelOrder, cause: Cause) -> list[OrderEvent]:
-    """Take a final status; a repeated request for it changes nothing."""
-    to = Status.PAID if isinstance(request, PayOrder) else Status.CANCELLED
+    to, allowed = Status.CANCELLED, OPEN
+    if isinstance(request, PayOrder):
+        to, allowed = Status.PAID, (Status.AWAITING_PAYMENT,)
     used = order.processed.get(cause.request_id)
     if used is not None and used != request.type:
         raise Refusal(Code.KEY_REUSED, f"this idempotency key was used for: {used}")
     if order.status is to:
         return []
-    open_to_all = order.status is Status.AWAITING_PAYMENT
-    if not open_to_all and (order.status is not Status.NEW or to is Status.PAID):
+    if order.status not in allowed:
         raise Refusal(Code.WRONG_STATUS, f"order {order.order_id} is {order.status}")
-    has_key = cause.idempotency_key is not None
-    processed = {cause.request_id: request.type} if has_key else {}
-    return [StatusChanged(StatusChange(to, cause.timestamp, cause.origin), processed)]
+    processed = {cause.request_id: request.type} if cause.idempotency_key else {}
+    return [StatusChanged(_change(to, cause), processed)]
 
 
 def _expire(order: Order, request: ExpireOrder, cause: Cause) -> list[OrderEvent]:
-    """Cancel an order whose time to pay is over, by the clock of the records."""
     due = order.since + timedelta(seconds=request.unpaid_seconds)
     if order.status is not Status.AWAITING_PAYMENT or cause.timestamp < due:
         return []
-    return [_status_changed(Status.CANCELLED, cause)]
+    return [StatusChanged(_change(Status.CANCELLED, cause))]
 
 
 def _anonymize(order: Order) -> list[OrderEvent]:
-    """Erase the buyer, unless the order is still open."""
     if order.anonymized:
         return []
     if order.status in OPEN or order.last_answer is None:
@@ -278,20 +287,10 @@ def _anonymize(order: Order) -> list[OrderEvent]:
     return [Anonymized()]
 
 
-def _without_buyer(order: Order) -> Order:
-    """Erase the user and all that leads to him: request ids and record locations."""
-    return replace(
-        order,
-        user=shard(order.order_id),
-        request_id="",
-        history=tuple(replace(change, origin="") for change in order.history),
-        processed={},
-    )
-
-
 def _after_create(order: Order, request: CreateOrder, cause: Cause) -> Iterator[Contract]:
     if conflict := _conflict(order, request, cause):
-        yield conflict if cause.purchase is None else _to_cart(request.user, cause, None)
+        from_cart = PURCHASE in cause.headers
+        yield _to_cart(request.user, cause, None) if from_cart else conflict
         return
     yield from _status_events(order, cause, Status.NEW)
     if order.status is not Status.NEW:
@@ -302,8 +301,7 @@ def _after_create(order: Order, request: CreateOrder, cause: Cause) -> Iterator[
 
 
 def _conflict(order: Order, request: CreateOrder, cause: Cause) -> Refused | None:
-    """Return the refusal of a request whose id another order has."""
-    if order.user != request.user or order.request_id != cause.request_id:
+    if order.user != request.user or order.request_id != _request_id(cause):
         text = f"order {order.order_id} exists for another request; use another key"
         return Refused(code=Code.UNAVAILABLE, text=text)
     if order.lines != {item.sku: item.count for item in request.items}:
@@ -313,7 +311,6 @@ def _conflict(order: Order, request: CreateOrder, cause: Cause) -> Refused | Non
 
 
 def _after_last_answer(order: Order, cause: Cause) -> Iterator[Contract]:
-    """Reply to the buyer; a failed order releases its reserved lines first."""
     if order.status is Status.FAILED and order.history[-1].origin == cause.origin:
         yield from _release(order, (sku for sku, yes in order.answers.items() if yes))
     yield from _status_events(order, cause, Status.AWAITING_PAYMENT, Status.FAILED)
@@ -339,7 +336,7 @@ def _release(order: Order, skus: Iterable[int]) -> Iterator[Contract]:
 
 
 def _status_events(order: Order, cause: Cause, *statuses: Status) -> Iterator[Contract]:
-    """Yield the events of the statuses that this conversation caused."""
+    """Yield the events of the statuses that the same origin caused."""
     for change in order.history:
         if change.status in statuses and change.origin == cause.origin:
             yield OrderStatusChanged(
@@ -356,7 +353,7 @@ def _placement_reply(order: Order, cause: Cause) -> Contract:
 
     An anonymized order has no cart to notify: its shard is another user's number.
     """
-    if cause.purchase is not None and not order.anonymized:
+    if PURCHASE in cause.headers and not order.anonymized:
         return _to_cart(order.user, cause, order)
     return OrderPlaced(order_id=order.order_id)
 
@@ -368,7 +365,7 @@ def _items(order: Order) -> tuple[Item, ...]:
 def _to_cart(user: int, cause: Cause, order: Order | None) -> OrderSettled:
     return OrderSettled(
         user=user,
-        purchase=cause.purchase or "",
+        purchase=cause.headers.get(PURCHASE, ""),
         order_id=order.order_id if order else None,
         status=order.status if order else None,
     )

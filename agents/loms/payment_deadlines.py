@@ -18,8 +18,6 @@ RETRY_INTERVAL = timedelta(seconds=1)
 """Until the next expireOrder of the same order: this clock may run ahead of the broker's,
 or the first one is still in flight."""
 
-Find = Callable[[int, str], Order | None]
-
 _STATUS, _AT = b'"status":"', b'"at":"'
 _AWAITING = f'{Status.AWAITING_PAYMENT}"'.encode()
 
@@ -39,15 +37,10 @@ def awaiting_since(row: bytes) -> datetime | None:
 
 @dataclass
 class PaymentDeadlines:
-    """Deadlines by partition.
-
-    Args:
-        time_to_pay: how long an order may await payment.
-        find: returns the current row of an order.
-    """
+    """Deadlines by partition; `find` returns the current row of an order."""
 
     time_to_pay: timedelta
-    find: Find
+    find: Callable[[int, str], Order | None]
 
     def __post_init__(self) -> None:
         self._due: defaultdict[int, list[tuple[float, str]]] = defaultdict(list)
@@ -69,14 +62,11 @@ class PaymentDeadlines:
     def overdue(self, now: datetime) -> Iterator[ExpireOrder]:
         """Yield an expireOrder for each due order; for one order at most once a second."""
         at, again = now.timestamp(), (now + RETRY_INTERVAL).timestamp()
+        seconds = self.time_to_pay // timedelta(seconds=1)
         for partition, due in self._due.items():
             while due and due[0][0] <= at:
                 _, key = heappop(due)
                 order = self.find(partition, key)
                 if order is not None and order.status is Status.AWAITING_PAYMENT:
                     heappush(due, (again, key))
-                    yield self._expiration(order)
-
-    def _expiration(self, order: Order) -> ExpireOrder:
-        seconds = self.time_to_pay // timedelta(seconds=1)
-        return ExpireOrder(order_id=order.order_id, unpaid_seconds=seconds)
+                    yield ExpireOrder(order_id=order.order_id, unpaid_seconds=seconds)

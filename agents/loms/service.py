@@ -1,12 +1,14 @@
-"""LOMS on Kafka: orders, stock, and the payment deadlines of orders."""
+"""LOMS on Kafka: orders, stock, the payment deadlines and the metrics of orders."""
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 
+from prometheus_client import Counter, Histogram
+
 from agents.aggregate import Aggregate, single_row
-from agents.loms import metrics, order, stock
+from agents.loms import order, stock
 from agents.loms.order import Order
 from agents.loms.payment_deadlines import PaymentDeadlines, awaiting_since
 from agents.loms.settings import LomsSettings
@@ -15,7 +17,7 @@ from agents.runtime.producer import ProducerRecord
 from agents.runtime.transaction import Change
 from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
-from schemas.order import OrderRequest
+from schemas.order import OrderRequest, Status
 from schemas.stock import StockRequest
 from topics.catalog import ORDER_REQUESTS, ORDERS_CHANGELOG, STOCK_CHANGELOG, STOCK_REQUESTS
 
@@ -24,6 +26,19 @@ MAX_EXPIRATIONS_PER_TICK = 2_500
 """10,000 a second: more would block the loop, and with it the group's heartbeats."""
 
 ROWS_PER_YIELD = 10_000
+
+ORDERS = Counter("orders_total", "Statuses that orders took.", ["status"])
+SAGA = Histogram(
+    "order_saga_duration_seconds",
+    "From createOrder to awaiting payment, by the broker's clock.",
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60),
+)
+LATENESS = Histogram(
+    "order_timeout_lateness_seconds",
+    "From the end of the time to pay to the cancellation, by the broker's clock.",
+    buckets=(0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 60, 600),
+)
+_ORDERS = {status: ORDERS.labels(status) for status in Status}
 
 ORDER_AGGREGATE: Aggregate[Order | None, OrderRequest, order.OrderEvent] = Aggregate(
     requests=ORDER_REQUESTS,
@@ -48,11 +63,7 @@ STOCK_AGGREGATE: Aggregate[stock.StockState, StockRequest, stock.StockMoved] = A
 
 
 class Loms:
-    """The service of orders and stock.
-
-    Args:
-        settings: of this worker.
-    """
+    """The service of orders and stock."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.service = Service("loms", settings)
@@ -68,7 +79,7 @@ class Loms:
     def _on_change(self, partition: int, changes: Sequence[Change]) -> None:
         for key, before, after in changes:
             self._deadlines.schedule(partition, key, after)
-            metrics.observe(before, after, self._time_to_pay)
+            observe(before, after, self._time_to_pay)
 
     async def _rebuild_deadlines(self) -> None:
         """Schedule all orders that await payment, after the partitions have changed."""
@@ -99,6 +110,22 @@ class Loms:
                 for expiration in islice(overdue, MAX_EXPIRATIONS_PER_TICK)
             ]
         )
+
+
+def observe(before: Order | None, after: Order, time_to_pay: timedelta) -> None:
+    """Observe each status that an order took between two versions of its row."""
+    history = after.history
+    for n in range(len(before.history) if before else 0, len(history)):
+        status, at = history[n].status, history[n].at
+        _ORDERS[status].inc()
+        if status is Status.AWAITING_PAYMENT:
+            SAGA.observe((at - history[0].at).total_seconds())
+        elif (
+            status is Status.CANCELLED and history[n - 1].status is Status.AWAITING_PAYMENT
+        ):
+            late = at - history[n - 1].at - time_to_pay
+            if late >= timedelta():
+                LATENESS.observe(late.total_seconds())
 
 
 def build(settings: WorkerSettings) -> Service:

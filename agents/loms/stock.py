@@ -3,7 +3,7 @@
     available --reserve--> reserved for an order --sell-----> written off
                                                  `--release-> available again, there
 
-Each order has an entry beside the stock level, so a command costs the same however many
+Each order has an entry of its own, so a command costs the same however many
 reservations are open. Answers are final: a refusal is stored too, and a release that
 overtakes its reserve makes the reserve fail.
 """
@@ -209,11 +209,9 @@ def _close_reservation(
 ) -> list[StockMoved]:
     if not isinstance(entry, Reservation) or entry.status is not ReservationStatus.RESERVED:
         return []
-    status, back = (
-        (ReservationStatus.SOLD, {})
-        if isinstance(request, Sell)
-        else (ReservationStatus.RELEASED, entry.allocation)
-    )
+    status, back = ReservationStatus.RELEASED, entry.allocation
+    if isinstance(request, Sell):
+        status, back = ReservationStatus.SOLD, {}
     closed = Reservation(status, entry.allocation, cause.timestamp)
     return [StockMoved(back, _negated(entry.allocation), closed)]
 

@@ -41,10 +41,6 @@ class CircuitBreaker:
 
     The circuit opens when several orders fail in a row. An open circuit admits one attempt
     after each delay. The first success closes it.
-
-    Args:
-        backoff: the delays of an open circuit.
-        clock: monotonic seconds.
     """
 
     def __init__(
@@ -52,6 +48,7 @@ class CircuitBreaker:
     ) -> None:
         self._backoff = backoff
         self._clock = clock
+        self._turn = asyncio.Lock()  # first come, first served
         self._changed = asyncio.Event()
         self._in_flight = 0
         self._failed: set[int] = set()
@@ -71,13 +68,14 @@ class CircuitBreaker:
 
     async def acquire(self) -> int:
         """Wait for a slot; return the generation of the attempt, for `fail`."""
-        while (wait := self._wait_seconds()) > 0:
-            self._changed.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(None if wait == math.inf else wait):
-                    await self._changed.wait()
-        self._in_flight += 1
-        return self._generation
+        async with self._turn:
+            while (wait := self._wait_seconds()) > 0:
+                self._changed.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(None if wait == math.inf else wait):
+                        await self._changed.wait()
+            self._in_flight += 1
+            return self._generation
 
     def release(self) -> None:
         """Release a slot."""
@@ -96,11 +94,8 @@ class CircuitBreaker:
     def fail(self, order_id: int, generation: int, wait_seconds: float = 0) -> bool:
         """Record a failure of the transport; return whether it opened the circuit.
 
-        Args:
-            order_id: the order of the failed attempt.
-            generation: as `acquire` returned it. A failure of an attempt that began
-                before the circuit opened does not prolong the delay.
-            wait_seconds: the minimum of the delay.
+        A failure of an attempt that began before the circuit opened does not prolong the
+        delay, which is `wait_seconds` or more.
         """
         if generation != self._generation:
             return False

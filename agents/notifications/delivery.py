@@ -1,31 +1,25 @@
-"""Delivers the pending rows of each transport, independently of other transports."""
+"""Delivers the pending rows of each transport, independently of other transports.
+
+A reader for each partition starts an attempt for each order, in log order. The next row of
+an order follows when its row before is complete, however often that takes. Each attempt
+needs a slot of the transport's circuit breaker, and the reader waits for the slot of each
+order that it starts. So the rows of a transport that is down stay in the table.
+"""
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Container, Coroutine, Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Coroutine, Iterable
 from functools import partial
 from typing import Any
 
-from aiokafka.structs import ConsumerRecord
+from prometheus_client import Counter, Gauge
 
-from agents.notifications import metrics
-from agents.notifications.backoff import DEFAULT_BACKOFF, Backoff, CircuitBreaker
-from agents.notifications.log_lines import log_withheld
-from agents.notifications.notification import render
-from agents.notifications.pending import (
-    OPTED_OUT,
-    SENT,
-    PendingDelivery,
-    order_of,
-    prefix,
-)
-from agents.notifications.pending_queue import PendingQueue
-from agents.notifications.sent_log import SentLog
+from agents.notifications.backoff import Backoff, CircuitBreaker
+from agents.notifications.pending import PendingRows
+from agents.notifications.sent_log import OPTED_OUT, SENT, SentLog
 from agents.notifications.transports import PermanentError, TransientError, Transport
-from agents.runtime.collector import TRUNCATED
 from agents.runtime.fail_stop import PauseMonitor, fail_stop
+from schemas.order import OrderStatusChanged
 from topics.kafka.headers import LOG_CONTEXT
 
 STOP_SECONDS = 1.0
@@ -33,65 +27,56 @@ STOP_SECONDS = 1.0
 
 _CANCEL_AGAIN_SECONDS = 0.1
 
-DeadLetter = Callable[[ConsumerRecord, str], Awaitable[None]]
+NOTICES = Counter(
+    "notices_total",
+    "Attempts by outcome: sent, refused, opted out, or failed and retried.",
+    ["transport", "outcome"],
+)
+PENDING = Gauge(
+    "notices_pending",
+    "Notifications of this worker's partitions that a transport has not delivered yet.",
+    ["transport"],
+)
+OLDEST_PENDING = Gauge(
+    "notices_oldest_pending_seconds",
+    "Age of the oldest event that a transport has not delivered yet; 0 without one.",
+    ["transport"],
+)
+UP = Gauge(
+    "notices_transport_up",
+    "0 if the last answer of a transport was a failure of the transport itself.",
+    ["transport"],
+)
 
-
-@dataclass(frozen=True)
-class DeliveryContext:
-    """The objects that all transports share.
-
-    Attributes:
-        sent_log: has the pending rows.
-        dead_letter: sends a refused event; returns when the brokers have it.
-        pause_monitor: crashes a worker that was paused, before it sends a record.
-        opted_out: the users who get no notifications; checked before each attempt.
-        backoff: the delays of an order and of a transport.
-    """
-
-    sent_log: SentLog
-    dead_letter: DeadLetter
-    pause_monitor: PauseMonitor
-    opted_out: Container[int] = ()
-    backoff: Backoff = DEFAULT_BACKOFF
+_log = logging.getLogger(__name__)
 
 
 class TransportDelivery:
-    """Delivers the pending rows of one transport.
+    """Delivers the pending rows of one transport."""
 
-    Orders are delivered concurrently, the events of one order in sequence. A pending row
-    is removed when its event is delivered, refused, or its user has opted out.
-    """
-
-    def __init__(self, transport: Transport, context: DeliveryContext) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        sent_log: SentLog,
+        pause_monitor: PauseMonitor,
+        opted_out: Container[int],
+        backoff: Backoff,
+    ) -> None:
+        self.name = transport.name
         self._transport = transport
-        # One logger each, since repeated lines of a logger are suppressed.
-        self._log = logging.getLogger(f"{__name__}.{transport.name}")
-        self._context = context
-        self._sent_log = context.sent_log
-        self._backoff = context.backoff
-        self._breaker = CircuitBreaker(self._backoff)
-        self._pending: dict[int, int] = {}
-        self._queues: dict[int, PendingQueue] = {}
-        self._floors: dict[int, bytes] = {}
+        self._sent_log = sent_log
+        self._pause_monitor = pause_monitor
+        self._opted_out = opted_out
+        self._backoff = backoff
+        self._breaker = CircuitBreaker(backoff)
+        self._partitions: dict[int, PendingRows] = {}
         self._loops: set[asyncio.Task[None]] = set()
         self._attempts: set[asyncio.Task[None]] = set()
 
-    @property
-    def name(self) -> str:
-        """The transport's name."""
-        return self._transport.name
-
-    async def count(self, partition: int) -> None:
-        """Count the pending rows of a partition, before `start`."""
-        self._pending[partition] = await self._sent_log.count(partition, self.name)
-
-    def start(self) -> None:
-        """Deliver the pending rows of all partitions that were counted."""
-        for partition in self._pending:
-            read = partial(self._sent_log.keys_behind, partition, self.name)
-            queue = PendingQueue(partition, read, order_of, self._backoff)
-            self._queues[partition] = queue
-            self._keep(self._loops, self._run(queue))
+    def start(self, partitions: Iterable[int]) -> None:
+        """Deliver the pending rows of partitions."""
+        for partition in partitions:
+            _spawn(self._loops, self._read(partition))
 
     async def stop(self) -> None:
         """Start no more attempts; return when those in flight have ended.
@@ -100,9 +85,7 @@ class TransportDelivery:
         """
         for loop in self._loops:
             loop.cancel()
-        self._pending.clear()
-        self._queues.clear()
-        self._floors.clear()
+        self._partitions.clear()
         if self._attempts:
             await asyncio.wait(self._attempts, timeout=STOP_SECONDS)
         while self._attempts:
@@ -113,111 +96,120 @@ class TransportDelivery:
             await asyncio.wait(self._attempts, timeout=_CANCEL_AGAIN_SECONDS)
 
     def added(self, partition: int, keys: Iterable[bytes]) -> None:
-        """Count the transport's rows among new keys, and wake their queue."""
-        queue, start = self._queues.get(partition), prefix(self.name)
-        count = sum(key.startswith(start) for key in keys)
-        if queue is not None and count:
-            self._pending[partition] += count
-            queue.wake()
+        """Count the transport's rows among new keys, and wake their reader."""
+        rows, start = self._partitions.get(partition), f"{self.name}/".encode()
+        if rows and (count := sum(key.startswith(start) for key in keys)):
+            rows.count += count
+            rows.added.set()
 
     def measure(self) -> None:
         """Update the gauges."""
-        oldest = (
-            self._sent_log.time_of(q.partition, q.oldest) for q in self._queues.values()
-        )
-        since = min(filter(None, oldest), default=None)
-        age = 0.0 if since is None else max(0.0, time.time() - since)
-        metrics.PENDING.labels(self.name).set(sum(self._pending.values()))
-        metrics.OLDEST_PENDING.labels(self.name).set(age)
-        metrics.UP.labels(self.name).set(self._breaker.is_up)
+        partitions = self._partitions.values()
+        PENDING.labels(self.name).set(sum(rows.count for rows in partitions))
+        OLDEST_PENDING.labels(self.name).set(max((r.age() for r in partitions), default=0))
+        UP.labels(self.name).set(self._breaker.is_up)
 
     def purge(self) -> None:
-        """Drop the tombstones of rows that were complete at the last call.
+        """Drop the tombstones of rows that are complete for some time."""
+        for rows in self._partitions.values():
+            rows.purge()
 
-        The time between two calls is longer than a worker can be paused.
-        """
-        for partition, end in self._floors.items():
-            self._sent_log.purge(partition, self.name, end)
-        self._floors = {p: queue.floor for p, queue in self._queues.items() if queue.floor}
+    async def _read(self, partition: int) -> None:
+        """Start a task for each order that has pending rows."""
+        rows = PendingRows(self._sent_log.store, self.name, partition)
+        self._partitions[partition] = rows
+        await rows.count_stored()
+        async for order in rows.new_orders():
+            await self._start_attempt(rows, order, 0)
 
-    async def _run(self, queue: PendingQueue) -> None:
-        while True:
-            key = await queue.next()
-            generation = await self._breaker.acquire()
-            self._keep(self._attempts, self._deliver(queue, key, generation))
+    async def _start_attempt(self, rows: PendingRows, order: int, failures: int) -> None:
+        generation = await self._breaker.acquire()
+        _spawn(self._attempts, self._attempt(rows, order, failures, generation))
 
-    async def _deliver(self, queue: PendingQueue, key: bytes, generation: int) -> None:
-        pending = self._sent_log.pending(queue.partition, key)
+    async def _attempt(
+        self, rows: PendingRows, order: int, failures: int, generation: int
+    ) -> None:
+        """Attempt the first row of an order; then continue with the order."""
+        pending = rows.first(order)
         LOG_CONTEXT.set(pending.record.headers)
         try:
-            outcome = await self._attempt(pending)
+            self._pause_monitor.check()
+            outcome = await self._outcome(pending.event)
         except TransientError as error:
             _raise_if_cancelled()
-            self._fail(queue, pending, error, generation)
+            delay = self._fail(pending.event, error, failures + 1, generation)
+            loop = asyncio.get_running_loop()
+            loop.call_later(delay, self._continue, rows, order, failures + 1)
             return
         finally:
             self._breaker.release()
-        if outcome not in (SENT, OPTED_OUT):
-            reason = outcome + TRUNCATED if pending.is_cut else outcome
-            await self._context.dead_letter(pending.record, reason)
         await self._sent_log.complete(pending, self.name, outcome)
-        if queue.partition in self._pending:
-            self._pending[queue.partition] -= 1
-        queue.remove(key)
+        if rows.complete(order):
+            self._continue(rows, order, 0)
 
-    async def _attempt(self, pending: PendingDelivery) -> str:
+    def _continue(self, rows: PendingRows, order: int, failures: int) -> None:
+        if self._partitions.get(rows.partition) is rows:  # else it was revoked
+            _spawn(self._loops, self._start_attempt(rows, order, failures))
+
+    async def _outcome(self, event: OrderStatusChanged) -> str:
         """Attempt a delivery; return its outcome.
 
         Raises:
             TransientError: the attempt failed and can be repeated.
         """
-        self._context.pause_monitor.check()
-        if pending.event.user in self._context.opted_out:
-            metrics.count(self.name, OPTED_OUT)
-            log_withheld(pending.event)
+        if event.user in self._opted_out:
+            NOTICES.labels(self.name, OPTED_OUT).inc()
+            log_notification(event, OPTED_OUT)
             return OPTED_OUT
+        outcome = SENT
         try:
-            await self._transport.deliver(render(pending.event))
+            await self._transport.deliver(event)
         except PermanentError as error:
             outcome = f"{self.name}: {error}"
-            metrics.count(self.name, "refused")
-        else:
-            outcome = SENT
-            metrics.count(self.name, SENT)
-        self._is_up()
+        NOTICES.labels(self.name, SENT if outcome == SENT else "refused").inc()
+        self._succeed()
         return outcome
 
     def _fail(
         self,
-        queue: PendingQueue,
-        pending: PendingDelivery,
+        event: OrderStatusChanged,
         error: TransientError,
+        failures: int,
         generation: int,
-    ) -> None:
-        metrics.count(self.name, "failed")
-        wait, event = error.wait_seconds, pending.event
+    ) -> float:
+        """Record a failure; return the delay before the next attempt."""
+        NOTICES.labels(self.name, "failed").inc()
+        delay = max(error.wait_seconds, self._backoff.delay(failures))
         if error.is_of_recipient:
-            self._is_up()
-        elif self._breaker.fail(event.order_id, generation, wait):
-            self._log.warning("event=transport-down transport=%s", self.name)
-        self._log.warning(
+            self._succeed()
+        elif self._breaker.fail(event.order_id, generation, error.wait_seconds):
+            _log.warning("event=transport-down transport=%s", self.name)
+        _log.warning(
             'event=delivery-failed transport=%s id="%s" reason=%r retry_in=%.1fs',
             self.name,
             event.event_id,
             str(error),
-            queue.retry(pending.key, wait),
+            delay,
         )
+        return delay
 
-    def _is_up(self) -> None:
+    def _succeed(self) -> None:
         if self._breaker.succeed():
-            self._log.info("event=transport-up transport=%s", self.name)
+            _log.info("event=transport-up transport=%s", self.name)
 
-    def _keep(
-        self, tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]
-    ) -> None:
-        task = asyncio.create_task(work)
-        tasks.add(task)
-        task.add_done_callback(partial(_end, tasks))
+
+def log_notification(event: OrderStatusChanged, outcome: str) -> None:
+    """Log a status change of an order, or that its user has opted out."""
+    text = 'event=notification id="%s" order=%d user=%d status="%s"'
+    if outcome == OPTED_OUT:
+        text = 'event=not-notified id="%s" order=%d user=%d status="%s" reason="opted out"'
+    _log.info(text, event.event_id, event.order_id, event.user, event.status)
+
+
+def _spawn(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(partial(_end, tasks))
 
 
 def _end(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:

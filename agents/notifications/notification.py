@@ -1,9 +1,9 @@
 """The text and the HTML of a notification: a pure function of the event."""
 
-from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
 from textwrap import fill
+from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader
 
@@ -17,73 +17,34 @@ _TEMPLATES = Environment(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
-    """A notification, the same at each attempt.
+class Notification(NamedTuple):
+    """The parts of a mail: ASCII, in lines that no mail program breaks.
 
-    It has skus and counts only: the event has neither product names nor prices.
-
-    Attributes:
-        event: the event itself, for programs; the notification goes to its user.
-        subject: the order and its new status, one line of ASCII.
-        meaning: the consequence for the user, in a sentence or two of ASCII.
+    It has skus and counts only: the event has neither product names nor prices. Mail
+    programs drop style sheets and scripts, and some invert colours. So the HTML is a plain
+    table without colours and pictures.
     """
 
-    event: OrderStatusChanged
     subject: str
-    meaning: str
-
-    @property
-    def event_id(self) -> str:
-        """The id by which a receiver recognises a repeat."""
-        return self.event.event_id
-
-    @property
-    def total(self) -> str:
-        """The number of all units."""
-        return f"{units(sum(item.count for item in self.event.items))} in total"
-
-    @property
-    def when(self) -> str:
-        """The time of the status change."""
-        return f"As of {self.event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-    @property
-    def text(self) -> str:
-        """Plain text, ASCII, in lines that no mail program breaks."""
-        items = (f"  sku {item.sku}, {units(item.count)}" for item in self.event.items)
-        return "\n".join(
-            (
-                f"{self.subject}.\n",
-                f"{fill(self.meaning, WIDTH)}\n",
-                *items,
-                f"\n{self.total}.",
-                f"{self.when}.",
-                "",
-            )
-        )
-
-    @property
-    def html(self) -> str:
-        """A page with the content of `text`.
-
-        Mail programs drop style sheets and scripts, and some invert colours. So the page
-        is a plain table without colours and pictures.
-        """
-        page = _TEMPLATES.get_template("mail.html").render(
-            notification=self, meaning=fill(self.meaning, WIDTH)
-        )
-        return f"{page}\n"
+    text: str
+    html: str
 
 
 def render(event: OrderStatusChanged) -> Notification:
     """Return the notification of an event."""
     headline, meaning = _words(event.status)
-    return Notification(event, f"Order {event.order_id} {headline}", meaning)
+    subject, meaning = f"Order {event.order_id} {headline}", fill(meaning, WIDTH)
+    total = f"{_units(sum(item.count for item in event.items))} in total"
+    when = f"As of {event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    items = (f"  sku {item.sku}, {_units(item.count)}\n" for item in event.items)
+    text = f"{subject}.\n\n{meaning}\n\n{''.join(items)}\n{total}.\n{when}.\n"
+    html = _TEMPLATES.get_template("mail.html").render(
+        subject=subject, meaning=meaning, items=event.items, total=total, when=when
+    )
+    return Notification(subject, text, f"{html}\n")
 
 
-def units(count: int) -> str:
-    """Return a number of units as text."""
+def _units(count: int) -> str:
     return "1 unit" if count == 1 else f"{count} units"
 
 

@@ -13,15 +13,12 @@ _log = logging.getLogger(__name__)
 
 
 class OptOut:
-    """The users in the file, as it is at each lookup.
+    """The users in a file, as it is at each lookup: one id a line, # begins a comment.
 
     While the file can't be read (an editor may be replacing it), the last list is used.
 
-    Args:
-        path: a file with one user id a line, in decimal; # begins a comment.
-
     Raises:
-        OSError: the file can't be read.
+        OSError: the file can't be read at first.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,7 +33,14 @@ class OptOut:
         try:
             self._read()
         except OSError as error:
-            self._log_lost(error)
+            if not self._is_lost:
+                _log.error(
+                    'event=opt-out-not-loaded file="%s" reason=%r'
+                    ' effect="last list is used"',
+                    self._path,
+                    error.strerror,
+                )
+            self._is_lost = True
         else:
             self._is_lost = False
         return user in self._users
@@ -47,9 +51,8 @@ class OptOut:
             stat = os.fstat(file.fileno())
             # With size and inode: two edits may share one tick of the file system's clock.
             version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if version == self._version:
-                return
-            self._update(file.read().decode("utf-8-sig", "replace"))
+            if version != self._version:
+                self._update(file.read().decode("utf-8-sig", "replace"))
         self._version = version
 
     def _update(self, text: str) -> None:
@@ -66,22 +69,9 @@ class OptOut:
             )
         _log.info('event=opt-out-loaded file="%s" users=%d', self._path, len(self._users))
 
-    def _log_lost(self, error: OSError) -> None:
-        if not self._is_lost:
-            _log.error(
-                'event=opt-out-not-loaded file="%s" reason=%r effect="last list is used"',
-                self._path,
-                error.strerror,
-            )
-        self._is_lost = True
-
 
 def parse(text: str) -> tuple[frozenset[int], dict[str, int]]:
-    """Parse a list.
-
-    Returns:
-        The users, and each line that is not a user id, with its number.
-    """
+    """Return the users of a list, and each other line with its number."""
     users, bad = set[int](), dict[str, int]()
     for number, line in enumerate(text.splitlines(), 1):
         entry = line.partition("#")[0].strip()

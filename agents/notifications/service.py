@@ -12,26 +12,17 @@ from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 
-from agents.notifications import metrics
 from agents.notifications.backoff import DEFAULT_BACKOFF, Backoff
-from agents.notifications.delivery import DeliveryContext, TransportDelivery
-from agents.notifications.log_lines import log_notification, log_withheld
+from agents.notifications.delivery import NOTICES, TransportDelivery, log_notification
 from agents.notifications.opt_out import OptOut
-from agents.notifications.pending import (
-    OPTED_OUT,
-    SENT,
-    encode,
-    event_row,
-    pending_key,
-)
-from agents.notifications.sent_log import SentLog
+from agents.notifications.pending import encode, pending_key
+from agents.notifications.sent_log import OPTED_OUT, SENT, Rows, SentLog, event_row
 from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import create_transports
 from agents.runtime.collector import Deliveries, Publisher, RecordCollector
-from agents.runtime.consumer_span import consumer_span
-from agents.runtime.fail_stop import PauseMonitor, fail_stop
+from agents.runtime.fail_stop import fail_stop
 from agents.runtime.in_flight import ConsumerRecords, InFlightBatches, PartitionRecords
-from agents.runtime.router import RecordRouter
+from agents.runtime.router import RecordRouter, consumer_span
 from agents.runtime.transaction import MAX_BATCH_BYTES
 from agents.worker.service import METRICS_SECONDS, Service
 from agents.worker.settings import WorkerSettings
@@ -45,17 +36,9 @@ PURGE_SECONDS = 3600.0
 
 _RECORD_BYTES = 50  # overhead of a row in the changelog
 
-Rows = dict[bytes, bytes | None]
-
 
 class NotificationAgent:
-    """Logs each event once, and starts its delivery by each transport.
-
-    Args:
-        service: the service of the agent.
-        settings: the settings of the transports.
-        backoff: the delays between attempts.
-    """
+    """Logs each event once, and starts its delivery by each transport."""
 
     def __init__(
         self,
@@ -64,19 +47,19 @@ class NotificationAgent:
         backoff: Backoff = DEFAULT_BACKOFF,
     ) -> None:
         app = service.app
-        self._pause_monitor: PauseMonitor = app.pause_monitor
-        self._opted_out = _opted_out(settings)
+        self._pause_monitor = app.pause_monitor
+        path = settings.notify_opt_out
+        self._opted_out: Container[int] = OptOut(path) if path else ()
         self._router = RecordRouter(ORDER_EVENTS, app.settings.partitions)
         self._publisher = Publisher(app)
         self.batches = InFlightBatches()
         self._traced = tracing.is_on()
         self._revocations = 0
         self.sent_log = SentLog(service)
-        context = DeliveryContext(
-            self.sent_log, self._dead_letter, self._pause_monitor, self._opted_out, backoff
-        )
         self._deliveries = [
-            TransportDelivery(transport, context)
+            TransportDelivery(
+                transport, self.sent_log, app.pause_monitor, self._opted_out, backoff
+            )
             for transport in create_transports(settings)
         ]
         self.sent_log.table.on_recover(self.start)
@@ -89,27 +72,23 @@ class NotificationAgent:
             self._pause_monitor.check()
             fetched: ConsumerRecords = event.message.value
             out = RecordCollector(ORDER_EVENTS)
-            sent = {write for batch in fetched for write in self._record(batch, out)}
+            sent = {write for batch in fetched for write in self._process(batch, out)}
             sent |= await self._publisher.send([*out.commands, *out.replies_and_events])
             self.batches.complete(event, fetched, _acknowledged(sent, out))
 
     async def start(self) -> None:
-        """Start the deliveries, after the rows are recovered."""
-        revocations = self._revocations
-        await self._stop_deliveries()
+        """Start the deliveries, after the rows are recovered; not if revoked meanwhile."""
+        revocations = self._revocations + 1
+        await self.stop()  # counts as one
         await self.sent_log.open()
-        for delivery in self._deliveries:
-            for partition in list(self.sent_log.store.offsets):
-                await delivery.count(partition)
         if revocations == self._revocations:
             for delivery in self._deliveries:
-                delivery.start()
-                delivery.measure()
+                delivery.start(self.sent_log.store.offsets)
 
     async def stop(self) -> None:
         """Stop the deliveries; return when the changelog has all outcomes."""
         self._revocations += 1
-        await self._stop_deliveries()
+        await asyncio.gather(*(delivery.stop() for delivery in self._deliveries))
         await self.sent_log.flush()
 
     async def measure(self) -> None:
@@ -122,10 +101,7 @@ class NotificationAgent:
         for delivery in self._deliveries:
             delivery.purge()
 
-    async def _stop_deliveries(self) -> None:
-        await asyncio.gather(*(delivery.stop() for delivery in self._deliveries))
-
-    def _record(self, batch: PartitionRecords, out: RecordCollector) -> Deliveries:
+    def _process(self, batch: PartitionRecords, out: RecordCollector) -> Deliveries:
         """Log the new events of a batch and write their rows, in chunks of bounded size."""
         partition = batch.tp.partition
         if partition not in self.sent_log.store.offsets:
@@ -135,12 +111,11 @@ class NotificationAgent:
         size = 0
         for record in batch.records:
             new = self._rows(record, out, rows)
-            new_size = sum(len(key) + len(row or b"") for key, row in new.items())
-            if rows and size + new_size > MAX_BATCH_BYTES:
-                written.add(self._write(partition, rows, record.offset))
-                rows, size = {}, 0
             rows |= new
-            size += new_size + _RECORD_BYTES * len(new)
+            size += sum(_RECORD_BYTES + len(k) + len(row or b"") for k, row in new.items())
+            if size > MAX_BATCH_BYTES:
+                written.add(self._write(partition, rows, record.offset + 1))
+                rows, size = {}, 0
         if rows:
             written.add(self._write(partition, rows, batch.end))
         return written
@@ -156,23 +131,20 @@ class NotificationAgent:
         if not isinstance(event, OrderStatusChanged):
             raise TypeError(f"not an event of {ORDER_EVENTS.name}: {event!r}")
         key = event.event_id.encode()
-        if key in before or self.sent_log.contains(record.partition, key):
+        if key in before or self.sent_log.store.get(record.partition, key):
             return {}
         token = LOG_CONTEXT.set(envelope.reply_context.headers)
-        outcome = self._log(event)
+        outcome = OPTED_OUT if event.user in self._opted_out else SENT
+        NOTICES.labels("log", outcome).inc()
+        log_notification(event, outcome)
         LOG_CONTEXT.reset(token)
         transports = [d.name for d in self._deliveries if outcome == SENT]
-        pending = encode(record, event) if transports else None
         rows: Rows = {key: event_row(event, outcome, transports)}
-        for transport in transports:
-            rows[pending_key(transport, record.offset, event.order_id)] = pending
+        if transports:
+            pending = encode(record, event)
+            for transport in transports:
+                rows[pending_key(transport, record.offset, event.order_id)] = pending
         return rows
-
-    def _log(self, event: OrderStatusChanged) -> str:
-        outcome = OPTED_OUT if event.user in self._opted_out else SENT
-        (log_notification if outcome == SENT else log_withheld)(event)
-        metrics.count("log", outcome)
-        return outcome
 
     def _write(self, partition: int, rows: Rows, source_offset: int) -> asyncio.Future[Any]:
         acked = self.sent_log.record(partition, rows, source_offset)
@@ -180,22 +152,12 @@ class NotificationAgent:
             delivery.added(partition, rows)
         return acked
 
-    async def _dead_letter(self, record: ConsumerRecord, reason: str) -> None:
-        out = RecordCollector(ORDER_EVENTS)
-        out.dead_letter(record, reason)
-        self._pause_monitor.check()
-        await asyncio.wait(await self._publisher.send(out.commands))
-
 
 async def _acknowledged(sent: Deliveries, out: RecordCollector) -> None:
     """Wait until the brokers have all records of a batch."""
     with out.spans:
         if sent:
             await asyncio.wait(sent)
-
-
-def _opted_out(settings: NotificationSettings) -> Container[int]:
-    return OptOut(settings.notify_opt_out) if settings.notify_opt_out else ()
 
 
 def build(settings: WorkerSettings) -> Service:

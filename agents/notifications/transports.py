@@ -4,29 +4,32 @@ A transport makes one attempt. It raises `TransientError` if a retry may succeed
 `PermanentError`. Each notification has its own connection, so that none is stale.
 """
 
+import hmac
 import socket
+from base64 import b64encode
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr, parsedate_to_datetime
 from http import HTTPStatus
-from typing import Protocol
 from urllib.parse import urlsplit
 
 import aiohttp
 import aiosmtplib
 
-from agents.notifications.notification import Notification
-from agents.notifications.settings import NotificationSettings
-from agents.notifications.signature import signature
-from agents.notifications.urls import basic_auth, exact_url, login
+from agents.notifications.notification import render
+from agents.notifications.settings import NotificationSettings, exact_url, login
+from schemas.order import OrderStatusChanged
 
 _FIRST_PERMANENT_REPLY = 500  # SMTP: 4yz is transient, 5yz is permanent
-
 _CLOSING = 421  # SMTP: the server ends the session, at any command
 
 _BOUNDARY = "=_notice"
 """Separates the parts of a mail: neither texts nor encoded parts contain =_."""
+
+TIMESTAMP = "X-Shop-Timestamp"
+SIGNATURE = "X-Shop-Signature"
+_HASH = "sha256"
 
 _MAX_RETRY_AFTER_SECONDS = 300.0
 
@@ -38,12 +41,9 @@ _TRANSIENT_STATUSES = (
 
 
 class TransientError(Exception):
-    """An attempt failed; a retry may succeed.
+    """An attempt failed; a retry may succeed, after the delay that a receiver requested.
 
-    Attributes:
-        wait_seconds: the delay that the receiver requested.
-        is_of_recipient: whether the error is of one recipient, so that other
-            notifications can be delivered.
+    An error of one recipient does not prevent the delivery of other notifications.
     """
 
     def __init__(
@@ -58,22 +58,6 @@ class PermanentError(Exception):
     """A delivery failed; a retry can't succeed."""
 
 
-class Transport(Protocol):
-    """A way to deliver notifications."""
-
-    @property
-    def name(self) -> str:
-        """The name in logs and dead letters."""
-
-    async def deliver(self, notification: Notification) -> None:
-        """Attempt one delivery.
-
-        Raises:
-            TransientError: a retry may succeed.
-            PermanentError: a retry can't succeed.
-        """
-
-
 class SmtpTransport:
     """Delivers by SMTP. A refused session (password, TLS) is a transient error."""
 
@@ -83,7 +67,7 @@ class SmtpTransport:
         self._url = urlsplit(url)
         self._settings = settings
 
-    async def deliver(self, notification: Notification) -> None:
+    async def deliver(self, event: OrderStatusChanged) -> None:
         """Send a mail to the server."""
         session = self._session()
         try:
@@ -91,7 +75,7 @@ class SmtpTransport:
         except (aiosmtplib.SMTPException, OSError) as error:
             raise TransientError(f"no session: {_error_text(error)}") from error
         try:
-            await session.send_message(self.compose(notification))
+            await session.send_message(self.compose(event))
         except (aiosmtplib.SMTPException, OSError) as error:
             raise _classify(error) from error
         else:
@@ -100,9 +84,9 @@ class SmtpTransport:
         finally:
             session.close()
 
-    def compose(self, notification: Notification) -> EmailMessage:
+    def compose(self, event: OrderStatusChanged) -> EmailMessage:
         """Return the mail, as text and HTML; a repeat has the same Message-ID."""
-        event, sender = notification.event, self._settings.notify_from
+        notification, sender = render(event), self._settings.notify_from
         status = event.status.replace(" ", "-")
         domain = parseaddr(sender)[1].rpartition("@")[2]
         mail = EmailMessage()
@@ -135,25 +119,35 @@ class SmtpTransport:
         )
 
 
-class WebhookTransport:
-    """Delivers by a POST of the event as JSON; `Idempotency-Key` is the event's id.
+def signature(secret: str, at: datetime, body: bytes) -> dict[str, str]:
+    """Return the headers with the signature of a body at the time of an attempt.
 
-    With a secret each attempt is signed.
+    The time is signed together with the body, as Stripe does, so that an old request can't
+    be replayed. The signature names its hash, as GitHub's does.
     """
+    seconds = str(int(at.timestamp()))
+    digest = hmac.new(secret.encode(), seconds.encode() + b"." + body, _HASH).hexdigest()
+    return {TIMESTAMP: seconds, SIGNATURE: f"{_HASH}={digest}"}
+
+
+class WebhookTransport:
+    """Delivers by a POST of the event as JSON; `Idempotency-Key` is the event's id."""
 
     name = "webhook"
 
     def __init__(self, url: str, settings: NotificationSettings) -> None:
         self._url = exact_url(url)
-        self._login = basic_auth(url)
+        self._headers = {"Content-Type": "application/json"}
+        if credentials := login(url):
+            token = b64encode(b":".join(credentials)).decode()
+            self._headers["Authorization"] = f"Basic {token}"
         self._secret = settings.webhook_secret
         self._timeout = aiohttp.ClientTimeout(total=settings.notify_timeout_seconds)
 
-    async def deliver(self, notification: Notification) -> None:
+    async def deliver(self, event: OrderStatusChanged) -> None:
         """Post the event; any status 2xx is a success."""
-        headers = {"Content-Type": "application/json", **self._login}
-        headers["Idempotency-Key"] = notification.event_id
-        body = notification.event.to_json()
+        headers = self._headers | {"Idempotency-Key": event.event_id}
+        body = event.to_json()
         if self._secret:
             headers |= signature(self._secret.get_secret_value(), datetime.now(UTC), body)
         try:
@@ -169,16 +163,18 @@ class WebhookTransport:
             raise TransientError(type(error).__name__) from error
 
 
+Transport = SmtpTransport | WebhookTransport
+
+
 def create_transports(settings: NotificationSettings) -> tuple[Transport, ...]:
     """Return the configured transports; log lines need none."""
-    transports: list[Transport] = []
-    if settings.smtp_url:
-        transports.append(SmtpTransport(settings.smtp_url.get_secret_value(), settings))
-    if settings.webhook_url:
-        transports.append(
-            WebhookTransport(settings.webhook_url.get_secret_value(), settings)
-        )
-    return tuple(transports)
+    configured = (
+        (settings.smtp_url, SmtpTransport),
+        (settings.webhook_url, WebhookTransport),
+    )
+    return tuple(
+        create(url.get_secret_value(), settings) for url, create in configured if url
+    )
 
 
 def _classify(error: Exception) -> TransientError | PermanentError:
@@ -217,11 +213,10 @@ def _retry_after(response: aiohttp.ClientResponse) -> float:
     """Return the delay that a receiver requests, in seconds; it is limited."""
     value = response.headers.get("Retry-After", "")
     try:
-        wait = float(value) if value.isdecimal() else _until(value)
+        if value.isdecimal():
+            wait = float(value)
+        else:
+            wait = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
     except (ValueError, TypeError, OverflowError):  # missing or invalid
         return 0
     return min(max(wait, 0), _MAX_RETRY_AFTER_SECONDS)
-
-
-def _until(date: str) -> float:
-    return (parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds()

@@ -13,46 +13,43 @@ repeats its refusal of a request without an idempotency key.
 Exit code: 0 all done; 1 not all done; 2 wrong usage; 130 interrupted.
 """
 
+import json
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import click
+from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from agents.ops.dead_letters import (
-    LOCATION,
-    SOURCES,
-    Summary,
-    details,
-    newest,
-    parse_location,
-    read_at,
-    summary,
-    table,
-)
-from agents.ops.dlq_replay import DeadLetterReplay, ReplayStatus
+from agents.ops.dlq_replay import SOURCES, DeadLetterReplay, dlq_headers
 from agents.ops.requests import RequestOptions, request_options
+from topics import cli
 from topics.catalog import DEAD_LETTERS
-from topics.cli import (
-    FAILED,
-    OK,
-    answer,
-    confirm,
-    echo,
-    echo_error,
-    on_cluster,
-    paragraphs,
-    require_terminal,
-)
+from topics.kafka.formatting import decoded, escape, format_timestamp
 from topics.kafka.location import RecordLocation
-from topics.kafka.reader import TopicReader
+from topics.kafka.reader import OffsetRange, TopicReader
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
 from topics.target import Target
 
+_LOCATION = "TOPIC-PARTITION@OFFSET"
 _MAX_LAST = 1_000_000_000
+_HEX_BYTES = 32
 
 
-@click.group(help=paragraphs(__doc__))
+def _location(text: str) -> RecordLocation:
+    location = RecordLocation.parse(text)
+    if location.topic not in SOURCES:
+        raise ValueError
+    return location
+
+
+parse_location = cli.parsed(
+    _location, f"{_LOCATION}, where TOPIC is one of {', '.join(SOURCES)}"
+)
+
+
+@click.group(help=cli.paragraphs(__doc__))
 def dlq() -> None:
     """Show dead letters, and replay them."""
 
@@ -67,75 +64,131 @@ def dlq() -> None:
     metavar="N",
     help="Number of dead letters.",
 )
-@on_cluster("dlq")
+@cli.on_cluster("dlq")
 def _list(target: Target, *, topic: str | None, last: int) -> int:
-    names = [topic] if topic else [*SOURCES]
-    for line in table(answer(target, partial(_newest, names, last))):
-        echo(line)
-    return OK
+    topics = [DEAD_LETTERS[SOURCES[name]] for name in ([topic] if topic else SOURCES)]
+    cli.echo(*table(cli.read(target, lambda reader: reader.tail(topics, last))))
+    return cli.OK
 
 
 @dlq.command("show", help="Print all of a dead letter.")
-@click.argument("location", type=parse_location, metavar=LOCATION)
+@click.argument("location", type=parse_location, metavar=_LOCATION)
 @click.option("--raw", is_flag=True, help="Print only the value, byte for byte.")
-@on_cluster("dlq")
+@cli.on_cluster("dlq")
 def _show(target: Target, *, location: RecordLocation, raw: bool) -> int:
-    (dead,) = answer(target, partial(_read, [location]))
-    if raw:
-        echo(dead.value or b"", newline=False)
-        return OK
-    for line in details(dead):
-        echo(line)
-    return OK
+    (dead,) = cli.read(target, partial(_read_at, [location]))
+    cli.echo(*([dead.value or b""] if raw else details(dead)))
+    return cli.OK
 
 
 @dlq.command("replay", help="Send dead letters again, and print each outcome.")
 @click.argument(
-    "locations", type=parse_location, metavar=f"{LOCATION}...", nargs=-1, required=True
+    "locations", type=parse_location, metavar=f"{_LOCATION}...", nargs=-1, required=True
 )
 @click.option("--yes", is_flag=True, help="Send without a confirmation.")
 @request_options
-@on_cluster("dlq")
+@cli.on_cluster("dlq")
 def _replay(
-    target: Target, *, locations: list[RecordLocation], yes: bool, requests: RequestOptions
+    target: Target, *, locations: list[RecordLocation], yes: bool, options: RequestOptions
 ) -> int:
     if not yes:
-        require_terminal()
-    letters = answer(target, partial(_read, locations))
-    for line in table([summary(dead) for dead in letters]):
-        echo(line)
-    if not yes and not confirm("Send them again?"):
-        echo_error("dlq: nothing was sent")
-        return FAILED
-    return answer(target, partial(_send, letters, requests))
-
-
-async def _newest(names: list[str], last: int, cluster: KafkaSettings) -> list[Summary]:
-    topics = [DEAD_LETTERS[SOURCES[name]] for name in names]
-    async with TopicReader(cluster) as reader:
-        return await newest(reader, topics, last)
-
-
-async def _read(
-    locations: list[RecordLocation], cluster: KafkaSettings
-) -> list[ConsumerRecord]:
-    async with TopicReader(cluster) as reader:
-        return await read_at(reader, locations)
+        cli.require_terminal()
+    dead = cli.read(target, partial(_read_at, locations))
+    cli.echo(*table(dead))
+    if not (yes or cli.confirm("Send them again?")):
+        raise cli.CommandError("nothing was sent")
+    return cli.answer(target, partial(_send, dead, options))
 
 
 async def _send(
-    letters: list[ConsumerRecord], requests: RequestOptions, cluster: KafkaSettings
+    letters: list[ConsumerRecord], options: RequestOptions, cluster: KafkaSettings
 ) -> int:
     topics = {dead.topic for dead in letters}
-    code = OK
+    code = cli.OK
     async with (
         TopicReader(cluster) as reader,
-        RequestReplyClient(cluster, requests.replies, topics) as client,
+        RequestReplyClient(cluster, options.replies, topics) as client,
     ):
-        replay = DeadLetterReplay(client, reader, requests.timeout)
+        replay = DeadLetterReplay(client, reader, options.timeout)
         for dead in letters:
             result = await replay.send(dead)
-            echo(f"{RecordLocation.of(dead)}  {result}")
-            if result.status is not ReplayStatus.DONE:
-                code = FAILED
+            cli.echo(f"{RecordLocation.of(dead)}  {result.text}")
+            code = code if result.is_done else cli.FAILED
     return code
+
+
+async def _read_at(
+    locations: Iterable[RecordLocation], reader: TopicReader
+) -> list[ConsumerRecord]:
+    return [await _read(location, reader) for location in dict.fromkeys(locations)]
+
+
+async def _read(location: RecordLocation, reader: TopicReader) -> ConsumerRecord:
+    topic = DEAD_LETTERS[SOURCES[location.topic]]
+    tp = TopicPartition(location.topic, location.partition)
+    held = (await reader.offset_ranges(await reader.partitions([topic]))).get(tp)
+    if held is None:
+        raise cli.CommandError(f"{location}: there is no such partition")
+    begin, end = max(held.begin, location.offset), min(held.end, location.offset + 1)
+    async for _, records in reader.read({tp: OffsetRange(begin, end)}):
+        if records:
+            return records[0]
+    offsets = f"{held.begin} to {held.end - 1}" if held.begin < held.end else "nothing"
+    raise cli.CommandError(
+        f"{location}: there is no such offset; the partition holds {offsets}"
+    )
+
+
+def _summary(dead: ConsumerRecord) -> tuple[str, str, str, str]:
+    """Return location, time, source and reason; `?` stands for a missing header."""
+    headers = dlq_headers(dead)
+    topic, partition, offset, reason = (
+        headers.get(name, "?") for name in ("topic", "partition", "offset", "reason")
+    )
+    location, time = str(RecordLocation.of(dead)), format_timestamp(dead.timestamp)
+    return location, time, f"{topic}-{partition}@{offset}", reason
+
+
+def table(letters: Iterable[ConsumerRecord]) -> Iterator[str]:
+    """Yield an aligned line for each dead letter."""
+    rows = map(_summary, letters)
+    return cli.table(
+        ((where, time, f"from {source}", reason) for where, time, source, reason in rows),
+        "<<<<",
+    )
+
+
+def details(dead: ConsumerRecord) -> Iterator[str]:
+    """Yield all of a dead letter: headers, key, value."""
+    location, time, source, reason = _summary(dead)
+    yield location
+    yield f"  when     {time}"
+    yield f"  from     {source}"
+    yield f"  reason   {reason}"
+    yield f"  key      {escape(dead.key)}"
+    yield f"  headers  {len(dead.headers)}"
+    for name, value in dead.headers:
+        yield f"    {name}: {escape(value)}"
+    yield from _value_lines(dead.value)
+
+
+def _value_lines(value: bytes | None) -> Iterator[str]:
+    if value is None:
+        yield "  value    null"
+        return
+    text = decoded(value)
+    kind = "hex" if text is None else "JSON" if _is_json(text) else "text"
+    yield f"  value    {len(value)} bytes, {kind}"
+    if text is None:
+        for begin in range(0, len(value), _HEX_BYTES):
+            yield value[begin : begin + _HEX_BYTES].hex(" ")
+    elif text:
+        yield from text.split("\n")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -8,26 +8,24 @@ the time, so the outcome goes to the tool.
 
 import asyncio
 import json
-from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import NamedTuple
 
 from aiokafka.errors import KafkaError
-from aiokafka.structs import ConsumerRecord, RecordMetadata
+from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
 from agents.notifications.pending import PENDING
-from agents.ops.dead_letters import DLQ_HEADER_PREFIX, SOURCES, dlq_headers
-from agents.ops.requests import is_committed, refusal, wait_until_committed
+from agents.ops import requests
 from agents.runtime.collector import TRUNCATED
 from agents.runtime.deserializer import ORIGIN
-from agents.runtime.producer import Headers, ProducerRecord
+from agents.runtime.producer import ProducerRecord
 from schemas.cart import OrderSettled
 from schemas.contract import Code, Contract
 from schemas.order import ExpireOrder, OrderStatusChanged, StockReserved
 from schemas.stock import Release, Reserve, Sell
-from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG
+from topics.catalog import DEAD_LETTERS, ORDER_EVENTS, SENT_CHANGELOG
 from topics.cli import CommandError
 from topics.kafka import headers as names
 from topics.kafka.location import RecordLocation
@@ -36,37 +34,35 @@ from topics.kafka.request_reply import PendingReply, RequestReplyClient
 from topics.topic import Topic
 from topics.topology import GROUPS
 
-# These have no reply, or one for another service.
-_WITHOUT_REPLY = (
-    ExpireOrder,
-    OrderSettled,
-    OrderStatusChanged,
-    Release,
-    Reserve,
-    Sell,
-    StockReserved,
+SOURCES: dict[str, Topic] = {dead.name: source for source, dead in DEAD_LETTERS.items()}
+"""The topic of origin, by the name of the dead letter topic."""
+
+WITHOUT_REPLY = (
+    *(ExpireOrder, OrderSettled, OrderStatusChanged, StockReserved),
+    *(Release, Reserve, Sell),
 )
+"""Requests that have no reply, or one for another service."""
+
+_DLQ_HEADER_PREFIX = "dlq."
 _REPLY_HEADERS = (names.CORRELATION_ID, names.REPLY_TOPIC, names.REPLY_PARTITION)
 
 
-class ReplayStatus(StrEnum):
+class ReplayResult(NamedTuple):
     """The outcome of a replay."""
 
-    DONE = "done"
-    REFUSED = "refused"
-    DEAD = "dead again"
-    UNKNOWN = "unanswered"
-
-
-class ReplayResult(NamedTuple):
-    """The outcome of a replay, with details."""
-
-    status: ReplayStatus
+    is_done: bool
     text: str
 
-    def __str__(self) -> str:
-        """Return it in one line."""
-        return f"{self.status}: {self.text}"
+
+def dlq_headers(dead: ConsumerRecord) -> dict[str, str]:
+    """Return the headers about the failure: reason, topic, partition, offset."""
+    return {
+        name.removeprefix(_DLQ_HEADER_PREFIX): (value or b"").decode(
+            errors="backslashreplace"
+        )
+        for name, value in dead.headers
+        if name.startswith(_DLQ_HEADER_PREFIX)
+    }
 
 
 def original_record(dead: ConsumerRecord) -> ProducerRecord:
@@ -75,18 +71,24 @@ def original_record(dead: ConsumerRecord) -> ProducerRecord:
     Raises:
         CommandError: the dead letter is truncated, or has no valid source.
     """
-    source, headers = SOURCES[dead.topic], dlq_headers(dead)
-    origin = f"{source.name}-{headers.get('partition')}-{headers.get('offset')}"
-    if headers.get("topic") != source.name or not ORIGIN.fullmatch(origin.encode()):
+    source, about = SOURCES[dead.topic], dlq_headers(dead)
+    origin = f"{source.name}-{about.get('partition')}-{about.get('offset')}"
+    if about.get("topic") != source.name or not ORIGIN.fullmatch(origin.encode()):
         raise CommandError(f"{RecordLocation.of(dead)} has no valid source in its headers")
-    if headers.get("reason", "").endswith(TRUNCATED):
+    if about.get("reason", "").endswith(TRUNCATED):
         raise CommandError(
             f"{RecordLocation.of(dead)} is truncated; {origin} may still be complete"
         )
-    kept = [header for header in dead.headers if _is_original(header[0])]
-    return ProducerRecord(
-        source.name, dead.key, dead.value, [*kept, *_origin_header(kept, origin)]
-    )
+    headers = [
+        (name, value)
+        for name, value in dead.headers
+        if not name.startswith(_DLQ_HEADER_PREFIX) and name not in _REPLY_HEADERS
+    ]
+    values = dict(headers)
+    has_origin = ORIGIN.fullmatch(values.get(names.ORIGIN) or b"")
+    if not has_origin and values.get(names.IDEMPOTENCY_KEY) is None:
+        headers.append((names.ORIGIN, origin.encode()))
+    return ProducerRecord(source.name, dead.key, dead.value, headers)
 
 
 def parse_request(source: Topic, value: bytes | None) -> Contract | None:
@@ -97,38 +99,13 @@ def parse_request(source: Topic, value: bytes | None) -> Contract | None:
         return None
 
 
-def expects_no_reply(request: Contract | None) -> bool:
-    """Return whether a request has no reply; an invalid one is refused in a reply."""
-    return isinstance(request, _WITHOUT_REPLY)
-
-
-def _is_original(header: str) -> bool:
-    return not header.startswith(DLQ_HEADER_PREFIX) and header not in _REPLY_HEADERS
-
-
-def _origin_header(headers: Headers, origin: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the header that identifies the request, unless another one does."""
-    values = dict(headers)
-    has_origin = ORIGIN.fullmatch(values.get(names.ORIGIN) or b"")
-    if not has_origin and values.get(names.IDEMPOTENCY_KEY) is None:
-        yield names.ORIGIN, origin.encode()
-
-
+@dataclass(frozen=True, slots=True)
 class DeadLetterReplay:
-    """Sends dead letters again, and waits for the outcome.
+    """Sends dead letters again, and waits for each outcome until a timeout."""
 
-    Args:
-        client: sends them, and receives replies and new dead letters.
-        reader: reads committed offsets and the changelog of notifications.
-        timeout: for each outcome.
-    """
-
-    def __init__(
-        self, client: RequestReplyClient, reader: TopicReader, timeout: timedelta
-    ) -> None:
-        self._client = client
-        self._reader = reader
-        self._timeout_seconds = timeout.total_seconds()
+    client: RequestReplyClient
+    reader: TopicReader
+    timeout: timedelta
 
     async def send(self, dead: ConsumerRecord) -> ReplayResult:
         """Send a dead letter, unless that is useless; return the outcome."""
@@ -139,75 +116,71 @@ class DeadLetterReplay:
             if isinstance(request, OrderStatusChanged):
                 await self._require_unsent(request)
         except CommandError as reason:
-            return ReplayResult(ReplayStatus.REFUSED, f"not replayed: {reason}")
+            return _failed(f"refused: not replayed: {reason}")
         try:
-            return await self._send(record, source, silent=expects_no_reply(request))
+            silent = isinstance(request, WITHOUT_REPLY)
+            return await self._send(record, source, silent=silent)
         except KafkaError as error:
-            text = f"Kafka has not confirmed the record: {error}"
-            return ReplayResult(ReplayStatus.UNKNOWN, text)
+            return _failed(f"unanswered: Kafka has not confirmed the record: {error}")
 
     async def _send(
         self, record: ProducerRecord, source: Topic, *, silent: bool
     ) -> ReplayResult:
-        async with self._client.request(record) as (sent, pending):
-            group, location = GROUPS[source], RecordLocation.of(sent)
-            wait = self._committed(source, sent) if silent else _reply(pending)
+        group, seconds = GROUPS[source], self.timeout.total_seconds()
+        async with self.client.request(record) as (sent, pending):
+            location = RecordLocation.of(sent)
             try:
-                async with asyncio.timeout(self._timeout_seconds):
-                    await wait
+                async with asyncio.timeout(seconds):
+                    if silent:
+                        # A dead letter or a reply would arrive before the commit.
+                        await requests.wait_until_committed(self.reader, source, sent)
+                        await self.client.drain()
+                    else:
+                        await _reply(pending)
             except TimeoutError:
-                done = await is_committed(self._reader, source, sent)
-                verb = "committed" if done else "has not committed"
-                text = f"{group} {verb} {location}; no outcome"
-                text = f"{text} within {self._timeout_seconds:g} s"
-                return _result(pending) or ReplayResult(ReplayStatus.UNKNOWN, text)
-            text = f"{group} committed {location}, which needs no reply"
-            return _result(pending) or ReplayResult(ReplayStatus.DONE, text)
-
-    async def _committed(self, source: Topic, sent: RecordMetadata) -> None:
-        """Wait until a record is committed, and all its outcomes are received.
-
-        A dead letter or a reply of the consumer arrives before the commit.
-        """
-        await wait_until_committed(self._reader, source, sent)
-        await self._client.drain()
+                done = await requests.is_committed(self.reader, source, sent)
+                text = f"{group} {'committed' if done else 'has not committed'} {location}"
+                text = f"unanswered: {text}; no outcome within {seconds:g} s"
+                return _result(pending) or _failed(text)
+            text = f"done: {group} committed {location}, which needs no reply"
+            return _result(pending) or ReplayResult(is_done=True, text=text)
 
     async def _require_unsent(self, event: OrderStatusChanged) -> None:
-        """Raise an error unless the notification of an event has no outcome yet.
+        """Raise a CommandError unless the notification of an event has no outcome yet.
 
         So a dead letter of one transport is not sent again by another one.
-
-        Raises:
-            CommandError: the notification was sent, was given up, or is pending.
         """
-        row, event_id = None, event.event_id.encode()
-        async for record in self._reader.read_partition_of(
-            SENT_CHANGELOG, ORDER_EVENTS.key_of(event)
+        name, key = event.event_id, ORDER_EVENTS.key_of(event)
+        for row in await requests.newest_rows(
+            self.reader, SENT_CHANGELOG, key, lambda row: row.key == name.encode()
         ):
-            row = record.value if record.key == event_id else row
-        if row is not None:
-            outcome = json.loads(row)["outcome"]
-            state = "is" if outcome == PENDING else "was settled:"
-            raise CommandError(f"notification {event.event_id} {state} {outcome}")
+            if row.value is not None:
+                outcome = json.loads(row.value)["outcome"]
+                state = "is" if outcome == PENDING else "was settled:"
+                raise CommandError(f"notification {name} {state} {outcome}")
 
 
 async def _reply(pending: PendingReply) -> None:
     """Wait for a reply or a dead letter; for both if the reply refuses a bad record."""
     await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
     if pending.reply.done():
-        refused = refusal(pending.reply.result())
-        if refused is not None and refused.code == Code.BAD_REQUEST:
+        refused = requests.refusal(pending.reply.result())
+        if refused and refused.code == Code.BAD_REQUEST:
             await asyncio.wait([pending.dead])
 
 
 def _result(pending: PendingReply) -> ReplayResult | None:
     if pending.dead.done():
         dead = pending.dead.result()
-        text = f"{RecordLocation.of(dead)}: {dlq_headers(dead).get('reason')}"
-        return ReplayResult(ReplayStatus.DEAD, text)
+        reason = dlq_headers(dead).get("reason")
+        return _failed(f"dead again: {RecordLocation.of(dead)}: {reason}")
     if pending.reply.done():
-        refused = refusal(pending.reply.result())
-        if refused is not None:
-            return ReplayResult(ReplayStatus.REFUSED, str(refused))
-        return ReplayResult(ReplayStatus.DONE, pending.reply.result().decode())
+        if refused := requests.refusal(pending.reply.result()):
+            return _failed(f"refused: {refused}")
+        text = f"done: {pending.reply.result().decode()}"
+        return ReplayResult(is_done=True, text=text)
     return None
+
+
+def _failed(text: str) -> ReplayResult:
+    return ReplayResult(is_done=False, text=text)

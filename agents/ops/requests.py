@@ -1,32 +1,34 @@
-"""Requests of tools: their options, refusals in replies, and committed offsets."""
+"""Requests of tools: options, records, refusals, committed offsets, resulting rows."""
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import wraps
-from typing import NamedTuple, NoReturn
+from typing import Annotated, NamedTuple, NoReturn
 
 import click
 from aiokafka.structs import RecordMetadata
+from pydantic import Field, TypeAdapter
 
+from agents.runtime.changelog import decode_row, supersedes
 from agents.runtime.deserializer import REPLY_TOPIC
+from agents.runtime.producer import ProducerRecord
+from agents.runtime.state_store import Row
+from schemas.contract import Contract
+from topics import cli
+from topics.catalog import TOPIC_OF
 from topics.kafka.reader import TopicReader
 from topics.kafka.request_reply import REPLIES
 from topics.topic import Topic
 from topics.topology import GROUPS
 
 POLL_SECONDS = 0.2
-_MAX_TIMEOUT_SECONDS = 1_000_000_000
+_MAX_SECONDS = 1_000_000_000
 
 
 class RequestOptions(NamedTuple):
-    """Options of a tool that sends requests.
-
-    Attributes:
-        replies: the topic of the replies.
-        timeout: for the outcome of each request.
-    """
+    """The reply topic of a tool, and the timeout of each outcome."""
 
     replies: str
     timeout: timedelta
@@ -39,34 +41,53 @@ class RefusedReply(NamedTuple):
     text: str
 
     def __str__(self) -> str:
-        """Return it in one line."""
         return f"{self.code} ({self.text})"
 
 
+def _reply_topic(text: str) -> str:
+    if REPLY_TOPIC.fullmatch(text) is None:
+        raise ValueError
+    return text
+
+
+_replies = click.option(
+    "--replies",
+    type=cli.parsed(
+        _reply_topic, "the name of a topic of replies, which ends in .replies or .reply"
+    ),
+    default=REPLIES,
+    show_default=True,
+    metavar="TOPIC",
+    help="Topic of the replies; created if it is missing.",
+)
+_patience = click.option(
+    "--patience",
+    type=cli.parsed(
+        TypeAdapter[float](Annotated[float, Field(gt=0, le=_MAX_SECONDS)]).validate_strings,
+        f"a number above zero, up to {_MAX_SECONDS}",
+    ),
+    default="20",
+    show_default=True,
+    metavar="SECONDS",
+    help="Timeout of each outcome.",
+)
+
+
 def request_options(command: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
-    """Decorate a command that takes `requests`, made of `--replies` and `--patience`."""
+    """Decorate a command that takes `options`, made of `--replies` and `--patience`."""
 
-    @click.option(
-        "--replies",
-        type=_reply_topic,
-        default=REPLIES,
-        show_default=True,
-        metavar="TOPIC",
-        help="Topic of the replies; created if it is missing.",
-    )
-    @click.option(
-        "--patience",
-        type=_timeout,
-        default="20",
-        show_default=True,
-        metavar="SECONDS",
-        help="Timeout of each outcome.",
-    )
     @wraps(command)
-    def wrapped(replies: str, patience: timedelta, **options: object) -> NoReturn:
-        command(requests=RequestOptions(replies, patience), **options)
+    def wrapped(replies: str, patience: float, **others: object) -> NoReturn:
+        command(options=RequestOptions(replies, timedelta(seconds=patience)), **others)
 
-    return wrapped
+    return _replies(_patience(wrapped))
+
+
+def record_of(request: Contract, *headers: tuple[str, bytes]) -> ProducerRecord:
+    """Return the record of a request, with additional headers."""
+    topic = TOPIC_OF[type(request)]
+    key, value = topic.key_of(request), request.to_json()
+    return ProducerRecord(topic.name, key, value, [*headers])
 
 
 def refusal(reply: bytes) -> RefusedReply | None:
@@ -94,19 +115,17 @@ async def is_committed(reader: TopicReader, topic: Topic, sent: RecordMetadata) 
     return committed.get(sent.topic_partition, 0) > int(sent.offset)
 
 
-def _timeout(text: str) -> timedelta:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0
-    if not 0 < seconds <= _MAX_TIMEOUT_SECONDS:
-        expected = f"a number above zero, up to {_MAX_TIMEOUT_SECONDS}"
-        raise click.BadParameter(f"{text!r} is not {expected}")
-    return timedelta(seconds=seconds)
+async def newest_rows(
+    reader: TopicReader, changelog: Topic, key: bytes, matches: Callable[[Row], bool]
+) -> Iterable[Row]:
+    """Return the newest version, as in a recovery, of each row that ever matched.
 
-
-def _reply_topic(text: str) -> str:
-    if REPLY_TOPIC.fullmatch(text) is None:
-        expected = "the name of a topic of replies, which ends in .replies or .reply"
-        raise click.BadParameter(f"{text!r} is not {expected}")
-    return text
+    Only the partition of the key is read.
+    """
+    rows: dict[bytes, Row] = {}
+    async for record in reader.read_partition_of(changelog, key):
+        row = decode_row(record)
+        known = rows.get(row.key)
+        if matches(row) if known is None else supersedes(row, known):
+            rows[row.key] = row
+    return rows.values()

@@ -19,9 +19,8 @@ from aiokafka import TopicPartition
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from agents.ops.local import deployment
-from topics.cli import FAILED, OK, answer, echo, on_cluster, paragraphs
+from topics import cli
 from topics.kafka.reader import TopicReader
-from topics.kafka.settings import KafkaSettings
 from topics.running_shop import run_directory, running_shop
 from topics.target import Target
 from topics.topology import GROUPS, SERVICES
@@ -29,7 +28,7 @@ from topics.topology import GROUPS, SERVICES
 _TIMEOUT = aiohttp.ClientTimeout(total=2)
 _NONE = "-"
 _HEAD = ("TOPIC", "PARTITION", "OWNER", "COMMITTED", "END", "LAG", "OLDEST", "RECOVERING")
-_NUMBERS = frozenset({"PARTITION", "COMMITTED", "END", "LAG", "OLDEST"})
+_ALIGNMENTS = "<><>>>><"
 _OLDEST = "kafka_consumer_oldest_batch_seconds"
 _RECOVERING = "recovery_in_progress"
 _PENDING = "notices_pending"
@@ -42,7 +41,7 @@ class WorkerMetrics:
     """The part of a worker's metrics that is shown.
 
     Attributes:
-        oldest: the age of the oldest batch in flight, by topic and partition.
+        oldest: the age of the oldest batch in flight, by topic and partition; 0: none.
         transports: values of the notifications' gauges, by transport and gauge.
     """
 
@@ -52,11 +51,11 @@ class WorkerMetrics:
 
 
 class PartitionStatus(NamedTuple):
-    """A line of the table; None: unknown.
+    """What Kafka holds about a partition.
 
     Attributes:
-        owner: name@host of the member.
-        oldest: the seconds since the oldest batch in flight was read; 0: there is none.
+        owner: name@host of the member; None: there is none.
+        committed: None: the group has committed no offset.
     """
 
     tp: TopicPartition
@@ -64,20 +63,20 @@ class PartitionStatus(NamedTuple):
     committed: int | None
     end: int
     lag: int
-    oldest: float | None = None
-    recovering: bool | None = None
 
-    def cells(self) -> tuple[str, ...]:
-        """Return the cells of the table."""
+    def cells(self, workers: Mapping[str, WorkerMetrics]) -> tuple[str, ...]:
+        """Return the cells of the table, with the metrics of the owner."""
+        metrics = workers.get((self.owner or "").partition("@")[0])
+        age = metrics and metrics.oldest.get((self.tp.topic, self.tp.partition))
         return (
             self.tp.topic,
             str(self.tp.partition),
             self.owner or _NONE,
-            _cell(self.committed),
+            _NONE if self.committed is None else str(self.committed),
             str(self.end),
             str(self.lag),
-            _NONE if self.oldest is None else f"{self.oldest:.0f} s",
-            _NONE if self.recovering is None else "yes" if self.recovering else "no",
+            _NONE if age is None else f"{age:.0f} s",
+            _NONE if metrics is None else "yes" if metrics.recovering else "no",
         )
 
 
@@ -96,16 +95,12 @@ def parse_metrics(text: str) -> WorkerMetrics:
     return found
 
 
-def table(lines: Iterable[PartitionStatus]) -> Iterator[str]:
-    """Yield the lines of a table for people."""
-    rows = [_HEAD, *(line.cells() for line in lines)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (
-            cell.rjust(width) if name in _NUMBERS else cell.ljust(width)
-            for name, cell, width in zip(_HEAD, row, widths, strict=True)
-        )
-        yield "  ".join(cells).rstrip()
+def table(
+    partitions: Iterable[PartitionStatus], workers: Mapping[str, WorkerMetrics]
+) -> Iterator[str]:
+    """Yield an aligned line for each partition, below a line of heads."""
+    cells = (partition.cells(workers) for partition in partitions)
+    return cli.table([_HEAD, *cells], _ALIGNMENTS)
 
 
 def transports(workers: Mapping[str, WorkerMetrics]) -> Iterator[str]:
@@ -117,56 +112,39 @@ def transports(workers: Mapping[str, WorkerMetrics]) -> Iterator[str]:
             yield f"{worker}: {name} {up}, {pending:.0f} pending, oldest {age:.0f} s"
 
 
-def observed(
-    line: PartitionStatus, workers: Mapping[str, WorkerMetrics]
-) -> PartitionStatus:
-    """Add what the metrics of the partition's owner tell."""
-    metrics = workers.get((line.owner or "").partition("@")[0])
-    if metrics is None:
-        return line
-    age = metrics.oldest.get((line.tp.topic, line.tp.partition))
-    return line._replace(oldest=age, recovering=metrics.recovering)
-
-
-def _groups(tp: TopicPartition, states: Mapping[str, str]) -> Iterator[str]:
-    for topic, group in GROUPS.items():
-        if topic.name == tp.topic:
-            yield f"partitions without an owner: the group {group} is {states[group]}"
-
-
-async def _read(cluster: KafkaSettings) -> tuple[dict[str, str], list[PartitionStatus]]:
-    """Return the state of each group, and a line for each consumed partition."""
+async def _read(reader: TopicReader) -> tuple[dict[str, str], list[PartitionStatus]]:
+    """Return the state of each group, and the status of each consumed partition."""
     states: dict[str, str] = {}
     owners: dict[TopicPartition, str] = {}
-    async with TopicReader(cluster) as reader:
-        for service in SERVICES:
-            states[service.name], owned = await reader.owners(service.name)
-            owners |= owned
-        committed = await reader.committed(GROUPS)
-        ranges = await reader.offset_ranges(await reader.partitions(GROUPS))
-    lines = []
-    for tp, (begin, end) in ((tp, (r.begin, r.end)) for tp, r in ranges.items()):
-        offset = committed.get(tp)
-        lag = max(0, end - max(begin, offset or 0))
-        lines.append(PartitionStatus(tp, owners.get(tp), offset, end, lag))
-    return states, sorted(lines)
-
-
-def _urls_of_running_shop(cluster: KafkaSettings) -> dict[str, str]:
-    shop = running_shop(run_directory())
-    if shop is None or shop.kafka != cluster.kafka:
-        return {}
-    saved = deployment.load(shop.directory)
-    return dict(_urls(saved[0])) if saved else {}
-
-
-def _urls(shop: deployment.Deployment) -> Iterator[tuple[str, str]]:
-    numbers = {"checkout": shop.checkout_workers, "loms": shop.loms_workers}
     for service in SERVICES:
-        for index in range(numbers.get(service.name, 1)):
-            if port := shop.metrics_port_of(service.name, index):
-                url = f"http://127.0.0.1:{port}/metrics"
-                yield f"{service.name}-{index + 1}", url
+        states[service.name], owned = await reader.owners(service.name)
+        owners |= owned
+    committed = await reader.committed(GROUPS)
+    partitions = []
+    for tp, held in (await reader.offset_ranges(await reader.partitions(GROUPS))).items():
+        offset = committed.get(tp)
+        lag = max(0, held.end - max(held.begin, offset or 0))
+        partitions.append(PartitionStatus(tp, owners.get(tp), offset, held.end, lag))
+    return states, sorted(partitions)
+
+
+def _urls_of_running_shop(kafka: str) -> dict[str, str]:
+    shop = running_shop(run_directory())
+    saved = deployment.load(shop.directory) if shop and shop.kafka == kafka else None
+    return metrics_urls(saved[0]) if saved else {}
+
+
+def metrics_urls(shop: deployment.Deployment) -> dict[str, str]:
+    """Return the address of the metrics of each worker, by the worker's name."""
+    numbers = {"checkout": shop.checkout_workers, "loms": shop.loms_workers}
+    ports = {
+        f"{service.name}-{index + 1}": shop.metrics_port_of(service.name, index)
+        for service in SERVICES
+        for index in range(numbers.get(service.name, 1))
+    }
+    return {
+        name: f"http://127.0.0.1:{port}/metrics" for name, port in ports.items() if port
+    }
 
 
 async def _scrape(urls: Mapping[str, str]) -> dict[str, WorkerMetrics]:
@@ -186,41 +164,35 @@ async def _fetch(session: aiohttp.ClientSession, url: str) -> WorkerMetrics | No
         return None
 
 
-def _cell(number: int | None) -> str:
-    return _NONE if number is None else str(number)
+def _worker_url(text: str) -> tuple[str, str]:
+    worker, found, url = text.partition("=")
+    if not (worker and found and url.startswith(("http://", "https://"))):
+        raise ValueError
+    return worker, url
 
 
-def _worker_urls(
-    _ctx: click.Context, _param: click.Parameter, words: tuple[str, ...]
-) -> dict[str, str]:
-    urls: dict[str, str] = {}
-    for word in words:
-        worker, found, url = word.partition("=")
-        if not (worker and found and url.startswith(("http://", "https://"))):
-            raise click.BadParameter(f"{word!r} is not WORKER=URL")
-        urls[worker] = url
-    return urls
-
-
-@click.command(help=paragraphs(__doc__))
+@click.command(help=cli.paragraphs(__doc__))
 @click.option(
     "--metrics",
     multiple=True,
-    callback=_worker_urls,
+    type=cli.parsed(_worker_url, "WORKER=URL"),
     metavar="WORKER=URL",
     help="Metrics of a worker by its name (WORKER); may be repeated.",
 )
-@on_cluster("status")
-def status(target: Target, *, metrics: dict[str, str]) -> int:
+@cli.on_cluster("status")
+def status(target: Target, *, metrics: list[tuple[str, str]]) -> int:
     """Print the table, the transports, and the groups without a member."""
-    urls = metrics or _urls_of_running_shop(target.cluster)
-    states, lines = answer(target, _read)
+    urls = dict(metrics) or _urls_of_running_shop(target.cluster.kafka)
+    states, partitions = cli.read(target, _read)
     workers = asyncio.run(_scrape(urls))
-    for text in table(observed(line, workers) for line in lines):
-        echo(text)
-    for text in transports(workers):
-        echo(text)
-    orphans = [line.tp for line in lines if line.owner is None]
-    for group in sorted({state for tp in orphans for state in _groups(tp, states)}):
-        echo(group)
-    return FAILED if orphans else OK
+    groups = {topic.name: group for topic, group in GROUPS.items()}
+    orphans = {groups[each.tp.topic] for each in partitions if each.owner is None}
+    cli.echo(
+        *table(partitions, workers),
+        *transports(workers),
+        *(
+            f"partitions without an owner: the group {group} is {states[group]}"
+            for group in sorted(orphans)
+        ),
+    )
+    return cli.FAILED if orphans else cli.OK

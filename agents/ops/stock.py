@@ -1,4 +1,4 @@
-"""Load goods into warehouses, on the cluster of the shop.
+"""Load stock into warehouses, on the cluster of the shop.
 
     python -m agents stock load FILE.csv [--skip-bad] [--yes]
     python -m agents stock load FILE.json [--yes]
@@ -16,70 +16,56 @@ Exit code: 0 all lines are loaded; 1 some are not; 2 wrong usage; 130 interrupte
 import asyncio
 import signal
 import sys
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
 import click
+from aiokafka.errors import KafkaError
 
-from agents.ops.requests import RequestOptions, request_options
+from agents.ops import requests
+from agents.ops.requests import RefusedReply, RequestOptions
 from agents.ops.stock_file import StockFile, read
-from agents.ops.stock_import import StockImport
-from topics.cli import (
-    FAILED,
-    INTERRUPTED,
-    OK,
-    confirm,
-    echo,
-    echo_error,
-    is_attended,
-    on_cluster,
-    paragraphs,
-)
-from topics.kafka.answering import NoAnswerError, answered
+from schemas.stock import ReceiveStock
+from topics import cli
+from topics.kafka.answering import NoAnswerError
+from topics.kafka.headers import IDEMPOTENCY_KEY
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
 from topics.target import Target
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+MAX_IN_FLIGHT = 256
 
 
-@click.group(help=paragraphs(__doc__))
+@click.group(help=cli.paragraphs(__doc__))
 def stock() -> None:
-    """Load goods into warehouses."""
+    """Load stock into warehouses."""
 
 
-@stock.command(help="Load the goods of a file into warehouses.")
+@stock.command(help="Load the stock of a file into warehouses.")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--skip-bad", is_flag=True, help="Load the valid lines of a file.")
 @click.option("--yes", is_flag=True, help="Load without a confirmation.")
-@request_options
-@on_cluster("stock")
+@requests.request_options
+@cli.on_cluster("stock")
 def load(
-    target: Target, *, file: Path, skip_bad: bool, yes: bool, requests: RequestOptions
+    target: Target, *, file: Path, skip_bad: bool, yes: bool, options: RequestOptions
 ) -> int:
-    """Load the lines of a file after a confirmation."""
-    goods = read(file)
-    for bad in goods.bad:
-        echo_error(str(bad))
-    if goods.bad and not skip_bad:
-        echo_error(f"stock: bad lines: {len(goods.bad)}; nothing was loaded")
-        return FAILED
-    if goods.lines and not yes and not _is_confirmed(goods, target):
-        echo_error("stock: nothing was loaded")
-        return FAILED
-    return import_file(goods, requests, target)
+    """Load the lines of a file after a confirmation; without a terminal it needs none."""
+    stock_file = read(file)
+    cli.echo_error(*stock_file.bad)
+    if stock_file.bad and not skip_bad:
+        raise cli.CommandError(f"bad lines: {len(stock_file.bad)}; nothing was loaded")
+    if stock_file.lines and not yes and cli.is_attended():
+        lines, kafka = len(stock_file.lines), target.cluster.kafka
+        if not cli.confirm(f"Load {lines} lines into {kafka}?"):
+            raise cli.CommandError("nothing was loaded")
+    return import_file(stock_file, options, target)
 
 
-def _is_confirmed(file: StockFile, target: Target) -> bool:
-    """Ask the person at the terminal; without a terminal a script has decided."""
-    question = f"Load {len(file.lines)} lines into {target.cluster.kafka}?"
-    return not is_attended() or confirm(question)
-
-
-def import_file(file: StockFile, requests: RequestOptions, target: Target) -> int:
+def import_file(file: StockFile, options: RequestOptions, target: Target) -> int:
     """Send the lines of a file, print their outcomes, return the exit code."""
-    cluster = target.cluster
     with click.progressbar(
         length=len(file.lines),
         file=sys.stderr,
@@ -87,68 +73,108 @@ def import_file(file: StockFile, requests: RequestOptions, target: Target) -> in
         hidden=not sys.stderr.isatty(),
         update_min_steps=max(1, len(file.lines) // 100),
     ) as bar:
-        stock_import = StockImport(file, requests.timeout, bar.update)
-        interrupted = asyncio.run(_run(stock_import, cluster, requests.replies))
-    for line in report(file, stock_import, interrupted=interrupted):
-        echo(line)
-    if interrupted:
-        return INTERRUPTED
-    return OK if stock_import.is_complete and not file.bad else FAILED
+        stock_import = StockImport(file, options, bar.update)
+        stock_import.run(target)
+    cli.echo(*stock_import.report())
+    if stock_import.is_interrupted:
+        return cli.INTERRUPTED
+    return cli.OK if stock_import.loaded == len(file.lines) and not file.bad else cli.FAILED
 
 
-async def _run(stock_import: StockImport, cluster: KafkaSettings, replies: str) -> bool:
-    """Load; return whether a signal interrupted it."""
-    loop = asyncio.get_running_loop()
-    work = answered(cluster, partial(_load, stock_import, replies))
-    task = asyncio.create_task(work)
+@dataclass
+class StockImport:
+    """Sends the lines of a stock file: many requests in flight, each until its reply.
 
-    def stop() -> None:
-        for each in _SIGNALS:
-            loop.remove_signal_handler(each)  # the next signal ends the process
-        task.cancel()
+    Attributes:
+        advance: is called with 1 for each line with an outcome.
+        sent: the number of lines that were sent, or are about to be.
+        refused: refusals by line number.
+        unanswered: numbers of lines without a reply.
+        abort_reason: why no more lines are sent; empty while they are.
+    """
 
-    for each in _SIGNALS:
-        loop.add_signal_handler(each, stop)
-    await asyncio.wait([task])
-    if not task.cancelled():
-        _take_result(task, stock_import)
-    return task.cancelled()
+    file: StockFile
+    options: RequestOptions
+    advance: Callable[[int], None]
+    sent: int = 0
+    loaded: int = 0
+    refused: dict[int, RefusedReply] = field(default_factory=dict)
+    unanswered: list[int] = field(default_factory=list)
+    abort_reason: str = ""
+    is_interrupted: bool = False
+    _last_reply: float = 0.0
 
+    def run(self, target: Target) -> None:
+        """Send all lines, until replies stop, or until SIGINT or SIGTERM.
 
-def _take_result(task: asyncio.Task[None], stock_import: StockImport) -> None:
-    """Take the result; lines that were loaded before a broker's silence count."""
-    try:
-        task.result()
-    except NoAnswerError as reason:
-        if not stock_import.has_begun:
-            raise
-        stock_import.break_off(str(reason))
+        Raises:
+            NoAnswerError: no broker answered before the first line was sent.
+        """
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+        try:
+            cli.answer(target, self._send)
+        except KeyboardInterrupt:
+            self.is_interrupted = True
+        except (NoAnswerError, asyncio.CancelledError) as error:
+            if not self.sent:
+                raise
+            # Lines that were loaded before a broker's silence count.
+            self.abort_reason = str(error) or "Kafka does not answer any more"
 
+    async def _send(self, cluster: KafkaSettings) -> None:
+        lines = iter(self.file.lines.items())
+        async with (
+            RequestReplyClient(cluster, self.options.replies) as client,
+            asyncio.TaskGroup() as group,
+        ):
+            for _ in range(min(MAX_IN_FLIGHT, len(self.file.lines))):
+                group.create_task(self._send_lines(lines, client))
 
-async def _load(stock_import: StockImport, replies: str, cluster: KafkaSettings) -> None:
-    async with RequestReplyClient(cluster, replies) as client:
-        await stock_import.run(client)
+    async def _send_lines(
+        self, lines: Iterator[tuple[int, ReceiveStock]], client: RequestReplyClient
+    ) -> None:
+        seconds = self.options.timeout.total_seconds()
+        for number, request in lines:
+            self.sent += 1
+            began = monotonic()
+            record = requests.record_of(request, (IDEMPOTENCY_KEY, self.file.key(number)))
+            try:
+                async with asyncio.timeout(seconds), client.request(record) as (_, pending):
+                    self._take(number, await pending.reply)
+            except (KafkaError, TimeoutError) as error:
+                self.unanswered.append(number)
+                if self._last_reply < began:
+                    self.abort_reason = str(error) or f"no answer in {seconds:g} s"
+            self.advance(1)
+            if self.abort_reason:
+                return
 
+    def _take(self, number: int, reply: bytes) -> None:
+        self._last_reply = monotonic()
+        if refused := requests.refusal(reply):
+            self.refused[number] = refused
+        else:
+            self.loaded += 1
 
-def report(
-    file: StockFile, stock_import: StockImport, *, interrupted: bool
-) -> Iterator[str]:
-    """Yield the outcomes of lines that are not loaded, then totals."""
-    for number, refused in sorted(stock_import.refused.items()):
-        yield f"line {number}: refused, {refused}"
-    for number in sorted(stock_import.unanswered):
-        yield f"line {number}: unanswered"
-    if stock_import.abort_reason:
-        yield f"given up: {stock_import.abort_reason}"
-    cut_short = interrupted or stock_import.is_broken_off
-    totals = {
-        "loaded": stock_import.loaded,
-        "refused": len(stock_import.refused),
-        "unanswered": len(stock_import.unanswered),
-        "in flight or not sent" if cut_short else "not sent": stock_import.remaining,
-        "bad and skipped": len(file.bad),
-    }
-    shown = [f"{count} {name}" for name, count in totals.items() if count]
-    yield f"{'interrupted: ' if interrupted else ''}{', '.join(shown) or 'nothing to load'}"
-    if stock_import.unanswered or stock_import.remaining:
-        yield "run the command again to load the rest: no line is loaded twice"
+    def report(self) -> Iterator[str]:
+        """Yield the outcomes of lines that are not loaded, then totals."""
+        for number, refused in sorted(self.refused.items()):
+            yield f"line {number}: refused, {refused}"
+        for number in sorted(self.unanswered):
+            yield f"line {number}: unanswered"
+        if self.abort_reason:
+            yield f"given up: {self.abort_reason}"
+        known = self.loaded + len(self.refused) + len(self.unanswered)
+        remaining = len(self.file.lines) - known
+        totals = {
+            "loaded": self.loaded,
+            "refused": len(self.refused),
+            "unanswered": len(self.unanswered),
+            "in flight or not sent" if self.sent > known else "not sent": remaining,
+            "bad and skipped": len(self.file.bad),
+        }
+        shown = [f"{count} {name}" for name, count in totals.items() if count]
+        interrupted = "interrupted: " if self.is_interrupted else ""
+        yield f"{interrupted}{', '.join(shown) or 'nothing to load'}"
+        if self.unanswered or remaining:
+            yield "run the command again to load the rest: no line is loaded twice"

@@ -10,11 +10,10 @@ import json
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
 
 from click import UsageError
 from pydantic import ValidationError
@@ -24,29 +23,11 @@ from schemas.decoder import require_unique
 from schemas.stock import ReceiveStock
 
 COLUMNS = ("sku", "warehouseID", "count")
-_NUMBER = re.compile(r"\s*(-?[0-9]{1,30})\s*")
+_NUMBER = re.compile(r"\s*-?[0-9]{1,30}\s*")
 _SEPARATORS = (",", ";", "\t")
 _AFTER_QUOTE = re.compile(r'" +(?=[,;\t\r\n]|\Z)')
 _BEYOND = "beyond the last column"
 _REASONS, _LONGEST = 3, 100
-
-
-class StockLine(NamedTuple):
-    """A valid line, by its number in the file."""
-
-    number: int
-    request: ReceiveStock
-
-
-class BadLine(NamedTuple):
-    """An invalid line, with the reason."""
-
-    number: int
-    reason: str
-
-    def __str__(self) -> str:
-        """Return it in one line."""
-        return f"line {self.number}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +36,17 @@ class StockFile:
 
     Attributes:
         digest: of its bytes; part of the idempotency keys.
+        lines: the requests of valid lines, by line number.
+        bad: the number and the reason of each invalid line.
     """
 
     digest: str
-    lines: list[StockLine]
-    bad: list[BadLine]
+    lines: dict[int, ReceiveStock] = field(default_factory=dict)
+    bad: list[str] = field(default_factory=list)
 
-    def key(self, line: StockLine) -> bytes:
+    def key(self, number: int) -> bytes:
         """Return the idempotency key of a line; a changed file has other keys."""
-        return f"load:{self.digest}:{line.number}".encode()
+        return f"load:{self.digest}:{number}".encode()
 
 
 def read(path: Path) -> StockFile:
@@ -79,29 +62,21 @@ def read(path: Path) -> StockFile:
     rows_of = _READERS.get(path.suffix.lower())
     if rows_of is None:
         raise UsageError(f"{path}: neither .csv nor .json")
+    # The "Unicode text" of spreadsheets is UTF-16.
+    is_utf_16 = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
     try:
-        rows = list(rows_of(content.decode(_encoding(content))))
+        rows = list(rows_of(content.decode("utf-16" if is_utf_16 else "utf-8-sig")))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}") from error
-    file = StockFile(sha256(content).hexdigest(), [], [])
+    file = StockFile(sha256(content).hexdigest())
     for number, row in rows:
-        _validate(file, number, row)
+        try:
+            request = ReceiveStock.model_validate(row, by_alias=True, by_name=False)
+        except ValidationError as invalid:
+            file.bad.append(f"line {number}: {'; '.join(_reasons(invalid))}")
+        else:
+            file.lines[number] = request
     return file
-
-
-def _encoding(content: bytes) -> str:
-    """Return the encoding; the "Unicode text" of spreadsheets is UTF-16."""
-    is_utf_16 = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
-    return "utf-16" if is_utf_16 else "utf-8-sig"
-
-
-def _validate(file: StockFile, number: int, row: object) -> None:
-    try:
-        request = ReceiveStock.model_validate(row, by_alias=True, by_name=False)
-    except ValidationError as invalid:
-        file.bad.append(BadLine(number, "; ".join(_reasons(invalid))))
-    else:
-        file.lines.append(StockLine(number, request))
 
 
 def _reasons(invalid: ValidationError) -> Iterator[str]:
@@ -113,14 +88,13 @@ def _reasons(invalid: ValidationError) -> Iterator[str]:
 
 
 def _of_csv(text: str) -> Iterator[tuple[int, object]]:
-    """Yield rows with their line numbers.
-
-    Raises:
-        ValueError: the columns are wrong, or a row is malformed.
-    """
-    # Empty lines at the top have neither columns nor a separator.
+    """Yield rows with their line numbers; raise a ValueError about columns and quotes."""
+    # Empty lines at the top have neither columns nor a separator, which depends on the
+    # country of the spreadsheet.
+    head = next(filter(str.strip, text.splitlines()), "")
+    separator = max(_SEPARATORS, key=head.count)
     lines = StringIO(_AFTER_QUOTE.sub('"', text), newline="")
-    rows = csv.reader(lines, delimiter=_separator(text), skipinitialspace=True, strict=True)
+    rows = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
     try:
         columns = _columns(next(filter(any, rows), []))
         for row in rows:
@@ -130,18 +104,7 @@ def _of_csv(text: str) -> Iterator[tuple[int, object]]:
         raise ValueError(f"line {rows.line_num}: {error}") from error
 
 
-def _separator(text: str) -> str:
-    """Return the separator of columns, which depends on the spreadsheet's country."""
-    head = next(filter(str.strip, text.splitlines()), "")
-    return max(_SEPARATORS, key=head.count)
-
-
 def _columns(head: list[str]) -> list[str]:
-    """Return the names of the columns.
-
-    Raises:
-        ValueError: a column is missing, unknown or duplicate.
-    """
     names = _without_empty_ends(head)
     unknown = [f"{name[:_LONGEST]!r} is unknown" for name in names if name not in COLUMNS]
     missing = [f"{name} is missing" for name in COLUMNS if name not in names]
@@ -155,9 +118,13 @@ def _columns(head: list[str]) -> list[str]:
 
 
 def _named(columns: list[str], row: list[str]) -> dict[str, object]:
-    named = {name: _value(cell) for name, cell in zip(columns, row, strict=False)}
-    beyond = _without_empty_ends(row[len(columns) :])
-    return named | ({_BEYOND: beyond} if beyond else {})
+    cells: dict[str, object] = {
+        name: int(cell) if _NUMBER.fullmatch(cell) else cell
+        for name, cell in zip(columns, row, strict=False)
+    }
+    if beyond := _without_empty_ends(row[len(columns) :]):
+        cells[_BEYOND] = beyond
+    return cells
 
 
 def _without_empty_ends(cells: list[str]) -> list[str]:
@@ -168,18 +135,8 @@ def _without_empty_ends(cells: list[str]) -> list[str]:
     return stripped
 
 
-def _value(cell: object) -> object:
-    """Return the number in a cell; any other cell is returned as it is, and is invalid."""
-    found = _NUMBER.fullmatch(cell) if isinstance(cell, str) else None
-    return int(found[1]) if found else cell
-
-
 def _of_json(text: str) -> Iterator[tuple[int, object]]:
-    """Yield objects with their numbers, which start at one.
-
-    Raises:
-        ValueError: the value is no list, or an object has a duplicate field.
-    """
+    """Yield objects with their numbers, which start at one."""
     # The depth that json.loads accepts depends on the version of Python.
     rows = from_json(text)
     if not isinstance(rows, list):

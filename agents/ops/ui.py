@@ -13,48 +13,38 @@ import logging
 import click
 from aiohttp import web
 
+from topics import cli
 from topics.broker.config import is_free
-from topics.cli import OK, CommandError, answer, echo, on_cluster, paragraphs
 from topics.kafka.reader import TopicReader
-from topics.kafka.settings import KafkaSettings
 from topics.target import Target
 from topics.ui.app import application
 
-_PORT = 8088
-_LAST_PORT = 65535
 
-
-@click.command(help=paragraphs(__doc__))
+@click.command(help=cli.paragraphs(__doc__))
 @click.option(
     "--port",
-    type=click.IntRange(1, _LAST_PORT),
-    default=_PORT,
+    type=click.IntRange(1, 65535),
+    default=8088,
     show_default=True,
     help="Port of 127.0.0.1.",
 )
-@on_cluster("ui")
+@cli.on_cluster("ui")
 def ui(target: Target, *, port: int) -> int:
     """Serve the pages until Ctrl-C."""
     cluster = target.cluster
     if not is_free(port):
-        raise CommandError(
+        raise cli.CommandError(
             f"port {port} is taken by another program;"
             " --port, or KAFKA_UI_PORT with make, chooses another one"
         )
-    answer(target, _connect)
+    cli.read(target, TopicReader.names)  # an error ends the command before it serves
     logging.getLogger("aiohttp").setLevel(logging.ERROR)
     ready = f"Kafka at {cluster.kafka}: http://127.0.0.1:{port} (Ctrl-C ends it)"
     web.run_app(
         application(cluster),
         host="127.0.0.1",
         port=port,
-        print=lambda _: echo(ready),  # called when the port is open
+        print=lambda _: cli.echo(ready),  # called when the port is open
         access_log=None,
     )
-    return OK
-
-
-async def _connect(cluster: KafkaSettings) -> None:
-    """Connect once, so that an error ends the command before it serves."""
-    async with TopicReader(cluster):
-        pass
+    return cli.OK

@@ -5,16 +5,14 @@ log: retention deletes whole files, and compaction deletes rows with newer versi
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
 from agents.loms.order import Order
-from agents.runtime.recovery import decode_row, supersedes
-from agents.runtime.state_store import Row
+from agents.ops.requests import newest_rows
 from schemas.ids import SHARDS
 from topics.catalog import (
     CARTS_CHANGELOG,
@@ -25,7 +23,7 @@ from topics.catalog import (
 )
 from topics.cli import CommandError
 from topics.kafka.reader import TopicReader
-from topics.topic import Topic, TopicKind
+from topics.topic import TopicKind
 
 DELETION_DELAY = timedelta(minutes=10)
 """A broker checks every five minutes, and deletes files a minute later."""
@@ -39,8 +37,8 @@ _LOGS = {
 }
 _PERMANENT = {
     ORDERS_CHANGELOG: "orders, anonymized",
-    STOCK_CHANGELOG: "goods of orders, by orderID",
-    SENT_CHANGELOG: "sent and pending notices, by orderID",
+    STOCK_CHANGELOG: "stock of orders, by orderID",
+    SENT_CHANGELOG: "sent and pending notifications, by orderID",
 }
 _COMPACTION = ("max.compaction.lag.ms", "min.compaction.lag.ms")
 """A file is closed within the first, and compacted later than the second."""
@@ -61,29 +59,13 @@ class UserData:
     orders: list[Order]
 
     def __bool__(self) -> bool:
-        """Return whether there is any row."""
         return self.cart or bool(self.orders)
 
     def __str__(self) -> str:
-        """Return it in one line."""
         statuses = Counter(str(order.status) for order in self.orders)
-        counts = ", ".join(
-            f"{count} {status}" for status, count in sorted(statuses.items())
-        )
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(statuses.items()))
         cart = "a cart" if self.cart else "no cart"
         return f"{cart}, {orders(len(self.orders))}{f' ({counts})' if counts else ''}"
-
-
-class RetainedData(NamedTuple):
-    """Data that Kafka still holds.
-
-    Attributes:
-        until: the latest time of its deletion; None: never.
-    """
-
-    topic: str
-    what: str
-    until: datetime | None
 
 
 def orders(count: int) -> str:
@@ -91,17 +73,19 @@ def orders(count: int) -> str:
     return "1 order" if count == 1 else f"{count} orders"
 
 
-async def user_data(reader: TopicReader, user: int) -> UserData:
+async def user_data(user: int, reader: TopicReader) -> UserData:
     """Return the rows of a user, from the changelogs.
 
     Raises:
         CommandError: an order of the user is invalid.
     """
     key, field = str(user).encode(), f'"user":{user},'.encode()
-    carts = await _newest(reader, CARTS_CHANGELOG, user, lambda row: row.key == key)
-    shard = user % SHARDS
-    rows = await _newest(
-        reader, ORDERS_CHANGELOG, shard, lambda row: field in (row.value or b"")
+    carts = await newest_rows(reader, CARTS_CHANGELOG, key, lambda row: row.key == key)
+    rows = await newest_rows(
+        reader,
+        ORDERS_CHANGELOG,
+        str(user % SHARDS).encode(),
+        lambda row: field in (row.value or b""),
     )
     found = [_order(row.key, row.value) for row in rows if row.value]
     return UserData(
@@ -118,53 +102,38 @@ def _order(key: bytes, row: bytes) -> Order:
         raise CommandError(f"{ORDERS_CHANGELOG.name}: the row {name} is invalid") from None
 
 
-async def _newest(
-    reader: TopicReader, topic: Topic, key: int, matches: Callable[[Row], bool]
-) -> Iterable[Row]:
-    """Return the newest version, as in a recovery, of each row that ever matched."""
-    rows: dict[bytes, Row] = {}
-    async for record in reader.read_partition_of(topic, str(key).encode()):
-        row = decode_row(record)
-        known = rows.get(row.key)
-        if matches(row) if known is None else supersedes(row, known):
-            rows[row.key] = row
-    return rows.values()
-
-
 def retained_data(
     settings: Mapping[str, Settings], now: datetime
-) -> Iterator[RetainedData]:
+) -> Iterator[tuple[str, str, datetime | None]]:
     """Yield the data that Kafka retains of an erased user.
 
     Args:
         settings: of each topic, by its name, as they are in force.
         now: the time of the erasure.
+
+    Yields:
+        A topic, its data, and the latest time of their deletion; None: never.
     """
     for topic in TOPICS:
         if what := _LOGS.get(topic.kind):
-            until = _retained(settings[topic.name], now)
-            yield RetainedData(topic.name, what, until)
+            until = _later(settings[topic.name], now, "segment.ms", "retention.ms")
+            yield topic.name, what, until
     for topic in (CARTS_CHANGELOG, ORDERS_CHANGELOG):
         until = _later(settings[topic.name], now, *_COMPACTION)
-        yield RetainedData(topic.name, "earlier versions of rows", until)
+        yield topic.name, "earlier versions of rows", until
     # A tombstone is deleted by another compaction, some time after the first one.
     twice = (*_COMPACTION, "delete.retention.ms", *_COMPACTION)
     until = _later(settings[CARTS_CHANGELOG.name], now, *twice)
-    yield RetainedData(CARTS_CHANGELOG.name, "the user's number alone", until)
+    yield CARTS_CHANGELOG.name, "the user's number alone", until
     for topic, what in _PERMANENT.items():
-        yield RetainedData(topic.name, what, None)
-
-
-def _retained(settings: Settings, now: datetime) -> datetime | None:
-    """Return when retention deletes the file that is written now."""
-    if int(settings["retention.ms"]) < 0:
-        return None
-    return _later(settings, now, "segment.ms", "retention.ms")
+        yield topic.name, what, None
 
 
 def _later(settings: Settings, now: datetime, *names: str) -> datetime | None:
-    milliseconds = sum(int(settings[name]) for name in names)
+    """Return when Kafka has deleted what is written now; None: never."""
+    periods = [int(settings[name]) for name in names]
     try:
-        return now + timedelta(milliseconds=milliseconds) + DELETION_DELAY
-    except OverflowError:  # Kafka's maximum stands for "never"
+        until = now + timedelta(milliseconds=sum(periods)) + DELETION_DELAY
+    except OverflowError:  # Kafka's maximum stands for "never", as -1 does
         return None
+    return until if min(periods) >= 0 else None

@@ -6,17 +6,15 @@ external service.
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from random import Random
-from types import TracebackType
-from typing import Self
+import random
+from collections.abc import Callable, Iterable
+from time import monotonic
 
 import grpc
 
 from agents.products import pricing
 from agents.products.instrumentation import client_span, count_retry
 from agents.products.pricing import Product
-from agents.products.rate_limit import TokenBucket
 from agents.products.settings import ProductSettings
 from agents.refusal import Refusal
 from schemas.cart import CartView
@@ -24,8 +22,8 @@ from schemas.contract import Code
 from schemas.product import PriceCart
 from schemas.product_service import product_pb2, product_pb2_grpc
 
-_MIN_BACKOFF_SECONDS = 0.1
-_MAX_BACKOFF_SECONDS = 1.0
+_MIN_DELAY_SECONDS = 0.1
+_MAX_DELAY_SECONDS = 1.0
 
 MAX_UNANSWERED_CALLS = 4
 """After so many calls in a row without a response, the channel is replaced."""
@@ -53,6 +51,33 @@ _OPTIONS = (
 _log = logging.getLogger(__name__)
 
 
+class TokenBucket:
+    """Allows a number of calls a second, and a burst after a pause.
+
+    Waiting callers are served in order. A cancelled caller uses no token.
+    """
+
+    def __init__(
+        self, per_second: float, burst: int, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._seconds_per_call = 1 / per_second
+        self._burst = burst
+        self._clock = clock
+        self._full_at = clock()  # when all tokens of the burst are there again
+        self._lock = asyncio.Lock()
+
+    async def take(self) -> None:
+        """Wait for a token and take it."""
+        async with self._lock:
+            await asyncio.sleep(self.seconds_for(1))
+            self._full_at = max(self._full_at, self._clock()) + self._seconds_per_call
+
+    def seconds_for(self, calls: int) -> float:
+        """Return the time that a number of calls would wait without other callers."""
+        until_full = max(0.0, self._full_at - self._clock())
+        return max(0.0, until_full + (calls - self._burst) * self._seconds_per_call)
+
+
 class ProductClient:
     """Prices carts over one channel; must be created inside the running loop.
 
@@ -60,9 +85,8 @@ class ProductClient:
     some calls without a response the channel is replaced.
     """
 
-    def __init__(self, settings: ProductSettings, random: Random | None = None) -> None:
+    def __init__(self, settings: ProductSettings) -> None:
         self._settings = settings
-        self._random = random or Random()
         self._slots = asyncio.Semaphore(settings.max_concurrency)
         rate = settings.calls_per_second
         self._bucket = TokenBucket(rate, settings.product_burst) if rate else None
@@ -75,18 +99,7 @@ class ProductClient:
         self._stub = product_pb2_grpc.ProductServiceStub(self._channel)
         self._silent_calls = 0
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Cancel the calls in flight and close the channel."""
         await self._channel.close()
         await asyncio.gather(*self._closing)
@@ -97,37 +110,25 @@ class ProductClient:
         Raises:
             Refusal: UNKNOWN_PRODUCT, PRODUCT_SERVICE, TOTAL_TOO_LARGE.
         """
-        skus = pricing.skus(request)
-        self._check_rate_budget(len(skus))
+        skus, budget = pricing.skus(request), self._settings.product_budget_seconds
+        if self._bucket and self._bucket.seconds_for(len(skus)) > budget:
+            text = f"has a rate limit too low for {len(skus)} products within {budget:g} s"
+            raise _refusal(text)
         try:
-            async with asyncio.timeout(self._settings.product_budget_seconds):
+            async with asyncio.timeout(budget):
                 products = await self._products(skus)
         except TimeoutError:
-            _log.warning(
-                "event=cart-not-priced user=%d skus=%d reason=timeout",
-                request.user,
-                len(skus),
-            )
+            text = "event=cart-not-priced user=%d skus=%d reason=timeout"
+            _log.warning(text, request.user, len(skus))
             raise _refusal("did not respond in time") from None
         return pricing.price_cart(request, products)
 
-    def _check_rate_budget(self, calls: int) -> None:
-        """Refuse a cart that the rate limit prevents from being priced in time."""
-        budget = self._settings.product_budget_seconds
-        if self._bucket and self._bucket.seconds_for(calls) > budget:
-            raise _refusal(
-                f"has a rate limit too low for {calls} products within {budget:g} s"
-            )
-
     async def _products(self, skus: Iterable[int]) -> dict[int, Product]:
-        refusal: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = {sku: group.create_task(self._product(sku)) for sku in skus}
-        except* Refusal as refusals:
-            refusal = refusals.exceptions[0]
-        if refusal:
-            raise refusal
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None  # the others followed from it
         return {sku: task.result() for sku, task in tasks.items()}
 
     async def _product(self, sku: int) -> Product:
@@ -141,17 +142,18 @@ class ProductClient:
                 break
             if attempt < self._settings.product_attempts:
                 count_retry(code)
-                await asyncio.sleep(self._backoff(attempt))
+                limit = min(_MAX_DELAY_SECONDS, _MIN_DELAY_SECONDS * 2.0 ** (attempt - 1))
+                await asyncio.sleep(limit * random.uniform(0.5, 1))
         raise _final_refusal(sku, code)
 
     async def _call(self, sku: int) -> Product:
         request = product_pb2.GetProductRequest(
             token=self._settings.product_token.get_secret_value(), sku=sku
         )
+        timeout = self._settings.product_deadline_seconds
         async with self._slots:
             if self._bucket:
                 await self._bucket.take()
-            timeout = self._settings.product_deadline_seconds
             stub = self._stub
             try:
                 with client_span() as metadata:
@@ -177,7 +179,7 @@ class ProductClient:
         if self._silent_calls < MAX_UNANSWERED_CALLS:
             return
         _log.warning(
-            "event=product-channel-replaced unanswered_calls=%d", MAX_UNANSWERED_CALLS
+            "event=product-channel-replaced unanswered_calls=%d", self._silent_calls
         )
         # Calls in flight on the old channel end by their deadlines before that.
         closing = asyncio.create_task(
@@ -187,14 +189,9 @@ class ProductClient:
         closing.add_done_callback(self._closing.discard)
         self._open_channel()
 
-    def _backoff(self, attempt: int) -> float:
-        """Return the delay after an attempt: doubling, with jitter, in seconds."""
-        limit = min(_MAX_BACKOFF_SECONDS, _MIN_BACKOFF_SECONDS * 2.0 ** (attempt - 1))
-        return limit * self._random.uniform(0.5, 1)
-
 
 def _final_refusal(sku: int, code: grpc.StatusCode) -> Refusal:
-    """Return the refusal of a status; its details may have the token and are dropped."""
+    # Without the details of the status, which may have the token.
     if code is grpc.StatusCode.NOT_FOUND:
         return Refusal(Code.UNKNOWN_PRODUCT, f"ProductService has no sku {sku}")
     _log.warning("event=product-not-priced sku=%d status=%s", sku, code.name)

@@ -23,18 +23,18 @@ RETRIES = Counter(
     "grpc_client_retries_total", "Retried calls, by the status of the failure.", BY
 )
 
-Metadata = tuple[tuple[str, str], ...]
-
 
 @contextmanager
-def client_span() -> Iterator[Metadata]:
+def client_span() -> Iterator[tuple[tuple[str, str], ...]]:
     """Time a call within a span; yield the metadata of the trace."""
     began, code = perf_counter(), grpc.StatusCode.CANCELLED
     attributes = {"rpc.system": "grpc", "rpc.service": SERVICE, "rpc.method": METHOD}
     name = f"{SERVICE}/{METHOD}"
     try:
         with tracing.span(name, "CLIENT", LOG_CONTEXT.get(), attributes) as headers:
-            yield _metadata(headers)
+            # Without a tracer they are a client's own, which gRPC may refuse to send.
+            trace = headers if tracing.is_on() else ()
+            yield tuple((name, value.decode()) for name, value in trace if name in TRACE)
         code = grpc.StatusCode.OK
     except grpc.aio.AioRpcError as error:
         code = error.code()
@@ -46,9 +46,3 @@ def client_span() -> Iterator[Metadata]:
 def count_retry(code: grpc.StatusCode) -> None:
     """Count a call that is retried."""
     RETRIES.labels(SERVICE, METHOD, code.name).inc()
-
-
-def _metadata(headers: tracing.Headers) -> Metadata:
-    # Without a tracer they are a client's own headers, which gRPC may refuse to send.
-    propagated = headers if tracing.is_on() else ()
-    return tuple((name, value.decode()) for name, value in propagated if name in TRACE)

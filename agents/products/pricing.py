@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from agents.refusal import Refusal
 from schemas.cart import CartView, PricedItem
-from schemas.contract import MAX_PRICE, Code, Item
+from schemas.contract import MAX_PRICE, Code
 from schemas.product import PriceCart
 
 # A reply must fit into one Kafka record of 1 MiB, however long the names are.
@@ -31,22 +31,18 @@ def price_cart(request: PriceCart, products: Mapping[int, Product]) -> CartView:
         Refusal: TOTAL_TOO_LARGE; PRODUCT_SERVICE if the names exceed a record.
     """
     items = tuple(
-        _priced(item, products[item.sku])
+        PricedItem(
+            sku=item.sku,
+            count=item.count,
+            name=products[item.sku].name,
+            price=products[item.sku].price,
+        )
         for item in sorted(request.items, key=lambda item: item.sku)
     )
     total = sum(item.price * item.count for item in items)
     if total > MAX_PRICE:
         raise Refusal(Code.TOTAL_TOO_LARGE, f"the sum {total} is over {MAX_PRICE}")
-    return _check_size(CartView(items=items, total_price=total))
-
-
-def _priced(item: Item, product: Product) -> PricedItem:
-    return PricedItem(
-        sku=item.sku, count=item.count, name=product.name, price=product.price
-    )
-
-
-def _check_size(cart: CartView) -> CartView:
+    cart = CartView(items=items, total_price=total)
     if len(cart.model_dump_json().encode()) > _MAX_VIEW_BYTES:
         raise Refusal(
             Code.PRODUCT_SERVICE, "the names of ProductService are too long for a reply"

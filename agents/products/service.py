@@ -23,24 +23,20 @@ class Pricing:
 
     async def handle(self, envelope: Envelope, _: ConsumerRecord, send: Send) -> None:
         """Send the priced cart, or the refusal."""
-        out = RecordCollector(PRODUCT_REQUESTS)
-        out.add(await self._priced(envelope), envelope)
-        await send(out)
-
-    async def _priced(self, envelope: Envelope) -> CartView | Refused:
         request = envelope.request
         if not isinstance(request, PriceCart):
             raise TypeError(f"not a request of {PRODUCT_REQUESTS.name}: {request!r}")
         try:
-            return await self._client.price(request)
+            reply: CartView | Refused = await self._client.price(request)
         except Refusal as refusal:
-            return Refused(code=refusal.code, text=str(refusal))
+            reply = Refused(code=refusal.code, text=str(refusal))
+        out = RecordCollector(PRODUCT_REQUESTS)
+        out.add(reply, envelope)
+        await send(out)
 
     @cached_property
     def _client(self) -> ProductClient:
-        return ProductClient(
-            ProductSettings()
-        )  # here, since its channel needs the running loop
+        return ProductClient(ProductSettings())  # its channel needs the running loop
 
 
 def build(settings: WorkerSettings) -> Service:

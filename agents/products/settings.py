@@ -16,7 +16,6 @@ class ProductSettings(BaseSettings):
 
     Attributes:
         product_service: host:port; plaintext gRPC.
-        product_token: the token in every message.
         product_deadline_seconds: limit of one call.
         product_budget_seconds: limit of a whole cart, with retries and waiting; well
             below the gateway's `REPLY_TIMEOUT_SECONDS`.

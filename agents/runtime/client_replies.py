@@ -7,22 +7,18 @@ is short, so that the bad topic of one client delays others little.
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections import defaultdict
 from datetime import timedelta
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError
 from cachetools import TTLCache
 
-from agents.runtime.fail_stop import fail_stop
-from agents.runtime.producer import BatchingProducer, DeliveryFuture
+from agents.runtime.fail_stop import BackgroundTasks
+from agents.runtime.producer import BatchingProducer, DeliveryFuture, ProducerRecord
 from topics.kafka.settings import KafkaSettings
-
-if TYPE_CHECKING:
-    from agents.runtime.producer import ProducerRecord
 
 SEND_TIMEOUT = timedelta(seconds=5)
 """The time that a batch waits for replies to an unavailable topic."""
@@ -32,9 +28,7 @@ LOAD_THRESHOLD = 32
 """Half of the batches that may be in flight: the other half completes soon."""
 
 DELIVERY_TIMEOUT = timedelta(minutes=10)
-MAX_BUFFERED_BYTES = 32 * 2**20
-"""Limit of late replies; above it they are dropped."""
-
+MAX_BUFFERED_BYTES = 32 * 2**20  # limit of late replies; above it they are dropped
 _RECORD_OVERHEAD_BYTES = 2**10  # in addition to the value
 
 METADATA_TTL = timedelta(seconds=5)
@@ -46,54 +40,41 @@ log = logging.getLogger(__name__)
 
 
 class ClientReplyProducer:
-    """Sends replies to topics of clients.
-
-    Args:
-        cluster: the settings of the brokers.
-    """
+    """Sends replies to topics of clients."""
 
     def __init__(self, cluster: KafkaSettings) -> None:
         self._cluster = cluster
-        self._known_topics: TTLCache[str, asyncio.Task[bool]] = TTLCache(
-            MAX_TOPICS, METADATA_TTL.total_seconds()
-        )
+        self._known_topics = TTLCache[str, bool](MAX_TOPICS, METADATA_TTL.total_seconds())
         self._waiting = 0
         self._bytes = 0
-        self._sending: set[asyncio.Task[None]] = set()
-        self._clients: asyncio.Task[tuple[BatchingProducer, AIOKafkaAdminClient]] | None = (
-            None
-        )
+        self._sending = BackgroundTasks()
+        self._clients: asyncio.Task[tuple[BatchingProducer, AIOKafkaAdminClient]] | None
+        self._clients = None
 
-    async def send(self, records: "list[ProducerRecord]") -> None:
+    async def send(self, records: list[ProducerRecord]) -> None:
         """Send replies; return when they are acknowledged, or after the timeout.
 
         Late replies are still sent, for example when another broker leads the topic.
         Only a crash before that loses them; a retry of the client gets the reply again.
         """
-        sending = {
-            asyncio.create_task(self._send_to_topic(record))
-            for record in _by_topic(records)
-        }
-        self._sending |= sending
-        for task in sending:
-            task.add_done_callback(self._done)
+        by_topic = defaultdict[str, list[ProducerRecord]](list)
+        for record in records:
+            by_topic[record.topic].append(record)
+        sending = [
+            self._sending.start(self._deliver(topic, of_topic))
+            for topic, of_topic in by_topic.items()
+        ]
         self._waiting += 1
-        timeout = (
-            SEND_TIMEOUT_UNDER_LOAD if self._waiting > LOAD_THRESHOLD else SEND_TIMEOUT
-        )
+        under_load = self._waiting > LOAD_THRESHOLD
+        timeout = SEND_TIMEOUT_UNDER_LOAD if under_load else SEND_TIMEOUT
         try:
             await asyncio.wait(sending, timeout=timeout.total_seconds())
         finally:
             self._waiting -= 1
 
-    def _done(self, sending: asyncio.Task[None]) -> None:
-        self._sending.discard(sending)
-        if not sending.cancelled() and sending.exception() is not None:
-            fail_stop("unexpected error of client replies: %r", sending.exception())
-
-    async def _send_to_topic(self, records: "list[ProducerRecord]") -> None:
+    async def _deliver(self, topic: str, records: list[ProducerRecord]) -> None:
         """Send replies to one topic; retry until a fatal error."""
-        topic, deadline = records[0].topic, monotonic() + DELIVERY_TIMEOUT.total_seconds()
+        deadline = monotonic() + DELIVERY_TIMEOUT.total_seconds()
         size = sum(len(record.value or b"") + _RECORD_OVERHEAD_BYTES for record in records)
         self._bytes += size
         try:
@@ -106,12 +87,13 @@ class ClientReplyProducer:
         finally:
             self._bytes -= size
 
-    async def _attempt(
-        self, topic: str, records: "list[ProducerRecord]"
-    ) -> Exception | None:
-        """Attempt to send; return the error of a failure."""
+    async def _attempt(self, topic: str, records: list[ProducerRecord]) -> Exception | None:
         try:
-            await self._produce(topic, records)
+            if await self._exists(topic):
+                producer, _ = await self._connected()
+                await asyncio.gather(*{await producer.send(record) for record in records})
+            else:
+                log.warning("event=replies-dropped topic=%s reason=no-such-topic", topic)
         except (KafkaError, OSError) as error:  # includes timeouts
             return error
         return None
@@ -122,24 +104,13 @@ class ClientReplyProducer:
         )
         return not transient or monotonic() > deadline or self._bytes > MAX_BUFFERED_BYTES
 
-    async def _produce(self, topic: str, records: "list[ProducerRecord]") -> None:
-        if not await self._exists(topic):
-            log.warning("event=replies-dropped topic=%s reason=no-such-topic", topic)
-            return
-        producer, _ = await self._connected()
-        await asyncio.gather(*{await producer.send(record) for record in records})
-
     async def _exists(self, topic: str) -> bool:
-        """Return whether a topic exists; concurrent calls share one lookup."""
         known = self._known_topics.get(topic)
         if known is None:
-            known = self._known_topics[topic] = asyncio.create_task(self._look_up(topic))
-        return await asyncio.shield(known)
-
-    async def _look_up(self, topic: str) -> bool:
-        _, admin = await self._connected()
-        (description,) = await admin.describe_topics([topic])
-        return bool(description["partitions"])
+            _, admin = await self._connected()
+            (description,) = await admin.describe_topics([topic])
+            known = self._known_topics[topic] = bool(description["partitions"])
+        return known
 
     async def _connected(self) -> tuple[BatchingProducer, AIOKafkaAdminClient]:
         failed = self._clients and self._clients.done() and self._clients.exception()
@@ -163,10 +134,3 @@ class ClientReplyProducer:
 def _log_failure(delivery: DeliveryFuture) -> None:
     if not delivery.cancelled() and (error := delivery.exception()):
         log.debug("event=replies-refused reason=%r", error)
-
-
-def _by_topic(records: "list[ProducerRecord]") -> "Iterable[list[ProducerRecord]]":
-    topics: dict[str, list[ProducerRecord]] = {}
-    for record in records:
-        topics.setdefault(record.topic, []).append(record)
-    return topics.values()

@@ -1,10 +1,10 @@
 """Records that a batch sends: commands first, replies and events behind them."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka.structs import ConsumerRecord
 
@@ -12,9 +12,9 @@ from agents.aggregate import OutgoingMessage
 from agents.cause import WithHeaders
 from agents.runtime.client_replies import ClientReplyProducer
 from agents.runtime.deserializer import MAX_HEADERS, MAX_KEY, Envelope, ReplyContext
+from agents.runtime.fail_stop import PauseMonitor
 from agents.runtime.metrics import DEAD_LETTERS as DEAD_LETTER_COUNT
-from agents.runtime.producer import Headers, ProducerRecord
-from agents.runtime.worker import Worker
+from agents.runtime.producer import BatchingProducer, Headers, ProducerRecord
 from schemas.contract import Contract
 from topics.catalog import (
     DEAD_LETTERS,
@@ -24,6 +24,7 @@ from topics.catalog import (
     TOPICS,
 )
 from topics.kafka import headers as names
+from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic, TopicKind
 
 Deliveries = set[asyncio.Future[Any]]
@@ -61,33 +62,25 @@ class RecordCollector:
         Raises:
             TypeError: the message has no topic, and is no reply.
         """
-        purchase = envelope.cause.purchase
+        extra = envelope.cause.headers
         if isinstance(message, WithHeaders):
-            purchase = message.purchase
+            extra = {**extra, **message.headers}
             message = message.message
         topic = TOPIC_OF.get(type(message))
-        if topic is not None:
-            self._address(topic, message, envelope, purchase)
-        elif type(message) in _REPLIES:
+        if topic is None:
+            if type(message) not in _REPLIES:
+                raise TypeError(f"{type(message).__name__} has no topic, and is no reply")
             self.reply(message, envelope.reply_context, envelope.key)
+            return
+        is_event = topic.kind is TopicKind.EVENTS
+        if is_event:
+            event_id = (names.EVENT_ID, topic.event_id_of(message))
+            headers = [event_id, *envelope.reply_context.trace]
         else:
-            raise TypeError(f"{type(message).__name__} has no topic, and is no reply")
-
-    def _address(
-        self, topic: Topic, message: Contract, envelope: Envelope, purchase: str | None
-    ) -> None:
-        if topic.kind is TopicKind.EVENTS:
-            headers = [
-                (names.EVENT_ID, topic.event_id_of(message)),
-                *envelope.reply_context.trace,
-            ]
-        else:
-            headers = envelope.propagated_headers(purchase)
-        record = ProducerRecord(
-            topic.name, topic.key_of(message), message.to_json(), headers
-        )
-        deferred = message.deferred or topic.kind is TopicKind.EVENTS
-        (self.replies_and_events if deferred else self.commands).append(record)
+            headers = envelope.propagated_headers(extra)
+        out = self.replies_and_events if is_event or message.deferred else self.commands
+        key, value = topic.key_of(message), message.to_json()
+        out.append(ProducerRecord(topic.name, key, value, headers))
 
     def reply(self, reply: Contract, to: ReplyContext, key: bytes | None) -> None:
         """Send a reply to the caller's topic, or else to the aggregate's reply topic."""
@@ -133,12 +126,22 @@ def _size(headers: Headers) -> int:
     return sum(len(name) + len(value or b"") + 8 for name, value in headers)
 
 
-class Publisher:
-    """Sends records, each to its topic.
+class Worker(Protocol):
+    """A worker process, as the runtime uses it; a Faust app implements it."""
 
-    Args:
-        worker: whose producer sends them.
-    """
+    batching_producer: BatchingProducer
+    pause_monitor: PauseMonitor
+
+    @property
+    def settings(self) -> KafkaSettings:
+        """The settings of Kafka's clients."""
+
+    def add_revocation_listener(self, listener: Callable[[], Awaitable[None]]) -> None:
+        """Await a listener before partitions are given up."""
+
+
+class Publisher:
+    """Sends records, each to its topic."""
 
     def __init__(self, worker: Worker) -> None:
         self._producer = worker.batching_producer

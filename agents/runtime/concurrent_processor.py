@@ -10,19 +10,15 @@ from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 
-from agents.runtime.collector import Publisher, RecordCollector
-from agents.runtime.consumer_span import consumer_span
+from agents.runtime.collector import Publisher, RecordCollector, Worker
 from agents.runtime.deserializer import Envelope
-from agents.runtime.fail_stop import fail_stop
+from agents.runtime.fail_stop import BackgroundTasks
 from agents.runtime.in_flight import ConsumerRecords, InFlightBatches
-from agents.runtime.router import RecordRouter
-from agents.runtime.worker import Worker
+from agents.runtime.router import RecordRouter, consumer_span
 from topics.kafka.headers import LOG_CONTEXT
 from topics.topic import Topic
 
-MAX_CONCURRENCY = 512
-"""Records that are handled at the same time."""
-
+MAX_CONCURRENCY = 512  # records that are handled at the same time
 Send = Callable[[RecordCollector], Awaitable[None]]
 Handler = Callable[[Envelope, ConsumerRecord, Send], Awaitable[None]]
 
@@ -31,8 +27,6 @@ class ConcurrentProcessor:
     """Handles the records of a topic concurrently.
 
     Args:
-        worker: the process.
-        topic: of the records.
         handler: handles one record; returns when all its sends are acknowledged.
     """
 
@@ -45,7 +39,7 @@ class ConcurrentProcessor:
         self.batches = InFlightBatches()
         self._capacity = asyncio.Semaphore(MAX_CONCURRENCY)
         self._epoch = 0
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_flight = BackgroundTasks()
         worker.add_revocation_listener(self._on_partitions_revoked)
 
     async def run(self, stream: Any) -> None:
@@ -57,30 +51,28 @@ class ConcurrentProcessor:
             for batch in fetched:
                 await self.batches.acquire()
                 self._pause_monitor.check()
-                tasks = [
-                    self._start(record)
-                    for record in batch.records
-                    if await self._acquire(epoch)
-                ]
+                tasks = await self._start_all(batch.records, epoch)
                 self.batches.complete(event, [batch], self._await_all(tasks, epoch))
 
-    async def _acquire(self, epoch: int) -> bool:
-        """Wait for capacity; return False if the partitions were revoked meanwhile."""
-        if epoch != self._epoch:
-            return False
-        await self._capacity.acquire()
-        if epoch == self._epoch:
-            return True
-        self._capacity.release()
-        return False
+    async def _start_all(
+        self, records: list[ConsumerRecord], epoch: int
+    ) -> list[asyncio.Task[None]]:
+        """Start handlers as capacity permits; no more once the partitions are revoked."""
+        tasks = []
+        for record in records:
+            await self._capacity.acquire()
+            if epoch != self._epoch:
+                self._capacity.release()
+                break
+            tasks.append(self._start(record))
+        return tasks
 
     def _start(self, record: ConsumerRecord) -> asyncio.Task[None]:
         out = RecordCollector(self._topic)
         envelope = self._router.route(record, out)
         work = self._send(out) if envelope is None else self._handle(envelope, record)
-        task = asyncio.create_task(work)
-        self._in_flight.add(task)
-        task.add_done_callback(self._done)
+        task = self._in_flight.start(work)
+        task.add_done_callback(lambda _: self._capacity.release())
         return task
 
     async def _handle(self, envelope: Envelope, record: ConsumerRecord) -> None:
@@ -100,12 +92,6 @@ class ConcurrentProcessor:
             await asyncio.wait(tasks)
         if epoch != self._epoch:
             raise asyncio.CancelledError
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
-        self._capacity.release()
-        if not task.cancelled() and task.exception() is not None:
-            fail_stop("a handler failed: %r", task.exception())
 
     async def _on_partitions_revoked(self) -> None:
         self._epoch += 1

@@ -1,6 +1,7 @@
 """Deserializes records: the request, its cause and its reply context."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from agents.cause import Cause
 from agents.runtime.producer import Headers
 from schemas.contract import Contract
-from topics.explanation import explain
+from topics.catalog import explain
 from topics.kafka import headers as names
 from topics.topic import Topic
 
@@ -32,10 +33,8 @@ MAX_PROPAGATED_BYTES = 4 * 2**10
 MAX_VALUE = 256 * 2**10
 """Far above any valid request; a smaller value can be forwarded and echoed whole."""
 
-MAX_KEY = 2**10
-"""Our keys are decimal text; a longer key is not echoed in replies."""
-
-INTERNAL = re.compile(r"[!-~]{1,256}")
+MAX_KEY = 2**10  # our keys are decimal text; a longer key is not echoed in replies
+PROPAGATED_TEXT = re.compile(r"[!-~]{1,256}")
 ORIGIN = re.compile(rb"[A-Za-z0-9._-]{1,249}-\d{1,10}-\d{1,19}")
 
 
@@ -48,13 +47,11 @@ class ReplyContext:
     """The caller and the destination of the reply; propagated from request to request.
 
     Attributes:
-        correlation_id: the caller's id, returned unchanged.
-        reply_topic: the topic of the reply; None for the default topic.
-        reply_partition: the partition of the reply; None for that of the request's key.
+        reply_topic: None for the default topic.
+        reply_partition: None for the partition of the request's key.
         nest: whether the caller is NestJS' client, which writes partitions as text.
-        trace: the caller's trace headers, if any.
         invalid_reply_topic: a reply topic to which the shop does not write.
-        error: the error of the headers, if any.
+        error: the error of the headers, if any; for a reply to the caller.
     """
 
     correlation_id: bytes | None = None
@@ -81,18 +78,6 @@ class ReplyContext:
             return [*self.trace]
         return [(names.CORRELATION_ID, self.correlation_id), *self.trace]
 
-    @property
-    def return_address(self) -> Headers:
-        """The destination of the reply, encoded as the caller encoded it."""
-        headers = []
-        if self.reply_topic is not None:
-            headers.append((names.REPLY_TOPIC, self.reply_topic.encode()))
-        if self.reply_partition is not None:
-            number = self.reply_partition
-            encoded = b"%d" % number if self.nest else number.to_bytes(4, "big")
-            headers.append((names.REPLY_PARTITION, encoded))
-        return headers
-
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
@@ -103,60 +88,76 @@ class Envelope:
     reply_context: ReplyContext
     key: bytes
 
-    def propagated_headers(self, purchase: str | None) -> Headers:
-        """Return the headers of the messages that this request causes."""
+    def propagated_headers(self, extra: Mapping[str, str]) -> Headers:
+        """Return the headers of the messages that this request causes.
+
+        The destination of the reply is encoded as the caller encoded it.
+        """
         context = self.reply_context
         headers = [(names.ORIGIN, self.cause.origin.encode()), *context.ids]
-        headers += context.return_address
+        if context.reply_topic is not None:
+            headers.append((names.REPLY_TOPIC, context.reply_topic.encode()))
+        if (number := context.reply_partition) is not None:
+            encoded = b"%d" % number if context.nest else number.to_bytes(4, "big")
+            headers.append((names.REPLY_PARTITION, encoded))
         if self.cause.idempotency_key is not None:
             headers.append((names.IDEMPOTENCY_KEY, self.cause.idempotency_key.encode()))
-        if purchase is not None:
-            headers.append((names.PURCHASE, purchase.encode()))
+        if extra:
+            headers += [(name, value.encode()) for name, value in extra.items()]
         return headers
 
 
 def parse_reply_context(record: ConsumerRecord) -> ReplyContext:
-    """Parse the reply context; its `error` is for a reply to the caller."""
+    """Parse the reply context of a record; it may have an `error`."""
     if not record.headers:
         return ReplyContext()
     headers = dict(record.headers)
     correlation_id = headers.get(names.CORRELATION_ID)
-    if len(correlation_id or b"") > MAX_HEADERS:  # too large for a reply
+    id_size = len(correlation_id or b"")
+    if id_size > MAX_HEADERS:  # too large for a reply
         return ReplyContext(error=_TOO_MUCH)
     topic, valid = _reply_topic((headers.get(names.REPLY_TOPIC) or b"")[: MAX_TOPIC + 1])
     partition, error = _partition(headers.get(names.REPLY_PARTITION))
-    nest = (headers.get(names.REPLY_PARTITION) or b"").isdigit()
+    if sum([len(name) + len(value or b"") for name, value in record.headers]) > MAX_HEADERS:
+        error = _TOO_MUCH
+    elif id_size > MAX_PROPAGATED_BYTES:
+        error = f"{names.CORRELATION_ID}: more than {MAX_PROPAGATED_BYTES} bytes"
+    trace = tuple([(name, headers[name]) for name in names.TRACE if headers.get(name)])
+    if sum([len(value) for _, value in trace]) > MAX_PROPAGATED_BYTES - id_size:
+        trace = ()  # a trace fails no request
     return ReplyContext(
         correlation_id=correlation_id,
         reply_topic=topic if valid else None,
         reply_partition=partition,
-        nest=nest,
-        trace=_trace(headers, MAX_PROPAGATED_BYTES - len(correlation_id or b"")),
+        nest=(headers.get(names.REPLY_PARTITION) or b"").isdigit(),
+        trace=trace,
         invalid_reply_topic=topic if topic and not valid else None,
-        error=_excess(record.headers, correlation_id) or error,
+        error=error,
     )
-
-
-def _excess(headers: Headers, correlation_id: bytes | None) -> str | None:
-    """Return the error of headers that are too large, if they are."""
-    if sum([len(name) + len(value or b"") for name, value in headers]) > MAX_HEADERS:
-        return _TOO_MUCH
-    if len(correlation_id or b"") > MAX_PROPAGATED_BYTES:
-        return f"{names.CORRELATION_ID}: more than {MAX_PROPAGATED_BYTES} bytes"
-    return None
-
-
-def _trace(headers: dict[str, bytes], capacity: int) -> tuple[tuple[str, bytes], ...]:
-    """Return the trace, or nothing if it is too long: a trace fails no request."""
-    trace = tuple([(name, headers[name]) for name in names.TRACE if headers.get(name)])
-    return trace if sum([len(value) for _, value in trace]) <= capacity else ()
 
 
 @lru_cache(maxsize=10_000)
 def _reply_topic(value: bytes) -> tuple[str, bool]:
-    """Return the topic of a header, and whether it is a valid reply topic."""
     topic = value.decode("utf-8", "replace")
     return topic, REPLY_TOPIC.fullmatch(topic) is not None
+
+
+def _partition(value: bytes | None) -> tuple[int | None, str | None]:
+    """Return the partition of a header, or its error.
+
+    Four digits are parsed as text: as an int32 they would be above 800,000,000.
+    """
+    if value is None:
+        return None, None
+    if value.isdigit():
+        number = int(value.lstrip(b"0")[:_DIGITS] or b"0")
+    elif len(value) == 4:  # noqa: PLR2004 -- an int32
+        number = int.from_bytes(value, "big", signed=True)
+    else:
+        number = -1
+    if 0 <= number <= MAX_PARTITION:
+        return number, None
+    return None, f"{names.REPLY_PARTITION}: neither int32, big endian, nor decimal digits"
 
 
 def deserialize(
@@ -182,7 +183,7 @@ def deserialize(
         timestamp=_time(record.timestamp),
         origin=_origin(headers) or f"{record.topic}-{record.partition}-{record.offset}",
         idempotency_key=_idempotency_key(headers),
-        purchase=_text(headers, names.PURCHASE, INTERNAL),
+        headers=_extra(headers),
     )
     return Envelope(request, cause, reply_context, topic.key_of(request))
 
@@ -192,24 +193,6 @@ def _time(milliseconds: int) -> datetime:
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
     except (ValueError, OverflowError, OSError):
         raise InvalidRecord("timestamp: out of range") from None
-
-
-def _partition(value: bytes | None) -> tuple[int | None, str | None]:
-    """Return the partition of a header, or its error.
-
-    Four digits are parsed as text: as an int32 they would be above 800,000,000.
-    """
-    if value is None:
-        return None, None
-    if value.isdigit():
-        number = int(value.lstrip(b"0")[:_DIGITS] or b"0")
-    elif len(value) == 4:  # noqa: PLR2004 -- an int32
-        number = int.from_bytes(value, "big", signed=True)
-    else:
-        number = -1
-    if 0 <= number <= MAX_PARTITION:
-        return number, None
-    return None, f"{names.REPLY_PARTITION}: neither int32, big endian, nor decimal digits"
 
 
 def _require_one_key(headers: Headers) -> None:
@@ -240,11 +223,11 @@ def _origin(headers: dict[str, bytes]) -> str | None:
     return value.decode() if ORIGIN.fullmatch(value) else None
 
 
-def _text(headers: dict[str, bytes], name: str, form: re.Pattern[str]) -> str | None:
-    value = headers.get(name)
-    if value is None:
-        return None
-    text = value.decode("latin-1")
-    if form.fullmatch(text) is None:
-        raise InvalidRecord(f"{name}: not up to 256 visible ASCII characters")
-    return text
+def _extra(headers: dict[str, bytes]) -> dict[str, str]:
+    extra: dict[str, str] = {}
+    for name in names.PROPAGATED:
+        if (value := headers.get(name)) is not None:
+            extra[name] = text = value.decode("latin-1")
+            if PROPAGATED_TEXT.fullmatch(text) is None:
+                raise InvalidRecord(f"{name}: not up to 256 visible ASCII characters")
+    return extra

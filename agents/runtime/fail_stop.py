@@ -5,8 +5,9 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Coroutine
 from datetime import timedelta
-from typing import NoReturn
+from typing import Any, NoReturn
 
 EXIT_CODE = 70
 CHECK_INTERVAL = timedelta(seconds=0.1)
@@ -24,6 +25,22 @@ def fail_stop(reason: str, *args: object) -> NoReturn:
     logging.shutdown()
     sys.stderr.flush()
     os._exit(EXIT_CODE)
+
+
+class BackgroundTasks(set[asyncio.Task[None]]):
+    """The running tasks of one kind; an exception in one of them stops the worker."""
+
+    def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine as a task, and keep it until it is done."""
+        task = asyncio.create_task(work)
+        self.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            fail_stop("failed: %r", task)
 
 
 class PauseMonitor:

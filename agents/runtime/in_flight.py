@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from agents.runtime.fail_stop import fail_stop
+from agents.runtime.fail_stop import BackgroundTasks
 
 MAX_IN_FLIGHT = 64
 """Polls of an aggregate, or batches of a concurrent processor; then reading pauses."""
@@ -28,71 +28,52 @@ class PartitionRecords:
     Attributes:
         acknowledged: whether all records that they caused are acknowledged.
         began: when they were read, by `time.monotonic`.
+        logged_from: the age in seconds from which they are logged as slow.
     """
 
     tp: TopicPartition
     records: list[ConsumerRecord] = field(repr=False)
     acknowledged: bool = False
     began: float = field(default_factory=monotonic)
+    logged_from: float = SLOW_SECONDS
 
     @property
     def end(self) -> int:
         """The offset after the last record."""
         return int(self.records[-1].offset) + 1
 
+    @property
+    def seconds(self) -> float:
+        """Their age."""
+        return monotonic() - self.began
+
 
 ConsumerRecords = list[PartitionRecords]
 """The records that one poll brought of a topic, by partition."""
 
 
-@dataclass(frozen=True, slots=True)
-class InFlight:
-    """The oldest batch of a partition in flight: its first offset, and its age."""
-
-    tp: TopicPartition
-    offset: int
-    seconds: float
+def oldest(batches: Iterable[Iterable[PartitionRecords]]) -> ConsumerRecords:
+    """Return the first unacknowledged batch of each partition that has one."""
+    firsts = (next((b for b in read if not b.acknowledged), None) for read in batches)
+    return [batch for batch in firsts if batch is not None]
 
 
-def oldest(
-    batches: Mapping[TopicPartition, Iterable[PartitionRecords]],
-) -> Iterable[InFlight]:
-    """Yield the first unacknowledged batch of each partition that has one."""
-    for tp, read in batches.items():
-        for batch in read:
-            if not batch.acknowledged:
-                yield InFlight(tp, batch.records[0].offset, monotonic() - batch.began)
-                break
+def log_slow(batches: ConsumerRecords, waiting: TopicPartition | None) -> None:
+    """Log batches that stay in flight: after 10 seconds, then once a minute.
 
-
-class SlowBatchLog:
-    """Logs the batches that stay in flight: after 10 seconds, then once a minute."""
-
-    def __init__(self) -> None:
-        self._due: dict[tuple[TopicPartition, int], float] = {}
-
-    def update(self, batches: Iterable[InFlight], waiting: TopicPartition | None) -> None:
-        """Log the slow ones.
-
-        Args:
-            batches: the oldest of each partition.
-            waiting: the partition that waits for its agent's capacity.
-        """
-        due: dict[tuple[TopicPartition, int], float] = {}
-        for tp, offset, seconds in ((b.tp, b.offset, b.seconds) for b in batches):
-            due[tp, offset] = self._due.get((tp, offset), SLOW_SECONDS)
-            if seconds >= due[tp, offset]:
-                due[tp, offset] = seconds + REPEAT_SECONDS
-                log.warning(
-                    "event=batch-slow topic=%s partition=%d offset=%d seconds=%.0f"
-                    " waiting=%s",
-                    tp.topic,
-                    tp.partition,
-                    offset,
-                    seconds,
-                    f"{waiting.topic}-{waiting.partition}" if waiting else "none",
-                )
-        self._due = due
+    The partition `waiting` waits for its agent's capacity.
+    """
+    for batch in batches:
+        if (seconds := batch.seconds) >= batch.logged_from:
+            batch.logged_from = seconds + REPEAT_SECONDS
+            log.warning(
+                "event=batch-slow topic=%s partition=%d offset=%d seconds=%.0f waiting=%s",
+                batch.tp.topic,
+                batch.tp.partition,
+                batch.records[0].offset,
+                seconds,
+                f"{waiting.topic}-{waiting.partition}" if waiting else "none",
+            )
 
 
 class InFlightBatches:
@@ -100,7 +81,7 @@ class InFlightBatches:
 
     def __init__(self) -> None:
         self._capacity = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._completing: set[asyncio.Task[None]] = set()
+        self._completing = BackgroundTasks()
 
     async def acquire(self) -> None:
         """Wait until one more batch may be read."""
@@ -110,9 +91,7 @@ class InFlightBatches:
         self, event: Any, batches: ConsumerRecords, acks: Coroutine[Any, Any, None]
     ) -> None:
         """Await the acknowledgements of batches, and then let them be committed."""
-        task = asyncio.create_task(self._complete(event, batches, acks))
-        self._completing.add(task)
-        task.add_done_callback(self._completed)
+        self._completing.start(self._complete(event, batches, acks))
 
     async def _complete(
         self, event: Any, batches: ConsumerRecords, acks: Coroutine[Any, Any, None]
@@ -123,9 +102,4 @@ class InFlightBatches:
                 batch.acknowledged = True
         finally:
             event.ack()  # Faust's own; nothing is committed without `acknowledged`
-
-    def _completed(self, task: asyncio.Task[None]) -> None:
-        self._completing.discard(task)
-        self._capacity.release()
-        if not task.cancelled() and task.exception() is not None:
-            fail_stop("a batch failed: %r", task.exception())
+            self._capacity.release()

@@ -1,29 +1,26 @@
-"""Metrics of a worker; a service's own metrics are beside its rules.
+"""Metrics of a worker; each service's own metrics are in its folder.
 
 Counters are incremented once for each batch, since a call for each record costs too much.
 """
 
 import logging
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from http.server import ThreadingHTTPServer
 from threading import Thread
-from typing import Any
 
+from aiokafka import TopicPartition
 from prometheus_client import (
-    REGISTRY,
     Counter,
     Gauge,
     Histogram,
-    Metric,
     MetricsHandler,
     disable_created_metrics,
 )
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 
 disable_created_metrics()  # they double the number of series
 
+_TP = ("topic", "partition")
 RECORDS = Counter("kafka_consumer_records_total", "Records read.", ["topic"])
 BATCH = Histogram(
     "kafka_consumer_batch_records",
@@ -47,73 +44,47 @@ RECOVERING = Gauge(
 )
 RECOVERED = Counter("recovery_records_total", "Changelog records read by recoveries.")
 
+LAG = Gauge("kafka_consumer_lag_records", "Uncommitted records of a partition.", _TP)
+OLDEST = Gauge(
+    "kafka_consumer_oldest_batch_seconds",
+    "Age of a partition's oldest batch in flight; 0: none is in flight.",
+    _TP,
+)
+WAITING = Gauge(
+    "kafka_consumer_waiting",
+    "1 for the partition that waits for its agent's capacity.",
+    _TP,
+)
+SIZE = Gauge(
+    "rocksdb_size_bytes", "Bytes of a table's rows, in files and memory.", ["table"]
+)
+_partitions: set[TopicPartition] = set()
+
 log = logging.getLogger(__name__)
 
 
-class WorkerGauges(Collector):
-    """Gauges of the worker, replaced as a whole: partitions come and go."""
-
-    def __init__(self) -> None:
-        self._metrics: list[Metric] = []
-
-    def update(
-        self,
-        lags: Mapping[Any, int],
-        oldest: Mapping[Any, float],
-        waiting: object,
-        sizes: Mapping[str, int],
-    ) -> None:
-        """Replace all gauges.
-
-        Args:
-            lags: uncommitted records by partition.
-            oldest: the age of the oldest batch in flight by partition.
-            waiting: the partition that waits for its agent's capacity.
-            sizes: bytes on disk and in memory by table.
-        """
-        size = GaugeMetricFamily(
-            "rocksdb_size_bytes",
-            "Bytes of a table's rows, in files and memory.",
-            labels=["table"],
-        )
-        for table, size_bytes in sizes.items():
-            size.add_metric([table], size_bytes)
-        self._metrics = [
-            _by_partition(
-                "kafka_consumer_lag_records", "Uncommitted records of a partition.", lags
-            ),
-            _by_partition(
-                "kafka_consumer_oldest_batch_seconds",
-                "Age of a partition's oldest batch in flight; 0: none is in flight.",
-                {tp: oldest.get(tp, 0) for tp in lags},
-            ),
-            _by_partition(
-                "kafka_consumer_waiting",
-                "1 for the partition that waits for its agent's capacity.",
-                {tp: int(tp == waiting) for tp in lags},
-            ),
-            size,
-        ]
-
-    def collect(self) -> Iterable[Metric]:
-        """Return the latest gauges."""
-        return self._metrics
-
-
-def _by_partition(name: str, text: str, values: Mapping[Any, float]) -> Metric:
-    gauge = GaugeMetricFamily(name, text, labels=("topic", "partition"))
-    for tp, value in values.items():
-        gauge.add_metric((tp.topic, str(tp.partition)), value)
-    return gauge
-
-
-WORKER_GAUGES = WorkerGauges()
-REGISTRY.register(WORKER_GAUGES)
+def update_gauges(
+    lags: Mapping[TopicPartition, int],
+    oldest: Mapping[TopicPartition, float],
+    waiting: TopicPartition | None,
+    sizes: Mapping[str, int],
+) -> None:
+    """Set the gauges of the partitions, and sizes by table; remove other partitions."""
+    for tp, lag in lags.items():
+        LAG.labels(*tp).set(lag)
+        OLDEST.labels(*tp).set(oldest.get(tp, 0))
+        WAITING.labels(*tp).set(tp == waiting)
+    for tp in _partitions - lags.keys():
+        for gauge in (LAG, OLDEST, WAITING):
+            gauge.remove(*tp)
+    _partitions.clear()
+    _partitions.update(lags)
+    for table, size in sizes.items():
+        SIZE.labels(table).set(size)
 
 
 class _Handler(MetricsHandler):
-    def version_string(self) -> str:
-        """Return the `Server` header, by default the version of Python."""
+    def version_string(self) -> str:  # the `Server` header, by default Python's version
         return "shop"
 
 

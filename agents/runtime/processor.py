@@ -9,15 +9,12 @@ from aiokafka.structs import ConsumerRecord
 
 from agents.aggregate import Aggregate
 from agents.runtime.changelog import ChangelogProducer
-from agents.runtime.collector import Deliveries, Publisher, RecordCollector
-from agents.runtime.consumer_span import consumer_span
+from agents.runtime.collector import Deliveries, Publisher, RecordCollector, Worker
 from agents.runtime.fail_stop import fail_stop
 from agents.runtime.in_flight import ConsumerRecords, InFlightBatches, PartitionRecords
-from agents.runtime.producer import ProducerRecord
-from agents.runtime.router import RecordRouter
+from agents.runtime.router import RecordRouter, consumer_span
 from agents.runtime.state_store import StateStore
 from agents.runtime.transaction import Change, PartitionTransaction, fold
-from agents.runtime.worker import Worker
 from topics.telemetry import tracing
 
 Write = tuple[int, dict[bytes, bytes | None], int]
@@ -30,8 +27,6 @@ class AggregateAgent:
     """Processes the records of an aggregate's request topic.
 
     Args:
-        worker: the process.
-        aggregate: the rules.
         table: the Faust table that owns the rows.
         on_change: called with a partition and the rows that its records changed.
     """
@@ -54,6 +49,12 @@ class AggregateAgent:
         self._deferred: asyncio.Task[Deliveries] | None = None
         self._traced = tracing.is_on()
 
+    @property
+    def store(self) -> StateStore:
+        """The rows."""
+        store: StateStore = self._table.data.rows
+        return store
+
     async def run(self, stream: Any) -> None:
         """Process all polls of the topic."""
         async for event in stream.noack().events():
@@ -61,11 +62,9 @@ class AggregateAgent:
             self._pause_monitor.check()
             await self._process(event)
 
-    @property
-    def store(self) -> StateStore:
-        """The rows."""
-        store: StateStore = self._table.data.rows
-        return store
+    async def on_recovered(self) -> None:
+        """Prepare the changelog, once the rows are recovered."""
+        await self._changelog.rewrite_superseded()
 
     async def _process(self, event: Any) -> None:
         """Fold the records and send their commands; the rest follows behind them."""
@@ -77,9 +76,9 @@ class AggregateAgent:
         self._pause_monitor.check()
         commands = await self._publisher.send(out.commands)
         self._deferred = asyncio.create_task(
-            self._send_deferred(out.replies_and_events, writes, commands, self._deferred)
+            self._send_deferred(out, writes, commands, self._deferred)
         )
-        acks = self._await_acks(commands, self._deferred, out)
+        acks = _await_acks(commands, self._deferred, out)
         self.batches.complete(event, fetched, acks)
 
     def _process_partition(
@@ -99,13 +98,10 @@ class AggregateAgent:
         writes: list[Write] = []
         transaction = PartitionTransaction(self._aggregate, self.store, partition)
         for record in batch.records:
-            redelivered = record.offset < source_offset
-            self._process_record(
-                transaction,
-                repeated if redelivered else out,
-                record,
-                redelivered=redelivered,
-            )
+            if record.offset < source_offset:
+                self._process_record(transaction, repeated, record, redelivered=True)
+            else:
+                self._process_record(transaction, out, record, redelivered=False)
             if transaction.add_bytes(len(record.value or b"")):
                 writes += self._flush(transaction, partition, record.offset + 1)
                 transaction = PartitionTransaction(self._aggregate, self.store, partition)
@@ -143,7 +139,7 @@ class AggregateAgent:
 
     async def _send_deferred(
         self,
-        replies_and_events: list[ProducerRecord],
+        out: RecordCollector,
         writes: list[Write],
         commands: Deliveries,
         previous: asyncio.Task[Deliveries] | None,
@@ -158,23 +154,17 @@ class AggregateAgent:
         if previous is not None and not previous.done():
             await previous
         written: Deliveries = {self._changelog.produce(*write) for write in writes}
-        return written | await self._publisher.send(replies_and_events)
-
-    async def _await_acks(
-        self,
-        deliveries: Deliveries,
-        deferred: asyncio.Task[Deliveries],
-        out: RecordCollector,
-    ) -> None:
-        """Wait until all that a poll caused is acknowledged."""
-        with out.spans:
-            if deliveries := deliveries | await deferred:
-                await asyncio.wait(deliveries)
+        return written | await self._publisher.send(out.replies_and_events)
 
     @cached_property
     def _changelog(self) -> ChangelogProducer:
         return ChangelogProducer(self._producer, self._aggregate.changelog, self.store)
 
-    async def on_recovered(self) -> None:
-        """Prepare the changelog, once the rows are recovered."""
-        await self._changelog.rewrite_superseded()
+
+async def _await_acks(
+    commands: Deliveries, deferred: asyncio.Task[Deliveries], out: RecordCollector
+) -> None:
+    """Wait until all that a poll caused is acknowledged."""
+    with out.spans:
+        if deliveries := commands | await deferred:
+            await asyncio.wait(deliveries)

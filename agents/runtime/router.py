@@ -1,4 +1,8 @@
-"""Routes each record: to its handler, to its owner's partition, or to the dead letters."""
+"""Takes in each record: to its handler, its owner's partition, or the dead letters."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 from aiokafka.structs import ConsumerRecord
 
@@ -15,16 +19,12 @@ from agents.runtime.metrics import DEAD_LETTERS
 from schemas.contract import Code, Refused
 from topics.catalog import DEFAULT_REPLIES
 from topics.kafka.partitioner import partition_of
+from topics.telemetry import tracing
 from topics.topic import Topic
 
 
 class RecordRouter:
-    """Routes the records of a topic.
-
-    Args:
-        topic: of the records.
-        partitions: how many it has.
-    """
+    """Routes the records of a topic, which has so many partitions."""
 
     def __init__(self, topic: Topic, partitions: int) -> None:
         self._topic = topic
@@ -44,12 +44,12 @@ class RecordRouter:
         except InvalidRecord as invalid:
             out.dead_letter(record, str(invalid))
             if reply_context.reply_topic is not None or invalid_topic is not None:
-                self._refuse(str(invalid), record, reply_context, out)
+                _refuse(str(invalid), record, reply_context, out)
             return None
         if invalid_topic is not None:
             text = f"no reply topic of callers: {invalid_topic[:300]}"
             if self._topic in DEFAULT_REPLIES:
-                self._refuse(text, record, reply_context, out)
+                _refuse(text, record, reply_context, out)
             else:  # an event has no reply, and must not vanish
                 out.dead_letter(record, text)
             return None
@@ -58,12 +58,33 @@ class RecordRouter:
             return None
         return envelope
 
-    def _refuse(
-        self,
-        text: str,
-        record: ConsumerRecord,
-        reply_context: ReplyContext,
-        out: RecordCollector,
-    ) -> None:
-        key = record.key if len(record.key or b"") <= MAX_KEY else None
-        out.reply(Refused(code=Code.BAD_REQUEST, text=text), reply_context, key)
+
+def _refuse(
+    text: str, record: ConsumerRecord, reply_context: ReplyContext, out: RecordCollector
+) -> None:
+    key = record.key if len(record.key or b"") <= MAX_KEY else None
+    out.reply(Refused(code=Code.BAD_REQUEST, text=text), reply_context, key)
+
+
+@contextmanager
+def consumer_span(envelope: Envelope, record: ConsumerRecord) -> Iterator[Envelope]:
+    """Open the span of a record; the messages that it causes carry the span.
+
+    Yields:
+        The envelope with the trace of the span; without tracing, the same envelope.
+    """
+    if not tracing.is_on():
+        yield envelope
+        return
+    reply_context = envelope.reply_context
+    attributes: dict[str, str | int] = {
+        "messaging.system": "kafka",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": record.topic,
+        "messaging.destination.partition.id": str(record.partition),
+        "messaging.kafka.offset": record.offset,
+        "shop.request": type(envelope.request).__name__,
+    }
+    name = f"process {record.topic}"
+    with tracing.span(name, "CONSUMER", reply_context.trace, attributes) as trace:
+        yield replace(envelope, reply_context=replace(reply_context, trace=tuple(trace)))

@@ -39,11 +39,8 @@ changelog, and older files would keep the row for ever."""
 
 _PARTITION_BYTES = 4
 _OFFSET_BYTES = 8
-_MEMTABLE_BYTES = 4 << 20
-"""RocksDB keeps up to two of these in memory; its default is 64 MiB."""
-
-_BLOOM_BITS = 10
-"""Of a row's bloom filter: of absent rows, 1 in 100 costs a read."""
+_MEMTABLE_BYTES = 4 << 20  # up to two are in memory; RocksDB's default is 64 MiB
+_BLOOM_BITS = 10  # of a row: of absent rows, 1 in 100 costs a read
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +88,7 @@ class StateStore:
         self.offsets: defaultdict[int, PartitionOffsets] = defaultdict(PartitionOffsets)
         self.pending_acks = 0
         self._no_wal = WriteOptions()
-        # The changelog is the log. (A property, whatever rocksdict's stubs say.)
+        # The changelog is the log. (A property, unlike in rocksdict's stubs.)
         self._no_wal.disable_wal = True  # type: ignore[assignment,method-assign]
         self._db = self._open()
 
@@ -127,18 +124,10 @@ class StateStore:
     def rows(
         self, partition: int, begin: bytes = b"", end: bytes | None = None
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Yield a partition's keys and JSON, in key order.
-
-        Args:
-            partition: of the rows.
-            begin: the least key.
-            end: an upper bound of all keys, exclusive; None: no bound.
-        """
-        start, last = _stored_key(partition, begin), _stored_key(partition + 1, b"")
+        """Yield a partition's keys and JSON, in key order, from `begin` to below `end`."""
+        start, last = _range(partition, begin, end)
         reading = ReadOptions()
-        reading.set_iterate_upper_bound(
-            last if end is None else _stored_key(partition, end)
-        )
+        reading.set_iterate_upper_bound(last)
         items: Iterator[tuple[bytes, bytes]]
         items = self._db.items(from_key=start, read_opt=reading)  # type: ignore[assignment]
         for key, stored in items:
@@ -147,8 +136,7 @@ class StateStore:
 
     def purge(self, partition: int, begin: bytes, end: bytes) -> None:
         """Remove a range of keys, with the source offsets of deleted rows."""
-        first, last = _stored_key(partition, begin), _stored_key(partition, end)
-        self._db.delete_range(first, last, write_opt=self._no_wal)
+        self._db.delete_range(*_range(partition, begin, end), write_opt=self._no_wal)
 
     @property
     def size(self) -> int:
@@ -158,8 +146,7 @@ class StateStore:
 
     def drop_partition(self, partition: int) -> None:
         """Delete a partition's rows: another worker owns them, or they are invalid."""
-        first, last = _stored_key(partition, b""), _stored_key(partition + 1, b"")
-        self._db.delete_range(first, last, write_opt=self._no_wal)
+        self._db.delete_range(*_range(partition), write_opt=self._no_wal)
         self.offsets.pop(partition, None)
 
     def close(self) -> None:
@@ -168,14 +155,13 @@ class StateStore:
         self._db.close()
         if self.pending_acks:
             return
-        ends = {
-            partition: [offsets.source_offset, offsets.changelog_offset]
-            for partition, offsets in self.offsets.items()
-        }
         checkpoint = {
             "cluster": self._cluster,
             "at": time.time(),
-            "ends": ends,
+            "ends": {
+                partition: [offsets.source_offset, offsets.changelog_offset]
+                for partition, offsets in self.offsets.items()
+            },
             "files": _fingerprint(self._rows),
         }
         (self._path / CHECKPOINT).write_text(json.dumps(checkpoint))
@@ -195,8 +181,8 @@ class StateStore:
             shutil.rmtree(self._path, ignore_errors=True)
             self._path.mkdir(parents=True)
             return Rdict(str(self._rows), _options())
-        for partition, (source_offset, changelog_offset) in complete["ends"].items():
-            self.offsets[int(partition)] = PartitionOffsets(source_offset, changelog_offset)
+        for partition, offsets in complete["ends"].items():
+            self.offsets[int(partition)] = PartitionOffsets(*offsets)
         return database
 
 
@@ -219,11 +205,6 @@ def _fingerprint(directory: Path) -> dict[str, list[int]]:
 def _validate_checkpoint(
     complete: Mapping[str, Any], cluster: str, files: Mapping[str, list[int]]
 ) -> None:
-    """Check that the files are those of the checkpoint.
-
-    Raises:
-        ValueError: they are not, are too old, or belong to another cluster.
-    """
     if complete["cluster"] != cluster:
         raise ValueError("rows of another cluster")
     if complete["files"] != files:
@@ -235,6 +216,13 @@ def _validate_checkpoint(
 
 def _stored_key(partition: int, key: bytes) -> bytes:
     return partition.to_bytes(_PARTITION_BYTES, "big") + key
+
+
+def _range(
+    partition: int, begin: bytes = b"", end: bytes | None = None
+) -> tuple[bytes, bytes]:
+    last = _stored_key(partition + 1, b"") if end is None else _stored_key(partition, end)
+    return _stored_key(partition, begin), last
 
 
 def _options() -> Options:

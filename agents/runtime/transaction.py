@@ -18,13 +18,7 @@ Change = tuple[str, Any, Any]
 
 
 class PartitionTransaction:
-    """A run of one partition's records, folded in memory until it is written.
-
-    Args:
-        aggregate: of the rows.
-        store: of the rows.
-        partition: of the records.
-    """
+    """A run of one partition's records, folded in memory until it is written."""
 
     def __init__(
         self, aggregate: Aggregate[Any, Any, Any], store: StateStore, partition: int
@@ -61,10 +55,7 @@ class PartitionTransaction:
         return self._bytes > MAX_BATCH_BYTES
 
     def encoded_changes(self) -> dict[bytes, bytes | None]:
-        """Return the changed rows' JSON by key, entries before their stock level.
-
-        None deletes a row.
-        """
+        """Return the changed rows' JSON by key, in order of change; None deletes a row."""
         return {key.encode(): self._json(key, at) for key, at in self._changes.items()}
 
     def changes(self) -> list[Change]:
@@ -114,18 +105,14 @@ class Rows(Protocol):
         """Keep the state after a record."""
 
 
-Step = tuple[tuple[str, ...], Any, Any, list[OutgoingMessage]]
-"""Keys, the state before and after, and the messages of a record."""
-
-
 def fold(
     aggregate: Aggregate[Any, Any, Any],
     rows: Rows,
     envelope: Envelope,
     *,
     redelivered: bool = False,
-) -> Step:
-    """Fold one record into rows; return its keys, states and messages."""
+) -> tuple[tuple[str, ...], Any, Any, list[OutgoingMessage]]:
+    """Fold one record into rows; return its keys, state before and after, and messages."""
     request, cause = envelope.request, envelope.cause
     keys = aggregate.identify(request, cause)
     before = rows.state(keys)
@@ -138,10 +125,11 @@ def fold(
 @cache
 def _names(row: Any) -> frozenset[str]:
     """Return the names of a row's fields, those of older releases included."""
-    names: set[str] = set()
-    for name, hint in get_type_hints(row, include_extras=True).items():
-        names.add(name)
-        for field in getattr(hint, "__metadata__", ()):
-            if isinstance(field.validation_alias, AliasChoices):
-                names |= set(map(str, field.validation_alias.choices))
-    return frozenset(names)
+    hints = get_type_hints(row, include_extras=True)
+    aliases = (
+        map(str, field.validation_alias.choices)
+        for hint in hints.values()
+        for field in getattr(hint, "__metadata__", ())
+        if isinstance(field.validation_alias, AliasChoices)
+    )
+    return frozenset(hints).union(*aliases)

@@ -1,7 +1,10 @@
 """The Faust app of a service."""
 
+import asyncio
+import logging
 import traceback
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any, NoReturn
 
 import faust
@@ -13,8 +16,10 @@ from agents.runtime.producer import BatchingProducer, DeliveryFuture
 from agents.worker import compat
 from agents.worker.assignor import Assignor
 from agents.worker.settings import WorkerSettings
-from agents.worker.startup import wait_for_kafka
 from agents.worker.tables import TableManager
+from topics.admin import TopicsError, cluster_id, partition_drift
+from topics.kafka.connection import KafkaAuthenticationError
+from topics.kafka.settings import KafkaSettings
 
 MAX_BATCH_BYTES = 900 * 2**10
 MAX_REQUEST_BYTES = 3 * 2**20
@@ -28,7 +33,6 @@ Heartbeats come from the same loop, so they prove that it runs."""
 
 QUEUED_BATCHES = 8
 COMMIT_SECONDS = 0.25
-FETCH_MAX_WAIT_MS = 50
 
 HEARTBEAT_RATIO = 1 / 10
 MAX_PAUSE_RATIO = 2 / 3
@@ -41,6 +45,11 @@ METADATA_MAX_AGE_MS = 5000
 REQUEST_SECONDS = 5.0
 """A frozen broker keeps its connections open; after this the client tries another."""
 
+_MIN_BACKOFF_SECONDS = 0.25
+_MAX_BACKOFF_SECONDS = 4.0
+
+log = logging.getLogger(__name__)
+
 
 class App(faust.App):
     """A Faust app that stops rather than lose a record.
@@ -51,6 +60,8 @@ class App(faust.App):
     """
 
     pause_monitor: PauseMonitor
+    settings: WorkerSettings
+    cluster_id: str
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._revocation_listeners: list[Callable[[], Awaitable[None]]] = []
@@ -58,12 +69,6 @@ class App(faust.App):
             lambda: self.producer._producer, _on_delivery
         )
         super().__init__(*args, **kwargs)
-
-    @property
-    def settings(self) -> WorkerSettings:
-        """The worker's settings."""
-        settings: WorkerSettings = self.conf.worker_settings
-        return settings
 
     def add_revocation_listener(self, listener: Callable[[], Awaitable[None]]) -> None:
         """Await a listener before partitions are given up."""
@@ -81,7 +86,7 @@ class App(faust.App):
 
     async def on_first_start(self) -> None:
         """Wait for Kafka, instead of restarting until it runs."""
-        self.conf.cluster_id = await wait_for_kafka(self.settings)
+        self.cluster_id = await _wait_for_kafka(self.settings)
         await super().on_first_start()
 
     async def on_stop(self) -> None:
@@ -106,10 +111,30 @@ def _on_delivery(delivery: DeliveryFuture) -> None:
         fail_stop("a record was not sent: %r", error)
 
 
+async def _wait_for_kafka(cluster: KafkaSettings) -> str:
+    """Return the cluster's id once a broker answers, however long that takes.
+
+    A wrong number of partitions stops the worker: it would forward records to other owners
+    than its fellow workers do. So does a failed authentication, which no retry cures.
+    """
+    pause = _MIN_BACKOFF_SECONDS
+    while True:
+        try:
+            for line in await partition_drift(cluster):
+                fail_stop("PARTITIONS is wrong: %s", line)
+            return await cluster_id(cluster)
+        except KafkaAuthenticationError as error:
+            fail_stop("%s", error)
+        except TopicsError as error:
+            log.warning("event=waiting-for-kafka reason=%r", str(error))
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _MAX_BACKOFF_SECONDS)
+
+
 def create_app(service: str, settings: WorkerSettings) -> App:
     """Create the app of a service, whose name is its consumer group's."""
     compat.apply()
-    session = settings.session_timeout.total_seconds()
+    session = settings.session_timeout_seconds
     app = App(
         service,
         broker=[URL(f"kafka://{address}") for address in settings.kafka.split(",")],
@@ -146,10 +171,8 @@ def create_app(service: str, settings: WorkerSettings) -> App:
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
-    app.pause_monitor = PauseMonitor(settings.session_timeout * MAX_PAUSE_RATIO)
-    app.conf.worker_settings = settings
-    app.conf.state_dir = settings.state_dir
-    app.conf.fetch_max_wait_ms = FETCH_MAX_WAIT_MS
+    app.pause_monitor = PauseMonitor(timedelta(seconds=session * MAX_PAUSE_RATIO))
+    app.settings = settings
     return app
 
 

@@ -8,16 +8,13 @@ from faust import stores
 from faust.transport.drivers import aiokafka as driver
 
 from agents.worker.assignor import RoundRobin
+from agents.worker.clients import Producer, YieldingFetcher
 from agents.worker.consumer import Consumer
-from agents.worker.fetcher import YieldingFetcher
-from agents.worker.producer import Producer
 from agents.worker.tables import StateStoreAdapter
 from topics.kafka import compat
 from topics.kafka.compat import InnerNames, Replacement
 
-STORE = "rows"
-"""The scheme of our store's address."""
-
+STORE = "rows"  # the scheme of our store's address
 REPLACEMENTS = (
     Replacement(
         driver.Transport,
@@ -75,17 +72,6 @@ INNER_NAMES = (
         },
     ),
     InnerNames(
-        "agents/worker/producer.py",
-        "a batch expires after one request timeout; see Producer above",
-        {
-            f"{_DRIVER}:Producer._new_producer": "(self, transactional_id=None)",
-            f"{_DRIVER}:Producer._settings_extra": "(self)",
-            "aiokafka.producer:AIOKafkaProducer._message_accumulator": "",
-            f"{_ACCUMULATOR}:MessageAccumulator._batch_ttl": "",
-        },
-        "aio-libs/aiokafka#197",
-    ),
-    InnerNames(
         "agents/worker/app.py",
         "a crashed agent or service left the process running",
         {
@@ -120,9 +106,9 @@ INNER_NAMES = (
         "faust-streaming/faust#221, #606",
     ),
     InnerNames(
-        "agents/worker/consumer_thread.py",
+        "agents/worker/clients.py",
         "a thread for the consumer halves the throughput; errors of the group, and waits"
-        " of a fetch, cannot be set",
+        " of a fetch, cannot be set; see Fetcher and Producer above",
         {
             f"{_DRIVER}:AIOKafkaConsumerThread._consumer": "",
             f"{_DRIVER}:AIOKafkaConsumerThread._create_worker_consumer": (
@@ -133,21 +119,20 @@ INNER_NAMES = (
             f"{_DRIVER}:AIOKafkaConsumerThread._started": "",
             f"{_DRIVER}:AIOKafkaConsumerThread._thread_running": "",
             f"{_DRIVER}:AIOKafkaConsumerThread._thread_started": "",
+            f"{_DRIVER}:Producer._new_producer": "(self, transactional_id=None)",
+            f"{_DRIVER}:Producer._settings_extra": "(self)",
             "aiokafka.consumer:AIOKafkaConsumer._coordinator": "",
             "aiokafka.consumer:AIOKafkaConsumer._fetch_max_wait_ms": "",
-            "aiokafka.consumer.group_coordinator:GroupCoordinator._push_error_to_user": (
-                "(self, exc)"
-            ),
-        },
-    ),
-    InnerNames(
-        "agents/worker/fetcher.py",
-        "the next fetch waits for the present records; see Fetcher above",
-        {
             "aiokafka.consumer.fetcher:Fetcher._proc_fetch_request": (
                 "(self, assignment, node_id, request)"
             ),
+            "aiokafka.consumer.group_coordinator:GroupCoordinator._push_error_to_user": (
+                "(self, exc)"
+            ),
+            "aiokafka.producer:AIOKafkaProducer._message_accumulator": "",
+            f"{_ACCUMULATOR}:MessageAccumulator._batch_ttl": "",
         },
+        "aio-libs/aiokafka#197",
     ),
     InnerNames(
         "agents/worker/service.py",
@@ -161,7 +146,6 @@ INNER_NAMES = (
             "faust.tables.manager:TableManager._recovery": "",
             "faust.tables.manager:TableManager._update_channels": "(self)",
             "faust.app.base:App._fetcher": "",
-            f"{_DRIVER}:Consumer._is_changelog_tp": "(self, tp)",
         },
         "faust-streaming/faust#216, #596",
     ),

@@ -23,17 +23,10 @@ from faust.types import TP
 from mode.utils.futures import notify
 
 from agents.runtime import metrics
-from agents.runtime.in_flight import (
-    ConsumerRecords,
-    InFlight,
-    PartitionRecords,
-    oldest,
-)
-from agents.worker.consumer_thread import EventLoopConsumerThread
+from agents.runtime.in_flight import ConsumerRecords, PartitionRecords, oldest
+from agents.worker.clients import EventLoopConsumerThread
 
-POLL_SECONDS = 0.1
-"""The longest wait of a rebalance for the drain loop."""
-
+POLL_SECONDS = 0.1  # the longest wait of a rebalance for the drain loop
 MAX_CHUNK_BYTES = 128 * 2**10
 
 
@@ -99,8 +92,8 @@ class Consumer(driver.Consumer):
         self._delivered.clear()
         fresh = [
             driver.ensure_aiokafka_TP(tp)
-            for tp in self.assignment()
-            if not self._is_changelog_tp(tp) and not self._committed_offset.get(tp)
+            for tp in self.sources()
+            if not self._committed_offset.get(tp)
         ]
         if fresh:
             await self._thread.seek_to_beginning(*fresh)
@@ -116,9 +109,10 @@ class Consumer(driver.Consumer):
 
     async def force_commit(self, *_: Any, **__: Any) -> bool:
         """Commit each partition up to its first unacknowledged batch."""
-        offsets = {
-            tp: end for tp in list(self._delivered) if (end := self._committable_offset(tp))
-        }
+        offsets: dict[TP, int] = {}
+        for tp, open_batches in self._delivered.items():
+            while open_batches and open_batches[0].acknowledged:
+                offsets[tp] = open_batches.popleft().end
         return bool(offsets) and await self._commit_offsets(offsets)
 
     async def verify_all_partitions_active(self) -> None:
@@ -129,29 +123,22 @@ class Consumer(driver.Consumer):
         after five minutes Faust would log errors for ever.
         """
 
+    def sources(self) -> set[TP]:
+        """Return the assigned partitions without those of changelogs."""
+        return {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
+
     def lags(self) -> dict[TP, int]:
         """Return the uncommitted records of each partition, as far as known."""
         reader = self._thread._ensure_consumer()
-        ends = {
-            tp: reader.highwater(driver.ensure_aiokafka_TP(tp))
-            for tp in self.assignment()
-            if not self._is_changelog_tp(tp)
-        }
         return {
             tp: max(0, end - (self._committed_offset.get(tp) or 0))
-            for tp, end in ends.items()
-            if end is not None
+            for tp in self.sources()
+            if (end := reader.highwater(driver.ensure_aiokafka_TP(tp))) is not None
         }
 
-    def oldest(self) -> list[InFlight]:
+    def oldest(self) -> ConsumerRecords:
         """Return the oldest batch in flight of each partition that has one."""
-        return list(oldest(self._delivered))
-
-    def _committable_offset(self, tp: TP) -> int | None:
-        end, open_batches = None, self._delivered[tp]
-        while open_batches and open_batches[0].acknowledged:
-            end = open_batches.popleft().end
-        return end
+        return oldest(self._delivered.values())
 
     async def _drain_messages(self, fetcher: Any) -> None:
         try:
@@ -170,13 +157,12 @@ class Consumer(driver.Consumer):
             return
         self._idle.clear()
         epoch = self._epoch
-        active = set(self._get_active_partitions())
-        if not active:
+        if active := set(self._get_active_partitions()):
+            fetched = await self._getmany(active_partitions=active, timeout=POLL_SECONDS)
+            await self._deliver(epoch, fetched)
+            await asyncio.sleep(0)
+        else:
             await self.sleep(0.05)
-            return
-        fetched = await self._getmany(active_partitions=active, timeout=POLL_SECONDS)
-        await self._deliver(epoch, fetched)
-        await asyncio.sleep(0)
 
     async def _deliver(
         self, epoch: int, fetched: Mapping[TP, list[ConsumerRecord]]
@@ -190,18 +176,15 @@ class Consumer(driver.Consumer):
             for consumer_records in _chunks(partitions):
                 if epoch != self._epoch:
                     return
-                self._count(topic, consumer_records)
+                count = sum(len(batch.records) for batch in consumer_records)
+                metrics.RECORDS.labels(topic).inc(count)
+                metrics.BATCH.labels(topic).observe(count)
                 for batch in consumer_records:
                     self._delivered[batch.tp].append(batch)
                 await self._dispatch(consumer_records)
                 self._read_offset.update(
                     (batch.tp, batch.end) for batch in consumer_records
                 )
-
-    def _count(self, topic: str, consumer_records: ConsumerRecords) -> None:
-        records = sum(len(batch.records) for batch in consumer_records)
-        metrics.RECORDS.labels(topic).inc(records)
-        metrics.BATCH.labels(topic).observe(records)
 
     async def _dispatch(self, consumer_records: ConsumerRecords) -> None:
         tp, last = consumer_records[0].tp, consumer_records[0].records[-1]

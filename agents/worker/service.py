@@ -9,7 +9,7 @@ import faust
 
 from agents.aggregate import Aggregate
 from agents.runtime import metrics
-from agents.runtime.in_flight import SlowBatchLog
+from agents.runtime.in_flight import log_slow
 from agents.runtime.processor import AggregateAgent, ChangeListener
 from agents.worker.app import App, create_app
 from agents.worker.consumer import RawRecordsSchema
@@ -24,17 +24,11 @@ GC_THRESHOLD = 20_000
 
 
 class Service:
-    """A service under construction.
-
-    Args:
-        name: of the service and of its consumer group.
-        settings: of this worker.
-    """
+    """A service under construction; its name is that of its consumer group."""
 
     def __init__(self, name: str, settings: WorkerSettings) -> None:
         self.settings = settings
         self.app: App = create_app(name, settings)
-        self._slow_batches = SlowBatchLog()
         # Also while a rebalance waits for a batch: no add_timer.
         self.app.timer(SLOW_CHECK_SECONDS, name="slow-batches")(self._log_slow_batches)
         if settings.metrics_port:
@@ -48,20 +42,14 @@ class Service:
     ) -> AggregateAgent:
         """Add an aggregate: a table, and the agent of its request topic.
 
-        Args:
-            aggregate: the rules.
-            on_change: called with a partition and the rows that its records changed.
-            on_recovered: called when the table is recovered.
+        Call `on_change` with a partition and the rows that its records changed, and
+        `on_recovered` when the table is recovered.
         """
         table = self.add_table(aggregate.changelog)
         agent = AggregateAgent(self.app, aggregate, table, on_change)
-
-        async def on_recover() -> None:
-            await agent.on_recovered()
-            if on_recovered is not None:
-                await on_recovered()
-
-        table.on_recover(on_recover)
+        table.on_recover(agent.on_recovered)
+        if on_recovered is not None:
+            table.on_recover(on_recovered)
         self.add_agent(aggregate.requests, agent.run)
         return agent
 
@@ -88,12 +76,11 @@ class Service:
         self.app.timer(seconds, name=getattr(run, "__name__", None))(tick)
 
     async def _log_slow_batches(self) -> None:
-        consumer = self.app.consumer
-        self._slow_batches.update(consumer.oldest(), consumer.waiting)
+        log_slow(self.app.consumer.oldest(), self.app.consumer.waiting)
 
     async def _update_gauges(self) -> None:
         consumer = self.app.consumer
-        metrics.WORKER_GAUGES.update(
+        metrics.update_gauges(
             consumer.lags(),
             {batch.tp: batch.seconds for batch in consumer.oldest()},
             consumer.waiting,

@@ -1,7 +1,6 @@
 """Settings of a worker, from the environment."""
 
 import fcntl
-from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
 
@@ -29,10 +28,7 @@ class WorkerSettings(KafkaSettings):
     metrics_port: int = Field(default=0, ge=0, lt=2**16)
 
     def lock_state_dir(self) -> TextIO:
-        """Lock the state directory for this process; create it if it is absent.
-
-        Returns:
-            The lock; the end of the process releases it.
+        """Lock the state directory until the process ends; create it if it is absent.
 
         Raises:
             BlockingIOError: another worker holds it.
@@ -41,8 +37,3 @@ class WorkerSettings(KafkaSettings):
         lock = (self.state_dir / "lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return lock
-
-    @property
-    def session_timeout(self) -> timedelta:
-        """The session timeout as a duration."""
-        return timedelta(seconds=self.session_timeout_seconds)

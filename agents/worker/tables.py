@@ -10,8 +10,6 @@ as well, since another worker may have had it in between.
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, NoReturn
 
 import faust
@@ -20,8 +18,8 @@ from faust.stores import base
 from faust.types import TP
 
 from agents.runtime import metrics
+from agents.runtime.changelog import read_changelog
 from agents.runtime.fail_stop import fail_stop
-from agents.runtime.recovery import read_changelog
 from agents.runtime.state_store import StateStore
 
 log = logging.getLogger(__name__)
@@ -34,16 +32,15 @@ class StateStoreAdapter(base.Store):
 
     async def on_start(self) -> None:
         """Open the store."""
-        conf = self.app.conf
-        self.rows = StateStore(Path(conf.state_dir) / self.table.name, conf.cluster_id)
+        path = self.app.settings.state_dir / self.table.name
+        self.rows = StateStore(path, self.app.cluster_id)
 
     async def on_stop(self) -> None:
         """Close the rows."""
         self.rows.close()
 
     def _unsupported(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse calls of Faust's own recovery and backups."""
-        raise TypeError("rows are recovered by agents.runtime.recovery")
+        raise TypeError("rows are recovered by agents.runtime.changelog")
 
     apply_changelog_batch = reset_state = _unsupported
     backup_partition = restore_backup = _unsupported
@@ -100,9 +97,8 @@ class Recovery(faust.Service):
 
     async def _recover_table(self, table: Any) -> int:
         topic = table.changelog_topic.get_topic_name()
-        assigned = {
-            tp.partition for tp in self.app.assignor.assigned_actives() if tp.topic == topic
-        }
+        actives = self.app.assignor.assigned_actives()
+        assigned = {tp.partition for tp in actives if tp.topic == topic}
         store: StateStore = table.data.rows
         for partition in set(store.offsets) - assigned:
             store.drop_partition(partition)
@@ -118,13 +114,11 @@ class Recovery(faust.Service):
         app, consumer = self.app, self.app.consumer
         await app.on_rebalance_complete.send()
         app.in_recovery = False
-        assignment = consumer.assignment()
+        assignment, sources = consumer.assignment(), consumer.sources()
         await consumer.perform_seek()
         if rebalance != app.rebalancing_count:
             return
-        consumer.resume_partitions(
-            {tp for tp in assignment if not consumer._is_changelog_tp(tp)}
-        )
+        consumer.resume_partitions(sources)
         self.completed.set()
         app.flow_control.resume()
         consumer.resume_flow()
@@ -135,8 +129,8 @@ class Recovery(faust.Service):
         self.tables.on_standbys_ready()
         app.on_rebalance_end()
         metrics.RECOVERING.set(0)
-        numbers = sorted({tp.partition for tp in assignment})
-        log.info("event=ready partitions=%d numbers=%s", len(assignment), _listed(numbers))
+        numbers = ",".join(map(str, sorted({tp.partition for tp in assignment})))
+        log.info("event=ready partitions=%d numbers=%s", len(assignment), numbers)
 
 
 class TableManager(tables.TableManager):
@@ -158,7 +152,3 @@ class TableManager(tables.TableManager):
         """
         await self._update_channels()
         await self.recovery.start()
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    return ",".join(map(str, numbers))

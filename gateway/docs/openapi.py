@@ -4,17 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from gateway.authorization import CALLS
 from gateway.problems import PROBLEM_TYPES, GatewayError, problem_document
 from gateway.routes import ROUTES, Route
+from gateway.tokens import CALLS
 from schemas.contract import Code, Contract
 from schemas.examples import EXAMPLES
 from schemas.json_schema import definitions, reference
 from topics.asyncapi import CONTACT, LICENSE, TITLE, VERSION
 from topics.catalog import TOPIC_OF
-
-_JSON = "application/json"
-_PROBLEM = "application/problem+json"
 
 _ABOUT = """\
 Each call is a POST with a JSON body. All numbers are exact integers. Errors are problem
@@ -40,14 +37,12 @@ _TAGS = {
     "stock": "The stock of warehouses.",
     "gateway": "Probes and documents of this gateway.",
 }
-
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "A request that is repeated with its key has one effect and one reply.",
     "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
 }
-
 _CHALLENGED = {GatewayError.UNAUTHORIZED, GatewayError.FORBIDDEN}
 _CHALLENGE = {
     "WWW-Authenticate": {
@@ -56,17 +51,15 @@ _CHALLENGE = {
         "schema": {"type": "string", "pattern": "^Bearer "},
     }
 }
-
-_COMMON_PROBLEMS = (
+_OF_ANY_PATH = {  # see _ABOUT
+    GatewayError.NOT_FOUND,
+    GatewayError.METHOD_NOT_ALLOWED,
+    GatewayError.URI_TOO_LONG,
+}
+_OF_ANY_CALL: tuple[Code | GatewayError, ...] = (
     *(Code.BAD_REQUEST, Code.KEY_REUSED, Code.UNAVAILABLE),
-    *(GatewayError.UNAUTHORIZED, GatewayError.FORBIDDEN, GatewayError.TOO_LARGE),
-    *(GatewayError.TOO_SLOW, GatewayError.OVERLOADED, GatewayError.TIMEOUT),
-    *(GatewayError.UNSUPPORTED_ENCODING, GatewayError.UNSUPPORTED_TRANSFER),
-    *(GatewayError.EXPECTATION_FAILED, GatewayError.HEADERS_TOO_LARGE),
-    GatewayError.INTERNAL,
+    *(error for error in GatewayError if error not in _OF_ANY_PATH),
 )
-"""The errors of every call."""
-
 _PROBES = {
     "/livez": ("Check the process.", "Returns 200 while the process serves HTTP."),
     "/readyz": ("Check the connection to Kafka.", "Returns 503 without a connection."),
@@ -76,16 +69,11 @@ _PROBES = {
 
 
 def document(*, is_locked: bool = False) -> dict[str, Any]:
-    """Return the document of every call, its reply and its errors.
-
-    Args:
-        is_locked: whether calls need a token; otherwise a token is ignored.
-    """
+    """Return the document of every call; if locked, each needs a token."""
     token: list[dict[str, list[str]]] = [{"token": []}]
     security = token if is_locked else [{}, *token]
     paths = {route.path: {"post": _operation(route, security)} for route in ROUTES}
     paths |= {path: {"get": _probe(path, *texts)} for path, texts in _PROBES.items()}
-    tags = [{"name": name, "description": doc} for name, doc in _TAGS.items()]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -96,38 +84,31 @@ def document(*, is_locked: bool = False) -> dict[str, Any]:
             "license": LICENSE | {"identifier": "LicenseRef-Proprietary"},
         },
         "servers": [{"url": "/", "description": "The gateway that serves this document."}],
-        "tags": tags,
+        "tags": [{"name": name, "description": doc} for name, doc in _TAGS.items()],
         "paths": paths,
         "components": {"schemas": _schemas(), "securitySchemes": {"token": _TOKEN}},
     }
 
 
 def _operation(route: Route, security: list[dict[str, list[str]]]) -> dict[str, Any]:
-    codes: Iterable[Code | GatewayError] = (*_COMMON_PROBLEMS, *route.errors)
     example = EXAMPLES[route.request]
     key = {"example": example.idempotency_key} if example.idempotency_key else {}
-    done = {"description": "The reply.", "content": _content(route.reply, example.reply)}
+    done = {"description": "The reply.", "content": _content(example.reply)}
+    roles = ", ".join(f"`{role}`" for role, calls in CALLS.items() if route.path in calls)
     return {
         "operationId": route.path[1:],
         "tags": [TOPIC_OF[route.request].name.removesuffix(".requests")],
         "summary": route.doc,
-        "description": f"{route.request.__doc__}\n\nRoles: {_roles(route)}.",
+        "description": f"{route.request.__doc__}\n\nRoles: {roles}.",
         "security": security,
         "parameters": [_IDEMPOTENCY_KEY | key],
-        "requestBody": {
-            "required": True,
-            "content": _content(route.request, example.request),
-        },
-        "responses": {"200": done, **_problems(codes)},
+        "requestBody": {"required": True, "content": _content(example.request)},
+        "responses": {"200": done, **_problems([*_OF_ANY_CALL, *route.errors])},
     }
 
 
-def _roles(route: Route) -> str:
-    return ", ".join(f"`{role}`" for role, calls in CALLS.items() if route.path in calls)
-
-
 def _probe(path: str, summary: str, description: str) -> dict[str, Any]:
-    success = {"description": "Success.", "content": {_JSON: {"schema": {}}}}
+    success = {"description": "Success.", "content": {"application/json": {"schema": {}}}}
     codes = [Code.BAD_REQUEST, *([Code.UNAVAILABLE] if path == "/readyz" else [])]
     return {
         "operationId": path[1:].removesuffix(".json"),
@@ -139,21 +120,22 @@ def _probe(path: str, summary: str, description: str) -> dict[str, Any]:
     }
 
 
-def _content(contract: type[Contract], example: Contract) -> dict[str, Any]:
+def _content(example: Contract) -> dict[str, Any]:
+    schema = reference(type(example).__name__)
     body = example.model_dump(mode="json", exclude={"type"})
-    return {_JSON: {"schema": reference(contract.__name__), "example": body}}
+    return {"application/json": {"schema": schema, "example": body}}
 
 
 def _problems(codes: Iterable[Code | GatewayError]) -> dict[str, Any]:
     """Return the responses of problems, by status."""
     by_status: defaultdict[str, list[Code | GatewayError]] = defaultdict(list)
     for code in codes:
-        by_status[str(PROBLEM_TYPES[code].status)].append(code)
+        by_status[str(PROBLEM_TYPES[code][0])].append(code)
     return {status: _response(by_status[status]) for status in sorted(by_status)}
 
 
 def _response(codes: Iterable[Code | GatewayError]) -> dict[str, Any]:
-    titles = {code: PROBLEM_TYPES[code].title for code in codes}
+    titles = {code: PROBLEM_TYPES[code][1] for code in codes}
     examples = {
         str(code): {"summary": title, "value": problem_document(code, f"{title}.")}
         for code, title in titles.items()
@@ -162,7 +144,7 @@ def _response(codes: Iterable[Code | GatewayError]) -> dict[str, Any]:
     return {
         "description": " ".join(f"`{code}`: {title}." for code, title in titles.items()),
         **({"headers": _CHALLENGE} if titles.keys() & _CHALLENGED else {}),
-        "content": {_PROBLEM: content},
+        "content": {"application/problem+json": content},
     }
 
 
@@ -171,19 +153,18 @@ def _schemas() -> dict[str, Any]:
     schemas = definitions(bodies)
     for model in bodies:  # over HTTP the path selects the request
         del schemas[model.__name__]["properties"]["type"]
-    return schemas | {"Problem": _PROBLEM_SCHEMA}
-
-
-_PROBLEM_SCHEMA: dict[str, Any] = {
-    "description": "An error as RFC 9457 defines it, with a code for programs.",
-    "type": "object",
-    "properties": {
+    properties = {
         "type": {"type": "string", "format": "uri"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "code": {"enum": [*Code, *GatewayError]},
-    },
-    "required": ["type", "title", "status", "detail", "code"],
-    "additionalProperties": False,
-}
+    }
+    problem = {
+        "description": "An error as RFC 9457 defines it, with a code for programs.",
+        "type": "object",
+        "properties": properties,
+        "required": [*properties],
+        "additionalProperties": False,
+    }
+    return schemas | {"Problem": problem}

@@ -1,6 +1,7 @@
 """Probes Kafka, so that unavailability is noticed before a request is sent."""
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 from typing import Any
@@ -20,9 +21,6 @@ class BrokerProbe:
 
     It has its own connection, since requests queue up on those of producers and
     consumers. After a failure it connects to any broker.
-
-    Attributes:
-        healthy: whether the last request was answered.
     """
 
     def __init__(self, options: dict[str, Any]) -> None:
@@ -65,9 +63,7 @@ class BrokerProbe:
 
 
 async def _probe_until_failure(client: AIOKafkaClient) -> None:
-    while True:
-        await asyncio.sleep(INTERVAL.total_seconds())
-        try:
+    with suppress(KafkaError, TimeoutError):
+        while True:
+            await asyncio.sleep(INTERVAL.total_seconds())
             await client.send(client.get_random_node(), MetadataRequest([]))
-        except (KafkaError, TimeoutError):
-            return

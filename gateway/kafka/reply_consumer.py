@@ -14,8 +14,6 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError, for_code
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
-from aiokafka.protocol.struct import Struct
-from aiokafka.record.default_records import DefaultRecord
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
@@ -23,8 +21,7 @@ from topics.catalog import GATEWAY_REPLIES, GATEWAY_REPLY_PARTITIONS
 from topics.kafka.headers import CORRELATION_ID
 from topics.telemetry import tracing
 
-Resolve = Callable[[bytes, bytes], None]
-
+TOPIC = GATEWAY_REPLIES.name
 TIMEOUT = timedelta(seconds=5)
 # The broker holds an empty response for so long; a record ends the wait at once.
 FETCH_MAX_WAIT = timedelta(milliseconds=500)
@@ -48,14 +45,15 @@ class ReplyConsumer:
         resolve: gets a correlation id and its reply.
 
     Attributes:
-        partition: the partition of this gateway.
         ready: whether replies to requests sent from now on will be read.
     """
 
-    def __init__(self, options: dict[str, Any], index: int, resolve: Resolve) -> None:
+    def __init__(
+        self, options: dict[str, Any], index: int, resolve: Callable[[bytes, bytes], None]
+    ) -> None:
         self._options = options | {
             "client_id": "gateway-replies",
-            "request_timeout_ms": _milliseconds(TIMEOUT),
+            "request_timeout_ms": TIMEOUT // timedelta(milliseconds=1),
         }
         self._resolve = resolve
         self._traced = tracing.is_on()
@@ -69,7 +67,7 @@ class ReplyConsumer:
             client = AIOKafkaClient(**self._options)
             try:
                 await client.bootstrap()
-                await self._read(client, await self._leader(client))
+                await self._read(client)
             except (KafkaError, TimeoutError, ValueError) as error:
                 log.warning("event=replies-interrupted error=%r", error)
             finally:
@@ -77,41 +75,44 @@ class ReplyConsumer:
                 await client.close()
             await asyncio.sleep(RETRY.total_seconds())
 
-    async def _leader(self, client: AIOKafkaClient) -> int:
-        await client.set_topics([GATEWAY_REPLIES.name])
-        partition = TopicPartition(GATEWAY_REPLIES.name, self.partition)
-        leader: int | None = client.cluster.leader_for_partition(partition)
-        if leader is None or leader < 0:
-            raise KafkaError(f"{partition} has no leader")
-        return leader
-
-    async def _read(self, client: AIOKafkaClient, leader: int) -> None:
+    async def _read(self, client: AIOKafkaClient) -> None:
+        await client.set_topics([TOPIC])
         if self._next is None:
-            self._next = await self._offset(client, leader, _LATEST)
+            self._next = await self._offset(client, _LATEST)
         self.ready = True
         while True:
             try:
-                self._process(await self._fetch(client, leader, self._next))
+                self._process(await self._fetch(client, self._next))
             except OffsetOutOfRangeError:
                 # The broker lost records. No caller waits for those that are too old.
-                self._next = await self._offset(client, leader, _EARLIEST)
+                self._next = await self._offset(client, _EARLIEST)
 
-    async def _offset(self, client: AIOKafkaClient, leader: int, time: int) -> int:
-        topics = [(GATEWAY_REPLIES.name, [(self.partition, time)])]
-        request = OffsetRequest(_NO_REPLICA, _READ_UNCOMMITTED, topics)
-        *_, offset = _only_partition(await client.send(leader, request))
-        return int(offset)
+    async def _offset(self, client: AIOKafkaClient, time: int) -> int:
+        partitions = [(TOPIC, [(self.partition, time)])]
+        request = OffsetRequest(_NO_REPLICA, _READ_UNCOMMITTED, partitions)
+        return int(await self._send(client, request))
 
-    async def _fetch(self, client: AIOKafkaClient, leader: int, offset: int) -> bytes:
+    async def _fetch(self, client: AIOKafkaClient, offset: int) -> bytes:
         request = FetchRequest(
-            _milliseconds(FETCH_MAX_WAIT),
+            FETCH_MAX_WAIT // timedelta(milliseconds=1),
             1,
             FETCH_BYTES,
             _READ_UNCOMMITTED,
-            [(GATEWAY_REPLIES.name, [(self.partition, offset, FETCH_BYTES)])],
+            [(TOPIC, [(self.partition, offset, FETCH_BYTES)])],
         )
-        *_, records = _only_partition(await client.send(leader, request))
-        return bytes(records)
+        return bytes(await self._send(client, request))
+
+    async def _send(self, client: AIOKafkaClient, request: Any) -> Any:  # noqa: ANN401 -- aiokafka's
+        """Return the last field of the partition in the leader's response."""
+        partition = TopicPartition(TOPIC, self.partition)
+        leader: int | None = client.cluster.leader_for_partition(partition)
+        if leader is None or leader < 0:
+            raise KafkaError(f"{partition} has no leader")
+        response = await client.send(leader, request)
+        [(_, [(_, code, *_, last)])] = response.topics
+        if code:
+            raise for_code(code)
+        return last
 
     def _process(self, fetched: bytes) -> None:
         batches = MemoryRecords(fetched)
@@ -120,32 +121,12 @@ class ReplyConsumer:
             self._next = batch.next_offset
             if not batch.is_control_batch:
                 for record in batch:
-                    self._resolve_record(record)
+                    self._process_record(record.headers, record.value or b"")
 
-    def _resolve_record(self, record: DefaultRecord) -> None:
-        if self._traced:
-            with tracing.span(
-                f"receive {GATEWAY_REPLIES.name}", "CONSUMER", record.headers
-            ):
-                pass  # the span marks the arrival of the reply
-        for name, value in record.headers:
+    def _process_record(self, headers: tracing.Headers, reply: bytes) -> None:
+        if self._traced:  # the span marks the arrival of the reply
+            with tracing.span(f"receive {TOPIC}", "CONSUMER", headers):
+                pass
+        for name, value in headers:
             if name == CORRELATION_ID and value is not None:
-                self._resolve(value, record.value or b"")
-
-
-def _only_partition(response: Struct) -> list[Any]:
-    """Return the fields of the one partition in a response.
-
-    Raises:
-        KafkaError: the response has an error code.
-    """
-    code: int
-    rest: list[Any]
-    [(_, [(_, code, *rest)])] = response.topics
-    if code:
-        raise for_code(code)
-    return rest
-
-
-def _milliseconds(time: timedelta) -> int:
-    return time // timedelta(milliseconds=1)
+                self._resolve(value, reply)

@@ -9,8 +9,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
+from gateway.problems import Problem
 from gateway.routes import ROUTES
-from schemas.contract import Contract
+from schemas.contract import Code, Contract
 from topics.catalog import TOPIC_OF
 
 Headers = list[tuple[str, bytes]]
@@ -22,10 +23,6 @@ BATCH_BYTES = 2**17
 RETRY = timedelta(milliseconds=500)
 
 log = logging.getLogger(__name__)
-
-
-class DeliveryError(Exception):
-    """The broker has not stored the request, and will not."""
 
 
 class RequestProducer:
@@ -43,14 +40,14 @@ class RequestProducer:
             "enable_idempotence": True,
             "linger_ms": 0,
             "max_batch_size": BATCH_BYTES,
-            "request_timeout_ms": _milliseconds(TIMEOUT),
-            "metadata_max_age_ms": _milliseconds(METADATA_MAX_AGE),
+            "request_timeout_ms": TIMEOUT // timedelta(milliseconds=1),
+            "metadata_max_age_ms": METADATA_MAX_AGE // timedelta(milliseconds=1),
         }
         self._producer: AIOKafkaProducer | None = None
         self._broken = asyncio.Event()
 
     @property
-    def open(self) -> bool:
+    def ready(self) -> bool:
         """Whether requests can be sent."""
         return self._producer is not None
 
@@ -59,7 +56,13 @@ class RequestProducer:
         while True:
             producer = AIOKafkaProducer(**self._options)
             try:
-                await self._use(producer)
+                await producer.start()
+                for name in {TOPIC_OF[route.request].name for route in ROUTES}:
+                    # Else the first request of each topic would wait for the metadata.
+                    await producer.partitions_for(name)
+                self._broken.clear()
+                self._producer = producer
+                await self._broken.wait()
             except KafkaError as error:
                 log.warning("event=producer-failed error=%r", error)
             finally:
@@ -67,33 +70,22 @@ class RequestProducer:
                 await _stop(producer)
             await asyncio.sleep(RETRY.total_seconds())
 
-    async def _use(self, producer: AIOKafkaProducer) -> None:
-        await producer.start()
-        for name in {TOPIC_OF[route.request].name for route in ROUTES}:
-            # Else the first request of each topic would wait for the metadata.
-            await producer.partitions_for(name)
-        self._broken.clear()
-        self._producer = producer
-        await self._broken.wait()
-
     async def send(self, message: Contract, headers: Headers) -> DeliveryFuture:
         """Enqueue a record; return the future of its delivery.
 
         Raises:
-            DeliveryError: nothing was sent.
+            Problem: UNAVAILABLE, nothing was sent.
         """
         if self._producer is None:
-            raise DeliveryError("the producer is not connected")
+            raise Problem(Code.UNAVAILABLE, "the producer is not connected")
         topic = TOPIC_OF[type(message)]
+        key, value = topic.key_of(message), message.to_json()
         try:
             delivery: DeliveryFuture = await self._producer.send(
-                topic.name,
-                message.to_json(),
-                key=topic.key_of(message),
-                headers=headers,
+                topic.name, value, key=key, headers=headers
             )
         except KafkaError as error:
-            raise DeliveryError(repr(error)) from error
+            raise Problem(Code.UNAVAILABLE, repr(error)) from error
         return delivery
 
     def reset(self, reason: str) -> None:
@@ -110,7 +102,3 @@ async def _stop(producer: AIOKafkaProducer) -> None:
     except TimeoutError:
         log.warning("event=producer-not-flushed")
         await producer.client.close()
-
-
-def _milliseconds(time: timedelta) -> int:
-    return time // timedelta(milliseconds=1)

@@ -14,10 +14,7 @@ _FOLDER = "schemas/product_service"
 PROTO = f"{_FOLDER}/product.proto"
 STUBS = tuple(f"{_FOLDER}/product_{name}" for name in ("pb2.py", "pb2.pyi", "pb2_grpc.py"))
 
-_HEADER = (
-    f"# Generated from {PROTO} by `python -m schemas.product_service.generate`;"
-    " do not edit.\n"
-)
+_HEADER = f"# Generated from {PROTO} by `python -m {__package__}.generate`; do not edit.\n"
 
 
 def generate(folder: Path) -> None:
@@ -26,7 +23,7 @@ def generate(folder: Path) -> None:
     outputs = [f"--{kind}_out={folder}" for kind in ("python", "pyi", "grpc_python")]
     command = [sys.executable, "-m", "grpc_tools.protoc", "-I.", *outputs, PROTO]
     root = Path(__file__).parents[2]
-    subprocess.run(command, cwd=root, check=True)  # noqa: S603 -- nobody's input is in it
+    subprocess.run(command, cwd=root, check=True)  # noqa: S603 -- constants only
     for stub in STUBS:
         path = folder / stub
         path.write_text(_HEADER + path.read_text("utf-8"), "utf-8")

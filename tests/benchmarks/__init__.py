@@ -1,1 +1,1 @@
-"""Benchmarks: figures of the shop beside a floor measured in the same run."""
+"""Benchmarks: the shop's figures, and a floor measured in the same run."""

@@ -1,9 +1,9 @@
-"""`make bench`: the shop beside its floors, on a broker of their own, turn by turn.
+"""`make bench`: measures the shop and its floors in turn, on a separate broker.
 
     python -m tests.benchmarks [--rounds 3] [--seconds 4]
 
-Every round measures each floor and each call of the shop once, so that every figure is
-also a ratio of two that were seen within a minute on the same machine.
+Every round measures each floor and each call of the shop once. So every figure is also a
+ratio of two measurements within a minute on the same machine.
 """
 
 import argparse
@@ -16,25 +16,25 @@ from tests.benchmarks.bench import opened
 
 
 async def run(rounds: int, seconds: float) -> list[str]:
-    """Measure; return what there is to print."""
+    """Run the rounds; return the lines of the report."""
     with tempfile.TemporaryDirectory() as directory:
         async with opened(Path(directory) / "shop", seconds) as bench:
             for number in range(rounds):
                 print(f"round {number + 1} of {rounds}", flush=True)
                 await bench.preloaded()
-                await bench.asked()
+                await bench.over_kafka()
                 await bench.over_http()
             await bench.contended()
             return [*bench.results.lines()]
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
-    asked = parser.parse_args()
-    print(*uvloop.run(run(asked.rounds, asked.seconds)), sep="\n")
+    args = parser.parse_args()
+    print(*uvloop.run(run(args.rounds, args.seconds)), sep="\n")
 
 
 if __name__ == "__main__":

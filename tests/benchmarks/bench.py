@@ -1,4 +1,4 @@
-"""A shop that is measured: each part of a round."""
+"""A measured shop: each part of a round."""
 
 import asyncio
 import itertools
@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from tests.benchmarks import commands, results, stories
-from tests.benchmarks.asking import Asker, asker
-from tests.benchmarks.crowd import Customer, Timing, crowd
+from tests.benchmarks.customers import Customer, Timing, measure
 from tests.benchmarks.echo import REQUESTS
 from tests.benchmarks.helpers import beside, listens
 from tests.benchmarks.http import Client
 from tests.benchmarks.load import REPLIES, Command, Replies, preload
 from tests.benchmarks.meter import Meter
+from tests.benchmarks.requester import Requester, open_requester
 from tests.benchmarks.results import Result, Results
 from tests.e2e.shop import Shop
 from topics.admin import create
@@ -24,7 +24,7 @@ from topics.topic import Topic, TopicKind
 CLIENTS = 64
 PRELOADED = 60_000
 CONTENDERS = 500
-GOODS = 100
+STOCK = 100
 
 _PRELOADED: dict[str, Command] = {
     results.RECEIVE: commands.receive_stock,
@@ -42,27 +42,27 @@ _STORIES: dict[str, stories.Story] = {
 
 
 class Bench:
-    """Measures one thing after the other.
+    """Runs the measurements of a round.
 
     Args:
         shop: one worker of each service, one gateway.
-        asker: asks over Kafka.
-        replies: counts what comes back.
+        asker: sends requests over Kafka.
+        replies: counts the replies.
         clients: of the gateway.
-        seconds: how long each measurement takes that has no end of its own.
+        seconds: of each measurement without an end of its own.
     """
 
     def __init__(
         self,
         shop: Shop,
-        asker: Asker,
+        requester: Requester,
         replies: Replies,
         clients: Sequence[Client],
         seconds: float,
     ) -> None:
         self.results = Results()
         self._shop = shop
-        self._asker = asker
+        self._requester = requester
         self._replies = replies
         self._clients = clients
         self._seconds = seconds
@@ -70,7 +70,7 @@ class Bench:
         self._hello_port = shop.local.gateway_ports[0] + 3
 
     async def preloaded(self) -> None:
-        """Have a topic's records carried out as fast as one process can."""
+        """Measure how fast one process consumes a topic's records."""
         await self._shop["loms-1"].stop()
         await preload(self._shop.kafka, REQUESTS, commands.receive_stock, PRELOADED)
         async with beside("tests.benchmarks.echo", self._shop.kafka):
@@ -81,34 +81,34 @@ class Bench:
             await self._rate(what)
             await self._shop["loms-1"].stop()
 
-    async def asked(self) -> None:
-        """Ask and await replies: the floors, and one hop."""
+    async def over_kafka(self) -> None:
+        """Measure requests over Kafka with one reply: the floors, and the shop."""
         async with beside("tests.benchmarks.echo", self._shop.kafka) as pid:
-            ask = self._asker.customer(REQUESTS, commands.stocks)
-            await self._crowd(results.ECHO_1, [ask], {"echo": pid})
-            await self._crowd(results.ECHO_64, [ask] * CLIENTS, {"echo": pid})
+            ask = self._requester.customer(REQUESTS, commands.stocks)
+            await self._measure(results.ECHO_1, [ask], {"echo": pid})
+            await self._measure(results.ECHO_64, [ask] * CLIENTS, {"echo": pid})
         await self._hello()
         await self._alone()
         self._shop["loms-1"].start()
-        await self._shop.serves()
-        ask = self._asker.customer("stock.requests", commands.stocks)
-        await self._crowd(results.HOP, [ask], self._pids)
-        await self._crowd(results.HOP_64, [ask] * CLIENTS, self._pids)
+        await self._shop.ready()
+        ask = self._requester.customer("stock.requests", commands.stocks)
+        await self._measure(results.HOP, [ask], self._pids)
+        await self._measure(results.HOP_64, [ask] * CLIENTS, self._pids)
 
     async def over_http(self) -> None:
-        """Do what customers do, 64 of them."""
+        """Measure the calls of 64 HTTP clients."""
         for what, story in _STORIES.items():
-            asking = [partial(story, client) for client in self._clients]
-            await self._crowd(what, asking, self._pids)
+            customers = [partial(story, client) for client in self._clients]
+            await self._measure(what, customers, self._pids)
 
     async def contended(self) -> None:
-        """Have 500 order at once what there is 100 of; exactly 100 may get it."""
+        """Send 500 orders of 100 units at once; exactly 100 orders must get one."""
         port = self._shop.local.gateway_ports[0]
-        crowd_of_them = [await Client.connect(port) for _ in range(CONTENDERS)]
-        counts = await stories.contend(crowd_of_them, 3_900_000_001, GOODS)
-        print(f"{CONTENDERS} createOrders at once for {GOODS}: {counts}", flush=True)
-        assert counts == {"awaiting payment": GOODS, "failed": CONTENDERS - GOODS}
-        for client in crowd_of_them:
+        contenders = [await Client.connect(port) for _ in range(CONTENDERS)]
+        counts = await stories.contend(contenders, 3_900_000_001, STOCK)
+        print(f"{CONTENDERS} createOrders at once for {STOCK}: {counts}", flush=True)
+        assert counts == {"awaiting payment": STOCK, "failed": CONTENDERS - STOCK}
+        for client in contenders:
             client.close()
 
     async def _rate(self, what: str) -> None:
@@ -119,27 +119,27 @@ class Bench:
         port = self._hello_port
         async with beside("tests.benchmarks.hello", str(port)) as pid:
             await listens(port)
-            guests = [await Client.connect(port) for _ in range(CLIENTS)]
-            asking = [partial(stories.stocks, guest) for guest in guests]
-            await self._crowd(results.HELLO, asking, {"hello": pid})
-            for guest in guests:
-                guest.close()
+            connected = [await Client.connect(port) for _ in range(CLIENTS)]
+            customers = [partial(stories.stocks, client) for client in connected]
+            await self._measure(results.HELLO, customers, {"hello": pid})
+            for client in connected:
+                client.close()
 
     async def _alone(self) -> None:
-        """Have a gateway's calls answered by what does nothing else."""
-        async with beside("tests.benchmarks.parrot", self._shop.kafka) as pid:
+        """Measure a gateway whose requests get replies from an echo."""
+        async with beside("tests.benchmarks.echo_replier", self._shop.kafka) as pid:
             await until_answered(self._shop.local.gateway_ports[0])
-            asking = [partial(stories.stocks, client) for client in self._clients]
+            customers = [partial(stories.stocks, client) for client in self._clients]
             gateway = self._shop["gateway-1"].pid
-            pids = {"gateway-1": gateway, "parrot": pid}
-            await self._crowd(results.ALONE, asking, pids)
+            pids = {"gateway-1": gateway, "echo_replier": pid}
+            await self._measure(results.ALONE, customers, pids)
 
-    async def _crowd(
+    async def _measure(
         self, what: str, customers: Sequence[Customer], pids: dict[str, int]
     ) -> None:
         kafka = self._shop["kafka"].pid
         meter = Meter({**pids, "kafka": kafka, "load": os.getpid()})
-        timing = await crowd(customers, self._numbers, self._seconds, meter.start)
+        timing = await measure(customers, self._numbers, self._seconds, meter.start)
         self.results.add(what, Result(timing, self._seconds, meter.read()))
 
     @property
@@ -149,7 +149,7 @@ class Bench:
 
 
 async def until_answered(port: int) -> None:
-    """Ask for stocks until somebody answers; what was asked before he came is lost."""
+    """Send requests until one is answered; earlier ones are lost."""
     answered = False
     while not answered:
         client = await Client.connect(port)
@@ -162,7 +162,7 @@ async def until_answered(port: int) -> None:
 
 @asynccontextmanager
 async def opened(directory: Path, seconds: float) -> AsyncIterator[Bench]:
-    """A shop with goods in it and customers before it."""
+    """A shop with stock and connected clients."""
     async with AsyncExitStack() as stack:
         shop = Shop(directory, gateways=1, loms_workers=1)
         await stack.enter_async_context(shop.opened())
@@ -173,8 +173,8 @@ async def opened(directory: Path, seconds: float) -> AsyncIterator[Bench]:
         await create(shop.cluster, ours)
         replies = await Replies.open(shop.kafka)
         stack.push_async_callback(replies.consumer.stop)
-        asking = await stack.enter_async_context(asker(shop.kafka))
+        requester = await stack.enter_async_context(open_requester(shop.kafka))
         port = shop.local.gateway_ports[0]
         clients = [await Client.connect(port) for _ in range(CLIENTS)]
         await stories.stock_up(clients)
-        yield Bench(shop, asking, replies, clients, seconds)
+        yield Bench(shop, requester, replies, clients, seconds)

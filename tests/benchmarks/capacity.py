@@ -1,11 +1,11 @@
-"""How many processes so many stories a second would take, from what one was seen to cost.
+"""Estimates the processes for a rate of stories, from the measured cost of one story.
 
     make bench | tee bench.log; python -m tests.benchmarks.capacity < bench.log
 
-Assumed, and not measured here: that cost per story stays as it is where processes have
-cores of their own (on two cores it falls as load grows, since batches grow); that a
-follower's copy costs a broker as much as its leader's; and that no process is to be busy
-for more than `UTILISATION` of its time, so that a failed one's share finds room.
+Assumptions, which are not measured: the cost of a story is the same with a core for each
+process (on two cores it falls with the load, as batches grow). A follower's copy costs a
+broker as much as the leader's. No process is busy for more than `UTILISATION` of its time,
+so that the others can take the share of a failed one.
 """
 
 import json
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from tests.benchmarks.crowd import Timing
+from tests.benchmarks.customers import Timing
 from tests.benchmarks.meter import Spent
 from tests.benchmarks.results import STORY, Result, cpu_seconds_each
 
@@ -23,7 +23,7 @@ COPIES = 3
 BROKER_CORES = 8
 RATES = (1_000, 10_000, 100_000)
 PER_PARTITION = 100
-"""Stories a second: few enough that one partition's records never fill its worker."""
+"""Stories a second, at which the records of one partition do not fill its worker."""
 
 KINDS = ("gateway", "checkout", "loms", "notifications")
 
@@ -31,19 +31,19 @@ KINDS = ("gateway", "checkout", "loms", "notifications")
 def costs(lines: Iterable[str]) -> dict[str, float]:
     """Return the CPU seconds of a story in each kind of process, from a bench's output."""
     for line in lines:
-        if line.startswith("{") and (said := json.loads(line))["bench"] == STORY:
-            each = cpu_seconds_each([_result(told) for told in said["rounds"]])
+        if line.startswith("{") and (report := json.loads(line))["bench"] == STORY:
+            each = cpu_seconds_each([_result(values) for values in report["rounds"]])
             return {name.removesuffix("-1"): cost for name, cost in each.items()}
     raise ValueError(f"no result of {STORY!r}")
 
 
-def _result(told: dict[str, Any]) -> Result:
-    spent = {name: Spent(**what) for name, what in told["spent"].items()}
-    return Result(Timing(**told["timing"]), told["seconds"], spent)
+def _result(values: dict[str, Any]) -> Result:
+    spent = {name: Spent(**what) for name, what in values["spent"].items()}
+    return Result(Timing(**values["timing"]), values["seconds"], spent)
 
 
 def needed(cost: dict[str, float], rate: int) -> dict[str, int]:
-    """Return how many of each there must be for so many stories a second."""
+    """Return the number of each kind of process for a rate of stories."""
     counts = {kind: math.ceil(rate * cost[kind] / UTILISATION) for kind in KINDS}
     broker = rate * cost["kafka"] * COPIES / (UTILISATION * BROKER_CORES)
     counts["brokers"] = max(COPIES, math.ceil(broker))

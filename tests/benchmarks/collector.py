@@ -1,4 +1,4 @@
-"""A collector of traces that takes what it is told, and looks at none of it."""
+"""A collector of traces that discards all spans."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ from aiohttp import web
 
 @asynccontextmanager
 async def endpoint() -> AsyncIterator[str]:
-    """Listen on a port of its own; yields what `OTEL_EXPORTER_OTLP_ENDPOINT` says."""
+    """Listen on a free port; yield the value of `OTEL_EXPORTER_OTLP_ENDPOINT`."""
     runner = web.ServerRunner(web.Server(_take))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

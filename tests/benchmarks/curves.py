@@ -1,4 +1,4 @@
-"""What was measured, as curves in SVG files."""
+"""Draws results as curves in SVG files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Many orders that nobody pays: how late they are cancelled, what each takes of memory."""
+"""Many unpaid orders: the delay of their cancellation, and the memory that each takes."""
 
 import asyncio
 import json
@@ -24,17 +24,17 @@ _FIRST_USER = 200_000_000
 
 @dataclass(frozen=True)
 class Lateness:
-    """How orders fared that nobody paid.
+    """The cancellations of unpaid orders.
 
     Attributes:
-        orders: that awaited payment at the same time.
+        orders: their number; all await payment at the same time.
         settled_per_second: from the first that awaited payment to the last.
-        cancelled_per_second: likewise, of cancellations.
-        p50: seconds from when an order's time was over until its cancellation was a fact
-            in the log; half of the orders took no longer.
-        p99: all but one in a hundred.
-        most: the last one.
-        bytes_each: by which the worker's memory grew for each of the second half.
+        cancelled_per_second: from the first cancellation to the last.
+        p50: seconds from an order's deadline until its cancellation is in the log, the
+            median.
+        p99: the 99th percentile.
+        most: the maximum.
+        bytes_each: growth of the worker's memory for each order of the second half.
     """
 
     orders: int
@@ -47,17 +47,17 @@ class Lateness:
 
 
 async def lateness(directory: Path, orders: int, rate: float) -> Lateness:
-    """Create orders, so many a second at most, and let them be."""
-    async with one_gateway(directory) as (shop, door):
+    """Create orders at a limited rate, and do not pay them."""
+    async with one_gateway(directory) as (shop, client):
         worker = shop["loms-1"]
         worker.start(PAYMENT_TIMEOUT_SECONDS=str(SECONDS_TO_PAY))
-        await put(door, _SKUS, PLENTY)
+        await put(client, _SKUS, PLENTY)
         events = _Events(shop.cluster)
         async with events, asyncio.TaskGroup() as group:
             group.create_task(
                 preload(shop.kafka, ORDER_REQUESTS.name, _create_order, orders, rate)
             )
-            # By then all buffers are as large as they will be.
+            # By then all buffers have their full size.
             await events.read_until(Status.AWAITING_PAYMENT, orders // 2)
             before = rss_bytes(worker.pid)
             await events.read_until(Status.AWAITING_PAYMENT, orders)
@@ -74,7 +74,7 @@ def _create_order(number: int) -> tuple[str, dict]:
 
 
 class _Events:
-    """Reads which order took which status, and when."""
+    """Reads the statuses of orders, and their times."""
 
     def __init__(self, cluster: KafkaSettings) -> None:
         self.times: dict[Status, dict[int, float]] = {status: {} for status in Status}
@@ -96,13 +96,13 @@ class _Events:
         while len(self.times[status]) < number:
             for records in (await self._consumer.getmany(timeout_ms=200)).values():
                 for record in records:
-                    fact = json.loads(record.value)
-                    told = datetime.fromtimestamp(record.timestamp / 1000, UTC)
-                    at = datetime.fromisoformat(fact["at"])
-                    final = fact["status"] == Status.CANCELLED
-                    when = told if final else at
-                    self.times[Status(fact["status"])].setdefault(
-                        fact["orderID"], when.timestamp()
+                    event = json.loads(record.value)
+                    logged_at = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+                    at = datetime.fromisoformat(event["at"])
+                    final = event["status"] == Status.CANCELLED
+                    when = logged_at if final else at
+                    self.times[Status(event["status"])].setdefault(
+                        event["orderID"], when.timestamp()
                     )
 
 

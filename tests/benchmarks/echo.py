@@ -1,4 +1,4 @@
-"""The floor: what bare aiokafka does, consume → produce, acks=all, nothing else."""
+"""The floor: bare aiokafka, consume → produce, acks=all."""
 
 import asyncio
 import sys
@@ -11,7 +11,7 @@ REQUESTS = "bench.requests"
 
 
 async def echo(bootstrap: str) -> None:
-    """Send every record back, for ever; commit as a worker does."""
+    """Send every record back until killed; commit as a worker does."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         group_id="bench.echo",

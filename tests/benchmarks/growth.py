@@ -22,14 +22,14 @@ import uvloop
 from agents.ops.local.processes import Process
 from tests.benchmarks import stories
 from tests.benchmarks.collector import endpoint
-from tests.benchmarks.crowd import Timing, crowd
 from tests.benchmarks.curves import PLOTS, draw
+from tests.benchmarks.customers import Timing, measure
 from tests.benchmarks.deadlines import lateness
+from tests.benchmarks.footprint import footprints
 from tests.benchmarks.http import Client
 from tests.benchmarks.meter import rss_bytes
 from tests.benchmarks.recovery.counter import one_gateway, put
 from tests.benchmarks.recovery.rebuild import fill, last_recovery
-from tests.benchmarks.weight import weigh
 from tests.e2e.shop import Shop
 
 CLIENTS = 64
@@ -38,13 +38,13 @@ ORDERS_PER_SECOND = 1_500
 Point = dict[str, Any]
 
 
-class Street:
-    """Customers before a shop.
+class LoadGenerator:
+    """Clients of a shop.
 
     Args:
-        shop: is open.
-        ports: of its gateways; customers are spread over them.
-        seconds: how long each measurement takes.
+        shop: is started.
+        ports: of its gateways, between which the clients are divided.
+        seconds: of each measurement.
     """
 
     _numbers = itertools.count()
@@ -55,46 +55,46 @@ class Street:
         self._seconds = seconds
 
     async def run(self, story: stories.Story, clients: int = CLIENTS) -> Timing:
-        """Let so many customers do their things for a while."""
-        async with self.clients(clients) as crowd_of_them:
-            customers = [partial(story, client) for client in crowd_of_them]
-            return await crowd(customers, self._numbers, self._seconds)
+        """Measure a number of clients that repeat a story."""
+        async with self.clients(clients) as connected:
+            customers = [partial(story, client) for client in connected]
+            return await measure(customers, self._numbers, self._seconds)
 
     @asynccontextmanager
     async def clients(self, number: int) -> AsyncIterator[list[Client]]:
-        """So many customers, who leave in the end."""
+        """Connect a number of clients; close them at the end of the context."""
         ports = itertools.islice(itertools.cycle(self._ports), number)
-        crowd_of_them = [await Client.connect(port) for port in ports]
-        yield crowd_of_them
-        for client in crowd_of_them:
+        connected = [await Client.connect(port) for port in ports]
+        yield connected
+        for client in connected:
             client.close()
 
 
-class Whole(Shop):
-    """All its processes run from the start."""
+class FullShop(Shop):
+    """A shop whose processes all run from the start."""
 
     later = ()
 
 
 @asynccontextmanager
-async def street(
-    seconds: float, kind: Callable[..., Shop] = Whole, **different: Any
-) -> AsyncIterator[Street]:
-    """A shop that is well stocked, and different from the smallest one in some counts."""
+async def load_generator(
+    seconds: float, kind: Callable[..., Shop] = FullShop, **different: Any
+) -> AsyncIterator[LoadGenerator]:
+    """A shop with stock; by default with one process of each kind."""
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory())
         counts = {"gateways": 1, "loms_workers": 1, "checkout_workers": 1} | different
         shop = kind(Path(directory) / "shop", **counts)
         await stack.enter_async_context(shop.opened())
-        customers = Street(shop, shop.local.gateway_ports, seconds)
+        customers = LoadGenerator(shop, shop.local.gateway_ports, seconds)
         async with customers.clients(CLIENTS) as clients:
             await stories.stock_up(clients)
         yield customers
 
 
 async def load(seconds: float) -> list[Point]:
-    """Full stories of ever more clients."""
-    async with street(seconds) as customers:
+    """Full stories, by the number of clients."""
+    async with load_generator(seconds) as customers:
         return [
             {"clients": n, **asdict(await customers.run(stories.full_story, n))}
             for n in (1, 4, 16, 64, 128, 256)
@@ -102,9 +102,9 @@ async def load(seconds: float) -> list[Point]:
 
 
 async def lines(seconds: float) -> list[Point]:
-    """createOrders of ever more lines."""
+    """createOrder, by the number of lines."""
     points = []
-    async with street(seconds) as customers:
+    async with load_generator(seconds) as customers:
         for number in (1, 10, 100):
             story = partial(stories.create_order, lines=number)
             timing = await customers.run(story, 8)
@@ -113,7 +113,7 @@ async def lines(seconds: float) -> list[Point]:
 
 
 async def workers(seconds: float) -> list[Point]:
-    """Full stories through ever more workers of LOMS and of checkout."""
+    """Full stories, by the number of workers of LOMS and of checkout."""
     return [
         {"workers": n, **await _stories(seconds, loms_workers=n, checkout_workers=n)}
         for n in (1, 2, 3)
@@ -126,57 +126,57 @@ async def gateways(seconds: float) -> list[Point]:
 
 
 async def partitions(seconds: float) -> list[Point]:
-    """Full stories over ever more partitions."""
+    """Full stories, by the number of partitions."""
     return [{"partitions": n, **await _stories(seconds, partitions=n)} for n in (1, 8, 64)]
 
 
 async def telemetry(seconds: float) -> list[Point]:
-    """Full stories of which nothing is told, of which each trace is, and one of 100."""
+    """Full stories without traces, with all traces, and with one in a hundred."""
     async with endpoint() as collector:
         sampled = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio"}
-        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector}
-        few = told | sampled | {"OTEL_TRACES_SAMPLER_ARG": "0.01"}
+        traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector}
+        few = traced | sampled | {"OTEL_TRACES_SAMPLER_ARG": "0.01"}
         return [
-            {"traces": name, **await _stories(seconds, partial(_Told, environment))}
-            for name, environment in (("none", {}), ("all", told), ("1 %", few))
+            {"traces": name, **await _stories(seconds, partial(_Traced, environment))}
+            for name, environment in (("none", {}), ("all", traced), ("1 %", few))
         ]
 
 
-class _Told(Whole):
-    """A shop whose processes have something more in their environment."""
+class _Traced(FullShop):
+    """A shop whose processes have more environment variables."""
 
     def __init__(
         self, environment: Mapping[str, str], directory: Path, **counts: Any
     ) -> None:
-        self._told = dict(environment)
+        self._added = dict(environment)
         super().__init__(directory, **counts)
 
-    def adapted(self, what: Process) -> Process:
-        adapted = super().adapted(what)
-        return replace(adapted, environment=adapted.environment | self._told)
+    def adapted(self, process: Process) -> Process:
+        adapted = super().adapted(process)
+        return replace(adapted, environment=adapted.environment | self._added)
 
 
 async def _stories(
-    seconds: float, kind: Callable[..., Shop] = Whole, **different: Any
+    seconds: float, kind: Callable[..., Shop] = FullShop, **different: Any
 ) -> Point:
-    async with street(seconds, kind, **different) as customers:
+    async with load_generator(seconds, kind, **different) as customers:
         return asdict(await customers.run(stories.full_story))
 
 
 async def state(seconds: float) -> list[Point]:
-    """createOrders, and a recovery, where ever more orders lie already."""
+    """createOrder and a recovery, by the number of existing orders."""
     return [await _with_orders(rows, seconds) for rows in (10_000, 100_000, 1_000_000)]
 
 
 async def _with_orders(rows: int, seconds: float) -> Point:
     with tempfile.TemporaryDirectory() as directory:
-        async with one_gateway(Path(directory) / "shop") as (shop, door):
+        async with one_gateway(Path(directory) / "shop") as (shop, client):
             await fill(shop.cluster, rows)
             worker = shop["loms-1"]
             worker.start()
-            await put(door, stories.SKUS, stories.PLENTY)
+            await put(client, stories.SKUS, stories.PLENTY)
             read, recovery = last_recovery(shop)
-            customers = Street(shop, shop.local.gateway_ports[:1], seconds)
+            customers = LoadGenerator(shop, shop.local.gateway_ports[:1], seconds)
             timing = await customers.run(stories.create_order)
             return {
                 "orders": read,
@@ -191,14 +191,14 @@ def _size(directory: Path) -> int:
     return sum(file.stat().st_size for file in directory.rglob("*") if file.is_file())
 
 
-async def weight(seconds: float) -> list[Point]:
-    """What a full story leaves in each topic."""
-    async with street(seconds) as customers, customers.clients(8) as clients:
-        return [asdict(each) for each in await weigh(customers.shop, clients)]
+async def footprint(seconds: float) -> list[Point]:
+    """The records and bytes of a full story, by topic."""
+    async with load_generator(seconds) as customers, customers.clients(8) as clients:
+        return [asdict(each) for each in await footprints(customers.shop, clients)]
 
 
 async def deadlines(_: float) -> list[Point]:
-    """Orders that nobody pays, at the pace of createOrder over HTTP and all at once."""
+    """Unpaid orders, at the rate of createOrder over HTTP and all at once."""
     return [await _unpaid(rate) for rate in (ORDERS_PER_SECOND, math.inf)]
 
 
@@ -216,13 +216,13 @@ PARTS: dict[str, Callable[[float], Awaitable[list[Point]]]] = {
     "partitions": partitions,
     "telemetry": telemetry,
     "state": state,
-    "weight": weight,
+    "footprint": footprint,
     "deadlines": deadlines,
 }
 
 
 async def run(parts: Sequence[str], seconds: float, directory: Path | None) -> None:
-    """Measure the parts; tell each point, and draw those that have a plot."""
+    """Run the parts; print each point, and draw the parts that have a plot."""
     for part in parts:
         points = await PARTS[part](seconds)
         for point in points:
@@ -232,15 +232,15 @@ async def run(parts: Sequence[str], seconds: float, directory: Path | None) -> N
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.growth", description=__doc__
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--seconds", type=float, default=5.0, help="of each point")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="draw curves there")
-    asked = parser.parse_args()
-    uvloop.run(run(asked.parts or [*PARTS], asked.seconds, asked.plots))
+    args = parser.parse_args()
+    uvloop.run(run(args.parts or [*PARTS], args.seconds, args.plots))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The floor of HTTP: aiohttp that answers the same to everybody, on uvloop."""
+"""The floor of HTTP: aiohttp with a constant response, on uvloop."""
 
 import sys
 
@@ -7,7 +7,7 @@ from aiohttp import web
 
 
 async def hello(request: web.Request) -> web.Response:
-    """Read the body, and answer as much as a gateway would."""
+    """Read the body; return as many bytes as a gateway."""
     await request.read()
     return web.Response(body=b'{"stocks":[]}', content_type="application/json")
 

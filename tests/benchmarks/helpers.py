@@ -1,4 +1,4 @@
-"""Python processes beside the shop: floors, and what answers in a worker's stead."""
+"""Python processes of a benchmark: floors, and replacements of workers."""
 
 import asyncio
 import socket
@@ -12,10 +12,10 @@ from tests.e2e.waiting import until
 
 @asynccontextmanager
 async def beside(*words: str) -> AsyncIterator[int]:
-    """Run `python -m …`; yield its id.
+    """Run `python -m …` within this context; yield its process id.
 
     Raises:
-        RuntimeError: it did not last.
+        RuntimeError: it ended before.
     """
     with tempfile.TemporaryFile() as log:
         running = await asyncio.create_subprocess_exec(
@@ -34,10 +34,10 @@ async def beside(*words: str) -> AsyncIterator[int]:
 
 
 async def listens(port: int) -> None:
-    """Wait until somebody listens on a port of this machine."""
+    """Wait until a process listens on a local port."""
 
     def look() -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    await until(look, f"somebody listens on {port}")
+    await until(look, f"a process listens on {port}")

@@ -1,7 +1,7 @@
-"""A lean HTTP client: one request at a time over a connection that is kept open.
+"""A minimal HTTP client: one request at a time over a persistent connection.
 
-The load shares two cores with what it measures, and aiohttp's client would take as much of
-them as the gateway does. This one understands no more than what a gateway says.
+The load shares two cores with the measured processes, and aiohttp's client takes as much of
+them as the gateway. This one parses only responses of a gateway.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ _REQUEST = b"POST /%b HTTP/1.1\r\nHost: shop\r\nContent-Length: %d\r\n\r\n%b"
 
 
 class Client(asyncio.Protocol):
-    """One customer's connection."""
+    """A connection to a gateway."""
 
     _transport: asyncio.Transport
     _answer: asyncio.Future[tuple[int, bytes]] | None = None
@@ -24,36 +24,36 @@ class Client(asyncio.Protocol):
 
     @classmethod
     async def connect(cls, port: int) -> Self:
-        """Open a connection to a server on this machine."""
+        """Connect to a local server."""
         loop = asyncio.get_running_loop()
         _, client = await loop.create_connection(cls, _HOST, port)
         return client
 
     async def ask(self, call: str, **body: Any) -> Any:
-        """Make a call; return what it answers.
+        """Send a request; return the reply.
 
         Raises:
             RuntimeError: it was refused.
-            ConnectionError: the server has gone.
+            ConnectionError: the server closed the connection.
         """
         self._answer = asyncio.get_running_loop().create_future()
         data = json.dumps(body).encode()
         self._transport.write(_REQUEST % (call.encode(), len(data), data))
-        status, said = await self._answer
+        status, content = await self._answer
         if status != 200:
-            raise RuntimeError(f"{call} {body}: {status} {said.decode()}")
-        return json.loads(said)
+            raise RuntimeError(f"{call} {body}: {status} {content.decode()}")
+        return json.loads(content)
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what requests are written to."""
+        """Keep the transport."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Hand an answer over once it is complete."""
+        """Resolve the response once it is complete."""
         self._read += data
         head, _, body = self._read.partition(_GAP)
         length = _LENGTH.search(head)
@@ -62,6 +62,6 @@ class Client(asyncio.Protocol):
             self._answer.set_result((int(head[9:12]), body))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell whoever waits."""
+        """Fail the request in flight."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionError(f"hung up: {error!r}"))

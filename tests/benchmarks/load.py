@@ -1,4 +1,4 @@
-"""Preloading a topic with commands, and counting what comes back."""
+"""Writes requests to a topic in advance, and counts the replies."""
 
 import asyncio
 import json
@@ -15,16 +15,16 @@ from topics.kafka.headers import CORRELATION_ID, REPLY_TOPIC
 REPLIES = "bench.replies"
 PARTITIONS = 8
 PACE_SECONDS = 0.01
-"""Who keeps a pace sleeps as soon as he is so early: that is the load."""
+"""A producer with a rate sleeps when it is so far ahead: this shapes the load."""
 
 Command = Callable[[int], tuple[str, dict[str, Any]]]
-"""Returns the key and the value of the request of a number."""
+"""Returns the key and the body of the request of a number."""
 
 Record = tuple[bytes, bytes, list[tuple[str, bytes]]]
 
 
 def as_record(command: tuple[str, dict[str, Any]], correlation_id: bytes) -> Record:
-    """Return a command that wants a reply as key, value and headers."""
+    """Return the key, value and headers of a request with a reply topic."""
     key, value = command
     headers = [(CORRELATION_ID, correlation_id), (REPLY_TOPIC, REPLIES.encode())]
     return key.encode(), json.dumps(value).encode(), headers
@@ -33,7 +33,7 @@ def as_record(command: tuple[str, dict[str, Any]], correlation_id: bytes) -> Rec
 async def preload(
     bootstrap: str, topic: str, command: Command, number: int, rate: float = math.inf
 ) -> None:
-    """Fill a topic with commands that want a reply, so many a second at most."""
+    """Write requests with a reply topic, at a limited rate."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     producer = AIOKafkaProducer(
@@ -50,14 +50,14 @@ async def preload(
 
 @dataclass
 class Replies:
-    """Counts what arrives in the reply topic."""
+    """Counts the records of the reply topic."""
 
     consumer: AIOKafkaConsumer
     seen: set[bytes] = field(default_factory=set)
 
     @classmethod
     async def open(cls, bootstrap: str) -> "Replies":
-        """Listen from now on."""
+        """Start to read at the current end."""
         consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=20)
         await consumer.start()
         partitions = [TopicPartition(REPLIES, number) for number in range(PARTITIONS)]
@@ -68,7 +68,7 @@ class Replies:
     async def rate(self, number: int) -> float:
         """Return replies a second, from the first fetch of them to the last.
 
-        What was replied before is not counted.
+        Earlier replies are not counted.
         """
         self.seen.clear()
         await self.consumer.seek_to_end(*self.consumer.assignment())

@@ -1,4 +1,4 @@
-"""What processes spend: CPU time and memory."""
+"""Measures CPU time and memory of processes."""
 
 import os
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Spent:
-    """What a process spent between two looks, and the memory it had at the second."""
+    """The CPU time of a process between two readings, and its memory at the second."""
 
     cpu_seconds: float
     rss_mb: int
 
 
 class Meter:
-    """Looks at processes twice.
+    """Measures processes from `start` to `read`.
 
     Args:
-        pids: whose, by name.
+        pids: by name.
     """
 
     def __init__(self, pids: Mapping[str, int]) -> None:
@@ -29,11 +29,11 @@ class Meter:
         self.start()
 
     def start(self) -> None:
-        """Look for the first time."""
+        """Take the first reading."""
         self._before = {name: cpu_seconds(pid) for name, pid in self._pids.items()}
 
     def read(self) -> dict[str, Spent]:
-        """Look again."""
+        """Return the consumption since the first reading."""
         return {
             name: Spent(cpu_seconds(pid) - self._before[name], rss_bytes(pid) >> 20)
             for name, pid in self._pids.items()
@@ -41,11 +41,11 @@ class Meter:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has had, its own and the kernel's for it."""
+    """Return the CPU time of a process, in user and in kernel mode."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def rss_bytes(pid: int) -> int:
-    """Return the memory that a process holds."""
+    """Return the resident memory of a process."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE

@@ -1,11 +1,11 @@
-"""Results of a benchmark beside their targets: a table, and a JSON line for each."""
+"""Results of a benchmark and their targets: a table, and a JSON line for each."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from statistics import median
 
-from tests.benchmarks.crowd import Timing
+from tests.benchmarks.customers import Timing
 from tests.benchmarks.meter import Spent
 
 ECHO = "floor: bare aiokafka echo, preloaded"
@@ -31,13 +31,13 @@ PER_SECOND, P50, P99 = "per_second", "p50", "p99"
 
 @dataclass(frozen=True)
 class Target:
-    """What one figure has to reach (shared/design.md, part 5).
+    """A target for one figure of a measurement.
 
     Attributes:
-        what: is measured.
-        figure: of it, one of the three.
-        bound: at least, of a rate; at most, of milliseconds.
-        floor: whose same figure the bound is a multiple of; None: it is absolute.
+        what: the measurement.
+        figure: `per_second`, `p50` or `p99`.
+        bound: the minimum of a rate, the maximum of milliseconds.
+        floor: the measurement that the bound is a multiple of; None: it is absolute.
     """
 
     what: str
@@ -46,7 +46,7 @@ class Target:
     floor: str | None = None
 
     def met(self, value: float) -> bool:
-        """Say whether a figure, or its ratio, is good enough."""
+        """Return whether a figure, or its ratio, is in bounds."""
         return value >= self.bound if self.figure == PER_SECOND else value <= self.bound
 
     def __str__(self) -> str:
@@ -74,11 +74,11 @@ TARGETS = (
 
 @dataclass(frozen=True)
 class Result:
-    """One measurement.
+    """A measurement.
 
     Attributes:
-        seconds: that it took.
-        spent: by each process meanwhile.
+        seconds: its duration.
+        spent: by process name.
     """
 
     timing: Timing
@@ -87,13 +87,13 @@ class Result:
 
 
 class Results:
-    """All of them, by what was measured and in the order of rounds."""
+    """All measurements by name, each in the order of rounds."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, list[Result]] = {}
 
     def add(self, what: str, result: Result) -> None:
-        """Keep a measurement, and tell it."""
+        """Add a measurement, and print it."""
         self.by_name.setdefault(what, []).append(result)
         timing = result.timing
         print(f"{what:<52}{_rates(timing)}", flush=True)
@@ -111,7 +111,7 @@ class Results:
         return median(v / f for v, f in zip(values, floors, strict=True))
 
     def lines(self) -> Iterator[str]:
-        """Return what is printed in the end."""
+        """Return the lines of the report."""
         yield from (
             "",
             f"{'median of the rounds':<52}{'per second':>11}{'p50 ms':>9}{'p99 ms':>9}",
@@ -136,7 +136,7 @@ class Results:
 
 
 def cpu_seconds_each(results: list[Result]) -> dict[str, float]:
-    """Return what each process spends on one thing that is done, by its name."""
+    """Return the CPU time of one action in each process, by name."""
     return {
         name: median(
             one.spent[name].cpu_seconds / (one.timing.per_second * one.seconds)
@@ -156,7 +156,7 @@ def _rates(timing: Timing) -> str:
 
 
 def _spent(results: list[Result]) -> str:
-    """Tell the CPU milliseconds that each process spends on one thing that is done."""
+    """Format the CPU milliseconds of one action in each process."""
     memory = {name: spent.rss_mb for name, spent in results[-1].spent.items()}
     return "  ".join(
         f"{name} {cost * 1000:.3f} ({memory[name]} MB)"

@@ -1,4 +1,4 @@
-"""What each step of one record costs in a worker, without Kafka: microseconds of CPU.
+"""The cost of each step of one record in a worker, without Kafka: microseconds of CPU.
 
 python -m tests.benchmarks.steps
 """
@@ -48,61 +48,61 @@ def record(aggregate: Aggregate[Any, Any, Any], value: str) -> ConsumerRecord:
         (REPLY_TOPIC, b"gateway.replies"),
         (REPLY_PARTITION, b"\0\0\0\0"),
     ]
-    said = (aggregate.requests.name, 0, 5, AT, 1, b"7", value.encode(), 0, 1, 1, headers)
-    return ConsumerRecord(*said)
+    fields = (aggregate.requests.name, 0, 5, AT, 1, b"7", value.encode(), 0, 1, 1, headers)
+    return ConsumerRecord(*fields)
 
 
 def steps(
     aggregate: Aggregate[Any, Any, Any], value: str, store: StateStore
 ) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield each step of a record as something that can be done again and again."""
+    """Yield each step of a record as a function that can be repeated."""
     request = record(aggregate, value)
     topic = aggregate.requests
-    conversation = parse_reply_context(request)
-    received = deserialize(topic, request, conversation)
-    keys = aggregate.identify(received.request, received.cause)
+    reply_context = parse_reply_context(request)
+    envelope = deserialize(topic, request, reply_context)
+    keys = aggregate.identify(envelope.request, envelope.cause)
     state = PartitionTransaction(aggregate, store, 0).state(keys)
-    after, messages = aggregate.step(state, received.request, received.cause)
+    after, messages = aggregate.step(state, envelope.request, envelope.cause)
     fold = PartitionTransaction(aggregate, store, 0)
     fold.state(keys)
     if after is not state:
         fold.put(keys, after)
     rows = fold.encoded_changes()
-    said = _say(topic, messages, received)
+    out = _collect(topic, messages, envelope)
     desk = RecordRouter(topic, 1)
     yield "read its headers", lambda: parse_reply_context(request)
-    yield "validate it, and its cause", lambda: deserialize(topic, request, conversation)
+    yield "validate it, and its cause", lambda: deserialize(topic, request, reply_context)
     yield "all at the desk", lambda: desk.route(request, RecordCollector(topic))
     yield "read its rows", lambda: PartitionTransaction(aggregate, store, 0).state(keys)
     yield (
         "decide, evolve, follow up",
-        lambda: aggregate.step(state, received.request, received.cause),
+        lambda: aggregate.step(state, envelope.request, envelope.cause),
     )
     yield "encode its rows", fold.encoded_changes
     yield "put them into RocksDB", lambda: store.put(0, rows, 6)
-    yield "encode what it says", lambda: _say(topic, messages, received)
-    yield "append all to batches", lambda: _append(rows, said)
+    yield "encode its messages", lambda: _collect(topic, messages, envelope)
+    yield "append all to batches", lambda: _append(rows, out)
 
 
-def _say(topic: Any, messages: Any, received: Any) -> RecordCollector:
-    said = RecordCollector(topic)
+def _collect(topic: Any, messages: Any, envelope: Any) -> RecordCollector:
+    out = RecordCollector(topic)
     for message in messages:
-        said.add(message, received)
-    return said
+        out.add(message, envelope)
+    return out
 
 
-def _append(rows: dict[bytes, bytes], said: RecordCollector) -> None:
+def _append(rows: dict[bytes, bytes], out: RecordCollector) -> None:
     batch = BatchBuilder(900 * 2**10, 0, is_transactional=False)
     for key, value in rows.items():
         batch.append(timestamp=None, key=key, value=value, headers=[("version", b"6")])
-    for letter in (*said.commands, *said.replies_and_events):
+    for produced in (*out.commands, *out.replies_and_events):
         batch.append(
-            timestamp=None, key=letter.key, value=letter.value, headers=letter.headers
+            timestamp=None, key=produced.key, value=produced.value, headers=produced.headers
         )
 
 
 def microseconds(step: Callable[[], object]) -> float:
-    """Return what a step takes, at best of some tries."""
+    """Return the duration of a step, the best of some tries."""
     return min(Timer(step).repeat(TRIES, REPEATS)) / REPEATS * 1e6
 
 

@@ -1,4 +1,4 @@
-"""What customers of the benchmark do over HTTP, each time with a number of their own."""
+"""What customers of the benchmark do over HTTP, each time with another number."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,43 +18,43 @@ _READER = 90_000_000
 
 
 def user(number: int) -> int:
-    """Return a user whom nobody else is."""
+    """Return a user that no other story has."""
     return _FIRST_USER + number
 
 
 def sku(number: int) -> int:
-    """Return one of the skus of which there is plenty."""
+    """Return one of the skus with enough stock."""
     return SKUS[number % len(SKUS)]
 
 
 async def stocks(client: Client, number: int) -> None:
-    """Look at what can be bought of a sku."""
+    """Query the stock of a sku."""
     await client.ask("stocks", sku=sku(number))
 
 
 async def list_cart(client: Client, number: int) -> None:
-    """Look at a cart of 30 lines, names and prices and all."""
+    """List a cart of 30 lines with names and prices."""
     reader = number % READERS
     cart = await client.ask("listCart", user=_READER + reader)
     assert len(cart["items"]) == LARGE_CART
 
 
 async def full_story(client: Client, number: int) -> None:
-    """Put one thing into a cart, purchase it and pay."""
-    who = user(number)
-    await client.ask("addToCart", user=who, sku=sku(number), count=1)
-    placed = await client.ask("purchase", user=who)
+    """Add a product to a cart, purchase it and pay."""
+    buyer = user(number)
+    await client.ask("addToCart", user=buyer, sku=sku(number), count=1)
+    placed = await client.ask("purchase", user=buyer)
     await client.ask("orderPayed", orderID=placed["orderID"])
 
 
 async def create_order(client: Client, number: int, lines: int = 1) -> None:
-    """Create an order of so many lines."""
+    """Create an order with a number of lines."""
     items = [{"sku": sku(number + line), "count": 1} for line in range(lines)]
     await client.ask("createOrder", user=user(number), items=items)
 
 
 async def create_hot_order(client: Client, number: int) -> None:
-    """Create an order of what everybody else orders, too."""
+    """Create an order of a sku that all other clients order, too."""
     items = [{"sku": SKUS[0], "count": 1}]
     await client.ask("createOrder", user=user(number), items=items)
 
@@ -63,7 +63,7 @@ ten_lines: Story = partial(create_order, lines=10)
 
 
 async def stock_up(clients: Sequence[Client]) -> None:
-    """Have plenty of everything, and fill the readers' carts."""
+    """Receive stock of all skus, and fill the carts of `list_cart`."""
     await _spread(clients, SKUS, _receive)
     await _spread(clients, range(READERS), _fill)
 
@@ -88,9 +88,9 @@ async def _spread(
     await asyncio.gather(*(share(n, client) for n, client in enumerate(clients)))
 
 
-async def contend(clients: Sequence[Client], what: int, pieces: int) -> dict[str, int]:
-    """Have each client order a piece at the same moment; count how their orders stand."""
-    await clients[0].ask("receiveStock", sku=what, warehouseID=1, count=pieces)
+async def contend(clients: Sequence[Client], what: int, units: int) -> dict[str, int]:
+    """Order a unit with each client at the same moment; count the orders' statuses."""
+    await clients[0].ask("receiveStock", sku=what, warehouseID=1, count=units)
     items = [{"sku": what, "count": 1}]
     placed = await asyncio.gather(
         *(c.ask("createOrder", user=what + n, items=items) for n, c in enumerate(clients))

@@ -1,1 +1,1 @@
-"""A campaign of faults against a shop of real processes, and what must hold after each."""
+"""Faults that are injected into a shop of real processes, and the checks after each."""

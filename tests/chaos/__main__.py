@@ -1,7 +1,7 @@
-"""Play a campaign: `python -m tests.chaos [--rounds N] [--seed N] [--faults WORDS …]`.
+"""Run a campaign: `python -m tests.chaos [--rounds N] [--seed N] [--faults WORDS …]`.
 
-Each round is told as it ends, and all of them in a table at the end. The exit code is 1
-where anything was violated.
+Prints a line at the end of each round, and a table of all at the end. The exit code is 1
+after a violation.
 """
 
 import argparse
@@ -12,17 +12,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.chaos import network, outside, processes, records
+from tests.chaos import dependencies, network, processes, records
 from tests.chaos.campaign import Round, campaign
 from tests.chaos.fault import FAULTS, Fault
 from tests.chaos.report import json_lines, line, table
 
-KINDS = (processes, network, outside, records)
-"""Where faults are told; they are on the list once these are imported."""
+KINDS = (processes, network, dependencies, records)
+"""The modules of the faults; an import adds them to the list."""
 
 
 async def play(faults: list[Fault], rounds: int, seed: int, place: Path) -> list[Round]:
-    """Play, and tell each round."""
+    """Run a campaign, and print each round."""
     played = []
     async for done in campaign(faults, rounds, seed, place):
         print(line(done), *done.violations, sep="\n    ", flush=True)
@@ -31,17 +31,17 @@ async def play(faults: list[Fault], rounds: int, seed: int, place: Path) -> list
 
 
 def main() -> int:
-    """Do what the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="of each fault")
-    parser.add_argument("--seed", type=int, default=1, help="what happens by chance")
+    parser.add_argument("--seed", type=int, default=1, help="of the random choices")
     parser.add_argument("--faults", nargs="*", default=[""], help="parts of their names")
-    asked = parser.parse_args()
-    faults = [one for one in FAULTS if any(word in one.name for word in asked.faults)]
+    args = parser.parse_args()
+    faults = [one for one in FAULTS if any(word in one.name for word in args.faults)]
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     place = Path(tempfile.mkdtemp(prefix="chaos-"))
-    played = asyncio.run(play(faults, asked.rounds, asked.seed, place))
-    print("", *table(played), "", *json_lines(played, asked.seed), sep="\n")
+    played = asyncio.run(play(faults, args.rounds, args.seed, place))
+    print("", *table(played), "", *json_lines(played, args.seed), sep="\n")
     if any(done.violations for done in played):
         print(f"\nlogs and state are left in {place}")
         return 1

@@ -1,4 +1,4 @@
-"""Rounds of faults: a crowd shops, something bad happens, and everything is looked at."""
+"""Rounds of faults: shoppers are at work, a fault is injected, and all is checked."""
 
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -7,30 +7,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tests.chaos.arena import Arena, arena
-from tests.chaos.checks import Aftermath
+from tests.chaos.checks import RoundChecks
+from tests.chaos.environment import Environment, open_environment
 from tests.chaos.fault import Fault, NotPossibleError
 from tests.chaos.history import History, Recorder
-from tests.chaos.people import Rival
-from tests.e2e.traffic import Crowd
+from tests.chaos.rivals import Rival
+from tests.e2e.traffic import ShopperPool
 
 ROUNDS_IN_A_SHOP = 20
 SHOPPERS = 10
 STEPS = 1
-"""Calls of each shopper before, after and, if the shop has to serve, while it lasts."""
+"""Calls of each shopper before, after and, if the shop has to serve, during a fault."""
 
 
 @dataclass
 class Round:
-    """What came of one.
+    """The result of a round.
 
     Attributes:
-        operations: calls that were answered.
-        recovered: seconds from the blow, or from its end if nobody could be served, until
-            the owner of each partition answers; None if it never did.
-        fail_stops: processes that ended by themselves, since they were not sure.
-        violations: of what must hold; a text each.
-        not_possible: why it could not happen on this machine.
+        operations: the number of answered calls.
+        recovered: seconds from the fault, or from its end if the shop could not serve, to
+            the answer of each partition's owner; None if that did not happen.
+        fail_stops: processes that ended themselves, since their state was uncertain.
+        violations: a text for each invariant that does not hold.
+        not_possible: why this machine can't produce the fault.
     """
 
     fault: Fault
@@ -45,7 +45,7 @@ class Round:
 async def campaign(
     faults: Iterable[Fault], rounds: int, seed: int, directory: Path
 ) -> AsyncIterator[Round]:
-    """Play so many rounds of each fault, in shops of the kind of cluster that it needs."""
+    """Run a number of rounds of each fault, in shops with the cluster that it needs."""
     wanted = sorted(faults, key=lambda one: one.brokers)
     for brokers in sorted({fault.brokers for fault in wanted}):
         plan = [
@@ -56,82 +56,84 @@ async def campaign(
         ]
         while plan:
             place = directory / f"{brokers}-brokers-{len(plan)}-left"
-            async with arena(place, brokers) as there:
-                async for done in _play_until_broken(there, plan, seed):
+            async with open_environment(place, brokers) as environment:
+                async for done in _play_until_broken(environment, plan, seed):
                     yield done
 
 
 async def _play_until_broken(
-    there: Arena, plan: list[tuple[Fault, int]], seed: int
+    environment: Environment, plan: list[tuple[Fault, int]], seed: int
 ) -> AsyncIterator[Round]:
-    """Play what is planned; after a violation the rest needs a fresh shop.
+    """Run planned rounds; after a violation the rest needs a new shop.
 
-    After many rounds, too: an audit folds all that ever happened in a shop.
+    A shop ends after many rounds, too: an audit replays its whole history.
     """
     for _ in range(min(len(plan), ROUNDS_IN_A_SHOP)):
         fault, number = plan.pop(0)
-        there.random = Random(f"{seed}/{fault.name}/{number}")
-        done = await play(there, fault, number)
+        environment.random = Random(f"{seed}/{fault.name}/{number}")
+        done = await play(environment, fault, number)
         yield done
         if done.violations:
             return
 
 
-async def play(there: Arena, fault: Fault, number: int) -> Round:
-    """Play one round."""
+async def play(environment: Environment, fault: Fault, number: int) -> Round:
+    """Run one round."""
     done, history = Round(fault, number), History()
-    crowd = _crowd(there, history)
+    pool = _start_shoppers(environment, history)
     try:
-        await _storm(there, fault, crowd, done)
+        await _inject(environment, fault, pool, done)
     except NotPossibleError as reason:
         done.not_possible = str(reason)
     except (AssertionError, TimeoutError, ExceptionGroup) as wrong:
         done.violations = [f"while it happened: {wrong!r}"]
     try:
-        await crowd.goes_home()
-        await there.shop.serves()
-        aftermath = Aftermath(there, crowd.shoppers, history)
-        done.violations = [*done.violations, *await aftermath.violations()]
+        await pool.finish()
+        await environment.shop.ready()
+        checks = RoundChecks(environment, pool.shoppers, history)
+        done.violations = [*done.violations, *await checks.violations()]
     except (AssertionError, TimeoutError) as wrong:
         done.violations = [*done.violations, f"afterwards: {wrong!r}"]
     done.operations = history.answered
-    done.fail_stops = _fail_stops(there)
+    done.fail_stops = _fail_stops(environment)
     return done
 
 
-async def _storm(there: Arena, fault: Fault, crowd: Crowd, done: Round) -> None:
-    await crowd.makes(STEPS)
+async def _inject(
+    environment: Environment, fault: Fault, pool: ShopperPool, done: Round
+) -> None:
+    await pool.complete(STEPS)
     async with AsyncExitStack() as lasting:
         began = time.monotonic()
-        await lasting.enter_async_context(fault.strike(there))
+        await lasting.enter_async_context(fault.inject(environment))
         if fault.lasting:
-            await there.shop.serves()
+            await environment.shop.ready()
             done.recovered = time.monotonic() - began
-            await crowd.makes(STEPS)
-    await there.shop.serves()
+            await pool.complete(STEPS)
+    await environment.shop.ready()
     if done.recovered is None:
         done.recovered = time.monotonic() - began
-    await crowd.makes(STEPS)
+    await pool.complete(STEPS)
 
 
-def _crowd(there: Arena, history: History) -> Crowd:
-    doors = [Recorder(door, history) for door in there.doors]
+def _start_shoppers(environment: Environment, history: History) -> ShopperPool:
+    clients = [Recorder(client, history) for client in environment.clients]
     shoppers = [
         Rival(
-            there.fresh.user(),
-            doors,
-            there.goods,
-            Random(there.random.random()),
-            scarce=there.scarce,
+            environment.ids.user(),
+            clients,
+            environment.assortment,
+            Random(environment.random.random()),
+            scarce=environment.scarce,
         )
         for _ in range(SHOPPERS)
     ]
-    there.everybody += shoppers
-    return Crowd(shoppers)
+    environment.all_shoppers += shoppers
+    return ShopperPool(shoppers)
 
 
-def _fail_stops(there: Arena) -> int:
-    units = list(there.shop.units.values())
+def _fail_stops(environment: Environment) -> int:
+    units = list(environment.shop.units.values())
     number = sum(unit.starts - unit.expected for unit in units)
-    there.shop.forgive()
+    environment.shop.accept_ended()
     return number

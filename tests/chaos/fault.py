@@ -1,31 +1,31 @@
-"""What a fault is, and the list of all that there are."""
+"""The list of all faults."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
-from tests.chaos.arena import Arena
+from tests.chaos.environment import Environment
 
-Strike = Callable[[Arena], AbstractAsyncContextManager[None]]
+Injection = Callable[[Environment], AbstractAsyncContextManager[None]]
 
 
 class NotPossibleError(Exception):
-    """This machine does not let it happen; the message says why."""
+    """This machine can't produce the fault; the message has the reason."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something bad that may happen to a shop.
+    """A fault of a shop or of its dependencies.
 
     Attributes:
-        name: what it is called in tables.
-        strike: makes it happen, and mends what does not mend itself.
-        brokers: how many it needs; none is the single one that a shop comes with.
-        lasting: the shop has to serve everybody while it lasts.
+        name: in tables.
+        inject: injects the fault, and repairs it at the end of the context.
+        brokers: the number that it needs; 0: the single broker of a local shop.
+        lasting: whether the shop has to serve while it lasts.
     """
 
     name: str
-    strike: Strike
+    inject: Injection
     brokers: int = 0
     lasting: bool = False
 
@@ -35,13 +35,13 @@ FAULTS: list[Fault] = []
 
 def fault(
     name: str, *, brokers: int = 0, lasting: bool = False
-) -> Callable[[Callable[[Arena], AsyncIterator[None]]], Strike]:
-    """Put a fault on the list; what is behind its `yield` mends it, whatever happened."""
+) -> Callable[[Callable[[Environment], AsyncIterator[None]]], Injection]:
+    """Register a fault; the code after its `yield` always runs, and repairs it."""
 
-    def listed(strike: Callable[[Arena], AsyncIterator[None]]) -> Strike:
+    def listed(inject: Callable[[Environment], AsyncIterator[None]]) -> Injection:
         @asynccontextmanager
-        async def entry(arena: Arena) -> AsyncIterator[None]:
-            halves = strike(arena)
+        async def entry(environment: Environment) -> AsyncIterator[None]:
+            halves = inject(environment)
             await anext(halves)
             try:
                 yield

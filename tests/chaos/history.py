@@ -1,4 +1,4 @@
-"""Every call that was made, as its caller saw it, and what must be true of them all."""
+"""All calls with their results, and the invariants of such a history."""
 
 import time
 from collections import defaultdict
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.e2e.doors import Answer, Door, NoAnswer
+from tests.e2e.clients import Answer, NoAnswer, ShopClient
 from tests.e2e.traffic import CANCELLED, FAILED, OPEN, PAID
 
 _READS = ("listCart", "listOrder", "stocks")
@@ -16,11 +16,11 @@ _FINAL = 2
 
 @dataclass(frozen=True)
 class Call:
-    """One attempt.
+    """One attempt of a call.
 
     Attributes:
-        began: seconds, by a clock that never steps; `ended` likewise.
-        answer: None, if nobody knows what came of it.
+        began: seconds of a monotonic clock, as `ended`.
+        answer: None, if the result is unknown.
     """
 
     call: str
@@ -32,40 +32,40 @@ class Call:
 
     @property
     def owner(self) -> tuple[str, int]:
-        """Whose request it is: the scope of its key."""
+        """The owner of the request, which is the scope of its key."""
         name = next(n for n in ("orderID", "user", "sku") if n in self.body)
         return name, self.body[name]
 
 
 @dataclass
 class History:
-    """What was asked and answered, in the order of the answers."""
+    """Calls and their answers, in the order of the answers."""
 
     calls: list[Call] = field(default_factory=list)
 
     @property
     def answered(self) -> int:
-        """How many calls had an answer."""
+        """The number of answered calls."""
         return sum(call.answer is not None for call in self.calls)
 
     def violations(self) -> Iterator[str]:
-        """Tell what must not have been."""
+        """Yield a text for each violation."""
         yield from retries_answered_differently(self.calls)
         yield from orders_that_went_back(self.calls)
 
 
-class Recorder(Door):
-    """A door that writes down what passes through it."""
+class Recorder(ShopClient):
+    """A client that records its calls."""
 
-    def __init__(self, door: Door, history: History) -> None:
-        self._door = door
+    def __init__(self, client: ShopClient, history: History) -> None:
+        self._client = client
         self._history = history
 
     async def ask(self, call: str, body: dict[str, Any], key: str | None = None) -> Answer:
-        """Make a call."""
+        """Send a request once."""
         began = time.monotonic()
         try:
-            answer = await self._door.ask(call, body, key)
+            answer = await self._client.ask(call, body, key)
         except NoAnswer:
             self._note(call, body, key, began, None)
             raise
@@ -85,7 +85,7 @@ class Recorder(Door):
 
 
 def retries_answered_differently(calls: Sequence[Call]) -> Iterator[str]:
-    """A request that was carried out has one answer; what was refused is judged afresh."""
+    """A successful request always has the same reply; a refused one is decided again."""
     replies: dict[tuple[Any, ...], dict[str, Any]] = {}
     for one in calls:
         if one.call in _READS or one.answer is None or one.answer.code is not None:
@@ -97,7 +97,7 @@ def retries_answered_differently(calls: Sequence[Call]) -> Iterator[str]:
 
 
 def orders_that_went_back(calls: Sequence[Call]) -> Iterator[str]:
-    """Who looks at an order after another look ended sees the same or what comes later."""
+    """A read that starts after another one ended returns the same status or a later one."""
     looks: defaultdict[int, list[Call]] = defaultdict(list)
     for one in calls:
         if one.call == "listOrder" and one.answer and one.answer.code is None:

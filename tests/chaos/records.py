@@ -1,10 +1,10 @@
-"""Records that come twice, late and out of order, and records that mean nothing."""
+"""Records that arrive twice, late and out of order, and invalid records."""
 
 from collections.abc import AsyncIterator
 
-from tests.chaos.arena import Arena
+from tests.chaos.environment import Environment
 from tests.chaos.fault import fault
-from tests.e2e.letters import Letter
+from tests.e2e.records import Record
 
 COPIES = 3
 POISONS = 60
@@ -31,27 +31,27 @@ _KEYS = (None, b"7", b"\xff")  # the client sends no record without a key and a 
 
 
 @fault("duplicated and reordered requests", lasting=True)
-async def stutter(arena: Arena) -> AsyncIterator[None]:
-    """Each record comes several times, behind later ones of the same user, anywhere."""
-    arena.topics.copies = COPIES
+async def duplicate_requests(environment: Environment) -> AsyncIterator[None]:
+    """Each record arrives several times, after later ones of the same user, anywhere."""
+    environment.topics.copies = COPIES
     yield
-    arena.topics.copies = 0
-    await arena.topics.silent()
+    environment.topics.copies = 0
+    await environment.topics.silent()
 
 
 @fault("poison among healthy records", lasting=True)
-async def poison(arena: Arena) -> AsyncIterator[None]:
+async def poison(environment: Environment) -> AsyncIterator[None]:
     """In every request topic and partition."""
     for _ in range(POISONS):
-        number = str(len(arena.poison)).encode()
-        value = arena.random.choice(_MEANINGLESS)
-        one = Letter(
-            arena.random.choice(_TOPICS),
+        number = str(len(environment.poison)).encode()
+        value = environment.random.choice(_MEANINGLESS)
+        one = Record(
+            environment.random.choice(_TOPICS),
             value,
-            arena.random.choice(_KEYS[value is None :]),
+            environment.random.choice(_KEYS[value is None :]),
             ((MARK, number),),
-            arena.random.randrange(arena.shop.partitions),
+            environment.random.randrange(environment.shop.partitions),
         )
-        arena.poison.append(one)
-        await arena.kafka.send(one)
+        environment.poison.append(one)
+        await environment.kafka.send(one)
     yield

@@ -1,4 +1,4 @@
-"""A campaign as a table, and as lines for machines."""
+"""A campaign's report: a table, and JSON lines."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ HEAD = ("fault", "rounds", "operations", "violations", "recovered s: median", "m
 
 
 def line(done: Round) -> str:
-    """What came of one round, as it ends."""
+    """Return the line of a round."""
     verdict = done.not_possible or (
         f"{len(done.violations)} VIOLATIONS" if done.violations else "ok"
     )
@@ -23,7 +23,7 @@ def line(done: Round) -> str:
 
 
 def table(rounds: Sequence[Round]) -> Iterator[str]:
-    """One row a fault, in Markdown."""
+    """Yield a Markdown table with a row for each fault."""
     yield f"| {' | '.join(HEAD)} |"
     yield "|---" * len(HEAD) + "|"
     for row in rows(rounds):
@@ -31,13 +31,13 @@ def table(rounds: Sequence[Round]) -> Iterator[str]:
 
 
 def json_lines(rounds: Sequence[Round], seed: int) -> Iterator[str]:
-    """One line a fault."""
+    """Yield a line for each fault."""
     for row in rows(rounds):
         yield json.dumps({"chaos": row.pop("fault"), "seed": seed, **row})
 
 
 def rows(rounds: Sequence[Round]) -> Iterator[dict[str, object]]:
-    """What came of each fault."""
+    """Yield the results of each fault."""
     for fault, group in groupby(rounds, key=lambda done: done.fault):
         played = [done for done in group if done.not_possible is None]
         seconds = [done.recovered for done in played if done.recovered is not None]

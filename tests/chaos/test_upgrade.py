@@ -1,4 +1,4 @@
-"""From the previous release's code to this one's.
+"""An upgrade from the previous release to this one.
 
 This release renames fields of rows: it reads the old names, and writes the new ones.
 """
@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.upgrade import NoHistoryError, unpack_previous
-from tests.e2e.doors import HttpDoor, KafkaDoor
+from tests.e2e.clients import HttpClient, KafkaClient
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.people import Fresh
+from tests.e2e.load import start_load
 from tests.e2e.processes import Unit
 from tests.e2e.shop import Shop
-from tests.e2e.storm import storm
 
 UPGRADED = (
     *("loms-1", "checkout-1", "gateway-1", "notifications-1", "products-1"),
@@ -25,13 +25,13 @@ UPGRADED = (
 
 
 class _Mixed(Shop):
-    """A shop whose two workers of LOMS are of different releases for a while."""
+    """A shop whose two workers of LOMS have different releases for a while."""
 
     later = ()
 
 
 def _upgrade(units: Sequence[Unit], code: Path) -> Callable[[], Awaitable[None]]:
-    """Stop all, and start all: the previous release can't read the rows of this one.
+    """Stop all processes, and start all: the previous release can't read this one's rows.
 
     Gateways stop first, while workers still answer the calls in flight.
     """
@@ -64,10 +64,10 @@ async def test_a_stop_and_a_start_from_the_previous_release_lose_nothing(tmp_pat
         kafka = Kafka(shop.cluster)
         await kafka.start()
         stack.push_async_callback(kafka.stop)
-        gateways = [HttpDoor(url) for url in shop.gateways]
+        gateways = [HttpClient(url) for url in shop.gateways]
         for gateway in gateways:
             stack.push_async_callback(gateway.close)
-        doors = [*gateways, KafkaDoor(kafka), KafkaDoor(kafka)]
-        async with storm(shop, kafka, doors, Fresh()) as crowd:
-            await crowd.over(_upgrade(upgraded, current))
+        clients = [*gateways, KafkaClient(kafka), KafkaClient(kafka)]
+        async with start_load(shop, kafka, clients, IdFactory()) as load:
+            await load.during(_upgrade(upgraded, current))
         assert [unit.name for unit in upgraded if unit.starts != unit.expected] == []

@@ -1,4 +1,4 @@
-"""The shop as it was before the contracts changed the last time."""
+"""The code of the previous release, before the last change of the contracts."""
 
 import io
 import subprocess
@@ -9,14 +9,14 @@ from agents.ops.local.deployment import REPOSITORY
 
 
 class NoHistoryError(Exception):
-    """The repository does not tell what was before; the message says why."""
+    """The repository has no such commit; the message has the reason."""
 
 
 def unpack_previous(directory: Path) -> str:
-    """Unpack the code of before the last change of `schemas/`; return its commit.
+    """Unpack the code before the last change of `schemas/`; return its commit.
 
     Raises:
-        NoHistoryError: this is no clone, or one that does not go back so far.
+        NoHistoryError: this is no clone, or a shallow one.
     """
     changed = _git("log", "-1", "--first-parent", "--format=%H", "--", "schemas")
     commit = _git("rev-parse", "--verify", f"{changed.decode().strip()}^").decode().strip()

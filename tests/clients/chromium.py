@@ -1,4 +1,4 @@
-"""A real Chromium that is told what to do, and tells what it saw."""
+"""A real Chromium that runs a script, and prints its observations."""
 
 import asyncio
 import json
@@ -12,31 +12,33 @@ WITHIN_SECONDS = 240.0
 _PROGRAMS = Path(__file__).parent / "browser"
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _PNG = b"\x89PNG\r\n\x1a\n"
-_BLANK_BYTES = 20_000  # a page of this size with nothing on it takes a quarter of that
+_BLANK_BYTES = 20_000  # an empty page of this size takes a quarter of that
 
 
 @dataclass(frozen=True)
 class Chromium:
-    """The browser, and what steers it.
+    """The browser with its scripts.
 
     Attributes:
-        executable: the program.
-        here: where the scenes and their packages are; pictures go there too.
+        executable: the path of the browser.
+        here: the directory of the scripts, their packages and the pictures.
     """
 
     executable: str
     here: Path
 
     async def play(self, scene: str, *words: str) -> dict[str, Any]:
-        """Play a scene; return what it saw. The browser must have asked nobody else."""
+        """Run a script; return its output. The browser may contact no other host."""
         command = ("node", scene, self.executable, *words)
-        said = await asyncio.to_thread(run, *command, within=WITHIN_SECONDS, here=self.here)
-        seen = json.loads(said)
+        output = await asyncio.to_thread(
+            run, *command, within=WITHIN_SECONDS, here=self.here
+        )
+        seen = json.loads(output)
         assert seen["hosts"] == ["127.0.0.1"]
         return seen
 
     def pictures(self) -> list[str]:
-        """Return the names of all pictures; there must be something to see on each."""
+        """Return the names of all pictures; none may be empty."""
         found = sorted(self.here.glob("*.png"))
         for picture in found:
             content = picture.read_bytes()
@@ -46,6 +48,6 @@ class Chromium:
 
 
 def chromium(directory: Path) -> Chromium:
-    """Prepare it; skips the test where there is no Chromium or no npm."""
+    """Install the packages; skip the test without Chromium or npm."""
     executable = need_one(*_NAMES)
     return Chromium(executable, npm_ci(_PROGRAMS, directory))

@@ -1,4 +1,4 @@
-"""A visit for other people's clients: look at the stocks of a sku, and buy two pieces."""
+"""The scenario for other clients: query the stock of a sku, and buy two units."""
 
 import json
 from dataclasses import dataclass
@@ -8,33 +8,33 @@ import pytest
 import pytest_asyncio
 
 from tests.clients.chromium import Chromium, chromium
-from tests.e2e.doors import HttpDoor
+from tests.e2e.clients import HttpClient
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.people import Fresh
-from tests.e2e.scenes import received, stocks
 from tests.e2e.shop import Shop
+from tests.e2e.steps import received, stocks
 
 _THERE = {"warehouseID": 1, "count": 5}
 
 
 @dataclass(frozen=True)
 class Visit:
-    """Who buys what, and where the replies go; a topic that is there."""
+    """The ids and addresses of a scenario; the reply topic exists."""
 
     brokers: str
     replies: str
     user: int
     sku: int
-    http: HttpDoor
+    http: HttpClient
 
     @property
     def words(self) -> tuple[str, ...]:
-        """What each client takes on its command line."""
+        """The arguments of each client's command line."""
         return self.brokers, self.replies, str(self.user), str(self.sku)
 
-    async def came_off(self, said: str) -> None:
-        """See to it that a client printed the right replies, and that they are true."""
-        lines = [line for line in said.splitlines() if line.startswith("{")]
+    async def check(self, output: str) -> None:
+        """Check the replies that a client printed, and the state of the shop."""
+        lines = [line for line in output.splitlines() if line.startswith("{")]
         seen, added, bought = map(json.loads, lines)
         assert seen == {"type": "stocks", "stocks": [_THERE]}
         assert added == {"type": "done"}
@@ -49,14 +49,14 @@ class Visit:
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Chromium:
-    """A real one."""
+    """A Chromium."""
     return chromium(tmp_path)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def visit(shop: Shop, http: HttpDoor, fresh: Fresh) -> Visit:
-    """A new one."""
-    user, sku = fresh.user(), await received(http, fresh, _THERE["count"])
+async def visit(shop: Shop, http: HttpClient, ids: IdFactory) -> Visit:
+    """A new scenario."""
+    user, sku = ids.user(), await received(http, ids, _THERE["count"])
     replies = f"client-{user}.replies"
     await Kafka(shop.cluster).create(replies)
     return Visit(shop.kafka, replies, user, sku, http)

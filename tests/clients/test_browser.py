@@ -1,4 +1,4 @@
-"""Chromium, as people use it: from the start page to a call in Swagger UI."""
+"""Chromium in the hands of a user: from the start page to a call in Swagger UI."""
 
 from tests.clients.chromium import Chromium
 from tests.clients.conftest import Visit

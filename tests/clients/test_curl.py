@@ -1,4 +1,4 @@
-"""curl as people type it: without saying that the body is JSON."""
+"""curl by hand: without a content type of JSON."""
 
 import asyncio
 import json

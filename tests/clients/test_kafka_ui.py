@@ -10,14 +10,16 @@ from topics.kafka.settings import KafkaSettings
 from topics.ui.app import application
 
 
-async def test_a_call_is_made_by_hand_and_answered(browser: Chromium, visit: Visit):
+async def test_a_request_is_sent_by_hand_and_its_reply_is_shown(
+    browser: Chromium, visit: Visit
+):
     sku = str(visit.sku)
     async with TestServer(
         application(KafkaSettings(kafka=visit.brokers)), host="127.0.0.1"
     ) as ui:
         seen = await browser.play("kafka.mjs", str(ui.make_url("/")), sku)
 
-    # With no key it lies just anywhere; what is newer is the same, passed on to the owner.
+    # Without a key any partition gets it; newer records are the same, forwarded by workers.
     *_, _, headers, value = seen["asked"]
     assert json.loads(value) == {"type": "stocks", "sku": visit.sku}
     *_, key, answered, value = seen["answered"]

@@ -14,12 +14,12 @@ WITHIN_SECONDS = 90.0
 
 @pytest.fixture(autouse=True)
 def kcat() -> None:
-    """There must be one."""
+    """Skip the tests without kcat."""
     need("kcat")
 
 
 def ask(visit: Visit, number: int, topic: str, body: dict, directory: Path) -> str:
-    """Send the request of that number; return the reply to it."""
+    """Send the request of a number; return its reply."""
     value = directory / f"{number}.json"
     value.write_text(json.dumps(body))
     headers = ("-H", f"kafka_replyTopic={visit.replies}")
@@ -27,8 +27,8 @@ def ask(visit: Visit, number: int, topic: str, body: dict, directory: Path) -> s
     kcat = ("kcat", "-b", visit.brokers)
     run(*kcat, "-P", "-t", topic, *headers, value, within=WITHIN_SECONDS)
     so_many = ("-o", "beginning", "-c", str(number), "-f", "%h\t%s\n")
-    said = run(*kcat, "-q", "-C", "-t", visit.replies, *so_many, within=WITHIN_SECONDS)
-    replies = dict(line.split("\t", 1) for line in said.splitlines())
+    output = run(*kcat, "-q", "-C", "-t", visit.replies, *so_many, within=WITHIN_SECONDS)
+    replies = dict(line.split("\t", 1) for line in output.splitlines())
     return replies[f"kafka_correlationId=kcat-{number}"]
 
 
@@ -39,8 +39,8 @@ async def test_kcat(visit: Visit, tmp_path: Path):
         ("cart.requests", {"type": "addToCart", **line}),
         ("cart.requests", {"type": "purchase", "user": visit.user}),
     )
-    said = [
+    output = [
         await asyncio.to_thread(ask, visit, number, topic, body, tmp_path)
         for number, (topic, body) in enumerate(requests, start=1)
     ]
-    await visit.came_off("\n".join(said))
+    await visit.check("\n".join(output))

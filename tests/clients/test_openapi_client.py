@@ -1,4 +1,4 @@
-"""A client that openapi-python-client makes of what a gateway serves at /openapi.json."""
+"""A client that openapi-python-client generates from a gateway's /openapi.json."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ WITHIN_SECONDS = 240.0
 
 
 def made(url: str, directory: Path) -> Path:
-    """Generate the client; return the program beside it."""
+    """Generate the client; return the path of the program that uses it."""
     config = directory / "config.yml"
     config.write_text(CONFIG)
     where = (f"--url={url}/openapi.json", f"--output-path={directory / 'shop_client'}")
@@ -29,13 +29,13 @@ def made(url: str, directory: Path) -> Path:
 
 
 async def bought(visit: Visit, directory: Path, url: str, *token: str) -> None:
-    """Buy something; see to it that all replies are right."""
+    """Buy a product; check all replies."""
     program = await asyncio.to_thread(made, url, directory)
     words = (url, str(visit.user), str(visit.sku), *token)
-    said = await asyncio.to_thread(
+    text = await asyncio.to_thread(
         run, sys.executable, program, *words, within=WITHIN_SECONDS
     )
-    there, added, problem, first, again, order = map(json.loads, said.splitlines())
+    there, added, problem, first, again, order = map(json.loads, text.splitlines())
     assert there == {"StocksView": {"stocks": [{"warehouseID": 1, "count": 5}]}}
     assert added == {"Done": {}}
     assert problem["Problem"]["code"] == "unknown-product"
@@ -48,11 +48,11 @@ async def bought(visit: Visit, directory: Path, url: str, *token: str) -> None:
     assert await visit.http.do("listOrder", **first["OrderPlaced"]) == order["OrderView"]
 
 
-async def test_a_generated_client_buys_something(visit: Visit, tmp_path: Path):
+async def test_a_generated_client_buys_a_product(visit: Visit, tmp_path: Path):
     await bought(visit, tmp_path, visit.http.url)
 
 
-async def test_a_generated_client_buys_something_with_a_token(
+async def test_a_generated_client_buys_a_product_with_a_token(
     visit: Visit, shop: Shop, tmp_path: Path
 ):
     token, tokens = new_token(), tmp_path / "tokens"

@@ -1,4 +1,4 @@
-"""Spring's ReplyingKafkaTemplate, as it comes."""
+"""Spring's unmodified ReplyingKafkaTemplate."""
 
 import asyncio
 import shutil
@@ -17,7 +17,7 @@ CLIENT_SECONDS = 240.0
 
 @pytest.fixture
 def spring(tmp_path: Path) -> Path:
-    """The jars, and the client beside them."""
+    """The jars and the client."""
     need("mvn")
     if system_java() is None:
         pytest.skip("no Java 17 or newer here")
@@ -29,5 +29,5 @@ def spring(tmp_path: Path) -> Path:
 
 async def test_spring(spring: Path, visit: Visit):
     words = (system_java(), "-cp", "libs/*", "ShopClient.java", *visit.words)
-    said = await asyncio.to_thread(run, *words, within=CLIENT_SECONDS, here=spring)
-    await visit.came_off(said)
+    output = await asyncio.to_thread(run, *words, within=CLIENT_SECONDS, here=spring)
+    await visit.check(output)

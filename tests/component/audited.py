@@ -30,7 +30,7 @@ SKU, OTHER = 11, 12
 
 @dataclass
 class Place:
-    """Workers on a broker, and what they have."""
+    """Workers on a broker, and their directory."""
 
     cluster: KafkaSettings
     directory: Path
@@ -54,7 +54,7 @@ class Place:
         return started
 
     def run(self, *options: str, **different: str) -> subprocess.CompletedProcess[str]:
-        """Run the audit, with what is different in its environment."""
+        """Run the audit, with these variables in its environment."""
         command = [sys.executable, "-m", "agents.ops.audit", *options]
         environment = self.environment | different
         return subprocess.run(
@@ -62,13 +62,13 @@ class Place:
         )
 
     def audit(self, *options: str) -> tuple[int, str, dict]:
-        """Run the audit; return its exit code, what it said, and its last line."""
+        """Run the audit; return its exit code, its output, and the last line's counts."""
         ran = self.run("--questions", "9", *options)
         assert not ran.stderr, ran.stderr
         return ran.returncode, ran.stdout, json.loads(ran.stdout.splitlines()[-1])
 
-    async def say(self, *requests: tuple[Contract, str]) -> None:
-        """Put requests into their topics, each with an idempotency key."""
+    async def send(self, *requests: tuple[Contract, str]) -> None:
+        """Send requests to their topics, each with an idempotency key."""
         async with AIOKafkaProducer(
             bootstrap_servers=self.cluster.kafka,
             request_timeout_ms=round(WITHIN_SECONDS * 1000),
@@ -82,45 +82,49 @@ class Place:
                     headers=[("idempotency-key", key.encode())],
                 )
 
-    async def copy_with(self, key: bytes) -> TableSnapshot:
-        """Find the partition of the table that has a row."""
-        async with TopicReader(self.cluster) as logs:
-            partitions = await logs.partitions(CHANGELOGS)
-            copies = await read_changelogs(logs, partitions)
-        (kept,) = (copy for copy in copies.values() if key in copy.rows)
-        return kept
+    async def snapshot_with(self, key: bytes) -> TableSnapshot:
+        """Return the snapshot of the partition that has a row."""
+        async with TopicReader(self.cluster) as reader:
+            partitions = await reader.partitions(CHANGELOGS)
+            snapshots = await read_changelogs(reader, partitions)
+        (found,) = (each for each in snapshots.values() if key in each.rows)
+        return found
 
     async def partition_of(self, key: bytes) -> int:
-        """Return its number."""
-        return (await self.copy_with(key)).partition
+        """Return the number of the partition that has a row."""
+        return (await self.snapshot_with(key)).partition
 
     async def forge(self, key: bytes, value: bytes, ahead: int) -> str:
-        """Write a row over the newest one; return where it lies now."""
-        kept = await self.copy_with(key)
-        version = str(kept.rows[key].row.source_offset + ahead).encode()
+        """Write a row over the newest one; return its location."""
+        snapshot = await self.snapshot_with(key)
+        version = str(snapshot.rows[key].row.source_offset + ahead).encode()
         async with AIOKafkaProducer(bootstrap_servers=self.cluster.kafka) as producer:
             sent = await producer.send_and_wait(
-                kept.name, value, key, kept.partition, headers=[("version", version)]
+                snapshot.changelog.name,
+                value,
+                key,
+                snapshot.partition,
+                headers=[("version", version)],
             )
         return f"{sent.topic}-{sent.partition}@{sent.offset}"
 
     async def done(self) -> None:
-        """Wait until the workers have committed all that there is."""
+        """Wait until the workers have committed all records."""
         topics = [topic for topic, group in GROUPS.items() if group in SERVICES]
-        async with TopicReader(self.cluster) as logs, asyncio.timeout(WITHIN_SECONDS):
-            partitions = await logs.partitions(topics)
+        async with TopicReader(self.cluster) as reader, asyncio.timeout(WITHIN_SECONDS):
+            partitions = await reader.partitions(topics)
             while True:
-                spans = await logs.offset_ranges(partitions)
-                committed = await logs.committed(GROUPS)
-                if all(committed.get(tp, 0) == span.end for tp, span in spans.items()):
+                ranges = await reader.offset_ranges(partitions)
+                committed = await reader.committed(GROUPS)
+                if all(committed.get(tp, 0) == held.end for tp, held in ranges.items()):
                     return
                 await asyncio.sleep(_LOOK_SECONDS)
 
     async def empty(self) -> None:
-        """Wait until Kafka knows that nobody works: a worker's session outlives it."""
-        async with TopicReader(self.cluster) as logs, asyncio.timeout(WITHIN_SECONDS):
+        """Wait until the groups have no members: a worker's session outlives it."""
+        async with TopicReader(self.cluster) as reader, asyncio.timeout(WITHIN_SECONDS):
             for name in SERVICES:
-                while await logs.has_members(name):  # noqa: ASYNC110 -- Kafka does not tell
+                while await reader.has_members(name):  # noqa: ASYNC110 -- Kafka has no event for it
                     await asyncio.sleep(_LOOK_SECONDS)
 
 
@@ -129,16 +133,16 @@ def order(number: int) -> int:
 
 
 async def a_history(place: Place) -> None:
-    """Four orders, each with another end; and a cart of which nothing is known."""
+    """Four orders, each with another end; and a query of a cart without a row."""
     received = (ReceiveStock(sku=SKU, warehouse_id=w, count=5) for w in (1, 2))
-    await place.say(*((request, f"r{n}") for n, request in enumerate(received)))
+    await place.send(*((request, f"r{n}") for n, request in enumerate(received)))
     lines = {n: [(SKU, 2)] for n in (PAID, CANCELLED, OPEN)} | {FAILED: [(OTHER, 1)]}
     for user, items in lines.items():
-        wanted = tuple(Item(sku=sku, count=count) for sku, count in items)
-        await place.say((CreateOrder(user=user, items=wanted), f"c{user}"))
-    await place.say((ListCart(user=1), "l"))
+        lines_of_user = tuple(Item(sku=sku, count=count) for sku, count in items)
+        await place.send((CreateOrder(user=user, items=lines_of_user), f"c{user}"))
+    await place.send((ListCart(user=1), "l"))
     await place.done()
-    await place.say(
+    await place.send(
         (PayOrder(order_id=order(PAID)), "p"),
         (CancelOrder(order_id=order(CANCELLED)), "x"),
     )

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from agents.worker.service import Service
-from tests.component.bench import Bench, DiedError, settings
 from tests.component.door import Door, open_door
+from tests.component.notifier import Notifier, StartNotifier
+from tests.component.worker_harness import DiedError, WorkerHarness, settings
 from tests.standins.mail_sink import MailSink
 from tests.standins.shop import Shop, open_shop
 from tests.standins.webhook_sink import WebhookSink
@@ -84,11 +85,30 @@ def deaths(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) ->
 
 
 @pytest.fixture
-async def bench(tmp_path: Path, deaths: list[str]) -> AsyncIterator[Bench]:
+async def harness(tmp_path: Path, deaths: list[str]) -> AsyncIterator[WorkerHarness]:
     """A worker's inside without a broker."""
-    there = Bench(Service("loms", settings(tmp_path)))
+    there = WorkerHarness(Service("loms", settings(tmp_path)))
     yield there
     await there.close()
+
+
+@pytest.fixture
+async def start(
+    harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[StartNotifier]:
+    """Start a notification agent that owns all records."""
+    monkeypatch.setattr("agents.runtime.router.partition_of", lambda *_: 0)
+    started: list[Notifier] = []
+
+    async def begin(**settings) -> Notifier:
+        notifier = Notifier(harness, **settings)
+        started.append(notifier)
+        await notifier.start()
+        return notifier
+
+    yield begin
+    for notifier in started:
+        await notifier.agent.stop()
 
 
 @pytest.fixture

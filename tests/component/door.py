@@ -1,4 +1,4 @@
-"""A gateway in the tests' own process, and a client at its door."""
+"""A gateway in the tests' own process, and an HTTP client of it."""
 
 import asyncio
 import json
@@ -10,10 +10,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from gateway.app import Gateway
-from gateway.authorization import authorizer_of
-from gateway.body import BodyReader
 from gateway.docs.pages import pages
-from gateway.kafka.correlator import Correlator
 from gateway.kafka.request_reply import RequestReplyClient
 from gateway.server import serving
 from gateway.settings import Settings
@@ -25,7 +22,7 @@ PROBLEM = "application/problem+json"
 
 @dataclass(frozen=True)
 class Response:
-    """What came back over HTTP."""
+    """A response over HTTP."""
 
     status: int
     kind: str
@@ -38,7 +35,7 @@ class Response:
 
     @property
     def code(self) -> str:
-        """The code of a problem, which any response but an answer must be."""
+        """The code of a problem document."""
         assert self.kind == PROBLEM, self
         assert self.json.keys() == {"type", "title", "status", "detail", "code"}
         assert self.json["status"] == self.status
@@ -47,11 +44,7 @@ class Response:
 
 @dataclass
 class Door:
-    """Where a client knocks.
-
-    Attributes:
-        tls: whom the client trusts; without it the door speaks plain HTTP.
-    """
+    """The HTTP interface of a gateway; with `tls` it is HTTPS."""
 
     session: aiohttp.ClientSession
     port: int
@@ -59,8 +52,8 @@ class Door:
 
     async def call(self, method: str, path: str, body=None, headers=None) -> Response:
         url = f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}{path}"
-        told = {"data": body, "headers": headers, "ssl": self.tls or True}
-        async with self.session.request(method, url, **told) as got:
+        options = {"data": body, "headers": headers, "ssl": self.tls or True}
+        async with self.session.request(method, url, **options) as got:
             body = await got.read()
             return Response(got.status, got.content_type, dict(got.headers), body)
 
@@ -68,22 +61,22 @@ class Door:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         return await self.call("POST", path, raw, headers)
 
-    def ask(self, path: str, body: dict, headers=None) -> asyncio.Task[Response]:
-        """Begin a call, to be awaited when the shop has answered."""
+    def begin(self, path: str, body: dict, headers=None) -> asyncio.Task[Response]:
+        """Begin a call, to be awaited after its reply is sent."""
         return asyncio.create_task(self.post(path, body, headers))
 
     async def raw(self, *parts: bytes) -> bytes:
-        """Write bytes to a connection and return all that comes until it is closed."""
+        """Write bytes to a new connection; return all bytes until it is closed."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         for part in parts:
             writer.write(part)
         async with asyncio.timeout(PATIENCE_SECONDS):
-            said = await reader.read()
+            response = await reader.read()
         writer.close()
-        return said
+        return response
 
     async def ready(self) -> None:
-        """Wait until the gateway says it is ready."""
+        """Wait until the gateway is ready."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while (await self.call("GET", "/readyz")).status != 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
@@ -91,17 +84,14 @@ class Door:
 
 @asynccontextmanager
 async def open_door(cluster: KafkaSettings, **different) -> AsyncIterator[Door]:
-    """Open a gateway on a port of its own, and wait until it is ready."""
+    """Start a gateway on a free port, and wait until it is ready."""
     settings = Settings(gateway_port=0, **different)
-    correlator = Correlator(settings.max_in_flight, settings.reply_timeout)
-    bus = RequestReplyClient(cluster.client_options(), settings.gateway_index, correlator)
-    intake = BodyReader(settings.max_in_flight, settings.reply_timeout)
+    client = RequestReplyClient(cluster.client_options(), settings)
     shown = pages(cluster, is_locked=settings.gateway_tokens is not None)
-    gateway = Gateway(bus, intake, shown, authorizer_of(settings.gateway_tokens))
-    connected = asyncio.create_task(bus.run())
+    connected = asyncio.create_task(client.run())
     try:
         async with (
-            serving(gateway, settings) as port,
+            serving(Gateway(client, shown, settings), settings) as port,
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         ):
             door = Door(session, port)

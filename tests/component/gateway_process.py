@@ -1,4 +1,4 @@
-"""A gateway as people run it: a process of its own, told by its environment."""
+"""A gateway as a process of its own, configured by its environment."""
 
 import asyncio
 import os
@@ -14,37 +14,39 @@ import aiohttp
 from tests.component.door import PATIENCE_SECONDS, Door
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# More than a flood of connections takes: the first one must not be replaced meanwhile.
+KEEP_ALIVE_SECONDS = 60.0  # less than the gateway's
 
 
 @dataclass
 class GatewayProcess:
-    """A running gateway, its door, and what it has said so far."""
+    """A running gateway, its door, and the lines that were read from its log."""
 
     process: asyncio.subprocess.Process
     door: Door
-    said: list[str]
+    log: list[str]
 
-    async def says(self, pattern: str) -> re.Match[str]:
-        """Read its log until a line matches."""
+    async def logs(self, pattern: str) -> re.Match[str]:
+        """Read the log until a line matches."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while line := (await self.process.stderr.readline()).decode():
-                self.said.append(line)
+                self.log.append(line)
                 if match := re.search(pattern, line):
                     return match
-        raise AssertionError(f"it never said {pattern}, but {''.join(self.said)}")
+        raise AssertionError(f"no line matches {pattern}: {''.join(self.log)}")
 
-    async def ends(self) -> int:
-        """Wait for its end and return its exit code."""
+    async def exit_code(self) -> int:
+        """Wait for the end of the process, and read the rest of its log."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            said, code = await asyncio.gather(
+            rest, code = await asyncio.gather(
                 self.process.stderr.read(), self.process.wait()
             )
-        self.said += said.decode().splitlines()
+        self.log += rest.decode().splitlines()
         return code
 
 
 async def start(kafka: str, ulimit: str = "", **environment: str) -> GatewayProcess:
-    """Start `python -m gateway`, with the files that `ulimit` leaves to it."""
+    """Start `python -m gateway`, with a limit of open files by `ulimit`."""
     limit = f"ulimit {ulimit} && " if ulimit else ""
     process = await asyncio.create_subprocess_exec(
         *("sh", "-c", f'{limit} exec "$0" -m gateway', sys.executable),
@@ -52,7 +54,8 @@ async def start(kafka: str, ulimit: str = "", **environment: str) -> GatewayProc
         env={**os.environ, "GATEWAY_PORT": "0", "KAFKA": kafka, **environment},
         stderr=asyncio.subprocess.PIPE,
     )
-    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS)
+    session = aiohttp.ClientSession(connector=connector)
     return GatewayProcess(process, Door(session, 0), [])
 
 
@@ -60,10 +63,10 @@ async def start(kafka: str, ulimit: str = "", **environment: str) -> GatewayProc
 async def running(
     kafka: str, ulimit: str = "", **environment: str
 ) -> AsyncIterator[GatewayProcess]:
-    """Run a gateway that listens, and kill it in the end if it still runs."""
+    """Run a gateway that listens; kill it in the end if it still runs."""
     gateway = await start(kafka, ulimit, **environment)
     try:
-        listening = await gateway.says(r"event=listening .*port=(\d+)")
+        listening = await gateway.logs(r"event=listening .*port=(\d+)")
         gateway.door.port = int(listening[1])
         yield gateway
     finally:

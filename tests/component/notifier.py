@@ -1,8 +1,8 @@
-"""The agent of notifications on the bench: its records are acknowledged as they come."""
+"""The notification agent on the bench, whose broker acknowledges at once."""
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,51 +14,65 @@ from agents.notifications.settings import NotificationSettings
 from agents.runtime.in_flight import PartitionRecords
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
-from tests.component.bench import Bench, Event, Stream, record
+from tests.component.worker_harness import Event, Stream, WorkerHarness, record
 from tests.e2e.waiting import until
+from tests.standins.mail_sink import MailSink
+from tests.standins.webhook_sink import WebhookSink
 from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SOON = Backoff(first=0.01, maximum=0.05)
-_LOOK_SECONDS = 0.005
+NEVER = Backoff(first=3600, maximum=3600)
+_POLL_SECONDS = 0.005
 
 
-def fact(order: int, status: Status = Status.NEW, user: int = 7) -> OrderStatusChanged:
+def event_of(order: int, status: Status = Status.NEW, user: int = 7) -> OrderStatusChanged:
     items = (Item(sku=1, count=2),)
     return OrderStatusChanged(
         order_id=order, user=user, status=status, items=items, at=NOON
     )
 
 
+def smtp(mails: MailSink) -> str:
+    """Return the URL of a mail server."""
+    return f"smtp://127.0.0.1:{mails.port}"
+
+
+def posted(hook: WebhookSink) -> list[str]:
+    """Return the ids of the events of all posts."""
+    return [post.headers["Idempotency-Key"] for post in hook.posted]
+
+
+def mailed(mails: MailSink) -> list[str]:
+    """Return the ids of all mails."""
+    return [mail.message["Message-ID"] for mail in mails.mails]
+
+
 class Notifier:
-    """The agent with some transports, and a broker that acknowledges at once.
+    """The agent with some transports, and a broker that acknowledges at once."""
 
-    Args:
-        bench: on which it runs.
-        backoff: between attempts.
-        settings: its transports.
-    """
-
-    def __init__(self, bench: Bench, backoff: Backoff = SOON, **settings: Any) -> None:
-        ways = NotificationSettings(**settings)
-        self.agent = NotificationAgent(bench.service, ways, backoff)
-        self.store = bench.open(self.agent.sent_log.table)
-        self._bench = bench
+    def __init__(
+        self, harness: WorkerHarness, backoff: Backoff = SOON, **settings: Any
+    ) -> None:
+        transports = NotificationSettings(**settings)
+        self.agent = NotificationAgent(harness.service, transports, backoff)
+        self.store = harness.open(self.agent.sent_log.table)
+        self._bench = harness
         self._stream = Stream()
         self._offset = 0
 
     async def start(self) -> None:
-        """Start to deliver, and to read."""
+        """Start the deliveries and the processing."""
         await self.agent.start()
         self._bench.run(self.agent.run(self._stream))
         self._bench.run(self._acknowledge())
 
-    async def read(self, *facts: OrderStatusChanged) -> Event:
-        """Have events read as one batch; return when they may be committed."""
-        return await self._read([record(each, **self._place()) for each in facts])
+    async def read(self, *events: OrderStatusChanged) -> Event:
+        """Process events as one batch; return when they can be committed."""
+        return await self._read([record(each, **self._place()) for each in events])
 
     async def read_record(self, value: bytes, **different: Any) -> Event:
-        """Have a record read that is not made by us."""
+        """Process a record of another producer."""
         place = {"topic": ORDER_EVENTS.name, **self._place()}
         return await self._read([record(value, **place, **different)])
 
@@ -73,7 +87,7 @@ class Notifier:
         return event
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until something is so."""
+        """Wait until a condition is true."""
         await until(condition, "a condition of the test")
 
     @property
@@ -100,4 +114,7 @@ class Notifier:
     async def _acknowledge(self) -> None:
         while True:
             await self._bench.arrive()
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+StartNotifier = Callable[..., Awaitable[Notifier]]

@@ -1,4 +1,4 @@
-"""The audit of real workers on a broker of its own: what is planted is found and named."""
+"""The audit of real workers on a broker of its own: planted differences are found."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -17,20 +17,20 @@ from topics.kafka.settings import KafkaSettings
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A broker whose topics are to be spoilt."""
-    one = EmbeddedKafka(free_layout(tmp_path_factory.mktemp("kafka")))
+    """A broker whose topics these tests damage."""
+    broker = EmbeddedKafka(free_layout(tmp_path_factory.mktemp("kafka")))
     try:
-        one.start_and_wait()
-        yield one.bootstrap
+        broker.start_and_wait()
+        yield broker.bootstrap
     finally:
-        one.stop()
+        broker.stop()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def place(
     broker: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Place]:
-    """Workers that have stopped well, after a history; and were audited while they ran."""
+    """Workers that have stopped well, after a history; audited while they ran."""
     place = Place(
         KafkaSettings(kafka=broker, partitions=2), tmp_path_factory.mktemp("state")
     )
@@ -38,9 +38,11 @@ async def place(
     workers = place.start()
     try:
         await a_history(place)
-        code, told, counts = place.audit()
-        assert code == 0, told
-        assert counts["questions"] == 1 + 4  # no one prices carts here: they aren't asked
+        code, output, counts = place.audit()
+        assert code == 0, output
+        assert (
+            counts["questions"] == 1 + 4
+        )  # no ProductService runs here: carts are not queried
         assert counts["received"] == 10
         assert (counts["available"], counts["reserved"], counts["written_off"]) == (6, 2, 2)
     finally:
@@ -50,16 +52,16 @@ async def place(
     yield place
 
 
-async def test_a_shop_that_stopped_well_is_clean_and_its_stores_as_well(place: Place):
-    code, told, counts = place.audit("--stores", str(place.directory))
+async def test_a_shop_that_stopped_well_is_clean_and_so_are_its_stores(place: Place):
+    code, output, counts = place.audit("--stores", str(place.directory))
 
-    assert code == 0, told
+    assert code == 0, output
     assert counts["questions"] == 0
-    assert "loms does not run" in told
-    assert "is not complete" not in told
+    assert "loms does not run" in output
+    assert "is not complete" not in output
 
 
-async def test_what_is_forged_into_a_store_is_found(place: Place):
+async def test_a_row_that_is_forged_into_a_store_is_found(place: Place):
     state = place.directory / "loms-1" / "stock"
     store = StateStore(state, await cluster_id(place.cluster))
     (partition, key) = next(
@@ -71,11 +73,11 @@ async def test_what_is_forged_into_a_store_is_found(place: Place):
     store.close()
     before = (state / CHECKPOINT).read_text()
 
-    code, told, counts = place.audit("--stores", str(place.directory))
+    code, output, counts = place.audit("--stores", str(place.directory))
 
     assert code == 1
     assert counts["differences"] == 1
-    assert f"row {key.decode()!r} at {state}" in told
+    assert f"row {key.decode()!r} at {state}" in output
     assert (state / CHECKPOINT).read_text() == before
 
 
@@ -84,15 +86,15 @@ async def test_a_row_that_is_forged_into_a_changelog_is_found(place: Place):
     value = b'{"fate":"released","parcels":{"1":2},"at":"2026-01-01T12:00:00Z"}'
     at = await place.forge(key, value, ahead=0)
 
-    code, told, counts = place.audit("--no-questions")
+    code, output, counts = place.audit("--no-questions")
 
     assert code == 1
     assert counts["differences"] == 1
-    assert f"{STOCK_CHANGELOG.name} row {key.decode()!r} at {at}" in told
-    assert "stock.requests-" in told
+    assert f"{STOCK_CHANGELOG.name} row {key.decode()!r} at {at}" in output
+    assert "stock.requests-" in output
 
 
-async def test_what_the_table_was_at_a_named_offset_is_shown(place: Place):
+async def test_a_row_is_printed_as_it_was_at_an_offset(place: Place):
     partition = await place.partition_of(str(SKU).encode())
     ran = place.run("--at", f"stock.requests-{partition}=2", "--key", str(SKU))
 
@@ -100,7 +102,7 @@ async def test_what_the_table_was_at_a_named_offset_is_shown(place: Place):
     assert f"{SKU}: " in ran.stdout
 
 
-def test_without_kafka_it_says_so_in_one_line(place: Place):
+def test_without_kafka_the_reason_is_one_line(place: Place):
     ran = place.run(KAFKA="127.0.0.1:1")
 
     assert ran.returncode == 2
@@ -109,8 +111,8 @@ def test_without_kafka_it_says_so_in_one_line(place: Place):
     assert ran.stdout == "audit: Kafka at 127.0.0.1:1, the cluster of KAFKA\n"
 
 
-async def test_where_a_log_has_lost_its_beginning_the_tables_are_judged(place: Place):
-    """By their receipts: what was forged above has made two pieces vanish."""
+async def test_tables_of_a_log_without_its_first_records_are_checked(place: Place):
+    """By their receipts: the row that was forged above lacks two units."""
     partition = await place.partition_of(str(SKU).encode())
     tp = TopicPartition(STOCK_REQUESTS.name, partition)
     admin = AIOKafkaAdminClient(bootstrap_servers=place.cluster.kafka)
@@ -118,10 +120,10 @@ async def test_where_a_log_has_lost_its_beginning_the_tables_are_judged(place: P
     await admin.delete_records({tp: RecordsToDelete(2)})
     await admin.close()
 
-    code, told, counts = place.audit("--no-questions")
+    code, output, counts = place.audit("--no-questions")
 
     assert code == 1
     assert counts["received"] == 10
-    assert f"{tp.topic}-{tp.partition} has lost its first 2 records" in told
-    assert "received 5, but available" in told
-    assert f"order {order(PAID)} is paid" in told
+    assert f"{tp.topic}-{tp.partition} has lost its first 2 records" in output
+    assert "received 5, but available" in output
+    assert f"order {order(PAID)} is paid" in output

@@ -1,4 +1,4 @@
-"""What the consumer delivers and what it commits, whatever faust does in between."""
+"""Deliveries and commits of the consumer, whatever Faust does in between."""
 
 from collections.abc import Mapping
 
@@ -10,24 +10,24 @@ from faust.types import TP
 from agents.runtime.in_flight import ConsumerRecords, PartitionRecords
 from agents.worker.consumer import Consumer
 from schemas.stock import ListStocks
-from tests.component.bench import Bench, record
+from tests.component.worker_harness import WorkerHarness, record
 
 HERE = TP("stock.requests", 0)
 THERE = TP("stock.requests", 1)
 
 
 class _Delivered(Consumer):
-    """The consumer, but for those to whom it speaks."""
+    """The consumer, without agents and without a group."""
 
-    catches: list[ConsumerRecords]
+    polls: list[ConsumerRecords]
     commits: list[Mapping[TP, int]]
 
     @property
     def batches(self) -> list[PartitionRecords]:
-        return [batch for catch in self.catches for batch in catch]
+        return [batch for poll in self.polls for batch in poll]
 
-    async def _dispatch(self, catch: ConsumerRecords) -> None:
-        self.catches.append(catch)
+    async def _dispatch(self, poll: ConsumerRecords) -> None:
+        self.polls.append(poll)
 
     async def _commit_offsets(self, offsets: Mapping[TP, int], *_: object) -> bool:
         self.commits.append(offsets)
@@ -51,28 +51,28 @@ class _Thread:
         self.from_the_beginning += partitions
 
 
-async def _nobody(_: object) -> None:
-    """Take a message; none is handed over here."""
+async def _no_callback(_: object) -> None:
+    """Take a message; none is delivered here."""
 
 
 @pytest.fixture
-async def consumer(bench: Bench) -> _Delivered:
-    app = bench.app
-    made = _Delivered(
+async def consumer(harness: WorkerHarness) -> _Delivered:
+    app = harness.app
+    consumer = _Delivered(
         app.transport,
-        callback=_nobody,
+        callback=_no_callback,
         on_partitions_revoked=app.on_partitions_revoked,
         on_partitions_assigned=app.on_partitions_assigned,
     )
-    made.catches, made.commits = [], []
-    return made
+    consumer.polls, consumer.commits = [], []
+    return consumer
 
 
-async def test_nobody_complains_of_partitions_that_are_not_read(
+async def test_no_error_is_logged_for_partitions_that_are_not_read(
     consumer: _Delivered, caplog: pytest.LogCaptureFixture
 ):
     there = [HERE, TP("loms-stock-changelog", 0)]
-    consumer._thread = _Thread(dict.fromkeys(there))  # noqa: SLF001 -- it would complain
+    consumer._thread = _Thread(dict.fromkeys(there))  # noqa: SLF001 -- Faust's check would log
     consumer._active_partitions = set(there)  # noqa: SLF001
     await consumer.verify_all_partitions_active()
     assert not caplog.messages
@@ -87,7 +87,7 @@ async def deliver(consumer: _Delivered, *offsets: int) -> None:
     await consumer._deliver(epoch, {HERE: records(*offsets)})  # noqa: SLF001
 
 
-async def test_a_batch_that_is_settled_is_committed_once(consumer: _Delivered):
+async def test_an_acknowledged_batch_is_committed_once(consumer: _Delivered):
     await deliver(consumer, 5, 6)
     await consumer.force_commit()
     assert consumer.commits == []
@@ -97,7 +97,7 @@ async def test_a_batch_that_is_settled_is_committed_once(consumer: _Delivered):
     assert consumer.commits == [{HERE: 7}]
 
 
-async def test_nothing_is_committed_over_a_batch_that_is_still_open(consumer: _Delivered):
+async def test_nothing_is_committed_over_an_unacknowledged_batch(consumer: _Delivered):
     for offset in (5, 6, 7):
         await deliver(consumer, offset)
     first, second, _ = consumer.batches
@@ -109,7 +109,7 @@ async def test_nothing_is_committed_over_a_batch_that_is_still_open(consumer: _D
     assert consumer.commits == [{HERE: 7}]
 
 
-async def test_what_faust_calls_acked_is_not_committed_before_it_is_settled(
+async def test_a_batch_that_faust_acked_is_not_committed_before_it_is_acknowledged(
     consumer: _Delivered,
 ):
     await deliver(consumer, 5)
@@ -120,7 +120,7 @@ async def test_what_faust_calls_acked_is_not_committed_before_it_is_settled(
     assert consumer.commits == []
 
 
-async def test_what_was_fetched_before_the_flow_stopped_is_not_delivered_after_it(
+async def test_records_fetched_before_the_flow_stopped_are_not_delivered_after_it(
     consumer: _Delivered,
 ):
     before = consumer._epoch  # noqa: SLF001
@@ -130,7 +130,7 @@ async def test_what_was_fetched_before_the_flow_stopped_is_not_delivered_after_i
     assert consumer.batches == []
 
 
-async def test_what_was_delivered_already_is_not_delivered_again(consumer: _Delivered):
+async def test_a_delivered_record_is_not_delivered_again(consumer: _Delivered):
     await deliver(consumer, 5, 6)
     await deliver(consumer, 5, 6, 7)
     assert [batch.end for batch in consumer.batches] == [7, 8]
@@ -144,7 +144,7 @@ async def test_a_partition_without_a_commit_begins_at_its_beginning(consumer: _D
     assert thread.from_the_beginning == [fresh]
 
 
-async def test_what_was_delivered_before_a_seek_is_not_committed_after_it(
+async def test_a_batch_delivered_before_a_seek_is_not_committed_after_it(
     consumer: _Delivered,
 ):
     await deliver(consumer, 5)
@@ -155,21 +155,21 @@ async def test_what_was_delivered_before_a_seek_is_not_committed_after_it(
     assert consumer.commits == []
 
 
-async def test_a_long_fetch_is_cut_into_catches_of_bounded_size(consumer: _Delivered):
+async def test_a_long_fetch_is_split_into_chunks_of_bounded_size(consumer: _Delivered):
     large = [record(b"x" * 50_000, partition=0, offset=n) for n in range(4)]
     await consumer._deliver(consumer._epoch, {HERE: large, THERE: large})  # noqa: SLF001
-    cut = [[(b.tp, len(b.records)) for b in catch] for catch in consumer.catches]
+    cut = [[(b.tp, len(b.records)) for b in poll] for poll in consumer.polls]
     assert cut == [[(HERE, 3)], [(HERE, 1), (THERE, 2)], [(THERE, 2)]]
 
 
-async def test_what_one_fetch_brought_of_a_topic_is_delivered_at_once(consumer: _Delivered):
+async def test_a_topics_records_of_one_fetch_are_delivered_together(consumer: _Delivered):
     other = TP("order.requests", 0)
     fetched = {HERE: records(5), other: records(3), THERE: records(8, 9)}
     await consumer._deliver(consumer._epoch, fetched)  # noqa: SLF001
-    assert [[b.tp for b in catch] for catch in consumer.catches] == [[HERE, THERE], [other]]
+    assert [[b.tp for b in poll] for poll in consumer.polls] == [[HERE, THERE], [other]]
 
 
-async def test_partitions_of_a_catch_are_committed_each_on_its_own(consumer: _Delivered):
+async def test_each_partition_of_a_poll_is_committed_separately(consumer: _Delivered):
     await consumer._deliver(  # noqa: SLF001
         consumer._epoch,  # noqa: SLF001
         {HERE: records(5), THERE: records(8, 9)},

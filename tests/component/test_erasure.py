@@ -1,4 +1,4 @@
-"""A row that is erased is gone from its changelog, once Kafka has compacted that."""
+"""An erased row leaves its changelog with the next compaction."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ AT_ONCE = {"min.compaction.lag.ms": "0", "max.compaction.lag.ms": "1000"}
 TP = TopicPartition(CHANGELOG.name, 0)
 
 
-async def test_what_was_in_an_erased_row_is_gone_when_newer_rows_have_come(kafka: str):
+async def test_an_erased_row_is_deleted_once_newer_rows_exist(kafka: str):
     cluster = KafkaSettings(kafka=kafka)
     await create(cluster, [CHANGELOG])
     await override(cluster, CHANGELOG.name, CHANGELOG.config(FOREVER) | AT_ONCE)
@@ -28,7 +28,7 @@ async def test_what_was_in_an_erased_row_is_gone_when_newer_rows_have_come(kafka
             await producer.send_and_wait(CHANGELOG.name, value, key=key)
 
         async def erased() -> bool:
-            """Write a row of somebody else's; look at what there is of the user."""
+            """Write a row of another user; return whether only the tombstone is left."""
             await write(b"43", b"{}")
             return [v for k, v in await rows(consumer) if k == b"42"] == [None]
 
@@ -36,7 +36,7 @@ async def test_what_was_in_an_erased_row_is_gone_when_newer_rows_have_come(kafka
             await write(b"42", value)
         assert not await erased()
 
-        await until(erased, "no row of the user but the one that says there is none")
+        await until(erased, "only the tombstone of the user is left")
 
 
 async def rows(consumer: AIOKafkaConsumer) -> list[tuple[bytes, bytes | None]]:

@@ -38,12 +38,12 @@ TOOLS = {
     "topics create --yes": 1,
     "agents.ops.audit --no-questions": 2,
 }
-"""What is begun, and the exit code with which it ends."""
+"""Each command, and its exit code."""
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
-    """A broker of these tests' own, with all topics."""
+    """Start a broker for these tests alone, with all topics."""
     broker = EmbeddedKafka(free_layout(tmp_path_factory.mktemp("to freeze")))
     try:
         broker.start_and_wait()
@@ -75,15 +75,15 @@ def frozen(broker: EmbeddedKafka) -> Iterator[None]:
 
 
 def silent(broker: EmbeddedKafka) -> str:
-    """Return what is said of a broker that does not answer."""
+    """Return the error message for a broker that does not answer."""
     return f"Kafka at {broker.bootstrap} does not answer within 10 s"
 
 
 async def test_tools_end_after_ten_seconds_with_the_address_of_the_broker(
     broker: EmbeddedKafka, cluster: KafkaSettings, goods: str
 ):
-    async def to_the_end(words: str) -> tuple[Ended, float]:
-        """Return how a tool ended, and how long after it had named the cluster."""
+    async def run_tool(words: str) -> tuple[Ended, float]:
+        """Return the tool's result, and the seconds since it named the cluster."""
         given = words.replace("GOODS", goods).split()
         async with program(cluster, *given) as process:
             first = process.stdout if "audit" in words else process.stderr
@@ -92,7 +92,7 @@ async def test_tools_end_after_ten_seconds_with_the_address_of_the_broker(
             return await end(process), time.monotonic() - began
 
     with frozen(broker):
-        ended = await asyncio.gather(*map(to_the_end, TOOLS))
+        ended = await asyncio.gather(*map(run_tool, TOOLS))
     for (words, wanted), ((code, _, err), seconds) in zip(
         TOOLS.items(), ended, strict=True
     ):
@@ -101,20 +101,20 @@ async def test_tools_end_after_ten_seconds_with_the_address_of_the_broker(
         assert LIMIT_SECONDS <= seconds < LIMIT_SECONDS + SLACK_SECONDS, words
 
 
-async def test_a_load_that_is_under_way_tells_what_is_confirmed_and_which_broker_is_silent(
+async def test_a_running_load_reports_confirmed_lines_and_the_silent_broker(
     broker: EmbeddedKafka, cluster: KafkaSettings, goods: str
 ):
     words = ["stock", "load", "--yes", goods, "--patience", "600"]
     async with open_shop(cluster.kafka) as shop, begun(cluster, *words) as process:
         first, *_ = await shop.requests(3)
         await shop.reply(first, DONE)
-        # A reply that it has read is not known here: it has as long as it needs to begin.
+        # The load may not have read the reply yet.
         with frozen(broker):
             code, out, err = await end(process)
     assert (code, err) == (1, "")
-    given_up, told, again = out.decode().splitlines()
+    given_up, counts, again = out.decode().splitlines()
     assert given_up == f"given up: {silent(broker)}"
-    assert told in ("1 loaded, 2 in flight or not sent", "3 in flight or not sent")
+    assert counts in ("1 loaded, 2 in flight or not sent", "3 in flight or not sent")
     assert again == "run the command again to load the rest: no line is loaded twice"
 
 
@@ -133,7 +133,7 @@ async def test_a_page_names_the_broker_and_shows_all_again_when_it_answers(
                 assert response.status == 504
                 assert await response.text() == silent(broker)
         async with asyncio.timeout(WITHIN_SECONDS):
-            # It has to register anew.
+            # The broker has to register again.
             while await status(browser) != 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
 
@@ -143,13 +143,13 @@ async def status(browser: TestClient) -> int:
         return response.status
 
 
-async def test_a_broker_that_answers_may_take_its_time(
+async def test_a_slow_response_of_a_broker_that_is_alive_is_no_silence(
     cluster: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ):
     hurry(monkeypatch)
 
     async def wait_for_nothing(there: KafkaSettings) -> str:
-        """Wait for records that do not come, in one request of three seconds."""
+        """Wait for records that do not arrive, in one request of three seconds."""
         consumer = AIOKafkaConsumer(
             CART_REQUESTS.name, bootstrap_servers=there.kafka, fetch_max_wait_ms=3000
         )
@@ -161,7 +161,7 @@ async def test_a_broker_that_answers_may_take_its_time(
     assert await answered(cluster, wait_for_nothing) == "done"
 
 
-async def test_a_process_that_computes_for_long_takes_no_broker_for_silent(
+async def test_a_long_computation_in_the_process_is_no_silence_of_a_broker(
     cluster: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ):
     hurry(monkeypatch)
@@ -169,10 +169,10 @@ async def test_a_process_that_computes_for_long_takes_no_broker_for_silent(
     async def compute(there: KafkaSettings) -> str:
         admin = AIOKafkaAdminClient(bootstrap_servers=there.kafka)
         await admin.start()
-        asked = [asyncio.create_task(admin.list_topics()) for _ in range(3)]
+        requests = [asyncio.create_task(admin.list_topics()) for _ in range(3)]
         await asyncio.sleep(0)
         time.sleep(2)  # noqa: ASYNC251 -- as folding a long log does
-        await asyncio.gather(*asked)
+        await asyncio.gather(*requests)
         await admin.close()
         return "done"
 
@@ -180,8 +180,8 @@ async def test_a_process_that_computes_for_long_takes_no_broker_for_silent(
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have brokers be taken for silent within half a second."""
+    """Report a broker as silent after less than a second."""
     monkeypatch.setattr(answering, "LIMIT_SECONDS", 0.8)
-    monkeypatch.setattr(answering, "_PROBE_SECONDS", 0.4)
+    monkeypatch.setattr(answering, "_INTERVAL_SECONDS", 0.1)
     monkeypatch.setattr(answering, "_CHECK_SECONDS", 0.05)
     monkeypatch.setattr(answering, "_MAX_CHECK_SECONDS", 0.1)

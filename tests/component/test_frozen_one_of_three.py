@@ -21,8 +21,8 @@ from topics.kafka.settings import KafkaSettings
 STARTS_SECONDS = 240.0
 FAILS_OVER_SECONDS = 60.0
 DEAD = "cart.dlq"
-PATIENT = "--set=broker.session.timeout.ms=30000"
-"""For so long a frozen broker stays the leader of its partitions."""
+LONG_SESSION = "--set=broker.session.timeout.ms=30000"
+"""The time for which a frozen broker stays the leader of its partitions."""
 
 
 Brokers = dict[Node, subprocess.Popen]
@@ -30,13 +30,13 @@ Brokers = dict[Node, subprocess.Popen]
 
 @pytest.fixture(scope="module")
 def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
-    """Three nodes, with all topics in three copies."""
+    """Start three nodes, with all topics in three copies."""
     directory = tmp_path_factory.mktemp("three")
     there = nodes(3, free_layout(directory).port)
     started: Brokers = {}
     try:
         for node in there:
-            command = [*broker(node, there, directory).command, PATIENT]
+            command = [*broker(node, there, directory).command, LONG_SESSION]
             with (directory / f"{node.name}.log").open("wb") as log:
                 started[node] = subprocess.Popen(command, stdout=log, stderr=log)
         asyncio.run(ready(cluster_of(started)))
@@ -74,13 +74,13 @@ async def leader_of(cluster: KafkaSettings, topic: str) -> int:
     return next(p["leader"] for p in there["partitions"] if p["partition"] == 0)
 
 
-async def knows(address: str, number: int) -> bool:
-    """Return whether a broker takes another one for alive."""
+async def is_registered(address: str, number: int) -> bool:
+    """Return whether a broker's metadata has the node of that number."""
     admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=2000)
     await admin.start()
     try:
         there = await admin.describe_cluster()
-    except (KafkaError, TimeoutError):  # it was the silent one that was asked
+    except (KafkaError, TimeoutError):  # the request went to the silent broker
         return True
     finally:
         await admin.close()
@@ -97,7 +97,7 @@ def frozen(brokers: Brokers, number: int) -> Iterator[Node]:
         os.kill(brokers[node].pid, signal.SIGCONT)
 
 
-async def test_the_broker_that_is_silent_is_named_and_without_it_the_tool_works(
+async def test_a_silent_broker_is_named_and_after_its_failover_the_tool_works(
     brokers: Brokers,
 ):
     number = await leader_of(cluster_of(brokers), DEAD)
@@ -111,7 +111,7 @@ async def test_the_broker_that_is_silent_is_named_and_without_it_the_tool_works(
         assert 10 < time.monotonic() - began < 30
         async with asyncio.timeout(FAILS_OVER_SECONDS):
             for address in alive:
-                while await knows(address, number):  # noqa: ASYNC110
+                while await is_registered(address, number):  # noqa: ASYNC110
                     await asyncio.sleep(0.2)
         ended = await run(cluster, "dlq", "list", DEAD)
         assert ended == (0, b"", "")

@@ -1,4 +1,4 @@
-"""What the gateway sends and answers when all goes well."""
+"""Valid calls: the requests that the gateway sends, and its responses."""
 
 import asyncio
 import json
@@ -48,17 +48,17 @@ CALLS = [
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.path)
-async def test_each_call_reaches_its_owner_and_brings_the_answer(
+async def test_each_call_reaches_its_owner_and_returns_the_reply(
     gateway: Door, shop: Shop, call: Call
 ):
-    asked = gateway.ask(call.path, call.body)
+    pending = gateway.begin(call.path, call.body)
     request = await shop.request()
     assert request.topic == f"{call.topic}.requests"
     assert request.key == call.key.encode()
     kind = call.path.removeprefix("/").replace("purchases", "purchase")
     assert json.loads(request.value) == call.body | {"type": kind}
     await shop.reply(request, call.reply)
-    answer = await asked
+    answer = await pending
     assert (answer.status, answer.kind) == (200, "application/json")
     assert answer.json | {"type": call.reply["type"]} == call.reply
     assert "type" not in answer.json
@@ -66,7 +66,7 @@ async def test_each_call_reaches_its_owner_and_brings_the_answer(
 
 @pytest.mark.parametrize("user", [BIG, ODD, -BIG - 1, 0])
 async def test_a_user_is_exact_to_the_last_digit(gateway: Door, shop: Shop, user: int):
-    call = gateway.ask("/addToCart", {"user": user, "sku": 1, "count": 65535})
+    call = gateway.begin("/addToCart", {"user": user, "sku": 1, "count": 65535})
     request = await shop.request()
     assert request.key == str(user).encode()
     assert f'"user":{user},'.encode() in request.value.replace(b" ", b"")
@@ -74,8 +74,8 @@ async def test_a_user_is_exact_to_the_last_digit(gateway: Door, shop: Shop, user
     assert (await call).status == 200
 
 
-async def test_a_reply_is_passed_on_digit_by_digit(gateway: Door, shop: Shop):
-    call = gateway.ask("/stocks", {"sku": 1})
+async def test_a_reply_is_exact_to_the_last_digit(gateway: Door, shop: Shop):
+    call = gateway.begin("/stocks", {"sku": 1})
     counts = [1, 2**53 + 1, 2**63 - 1, 2**64 - 1]
     stocks = [{"warehouseID": ODD, "count": count} for count in counts]
     await shop.reply(await shop.request(), {"type": "stocks", "stocks": stocks})
@@ -84,17 +84,19 @@ async def test_a_reply_is_passed_on_digit_by_digit(gateway: Door, shop: Shop):
     assert f'"warehouseID":{ODD},' in answer.replace(" ", "")
 
 
-async def test_names_in_any_alphabet_come_back_as_they_are(gateway: Door, shop: Shop):
-    call = gateway.ask("/listCart", {"user": 1})
+async def test_names_in_any_alphabet_are_returned_unchanged(gateway: Door, shop: Shop):
+    call = gateway.begin("/listCart", {"user": 1})
     line = {"sku": 1, "count": 1, "name": 'Кроссовки "Nike" 👟', "price": 1}
     reply = {"type": "cart", "items": [line], "totalPrice": 1}
     await shop.reply(await shop.request(), reply)
     assert (await call).json["items"] == [line]
 
 
-async def test_a_request_says_where_its_reply_goes(open_gateway, shop: Shop):
+async def test_a_request_names_the_topic_and_partition_of_its_reply(
+    open_gateway, shop: Shop
+):
     gateway = await open_gateway(gateway_index=16 + 3)
-    call = gateway.ask("/stocks", {"sku": 1})
+    call = gateway.begin("/stocks", {"sku": 1})
     request = await shop.request()
     headers = dict(request.headers)
     assert headers.keys() == {
@@ -119,20 +121,20 @@ async def test_a_request_says_where_its_reply_goes(open_gateway, shop: Shop):
         (f'"{"k" * 128}"', "k" * 128),
     ],
 )
-async def test_an_idempotency_key_rides_along_without_its_quotes(
+async def test_an_idempotency_key_is_propagated_without_its_quotes(
     gateway: Door, shop: Shop, given: str, key: str
 ):
-    call = gateway.ask("/stocks", {"sku": 1}, {"Idempotency-Key": given})
+    call = gateway.begin("/stocks", {"sku": 1}, {"Idempotency-Key": given})
     request = await shop.request()
     assert dict(request.headers)["idempotency-key"] == key.encode()
     await shop.reply(request, {"type": "stocks", "stocks": []})
     assert (await call).status == 200
 
 
-async def test_a_trace_rides_along(gateway: Door, shop: Shop):
+async def test_a_trace_is_propagated(gateway: Door, shop: Shop):
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     trace = {"traceparent": parent, "tracestate": "shop=1"}
-    call = gateway.ask("/stocks", {"sku": 1}, trace)
+    call = gateway.begin("/stocks", {"sku": 1}, trace)
     request = await shop.request()
     headers = {name: value.decode() for name, value in request.headers}
     assert headers.items() >= trace.items()
@@ -140,8 +142,8 @@ async def test_a_trace_rides_along(gateway: Door, shop: Shop):
     assert (await call).status == 200
 
 
-async def test_everybody_gets_the_reply_to_his_own_request(gateway: Door, shop: Shop):
-    calls = [gateway.ask("/listOrder", {"orderID": number}) for number in range(50)]
+async def test_each_caller_gets_the_reply_to_its_own_request(gateway: Door, shop: Shop):
+    calls = [gateway.begin("/listOrder", {"orderID": number}) for number in range(50)]
     for request in reversed(await shop.requests(50)):
         user = json.loads(request.value)["orderID"]
         await shop.reply(request, {"type": "order"} | ORDER | {"user": user})
@@ -149,28 +151,28 @@ async def test_everybody_gets_the_reply_to_his_own_request(gateway: Door, shop: 
     assert [answer.json["user"] for answer in answers] == list(range(50))
 
 
-async def test_a_reply_that_comes_twice_is_given_once(gateway: Door, shop: Shop):
-    first = gateway.ask("/orderPayed", {"orderID": 1})
+async def test_a_repeated_reply_is_dropped(gateway: Door, shop: Shop):
+    first = gateway.begin("/orderPayed", {"orderID": 1})
     request = await shop.request()
     await shop.reply(request, DONE)
     await shop.reply(request, {"type": "refused", "code": "wrong-status", "text": "no"})
     assert (await first).status == 200
-    second = gateway.ask("/orderPayed", {"orderID": 1})
+    second = gateway.begin("/orderPayed", {"orderID": 1})
     await shop.reply(await shop.request(), DONE)
     assert (await second).status == 200
 
 
-async def test_what_nobody_asked_for_is_passed_over(gateway: Door, shop: Shop):
-    await shop.tell(0, [])
-    await shop.tell(0, [("kafka_correlationId", b"\xff nobody's")])
-    call = gateway.ask("/orderPayed", {"orderID": 1})
+async def test_a_reply_without_a_waiting_caller_is_skipped(gateway: Door, shop: Shop):
+    await shop.send_unrequested(0, [])
+    await shop.send_unrequested(0, [("kafka_correlationId", b"\xff unknown")])
+    call = gateway.begin("/orderPayed", {"orderID": 1})
     await shop.reply(await shop.request(), DONE)
     assert (await call).status == 200
 
 
-async def test_a_type_is_not_needed_to_say_what_the_body_is(gateway: Door, shop: Shop):
+async def test_a_body_needs_no_content_type(gateway: Door, shop: Shop):
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    call = gateway.ask("/orderPayed", {"orderID": 1}, headers)
+    call = gateway.begin("/orderPayed", {"orderID": 1}, headers)
     await shop.reply(await shop.request(), DONE)
     assert (await call).status == 200
 
@@ -192,6 +194,6 @@ async def test_every_link_of_every_page_leads_somewhere(gateway: Door):
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
-async def test_a_gateway_tells_that_it_is_well(gateway: Door, path: str):
+async def test_a_healthy_gateway_has_positive_probes(gateway: Door, path: str):
     assert (await gateway.call("GET", path)).status == 200
     assert (await gateway.call("HEAD", path)).status == 200

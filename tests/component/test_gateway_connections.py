@@ -1,4 +1,4 @@
-"""Connections: half-closed, given up by their clients, and more than there are files."""
+"""Connections: half-closed, closed by their clients, and above the file limit."""
 
 import asyncio
 import socket
@@ -35,7 +35,7 @@ async def process(cluster: KafkaSettings) -> AsyncIterator[GatewayProcess]:
 async def door(
     request: pytest.FixtureRequest, open_gateway, cluster: KafkaSettings
 ) -> AsyncIterator[Door]:
-    """A gateway in this process, or one of its own under uvloop."""
+    """A gateway in this process under asyncio, or in its own under uvloop."""
     if request.param == "asyncio":
         yield await open_gateway()
         return
@@ -46,13 +46,13 @@ async def door(
 
 @dataclass
 class Client:
-    """One that half-closes its connection; its writer is kept, or it would close all."""
+    """A client that half-closes its connection; the writer keeps the other half open."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
     async def rest(self) -> bytes:
-        """Return all that comes until the server closes the connection."""
+        """Return all bytes until the server closes the connection."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             response = await self.reader.read()
         self.writer.close()
@@ -60,23 +60,23 @@ class Client:
 
 
 async def half_close(door: Door, sent: bytes) -> Client:
-    """Send bytes and then the end, as `nc -N` does."""
+    """Send bytes and close the sending side, as `nc -N` does."""
     client = Client(*await asyncio.open_connection("127.0.0.1", door.port))
     client.writer.write(sent)
     client.writer.write_eof()
     return client
 
 
-async def of_its_own(door: Door, look: bytes) -> bytes:
-    """Get a page over a connection of its own."""
+async def get(door: Door, path: bytes) -> bytes:
+    """Get a page over a new connection."""
     head = b"GET %s HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"
-    return await door.raw(head % look)
+    return await door.raw(head % path)
 
 
-async def served(door: Door, look: bytes) -> None:
+async def served(door: Door, path: bytes) -> None:
     """Wait until a page is served to a new connection."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while b" 200 OK" not in await of_its_own(door, look):  # noqa: ASYNC110
+        while b" 200 OK" not in await get(door, path):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
@@ -120,7 +120,7 @@ async def test_a_half_closed_client_gets_each_response_of_a_pipeline(
         (b"hello\r\n\r\n", b"this is not HTTP"),
     ],
 )
-async def test_a_request_that_ends_too_early_is_refused_and_not_carried_out(
+async def test_a_request_that_ends_too_early_is_refused_and_not_sent(
     untouched: Door, sent: bytes, detail: bytes, caplog: pytest.LogCaptureFixture
 ):
     response = await (await half_close(untouched, sent)).rest()
@@ -129,7 +129,9 @@ async def test_a_request_that_ends_too_early_is_refused_and_not_carried_out(
     assert not caplog.records
 
 
-async def test_a_request_behind_a_complete_one_is_not_guessed(gateway: Door, shop: Shop):
+async def test_an_incomplete_request_after_a_complete_one_gets_no_response(
+    gateway: Door, shop: Shop
+):
     client = await half_close(gateway, WHOLE + b"POST /stocks HTTP/1.1\r\n")
     await shop.reply(await shop.request(), STOCKS)
     assert (await client.rest()).count(b"HTTP/1.1 ") == 1
@@ -148,7 +150,7 @@ def connections(process: GatewayProcess) -> int:
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
-async def test_clients_that_are_gone_leave_no_connection_behind(
+async def test_disconnected_clients_leave_no_open_connection(
     process: GatewayProcess, shop: Shop, reset: bool
 ):
     before = connections(process)
@@ -161,7 +163,7 @@ async def test_clients_that_are_gone_leave_no_connection_behind(
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
     writer.close()
     await shop.reply(request, STOCKS)
-    if not reset:  # whoever half-closes might be there, and has asked twice
+    if not reset:  # it may be a half-close: the second request is processed
         await shop.reply(await shop.request(), STOCKS)
     async with asyncio.timeout(PATIENCE_SECONDS):
         while connections(process) > before:  # noqa: ASYNC110 -- files have no event
@@ -184,7 +186,7 @@ async def test_the_usual_soft_limit_of_files_is_raised(cluster: KafkaSettings):
         assert (await there.door.call("GET", "/livez")).status == 200
 
 
-async def test_connections_beyond_the_files_are_refused_and_kafka_keeps_its_own(
+async def test_connections_above_the_file_limit_are_refused_and_kafka_keeps_its_files(
     cluster: KafkaSettings, shop: Shop
 ):
     async with running(cluster.kafka, "-n 128") as there, AsyncExitStack() as stack:
@@ -197,15 +199,15 @@ async def test_connections_beyond_the_files_are_refused_and_kafka_keeps_its_own(
             assert b"\r\nRetry-After: 1\r\n" in response
             assert b"\r\nConnection: close\r\n" in response
             assert f"\r\nContent-Type: {PROBLEM}".encode() in response
-        call = there.door.ask("/stocks", {"sku": 1})
+        call = there.door.begin("/stocks", {"sku": 1})
         await shop.reply(await shop.request(), STOCKS)
         assert (await call).status == 200
         first.close()
         await served(there.door, b"/livez")
         there.process.terminate()
-        assert await there.ends() == 0
-        assert sum("event=overloaded" in line for line in there.said) == 1
-        assert any("connections=81 max=80" in line for line in there.said)
+        assert await there.exit_code() == 0
+        assert sum("event=overloaded" in line for line in there.log) == 1
+        assert any("connections=81 max=80" in line for line in there.log)
 
 
 async def test_a_flood_of_connections_leaves_a_gateway_that_serves(
@@ -217,6 +219,6 @@ async def test_a_flood_of_connections_leaves_a_gateway_that_serves(
             await idle(stack, there.door.port, 400)
             assert (await there.door.call("GET", "/readyz")).status == 200
             for _ in range(20):
-                refused = await of_its_own(there.door, b"/livez")
+                refused = await get(there.door, b"/livez")
                 assert refused.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         await served(there.door, b"/readyz")

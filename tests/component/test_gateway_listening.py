@@ -1,4 +1,4 @@
-"""Where a gateway listens, by TLS or without, and what it tells of itself."""
+"""Where a gateway listens, with TLS and without; warnings, and no versions."""
 
 import asyncio
 import socket
@@ -53,14 +53,14 @@ async def test_a_call_is_made_by_https(
 ):
     async with running(cluster.kafka, **files) as gateway:
         door = await secured(gateway)
-        call = door.ask("/stocks", {"sku": 1})
+        call = door.begin("/stocks", {"sku": 1})
         await shop.reply(await shop.request(), {"type": "stocks", "stocks": []})
         assert (await call).json == {"stocks": []}
         gateway.process.terminate()
         async with asyncio.timeout(5):  # an idle connection does not delay the end
-            assert await gateway.ends() == 0
-    assert [said for said in gateway.said if "tls=True" in said]
-    assert "Traceback" not in "".join(gateway.said)
+            assert await gateway.exit_code() == 0
+    assert [line for line in gateway.log if "tls=True" in line]
+    assert "Traceback" not in "".join(gateway.log)
 
 
 async def test_curl_calls_it_and_trusts_no_other_certificate(
@@ -87,20 +87,22 @@ async def test_curl_calls_it_and_trusts_no_other_certificate(
         assert (refused.returncode, refused.stdout) == (60, "")
 
 
-async def test_there_is_no_plain_http_beside_it(
+async def test_there_is_no_plain_http_with_tls(
     cluster: KafkaSettings, files: dict[str, str]
 ):
     async with running(cluster.kafka, **files) as gateway:
         port = gateway.door.port
-        said = await Door(gateway.door.session, port).raw(b"GET /livez HTTP/1.0\r\n\r\n")
-        assert not said.startswith(b"HTTP/1.1 200")
+        response = await Door(gateway.door.session, port).raw(
+            b"GET /livez HTTP/1.0\r\n\r\n"
+        )
+        assert not response.startswith(b"HTTP/1.1 200")
         await secured(gateway)
         gateway.process.terminate()
-        assert await gateway.ends() == 0
-    assert "Traceback" not in "".join(gateway.said)
+        assert await gateway.exit_code() == 0
+    assert "Traceback" not in "".join(gateway.log)
 
 
-async def test_an_old_tls_is_refused_and_http_2_not_promised(
+async def test_tls_1_3_is_used_and_http_2_is_not_offered(
     cluster: KafkaSettings, files: dict[str, str]
 ):
     def offered(port: int) -> tuple[str | None, str | None]:
@@ -131,7 +133,7 @@ async def test_an_old_tls_is_refused_and_http_2_not_promised(
         ("cert", "encrypted", "must not be encrypted"),
     ],
 )
-async def test_tls_that_can_not_be_is_told_in_one_line(
+async def test_an_invalid_tls_setting_is_reported_in_one_line(
     files: dict[str, str], tmp_path: Path, cert: str, key: str, why: str
 ):
     (tmp_path / "text").write_text("hush")
@@ -142,12 +144,12 @@ async def test_tls_that_can_not_be_is_told_in_one_line(
     paths = [made.get(name, str(tmp_path / name)) for name in (cert, key)]
     names = dict(zip(("GATEWAY_TLS_CERT", "GATEWAY_TLS_KEY"), paths, strict=True))
     gateway = await gateway_process.start("127.0.0.1:1", **names)
-    assert await gateway.ends() == 2
+    assert await gateway.exit_code() == 2
     await gateway.door.session.close()
-    [said] = gateway.said
-    assert "event=bad-setting" in said
-    assert why in said
-    assert "hush" not in said
+    [line] = gateway.log
+    assert "event=bad-setting" in line
+    assert why in line
+    assert "hush" not in line
 
 
 def encrypted(key: Path, path: Path) -> str:
@@ -168,17 +170,17 @@ async def test_an_open_door_to_others_is_logged(
 ):
     async with running(cluster.kafka, GATEWAY_HOST=host, GATEWAY_TOKENS="") as gateway:
         gateway.process.terminate()
-        assert await gateway.ends() == 0
-    warnings = [said for said in gateway.said if "event=open-door" in said]
+        assert await gateway.exit_code() == 0
+    warnings = [line for line in gateway.log if "event=open-door" in line]
     assert len(warnings) == is_open
-    assert all("hosts=0.0.0.0" in said and "GATEWAY_TOKENS" in said for said in warnings)
+    assert all("hosts=0.0.0.0" in line and "GATEWAY_TOKENS" in line for line in warnings)
 
 
-async def test_no_answer_tells_versions(gateway: Door):
+async def test_no_response_has_versions(gateway: Door):
     for method, path in (("GET", "/livez"), ("GET", "/nothing"), ("POST", "/stocks")):
         answer = await gateway.call(method, path, b"nonsense" if method == "POST" else None)
         assert answer.headers["Server"] == "shop"
-    said = await gateway.raw(b"nonsense\r\n\r\n")
-    assert b"Server: shop\r\n" in said
-    assert b"aiohttp" not in said
-    assert b"Python" not in said
+    response = await gateway.raw(b"nonsense\r\n\r\n")
+    assert b"Server: shop\r\n" in response
+    assert b"aiohttp" not in response
+    assert b"Python" not in response

@@ -1,4 +1,4 @@
-"""A gateway whose calls need a token: who may make which, and what the others are told."""
+"""A gateway whose calls need a token: the roles, and the responses to other tokens."""
 
 import asyncio
 import base64
@@ -37,7 +37,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def put(file: Path, text: str | None) -> None:
-    """Give a file another content; None: there is no file."""
+    """Write a file; None removes it."""
     if text is None:
         file.unlink()
     else:
@@ -54,19 +54,19 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def locked(open_gateway: OpenGateway, file: Path) -> Door:
-    """A gateway that knows them."""
+    """A gateway with these tokens."""
     return await open_gateway(gateway_tokens=file)
 
 
 @pytest.fixture
 async def untouched_lock(locked: Door, shop: Shop) -> AsyncIterator[Door]:
-    """The same, and no request of this test may come through."""
+    """The same; no request of this test may reach Kafka."""
     before = await shop.ends()
     yield locked
     assert await shop.ends() == before
 
 
-def test_the_table_names_calls_that_there_are():
+def test_the_table_of_roles_names_existing_calls():
     assert len(PATHS) == 11
     assert MAY["payments"] <= MAY["operator"]
 
@@ -76,7 +76,7 @@ def test_the_table_names_calls_that_there_are():
 async def test_a_role_makes_its_calls_and_no_others(
     untouched_lock: Door, role: Role, path: str
 ):
-    # No call has this body: what is let in is a bad request, and does not reach Kafka.
+    # No call has this body: with a valid token it is a bad request.
     answer = await untouched_lock.post(path, b"nonsense", bearer(TOKENS[role]))
     if path in MAY[role]:
         assert (answer.status, answer.code) == (400, "bad-request")
@@ -87,8 +87,8 @@ async def test_a_role_makes_its_calls_and_no_others(
     assert role in answer.json["detail"]
 
 
-async def test_a_call_with_a_token_is_answered(locked: Door, shop: Shop):
-    call = locked.ask("/stocks", {"sku": 1}, bearer(TOKENS[Role.CUSTOMER]))
+async def test_a_call_with_a_token_gets_its_reply(locked: Door, shop: Shop):
+    call = locked.begin("/stocks", {"sku": 1}, bearer(TOKENS[Role.CUSTOMER]))
     request = await shop.request()
     assert not any(TOKENS[Role.CUSTOMER].encode() in value for _, value in request.headers)
     assert "authorization" not in {name.lower() for name, _ in request.headers}
@@ -124,24 +124,26 @@ async def test_a_scheme_has_no_case(untouched_lock: Door, scheme: str):
         (f"Bearer {'x' * 7000}", BAD_TOKEN),
     ],
 )
-async def test_who_has_no_token_is_told_how_to_authenticate(
+async def test_a_request_without_a_valid_token_gets_a_challenge(
     untouched_lock: Door, header: str | None, challenge: str
 ):
-    told = {} if header is None else {"Authorization": header}
-    answer = await untouched_lock.post("/stocks", STOCKS, told)
+    headers = {} if header is None else {"Authorization": header}
+    answer = await untouched_lock.post("/stocks", STOCKS, headers)
     assert (answer.status, answer.code) == (401, "unauthorized")
     assert answer.headers["WWW-Authenticate"] == challenge
     assert header is None or len(header) < 9 or header[7:] not in answer.body.decode()
 
 
-async def test_the_hash_of_a_token_is_none(untouched_lock: Door):
+async def test_the_hash_of_a_token_is_no_token(untouched_lock: Door):
     for word in LINES.split():
         answer = await untouched_lock.post("/stocks", STOCKS, bearer(word))
         assert answer.status == 401
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 0), (1, 1)])
-async def test_several_headers_open_nothing(untouched_lock: Door, order: tuple[int, int]):
+async def test_several_authorization_headers_are_refused(
+    untouched_lock: Door, order: tuple[int, int]
+):
     tokens = (TOKENS[Role.OPERATOR], "unknown")
     lines = (b"Authorization: Bearer %s\r\n" % tokens[n].encode() for n in order)
     head = b"POST /stocks HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n"
@@ -171,12 +173,12 @@ async def test_probes_and_documents_need_no_token(untouched_lock: Door, path: st
     assert (await untouched_lock.call("HEAD", path, headers=bearer("x"))).status == 200
 
 
-async def test_paths_and_methods_are_told_as_ever(untouched_lock: Door):
+async def test_paths_and_methods_are_checked_before_tokens(untouched_lock: Door):
     assert (await untouched_lock.post("/nothing", STOCKS)).code == "not-found"
     assert (await untouched_lock.call("GET", "/stocks")).code == "method-not-allowed"
 
 
-async def test_who_waits_to_send_a_body_is_refused_at_once(untouched_lock: Door):
+async def test_a_client_that_waits_to_send_a_body_is_refused_at_once(untouched_lock: Door):
     async with asyncio.timeout(10):
         reader, writer = await asyncio.open_connection("127.0.0.1", untouched_lock.port)
         writer.write(
@@ -187,7 +189,7 @@ async def test_who_waits_to_send_a_body_is_refused_at_once(untouched_lock: Door)
         writer.close()
 
 
-async def test_a_body_is_not_read_for_who_has_no_token(untouched_lock: Door):
+async def test_a_body_is_not_read_without_a_token(untouched_lock: Door):
     too_large = {"Content-Length": str(2**40), "Connection": "close"}
     lines = "".join(f"{name}: {value}\r\n" for name, value in too_large.items())
     head = f"POST /stocks HTTP/1.1\r\nHost: shop\r\n{lines}\r\n"
@@ -195,7 +197,7 @@ async def test_a_body_is_not_read_for_who_has_no_token(untouched_lock: Door):
     assert answer.startswith(b"HTTP/1.1 401 ")
 
 
-async def test_an_edit_of_the_file_holds_for_the_next_call(
+async def test_an_edit_of_the_file_is_effective_for_the_next_call(
     untouched_lock: Door, file: Path
 ):
     async def status() -> int:
@@ -213,7 +215,7 @@ async def test_an_edit_of_the_file_holds_for_the_next_call(
     assert answer.status == 401
 
 
-async def test_nothing_of_a_token_is_logged_and_the_end_is_counted(
+async def test_no_part_of_a_token_is_logged_and_refusals_are_counted(
     cluster: KafkaSettings, file: Path
 ):
     secrets = [*TOKENS.values(), *LINES.split()[::2], "s3cr3t"]
@@ -224,10 +226,10 @@ async def test_nothing_of_a_token_is_logged_and_the_end_is_counted(
         await gateway.door.raw(b"POST /stocks\r\nAuthorization: Bearer s3cr3t\r\n\r\n")
         counted = (await gateway.door.call("GET", "/metrics")).body.decode()
         gateway.process.terminate()
-        assert await gateway.ends() == 0
-    said = "".join(gateway.said)
-    assert [secret for secret in secrets if secret in said] == []
+        assert await gateway.exit_code() == 0
+    log = "".join(gateway.log)
+    assert [secret for secret in secrets if secret in log] == []
     name = 'http_requests_total{call="orderPayed",outcome='
     assert f'{name}"unauthorized"}} 4.0' in counted
     assert f'{name}"forbidden"}} 1.0' in counted
-    assert "event=open-door" not in said
+    assert "event=open-door" not in log

@@ -1,4 +1,4 @@
-"""Kafka goes and comes back; the gateway tells, and stays."""
+"""Kafka stops and starts again; the gateway reports it, and keeps running."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,31 +29,31 @@ def broker(tmp_path_factory) -> AsyncIterator[EmbeddedKafka]:
 
 
 async def unavailable(door: Door) -> None:
-    """Wait until calls are turned away because Kafka is not there."""
+    """Wait until calls are refused because Kafka can't be reached."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while (await door.post("/stocks", {"sku": 1})).code != "unavailable":
             pass
 
 
 async def served(door: Door, shop: Shop) -> bool:
-    """Make a call and answer it."""
-    call = door.ask("/stocks", {"sku": 1})
+    """Make a call and send its reply."""
+    call = door.begin("/stocks", {"sku": 1})
     await shop.reply(await shop.request(), STOCKS)
     return (await call).status == 200
 
 
-async def test_a_gateway_survives_the_broker_it_is_connected_to(broker: EmbeddedKafka):
+async def test_a_gateway_survives_an_outage_of_its_broker(broker: EmbeddedKafka):
     async with running(broker.bootstrap, REPLY_TIMEOUT_SECONDS="2") as gateway:
         door = gateway.door
         await door.ready()
         async with open_shop(broker.bootstrap) as shop:
             assert await served(door, shop)
-            under_way = door.ask("/stocks", {"sku": 1})
+            in_flight = door.begin("/stocks", {"sku": 1})
             await shop.request()
         broker.kill()
-        assert (await under_way).code == "timeout"
+        assert (await in_flight).code == "timeout"
         await unavailable(door)
-        await everything_is_said(door)
+        await responses_without_kafka(door)
         broker.start()
         await broker.ready()
         await door.ready()
@@ -62,8 +62,8 @@ async def test_a_gateway_survives_the_broker_it_is_connected_to(broker: Embedded
         assert gateway.process.returncode is None
 
 
-async def everything_is_said(door: Door) -> None:
-    """Check what a gateway without Kafka answers."""
+async def responses_without_kafka(door: Door) -> None:
+    """Check the responses of a gateway without Kafka."""
     answer = await door.post("/stocks", {"sku": 1})
     assert (answer.status, answer.code) == (503, "unavailable")
     assert int(answer.headers["Retry-After"]) > 0
@@ -72,7 +72,7 @@ async def everything_is_said(door: Door) -> None:
     assert (await door.call("GET", "/livez")).status == 200
 
 
-async def test_a_gateway_may_be_there_before_kafka(broker: EmbeddedKafka):
+async def test_a_gateway_may_start_before_kafka(broker: EmbeddedKafka):
     broker.kill()
     async with running(broker.bootstrap) as gateway:
         door = gateway.door
@@ -86,17 +86,19 @@ async def test_a_gateway_may_be_there_before_kafka(broker: EmbeddedKafka):
             assert await served(door, shop)
 
 
-async def test_a_gateway_ends_well_also_without_kafka(broker: EmbeddedKafka):
+async def test_a_gateway_stops_cleanly_without_kafka(broker: EmbeddedKafka):
     async with running(broker.bootstrap) as gateway:
         await gateway.door.ready()
         broker.kill()
         gateway.process.terminate()
-        assert await gateway.ends() == 0
+        assert await gateway.exit_code() == 0
     broker.start()
     await broker.ready()
 
 
-async def test_a_record_that_kafka_refuses_spoils_none_of_the_next(broker: EmbeddedKafka):
+async def test_a_record_that_kafka_refuses_does_not_affect_later_ones(
+    broker: EmbeddedKafka,
+):
     cluster = KafkaSettings(kafka=broker.bootstrap)
     async with open_door(cluster) as door, open_shop(cluster.kafka) as shop:
         assert await served(door, shop)
@@ -109,7 +111,7 @@ async def test_a_record_that_kafka_refuses_spoils_none_of_the_next(broker: Embed
 
 
 async def limit_records(cluster: KafkaSettings, limit: str) -> None:
-    """Have the broker refuse what is larger."""
+    """Set the limit of a record in a topic, in bytes."""
     admin = AIOKafkaAdminClient(**cluster.client_options())
     await admin.start()
     wanted = STOCK_REQUESTS.config(cluster.request_retention) | {"max.message.bytes": limit}

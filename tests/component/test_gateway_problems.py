@@ -1,13 +1,11 @@
-"""Every error over HTTP is a problem document, and tells what its table says."""
+"""Every error over HTTP is a problem document, as the table of problems has it."""
 
 import asyncio
-from datetime import timedelta
 
 import aiohttp
 import pytest
 
 from gateway.app import Gateway
-from gateway.body import BodyReader
 from gateway.server import serving
 from gateway.settings import Settings
 from schemas.contract import Code
@@ -35,7 +33,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("code", Code)
 async def test_a_refusal_has_the_status_of_its_code(gateway: Door, shop: Shop, code: Code):
-    call = gateway.ask("/purchase", {"user": 1})
+    call = gateway.begin("/purchase", {"user": 1})
     refusal = {"type": "refused", "code": code, "text": "нет"}
     await shop.reply(await shop.request(), refusal)
     answer = await call
@@ -52,7 +50,7 @@ async def test_an_unknown_path_is_not_found(untouched: Door, path: str):
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
-async def test_a_wrong_method_is_told_the_right_one(untouched: Door, method: str):
+async def test_a_wrong_method_gets_the_allowed_ones(untouched: Door, method: str):
     answer = await untouched.call(method, "/stocks")
     assert (answer.status, answer.code) == (405, "method-not-allowed")
     assert answer.headers["Allow"] == "POST"
@@ -70,7 +68,7 @@ async def test_a_larger_body_is_too_large(untouched: Door):
     assert (answer.status, answer.code) == (413, "too-large")
 
 
-async def test_a_larger_body_is_too_large_also_in_chunks(untouched: Door):
+async def test_a_larger_body_in_chunks_is_too_large(untouched: Door):
     async def chunks():
         for _ in range(17):
             yield b" " * 2**16
@@ -87,7 +85,7 @@ async def test_a_large_body_is_refused_before_it_is_sent(untouched: Door):
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
-async def test_a_client_that_waits_for_it_is_invited_to_send_its_body(untouched: Door):
+async def test_a_client_that_expects_100_continue_gets_it(untouched: Door):
     reader, writer = await asyncio.open_connection("127.0.0.1", untouched.port)
     writer.write(
         b"POST /stocks HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\n"
@@ -99,13 +97,13 @@ async def test_a_client_that_waits_for_it_is_invited_to_send_its_body(untouched:
     writer.close()
 
 
-async def test_a_client_of_http_1_0_is_not_invited(untouched: Door):
+async def test_a_client_of_http_1_0_gets_no_100_continue(untouched: Door):
     reader, writer = await asyncio.open_connection("127.0.0.1", untouched.port)
     writer.write(
         b"POST /stocks HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
     )
     writer.write(b"{")
-    # A response to another request shows that an invitation would have been sent by now.
+    # A response to another request shows that `100 Continue` would have been sent by now.
     assert (await untouched.call("GET", "/livez")).status == 200
     writer.write(b"}")
     assert (await reader.readline()).startswith(b"HTTP/1.0 400 ")
@@ -113,7 +111,7 @@ async def test_a_client_of_http_1_0_is_not_invited(untouched: Door):
     writer.close()
 
 
-async def test_http_1_0_may_expect_what_it_wants(gateway: Door, shop: Shop):
+async def test_an_expectation_of_http_1_0_is_ignored(gateway: Door, shop: Shop):
     call = asyncio.create_task(
         gateway.raw(
             b'POST /stocks HTTP/1.0\r\nExpect: cake\r\nContent-Length: 9\r\n\r\n{"sku":1}'
@@ -154,7 +152,7 @@ async def test_head_of_a_call_has_no_body(untouched: Door):
     assert (answer.status, answer.headers["Allow"], answer.body) == (405, "POST", b"")
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for(open_gateway, shop: Shop):
+async def test_a_body_that_does_not_arrive_times_out(open_gateway, shop: Shop):
     gateway = await open_gateway(reply_timeout_seconds=0.2)
     head = b"POST /stocks HTTP/1.1\r\nHost: shop\r\nContent-Length: 9\r\n\r\n"
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
@@ -163,26 +161,26 @@ async def test_a_body_that_does_not_come_is_not_waited_for(open_gateway, shop: S
     writer.close()
 
 
-async def test_when_nobody_replies_the_call_ends_in_time(open_gateway, shop: Shop):
+async def test_a_call_without_a_reply_times_out(open_gateway, shop: Shop):
     gateway = await open_gateway(reply_timeout_seconds=0.3)
     answer = await gateway.post("/stocks", {"sku": 1})
     assert (answer.status, answer.code) == (504, "timeout")
     await shop.request()
 
 
-async def test_a_reply_that_comes_too_late_is_dropped(open_gateway, shop: Shop):
+async def test_a_late_reply_is_dropped(open_gateway, shop: Shop):
     gateway = await open_gateway(reply_timeout_seconds=1)
     assert (await gateway.post("/orderPayed", {"orderID": 1})).code == "timeout"
     late = await shop.request()
     await shop.reply(late, {"type": "refused", "code": "wrong-status", "text": "late"})
-    call = gateway.ask("/orderPayed", {"orderID": 1})
+    call = gateway.begin("/orderPayed", {"orderID": 1})
     await shop.reply(await shop.request(), DONE)
     assert (await call).status == 200
 
 
-async def test_more_calls_than_may_wait_are_sent_away_at_once(open_gateway, shop: Shop):
+async def test_calls_above_the_limit_are_refused_at_once(open_gateway, shop: Shop):
     gateway = await open_gateway(max_in_flight=2)
-    waiting = [gateway.ask("/orderPayed", {"orderID": number}) for number in range(2)]
+    waiting = [gateway.begin("/orderPayed", {"orderID": number}) for number in range(2)]
     requests = await shop.requests(2)
     answer = await gateway.post("/orderPayed", {"orderID": 3})
     assert (answer.status, answer.code) == (503, "overloaded")
@@ -190,7 +188,7 @@ async def test_more_calls_than_may_wait_are_sent_away_at_once(open_gateway, shop
     for request in requests:
         await shop.reply(request, DONE)
     assert {answer.status for answer in await asyncio.gather(*waiting)} == {200}
-    again = gateway.ask("/orderPayed", {"orderID": 3})
+    again = gateway.begin("/orderPayed", {"orderID": 3})
     await shop.reply(await shop.request(), DONE)
     assert (await again).status == 200
 
@@ -198,8 +196,10 @@ async def test_more_calls_than_may_wait_are_sent_away_at_once(open_gateway, shop
 @pytest.mark.parametrize(
     "reply", [b"", b"nonsense", b'{"type":"order"}', b'{"type":"orderPlaced","orderID":1}']
 )
-async def test_a_reply_without_sense_is_our_fault(gateway: Door, shop: Shop, reply: bytes):
-    call = gateway.ask("/orderPayed", {"orderID": 1})
+async def test_an_invalid_reply_is_an_internal_error(
+    gateway: Door, shop: Shop, reply: bytes
+):
+    call = gateway.begin("/orderPayed", {"orderID": 1})
     await shop.reply(await shop.request(), reply)
     answer = await call
     assert (answer.status, answer.code) == (500, "internal")
@@ -214,10 +214,10 @@ class Broken:
         raise RuntimeError("secret")
 
 
-async def test_a_fault_of_ours_is_told_without_its_inside(caplog):
-    intake = BodyReader(1, timedelta(seconds=1))
+async def test_an_unexpected_error_is_logged_and_not_shown(caplog):
+    settings = Settings(gateway_port=0)
     async with (
-        serving(Gateway(Broken(), intake, {}), Settings(gateway_port=0)) as port,
+        serving(Gateway(Broken(), {}, settings), settings) as port,
         aiohttp.ClientSession() as session,
     ):
         answer = await Door(session, port).post("/stocks", {"sku": 1})

@@ -1,4 +1,4 @@
-"""What a container says about its process."""
+"""The health checks of containers."""
 
 import asyncio
 import socket
@@ -13,7 +13,9 @@ from tests.component.gateway_process import running
 from topics.kafka.settings import KafkaSettings
 
 
-def test_a_worker_is_well_while_it_is_connected_to_kafka(monkeypatch: pytest.MonkeyPatch):
+def test_a_worker_is_healthy_while_it_is_connected_to_kafka(
+    monkeypatch: pytest.MonkeyPatch,
+):
     with socket.create_server(("127.0.0.1", 0)) as broker:
         port = broker.getsockname()[1]
         monkeypatch.setenv("KAFKA", f"elsewhere:1,127.0.0.1:{port}")
@@ -23,7 +25,7 @@ def test_a_worker_is_well_while_it_is_connected_to_kafka(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("has_tls", [False, True])
-async def test_a_gateway_is_well_with_and_without_tls_and_tokens(
+async def test_a_gateway_is_healthy_with_and_without_tls_and_tokens(
     cluster: KafkaSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_tls: bool
 ):
     tokens, cert, key = (tmp_path / name for name in ("tokens", "cert", "key"))

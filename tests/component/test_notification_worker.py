@@ -14,7 +14,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from schemas.order import OrderStatusChanged, Status
-from tests.component.notifier import fact
+from tests.component.notifier import event_of
 from tests.e2e.waiting import until
 from tests.standins.mail_sink import MailSink
 from tests.standins.webhook_sink import WebhookSink
@@ -26,7 +26,7 @@ ORDERS = range(1, 401)
 LIFE = (Status.NEW, Status.AWAITING_PAYMENT, Status.PAID)
 ALL = len(ORDERS) * len(LIFE)
 BAD = {11: "unknown", 12: "greylisted"}
-"""Orders (and users) whose mails nobody takes, and how they are refused."""
+"""Orders (and users) whose mails are refused, and how."""
 
 WITHIN_SECONDS = 240.0
 
@@ -73,7 +73,7 @@ class _Worker:
 async def worker(
     cluster: KafkaSettings, tmp_path: Path, mails: MailSink, hook: WebhookSink
 ) -> AsyncIterator[_Worker]:
-    """A worker whose webhook is not there."""
+    """A worker whose webhook is down."""
     await hook.stop()
     urls = {"SMTP_URL": f"smtp://127.0.0.1:{mails.port}", "WEBHOOK_URL": hook.url}
     there = _Worker(cluster, tmp_path, **urls)
@@ -111,13 +111,13 @@ def posted(hook: WebhookSink) -> list[str]:
     return [post.headers["Idempotency-Key"] for post in hook.posted]
 
 
-async def test_a_dead_webhook_and_bad_addresses_hold_up_nobody_and_kill_9_loses_nothing(
+async def test_a_dead_webhook_and_bad_addresses_hold_up_no_other_and_kill_9_loses_nothing(
     worker: _Worker, cluster: KafkaSettings, mails: MailSink, hook: WebhookSink
 ):
     for order, refused in BAD.items():
         getattr(mails, refused).add(f"user-{order}@example.test")
     for status in LIFE:
-        await send(cluster, (fact(order, status, user=order) for order in ORDERS))
+        await send(cluster, (event_of(order, status, user=order) for order in ORDERS))
     await until(lambda: len(mails.mails) >= ALL / 3, "a third of the mails", WITHIN_SECONDS)
     worker.end(signal.SIGKILL)
     worker.start()
@@ -176,7 +176,7 @@ async def test_a_webhook_that_breaks_holds_up_no_mail(
         hook.broken = 503
         await hook.start(hook.port)
     for status in LIFE:
-        await send(cluster, (fact(order, status, user=order) for order in orders))
+        await send(cluster, (event_of(order, status, user=order) for order in orders))
     everything = {f"{order}:{s.replace(' ', '-')}" for order in orders for s in LIFE}
     await until(lambda: everything <= {*mailed(mails)}, "all mails", WITHIN_SECONDS)
     if how == "resets":

@@ -1,4 +1,4 @@
-"""What each process logs while its broker is away: a line at the begin, one at the end."""
+"""Each process logs an outage of its broker: a line at the start, one at the end."""
 
 import asyncio
 import os
@@ -111,7 +111,7 @@ async def test_an_outage_is_a_line_when_it_begins_and_one_when_it_ends(
         assert len(events) == 2, events
 
 
-async def test_a_worker_that_is_there_before_kafka_says_so_once(tmp_path: Path):
+async def test_a_worker_that_starts_before_kafka_logs_it_once(tmp_path: Path):
     place = free_layout(tmp_path / "kafka")
     nowhere = {"KAFKA": f"127.0.0.1:{place.port}", "STATE_DIR": str(tmp_path / "state")}
     worker = Logged(tmp_path / "worker.log", "agents", "checkout", **nowhere)

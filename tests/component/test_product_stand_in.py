@@ -31,7 +31,7 @@ async def stub(service):
 
 @pytest.fixture
 async def process():
-    """Run it as people do, but on free ports."""
+    """Run it as a process, on free ports."""
     arguments = ("-m", MODULE, "--port", "0", "--control-port", "0")
     pipe = asyncio.subprocess.PIPE
     running = await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=pipe)
@@ -45,10 +45,10 @@ async def port_in(stream: asyncio.StreamReader, words: str) -> int:
     async for line in stream:
         if found := re.search(rf"{words}\D*(?:127\.0\.0\.1:)?(\d+)\s*$", line.decode()):
             return int(found[1])
-    raise AssertionError(f"it never said {words!r}")
+    raise AssertionError(f"no {words!r} in its log")
 
 
-def ask(stub, sku: int, token: str = TOKEN):
+def get_product(stub, sku: int, token: str = TOKEN):
     return stub.GetProduct(product_pb2.GetProductRequest(token=token, sku=sku))
 
 
@@ -64,21 +64,21 @@ async def test_the_samples_and_edges_are_those_of_the_contract(stub):
         2958025: ("Roxy Music. Stranded. Remastered Edition", 1028),
     }
     for sku, (name, price) in expected.items():
-        answer = await ask(stub, sku)
+        answer = await get_product(stub, sku)
         assert (answer.name, answer.price) == (name, price)
     for sku, price in ((1076963, 2202), (1625903, 2931), (2618151, 1028)):
-        assert (await ask(stub, sku)).price == price
+        assert (await get_product(stub, sku)).price == price
     for sku in (65537, 65538, 4294967295):
-        assert (await ask(stub, sku)).price == sku
+        assert (await get_product(stub, sku)).price == sku
 
 
-def test_there_is_a_shop_full_of_products_and_stocks_of_them():
+def test_the_catalogue_has_many_products_and_sample_stock():
     assert len(PRODUCTS) > 300
     assert SAMPLE_STOCKS[:3] == ((1076963, 10, 70), (1076963, 7, 45), (1148162, 1, 67))
     assert len(SAMPLE_STOCKS) > 200
     assert len({stock[:2] for stock in SAMPLE_STOCKS}) == len(SAMPLE_STOCKS)
     assert {sku for sku, _, _ in SAMPLE_STOCKS} <= PRODUCTS.keys()
-    # What the contract says nothing of lies in no warehouse before somebody puts it there.
+    # Other samples have no stock before a test receives some.
     samples = {sku for sku, _, _ in SAMPLE_STOCKS} & (SAMPLES | EDGES).keys()
     assert samples == {1076963, 1148162}
 
@@ -91,9 +91,9 @@ def test_there_is_a_shop_full_of_products_and_stocks_of_them():
         (404, "", grpc.StatusCode.UNAUTHENTICATED),
     ],
 )
-async def test_what_it_refuses(stub, sku, token, code):
+async def test_a_wrong_token_or_an_unknown_sku_is_refused(stub, sku, token, code):
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await ask(stub, sku, token)
+        await get_product(stub, sku, token)
     assert refused.value.code() is code
 
 
@@ -110,21 +110,21 @@ async def test_a_port_that_is_taken_is_not_shared(service):
         await ProductStandIn().start(port=service.port)
 
 
-async def test_it_is_steered_while_it_runs_and_stops_when_told(process):
+async def test_the_control_port_changes_it_and_sigterm_stops_it(process):
     port = await port_in(process.stderr, "event=listening address=")
-    steering = await port_in(process.stderr, "event=control-port")
+    control_port = await port_in(process.stderr, "event=control-port")
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
     stub = product_pb2_grpc.ProductServiceStub(channel)
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{steering}") as control:
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{control_port}") as control:
         await control.put(f"/products/{SKU}", json={"name": "Дёшево", "price": 1})
         await control.delete("/products/1148162")
-        assert (await ask(stub, SKU)).name == "Дёшево"
+        assert (await get_product(stub, SKU)).name == "Дёшево"
         with pytest.raises(grpc.aio.AioRpcError, match="NOT_FOUND"):
-            await ask(stub, 1148162)
+            await get_product(stub, 1148162)
         state = await (await control.patch("/state", json={"errorRate": 1})).json()
         assert state["callsBySku"] == {"1148162": 1, str(SKU): 1}
         with pytest.raises(grpc.aio.AioRpcError, match="UNAVAILABLE"):
-            await ask(stub, SKU)
+            await get_product(stub, SKU)
         assert (await control.patch("/state", json={"errorRate": 2})).status == 400
         assert (await (await control.delete("/calls")).json())["calls"] == 0
     await channel.close()

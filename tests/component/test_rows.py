@@ -1,4 +1,4 @@
-"""Rows: which of two versions is true, and which files can be trusted."""
+"""Rows: which of two records wins, and which files are used again."""
 
 import shutil
 from pathlib import Path
@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from aiokafka import TopicPartition
 
-from agents.runtime.changelog import ChangelogProducer
-from agents.runtime.recovery import recover
+from agents.runtime.changelog import ChangelogProducer, recover
 from agents.runtime.state_store import Row, StateStore
-from tests.component.bench import Bench, breathe, header
+from tests.component.worker_harness import WorkerHarness, breathe, header
 from topics.catalog import STOCK_CHANGELOG
 
 OLD, NEW = b'"old"', b'"new"'
@@ -21,9 +20,9 @@ def store(tmp_path: Path) -> StateStore:
 
 
 @pytest.fixture
-async def changelog(bench: Bench, store: StateStore) -> ChangelogProducer:
-    """That of the rows, with nothing in it yet."""
-    written = ChangelogProducer(bench.app.batching_producer, STOCK_CHANGELOG, store)
+async def changelog(harness: WorkerHarness, store: StateStore) -> ChangelogProducer:
+    """An empty changelog of the rows."""
+    written = ChangelogProducer(harness.app.batching_producer, STOCK_CHANGELOG, store)
     await written.rewrite_superseded()
     return written
 
@@ -37,7 +36,7 @@ def recovered(store: StateStore, *rows: Row) -> None:
     recover(store, 0, rows, store.offsets[0].changelog_offset + len(rows))
 
 
-def test_of_a_row_the_highest_version_stays_whichever_comes_last(store: StateStore):
+def test_the_highest_source_offset_of_a_row_wins_in_any_order(store: StateStore):
     recovered(store, Row(b"a", NEW, 9), Row(b"a", OLD, 5), Row(b"b", OLD, 5))
     recovered(store, Row(b"b", NEW, 9))
     recovered(store, Row(b"b", OLD, 6))
@@ -46,7 +45,7 @@ def test_of_a_row_the_highest_version_stays_whichever_comes_last(store: StateSto
     assert store.offsets[0].changelog_offset == 5
 
 
-def test_of_two_of_the_same_version_the_later_one_stays(store: StateStore):
+def test_of_two_rows_of_the_same_source_offset_the_later_one_wins(store: StateStore):
     recovered(store, Row(b"a", OLD, 5), Row(b"a", NEW, 5))
     assert store.get(0, b"a") == NEW
 
@@ -56,7 +55,7 @@ def test_a_row_that_was_deleted_is_gone(store: StateStore):
     assert store.get(0, b"a") is None
 
 
-def test_a_ghosts_last_words_about_a_row_that_was_deleted_do_not_count(store: StateStore):
+def test_a_zombies_write_of_a_deleted_row_does_not_count(store: StateStore):
     recovered(store, Row(b"a", OLD, 5), Row(b"a", None, 9))
     recovered(store, Row(b"a", NEW, 6))
     assert store.get(0, b"a") is None
@@ -64,7 +63,7 @@ def test_a_ghosts_last_words_about_a_row_that_was_deleted_do_not_count(store: St
     assert store.offsets[0].superseded == {b"a": Row(b"a", None, 9)}
 
 
-def test_a_row_that_was_deleted_may_come_back(store: StateStore):
+def test_a_deleted_row_may_be_written_again(store: StateStore):
     store.put(0, {b"a": OLD, b"b": OLD}, 5)
     store.put(0, {b"a": None}, 6)
     assert dict(store.rows(0)) == {b"b": OLD}
@@ -72,7 +71,7 @@ def test_a_row_that_was_deleted_may_come_back(store: StateStore):
     assert store.get(0, b"a") == NEW
 
 
-def test_a_partition_that_goes_takes_its_rows_along_and_no_others(store: StateStore):
+def test_a_revoked_partition_loses_its_rows_and_no_others(store: StateStore):
     for partition in (0, 1, 2):
         store.put(partition, {b"a": NEW}, 3)
     store.drop_partition(1)
@@ -80,50 +79,53 @@ def test_a_partition_that_goes_takes_its_rows_along_and_no_others(store: StateSt
     assert store.offsets.keys() == {0, 2}
 
 
-async def test_what_a_frozen_worker_wrote_last_is_overwritten_by_what_is_true(
-    bench: Bench, store: StateStore
+async def test_a_zombies_write_is_overwritten_by_the_valid_row(
+    harness: WorkerHarness, store: StateStore
 ):
     recovered(store, Row(b"a", NEW, 9), Row(b"b", NEW, 9), Row(b"a", OLD, 5))
     await ChangelogProducer(
-        bench.app.batching_producer, STOCK_CHANGELOG, store
+        harness.app.batching_producer, STOCK_CHANGELOG, store
     ).rewrite_superseded()
-    bench.ends[TopicPartition(STOCK_CHANGELOG.name, 0)] = 3
-    await bench.arrive()
-    [again] = bench.sent(STOCK_CHANGELOG.name)
+    harness.ends[TopicPartition(STOCK_CHANGELOG.name, 0)] = 3
+    await harness.arrive()
+    [again] = harness.sent(STOCK_CHANGELOG.name)
     assert (again.key, again.value) == (b"a", NEW)
     assert header(again, "version") == "9"
     assert not store.offsets[0].superseded
 
 
-async def test_another_writer_is_noticed_by_the_first_row_behind_his(
-    bench: Bench, store: StateStore, changelog: ChangelogProducer, deaths: list[str]
+async def test_another_writer_is_detected_at_the_next_row(
+    harness: WorkerHarness,
+    store: StateStore,
+    changelog: ChangelogProducer,
+    deaths: list[str],
 ):
     store.put(0, {b"a": NEW}, 1)
     changelog.produce(0, {b"a": NEW}, 1)
-    await bench.arrive()
+    await harness.arrive()
     assert not deaths
-    bench.ends[TopicPartition(STOCK_CHANGELOG.name, 0)] += 1  # his
+    harness.ends[TopicPartition(STOCK_CHANGELOG.name, 0)] += 1  # of the other writer
     changelog.produce(0, {b"a": NEW}, 2)
-    await bench.arrive()
+    await harness.arrive()
     assert "another writer" in deaths[0]
 
 
-async def test_rows_that_do_not_fit_together_are_not_written_at_all(
-    bench: Bench, changelog: ChangelogProducer
+async def test_rows_that_exceed_a_record_batch_are_not_written_at_all(
+    harness: WorkerHarness, changelog: ChangelogProducer
 ):
     rows = {b"%d" % number: b"x" * 300_000 for number in range(4)}
     with pytest.raises(ValueError, match="more than one record batch"):
         changelog.produce(0, rows, 1)
     await breathe()
-    assert not bench.lying
+    assert not harness.lying
 
 
 async def test_files_are_used_again_after_a_clean_stop(
-    bench: Bench, store: StateStore, changelog: ChangelogProducer, tmp_path: Path
+    harness: WorkerHarness, store: StateStore, changelog: ChangelogProducer, tmp_path: Path
 ):
     store.put(0, {b"a": NEW}, 7)
     changelog.produce(0, {b"a": NEW}, 7)
-    await bench.arrive()
+    await harness.arrive()
     store.close()
     again = StateStore(copy(tmp_path), "here")
     assert again.get(0, b"a") == NEW

@@ -13,82 +13,91 @@ from schemas.contract import MAX_COUNT, MAX_LINES, MAX_STOCK, Item
 from schemas.ids import order_id
 from schemas.order import CreateOrder, ListOrder, Status, StockReserved
 from schemas.stock import ListStocks, ReceiveStock, Release, Reserve, Sell
-from tests.component.bench import Bench, DiedError, Serving, breathe, header, record
+from tests.component.worker_harness import (
+    DiedError,
+    Serving,
+    WorkerHarness,
+    breathe,
+    header,
+    record,
+)
 
 CREATE = CreateOrder(user=7, items=(Item(sku=1, count=2),))
-RESERVES, FACTS, ROWS = "stock.requests", "order.events", "loms-orders-changelog"
+RESERVES, EVENTS, ROWS = "stock.requests", "order.events", "loms-orders-changelog"
 STOCK_ROWS = "loms-stock-changelog"
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-async def orders(bench: Bench) -> Serving:
-    return await bench.serve(ORDER_AGGREGATE)
+async def orders(harness: WorkerHarness) -> Serving:
+    return await harness.serve(ORDER_AGGREGATE)
 
 
 @pytest.fixture
-async def goods(bench: Bench) -> Serving:
-    return await bench.serve(STOCK_AGGREGATE)
+async def stock(harness: WorkerHarness) -> Serving:
+    return await harness.serve(STOCK_AGGREGATE)
 
 
-async def test_a_batch_is_settled_only_when_all_that_it_caused_has_arrived(
-    bench: Bench, orders: Serving
+async def test_a_batch_is_acknowledged_only_when_all_that_it_caused_is(
+    harness: WorkerHarness, orders: Serving
 ):
     batch = await orders.read(CREATE)
-    for topic in (RESERVES, FACTS, ROWS):
-        assert bench.lying[topic] == 1
+    for topic in (RESERVES, EVENTS, ROWS):
+        assert harness.lying[topic] == 1
         assert not batch.settled
         assert not batch.acks
-        await bench.arrive(topic)
+        await harness.arrive(topic)
     assert batch.settled
     assert batch.acks == 1
 
 
-async def test_nothing_is_told_or_written_before_its_commands_have_arrived(
-    bench: Bench, orders: Serving
+async def test_no_reply_or_row_is_sent_before_its_commands_are_acknowledged(
+    harness: WorkerHarness, orders: Serving
 ):
     await orders.read(CREATE)
-    assert bench.lying == {RESERVES: 1}
-    await bench.arrive()
-    assert bench.lying == {FACTS: 1, ROWS: 1}
+    assert harness.lying == {RESERVES: 1}
+    await harness.arrive()
+    assert harness.lying == {EVENTS: 1, ROWS: 1}
 
 
 async def test_replies_do_not_overtake_the_commands_of_the_batch_before(
-    bench: Bench, orders: Serving
+    harness: WorkerHarness, orders: Serving
 ):
     await orders.read(CREATE)
     await orders.read(ListOrder(order_id=order_id(7, "nobody's")))
-    assert bench.lying == {RESERVES: 1}
-    await bench.arrive(RESERVES)
-    assert bench.lying["order.replies"] == 1
+    assert harness.lying == {RESERVES: 1}
+    await harness.arrive(RESERVES)
+    assert harness.lying["order.replies"] == 1
 
 
-async def test_no_more_batches_are_begun_than_may_be_open(bench: Bench, goods: Serving):
-    batches = [await goods.read(ListStocks(sku=1)) for _ in range(MAX_IN_FLIGHT + 5)]
-    assert goods.stream.taken == MAX_IN_FLIGHT + 1  # one waits for room
-    await bench.all_arrives()
+async def test_no_more_batches_are_read_than_may_be_in_flight(
+    harness: WorkerHarness, stock: Serving
+):
+    batches = [await stock.read(ListStocks(sku=1)) for _ in range(MAX_IN_FLIGHT + 5)]
+    assert stock.stream.taken == MAX_IN_FLIGHT + 1  # one waits for room
+    await harness.all_arrives()
     assert all(batch.settled for batch in batches)
 
 
-async def test_all_rows_of_a_record_arrive_together_and_say_what_they_include(
-    bench: Bench, goods: Serving
+async def test_all_rows_of_a_record_are_one_record_batch_with_their_source_offset(
+    harness: WorkerHarness, stock: Serving
 ):
-    await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=5))
-    await bench.all_arrives()
-    [together] = bench.logs[STOCK_ROWS]
-    assert len(together) == 2  # the shelf, and the receipt
+    await stock.read(ReceiveStock(sku=1, warehouse_id=1, count=5))
+    await harness.all_arrives()
+    [together] = harness.logs[STOCK_ROWS]
+    assert len(together) == 2  # the level, and the receipt
     assert {header(row, "version") for row in together} == {"1"}
 
 
 async def test_rows_too_many_for_one_record_batch_are_written_in_several(
-    bench: Bench, orders: Serving, deaths: list[str]
+    harness: WorkerHarness, orders: Serving, deaths: list[str]
 ):
     made = [order_id(7, f"key:{number}") for number in range(100)]
     lines = dict.fromkeys(range(1_000_000_000, 1_000_000_000 + MAX_LINES), MAX_COUNT)
-    steps = (StatusChange(Status.NEW, NOON, "me"),)
+    history = (StatusChange(Status.NEW, NOON, "me"),)
     large = {
         str(one).encode(): ORDER_AGGREGATE.adapters[0].dump_json(
-            Order(one, 7, "key", lines, steps)
+            Order(one, 7, "key", lines, history)
         )
         for one in made
     }
@@ -96,56 +105,56 @@ async def test_rows_too_many_for_one_record_batch_are_written_in_several(
     orders.store.put(partition, large, 0)
     answers = [StockReserved(order_id=o, sku=min(lines), reserved=True) for o in made]
     batch = await orders.read(*answers)
-    await bench.all_arrives()
+    await harness.all_arrives()
     assert not deaths
     assert batch.settled
-    assert len(bench.logs[ROWS]) > 1
-    assert {row.key for row in bench.sent(ROWS)} == large.keys()
+    assert len(harness.logs[ROWS]) > 1
+    assert {row.key for row in harness.sent(ROWS)} == large.keys()
 
 
-async def test_a_record_that_was_refused_is_refused_for_ever_though_it_comes_again(
-    bench: Bench, goods: Serving
+async def test_a_refused_record_is_refused_again_when_it_is_redelivered(
+    harness: WorkerHarness, stock: Serving
 ):
-    await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=MAX_STOCK))
-    refused = await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=1))
-    await goods.read(Reserve(sku=1, order_id=7, count=9), Sell(sku=1, order_id=7))
-    await bench.all_arrives()
-    before = goods.store.get(refused.value[0].tp.partition, b"1")
-    await goods.again(refused)
-    await bench.all_arrives()
-    assert goods.store.get(refused.value[0].tp.partition, b"1") == before
-    assert [json.loads(r.value)["type"] for r in bench.sent("stock.replies")] == [
+    await stock.read(ReceiveStock(sku=1, warehouse_id=1, count=MAX_STOCK))
+    refused = await stock.read(ReceiveStock(sku=1, warehouse_id=1, count=1))
+    await stock.read(Reserve(sku=1, order_id=7, count=9), Sell(sku=1, order_id=7))
+    await harness.all_arrives()
+    before = stock.store.get(refused.value[0].tp.partition, b"1")
+    await stock.again(refused)
+    await harness.all_arrives()
+    assert stock.store.get(refused.value[0].tp.partition, b"1") == before
+    assert [json.loads(r.value)["type"] for r in harness.sent("stock.replies")] == [
         *("done", "refused", "refused")
     ]
 
 
-async def test_a_record_that_comes_again_counts_once_and_is_answered_again(
-    bench: Bench, goods: Serving
+async def test_a_redelivered_record_counts_once_and_is_answered_again(
+    harness: WorkerHarness, stock: Serving
 ):
-    batch = await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=5))
-    await bench.all_arrives()
-    await goods.again(batch)
-    await bench.all_arrives()
-    shelf = json.loads(goods.store.get(batch.value[0].tp.partition, b"1"))
-    assert shelf["available"] == {"1": 5}
-    first, second = bench.sent("stock.replies")
+    batch = await stock.read(ReceiveStock(sku=1, warehouse_id=1, count=5))
+    await harness.all_arrives()
+    await stock.again(batch)
+    await harness.all_arrives()
+    level = json.loads(stock.store.get(batch.value[0].tp.partition, b"1"))
+    assert level["available"] == {"1": 5}
+    first, second = harness.sent("stock.replies")
     assert first.value == second.value
 
 
-async def test_what_a_newer_worker_put_into_a_row_is_handed_on_by_an_older_one(
-    bench: Bench, goods: Serving
+async def test_an_older_worker_keeps_the_fields_of_a_newer_one(
+    harness: WorkerHarness, stock: Serving
 ):
     newer = b'{"available":{"1":5},"reserved":{},"picked":{"1":2}}'
-    goods.store.put(record(ListStocks(sku=1)).partition, {b"1": newer}, 0)
-    await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=1))
-    await goods.read(ReceiveStock(sku=1, warehouse_id=1, count=1))
-    await bench.all_arrives()
-    shelves = [row.value for row in bench.sent(STOCK_ROWS) if row.key == b"1"]
-    assert shelves[-1] == newer.replace(b'"1":5', b'"1":7')
+    stock.store.put(record(ListStocks(sku=1)).partition, {b"1": newer}, 0)
+    await stock.read(ReceiveStock(sku=1, warehouse_id=1, count=1))
+    await stock.read(ReceiveStock(sku=1, warehouse_id=1, count=1))
+    await harness.all_arrives()
+    levels = [row.value for row in harness.sent(STOCK_ROWS) if row.key == b"1"]
+    assert levels[-1] == newer.replace(b'"1":5', b'"1":7')
 
 
-async def test_a_row_with_something_newer_inside_one_of_its_parts_stays_a_row(
-    bench: Bench, orders: Serving
+async def test_a_row_with_a_newer_field_in_one_of_its_parts_is_read(
+    harness: WorkerHarness, orders: Serving
 ):
     one = order_id(7, "key:a")
     order = Order(one, 7, "key:a", {1: 2}, (StatusChange(Status.NEW, NOON, "me"),))
@@ -153,45 +162,45 @@ async def test_a_row_with_something_newer_inside_one_of_its_parts_stays_a_row(
     newer = row.replace(b'"by":"me"', b'"by":"me","why":"newer"')
     orders.store.put(record(CREATE).partition, {str(one).encode(): newer}, 0)
     await orders.read(StockReserved(order_id=one, sku=1, reserved=True))
-    await bench.all_arrives()
-    [written] = bench.sent(ROWS)
+    await harness.all_arrives()
+    [written] = harness.sent(ROWS)
     read = ORDER_AGGREGATE.adapters[0].validate_json(written.value)
     assert read.status is Status.AWAITING_PAYMENT
 
 
-async def test_a_record_that_kafka_does_not_take_is_the_end(
-    bench: Bench, goods: Serving, deaths: list[str]
+async def test_a_record_that_kafka_refuses_ends_the_worker(
+    harness: WorkerHarness, stock: Serving, deaths: list[str]
 ):
-    await goods.read(ListStocks(sku=1))
-    await bench.fails("stock.replies", MessageSizeTooLargeError())
+    await stock.read(ListStocks(sku=1))
+    await harness.fails("stock.replies", MessageSizeTooLargeError())
     assert deaths
     assert "not sent" in deaths[0]
 
 
-async def test_a_worker_that_was_frozen_says_nothing_any_more(
-    bench: Bench, goods: Serving, deaths: list[str]
+async def test_a_worker_that_was_frozen_sends_nothing(
+    harness: WorkerHarness, stock: Serving, deaths: list[str]
 ):
-    bench.app.pause_monitor.arm()
-    bench.app.pause_monitor._last -= 3600  # noqa: SLF001 -- so long its last beat is ago
-    await goods.read(Release(sku=1, order_id=7))
+    harness.app.pause_monitor.arm()
+    harness.app.pause_monitor._last -= 3600  # noqa: SLF001 -- its last check was an hour ago
+    await stock.read(Release(sku=1, order_id=7))
     assert "frozen" in deaths[0]
-    assert not bench.lying
+    assert not harness.lying
 
 
-async def test_a_worker_whose_agent_raised_has_ended(
-    bench: Bench, goods: Serving, deaths: list[str]
+async def test_an_exception_in_an_agent_ends_the_worker(
+    harness: WorkerHarness, stock: Serving, deaths: list[str]
 ):
-    agent = bench.app.agents[goods.aggregate.requests.name]
+    agent = harness.app.agents[stock.aggregate.requests.name]
     with pytest.raises(DiedError):
-        await bench.app._on_agent_error(agent, ValueError("why"))  # noqa: SLF001
+        await harness.app._on_agent_error(agent, ValueError("why"))  # noqa: SLF001
     assert "raised ValueError('why')" in deaths[0]
 
 
-async def test_a_batch_of_a_partition_without_rows_is_not_served(
-    bench: Bench, goods: Serving, deaths: list[str]
+async def test_a_batch_of_a_partition_without_rows_is_not_processed(
+    harness: WorkerHarness, stock: Serving, deaths: list[str]
 ):
-    goods.store.drop_partition(record(ListStocks(sku=1)).partition)
-    await goods.read(ListStocks(sku=1))
+    stock.store.drop_partition(record(ListStocks(sku=1)).partition)
+    await stock.read(ListStocks(sku=1))
     assert "before its rows were recovered" in deaths[0]
     await breathe()
-    assert not bench.lying
+    assert not harness.lying

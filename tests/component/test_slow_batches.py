@@ -7,23 +7,23 @@ from faust.types import TP
 
 from agents.runtime.in_flight import PartitionRecords
 from agents.worker.consumer import Consumer
-from tests.component.bench import Bench, record
+from tests.component.worker_harness import WorkerHarness, record
 
 
 @pytest.fixture
-async def consumer(bench: Bench) -> Consumer:
-    return bench.app.consumer
+async def consumer(harness: WorkerHarness) -> Consumer:
+    return harness.app.consumer
 
 
 async def test_a_worker_logs_its_oldest_batch_and_the_partition_that_waits(
-    bench: Bench, consumer: Consumer, caplog: pytest.LogCaptureFixture
+    harness: WorkerHarness, consumer: Consumer, caplog: pytest.LogCaptureFixture
 ):
     tp = TP("stock.requests", 1)
     old = PartitionRecords(tp, [record(b"")], began=time.monotonic() - 15)
     consumer._delivered[tp].append(old)  # noqa: SLF001
     consumer.waiting = tp
-    await bench.service._log_slow_batches()  # noqa: SLF001
-    await bench.service._log_slow_batches()  # noqa: SLF001
+    await harness.service._log_slow_batches()  # noqa: SLF001
+    await harness.service._log_slow_batches()  # noqa: SLF001
 
     line = "event=batch-slow topic=stock.requests partition=1 offset=0 seconds=15"
     assert caplog.messages == [f"{line} waiting=stock.requests-1"]

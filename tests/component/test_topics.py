@@ -26,7 +26,7 @@ def topic(name: str, **different) -> Topic:
 
 
 async def test_the_whole_catalogue_is_created_and_then_as_declared(cluster: KafkaSettings):
-    await create(cluster)  # some are there already: the broker serves other tests, too
+    await create(cluster)  # some exist: other tests use this broker, too
     assert await check(cluster) == []
     assert await create(cluster) == []
 
@@ -41,7 +41,7 @@ async def test_a_missing_topic_is_a_difference(cluster: KafkaSettings):
     assert await check(cluster, [topic("absent")]) == ["absent: missing"]
 
 
-async def test_changed_retention_is_told_and_applied(cluster: KafkaSettings):
+async def test_changed_retention_is_reported_and_applied(cluster: KafkaSettings):
     await create(cluster, [topic("kept")])
     shorter = cluster.model_copy(update={"request_retention_hours": 1.0})
     kept = [topic("kept")]
@@ -63,53 +63,53 @@ async def test_another_number_of_partitions_is_refused_and_nothing_changes(
     ]
 
 
-async def test_partitions_added_behind_our_back_are_told(cluster: KafkaSettings):
+async def test_partitions_that_another_client_added_are_reported(cluster: KafkaSettings):
     await create(cluster, [topic("widened")])
     async with admin_of(cluster) as admin:
         await admin.create_partitions({"widened": NewPartitions(3)})
     assert await check(cluster, [topic("widened")]) == ["widened: 3 partitions, not 2"]
 
 
-async def test_what_operators_set_is_told_unless_it_is_theirs_and_survives(
+async def test_settings_of_operators_are_kept_and_reported_unless_left_to_them(
     cluster: KafkaSettings,
 ):
     await create(cluster, [topic("theirs")])
     await override(cluster, "theirs", {"min.insync.replicas": "1", "flush.ms": "1000"})
-    strange = "theirs: flush.ms is set, but not declared"
-    assert strange in await check(cluster, [topic("theirs")])
+    undeclared = "theirs: flush.ms is set, but not declared"
+    assert undeclared in await check(cluster, [topic("theirs")])
     await create(cluster, [topic("theirs")])
-    assert await check(cluster, [topic("theirs")]) == [strange]
+    assert await check(cluster, [topic("theirs")]) == [undeclared]
 
 
-async def test_what_is_acknowledged_is_in_as_many_copies_as_the_operator_wants(
+async def test_new_topics_have_the_configured_number_of_in_sync_replicas(
     cluster: KafkaSettings,
 ):
-    sure = cluster.model_copy(update={"kafka_min_insync_replicas": 2})
-    await create(sure, [topic("sure")])
-    name = ConfigResource(ConfigResourceType.TOPIC, "sure")
+    durable = cluster.model_copy(update={"kafka_min_insync_replicas": 2})
+    await create(durable, [topic("durable")])
+    name = ConfigResource(ConfigResourceType.TOPIC, "durable")
     async with admin_of(cluster) as admin:
-        (answer,) = await admin.describe_configs([name])
-    ((*_, settings),) = answer.resources
+        (response,) = await admin.describe_configs([name])
+    ((*_, settings),) = response.resources
     assert {each[0]: each[1] for each in settings}["min.insync.replicas"] == "2"
-    assert await check(sure, [topic("sure")]) == []
+    assert await check(durable, [topic("durable")]) == []
 
 
 @pytest.mark.parametrize(
-    ("copies", "wanted"), [(1, {}), (2, {}), (3, {"min.insync.replicas": "2"})]
+    ("copies", "durability"), [(1, {}), (2, {}), (3, {"min.insync.replicas": "2"})]
 )
-def test_of_three_copies_two_are_there_before_anything_is_acknowledged(
-    copies: int, wanted: dict[str, str]
+def test_of_three_copies_two_have_a_record_before_it_is_acknowledged(
+    copies: int, durability: dict[str, str]
 ):
-    assert KafkaSettings(kafka_replication=copies).durability == wanted
+    assert KafkaSettings(kafka_replication=copies).durability == durability
 
 
-async def test_a_cluster_that_is_not_there_is_said_in_one_line():
+async def test_an_unreachable_cluster_is_reported_in_one_line():
     nowhere = KafkaSettings(kafka="127.0.0.1:1")
     with pytest.raises(TopicsError, match=r"Kafka at 127\.0\.0\.1:1"):
         await check(nowhere)
 
 
-async def test_settings_are_changed_only_by_order_where_nobody_can_be_asked(
+async def test_without_a_terminal_settings_change_only_with_yes(
     cluster: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ):
     await create(cluster)
@@ -125,7 +125,7 @@ async def test_settings_are_changed_only_by_order_where_nobody_can_be_asked(
     assert await topics_program(cluster, "create") == (0, as_declared, "")
 
 
-async def test_what_is_ordered_is_changed_without_a_question(
+async def test_yes_changes_settings_without_a_confirmation(
     cluster: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ):
     await create(cluster)

@@ -1,18 +1,14 @@
-"""Kafka in a browser: what the pages show of a real broker, and what they send to it."""
+"""The pages of a real broker, and the records that they send to it."""
 
 import json
 import re
-import signal
 from collections.abc import AsyncIterator
 from html import unescape
 
-import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from tests.component.tools import begun, end, run
-from topics.broker.process import free_layout
 from topics.catalog import (
     CART_REQUESTS,
     CARTS_CHANGELOG,
@@ -24,7 +20,7 @@ from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
 from topics.ui.app import application
-from topics.ui.views import example_bodies
+from topics.ui.records import example_bodies
 
 FORM = "application/x-www-form-urlencoded"
 CALLS = [(topic, type_) for topic in DEFAULT_REPLIES for type_ in example_bodies(topic)]
@@ -32,7 +28,7 @@ CALLS = [(topic, type_) for topic in DEFAULT_REPLIES for type_ in example_bodies
 
 @pytest.fixture
 async def browser(cluster: KafkaSettings) -> AsyncIterator[TestClient]:
-    """Somebody who looks at the pages."""
+    """A client of the pages."""
     async with TestClient(TestServer(application(cluster), host="127.0.0.1")) as client:
         yield client
 
@@ -50,11 +46,9 @@ async def rows(browser: TestClient, path: str) -> list[list[str]]:
     """Open a page; return the texts in the cells of its table."""
     lines = (await read(browser, path)).split("<tr>")[2:]
     cells = [re.findall(r"<td.*?>(.*?)</td>", line, re.DOTALL) for line in lines]
-    return [[_text(cell) for cell in line] for line in cells]
-
-
-def _text(html: str) -> str:
-    return unescape(re.sub(r"<[^>]*>", "", html)).strip()
+    return [
+        [unescape(re.sub(r"<[^>]*>", "", cell)).strip() for cell in row] for row in cells
+    ]
 
 
 async def put(cluster: KafkaSettings, topic: Topic, value: bytes | None, **more) -> None:
@@ -68,7 +62,9 @@ async def newest(cluster: KafkaSettings, topic: Topic) -> ConsumerRecord:
     return record
 
 
-async def test_every_topic_is_listed_with_what_it_is_for(browser: TestClient):
+async def test_every_topic_is_listed_with_its_partitions_and_its_purpose(
+    browser: TestClient,
+):
     shown = {
         name: (partitions, doc) for name, partitions, _, doc in await rows(browser, "/")
     }
@@ -77,21 +73,21 @@ async def test_every_topic_is_listed_with_what_it_is_for(browser: TestClient):
     assert not any(name.startswith("__") for name in shown)
 
 
-async def test_keys_headers_and_values_are_legible_the_newest_first(
+async def test_keys_headers_and_values_are_shown_as_text_newest_first(
     browser: TestClient, cluster: KafkaSettings
 ):
     row = {"lines": {str(sku): sku for sku in range(30)}, "note": "Теория & <script>"}
     value = json.dumps(row, ensure_ascii=False).encode()
     await put(cluster, CARTS_CHANGELOG, value, key=b"17", headers=[("version", b"1")])
     await put(cluster, CARTS_CHANGELOG, None, key=b"17", headers=[("n", (1).to_bytes(4))])
-    gone, kept = (await rows(browser, f"/topics/{CARTS_CHANGELOG.name}"))[:2]
-    assert gone[2:] == ["17", "n: 0x00000001", "null: deleted"]
-    assert kept[2:4] == ["17", "version: 1"]
-    assert kept[4].endswith(json.dumps(row, ensure_ascii=False, indent=2))
+    deleted, row_shown = (await rows(browser, f"/topics/{CARTS_CHANGELOG.name}"))[:2]
+    assert deleted[2:] == ["17", "n: 0x00000001", "null: deleted"]
+    assert row_shown[2:4] == ["17", "version: 1"]
+    assert row_shown[4].endswith(json.dumps(row, ensure_ascii=False, indent=2))
     assert "<script>" not in await read(browser, f"/topics/{CARTS_CHANGELOG.name}")
 
 
-async def test_what_is_no_text_is_shown_as_it_lies_there(
+async def test_half_a_surrogate_pair_is_shown_as_stored(
     browser: TestClient, cluster: KafkaSettings
 ):
     value = json.dumps({"half": "\ud800", "rest": "x" * 200})
@@ -100,19 +96,15 @@ async def test_what_is_no_text_is_shown_as_it_lies_there(
     assert newest_row[4].endswith(value)
 
 
-async def test_what_is_looked_for_may_be_anywhere_in_a_record(
+async def test_a_search_covers_keys_headers_and_values(
     browser: TestClient, cluster: KafkaSettings
 ):
-    for key, name, value in (
-        (b"needle", "n", b"v"),
-        (b"k", "needle", b"v"),
-        (b"k", "n", b"v"),
-    ):
-        await put(cluster, CARTS_CHANGELOG, value, key=key, headers=[(name, b"1")])
-    assert (
-        len(await rows(browser, f"/topics/{CARTS_CHANGELOG.name}?find=needle&most=3")) == 2
-    )
-    assert len(await rows(browser, f"/topics/{CARTS_CHANGELOG.name}?most=1")) == 1
+    for key, name in ((b"needle", "n"), (b"k", "needle"), (b"k", "n")):
+        await put(cluster, CARTS_CHANGELOG, b"v", key=key, headers=[(name, b"1")])
+    path = f"/topics/{CARTS_CHANGELOG.name}"
+    assert len(await rows(browser, f"{path}?find=needle&most=3")) == 2
+    assert len(await rows(browser, f"{path}?most=1")) == 1
+    assert '<input name="most" value="1"' in await read(browser, f"{path}?most=1")
 
 
 @pytest.mark.parametrize(("topic", "type_"), CALLS)
@@ -126,7 +118,7 @@ async def test_each_request_can_be_sent_by_hand(
     form = {"value": value, "headers": f"{headers}\r\n\r\na: b:c", "key": ""}
     async with browser.post(path, data=form) as response:
         assert response.status == 200
-        told = await response.text()
+        shown = await response.text()
     record = await newest(cluster, topic)
     assert record.key is None
     assert topic.decode(record.value)
@@ -134,8 +126,8 @@ async def test_each_request_can_be_sent_by_hand(
     assert dict(record.headers)["a"] == b"b:c"
     correlation = dict(record.headers)["kafka_correlationId"].decode()
     reply = f"/topics/{DEFAULT_REPLIES[topic].name}?find={correlation}"
-    assert reply in told
-    assert f"<code>{record.partition}@{record.offset}</code>" in told
+    assert reply in shown
+    assert f"<code>{record.partition}@{record.offset}</code>" in shown
 
 
 async def test_a_key_and_a_reply_topic_may_be_given(
@@ -149,19 +141,19 @@ async def test_a_key_and_a_reply_topic_may_be_given(
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "why"),
+    ("path", "status", "text"),
     [
         ("/topics/nowhere", 404, "there are no topics nowhere"),
         ("/topics/cart.dlq?most=0", 400, "from 1 to 10000"),
         ("/topics/cart.dlq?most=x", 400, "from 1 to 10000"),
     ],
 )
-async def test_what_can_not_be_shown_is_told_in_words(
-    browser: TestClient, path: str, status: int, why: str
+async def test_an_unknown_topic_and_an_invalid_limit_are_errors_in_text(
+    browser: TestClient, path: str, status: int, text: str
 ):
     async with browser.get(path) as response:
         assert response.status == status
-        assert why in await response.text()
+        assert text in await response.text()
         assert response.headers["Cache-Control"] == "no-store"
 
 
@@ -175,7 +167,7 @@ async def test_nothing_is_sent_to_topics_that_take_no_requests(
 
 
 @pytest.mark.parametrize(
-    ("body", "why"),
+    ("body", "text"),
     [
         ("", "value is missing"),
         ("key=17", "value is missing"),
@@ -190,13 +182,13 @@ async def test_nothing_is_sent_to_topics_that_take_no_requests(
         ("value={}&headers=%3A+what", "a header must be name: value, not ': what'"),
     ],
 )
-async def test_a_form_with_a_fault_is_refused_and_nothing_is_sent(
-    browser: TestClient, untouched_shop: None, body: str, why: str
+async def test_an_invalid_form_is_refused_and_nothing_is_sent(
+    browser: TestClient, untouched_shop: None, body: str, text: str
 ):
     path, headers = f"/topics/{STOCK_REQUESTS.name}", {"Content-Type": FORM}
     async with browser.post(path, data=body.encode(), headers=headers) as response:
         assert response.status == 400
-        assert (await response.text()).startswith(why)
+        assert (await response.text()).startswith(text)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +200,7 @@ async def test_a_form_with_a_fault_is_refused_and_nothing_is_sent(
         (FORM, b"value=" + b"x" * 2**20, 413),
     ],
 )
-async def test_what_is_no_form_or_too_large_is_refused_and_nothing_is_sent(
+async def test_another_media_type_and_a_large_body_are_refused_and_nothing_is_sent(
     browser: TestClient, untouched_shop: None, type_: str, body: bytes, status: int
 ):
     path, headers = f"/topics/{STOCK_REQUESTS.name}", {"Content-Type": type_}
@@ -216,7 +208,7 @@ async def test_what_is_no_form_or_too_large_is_refused_and_nothing_is_sent(
         assert response.status == status
 
 
-async def test_a_record_that_kafka_finds_too_large_is_refused(
+async def test_a_record_above_kafkas_limit_is_refused(
     browser: TestClient, untouched_shop: None
 ):
     form = {"value": "x" * (2**20 - 20)}
@@ -225,7 +217,7 @@ async def test_a_record_that_kafka_finds_too_large_is_refused(
         assert "too large" in await response.text()
 
 
-async def test_headers_stay_as_they_were_typed(browser: TestClient, cluster: KafkaSettings):
+async def test_headers_are_sent_as_typed(browser: TestClient, cluster: KafkaSettings):
     form = {"value": "{}", "headers": "a: 1\u2028b: 2\r\na: 3"}
     async with browser.post(f"/topics/{STOCK_REQUESTS.name}", data=form) as response:
         assert response.status == 200
@@ -244,44 +236,15 @@ async def test_headers_stay_as_they_were_typed(browser: TestClient, cluster: Kaf
         {"Host": "127.0.0.1:99999"},
     ],
 )
-async def test_pages_of_others_can_send_nothing(browser: TestClient, headers: dict):
+async def test_pages_of_other_origins_can_send_nothing(browser: TestClient, headers: dict):
     path = f"/topics/{STOCK_REQUESTS.name}"
     async with browser.post(path, data={"value": "{}"}, headers=headers) as response:
         assert response.status == 403
 
 
-async def test_the_page_of_our_own_can(browser: TestClient):
+async def test_a_page_of_the_same_origin_can_send(browser: TestClient):
     origin = str(browser.make_url("/").origin())
     form, headers = {"value": "{}"}, {"Origin": origin}
     path = f"/topics/{STOCK_REQUESTS.name}"
     async with browser.post(path, data=form, headers=headers) as response:
         assert response.status == 200
-
-
-async def test_without_kafka_it_ends_at_once_and_says_so(tmp_path):
-    nowhere = KafkaSettings(kafka=f"127.0.0.1:{free_layout(tmp_path).port}")
-    port = str(free_layout(tmp_path).port)
-    code, out, err = await run(nowhere, "ui", "--port", port)
-    assert (code, out) == (1, b"")
-    assert err.startswith(f"ui: Kafka at {nowhere.kafka}: ")
-    assert err.count("\n") == 1
-
-
-async def test_a_port_that_is_taken_is_named(cluster: KafkaSettings):
-    _, _, port = cluster.kafka.rpartition(":")
-    code, _, err = await run(cluster, "ui", "--port", port)
-    assert code == 1
-    assert err.startswith(f"ui: port {port} is taken by another program;")
-
-
-async def test_it_serves_until_it_is_interrupted(cluster: KafkaSettings, tmp_path):
-    port = free_layout(tmp_path).port
-    async with begun(cluster, "ui", "--port", str(port)) as process:
-        assert f"http://127.0.0.1:{port}".encode() in await process.stdout.readline()
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(f"http://localhost:{port}/") as response,
-        ):
-            assert response.status == 200
-        process.send_signal(signal.SIGINT)
-        assert (await end(process))[::2] == (0, "")

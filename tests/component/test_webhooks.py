@@ -1,4 +1,4 @@
-"""Notices to a webhook: what comes, signed by whom, and what answers mean."""
+"""Notifications to a webhook: content, signature, and the meaning of responses."""
 
 import asyncio
 import hashlib
@@ -14,14 +14,14 @@ from typing import NamedTuple
 import pytest
 
 from agents.notifications.transports import PermanentError, TransientError
-from tests.component.notices import BIG, news, over_http
+from tests.component.notices import BIG, event, over_http
 from tests.standins.webhook_sink import Posted, WebhookSink
 
 SECRET = "a secret, пароль"  # any text will do
 
 
 async def test_a_webhook_gets_the_event_as_it_is_on_kafka_and_its_id(hook):
-    await over_http(hook).deliver(news())
+    await over_http(hook).deliver(event())
     [post] = hook.posted
     assert post.headers["Idempotency-Key"] == "8193:awaiting payment"
     assert post.headers["Content-Type"] == "application/json"
@@ -43,7 +43,7 @@ def is_signed(post: Posted, secret: str) -> bool:
 
 
 async def test_a_webhook_with_a_secret_is_signed_by_it(hook: WebhookSink):
-    await over_http(hook, webhook_secret=SECRET).deliver(news())
+    await over_http(hook, webhook_secret=SECRET).deliver(event())
     [post] = hook.posted
     assert is_signed(post, SECRET)
     assert not is_signed(post, "another")
@@ -54,63 +54,63 @@ async def test_each_attempt_is_signed_at_its_own_moment(hook: WebhookSink):
     transport = over_http(hook, webhook_secret=SECRET)
     before = int(time.time())
     for _ in range(2):
-        await transport.deliver(news())
+        await transport.deliver(event())
     moments = [int(post.headers["X-Shop-Timestamp"]) for post in hook.posted]
     assert before <= moments[0] <= moments[1] <= time.time()
     assert all(is_signed(post, SECRET) for post in hook.posted)
 
 
 async def test_without_a_secret_nothing_is_signed(hook: WebhookSink):
-    await over_http(hook, webhook_secret="").deliver(news())
+    await over_http(hook, webhook_secret="").deliver(event())
     assert not [name for name in hook.posted[0].headers if name.startswith("X-Shop")]
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
-async def test_a_webhook_that_says_not_now_may_be_asked_again(hook, status):
+async def test_a_transient_status_is_a_transient_error(hook, status):
     hook.answers.append(status)
     with pytest.raises(TransientError, match=f"^HTTP {status}$") as later:
-        await over_http(hook).deliver(news())
+        await over_http(hook).deliver(event())
     assert not later.value.is_of_recipient
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 410, 422, 301, 307])
-async def test_a_webhook_that_says_no_is_not_asked_again(hook, status):
+async def test_a_permanent_status_is_a_permanent_error(hook, status):
     hook.answers.append((status, {"Location": hook.url}))
     with pytest.raises(PermanentError, match=f"^HTTP {status}$"):
-        await over_http(hook).deliver(news())
+        await over_http(hook).deliver(event())
     assert len(hook.posted) == 1
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"),
+    ("value", "seconds"),
     [("17", 17), ("86400", 300), ("9" * 400, 300), ("soon", 0), ("-5", 0), ("", 0)],
 )
-async def test_a_webhook_may_say_how_long_to_wait_within_reason(hook, said, seconds):
-    hook.answers.append((429, {"Retry-After": said}))
+async def test_a_webhook_may_request_a_delay_within_limits(hook, value, seconds):
+    hook.answers.append((429, {"Retry-After": value}))
     with pytest.raises(TransientError) as later:
-        await over_http(hook).deliver(news())
+        await over_http(hook).deliver(event())
     assert later.value.wait_seconds == seconds
 
 
 @pytest.mark.parametrize(
     ("later_by", "least", "most"), [(100, 60, 100), (86400, 300, 300), (-100, 0, 0)]
 )
-async def test_a_webhook_may_say_until_when_to_wait(hook, later_by, least, most):
+async def test_a_webhook_may_request_a_time_of_the_retry(hook, later_by, least, most):
     moment = datetime.now(UTC) + timedelta(seconds=later_by)
     hook.answers.append((503, {"Retry-After": format_datetime(moment, usegmt=True)}))
     with pytest.raises(TransientError) as later:
-        await over_http(hook).deliver(news())
+        await over_http(hook).deliver(event())
     assert least <= later.value.wait_seconds <= most
 
 
-async def test_a_webhook_that_hangs_or_is_gone_passes_and_keeps_its_url_to_itself(hook):
+async def test_a_webhook_that_hangs_or_is_down_is_a_transient_error_without_its_url(hook):
     hook.gate.clear()
     with pytest.raises(TransientError, match="TimeoutError"):
-        await over_http(hook, notify_timeout_seconds=0.1).deliver(news())
+        await over_http(hook, notify_timeout_seconds=0.1).deliver(event())
     hook.gate.set()
     await hook.stop()
     with pytest.raises(TransientError) as gone:
-        await over_http(hook).deliver(news())
+        await over_http(hook).deliver(event())
     assert "hook" not in str(gone.value)
 
 
@@ -159,7 +159,7 @@ async def raw() -> AsyncIterator[tuple[int, list[RequestHead]]]:
 async def test_a_webhooks_url_is_sent_byte_for_byte(raw, given, sent):
     port, heads = raw
     url = f"http://127.0.0.1:{port}{given}"
-    await over_http(None, webhook_url=url).deliver(news())
+    await over_http(None, webhook_url=url).deliver(event())
     assert [head.line for head in heads] == [f"POST {sent or given} HTTP/1.1"]
 
 
@@ -176,7 +176,7 @@ async def test_a_webhooks_url_is_sent_byte_for_byte(raw, given, sent):
 async def test_a_webhooks_login_arrives_byte_for_byte(raw, login, token):
     port, heads = raw
     url = f"http://{login}@127.0.0.1:{port}/h"
-    await over_http(None, webhook_url=url).deliver(news())
+    await over_http(None, webhook_url=url).deliver(event())
     [head] = heads
     assert head.headers["Authorization"] == f"Basic {b64encode(token).decode()}"
     assert head.headers["Host"] == f"127.0.0.1:{port}"

@@ -1,4 +1,4 @@
-"""Workers as processes: too many, there before Kafka, not let in by it, misinformed."""
+"""Workers as processes: too many, before Kafka, refused by it, or misconfigured."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ _LOOK_SECONDS = 0.1
 
 
 class _Worker:
-    """A worker of the service in its name, and what it says."""
+    """A worker of the service in its name, and its output."""
 
     def __init__(
         self, cluster: KafkaSettings, name: str, directory: Path, **different: str
@@ -38,16 +38,16 @@ class _Worker:
             )
 
     @property
-    def said(self) -> str:
-        """All of it."""
+    def output(self) -> str:
+        """The whole log."""
         return self.log.read_text()
 
     @property
     def partitions(self) -> int | None:
         """How many it got the last time; None before the first."""
-        assert self.process.poll() is None, self.said[-2000:]
-        said = READY.findall(self.said)
-        return int(said[-1]) if said else None
+        assert self.process.poll() is None, self.output[-2000:]
+        ready = READY.findall(self.output)
+        return int(ready[-1]) if ready else None
 
     async def ends(self) -> int | None:
         """Wait until it has ended; return its exit code, or None if it begins to work."""
@@ -59,7 +59,7 @@ class _Worker:
             self.process.wait(90)
 
     def _has_decided(self) -> bool:
-        return self.process.poll() is not None or READY.search(self.said) is not None
+        return self.process.poll() is not None or READY.search(self.output) is not None
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def workers(cluster: KafkaSettings, tmp_path: Path) -> AsyncIterator[list[
         worker.process.wait(90)
 
 
-async def test_a_worker_without_partitions_lives_and_waits(
+async def test_a_worker_without_partitions_keeps_running(
     workers: list[_Worker], cluster: KafkaSettings
 ):
     of_each = 2  # one of the requests, and the same one of the changelog
@@ -85,36 +85,36 @@ async def test_a_worker_without_partitions_lives_and_waits(
 
 
 @pytest.mark.parametrize("service", ["checkout", "loms", "products", "notifications"])
-async def test_a_worker_that_was_told_another_number_of_partitions_refuses_to_work(
+async def test_a_worker_with_a_wrong_number_of_partitions_ends(
     cluster: KafkaSettings, service: str, tmp_path: Path
 ):
-    told = str(cluster.partitions * 2)
-    worker = _Worker(cluster, f"{service}-1", tmp_path, PARTITIONS=told)
+    wrong = str(cluster.partitions * 2)
+    worker = _Worker(cluster, f"{service}-1", tmp_path, PARTITIONS=wrong)
     ends = await worker.ends()
     why = r"event=fail-stop reason='PARTITIONS is wrong: [a-z.-]+: 2 partitions, not 4"
-    assert re.search(why, worker.said), worker.said
+    assert re.search(why, worker.output), worker.output
     assert ends == EXIT_CODE
 
 
 def _partitions(workers: list[_Worker]) -> list[int]:
-    """What each has; -1 for one that has not been told yet."""
-    told = (worker.partitions for worker in workers)
-    return [-1 if number is None else number for number in told]
+    """Return the number of each worker's partitions; -1 before its assignment."""
+    numbers = (worker.partitions for worker in workers)
+    return [-1 if number is None else number for number in numbers]
 
 
-async def test_a_worker_that_is_there_before_kafka_waits_and_can_be_stopped(
+async def test_a_worker_waits_for_kafka_and_can_be_stopped(
     tmp_path: Path,
 ):
     nowhere = KafkaSettings(kafka=f"127.0.0.1:{free_layout(tmp_path).port}")
     worker = _Worker(nowhere, "checkout-1", tmp_path)
-    await until(lambda: "event=kafka-unreachable" in worker.said, "it waits", 60)
+    await until(lambda: "event=kafka-unreachable" in worker.output, "it waits", 60)
     worker.process.terminate()
-    assert worker.process.wait(90) == 0, worker.said
+    assert worker.process.wait(90) == 0, worker.output
 
 
-async def test_a_worker_whose_session_timeout_kafka_does_not_allow_says_so_and_ends(
+async def test_a_worker_whose_session_timeout_kafka_refuses_logs_it_and_ends(
     cluster: KafkaSettings, tmp_path: Path
 ):
     worker = _Worker(cluster, "checkout-9", tmp_path, SESSION_TIMEOUT_SECONDS="1")
     assert await worker.ends() == EXIT_CODE
-    assert "SESSION_TIMEOUT_SECONDS is outside" in worker.said
+    assert "SESSION_TIMEOUT_SECONDS is outside" in worker.output

@@ -1,4 +1,4 @@
-"""Tools of whoever runs the shop, run as he runs them."""
+"""Runs operators' tools as processes."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ Ended = tuple[int, bytes, str]
 async def program(
     cluster: KafkaSettings, *words: str, **pipes: int
 ) -> AsyncIterator[Process]:
-    """Begin a program (python -m …); it is over in the end, by force if need be."""
+    """Start a program (python -m …); kill it at the end unless it has ended."""
     own = {"KAFKA": cluster.kafka, "PARTITIONS": str(cluster.partitions)}
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), asyncio.subprocess.PIPE)
     process = await asyncio.create_subprocess_exec(
@@ -40,14 +40,14 @@ async def program(
 def begun(
     cluster: KafkaSettings, *words: str, **pipes: int
 ) -> AbstractAsyncContextManager[Process]:
-    """Begin a tool of `python -m agents`."""
+    """Start a tool of `python -m agents`."""
     return program(cluster, "agents", *words, **pipes)
 
 
 async def end(process: Process) -> Ended:
     """Wait for a tool's end; return its exit code and its output.
 
-    The line about the cluster is left out: test_target is about it.
+    The line about the cluster is left out: test_target checks it.
     """
     async with asyncio.timeout(WITHIN_SECONDS):
         out, err = await process.communicate()
@@ -62,7 +62,7 @@ async def run(cluster: KafkaSettings, *words: str) -> Ended:
 
 
 async def at_a_terminal(cluster: KafkaSettings, typed: bytes, *words: str) -> Ended:
-    """Run a tool for somebody who types this."""
+    """Run a tool at a terminal with this input."""
     keyboard, terminal = pty.openpty()
     os.write(keyboard, typed)
     async with begun(cluster, *words, stdin=terminal) as process:

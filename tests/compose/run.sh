@@ -5,7 +5,7 @@
 #
 #   tests/compose/run.sh            (or: make compose-test)
 #
-# Says "skipped" and why where that can't be done. Base images are kept in .cache/compose.
+# Prints "skipped" and the reason where it can't run. Base images are kept in .cache/compose.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 HERE=$PWD/tests/compose
@@ -110,7 +110,7 @@ asked_of_prometheus() { # is everything that there is found, and up?
 load() { docker import "${@:3}" - "$2" <"$CACHE/$1.tar" >/dev/null; }
 
 mkdir -p "$CACHE"
-"${PYTHON:-python3}" -m agents.ops.local.environment check
+make -s .venv/.check
 start_engine
 say "the engine runs"
 [ -s "$CACHE/python.tar" ] || make_python

@@ -1,8 +1,8 @@
 """How contracts, rows and topics may change, checked against golden files.
 
-A golden file holds what the last release said, one for each message and row. After an
-addition, `python -m tests.contract.compatibility` writes them anew; it refuses to do so
-for what breaks somebody. Whoever means to break deletes the file first.
+A golden file holds the schema of the last release, one for each message and row. After an
+addition, `python -m tests.contract.compatibility` writes them again; it refuses to do so
+for an incompatible change. For an intended one, delete the file first.
 """
 
 import json
@@ -32,7 +32,7 @@ Document = Mapping[str, Any]
 
 
 def now() -> dict[str, Document]:
-    """Return all that is promised, by the name of its golden file."""
+    """Return all schemas, by the name of their golden file."""
     rows = {
         row
         for aggregate in (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
@@ -48,18 +48,18 @@ def now() -> dict[str, Document]:
 
 def schema(contract: Any) -> Document:
     """Return a contract's JSON schema, with what it refers to in its place."""
-    told = TypeAdapter(contract).json_schema()
-    return _resolved(told, told.get("$defs", {}))
+    schema = TypeAdapter(contract).json_schema()
+    return _resolved(schema, schema.get("$defs", {}))
 
 
 def golden(name: str) -> Document | None:
-    """Return what was promised; None if it is new."""
+    """Return the schema of the last release; None if it is new."""
     file = GOLDEN / f"{name}.json"
     return json.loads(file.read_text()) if file.exists() else None
 
 
 def breaks(before: Any, after: Any, place: str = "") -> Iterator[str]:
-    """Say what of a promise does not hold any more, and whom that breaks."""
+    """Yield each incompatible change of a schema, with the readers that it breaks."""
     match before, after:
         case {"properties": _}, {"properties": _}:
             yield from _broken_fields(before, after, place)
@@ -89,14 +89,14 @@ def _broken_fields(before: Document, after: Document, place: str) -> Iterator[st
 
 def _broken_entries(before: Document, after: Document, place: str) -> Iterator[str]:
     if before.get("properties") != after.get("properties"):
-        yield f"{place}: is something else now: nobody can read the other's"
+        yield f"{place}: is something else now: neither release can read the other's"
         return
     for name in (before.keys() | after.keys()) - _WORDS:
         yield from breaks(before.get(name), after.get(name), f"{place}.{name}")
 
 
 def broken_topics(before: Document, after: Document) -> Iterator[str]:
-    """Say what of the topics' promises does not hold any more."""
+    """Yield each incompatible change of the topics."""
     for name, old in before.items():
         new = after.get(name)
         if new is None:
@@ -106,7 +106,7 @@ def broken_topics(before: Document, after: Document) -> Iterator[str]:
             if old[what] != new[what]:
                 yield f"{name}: {what} {old[what]!r} became {new[what]!r}: records move"
         for contract in sorted(set(old["carries"]) - set(new["carries"])):
-            yield f"{name}: carries no {contract} any more: stored ones become poison"
+            yield f"{name}: carries no {contract} any more: stored ones become dead letters"
 
 
 def broken(name: str, before: Document, after: Document) -> list[str]:
@@ -116,17 +116,19 @@ def broken(name: str, before: Document, after: Document) -> list[str]:
     return sorted(breaks(before, after, name))
 
 
-def _resolved(told: Any, definitions: Document) -> Any:
-    match told:
+def _resolved(schema: Any, definitions: Document) -> Any:
+    match schema:
         case {"$ref": str(reference), **rest}:
             inner = definitions[reference.rpartition("/")[2]]
             return _resolved(inner, definitions) | _resolved(rest, definitions)
         case dict():
-            kept = ((k, v) for k, v in told.items() if k not in ("$defs", "discriminator"))
+            kept = (
+                (k, v) for k, v in schema.items() if k not in ("$defs", "discriminator")
+            )
             return {name: _resolved(value, definitions) for name, value in kept}
         case list():
-            return [_resolved(each, definitions) for each in told]
-    return told
+            return [_resolved(each, definitions) for each in schema]
+    return schema
 
 
 def _name(row: Any) -> str:
@@ -153,7 +155,7 @@ def _places() -> Document:
 
 
 def main() -> int:
-    """Write the golden files anew, unless somebody would be broken."""
+    """Write the golden files, unless a change is incompatible."""
     wrong = [
         line
         for name, after in now().items()

@@ -1,4 +1,4 @@
-"""What a process tells Prometheus, read without any of Prometheus' own code."""
+"""The metrics of a process, parsed without Prometheus' own code."""
 
 import re
 import subprocess
@@ -32,7 +32,7 @@ class Family:
 
     @property
     def names(self) -> set[str]:
-        """The names under which it can be asked for."""
+        """The names of its series."""
         return {self.name + part for part in _PARTS.get(self.kind, ("",))}
 
     def value(self, suffix: str = "", **labels: str) -> float:
@@ -64,15 +64,15 @@ def asked_for(query: str) -> Iterator[str]:
     yield from _NAME.findall(_SELECTED.sub("", query))
 
 
-def promtool(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
+def promtool(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
     """Run Prometheus' own tool, of Debian's package prometheus; or skip the test."""
     need("promtool")
     return subprocess.run(
-        ["promtool", *words], input=said, capture_output=True, text=True, check=False
+        ["promtool", *words], input=text, capture_output=True, text=True, check=False
     )
 
 
 def complaints(text: str) -> str:
-    """Return what promtool finds wrong with what a process tells."""
-    ran = promtool("check", "metrics", said=text)
+    """Return the faults that promtool finds in metrics."""
+    ran = promtool("check", "metrics", text=text)
     return ran.stdout + ran.stderr or ("" if not ran.returncode else "it failed")

@@ -31,25 +31,25 @@ def valid(name: str, message: Any) -> bool:
     return Draft202012Validator(schema).is_valid(message)
 
 
-def references(told: Any) -> Iterator[str]:
-    match told:
+def references(tree: Any) -> Iterator[str]:
+    match tree:
         case {"$ref": str(reference)}:
             yield reference
         case dict():
-            for inner in told.values():
+            for inner in tree.values():
                 yield from references(inner)
         case list():
-            for inner in told:
+            for inner in tree:
                 yield from references(inner)
 
 
-def test_the_official_parser_finds_no_fault(tmp_path: Path):
+def test_the_official_parser_reports_nothing(tmp_path: Path):
     checker = npm_ci(HERE / "asyncapi", tmp_path)
     text = tmp_path / "asyncapi.json"
     text.write_text(json.dumps(DOCUMENT))
-    said = run("node", "check.mjs", text, within=60, here=checker)
-    faults = [line for line in said.splitlines() if line.startswith(("error", "warning"))]
-    assert faults == []
+    output = run("node", "check.mjs", text, within=60, here=checker)
+    errors = [line for line in output.splitlines() if line.startswith(("error", "warning"))]
+    assert errors == []
 
 
 def test_whatever_is_referred_to_is_there():
@@ -68,9 +68,9 @@ def test_a_topic_is_a_channel_with_its_settings(topic):
     assert binding["replicas"] == 3
     settings = binding["topicConfiguration"]
     assert settings["min.insync.replicas"] == 2
-    said = {name: str(value) for name, value in settings.items()}
+    config = {name: str(value) for name, value in settings.items()}
     policy = settings["cleanup.policy"]
-    assert topic.config(FOREVER).items() <= (said | {"cleanup.policy": policy[0]}).items()
+    assert topic.config(FOREVER).items() <= (config | {"cleanup.policy": policy[0]}).items()
     if topic.contracts:
         assert channel["messages"].keys() == {c.__name__ for c in topic.contracts}
 
@@ -93,7 +93,7 @@ def test_a_message_is_described_as_it_travels(contract: type[Contract]):
 
 @pytest.mark.parametrize("name", OVER_HTTP.keys() - {"Problem"})
 def test_a_schema_is_the_same_as_over_http_but_for_the_type(name: str):
-    here, there = ({"required": []} | told[name] for told in (SCHEMAS, OVER_HTTP))
+    here, there = ({"required": []} | schemas[name] for schemas in (SCHEMAS, OVER_HTTP))
     if name in MESSAGES:
         properties = {n: v for n, v in here["properties"].items() if n != "type"}
         here |= {"properties": properties, "required": here["required"][1:]}
@@ -135,16 +135,18 @@ HEADERS = {
 def test_headers_have_the_names_of_the_wire(topic):
     for name in DOCUMENT["channels"][topic.name]["messages"]:
         headers = MESSAGES[name].get("headers")
-        told = headers and SCHEMAS[headers["$ref"].rpartition("/")[2]]["properties"].keys()
-        assert told == HEADERS[topic.kind]
+        described = (
+            headers and SCHEMAS[headers["$ref"].rpartition("/")[2]]["properties"].keys()
+        )
+        assert described == HEADERS[topic.kind]
 
 
-def test_passwords_are_not_told():
+def test_passwords_are_not_in_the_document():
     secret = KafkaSettings(
         kafka_security_protocol="SASL_SSL",
         kafka_sasl_username="shop",
         kafka_sasl_password="hush",
     )
-    told = document(secret, {})
-    assert told["servers"]["kafka-1"]["protocol"] == "kafka-secure"
-    assert "hush" not in json.dumps(told)
+    described = document(secret, {})
+    assert described["servers"]["kafka-1"]["protocol"] == "kafka-secure"
+    assert "hush" not in json.dumps(described)

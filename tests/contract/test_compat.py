@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agents.worker import compat as worker
-from gateway import compat as gateway
+from gateway import connection as gateway
 from tests.contract.private_names import (
     PRODUCT,
     UNDOCUMENTED,

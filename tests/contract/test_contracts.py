@@ -1,4 +1,4 @@
-"""Contracts, byte for byte: what travels, how exact it is, and where it ends."""
+"""Contracts, byte for byte: messages, ranges and precision."""
 
 import json
 from collections.abc import Iterator
@@ -143,7 +143,7 @@ ASKED_BY_PEOPLE = {route.request for route in ROUTES} | {EraseCart, AnonymizeOrd
 
 
 @pytest.mark.parametrize("contract", GOLDENS, ids=named)
-def test_a_field_that_is_unknown_is_refused_in_what_people_ask_alone(
+def test_an_unknown_field_is_refused_in_client_requests_only(
     contract: type[Contract],
 ):
     golden = GOLDENS[contract].removesuffix("}")
@@ -185,12 +185,12 @@ def test_the_same_sku_twice_is_one_line_with_the_sum():
 
 
 @pytest.mark.parametrize("value", ["0", "1", '"true"', "null"])
-def test_a_yes_or_no_is_nothing_else(value: str):
+def test_only_a_json_boolean_is_a_boolean(value: str):
     with pytest.raises(ValidationError):
         read(StockReserved, with_value(StockReserved, ("reserved",), value))
 
 
 @pytest.mark.parametrize("at", ["0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"])
-def test_a_moment_that_can_not_be_told_in_utc_is_refused(at: str):
+def test_a_time_outside_the_years_of_utc_is_refused(at: str):
     with pytest.raises(ValidationError, match="in UTC"):
         read(OrderStatusChanged, with_value(OrderStatusChanged, ("at",), f'"{at}"'))

@@ -31,8 +31,8 @@ def linters(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lint(linters: Path, *words: str) -> Any:
     # An exit code of 1 means that there are errors; the output lists them.
     shell = 'out=$("$@"); code=$?; [ $code -le 1 ] && printf %s "$out"'
-    said = run("sh", "-c", shell, "sh", *words, within=WITHIN_SECONDS, here=linters)
-    return json.JSONDecoder().raw_decode(said)[0]
+    output = run("sh", "-c", shell, "sh", *words, within=WITHIN_SECONDS, here=linters)
+    return json.JSONDecoder().raw_decode(output)[0]
 
 
 def spectral(linters: Path, document: str) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What processes tell Prometheus: by the rules of the trade, and as the dashboard asks."""
+"""The metrics of each process: valid for Prometheus, and those of the dashboard."""
 
 import json
 import re
@@ -8,11 +8,11 @@ import pytest
 from faust.types import TP
 from prometheus_client import generate_latest
 
-from agents.loms import metrics as loms
-from agents.notifications import metrics as notifications
+from agents.loms import service as loms
+from agents.notifications import delivery as notifications
 from agents.products import instrumentation
 from agents.runtime import metrics as worker
-from gateway import metrics as gateway
+from gateway import app as gateway
 from tests.contract.exposition import Family, asked_for, complaints, families, promtool
 
 OBSERVABILITY = Path(__file__).parents[2] / "agents/ops/observability"
@@ -27,7 +27,7 @@ THEIRS = ("python_", "process_")  # the client library's own
 @pytest.fixture(scope="module")
 def text() -> str:
     tp, idle = TP("order.requests", 3), TP("order.requests", 4)
-    worker.WORKER_GAUGES.update({tp: 5, idle: 0}, {tp: 12.5}, tp, {"orders": 2**20})
+    worker.update_gauges({tp: 5, idle: 0}, {tp: 12.5}, tp, {"orders": 2**20})
     gateway.REQUESTS.labels("stocks", gateway.OK).inc()
     gateway.SECONDS.labels("stocks", gateway.OK).observe(0.004)
     worker.BATCH.labels("order.requests").observe(7)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, complete, and true of what the gateway does."""
+"""The OpenAPI document: valid, complete, and the same as the gateway's behaviour."""
 
 import json
 
@@ -6,9 +6,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from gateway.body import parse
 from gateway.docs.openapi import document
 from gateway.problems import PROBLEM_TYPES, GatewayError, Problem
+from gateway.requests import parse
 from gateway.routes import ROUTES
 from schemas.contract import Code
 from schemas.examples import EXAMPLES
@@ -40,9 +40,9 @@ def test_the_document_is_valid():
 def test_every_route_has_one_operation_and_every_code_is_documented():
     posts = {path for path, item in DOCUMENT["paths"].items() if "post" in item}
     assert posts == {route.path for route in ROUTES}
-    said = json.dumps(DOCUMENT["paths"])
+    text = json.dumps(DOCUMENT["paths"])
     codes = {*Code, *GatewayError} - PATHLESS
-    assert [code for code in codes if f"`{code}`" not in said] == []
+    assert [code for code in codes if f"`{code}`" not in text] == []
     about = DOCUMENT["info"]["description"]
     assert [code for code in PATHLESS if f"`{code}`" not in about] == []
 
@@ -53,7 +53,7 @@ def valid(schema: dict, body: object) -> bool:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
-def test_the_schema_of_a_body_takes_what_the_gateway_takes(route):
+def test_the_schema_of_a_body_accepts_the_same_as_the_gateway(route):
     schema = {"$ref": f"#/components/schemas/{route.request.__name__}"}
     for body in BODIES:
         raw = json.dumps(body).encode()
@@ -69,29 +69,30 @@ def test_the_schema_of_a_body_takes_what_the_gateway_takes(route):
 def test_the_refusals_of_a_call_are_among_its_responses(route):
     responses = DOCUMENT["paths"][route.path]["post"]["responses"]
     for code in route.errors:
-        response = responses[str(PROBLEM_TYPES[code].status)]
+        status, _ = PROBLEM_TYPES[code]
+        response = responses[str(status)]
         assert f"`{code}`" in response["description"]
         assert code in response["content"]["application/problem+json"]["examples"]
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
-def test_every_body_has_an_example_that_is_one(route):
+def test_every_body_has_a_valid_example(route):
     operation = DOCUMENT["paths"][route.path]["post"]
-    asked = operation["requestBody"]["content"]["application/json"]
+    request = operation["requestBody"]["content"]["application/json"]
     assert (
-        parse(route, json.dumps(asked["example"]).encode())
+        parse(route, json.dumps(request["example"]).encode())
         == EXAMPLES[route.request].request
     )
     responses = operation["responses"].values()
     bodies = [body for one in responses for body in one["content"].values()]
-    for body in (asked, *bodies):
+    for body in (request, *bodies):
         shown = [e["value"] for e in body.get("examples", {}).values()]
         shown += [body["example"]] if "example" in body else []
         assert shown
         assert all(valid(body["schema"], json.loads(json.dumps(e))) for e in shown)
 
 
-OPEN_TO_OTHERS = {  # beside operators
+OTHER_ROLES = {  # in addition to operators
     "/orderPayed": "`payments`",
     "/listOrder": "`customer`, `payments`",
     "/receiveStock": "",
@@ -108,7 +109,7 @@ def test_a_call_has_a_security_scheme_and_names_its_roles(route):
     operation = locked["paths"][route.path]["post"]
     assert operation["security"] == [{"token": []}]
     assert open_["paths"][route.path]["post"]["security"] == [{}, {"token": []}]
-    others = OPEN_TO_OTHERS.get(route.path, "`customer`")
+    others = OTHER_ROLES.get(route.path, "`customer`")
     roles = ", ".join(filter(None, [others, "`operator`"]))
     assert operation["description"].endswith(f"Roles: {roles}.")
     for status in ("401", "403"):
@@ -122,5 +123,5 @@ def test_probes_and_documents_need_no_token():
             assert item["get"]["security"] == [], path
 
 
-def test_a_locked_door_has_a_valid_document():
+def test_a_gateway_with_tokens_has_a_valid_document():
     OpenAPIV31SpecValidator(document(is_locked=True)).validate()

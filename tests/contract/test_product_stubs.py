@@ -24,8 +24,8 @@ def test_an_answer_of_the_public_service_is_read():
 def test_a_page_of_skus_is_packed_as_the_public_service_packs_it():
     page = product_pb2.ListSkusResponse(skus=[1, 65537])
     assert page.SerializeToString() == b"\x0a\x04\x01\x81\x80\x04"
-    asked = product_pb2.ListSkusRequest(token="t", start_after_sku=1, count=2)
-    assert asked.SerializeToString() == b"\x0a\x01t\x10\x01\x18\x02"
+    request = product_pb2.ListSkusRequest(token="t", start_after_sku=1, count=2)
+    assert request.SerializeToString() == b"\x0a\x01t\x10\x01\x18\x02"
 
 
 def test_the_service_is_called_by_the_public_names():

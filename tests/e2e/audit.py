@@ -1,13 +1,13 @@
-"""After the storm: every acknowledged call had exactly one effect, and nothing else had."""
+"""Checks after a load: every acknowledged call had exactly one effect, and nothing more."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from tests.e2e.doors import Answer, Door
+from tests.e2e.clients import Answer, ShopClient
 from tests.e2e.kafka import Kafka
 from tests.e2e.ledger import ledger
-from tests.e2e.letters import said
-from tests.e2e.post import Post
+from tests.e2e.mailbox import Mailbox
+from tests.e2e.records import body_of
 from tests.e2e.traffic import CANCELLED, FAILED, OPEN, PAID, Shopper
 from tests.e2e.waiting import until
 
@@ -34,17 +34,17 @@ _READERS = (
 )
 
 
-async def audit(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
-    """Compare carts, orders, facts and stock with what the shoppers know."""
+async def audit(shoppers: Sequence[Shopper], kafka: Kafka, client: ShopClient) -> None:
+    """Compare carts, orders, events and stock with the shoppers' expectations."""
     for shopper in shoppers:
-        await carts_and_orders(shopper, door)
-    await kafka.caught_up()
-    facts(shoppers, kafka)
-    await stock(shoppers, kafka, door)
+        await carts_and_orders(shopper, client)
+    await kafka.drain()
+    order_events(shoppers, kafka)
+    await stock(shoppers, kafka, client)
 
 
 async def nothing_is_left_undone(kafka: Kafka) -> None:
-    """Wait until the workers have committed all that there is; no batch hangs."""
+    """Wait until the workers have committed every record; no batch may hang."""
     for group, topic in _READERS:
 
         async def is_done(group: str = group, topic: str = topic) -> bool:
@@ -53,43 +53,45 @@ async def nothing_is_left_undone(kafka: Kafka) -> None:
         await until(is_done, f"{group} has committed all of {topic}")
 
 
-async def carts_and_orders(shopper: Shopper, door: Door) -> None:
-    """His cart and his orders are as he knows them."""
+async def carts_and_orders(shopper: Shopper, client: ShopClient) -> None:
+    """Compare a shopper's cart and orders with the expected ones."""
 
     async def priced() -> Answer | None:
-        answer = await door.insist("listCart", f"{shopper.user}", user=shopper.user)
+        answer = await client.ask_until_answered(
+            "listCart", f"{shopper.user}", user=shopper.user
+        )
         return None if answer.code == "product-service" else answer
 
     answer = await until(priced, "a ProductService that is back")
     shown = {item["sku"]: item["count"] for item in answer.reply["items"]}
     assert shown == shopper.lines, shopper.user
     for order, (status, lines) in shopper.orders.items():
-        found = await door.insist("listOrder", f"{order}", orderID=order)
+        found = await client.ask_until_answered("listOrder", f"{order}", orderID=order)
         items = [{"sku": sku, "count": lines[sku]} for sku in sorted(lines)]
         wanted = {"status": status, "user": shopper.user, "items": items}
         assert found == Answer(wanted), order
 
 
-def facts(shoppers: Sequence[Shopper], kafka: Kafka) -> None:
-    """No order but those that were acknowledged; each took its statuses in order."""
-    told: defaultdict[int, dict[int, list[str]]] = defaultdict(dict)
+def order_events(shoppers: Sequence[Shopper], kafka: Kafka) -> None:
+    """Require that only acknowledged orders exist, each with its statuses in order."""
+    paths: defaultdict[int, dict[int, list[str]]] = defaultdict(dict)
     for record in kafka.seen["order.events"]:
-        fact = said(record)
-        if "orderID" in fact:
-            path = told[fact["user"]].setdefault(fact["orderID"], [])
-            if fact["status"] not in path:
-                path.append(fact["status"])
+        event = body_of(record)
+        if "orderID" in event:
+            path = paths[event["user"]].setdefault(event["orderID"], [])
+            if event["status"] not in path:
+                path.append(event["status"])
     for shopper in shoppers:
         wanted = {order: _PATHS[status] for order, (status, _) in shopper.orders.items()}
-        assert told[shopper.user] == wanted, shopper.user
+        assert paths[shopper.user] == wanted, shopper.user
 
 
-async def stock(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
-    """Each piece of what these shoppers alone buy is where their orders say."""
-    goods = shoppers[0].goods
-    for sku in goods.received:
-        kept = await ledger(kafka, door, sku)
-        assert kept.received == goods.received[sku], sku
+async def stock(shoppers: Sequence[Shopper], kafka: Kafka, client: ShopClient) -> None:
+    """Compare the stock with the shoppers' orders: they alone buy these products."""
+    assortment = shoppers[0].assortment
+    for sku in assortment.received:
+        kept = await ledger(kafka, client, sku)
+        assert kept.received == assortment.received[sku], sku
         mine = {
             order: (status, lines[sku])
             for shopper in shoppers
@@ -99,15 +101,15 @@ async def stock(shoppers: Sequence[Shopper], kafka: Kafka, door: Door) -> None:
         assert kept.statuses.keys() == mine.keys()
         for order, (status, _) in mine.items():
             assert kept.statuses[order] in _STATUSES[status], (order, status)
-        pieces = Counter[str]()
+        units = Counter[str]()
         for status, count in mine.values():
-            pieces[status] += count
-        assert kept.reserved.total() == pieces[OPEN]
-        assert kept.sold.total() == pieces[PAID]
+            units[status] += count
+        assert kept.reserved.total() == units[OPEN]
+        assert kept.sold.total() == units[PAID]
 
 
-async def audit_notices(shoppers: Sequence[Shopper], mails: Post, *, once: bool) -> None:
-    """Compare the mails: one for each status, in order; once, or the first time."""
+async def audit_notices(shoppers: Sequence[Shopper], mails: Mailbox, *, once: bool) -> None:
+    """Compare the mails: one for each status, in order; repeats if `once` is false."""
     for shopper in shoppers:
         for order, (status, _) in shopper.orders.items():
             wanted = [step.replace(" ", "-") for step in _PATHS[status]]

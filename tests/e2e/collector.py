@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 @dataclass(frozen=True)
 class Span:
-    """One span as it was told.
+    """A received span.
 
     Attributes:
         kind: SERVER, CLIENT or CONSUMER.
@@ -34,10 +34,10 @@ class Span:
 
 
 class Collector:
-    """Takes spans, and keeps them.
+    """Receives spans and keeps them.
 
     Attributes:
-        spans: those that have come in.
+        spans: the received ones.
         endpoint: for `OTEL_EXPORTER_OTLP_ENDPOINT`, once it is started.
     """
 
@@ -46,13 +46,13 @@ class Collector:
         self._runner = web.ServerRunner(web.Server(self._take))
 
     async def start(self) -> None:
-        """Listen on a port of its own."""
+        """Listen on a free port."""
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.endpoint = "http://{}:{}".format(*self._runner.addresses[0])
 
     async def stop(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         await self._runner.cleanup()
 
     def of(self, trace: str) -> dict[str, Span]:
@@ -61,8 +61,8 @@ class Collector:
 
     async def _take(self, request: web.BaseRequest) -> web.Response:
         assert (request.method, request.path) == ("POST", "/v1/traces")
-        told = ExportTraceServiceRequest.FromString(await request.read())
-        for resource in told.resource_spans:
+        exported = ExportTraceServiceRequest.FromString(await request.read())
+        for resource in exported.resource_spans:
             own = {each.key: each.value for each in resource.resource.attributes}
             service = own["service.name"].string_value
             for scope in resource.scope_spans:
@@ -71,17 +71,18 @@ class Collector:
         return web.Response(body=body, content_type="application/x-protobuf")
 
 
-def _span(service: str, told: trace_pb2.Span) -> Span:
+def _span(service: str, exported: trace_pb2.Span) -> Span:
     return Span(
         service=service,
-        name=told.name,
-        kind=trace_pb2.Span.SpanKind.Name(told.kind).removeprefix("SPAN_KIND_"),
-        trace=told.trace_id.hex(),
-        id=told.span_id.hex(),
-        parent=told.parent_span_id.hex(),
-        failed=told.status.code == trace_pb2.Status.STATUS_CODE_ERROR,
-        seconds=(told.end_time_unix_nano - told.start_time_unix_nano) / 1e9,
+        name=exported.name,
+        kind=trace_pb2.Span.SpanKind.Name(exported.kind).removeprefix("SPAN_KIND_"),
+        trace=exported.trace_id.hex(),
+        id=exported.span_id.hex(),
+        parent=exported.parent_span_id.hex(),
+        failed=exported.status.code == trace_pb2.Status.STATUS_CODE_ERROR,
+        seconds=(exported.end_time_unix_nano - exported.start_time_unix_nano) / 1e9,
         attributes={
-            a.key: getattr(a.value, a.value.WhichOneof("value")) for a in told.attributes
+            a.key: getattr(a.value, a.value.WhichOneof("value"))
+            for a in exported.attributes
         },
     )

@@ -1,11 +1,11 @@
-"""What tests of a whole shop need to deal with it; the shop is that of ../conftest.py."""
+"""Fixtures of tests of a whole shop; ../conftest.py has the shop itself."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from tests.e2e.doors import Door, HttpDoor, KafkaDoor
+from tests.e2e.clients import HttpClient, KafkaClient, ShopClient
 from tests.e2e.guarded import ADMIN, REPLIES, GuardedShop
 from tests.e2e.kafka import Kafka
 from tests.e2e.products import Products
@@ -13,13 +13,13 @@ from tests.e2e.shop import Shop
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marks."""
+    """Register the markers."""
     config.addinivalue_line("markers", "slow: takes more than a few seconds.")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def client(running: Shop) -> AsyncIterator[Kafka]:
-    """Somebody with a Kafka client and a reply topic."""
+async def kafka_client(running: Shop) -> AsyncIterator[Kafka]:
+    """A Kafka client with a reply topic."""
     kafka = Kafka(running.cluster)
     await kafka.start()
     yield kafka
@@ -27,41 +27,41 @@ async def client(running: Shop) -> AsyncIterator[Kafka]:
 
 
 @pytest.fixture
-def kafka(shop: Shop, client: Kafka) -> Kafka:
-    """The same, and no process may end."""
-    return client
+def kafka(shop: Shop, kafka_client: Kafka) -> Kafka:
+    """The same client; no process may end during the test."""
+    return kafka_client
 
 
 @pytest.fixture
-def topics(shop: Shop, client: Kafka) -> KafkaDoor:
-    """The request topics."""
-    return KafkaDoor(client)
+def topics(shop: Shop, kafka_client: Kafka) -> KafkaClient:
+    """The client of the request topics."""
+    return KafkaClient(kafka_client)
 
 
 @pytest.fixture(params=["http", "topics"])
-def door(request: pytest.FixtureRequest) -> Door:
-    """Each of the two doors in turn."""
+def client(request: pytest.FixtureRequest) -> ShopClient:
+    """The HTTP client and the Kafka client, one after the other."""
     return request.getfixturevalue(request.param)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def products(running: Shop) -> AsyncIterator[Products]:
-    """The levers of the stand-in ProductService."""
-    levers = Products(running.control)
-    yield levers
-    await levers.close()
+    """The control of the stand-in ProductService."""
+    control = Products(running.control)
+    yield control
+    await control.close()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GuardedShop]:
-    """Another shop, which lets in only whom it knows."""
+    """A shop with TLS, logins and access rights."""
     async with GuardedShop(tmp_path_factory.mktemp("guarded")).opened() as shop:
         yield shop
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def admin(guarded: GuardedShop) -> AsyncIterator[Kafka]:
-    """Who may do everything there; has made the customer's reply topic."""
+    """An administrator's client; it has created the customer's reply topic."""
     kafka = Kafka(guarded.cluster_of(ADMIN), REPLIES)
     await kafka.start()
     yield kafka
@@ -69,8 +69,8 @@ async def admin(guarded: GuardedShop) -> AsyncIterator[Kafka]:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def guarded_http(guarded: GuardedShop) -> AsyncIterator[HttpDoor]:
-    """A gateway of that shop."""
-    door = HttpDoor(guarded.gateways[0])
-    yield door
-    await door.close()
+async def guarded_http(guarded: GuardedShop) -> AsyncIterator[HttpClient]:
+    """A client of that shop's gateway."""
+    client = HttpClient(guarded.gateways[0])
+    yield client
+    await client.close()

@@ -1,4 +1,4 @@
-"""Records worth one each, and whoever counts them killed again and again meanwhile."""
+"""Receipts of one unit each, and a worker that is killed while it counts them."""
 
 import asyncio
 import json
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from tests.e2e.doors import Door
+from tests.e2e.clients import ShopClient
 from tests.e2e.processes import Unit
 from tests.e2e.waiting import until
 from topics.catalog import STOCK_CHANGELOG, STOCK_REQUESTS
@@ -19,7 +19,7 @@ _LONGEST_MORE_SECONDS = 0.05
 
 
 async def preload(cluster: KafkaSettings, skus: Sequence[int], number: int) -> None:
-    """Put so many receipts of one piece each into the log, over the skus in turn."""
+    """Write a number of receipts of one unit each, over the skus in turn."""
     producer = AIOKafkaProducer(
         **cluster.client_options(), linger_ms=5, max_batch_size=256 * 2**10
     )
@@ -34,19 +34,19 @@ async def preload(cluster: KafkaSettings, skus: Sequence[int], number: int) -> N
 async def kill_while_it_counts(
     worker: Unit, cluster: KafkaSettings, number: int, kills: int, chance: random.Random
 ) -> None:
-    """Start a worker, and kill -9 it at moments that are random, but all within its work.
+    """Start a worker, and kill -9 it at random moments of its work.
 
     Args:
-        worker: that will have all partitions; it does not run yet.
-        cluster: where its work and its changelog are.
-        number: how many receipts there are for it.
-        kills: how many times.
+        worker: gets all partitions; it does not run yet.
+        cluster: has its requests and its changelog.
+        number: of receipts.
+        kills: their number.
         chance: chooses the moments.
     """
     async with _changelog(cluster) as changelog:
         before = await changelog.rows()
         worker.start()
-        # Each receipt is a row of the changelog, so that tells how far the worker is.
+        # Each receipt is a row of the changelog, whose end is the worker's progress.
         for moment in sorted(chance.sample(range(number * 9 // 10), kills)):
 
             async def is_there(wanted: int = before + moment) -> bool:
@@ -59,9 +59,11 @@ async def kill_while_it_counts(
             await until(lambda s=starts: worker.starts > s, "it is started again")
 
 
-async def counted(door: Door, skus: Sequence[int]) -> int:
-    """Return how many pieces there are; the questions lie behind all receipts."""
-    answers = [await door.insist("stocks", f"count-{sku}", sku=sku) for sku in skus]
+async def counted(client: ShopClient, skus: Sequence[int]) -> int:
+    """Return the number of units; these queries follow all receipts in the log."""
+    answers = [
+        await client.ask_until_answered("stocks", f"count-{sku}", sku=sku) for sku in skus
+    ]
     return sum(place["count"] for answer in answers for place in answer.reply["stocks"])
 
 
@@ -71,7 +73,7 @@ class _Changelog:
         self._tps = tps
 
     async def rows(self) -> int:
-        """Return how many rows were written to it since it began."""
+        """Return the number of rows that were ever written."""
         return sum((await self._consumer.end_offsets(self._tps)).values())
 
 

@@ -1,4 +1,4 @@
-"""Every integer of every call, and what no integer of its range is."""
+"""Every integer field of every call, and values outside its range."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _RANGES = {
     "goods": range(1, 2**64),
 }
 
-# What is no integer at all; in JSON, since to Python some of them are the same.
+# Values that are no integers; as JSON, since Python takes some of them for equal.
 _NO_INTEGERS = (
     *("true", "false", '"1"', '""', "1.0", "1.5", "-0.5", "1e0", "null", "[]", "[1]"),
     *("{}", "NaN", "01", "+1", "0x1"),
@@ -26,7 +26,7 @@ _HERE = "<here>"
 
 
 class Field(NamedTuple):
-    """An integer of a call: its name, its range, and the body around it."""
+    """An integer field of a call: its name, its range, and a valid body."""
 
     call: str
     name: str
@@ -34,7 +34,7 @@ class Field(NamedTuple):
     body: dict[str, Any]
 
     def wrong_bodies(self) -> Iterator[bytes]:
-        """Yield the body with each value that this field must not have."""
+        """Yield the body with each invalid value of this field."""
         out_of_range = (str(n) for n in _EDGES if n not in self.allowed)
         text = json.dumps(self.body)
         for wrong in (*_NO_INTEGERS, *out_of_range):
@@ -42,7 +42,7 @@ class Field(NamedTuple):
 
 
 def fields(user: int, sku: int, order: int) -> list[Field]:
-    """Return every integer of every call."""
+    """Return every integer field of every call."""
     item = {"sku": sku, "count": 1}
     bodies = {
         "addToCart": {"user": user, **item},
@@ -74,5 +74,5 @@ def fields(user: int, sku: int, order: int) -> list[Field]:
 
 
 def _range(call: str, name: str) -> range:
-    goods = (call, name) == ("receiveStock", "count")
-    return _RANGES["goods" if goods else name]
+    is_stock = (call, name) == ("receiveStock", "count")
+    return _RANGES["goods" if is_stock else name]

@@ -1,6 +1,6 @@
-"""A shop on a broker that lets nobody in unknown: TLS, SCRAM, and only what is granted.
+"""A shop whose broker requires TLS and SCRAM, and grants only the declared rights.
 
-Each process is a user of its own. The broker writes down every right that is used.
+Each process has a separate user. The broker logs every right that is used.
 """
 
 import re
@@ -14,19 +14,18 @@ from cryptography.hazmat.primitives import serialization
 
 from agents.ops.local.processes import Process, Tier
 from tests.e2e.shop import Shop
-from topics.acls import GATEWAY, OPERATOR, Acl, Operation, acls
 from topics.admin import create
 from topics.kafka.settings import KafkaSettings
-from topics.topology import SERVICES
+from topics.topology import GATEWAY, OPERATOR, SERVICES, Acl, Operation, acls
 
 ADMIN = "admin"
 CUSTOMER = "customer"
 REPLIES = f"{CUSTOMER}.replies"
-STRANGER = "stranger"
-"""Somebody with a password and without any right."""
+UNPRIVILEGED = "unprivileged"
+"""A user with a password and without any right."""
 
 _BROKER = "broker"
-_USERS = (ADMIN, OPERATOR, GATEWAY, *(s.name for s in SERVICES), CUSTOMER, STRANGER)
+_USERS = (ADMIN, OPERATOR, GATEWAY, *(s.name for s in SERVICES), CUSTOMER, UNPRIVILEGED)
 _JVM = (
     "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dshop.authorizer.log=debug"
     " -Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=debug"
@@ -36,7 +35,7 @@ _USED = re.compile(
     r" .* resource = (Topic|Group):LITERAL:(\S+) "
 )
 
-# Kafka's own numbers.
+# Numbers of Kafka's protocol.
 _RESOURCES = {"topic": 2, "group": 3}
 _OPERATIONS = {
     Operation.READ: 3,
@@ -49,7 +48,7 @@ _LITERAL, _ALLOW = 3, 3
 
 
 class GuardedShop(Shop):
-    """The shop behind TLS; its own `cluster` is the operator's."""
+    """A shop behind TLS; its `cluster` is the operator's."""
 
     def __init__(self, directory: Path) -> None:
         self.passwords = {user: f"pw-{token_hex(8)}" for user in _USERS}
@@ -60,7 +59,7 @@ class GuardedShop(Shop):
         self.cluster = self.cluster_of(OPERATOR)
 
     def cluster_of(self, user: str, password: str | None = None) -> KafkaSettings:
-        """Return the cluster as a user reaches it, with his or with another password."""
+        """Return the cluster with the login of a user, or with another password."""
         return KafkaSettings(
             kafka=self.kafka,
             kafka_security_protocol="SASL_SSL",
@@ -69,25 +68,25 @@ class GuardedShop(Shop):
             kafka_ssl_cafile=str(self.authority),
         )
 
-    def adapted(self, what: Process) -> Process:
-        """Return a process with what it needs to come in, or to keep others out."""
-        what = super().adapted(what)
-        if what.tier is Tier.KAFKA:
-            settings = tuple(f"--set={name}={text}" for name, text in self._doors())
+    def adapted(self, process: Process) -> Process:
+        """Return a process with its login or its certificate."""
+        process = super().adapted(process)
+        if process.tier is Tier.KAFKA:
+            settings = tuple(f"--set={name}={text}" for name, text in self._clients())
             users = " ".join(f"{user}={word}" for user, word in self.passwords.items())
             own = {"KAFKA_USERS": users, "KAFKA_JVM_OPTIONS": _JVM}
-            return Process(what.name, (*what.command, *settings), own, what.tier)
-        user = what.name.rpartition("-")[0]
-        own = what.environment | self.login(user) if user in self.passwords else {}
-        return Process(what.name, what.command, own, what.tier)
+            return Process(process.name, (*process.command, *settings), own, process.tier)
+        user = process.name.rpartition("-")[0]
+        own = process.environment | self.login(user) if user in self.passwords else {}
+        return Process(process.name, process.command, own, process.tier)
 
     async def prepare(self) -> None:
-        """Grant what the catalogue says that each user needs, and make the topics."""
+        """Grant the catalogue's rights to each user, and create the topics."""
         await self._grant(acls([CUSTOMER]))
         await create(self.cluster)
 
     def rights_used(self) -> set[Acl]:
-        """Return all rights that anybody but the administrator has made use of."""
+        """Return all rights that users other than the administrator have used."""
         log = self["kafka"].log.read_text(errors="replace")
         return {
             Acl(user, _operation(operation), resource.lower(), name)
@@ -96,7 +95,7 @@ class GuardedShop(Shop):
         }
 
     def login(self, user: str) -> dict[str, str]:
-        """Return what lets a process in as a user."""
+        """Return the settings with the login of a user."""
         return {
             "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
             "KAFKA_SASL_USERNAME": user,
@@ -117,11 +116,11 @@ class GuardedShop(Shop):
                 _OPERATIONS[acl.operation],
                 _ALLOW,
             )
-            answer = await admin._send_to_controller(request)  # noqa: SLF001 -- no other
+            answer = await admin._send_to_controller(request)  # noqa: SLF001 -- there is no public method
             assert not answer.creation_responses[0][0], answer
         await admin.close()
 
-    def _doors(self) -> list[tuple[str, str]]:
+    def _clients(self) -> list[tuple[str, str]]:
         port, paper = self.local.kafka_port, str(self._certificate)
         listener = "listener.name"
         return [
@@ -154,12 +153,12 @@ class GuardedShop(Shop):
 
 
 def _certify(authority: Path, certificate: Path) -> None:
-    """Write an authority's certificate, and a key with a certificate for the broker."""
+    """Write an authority's certificate, and the broker's key with its certificate."""
     ca = trustme.CA()
     ca.cert_pem.write_to_path(authority)
     issued = ca.issue_cert("127.0.0.1", common_name=_BROKER)
     key = serialization.load_pem_private_key(issued.private_key_pem.bytes(), None)
-    words = key.private_bytes(  # the only form that Kafka reads
+    words = key.private_bytes(  # the only format that Kafka reads
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
@@ -168,6 +167,6 @@ def _certify(authority: Path, certificate: Path) -> None:
     certificate.write_bytes(words + chain)
 
 
-def _operation(said: str) -> Operation:
+def _operation(name: str) -> Operation:
     names = {operation.upper(): operation for operation in Operation}
-    return names[said.replace("_", "")]
+    return names[name.replace("_", "")]

@@ -1,4 +1,4 @@
-"""Kafka as any client has it: send a record, see what comes back, look into topics."""
+"""A Kafka client for tests: sends records, receives replies, and reads all topics."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import RecordMetadata
 
-from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
+from tests.e2e.records import CORRELATION_ID, REPLY_TOPIC, Record
 from topics.catalog import TOPICS
 from topics.kafka import compat
 from topics.kafka.settings import KafkaSettings
@@ -19,11 +19,11 @@ from topics.kafka.settings import KafkaSettings
 WITHIN_SECONDS = 60.0
 _FETCH_WAIT_MS = 100
 _FROZEN_AFTER_MS = 5000
-"""A broker that says nothing for so long is asked again, or another in its place."""
+"""A request without a response for so long is retried, at another broker if possible."""
 
 
 class Kafka:
-    """A client of its own: a producer, a reply topic, and a look at every topic.
+    """A producer, a reply topic, and a consumer of every topic.
 
     Attributes:
         replies: the name of its reply topic.
@@ -39,7 +39,7 @@ class Kafka:
         self._news = asyncio.Condition()
 
     async def start(self) -> None:
-        """Connect, make the reply topic, and begin to look."""
+        """Connect, create the reply topic, and start to read."""
         compat.apply()  # some tests send headers that aiokafka can't decode
         where = self._cluster.client_options()
         await self.create(self.replies)
@@ -72,11 +72,13 @@ class Kafka:
     async def stop(self) -> None:
         """Disconnect."""
         self._reading.cancel()
-        await self._consumer.stop()
+        # aiokafka raises its own cancellation if a fetch has just failed.
+        with suppress(asyncio.CancelledError):
+            await self._consumer.stop()
         await self.producer.stop()
 
     async def create(self, topic: str, partitions: int = 2, **config: str) -> None:
-        """Create a topic of ours, with settings perhaps (a dot is a `_` in their names)."""
+        """Create a topic, with settings if given (their dots are written as `_`)."""
         admin = AIOKafkaAdminClient(**self._cluster.client_options())
         await admin.start()
         copies = self._cluster.kafka_replication
@@ -86,55 +88,55 @@ class Kafka:
         await admin.create_topics([wanted])
         await admin.close()
 
-    async def send(self, letter: Letter) -> RecordMetadata:
-        """Send a record; return when the broker has it."""
+    async def send(self, outgoing: Record) -> RecordMetadata:
+        """Send a record; return when the broker has acknowledged it."""
         return await self.producer.send_and_wait(
-            letter.topic,
-            letter.value,
-            key=letter.key,
-            partition=letter.partition,
-            headers=list(letter.headers),
+            outgoing.topic,
+            outgoing.value,
+            key=outgoing.key,
+            partition=outgoing.partition,
+            headers=list(outgoing.headers),
         )
 
     @property
     def bootstrap(self) -> str:
-        """The broker's address."""
+        """The address of the broker."""
         return self._cluster.kafka
 
     @property
     def partitions(self) -> int:
-        """How many partitions each request topic has."""
+        """The number of partitions of each request topic."""
         return self._cluster.partitions
 
     def correlation_id(self) -> bytes:
-        """A new one."""
+        """Return a new one."""
         return f"e2e-{next(self._numbers)}".encode()
 
     async def ask(
-        self, letter: Letter, correlation_id: bytes | None = None
+        self, outgoing: Record, correlation_id: bytes | None = None
     ) -> ConsumerRecord:
         """Send a record and return the reply to it.
 
         Raises:
-            TimeoutError: there was none.
+            TimeoutError: no reply arrived.
         """
         if correlation_id is None:
             correlation_id = self.correlation_id()
-        asked = letter.with_headers(
+        request = outgoing.with_headers(
             (CORRELATION_ID, correlation_id), (REPLY_TOPIC, self.replies.encode())
         )
         waiting = asyncio.get_running_loop().create_future()
         self._waiting[correlation_id] = waiting
         try:
             async with asyncio.timeout(WITHIN_SECONDS):
-                await self.send(asked)
+                await self.send(request)
                 return await waiting
         finally:
             del self._waiting[correlation_id]
 
     @asynccontextmanager
     async def reading(self, topic: str) -> AsyncIterator[list[ConsumerRecord]]:
-        """Collect what a topic holds that is not the shop's."""
+        """Read a topic that is not the shop's, too."""
         records: list[ConsumerRecord] = []
         consumer = AIOKafkaConsumer(
             **self._cluster.client_options(),
@@ -155,7 +157,7 @@ class Kafka:
         await consumer.stop()
 
     async def lag(self, group: str, topic: str) -> int:
-        """How many records of a topic a group has not committed yet."""
+        """Return the number of records of a topic that a group has not committed."""
         admin = AIOKafkaAdminClient(**self._cluster.client_options())
         await admin.start()
         committed = await admin.list_consumer_group_offsets(group)
@@ -172,7 +174,7 @@ class Kafka:
         number: int = 1,
         within: float = WITHIN_SECONDS,
     ) -> list[ConsumerRecord]:
-        """Wait until so many records of a topic match; return all that do."""
+        """Wait until a number of records of a topic match; return all that do."""
         records, found, looked_at = self.seen[topic], [], 0
         deadline = time.monotonic() + within
         while True:
@@ -184,8 +186,8 @@ class Kafka:
             assert left > 0, f"{len(found)} of {number} records in {topic}: {found}"
             await self._more(left)
 
-    async def caught_up(self) -> None:
-        """Wait until everything that the topics hold now has been seen."""
+    async def drain(self) -> None:
+        """Wait until all records that the topics hold now are read."""
         ends = await self._consumer.end_offsets(self._consumer.assignment())
         deadline = time.monotonic() + WITHIN_SECONDS
         for tp, end in ends.items():
@@ -194,7 +196,7 @@ class Kafka:
                 await self._more(WITHIN_SECONDS)
 
     async def _more(self, within: float) -> None:
-        """Wait until something has been read, but no longer."""
+        """Wait until records have been read, for a limited time."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within), self._news:
                 await self._news.wait()

@@ -1,4 +1,4 @@
-"""What became of each piece of a sku, from the table's own changelog."""
+"""The units of a sku by state, from the changelog of the stock table."""
 
 import json
 from collections import Counter
@@ -7,9 +7,9 @@ from typing import Any
 
 from aiokafka import ConsumerRecord
 
-from tests.e2e.doors import Door
+from tests.e2e.clients import ShopClient
 from tests.e2e.kafka import Kafka
-from tests.e2e.scenes import stocks
+from tests.e2e.steps import stocks
 
 CHANGELOG = "loms-stock-changelog"
 
@@ -21,9 +21,9 @@ class Ledger:
     """A sku's units by warehouse, and the entries of its orders.
 
     Attributes:
-        available: to be bought.
-        reserved: of orders that await payment.
-        sold: of orders that were paid.
+        available: can be bought.
+        reserved: by orders that await payment.
+        sold: to orders that were paid.
         statuses: of the reservations, by order.
     """
 
@@ -34,31 +34,31 @@ class Ledger:
 
     @property
     def received(self) -> Places:
-        """All that there ever was."""
+        """The units by warehouse, in any state."""
         return self.available + self.reserved + self.sold
 
 
-async def ledger(kafka: Kafka, door: Door, sku: int) -> Ledger:
-    """Read a sku's rows; what `stocks` says must agree with them."""
+async def ledger(kafka: Kafka, client: ShopClient, sku: int) -> Ledger:
+    """Read a sku's rows; the reply to `stocks` must agree with them."""
     kept, level = Ledger(), {"available": {}, "reserved": {}}
     for name, row in rows(kafka, CHANGELOG, str(sku).encode()).items():
         _, _, entry = name.partition("/")
         if not entry:
             level = row
         elif "request" not in row:  # else a receipt
-            # The second names are those of the release before.
+            # The second names are those of the previous release.
             status = kept.statuses[int(entry)] = row.get("status") or row["fate"]
             if status in ("reserved", "sold"):
                 places = row["allocation"] if "allocation" in row else row["parcels"]
                 getattr(kept, status).update(_places(places))
     kept.available = _places(level["available"])
     assert _places(level["reserved"]) == kept.reserved, (sku, level, kept)
-    assert await stocks(door, sku) == kept.available, sku
+    assert await stocks(client, sku) == kept.available, sku
     return kept
 
 
 def rows(kafka: Kafka, changelog: str, owner: bytes) -> dict[str, Any]:
-    """Return rows of a table: of each key the highest version, the later one of two."""
+    """Return the rows of a table: of each key the highest version, the last of equals."""
     newest: dict[bytes, tuple[int, int, ConsumerRecord]] = {}
     for record in kafka.seen[changelog]:
         if record.key.partition(b"/")[0] == owner:

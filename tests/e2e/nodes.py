@@ -1,7 +1,7 @@
-"""Several embedded brokers that are one cluster, and a side door to each of them.
+"""Several embedded brokers in one cluster, each with a second listener behind a tunnel.
 
-A client that comes in by the side door is told to find all brokers at other ports than
-those on which they listen: there stands whoever may cut and delay what is said.
+A client that connects to the second listener gets the addresses of tunnels for all brokers.
+A tunnel can drop and delay the traffic.
 """
 
 import sys
@@ -12,7 +12,7 @@ from pathlib import Path
 from agents.ops.local.processes import Process, Tier
 
 PORTS = 4
-"""Neighbouring ports that each node takes."""
+"""The number of neighbouring ports that each node uses."""
 
 _HOST = "127.0.0.1"
 _DOORS = ("PLAINTEXT", "CONTROLLER", "SIDE")
@@ -24,7 +24,7 @@ class Node:
 
     Attributes:
         number: from 1.
-        port: for clients and the other brokers; the next one is its controller's.
+        port: for clients and the other brokers; the next one is the controller's.
     """
 
     number: int
@@ -32,37 +32,37 @@ class Node:
 
     @property
     def name(self) -> str:
-        """Its process's name."""
+        """The name of its process."""
         return f"kafka-{self.number}"
 
     @property
     def address(self) -> str:
-        """Where clients find it."""
+        """The address for clients."""
         return f"{_HOST}:{self.port}"
 
     @property
     def controller(self) -> str:
-        """Where the other controllers find it."""
+        """The address for the other controllers."""
         return f"{_HOST}:{self.port + 1}"
 
     @property
     def side_port(self) -> int:
-        """Where its side door is."""
+        """The port of its second listener."""
         return self.port + 2
 
     @property
     def tunnel_port(self) -> int:
-        """Where whoever comes in by the side door is told to find it."""
+        """The port of the tunnel to its second listener."""
         return self.port + 3
 
 
 def nodes(number: int, first_port: int) -> tuple[Node, ...]:
-    """Return so many nodes on neighbouring ports."""
+    """Return a number of nodes on neighbouring ports."""
     return tuple(Node(n + 1, first_port + n * PORTS) for n in range(number))
 
 
 def broker(node: Node, all_nodes: Sequence[Node], directory: Path) -> Process:
-    """Return the process of one of some nodes."""
+    """Return the process of a node."""
     words = ("--dir", str(directory / node.name), "--port", str(node.port))
     chosen = [f"--set={name}={value}" for name, value in _settings(node, all_nodes).items()]
     command = (sys.executable, "-m", "topics.broker", "run", *words, *chosen)
@@ -81,13 +81,13 @@ def _settings(node: Node, all_nodes: Sequence[Node]) -> dict[str, str]:
         "advertised.listeners": _listeners(_DOORS[::2], (node.port, node.tunnel_port)),
         "listener.security.protocol.map": ",".join(f"{d}:PLAINTEXT" for d in _DOORS),
         "offsets.topic.replication.factor": copies,
-        # Of the offsets topic, and of whatever topic does not say otherwise.
+        # Of the offsets topic, and of topics without a setting.
         "min.insync.replicas": enough,
         "transaction.state.log.replication.factor": copies,
         "transaction.state.log.min.isr": enough,
     }
 
 
-def _listeners(doors: Sequence[str], ports: Sequence[int]) -> str:
-    pairs = zip(doors, ports, strict=True)
-    return ",".join(f"{door}://{_HOST}:{port}" for door, port in pairs)
+def _listeners(clients: Sequence[str], ports: Sequence[int]) -> str:
+    pairs = zip(clients, ports, strict=True)
+    return ",".join(f"{client}://{_HOST}:{port}" for client, port in pairs)

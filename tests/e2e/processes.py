@@ -1,4 +1,4 @@
-"""Processes that are kept alive as production keeps them: what ends is started again."""
+"""Supervised processes: one that ends is started again, as in production."""
 
 import asyncio
 import os
@@ -15,28 +15,28 @@ _UP_SECONDS = 3.0
 _LONGEST_PAUSE_SECONDS = 4.0
 _LAST_LINES = 12
 
-# What the environment of whoever runs the tests says about a shop is not about this one.
+# The tests' environment may have settings of another shop.
 _NEUTRAL = {
     name: value for name, value in os.environ.items() if name not in settings(os.environ)
 }
 
 
 class Unit:
-    """One process of the shop, and whoever starts it again.
+    """A process of the shop with its supervisor.
 
     Args:
-        what: the process.
-        log: where it writes what it says.
+        process: its command and environment.
+        log: the file of its output.
 
     Attributes:
-        starts: how often it was started.
-        expected: how often of those because a test wanted it.
-        code: the root of the repository whose code it runs, from its next start on.
+        starts: the number of its starts.
+        expected: the number of starts that the test caused.
+        code: the root of the repository with its code, from the next start on.
     """
 
-    def __init__(self, what: Process, log: Path) -> None:
-        self.what = what
-        self.name = what.name
+    def __init__(self, process: Process, log: Path) -> None:
+        self.process = process
+        self.name = process.name
         self.log = log
         log.touch()
         self.starts = 0
@@ -44,12 +44,12 @@ class Unit:
         self.code = REPOSITORY
         self._began = 0.0
         self._process: asyncio.subprocess.Process | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._supervisor: asyncio.Task[None] | None = None
         self._different: dict[str, str] = {}
 
     @property
     def runs(self) -> bool:
-        """Whether there is a process now."""
+        """Whether the process runs."""
         return self._process is not None and self._process.returncode is None
 
     @property
@@ -59,19 +59,19 @@ class Unit:
 
     @property
     def state_dir(self) -> Path:
-        """Where a worker keeps its local rows."""
-        return Path(self.what.environment["STATE_DIR"])
+        """The directory of a worker's local rows."""
+        return Path(self.process.environment["STATE_DIR"])
 
     def start(self, **different: str) -> None:
-        """Start the process, with what is different in its environment this time."""
-        assert self._keeper is None, f"{self.name} runs already"
+        """Start the process, with a changed environment if given."""
+        assert self._supervisor is None, f"{self.name} runs already"
         self._different = different
         self.expected += 1
-        self._keeper = asyncio.create_task(self._keep())
+        self._supervisor = asyncio.create_task(self._keep())
 
     async def stop(self) -> None:
-        """Stop it as an operator would; it stays down, and has ended well and in time."""
-        self.dismiss_keeper()
+        """Stop the process as an operator does; check its exit code and its duration."""
+        self.stop_supervisor()
         if not self.runs:
             return
         self._process.terminate()
@@ -85,30 +85,30 @@ class Unit:
         assert status in self._good_ends(), f"{self.name} ended with {status}"
 
     async def restart(self, **different: str) -> None:
-        """Stop it and start it, with a changed environment perhaps."""
+        """Stop and start the process, with a changed environment if given."""
         await self.stop()
         self.start(**different)
 
-    async def crash(self, *, for_good: bool = False) -> None:
-        """Kill it without warning (kill -9) and see it dead; it is started again."""
+    async def crash(self, *, permanently: bool = False) -> None:
+        """Kill the process (kill -9) and wait for its end; the supervisor restarts it."""
         victim = self._process
-        if for_good:
-            self.dismiss_keeper()
+        if permanently:
+            self.stop_supervisor()
         else:
             self.expected += 1
         victim.send_signal(signal.SIGKILL)
         await victim.wait()
 
     def freeze(self) -> None:
-        """Stop its time (SIGSTOP); it stays a process."""
+        """Freeze the process (SIGSTOP)."""
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let its time go on (SIGCONT)."""
+        """Continue the process (SIGCONT)."""
         self._process.send_signal(signal.SIGCONT)
 
-    def last_words(self) -> str:
-        """What it said last, above all why it gave up."""
+    def log_tail(self) -> str:
+        """Return the last lines of its output, with the reason of its end."""
         lines = self.log.read_text(errors="replace").splitlines()
         reasons = [line for line in lines if "fail-stop" in line]
         return "\n".join([*reasons[-3:], "...", *lines[-_LAST_LINES:]])
@@ -118,16 +118,16 @@ class Unit:
         while True:
             self._began = time.monotonic()
             await self._run()
-            # As supervisord does it: whoever does not come up is tried ever less often.
+            # As supervisord does: the pause between failed starts grows.
             came_up = time.monotonic() - self._began > _UP_SECONDS
             pause = 0.0 if came_up else min(pause + 1, _LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause)
 
     async def _run(self) -> None:
-        environment = {**_NEUTRAL, **self.what.environment, **self._different}
+        environment = {**_NEUTRAL, **self.process.environment, **self._different}
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self.what.command,
+                *self.process.command,
                 cwd=self.code,
                 env=environment,
                 stdout=log,
@@ -137,12 +137,12 @@ class Unit:
         await self._process.wait()
 
     def _good_ends(self) -> tuple[int, ...]:
-        """How it may end when told to; while it comes up, Python does not listen yet."""
+        """Return the exit codes for SIGTERM; Python has no handler while it starts."""
         came_up = time.monotonic() - self._began > _UP_SECONDS
         return (0, _JAVA_TERMINATED) if came_up else (0, _JAVA_TERMINATED, -signal.SIGTERM)
 
-    def dismiss_keeper(self) -> None:
-        """Let nobody start it again."""
-        if self._keeper is not None:
-            self._keeper.cancel()
-            self._keeper = None
+    def stop_supervisor(self) -> None:
+        """Stop the supervisor."""
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            self._supervisor = None

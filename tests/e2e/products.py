@@ -1,4 +1,4 @@
-"""The stand-in ProductService, as whoever runs it may change it."""
+"""A client of the stand-in ProductService's control port."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,44 +7,44 @@ import aiohttp
 
 
 class Products:
-    """Its control port.
+    """Changes the products and the failures of the service.
 
     Args:
-        url: of the port.
+        url: of the control port.
     """
 
     def __init__(self, url: str) -> None:
         self._session = aiohttp.ClientSession(url, raise_for_status=True)
 
     async def sell(self, sku: int, name: str, price: int) -> None:
-        """Sell something under this name and price from now on."""
+        """Sell a product with this name and price from now on."""
         await self._session.put(f"/products/{sku}", json={"name": name, "price": price})
 
     async def withdraw(self, sku: int) -> None:
-        """Sell it no longer."""
+        """Stop selling a product."""
         await self._session.delete(f"/products/{sku}")
 
     async def calls(self) -> dict[int, int]:
-        """How often each sku was asked for since `forget_calls`."""
+        """Return the number of requests for each sku since `forget_calls`."""
         async with self._session.get("/state") as response:
             state = await response.json()
         return {int(sku): number for sku, number in state["callsBySku"].items()}
 
     async def forget_calls(self) -> None:
-        """Count from zero."""
+        """Set all counts to zero."""
         await self._session.delete("/calls")
 
     @asynccontextmanager
     async def slow(self, seconds: float) -> AsyncIterator[None]:
-        """Take so long for each call."""
+        """Delay each call within this context."""
         await self._session.patch("/state", json={"latencySeconds": seconds})
         yield
         await self._session.patch("/state", json={"latencySeconds": 0})
 
     async def fail_next(self, number: int) -> None:
-        """Fail so many calls with UNAVAILABLE."""
+        """Fail a number of calls with UNAVAILABLE."""
         await self._session.patch("/state", json={"failNext": number})
 
     async def close(self) -> None:
-        """Leave."""
+        """Close the connections."""
         await self._session.close()

@@ -1,4 +1,4 @@
-"""A whole shop of the tests' own: real processes on ports and in directories of its own."""
+"""A whole shop for tests: real processes with separate ports and directories."""
 
 import asyncio
 import random
@@ -22,32 +22,34 @@ from topics.broker.config import is_free
 from topics.broker.process import answers
 from topics.kafka.settings import KafkaSettings
 
-BROKER_SECONDS = 240.0  # a machine that others use as well may be slow
+BROKER_SECONDS = 240.0  # the machine may be slow
 SERVES_SECONDS = 240.0
 _CALL_SECONDS = 5.0
 
 SESSION_SECONDS = "15"
-"""Of workers, and of the only broker with its controller: a machine that stands still for
-some seconds costs none that no test wants dead."""
+"""The session timeout of workers, and of the single broker: a machine that pauses for some
+seconds must not end sessions that a test needs."""
 
 _METRICS_FROM = 8 + 3 * PORTS
-_PORTS = _METRICS_FROM + 8  # three workers of orders and of carts, and one of the others
+_PORTS = (
+    _METRICS_FROM + 8
+)  # three workers of orders and of carts, and one of each other service
 _PORTS_FROM, _PORTS_TO = 20_000, 32_000
 
-_CHOSEN = {"gateways": 2, "loms_workers": 2, "session_timeout": SESSION_SECONDS}
+_CHOSEN = {"gateways": 2, "loms_workers": 2, "session_timeout_seconds": SESSION_SECONDS}
 
 
 class Shop:
-    """All processes of a shop, by the names that `make ps` shows.
+    """All processes of a shop, by the names in the output of `make ps`.
 
     Args:
-        directory: all that it writes.
-        brokers: how many nodes of one cluster, `kafka-1` and so on, with side doors;
-            none: the one broker that a shop comes with, `kafka`.
-        different: what is not as the end-to-end tests have it, as for a local shop.
+        directory: of all its files.
+        brokers: the number of nodes of one cluster, `kafka-1` and so on, with tunnels;
+            none: the single broker of a local shop, `kafka`.
+        different: changed settings of the local deployment.
 
     Attributes:
-        later: processes that only those start who need them.
+        later: processes that tests start themselves.
     """
 
     later: tuple[str, ...] = ("loms-2",)
@@ -74,15 +76,15 @@ class Shop:
         logs = directory / "logs"
         logs.mkdir(parents=True)
         self.units = {
-            what.name: Unit(self.adapted(what), logs / f"{what.name}.log")
-            for what in self.processes()
+            process.name: Unit(self.adapted(process), logs / f"{process.name}.log")
+            for process in self.processes()
         }
 
     def __getitem__(self, name: str) -> Unit:
         return self.units[name]
 
     def processes(self) -> list[Process]:
-        """What there is to run."""
+        """Return the processes."""
         directory = self.local.directory
         brokers = (broker(node, self.nodes, directory) for node in self.nodes)
         return [*brokers, *processes(self.local)]
@@ -94,31 +96,31 @@ class Shop:
 
     @property
     def brokers(self) -> list[Unit]:
-        """The broker, or all nodes of the cluster."""
-        return [unit for unit in self.units.values() if unit.what.tier is Tier.KAFKA]
+        """The single broker, or all nodes of the cluster."""
+        return [unit for unit in self.units.values() if unit.process.tier is Tier.KAFKA]
 
     @property
     def partitions(self) -> int:
-        """How many partitions each request topic has."""
+        """The number of partitions of each request topic."""
         return self.cluster.partitions
 
     @property
     def metrics(self) -> dict[str, str]:
-        """Where Prometheus finds each process that runs, by name."""
+        """The addresses of the running processes' metrics, by name."""
         return {
             name: f"http://127.0.0.1:{port}/metrics"
             for name, unit in self.units.items()
             for variable in ("METRICS_PORT", "GATEWAY_PORT")
-            if unit.runs and (port := unit.what.environment.get(variable))
+            if unit.runs and (port := unit.process.environment.get(variable))
         }
 
     @property
     def control(self) -> str:
-        """Where the stand-in ProductService is told how to behave."""
+        """The control port of the stand-in ProductService."""
         return f"http://127.0.0.1:{self._control_port}"
 
     async def start(self) -> None:
-        """Start everything side by side; the workers as soon as there are topics."""
+        """Start all processes in parallel; the workers once the topics exist."""
         early = [unit for unit in self.units.values() if _needs_no_topics(unit)]
         for unit in early:
             unit.start()
@@ -127,11 +129,11 @@ class Shop:
         for unit in self.units.values():
             if unit not in early and unit.name not in self.later:
                 unit.start()
-        await self.serves()
+        await self.ready()
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Self]:
-        """Start it; stop it in the end, however far it has come."""
+        """Start the shop; stop it at the end, also after a failed start."""
         try:
             await self.start()
             yield self
@@ -139,23 +141,23 @@ class Shop:
             await self.stop()
 
     async def prepare(self) -> None:
-        """Make the topics."""
+        """Create the topics."""
         await create(self.cluster)
 
     async def broker_answers(self) -> None:
-        """Wait until the broker serves, or all of them."""
+        """Wait until all brokers respond."""
         await until(self._broker_answers, "the broker answers", BROKER_SECONDS)
 
     async def _broker_answers(self) -> bool:
-        # Spares the output a complaint of aiokafka's for each look at a closed port.
+        # aiokafka logs an error for each attempt at a closed port.
         addresses = self.kafka.split(",")
         if not all(map(_listens, addresses)):
             return False
         options = self.cluster.client_options()
         return await answers(**options, brokers=len(addresses))
 
-    async def serves(self) -> None:
-        """Wait until each gateway is ready, and the owner of each partition answers."""
+    async def ready(self) -> None:
+        """Wait until each gateway is ready, and the owner of each partition replies."""
         timeout = aiohttp.ClientTimeout(_CALL_SECONDS)
         async with (
             asyncio.timeout(SERVES_SECONDS),
@@ -163,42 +165,42 @@ class Shop:
         ):
             await ReadinessProbe(session, self.gateways).ready(self.partitions)
 
-    def forgive(self) -> None:
-        """Let processes have ended that lost something they can't do without."""
+    def accept_ended(self) -> None:
+        """Accept that processes have ended."""
         for unit in self.units.values():
             unit.expected = unit.starts
 
     async def stop(self) -> None:
-        """Stop everything, the broker last."""
+        """Stop all processes, the brokers last."""
         others = [unit for unit in self.units.values() if unit not in self.brokers]
         ends = await asyncio.gather(*(u.stop() for u in others), return_exceptions=True)
         if self.nodes:
-            # Only a quorum can let a node go: the last ones would wait for it for ever.
-            await asyncio.gather(*(u.crash(for_good=True) for u in self.brokers))
+            # Only a quorum can remove a node: the last ones would wait for it without end.
+            await asyncio.gather(*(u.crash(permanently=True) for u in self.brokers))
         else:
             await self["kafka"].stop()
         assert not any(ends), f"not all ended well: {ends}"
 
-    def adapted(self, what: Process) -> Process:
-        """Return a process as it is run here.
+    def adapted(self, process: Process) -> Process:
+        """Return a process with the changes for tests.
 
-        The stand-in has a control port. Gateways are patient: what a slow machine does not
-        answer in ten seconds is no fault of the shop's.
+        The stand-in gets a control port. Gateways get a long reply timeout: a slow machine
+        is no fault of the shop.
         """
-        if what.name == "kafka":
+        if process.name == "kafka":
             patient = f"--set=broker.session.timeout.ms={SESSION_SECONDS}000"
-            return replace(what, command=(*what.command, patient))
-        if what.tier is Tier.GATEWAY:
+            return replace(process, command=(*process.command, patient))
+        if process.tier is Tier.GATEWAY:
             patient = {"REPLY_TIMEOUT_SECONDS": "60"}
-            return replace(what, environment=what.environment | patient)
-        if what.name == "product-service":
+            return replace(process, environment=process.environment | patient)
+        if process.name == "product-service":
             port = str(self._control_port)
-            return replace(what, command=(*what.command, "--control-port", port))
-        return what
+            return replace(process, command=(*process.command, "--control-port", port))
+        return process
 
 
 def _needs_no_topics(unit: Unit) -> bool:
-    return unit.what.tier is not Tier.SERVICE or unit.name == "product-service"
+    return unit.process.tier is not Tier.SERVICE or unit.name == "product-service"
 
 
 def _listens(address: str) -> bool:
@@ -208,7 +210,7 @@ def _listens(address: str) -> bool:
 
 
 def _free_ports() -> int:
-    """Return the first of some neighbouring ports on which nobody listens."""
+    """Return the first of several neighbouring free ports."""
     while True:
         first = random.randrange(_PORTS_FROM, _PORTS_TO, _PORTS)
         if all(is_free(port) for port in range(first, first + _PORTS)):

@@ -1,4 +1,4 @@
-"""Only who is known comes in, and may do only what he needs: TLS, SCRAM, and rights."""
+"""Access to the broker: TLS, SCRAM, and exactly the rights that each user needs."""
 
 import asyncio
 import json
@@ -18,19 +18,18 @@ from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFai
 from aiokafka.protocol.fetch import FetchRequest
 
 from agents.runtime.fail_stop import EXIT_CODE
-from tests.e2e.doors import HttpDoor, letter
-from tests.e2e.guarded import ADMIN, CUSTOMER, REPLIES, STRANGER, GuardedShop
+from tests.e2e.clients import HttpClient, as_record
+from tests.e2e.guarded import ADMIN, CUSTOMER, REPLIES, UNPRIVILEGED, GuardedShop
 from tests.e2e.kafka import Kafka
-from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
-from tests.e2e.scenes import receive, status
+from tests.e2e.records import CORRELATION_ID, REPLY_TOPIC, Record
+from tests.e2e.steps import receive, status
 from tests.e2e.waiting import until
-from topics.acls import GATEWAY, OPERATOR, Operation, acls
 from topics.admin import create
 from topics.broker.process import answers
 from topics.catalog import TOPICS
 from topics.kafka.settings import KafkaSettings
 from topics.topic import TopicKind
-from topics.topology import SERVICES
+from topics.topology import GATEWAY, OPERATOR, SERVICES, Operation, acls
 
 SKU, USER = 1076963, 7
 GIVES_UP_SECONDS = 30
@@ -39,15 +38,15 @@ GIVES_UP_SECONDS = 30
 @asynccontextmanager
 async def customer(
     guarded: GuardedShop,
-) -> AsyncIterator[Callable[[Letter], Awaitable[dict]]]:
-    """Whoever has a Kafka client; asks, and is answered in his own topic."""
+) -> AsyncIterator[Callable[[Record], Awaitable[dict]]]:
+    """Send requests as a Kafka client with a login; receive replies in its own topic."""
     options = guarded.cluster_of(CUSTOMER).client_options()
     consumer = AIOKafkaConsumer(
         REPLIES, **options, group_id=CUSTOMER, auto_offset_reset="earliest"
     )
     async with AIOKafkaProducer(**options) as producer, consumer:
 
-        async def ask(sent: Letter) -> dict:
+        async def ask(sent: Record) -> dict:
             headers = [(REPLY_TOPIC, REPLIES.encode()), (CORRELATION_ID, b"mine")]
             await producer.send_and_wait(
                 sent.topic, sent.value, key=sent.key, headers=headers
@@ -58,7 +57,7 @@ async def customer(
         yield ask
 
 
-async def _story(http: HttpDoor) -> None:
+async def _story(http: HttpClient) -> None:
     await receive(http, SKU, 10)
     await http.do("addToCart", user=USER, sku=SKU, count=2)
     assert (await http.do("listCart", user=USER))["totalPrice"] == 2 * 2202
@@ -67,29 +66,29 @@ async def _story(http: HttpDoor) -> None:
     assert await status(http, order) == "paid"
 
 
-async def test_the_story_passes_through_a_broker_that_asks_who_you_are(
-    guarded: GuardedShop, guarded_http: HttpDoor
+async def test_the_story_works_with_a_broker_that_requires_a_login(
+    guarded: GuardedShop, guarded_http: HttpClient
 ):
     await _story(guarded_http)
 
 
-async def test_a_customer_is_served_over_kafka_in_a_topic_of_his_own(
+async def test_a_customer_gets_replies_over_kafka_in_a_separate_topic(
     guarded: GuardedShop, admin: Kafka
 ):
     async with customer(guarded) as ask:
         for sku, count in ((SKU, 2), (1148162, 1)):
             body = {"sku": sku, "warehouseID": 1, "count": count}
-            assert await ask(letter("receiveStock", body)) == {"type": "done"}
+            assert await ask(as_record("receiveStock", body)) == {"type": "done"}
         body = {"user": 8, "items": [{"sku": SKU, "count": 1}]}
-        placed = await ask(letter("createOrder", body))
+        placed = await ask(as_record("createOrder", body))
         assert placed["type"] == "orderPlaced"
         body = {"user": 8, "sku": SKU, "count": 1}
-        assert await ask(letter("addToCart", body)) == {"type": "done"}
-        assert (await ask(letter("listCart", {"user": 8})))["totalPrice"] == 2202
+        assert await ask(as_record("addToCart", body)) == {"type": "done"}
+        assert (await ask(as_record("listCart", {"user": 8})))["totalPrice"] == 2202
 
 
-@pytest.mark.parametrize("user", [STRANGER, CUSTOMER])
-async def test_who_has_no_right_to_it_can_neither_write_nor_read(
+@pytest.mark.parametrize("user", [UNPRIVILEGED, CUSTOMER])
+async def test_a_user_without_a_right_can_neither_write_nor_read(
     guarded: GuardedShop, user: str
 ):
     options = guarded.cluster_of(user).client_options()
@@ -105,9 +104,9 @@ async def test_who_has_no_right_to_it_can_neither_write_nor_read(
 
 
 async def _fetch(client: AIOKafkaClient, topic: str) -> int:
-    """Fetch from a partition's beginning; return what the broker says to that.
+    """Fetch from a partition's beginning; return the broker's error.
 
-    aiokafka's consumer has no word for it: it finds no leader, and looks on for ever.
+    aiokafka's consumer has no error for it: it finds no leader, and retries without end.
     """
     wanted = [(topic, [(0, 0, 2**20)])]
     request = FetchRequest(100, 1, 2**20, 0, wanted)
@@ -116,7 +115,7 @@ async def _fetch(client: AIOKafkaClient, topic: str) -> int:
     return code
 
 
-async def test_nobody_joins_the_group_of_a_service(guarded: GuardedShop):
+async def test_a_customer_can_not_join_the_group_of_a_service(guarded: GuardedShop):
     options = guarded.cluster_of(CUSTOMER).client_options()
     consumer = AIOKafkaConsumer(REPLIES, **options, group_id="checkout")
     with pytest.raises(GroupAuthorizationFailedError):
@@ -124,7 +123,7 @@ async def test_nobody_joins_the_group_of_a_service(guarded: GuardedShop):
             await consumer.getone()
 
 
-async def test_a_broker_with_a_certificate_for_another_name_is_not_spoken_to(
+async def test_a_broker_with_a_certificate_for_another_name_is_refused(
     guarded: GuardedShop,
 ):
     known = guarded.cluster_of(ADMIN)
@@ -136,36 +135,36 @@ async def test_a_broker_with_a_certificate_for_another_name_is_not_spoken_to(
 
 
 @pytest.mark.parametrize("service", [service.name for service in SERVICES])
-def test_a_worker_with_a_wrong_password_says_so_and_ends(
+def test_a_worker_with_a_wrong_password_logs_the_reason_and_ends(
     guarded: GuardedShop, service: str, tmp_path: Path
 ):
     cluster = guarded.cluster_of(service, "a-wrong-password")
     ran = _run("agents", cluster, service, STATE_DIR=str(tmp_path))
     assert ran.returncode == EXIT_CODE
-    _says_why_once(ran.stdout + ran.stderr, "CRITICAL")
+    _require_one_line(ran.stdout + ran.stderr, "CRITICAL")
 
 
-def test_a_gateway_with_a_wrong_password_says_so_and_ends(guarded: GuardedShop):
+def test_a_gateway_with_a_wrong_password_logs_the_reason_and_ends(guarded: GuardedShop):
     cluster = guarded.cluster_of(GATEWAY, "a-wrong-password")
     ran = _run("gateway", cluster, GATEWAY_PORT="0")
     assert ran.returncode == 1
-    _says_why_once(ran.stdout + ran.stderr, "CRITICAL")
+    _require_one_line(ran.stdout + ran.stderr, "CRITICAL")
 
 
 @pytest.mark.parametrize("command", ["create", "check"])
-def test_who_makes_the_topics_with_a_wrong_password_is_told_so(
+def test_creating_topics_with_a_wrong_password_fails_with_the_reason(
     guarded: GuardedShop, command: str
 ):
     ran = _run("topics", guarded.cluster_of(OPERATOR, "a-wrong-password"), command)
     assert ran.returncode == 1
-    _says_why_once(ran.stdout + ran.stderr, "does not let us in")
+    _require_one_line(ran.stdout + ran.stderr, "does not let us in")
 
 
-def _says_why_once(said: str, mark: str) -> None:
-    [line] = [line for line in said.splitlines() if mark in line]
+def _require_one_line(output: str, reason: str) -> None:
+    [line] = [line for line in output.splitlines() if reason in line]
     assert "Authentication failed" in line
-    assert "Traceback" not in said
-    assert "a-wrong-password" not in said
+    assert "Traceback" not in output
+    assert "a-wrong-password" not in output
 
 
 def _run(
@@ -192,13 +191,13 @@ def _environment(cluster: KafkaSettings) -> dict[str, str]:
     }
 
 
-async def test_each_right_of_the_list_is_needed_and_no_other_one_is(
-    guarded: GuardedShop, admin: Kafka, guarded_http: HttpDoor
+async def test_each_declared_right_is_used_and_no_other_one_is(
+    guarded: GuardedShop, admin: Kafka, guarded_http: HttpClient
 ):
     await _story(guarded_http)
     for worker in ("checkout-1", "loms-1", "notifications-1"):
         await guarded[worker].crash()  # the next one reads its table from the changelog
-    await guarded.serves()
+    await guarded.ready()
     await _have_settings_changed(guarded)
     await _misplace_a_record_everywhere(admin)
     await _poison_everything_with_each_reply_topic(admin)
@@ -208,11 +207,11 @@ async def test_each_right_of_the_list_is_needed_and_no_other_one_is(
 
 
 async def _have_settings_changed(guarded: GuardedShop) -> None:
-    strange = {"retention.ms": "3600001", "segment.bytes": str(2**20)}
+    different = {"retention.ms": "3600001", "segment.bytes": str(2**20)}
     admin = AIOKafkaAdminClient(**guarded.cluster_of(ADMIN).client_options())
     await admin.start()
     await admin.alter_configs(
-        [ConfigResource(ConfigResourceType.TOPIC, t.name, strange) for t in TOPICS]
+        [ConfigResource(ConfigResourceType.TOPIC, t.name, different) for t in TOPICS]
     )
     await admin.close()
     changed = await create(guarded.cluster)
@@ -220,20 +219,20 @@ async def _have_settings_changed(guarded: GuardedShop) -> None:
 
 
 async def _misplace_a_record_everywhere(admin: Kafka) -> None:
-    """Send what is valid to each partition; most are not that of its owner."""
+    """Send a valid request to each partition; most belong in another one."""
     event = {"type": "orderStatusChanged", "orderID": 1, "user": 1, "status": "new"}
     event |= {"items": [], "at": "2026-01-01T00:00:00Z"}
     priced = {"type": "priceCart", "user": 1, "items": [{"sku": SKU, "count": 1}]}
     for sent in (
-        letter("listCart", {"user": 1}),
-        letter("listOrder", {"orderID": 1}),
-        letter("stocks", {"sku": 1}),
-        Letter("product.requests", json.dumps(priced).encode()),
-        Letter("order.events", json.dumps(event).encode()),
+        as_record("listCart", {"user": 1}),
+        as_record("listOrder", {"orderID": 1}),
+        as_record("stocks", {"sku": 1}),
+        Record("product.requests", json.dumps(priced).encode()),
+        Record("order.events", json.dumps(event).encode()),
     ):
         for partition in range(admin.partitions):
             await admin.send(
-                Letter(sent.topic, sent.value, headers=sent.headers, partition=partition)
+                Record(sent.topic, sent.value, headers=sent.headers, partition=partition)
             )
 
 
@@ -242,5 +241,5 @@ async def _poison_everything_with_each_reply_topic(admin: Kafka) -> None:
     for topic in (topic.name for service in SERVICES for topic in service.consumes):
         for reply_topic in (*replies, REPLIES):
             await admin.send(
-                Letter(topic, b"poison", headers=((REPLY_TOPIC, reply_topic.encode()),))
+                Record(topic, b"poison", headers=((REPLY_TOPIC, reply_topic.encode()),))
             )

@@ -1,4 +1,4 @@
-"""The audit of the running shop, during and after all that tests here have done to it."""
+"""The audit of the running shop, after all other tests on it and during a load."""
 
 import asyncio
 import json
@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from agents.ops.local.deployment import REPOSITORY
-from tests.e2e.doors import HttpDoor, KafkaDoor
-from tests.e2e.people import Fresh
+from tests.e2e.clients import HttpClient, KafkaClient
+from tests.e2e.ids import IdFactory
+from tests.e2e.load import Load, start_load
 from tests.e2e.shop import Shop
-from tests.e2e.storm import Storm, storm
 
 
 async def audited(shop: Shop, *options: str) -> tuple[int, str]:
-    """Run the audit; return its exit code and what it said."""
+    """Run the audit; return its exit code and its output."""
     environment = {**os.environ, "KAFKA": shop.kafka, "PARTITIONS": str(shop.partitions)}
     ran = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "agents.ops.audit", *options),
@@ -30,23 +30,23 @@ async def audited(shop: Shop, *options: str) -> tuple[int, str]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def crowded(
-    shop: Shop, gateways: list[HttpDoor], topics: KafkaDoor, fresh: Fresh
-) -> AsyncIterator[Storm]:
-    """A crowd, half of it at the gateways and half at Kafka."""
-    doors = [*gateways, topics, topics]
-    async with storm(shop, topics.kafka, doors, fresh) as there:
+async def load(
+    shop: Shop, gateways: list[HttpClient], topics: KafkaClient, ids: IdFactory
+) -> AsyncIterator[Load]:
+    """A load, half of it at the gateways and half at Kafka."""
+    clients = [*gateways, topics, topics]
+    async with start_load(shop, topics.kafka, clients, ids) as there:
         yield there
 
 
-async def test_the_running_shop_is_what_its_logs_say(crowded: Storm):
-    """While a crowd goes on shopping."""
+async def test_the_running_shop_matches_its_logs(load: Load):
+    """While shoppers continue."""
 
     async def audit() -> None:
-        code, told = await audited(crowded.shop, "--quiet")
-        assert code == 0, told
-        counts = json.loads(told.splitlines()[-1])
+        code, output = await audited(load.shop, "--quiet")
+        assert code == 0, output
+        counts = json.loads(output.splitlines()[-1])
         assert counts["records"] > 0
         assert counts["questions"] > 0
 
-    await crowded.over(audit)
+    await load.during(audit)

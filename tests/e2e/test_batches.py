@@ -1,4 +1,4 @@
-"""Records as other clients pack them: compressed, huge, with names that are no text."""
+"""Records as other clients pack them: compressed, huge, with header names of any bytes."""
 
 import time
 from dataclasses import replace
@@ -7,11 +7,11 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from tests.e2e.doors import HttpDoor, answer_of, letter
+from tests.e2e.clients import HttpClient, answer_of, as_record
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
-from tests.e2e.people import Fresh
-from tests.e2e.scenes import received, stocks
+from tests.e2e.records import CORRELATION_ID, REPLY_TOPIC, Record
+from tests.e2e.steps import received, stocks
 from topics.kafka.partitioner import partition_of
 
 AT_ONCE_SECONDS = 3.0
@@ -19,7 +19,7 @@ MEGABYTE = 2**20
 
 
 class _Name(str):
-    """A header's name of any bytes."""
+    """A header name of any bytes."""
 
     __slots__ = ()
 
@@ -27,8 +27,8 @@ class _Name(str):
         return super().encode("latin-1")
 
 
-async def _pack(kafka: Kafka, sent: Letter, codec: str | None = None) -> None:
-    """Send a record to its partition, in a batch of its own, with a codec perhaps."""
+async def _pack(kafka: Kafka, sent: Record, codec: str | None = None) -> None:
+    """Send a record to its partition in a separate batch, with a codec if given."""
     async with AIOKafkaProducer(
         bootstrap_servers=kafka.bootstrap,
         compression_type=codec,
@@ -55,20 +55,20 @@ async def _pack(kafka: Kafka, sent: Letter, codec: str | None = None) -> None:
 
 
 async def _is_served(kafka: Kafka, sku: int, partition: int) -> None:
-    """See that a partition serves, at once."""
+    """Require that a partition is served without delay."""
     began = time.monotonic()
-    sent = replace(letter("stocks", {"sku": sku}), partition=partition)
+    sent = replace(as_record("stocks", {"sku": sku}), partition=partition)
     assert answer_of((await kafka.ask(sent)).value).code is None
     assert time.monotonic() - began < AT_ONCE_SECONDS
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
 async def test_compressed_records_are_read(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, codec: str
+    kafka: Kafka, http: HttpClient, ids: IdFactory, codec: str
 ):
-    sku = fresh.sku()
+    sku = ids.sku()
     correlation_id = kafka.correlation_id()
-    sent = letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 3})
+    sent = as_record("receiveStock", {"sku": sku, "warehouseID": 1, "count": 3})
     sent = replace(sent, partition=3, value=sent.value + b" " * 5000).with_headers(
         (CORRELATION_ID, correlation_id), (REPLY_TOPIC, kafka.replies.encode())
     )
@@ -78,46 +78,48 @@ async def test_compressed_records_are_read(
     assert await stocks(http, sku) == {1: 3}
 
 
-async def test_header_names_that_are_no_text_do_no_harm(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh
+async def test_invalid_header_names_do_no_harm(
+    kafka: Kafka, http: HttpClient, ids: IdFactory
 ):
-    sku = await received(http, fresh, 1)
-    sent = letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 3})
-    for partition in range(kafka.partitions):  # at its owner's, and passed on to him
+    sku = await received(http, ids, 1)
+    sent = as_record("receiveStock", {"sku": sku, "warehouseID": 1, "count": 3})
+    for partition in range(
+        kafka.partitions
+    ):  # at its owner's partition, and at others, which forward it
         name = _Name("caf\xe9\xff")
         await _pack(kafka, replace(sent, partition=partition, headers=((name, b"\xff"),)))
         await _is_served(kafka, sku, partition)
     assert await stocks(http, sku) == {1: 1 + 3 * kafka.partitions}
 
 
-async def test_poison_with_header_names_that_are_no_text_is_a_dead_letter(
-    kafka: Kafka, fresh: Fresh
+async def test_an_invalid_record_with_invalid_header_names_is_a_dead_letter(
+    kafka: Kafka, ids: IdFactory
 ):
-    mark = fresh.key().encode()
+    mark = ids.key().encode()
     headers = ((_Name("\xff"), mark),)
-    await _pack(kafka, Letter("stock.requests", b"poison", b"k", headers, 2))
+    await _pack(kafka, Record("stock.requests", b"poison", b"k", headers, 2))
     [dead] = await kafka.find("stock.dlq", lambda r: mark in dict(r.headers).values())
     assert (dead.key, dead.value) == (b"k", b"poison")
-    await _is_served(kafka, fresh.sku(), 2)
+    await _is_served(kafka, ids.sku(), 2)
 
 
 @pytest.mark.parametrize("topic", ["cart.requests", "order.requests", "stock.requests"])
-async def test_what_is_too_large_to_be_kept_whole_is_kept_in_part(
-    kafka: Kafka, fresh: Fresh, topic: str
+async def test_a_record_that_is_too_large_for_a_dead_letter_is_kept_in_part(
+    kafka: Kafka, ids: IdFactory, topic: str
 ):
     dlq = topic.replace("requests", "dlq")
     for name, sent in {
-        "value": Letter(topic, b"x" * 8 * MEGABYTE, b"k"),
-        "key": Letter(topic, b"x", b"k" * 8 * MEGABYTE),
-        "header": Letter(topic, b"x", b"k", (("much", b"h" * 8 * MEGABYTE),)),
-        "headers": Letter(
+        "value": Record(topic, b"x" * 8 * MEGABYTE, b"k"),
+        "key": Record(topic, b"x", b"k" * 8 * MEGABYTE),
+        "header": Record(topic, b"x", b"k", (("much", b"h" * 8 * MEGABYTE),)),
+        "headers": Record(
             topic, b"x", b"k", tuple((f"{n}" * 99, b"") for n in range(10**5))
         ),
     }.items():
         before = len(kafka.seen[dlq])
         await _pack(kafka, replace(sent, partition=1), "gzip")
         if topic == "stock.requests":
-            await _is_served(kafka, fresh.sku(), 1)
+            await _is_served(kafka, ids.sku(), 1)
         found = await kafka.find(dlq, lambda record: True, before + 1)
         dead = found[-1]
         why = dict(dead.headers)
@@ -128,32 +130,34 @@ async def test_what_is_too_large_to_be_kept_whole_is_kept_in_part(
 
 
 @pytest.mark.parametrize("reply_topic", [b"e2e.replies", b"cart.requests"])
-async def test_a_key_of_a_megabyte_does_not_keep_a_refusal_from_its_sender(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, reply_topic: bytes
+async def test_a_refusal_of_a_record_with_a_key_of_a_megabyte_reaches_the_sender(
+    kafka: Kafka, http: HttpClient, ids: IdFactory, reply_topic: bytes
 ):
     correlation_id = kafka.correlation_id()
     headers = ((CORRELATION_ID, correlation_id), (REPLY_TOPIC, reply_topic))
-    sent = Letter("stock.requests", b"x", b"k" * (MEGABYTE - 200), headers, 5)
+    sent = Record("stock.requests", b"x", b"k" * (MEGABYTE - 200), headers, 5)
     await _pack(kafka, sent)
-    await _is_served(kafka, fresh.sku(), 5)
+    await _is_served(kafka, ids.sku(), 5)
     topic = kafka.replies if reply_topic == b"e2e.replies" else "stock.replies"
     header = (CORRELATION_ID, correlation_id)
     [reply] = await kafka.find(topic, lambda record: header in record.headers)
     assert answer_of(reply.value).code == "bad-request"
 
 
-async def test_a_correlation_id_of_a_megabyte_stops_nobody(kafka: Kafka, fresh: Fresh):
+async def test_a_correlation_id_of_a_megabyte_blocks_no_other_client(
+    kafka: Kafka, ids: IdFactory
+):
     for value in (b"x", b'{"type": "stocks", "sku": 1}'):
         headers = ((CORRELATION_ID, b"c" * 1_000_000), (REPLY_TOPIC, b"e2e.replies"))
-        await _pack(kafka, Letter("stock.requests", value, b"1", headers, 5))
-        await _is_served(kafka, fresh.sku(), 5)
+        await _pack(kafka, Record("stock.requests", value, b"1", headers, 5))
+        await _is_served(kafka, ids.sku(), 5)
 
 
-async def test_many_records_that_grow_when_passed_on_stop_nobody(
-    kafka: Kafka, fresh: Fresh
+async def test_many_records_that_grow_when_forwarded_block_no_other_client(
+    kafka: Kafka, ids: IdFactory
 ):
-    """Small when compressed, at the wrong owner, and all in one batch."""
-    sku = fresh.sku()
+    """Each is small when compressed, in a wrong partition, and all are in one batch."""
+    sku = ids.sku()
     async with AIOKafkaProducer(
         bootstrap_servers=kafka.bootstrap,
         compression_type="gzip",
@@ -166,8 +170,8 @@ async def test_many_records_that_grow_when_passed_on_stop_nobody(
             batch.append(timestamp=None, key=b"", value=value, headers=[])
         await producer.partitions_for("stock.requests")
         owner = partition_of(str(sku).encode(), kafka.partitions)
-        stranger = (owner + 1) % kafka.partitions
-        await producer.send_batch(batch, "stock.requests", partition=stranger)
+        other_partition = (owner + 1) % kafka.partitions
+        await producer.send_batch(batch, "stock.requests", partition=other_partition)
         await producer.flush()
     for partition in range(kafka.partitions):
         await _is_served(kafka, sku, partition)

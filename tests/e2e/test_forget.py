@@ -1,4 +1,4 @@
-"""Forgetting a user on a shop that runs: what his tables say then, and what is told."""
+"""A user is erased on a running shop: the rows that are left, and the tool's output."""
 
 import asyncio
 import json
@@ -7,12 +7,12 @@ from functools import partial
 import pytest
 from aiokafka import ConsumerRecord
 
-from tests.e2e.doors import HttpDoor, letter
+from tests.e2e.clients import HttpClient, as_record
 from tests.e2e.guarded import CUSTOMER, REPLIES, GuardedShop
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.people import Fresh
-from tests.e2e.scenes import cart, order, receive, received, status, stocks
 from tests.e2e.shop import Shop
+from tests.e2e.steps import cart, order, receive, received, status, stocks
 from tests.e2e.test_tools import Tool, run
 
 
@@ -23,44 +23,46 @@ def tool(shop: Shop) -> Tool:
 
 
 def newest(kafka: Kafka, topic: str, key: str) -> dict | None:
-    """Return what the last record of a row says; None if it says that there is none."""
+    """Return the newest version of a row; None for a tombstone."""
     *_, row = (record for record in kafka.seen[topic] if record.key == key.encode())
     return row.value and json.loads(row.value)
 
 
-async def test_whoever_is_forgotten_has_no_cart_and_no_orders_any_more(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, tool: Tool
+async def test_an_erased_user_has_no_cart_and_no_orders(
+    kafka: Kafka, http: HttpClient, ids: IdFactory, tool: Tool
 ):
-    user, (sku, _) = fresh.user(), fresh.product()
+    user, (sku, _) = ids.user(), ids.product()
     await receive(http, sku, 9)
     await http.do("addToCart", user=user, sku=sku, count=1)
     bought = (await http.do("purchase", user=user))["orderID"]
-    await http.do("orderPayed", "his-own-key", orderID=bought)
+    await http.do("orderPayed", "a-key-of-the-user", orderID=bought)
     failed = await order(http, user, {sku: 100})
     await http.do("addToCart", user=user, sku=sku, count=2)
 
-    code, told = await tool("forget", user, "--yes")
+    code, lines = await tool("forget", user, "--yes")
 
     assert code == 0
-    assert told[0] == f"user {user}: a cart, 2 orders (1 failed, 1 paid)"
-    assert told[1] == "erased: the cart, 2 orders"
-    assert any(" cart.requests " in line and line.endswith("stays") for line in told)
-    assert any(" order.events " in line and line.endswith(" UTC") for line in told)
+    assert lines[0] == f"user {user}: a cart, 2 orders (1 failed, 1 paid)"
+    assert lines[1] == "erased: the cart, 2 orders"
+    assert any(" cart.requests " in line and line.endswith("stays") for line in lines)
+    assert any(" order.events " in line and line.endswith(" UTC") for line in lines)
     assert await cart(http, user) == {}
     for number in (bought, failed):
         for call in ("listOrder", "orderPayed", "cancelOrder"):
             assert await http.refusal(call, orderID=number) == "unknown-order"
     assert await stocks(http, sku) == {1: 8}
-    await kafka.caught_up()
+    await kafka.drain()
     assert newest(kafka, "checkout-carts-changelog", str(user)) is None
     row = newest(kafka, "loms-orders-changelog", str(bought))
     assert row["user"] == user % 4096
     assert row["lines"] == {str(sku): 1}
-    assert "his-own-key" not in json.dumps(row)
+    assert "a-key-of-the-user" not in json.dumps(row)
 
 
-async def test_he_may_come_back_as_anybody_new(http: HttpDoor, fresh: Fresh, tool: Tool):
-    user, (sku, _) = fresh.user(), fresh.product()
+async def test_an_erased_user_may_come_back_as_a_new_one(
+    http: HttpClient, ids: IdFactory, tool: Tool
+):
+    user, (sku, _) = ids.user(), ids.product()
     await receive(http, sku, 9)
     for count in (2, 1):
         await http.do("addToCart", "a-key", user=user, sku=sku, count=count)
@@ -70,76 +72,78 @@ async def test_he_may_come_back_as_anybody_new(http: HttpDoor, fresh: Fresh, too
         assert await cart(http, user) == {}
 
 
-async def test_orders_that_are_not_over_stand_in_the_way_unless_they_may_be_cancelled(
-    http: HttpDoor, fresh: Fresh, tool: Tool
+async def test_open_orders_prevent_the_erasure_unless_they_may_be_cancelled(
+    http: HttpClient, ids: IdFactory, tool: Tool
 ):
-    user, sku = fresh.user(), await received(http, fresh, 5)
+    user, sku = ids.user(), await received(http, ids, 5)
     number = await order(http, user, {sku: 2})
 
-    code, told = await tool("forget", user, "--yes")
+    code, lines = await tool("forget", user, "--yes")
     assert code == 1
-    assert f"forget: order {number} is awaiting payment" in told
-    assert "Nothing was done" in told[-1]
+    assert f"forget: order {number} is awaiting payment" in lines
+    assert "Nothing was done" in lines[-1]
     assert await status(http, number) == "awaiting payment"
 
-    code, told = await tool("forget", user, "--yes", "--cancel")
+    code, lines = await tool("forget", user, "--yes", "--cancel")
     assert code == 0
-    assert told[1] == "erased: the cart, 1 order"
+    assert lines[1] == "erased: the cart, 1 order"
     assert await http.refusal("listOrder", orderID=number) == "unknown-order"
     assert await stocks(http, sku) == {1: 5}
 
 
-async def test_what_is_not_carried_out_yet_is_not_passed_over(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, tool: Tool, shop: Shop
+async def test_the_erasure_waits_for_earlier_requests(
+    kafka: Kafka, http: HttpClient, ids: IdFactory, tool: Tool, shop: Shop
 ):
-    user, sku = fresh.user(), await received(http, fresh, 5)
+    user, sku = ids.user(), await received(http, ids, 5)
     items = [{"sku": sku, "count": 2}]
     await shop["loms-1"].stop()
     try:
-        await kafka.send(letter("createOrder", {"user": user, "items": items}))
-        code, told = await tool("forget", user, "--yes", "--patience", "2")
+        await kafka.send(as_record("createOrder", {"user": user, "items": items}))
+        code, lines = await tool("forget", user, "--yes", "--patience", "2")
         assert code == 1
-        assert told[-1].startswith("forget: order.requests: no reply within 2 s")
+        assert lines[-1].startswith("forget: order.requests: no reply within 2 s")
     finally:
         shop["loms-1"].start()
-        await shop.serves()
+        await shop.ready()
 
-    code, told = await tool("forget", user, "--yes")
+    code, lines = await tool("forget", user, "--yes")
 
     assert code == 1
-    assert told[-2].endswith(" is awaiting payment")
+    assert lines[-2].endswith(" is awaiting payment")
 
 
-async def test_an_order_that_comes_after_the_first_look_is_not_cancelled_unasked(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, tool: Tool, shop: Shop
+async def test_an_order_after_the_first_reading_is_not_cancelled(
+    kafka: Kafka, http: HttpClient, ids: IdFactory, tool: Tool, shop: Shop
 ):
-    user, (sku, _) = fresh.user(), fresh.product()
+    user, (sku, _) = ids.user(), ids.product()
     await receive(http, sku, 9)
     await http.do("addToCart", user=user, sku=sku, count=2)
     await shop["loms-1"].stop()
     try:
         buying = asyncio.create_task(http.do("purchase", user=user))
         await kafka.find("order.requests", lambda r: f'"user":{user},'.encode() in r.value)
-        forgetting = asyncio.create_task(tool("forget", user, "--yes"))
-        await kafka.find("cart.requests", lambda r: is_to_forget(r, user))
+        erasing = asyncio.create_task(tool("forget", user, "--yes"))
+        await kafka.find("cart.requests", lambda r: is_erasure(r, user))
     finally:
         shop["loms-1"].start()
-        await shop.serves()
+        await shop.ready()
 
     number = (await buying)["orderID"]
-    code, told = await forgetting
+    code, lines = await erasing
 
     assert code == 1
-    assert f"forget: order {number}: wrong-status (it is awaiting payment;" in told[-2]
+    assert f"forget: order {number}: wrong-status (it is awaiting payment;" in lines[-2]
     assert await status(http, number) == "awaiting payment"
 
 
-def is_to_forget(record: ConsumerRecord, user: int) -> bool:
+def is_erasure(record: ConsumerRecord, user: int) -> bool:
     return record.value == f'{{"user":{user},"type":"forgetCart"}}'.encode()
 
 
-async def test_nobody_else_is_forgotten(http: HttpDoor, fresh: Fresh, tool: Tool):
-    user, (sku, _) = fresh.user(), fresh.product()
+async def test_another_user_of_the_shard_is_not_erased(
+    http: HttpClient, ids: IdFactory, tool: Tool
+):
+    user, (sku, _) = ids.user(), ids.product()
     neighbour = user + 4096  # of the same shard
     await receive(http, sku, 9)
     numbers = [await order(http, each, {sku: 1}) for each in (user, neighbour)]
@@ -152,17 +156,17 @@ async def test_nobody_else_is_forgotten(http: HttpDoor, fresh: Fresh, tool: Tool
     assert await cart(http, neighbour) == {sku: 3}
 
 
-async def test_whoever_never_was_is_forgotten_at_once(fresh: Fresh, tool: Tool):
-    code, told = await tool("forget", fresh.user(), "--yes")
+async def test_an_unknown_user_is_erased_at_once(ids: IdFactory, tool: Tool):
+    code, lines = await tool("forget", ids.user(), "--yes")
     assert code == 0
-    assert told[0].endswith(": no cart, 0 orders")
+    assert lines[0].endswith(": no cart, 0 orders")
 
 
-async def test_a_customer_has_no_right_to_look(guarded: GuardedShop):
+async def test_a_customer_has_no_right_to_read_the_rows(guarded: GuardedShop):
     words = ("forget", 1, "--yes", "--replies", REPLIES)
-    code, told = await run(guarded, *words, **guarded.login(CUSTOMER))
+    code, lines = await run(guarded, *words, **guarded.login(CUSTOMER))
     assert code == 1
-    (line,) = told
+    (line,) = lines
     assert line.endswith(
         ": there are no topics checkout-carts-changelog, or no right to see them"
     )

@@ -1,4 +1,4 @@
-"""The commands that people type, against a shop of their own."""
+"""The commands of make, against a shop of their own."""
 
 import json
 import os
@@ -86,7 +86,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
         one("clean")
 
 
-def test_each_process_is_shown_by_its_own_id(make: Make):
+def test_ps_prints_the_process_id_of_each_program(make: Make):
     shown = make.processes()
     assert shown.keys() == NAMES
     assert {state for _, state in shown.values()} == {"RUNNING"}
@@ -94,13 +94,13 @@ def test_each_process_is_shown_by_its_own_id(make: Make):
     assert b"kafka.Kafka" in command
 
 
-def test_running_it_again_changes_nothing(make: Make):
+def test_a_repeated_start_changes_nothing(make: Make):
     before = make.processes()
     assert "The shop is open" in make("run-all")
     assert make.processes() == before
 
 
-def test_the_demo_walks_through_the_whole_story_however_full_the_shelves(make: Make):
+def test_the_demo_succeeds_with_any_stock(make: Make):
     make.call("receiveStock", sku=2958025, warehouseID=3, count=100_000)
     story = make("demo")
     for topic in ("cart.requests", "order.requests", "stock.requests", "order.events"):
@@ -112,7 +112,7 @@ def test_the_demo_walks_through_the_whole_story_however_full_the_shelves(make: M
 @pytest.mark.parametrize(
     "words", ["agents dlq list", "topics check", "agents.ops.audit --quiet --no-questions"]
 )
-def test_tools_work_on_the_shop_of_the_directory_whatever_else_there_is(
+def test_tools_work_on_the_shop_of_the_directory_in_spite_of_other_settings(
     make: Make, words: str
 ):
     own = make.environment | {"KAFKA": "127.0.0.1:1", "PARTITIONS": "3"}
@@ -132,14 +132,14 @@ def test_tools_work_on_the_shop_of_the_directory_whatever_else_there_is(
     assert f"{where} (ignored: KAFKA=127.0.0.1:1, PARTITIONS=3)" in first
 
 
-def test_what_dies_comes_back(make: Make):
+def test_a_dead_process_is_restarted(make: Make):
     pid, _ = make.processes()["loms-1"]
     os.kill(pid, signal.SIGKILL)
     _until(lambda: make.processes()["loms-1"][0] not in (0, pid))
     make("run-all")
 
 
-def test_scaling_adds_and_takes_away_and_remembers(make: Make):
+def test_scaling_adds_and_removes_processes_and_is_saved(make: Make):
     before = make.processes()
     make("scale", "LOMS_WORKERS=2", "GATEWAYS=2")
     assert make.processes().keys() == NAMES | {"loms-2", "gateway-2"}
@@ -150,7 +150,7 @@ def test_scaling_adds_and_takes_away_and_remembers(make: Make):
     make("scale", "GATEWAYS=1")
 
 
-def test_other_settings_start_it_anew_with_what_it_had(make: Make):
+def test_changed_settings_restart_the_shop_with_its_state(make: Make):
     make("run-all", PAYMENT_TIMEOUT_SECONDS="1234")
     pid, _ = make.processes()["loms-1"]
     environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
@@ -158,7 +158,7 @@ def test_other_settings_start_it_anew_with_what_it_had(make: Make):
     assert make.stocks(1076963) == {7: 45, 10: 70}
 
 
-def test_a_gateway_setting_that_makes_no_sense_stops_nothing(make: Make, tmp_path: Path):
+def test_an_invalid_setting_of_a_gateway_stops_nothing(make: Make, tmp_path: Path):
     before = make.processes()
     for wrong, why in (
         ({"GATEWAY_TOKENS": str(tmp_path / "absent")}, "gateway_tokens"),
@@ -172,7 +172,7 @@ def test_a_gateway_setting_that_makes_no_sense_stops_nothing(make: Make, tmp_pat
     assert make.processes() == before
 
 
-def test_a_shop_with_tokens_and_tls_opens_and_shows_its_demo(make: Make, tmp_path: Path):
+def test_a_shop_with_tokens_and_tls_starts_and_shows_its_demo(make: Make, tmp_path: Path):
     tokens, token = tmp_path / "tokens", new_token()
     tokens.write_text(line(token, Role.OPERATOR))
     authority = trustme.CA()
@@ -182,13 +182,13 @@ def test_a_shop_with_tokens_and_tls_opens_and_shows_its_demo(make: Make, tmp_pat
     issued.private_key_pem.write_to_path(key)
     shutil.rmtree(Path(make.environment["RUN_DIR"]) / "marks")  # as if it were new
 
-    said = make(
+    output = make(
         "run-all",
         GATEWAY_TOKENS=str(tokens),
         GATEWAY_TLS_CERT=str(cert),
         GATEWAY_TLS_KEY=str(key),
     )
-    assert f"https://127.0.0.1:{make.gateway_port}" in said
+    assert f"https://127.0.0.1:{make.gateway_port}" in output
 
     refused = make.attempt("demo")
     assert refused.returncode
@@ -216,7 +216,7 @@ def test_a_port_that_is_taken_is_named_and_nothing_starts(make: Make, tmp_path: 
     assert make.attempt("ps", RUN_DIR=str(tmp_path)).returncode
 
 
-def test_what_is_stopped_runs_no_more(make: Make):
+def test_a_stopped_shop_has_no_processes(make: Make):
     shown = make.processes()
     make("down")
     assert "does not run" in make.attempt("ps").stderr

@@ -1,4 +1,4 @@
-"""What the processes of a shop at work tell Prometheus, and what the dashboard asks for."""
+"""The metrics of a shop under load, and the queries of the dashboard."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -9,13 +9,13 @@ import pytest
 import pytest_asyncio
 
 from tests.contract.exposition import Family, asked_for, complaints, families
-from tests.e2e.doors import HttpDoor
+from tests.e2e.clients import HttpClient
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.letters import Letter
-from tests.e2e.people import Fresh
 from tests.e2e.products import Products
-from tests.e2e.scenes import order, receive, received
+from tests.e2e.records import Record
 from tests.e2e.shop import Shop
+from tests.e2e.steps import order, receive, received
 from tests.e2e.waiting import until
 
 DASHBOARD = Path(__file__).parents[2] / "agents/ops/observability/grafana/shop.json"
@@ -25,7 +25,7 @@ Scrape = Callable[[str], Awaitable[dict[str, Family]]]
 
 @pytest.fixture
 def scrape(shop: Shop) -> Scrape:
-    """Ask one process."""
+    """Query one process."""
 
     async def one(name: str) -> dict[str, Family]:
         return families(await _text(shop.metrics[name]))
@@ -35,21 +35,25 @@ def scrape(shop: Shop) -> Scrape:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
 async def _work(
-    running: Shop, gateways: list[HttpDoor], client: Kafka, fresh: Fresh, products: Products
+    running: Shop,
+    gateways: list[HttpClient],
+    kafka_client: Kafka,
+    ids: IdFactory,
+    products: Products,
 ) -> None:
-    """Have all happen of which something is counted."""
-    door = gateways[0]
-    user, (sku, _) = fresh.user(), fresh.product()
-    await receive(door, sku, 5)
-    await door.do("addToCart", user=user, sku=sku, count=2)
+    """Cause all events that metrics count."""
+    client = gateways[0]
+    user, (sku, _) = ids.user(), ids.product()
+    await receive(client, sku, 5)
+    await client.do("addToCart", user=user, sku=sku, count=2)
     await products.fail_next(1)
-    await door.do("listCart", user=user)
-    bought = (await door.do("purchase", user=user))["orderID"]
-    await door.do("orderPayed", orderID=bought)
-    assert await door.refusal("purchase", user=user) == "cart-empty"
-    await door.refusal("listOrder", orderID=bought + 4096)
-    await client.send(Letter("order.requests", b"poison"))
-    await order(door, user, {await received(door, fresh, 1): 9})
+    await client.do("listCart", user=user)
+    bought = (await client.do("purchase", user=user))["orderID"]
+    await client.do("orderPayed", orderID=bought)
+    assert await client.refusal("purchase", user=user) == "cart-empty"
+    await client.refusal("listOrder", orderID=bought + 4096)
+    await kafka_client.send(Record("order.requests", b"poison"))
+    await order(client, user, {await received(client, ids, 1): 9})
 
 
 async def _text(url: str) -> str:
@@ -62,21 +66,21 @@ async def _text(url: str) -> str:
 async def _comes(
     scrape: Scrape, process: str, name: str, suffix: str = "", **labels: str
 ) -> float:
-    """Wait until there is a value that is not zero."""
+    """Wait until a value is not zero."""
 
     async def look() -> float:
-        told = (await scrape(process)).get(name)
-        return told.value(suffix, **labels) if told else 0
+        exported = (await scrape(process)).get(name)
+        return exported.value(suffix, **labels) if exported else 0
 
     return await until(look, f"{process} tells {name} {labels}")
 
 
-async def test_each_process_tells(shop: Shop, scrape: Scrape):
+async def test_each_process_exports_its_metrics(shop: Shop, scrape: Scrape):
     workers = {"checkout-1", "loms-1", "products-1", "notifications-1"}
     assert workers | {"gateway-1", "gateway-2"} <= set(shop.metrics)
     for name in shop.metrics:
-        told = await scrape(name)
-        assert told["process_resident_memory_bytes"].value() > 0
+        exported = await scrape(name)
+        assert exported["process_resident_memory_bytes"].value() > 0
 
 
 @pytest.mark.parametrize(
@@ -84,7 +88,7 @@ async def test_each_process_tells(shop: Shop, scrape: Scrape):
     [
         ("gateway-1", "http_requests_total", {"call": "purchase", "outcome": "ok"}),
         ("gateway-1", "http_requests_total", {"call": "purchase", "outcome": "cart-empty"}),
-        ("gateway-1", "http_requests_in_flight", {}),  # the one that asks
+        ("gateway-1", "http_requests_in_flight", {}),  # this request itself
         ("loms-1", "kafka_consumer_records_total", {"topic": "order.requests"}),
         ("loms-1", "dead_letters_total", {"topic": "order.requests"}),
         ("loms-1", "orders_total", {"status": "paid"}),
@@ -99,7 +103,7 @@ async def test_each_process_tells(shop: Shop, scrape: Scrape):
         ),
     ],
 )
-async def test_what_happened_is_counted(scrape: Scrape, process: str, name: str, labels):
+async def test_each_event_is_counted(scrape: Scrape, process: str, name: str, labels):
     assert await _comes(scrape, process, name, **labels) > 0
 
 
@@ -113,12 +117,14 @@ async def test_what_happened_is_counted(scrape: Scrape, process: str, name: str,
         ("products-1", "grpc_client_handling_seconds"),
     ],
 )
-async def test_what_happened_is_measured(scrape: Scrape, process: str, name: str):
+async def test_each_duration_is_measured(scrape: Scrape, process: str, name: str):
     assert await _comes(scrape, process, name, "_count") > 0
     assert await _comes(scrape, process, name, "_sum") > 0
 
 
-async def test_lag_is_told_of_each_partition_and_goes_to_zero(shop: Shop, scrape: Scrape):
+async def test_lag_is_exported_for_each_partition_and_falls_to_zero(
+    shop: Shop, scrape: Scrape
+):
     async def all_done() -> bool:
         lag = (await scrape("loms-1")).get("kafka_consumer_lag_records")
         topics = ("order.requests", "stock.requests")
@@ -131,9 +137,9 @@ async def test_lag_is_told_of_each_partition_and_goes_to_zero(shop: Shop, scrape
     await until(all_done, "all partitions without lag")
 
 
-async def test_whatever_the_dashboard_asks_for_is_told(shop: Shop, scrape: Scrape):
+async def test_each_metric_of_the_dashboard_is_exported(shop: Shop, scrape: Scrape):
     await _comes(scrape, "loms-1", "rocksdb_size_bytes")
-    told = {
+    exported = {
         series
         for process in shop.metrics
         for family in (await scrape(process)).values()
@@ -141,11 +147,11 @@ async def test_whatever_the_dashboard_asks_for_is_told(shop: Shop, scrape: Scrap
     }
     panels = json.loads(DASHBOARD.read_text())["panels"]
     queries = [target["expr"] for panel in panels for target in panel["targets"]]
-    asked = {name for query in queries for name in asked_for(query)}
-    assert len(asked) > len(panels) // 2
-    assert asked - told == set()
+    queried = {name for query in queries for name in asked_for(query)}
+    assert len(queried) > len(panels) // 2
+    assert queried - exported == set()
 
 
-async def test_promtool_finds_nothing_to_complain_of(shop: Shop):
+async def test_promtool_finds_no_fault(shop: Shop):
     for name, url in shop.metrics.items():
         assert complaints(await _text(url)) == "", name

@@ -41,7 +41,7 @@ def map_body(_: schemathesis.HookContext, body: Any) -> Any:
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_each_answer_conforms_to_the_document(
+def test_each_response_conforms_to_the_document(
     case: schemathesis.Case, guarded: GuardedShop
 ):
     # Not in the shop of all tests: some of them want their sku 0 without 2^64-1 pieces.

@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.doors import HttpDoor, answer_of, letter
+from tests.e2e.clients import HttpClient, answer_of, as_record
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Letter
-from tests.e2e.people import Fresh
-from tests.e2e.scenes import cart, lines, order, receive, received, status, stocks
+from tests.e2e.records import CORRELATION_ID, REPLY_TOPIC, Record
+from tests.e2e.steps import cart, lines, order, receive, received, status, stocks
 
 PARTITIONS = 8
 
-Misplace = Callable[[Letter], Letter]
+Misplace = Callable[[Record], Record]
 
 
-def _crc32(sent: Letter) -> Letter:
-    """Place a record as librdkafka's `consistent_random` does."""
+def _crc32(sent: Record) -> Record:
+    """Choose a partition as librdkafka's `consistent_random` does."""
     return replace(sent, partition=zlib.crc32(sent.key) % PARTITIONS)
 
 
@@ -41,21 +41,21 @@ MISPLACED: dict[str, Misplace] = {
 
 @pytest.fixture(params=MISPLACED.values(), ids=MISPLACED.keys())
 def misplace(request: pytest.FixtureRequest) -> Misplace:
-    """A way to put a record where its owner is not."""
+    """A way to send a record to a wrong partition."""
     return request.param
 
 
 async def _do(kafka: Kafka, misplace: Misplace, call: str, **body: Any) -> dict[str, Any]:
-    reply = await kafka.ask(misplace(letter(call, body)))
+    reply = await kafka.ask(misplace(as_record(call, body)))
     answer = answer_of(reply.value)
     assert answer.code is None, answer
     return answer.reply
 
 
-async def test_a_misplaced_record_ends_at_its_owner_and_is_answered(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, misplace: Misplace
+async def test_a_misrouted_record_reaches_its_owner_and_is_answered(
+    kafka: Kafka, http: HttpClient, ids: IdFactory, misplace: Misplace
 ):
-    user, (sku, _) = fresh.user(), fresh.product()
+    user, (sku, _) = ids.user(), ids.product()
     await receive(http, sku, 10)
     await http.do("addToCart", user=user, sku=sku, count=1)
 
@@ -80,11 +80,11 @@ async def test_a_misplaced_record_ends_at_its_owner_and_is_answered(
     }
 
 
-async def test_a_misplaced_record_with_a_key_counts_once_wherever_it_comes_again(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh
+async def test_a_misrouted_record_with_a_key_counts_once_in_any_partition(
+    kafka: Kafka, http: HttpClient, ids: IdFactory
 ):
-    sku, key = fresh.sku(), fresh.key()
-    sent = letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 1}, key)
+    sku, key = ids.sku(), ids.key()
+    sent = as_record("receiveStock", {"sku": sku, "warehouseID": 1, "count": 1}, key)
     replies = await asyncio.gather(
         *(kafka.ask(misplace(sent)) for misplace in MISPLACED.values())
     )
@@ -92,16 +92,16 @@ async def test_a_misplaced_record_with_a_key_counts_once_wherever_it_comes_again
     assert await stocks(http, sku) == {1: 1}
 
 
-async def test_what_one_client_misplaces_stays_in_order(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh
+async def test_misrouted_records_of_one_client_stay_in_order(
+    kafka: Kafka, http: HttpClient, ids: IdFactory
 ):
-    user, (sku, _) = fresh.user(), fresh.product()
+    user, (sku, _) = ids.user(), ids.product()
     await receive(http, sku, 9)
     await http.do("addToCart", user=user, sku=sku, count=9)
     for n in range(PARTITIONS):
         calls = [
-            letter("deleteFromCart", {"user": user, "sku": sku, "count": 1}),
-            letter("listCart", {"user": user}),
+            as_record("deleteFromCart", {"user": user, "sku": sku, "count": 1}),
+            as_record("listCart", {"user": user}),
         ]
         waiting = [
             asyncio.create_task(kafka.ask(replace(one, partition=n))) for one in calls
@@ -111,38 +111,38 @@ async def test_what_one_client_misplaces_stays_in_order(
         assert item["count"] == 8 - n
 
 
-async def test_kcat_is_served_as_it_comes(kafka: Kafka, http: HttpDoor, fresh: Fresh):
-    user, sku = fresh.user(), await received(http, fresh, 3)
+async def test_unmodified_kcat_is_served(kafka: Kafka, http: HttpClient, ids: IdFactory):
+    user, sku = ids.user(), await received(http, ids, 3)
     for n in range(12):
         body = {"sku": sku, "warehouseID": n, "count": n + 1}
-        await _kcat(kafka, letter("receiveStock", body, fresh.key()))
+        await _kcat(kafka, as_record("receiveStock", body, ids.key()))
     assert sum((await stocks(http, sku)).values()) == 3 + 78
-    await _kcat(kafka, letter("addToCart", {"user": user, "sku": sku, "count": 80}))
+    await _kcat(kafka, as_record("addToCart", {"user": user, "sku": sku, "count": 80}))
     made = (await http.do("purchase", user=user))["orderID"]
-    await _kcat(kafka, letter("orderPayed", {"orderID": made}))
+    await _kcat(kafka, as_record("orderPayed", {"orderID": made}))
     assert await status(http, made) == "paid"
     assert sum((await stocks(http, sku)).values()) == 1
     last = await order(http, user, {sku: 1})
-    await _kcat(kafka, letter("cancelOrder", {"orderID": last}))
+    await _kcat(kafka, as_record("cancelOrder", {"orderID": last}))
     assert await status(http, last) == "cancelled"
 
 
-async def _kcat(kafka: Kafka, sent: Letter) -> None:
-    """Send by kcat, or as it would where it is not installed; await the answer."""
+async def _kcat(kafka: Kafka, sent: Record) -> None:
+    """Send with kcat, or in the same way if it is not installed; await the answer."""
     correlation_id = kafka.correlation_id()
-    asked = sent.with_headers(
+    request = sent.with_headers(
         (CORRELATION_ID, correlation_id), (REPLY_TOPIC, kafka.replies.encode())
     )
     if shutil.which("kcat"):
-        await _by_kcat(kafka, asked)
+        await _by_kcat(kafka, request)
     else:
-        await kafka.send(_crc32(asked))
+        await kafka.send(_crc32(request))
     header = (CORRELATION_ID, correlation_id)
     [reply] = await kafka.find(kafka.replies, lambda record: header in record.headers)
     assert reply.value == b'{"type":"done"}'
 
 
-async def _by_kcat(kafka: Kafka, sent: Letter) -> None:
+async def _by_kcat(kafka: Kafka, sent: Record) -> None:
     words = ["kcat", "-P", "-b", kafka.bootstrap, "-t", sent.topic, "-k", sent.key.decode()]
     for name, value in sent.headers:
         words += ["-H", f"{name}={value.decode()}"]

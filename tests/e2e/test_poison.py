@@ -1,4 +1,4 @@
-"""What can't be understood: a dead letter byte for byte, and the next one is served."""
+"""Invalid records: each is a dead letter byte for byte, and the next one is served."""
 
 import json
 import time
@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from aiokafka import ConsumerRecord
 
-from tests.e2e.doors import HttpDoor, answer_of, letter
+from tests.e2e.clients import HttpClient, answer_of, as_record
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.letters import CORRELATION_ID, REPLY_TOPIC, Header, Letter
-from tests.e2e.people import Fresh
-from tests.e2e.scenes import receive, received, stocks
+from tests.e2e.records import CORRELATION_ID, REPLY_TOPIC, Header, Record
+from tests.e2e.steps import receive, received, stocks
 
 AT_ONCE_SECONDS = 2.0
 
@@ -76,20 +76,20 @@ TOPICS = {"cart.requests": "cart.dlq", "order.requests": "order.dlq"} | {
 }
 
 
-def _owner(fresh: Fresh, topic: str) -> Letter:
-    """Return a request of that topic that has an answer and no effect."""
+def _owner(ids: IdFactory, topic: str) -> Record:
+    """Return a request of a topic that has an answer and no effect."""
     match topic:
         case "cart.requests":
-            return letter("listCart", {"user": fresh.user()})
+            return as_record("listCart", {"user": ids.user()})
         case "order.requests":
-            items = [{"sku": fresh.sku(), "count": 1}]
-            return letter("createOrder", {"user": fresh.user(), "items": items})
+            items = [{"sku": ids.sku(), "count": 1}]
+            return as_record("createOrder", {"user": ids.user(), "items": items})
         case _:
-            return letter("stocks", {"sku": fresh.sku()})
+            return as_record("stocks", {"sku": ids.sku()})
 
 
-async def _buried(kafka: Kafka, topic: str, sent: Letter, at) -> ConsumerRecord:
-    """Return the dead letter of what was sent, after a look at all of it."""
+async def _dead_letter(kafka: Kafka, topic: str, sent: Record, at) -> ConsumerRecord:
+    """Return the dead letter of a record, after a check of all its parts."""
     offset = ("dlq.offset", str(at.offset).encode())
     partition = ("dlq.partition", str(at.partition).encode())
     [dead] = await kafka.find(
@@ -104,7 +104,7 @@ async def _buried(kafka: Kafka, topic: str, sent: Letter, at) -> ConsumerRecord:
     return dead
 
 
-async def _next_one_is_served(kafka: Kafka, proper: Letter, partition: int) -> None:
+async def _next_one_is_served(kafka: Kafka, proper: Record, partition: int) -> None:
     began = time.monotonic()
     reply = await kafka.ask(replace(proper, partition=partition))
     assert answer_of(reply.value).code is None
@@ -113,47 +113,47 @@ async def _next_one_is_served(kafka: Kafka, proper: Letter, partition: int) -> N
 
 @pytest.mark.parametrize("topic", TOPICS)
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES.keys())
-async def test_a_value_that_is_none_is_a_dead_letter_and_the_next_one_is_served(
-    kafka: Kafka, fresh: Fresh, topic: str, value: bytes | None
+async def test_an_invalid_value_is_a_dead_letter_and_the_next_record_is_served(
+    kafka: Kafka, ids: IdFactory, topic: str, value: bytes | None
 ):
     if topic != "cart.requests" and value and b"listCart" in value:
         value = value.replace(b"listCart", b"addToCart")
-    proper = _owner(fresh, topic)
+    proper = _owner(ids, topic)
     sent = replace(proper, value=value, headers=(("x", b"\xff"), ("y", None)))
     at = await kafka.send(sent)
     await _next_one_is_served(kafka, proper, at.partition)
-    await _buried(kafka, topic, sent, at)
+    await _dead_letter(kafka, topic, sent, at)
 
 
 @pytest.mark.parametrize("topic", TOPICS)
 @pytest.mark.parametrize("headers", HEADERS.values(), ids=HEADERS.keys())
-async def test_headers_that_make_no_sense_are_a_dead_letter_too(
-    kafka: Kafka, fresh: Fresh, topic: str, headers: tuple[Header, ...]
+async def test_invalid_headers_are_a_dead_letter_too(
+    kafka: Kafka, ids: IdFactory, topic: str, headers: tuple[Header, ...]
 ):
-    proper = _owner(fresh, topic)
+    proper = _owner(ids, topic)
     sent = replace(proper, headers=headers)
     at = await kafka.send(sent)
     await _next_one_is_served(kafka, proper, at.partition)
-    await _buried(kafka, topic, sent, at)
+    await _dead_letter(kafka, topic, sent, at)
 
 
 @pytest.mark.parametrize("headers", HARMLESS.values(), ids=HARMLESS.keys())
-async def test_headers_of_other_people_do_no_harm(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh, headers: tuple[Header, ...]
+async def test_foreign_headers_do_no_harm(
+    kafka: Kafka, http: HttpClient, ids: IdFactory, headers: tuple[Header, ...]
 ):
-    sku = await received(http, fresh, 2)
-    sent = replace(letter("stocks", {"sku": sku}), headers=headers)
-    for partition in (None, 0, 1):  # at home, and where it must be passed on
+    sku = await received(http, ids, 2)
+    sent = replace(as_record("stocks", {"sku": sku}), headers=headers)
+    for partition in (None, 0, 1):  # in its own partition, and in those that forward it
         reply = await kafka.ask(replace(sent, partition=partition))
         assert json.loads(reply.value)["stocks"] == [{"warehouseID": 1, "count": 2}]
 
 
-async def test_whoever_wants_a_reply_hears_that_it_was_a_bad_request(
-    kafka: Kafka, fresh: Fresh
+async def test_an_invalid_record_with_a_reply_topic_is_refused_as_a_bad_request(
+    kafka: Kafka, ids: IdFactory
 ):
     for topic in TOPICS:
         for value in (b"", b"hello", b"{}"):
-            sent = replace(_owner(fresh, topic), value=value)
+            sent = replace(_owner(ids, topic), value=value)
             answer = answer_of((await kafka.ask(sent)).value)
             assert answer.code == "bad-request"
             assert answer.text
@@ -183,22 +183,22 @@ async def test_whoever_wants_a_reply_hears_that_it_was_a_bad_request(
     ],
     ids=["no type", "a field twice", "a byte order mark"],
 )
-async def test_the_refusal_and_the_dead_letter_name_the_fault(
-    kafka: Kafka, fresh: Fresh, value: bytes, text: str
+async def test_the_refusal_and_the_dead_letter_have_the_reason(
+    kafka: Kafka, ids: IdFactory, value: bytes, text: str
 ):
-    mark = ("mark", fresh.key().encode())
-    sent = replace(letter("stocks", {"sku": 1}), value=value, headers=(mark,))
+    mark = ("mark", ids.key().encode())
+    sent = replace(as_record("stocks", {"sku": 1}), value=value, headers=(mark,))
     answer = answer_of((await kafka.ask(sent)).value)
     assert (answer.code, answer.text) == ("bad-request", text)
     [dead] = await kafka.find("stock.dlq", lambda r: mark in r.headers)
     assert ("dlq.reason", text.encode()) in dead.headers
 
 
-async def test_poison_with_a_bad_reply_topic_stops_nobody(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh
+async def test_an_invalid_record_with_an_invalid_reply_topic_blocks_no_other(
+    kafka: Kafka, http: HttpClient, ids: IdFactory
 ):
     for topic in TOPICS:
-        proper, correlation_id = _owner(fresh, topic), kafka.correlation_id()
+        proper, correlation_id = _owner(ids, topic), kafka.correlation_id()
         sent = replace(proper, value=b"\xff").with_headers(
             (CORRELATION_ID, correlation_id), (REPLY_TOPIC, b"cart.requests")
         )
@@ -206,23 +206,23 @@ async def test_poison_with_a_bad_reply_topic_stops_nobody(
         await _next_one_is_served(kafka, proper, at.partition)
 
 
-async def test_poison_under_the_owners_key_changes_nothing_of_his(
-    kafka: Kafka, http: HttpDoor, fresh: Fresh
+async def test_an_invalid_record_under_the_owners_key_changes_no_row(
+    kafka: Kafka, http: HttpClient, ids: IdFactory
 ):
-    sku = fresh.sku()
+    sku = ids.sku()
     await receive(http, sku, 4)
-    proper = letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 1})
+    proper = as_record("receiveStock", {"sku": sku, "warehouseID": 1, "count": 1})
     for value in VALUES.values():
         await kafka.send(replace(proper, value=value))
     await kafka.ask(proper)
     assert await stocks(http, sku) == {1: 5}
 
 
-async def test_order_events_that_make_no_sense_are_dead_letters_of_notifications(
-    kafka: Kafka, fresh: Fresh
+async def test_invalid_order_events_are_dead_letters_of_notifications(
+    kafka: Kafka, ids: IdFactory
 ):
     for value in (b"", None, b"hello", b'{"type": "stocks", "sku": 1}'):
-        mark = ("mark", fresh.key().encode())
-        await kafka.send(Letter("order.events", value, b"1", (mark,)))
+        mark = ("mark", ids.key().encode())
+        await kafka.send(Record("order.events", value, b"1", (mark,)))
         [dead] = await kafka.find("notifications.dlq", lambda r, m=mark: m in r.headers)
         assert dead.value == value

@@ -5,30 +5,30 @@ import time
 
 import pytest
 
-from tests.e2e.doors import Door, HttpDoor
-from tests.e2e.people import Fresh
+from tests.e2e.clients import HttpClient, ShopClient
+from tests.e2e.ids import IdFactory
 from tests.e2e.products import Products
-from tests.e2e.scenes import cart, order, receive, received, status, stocks
 from tests.e2e.shop import Shop
+from tests.e2e.steps import cart, order, receive, received, status, stocks
 
-# What ProductService is allowed, and what nobody else may notice of it.
+# The limits of ProductService, which no other call may notice.
 SLOW_SECONDS = 3.0
 AT_ONCE_SECONDS = 2.0
 
 
-async def _in_cart(door: Door, user: int, **counts_by_sku: int) -> None:
+async def _in_cart(client: ShopClient, user: int, **counts_by_sku: int) -> None:
     for name, count in counts_by_sku.items():
         sku = int(name.removeprefix("sku"))
-        await receive(door, sku, count)
-        await door.do("addToCart", user=user, sku=sku, count=count)
+        await receive(client, sku, count)
+        await client.do("addToCart", user=user, sku=sku, count=count)
 
 
 async def test_a_cart_shows_the_names_and_prices_of_product_service(
-    door: Door, fresh: Fresh
+    client: ShopClient, ids: IdFactory
 ):
-    user = fresh.user()
-    await _in_cart(door, user, sku773297411=2, sku2958025=1, sku1148162=3)
-    assert await door.do("listCart", user=user) == {
+    user = ids.user()
+    await _in_cart(client, user, sku773297411=2, sku2958025=1, sku1148162=3)
+    assert await client.do("listCart", user=user) == {
         "items": [
             {"sku": 1148162, "count": 3, "name": "Кулинар Гуров", "price": 2931},
             {
@@ -49,88 +49,90 @@ async def test_a_cart_shows_the_names_and_prices_of_product_service(
 
 
 async def test_a_new_name_and_price_are_seen_at_once(
-    door: Door, fresh: Fresh, products: Products
+    client: ShopClient, ids: IdFactory, products: Products
 ):
-    user, sku = fresh.user(), await received(door, fresh, 9)
+    user, sku = ids.user(), await received(client, ids, 9)
     await products.sell(sku, "before", 10)
-    await door.do("addToCart", user=user, sku=sku, count=9)
-    assert (await door.do("listCart", user=user))["totalPrice"] == 90
+    await client.do("addToCart", user=user, sku=sku, count=9)
+    assert (await client.do("listCart", user=user))["totalPrice"] == 90
     for name, price in (("«после» 🛒", 2**31), ("", 0)):
         await products.sell(sku, name, price)
         if 9 * price < 2**32:
-            [line] = (await door.do("listCart", user=user))["items"]
+            [line] = (await client.do("listCart", user=user))["items"]
             assert (line["name"], line["price"]) == (name, price)
         else:
-            assert await door.refusal("listCart", user=user) == "total-too-large"
+            assert await client.refusal("listCart", user=user) == "total-too-large"
 
 
 async def test_each_product_of_a_cart_is_asked_for_once(
-    door: Door, fresh: Fresh, products: Products
+    client: ShopClient, ids: IdFactory, products: Products
 ):
-    user, (sku, _), (other, _) = fresh.user(), fresh.product(), fresh.product()
-    await _in_cart(door, user, **{f"sku{sku}": 5, f"sku{other}": 2})
+    user, (sku, _), (other, _) = ids.user(), ids.product(), ids.product()
+    await _in_cart(client, user, **{f"sku{sku}": 5, f"sku{other}": 2})
     await products.forget_calls()
-    await door.do("listCart", user=user)
+    await client.do("listCart", user=user)
     assert await products.calls() == {sku: 1, other: 1}
 
 
 async def test_a_total_of_4294967295_is_shown_and_one_more_is_refused(
-    door: Door, fresh: Fresh, products: Products
+    client: ShopClient, ids: IdFactory, products: Products
 ):
-    user = fresh.user()
-    full, cheap = await received(door, fresh, 65535), await received(door, fresh, 1)
+    user = ids.user()
+    full, cheap = await received(client, ids, 65535), await received(client, ids, 1)
     await products.sell(full, "full", 65537)
     await products.sell(cheap, "cheap", 1)
-    await door.do("addToCart", user=user, sku=full, count=65535)
-    assert (await door.do("listCart", user=user))["totalPrice"] == 2**32 - 1
-    await door.do("addToCart", user=user, sku=cheap, count=1)
-    assert await door.refusal("listCart", user=user) == "total-too-large"
-    await door.do("deleteFromCart", user=user, sku=cheap, count=1)
-    assert (await door.do("listCart", user=user))["totalPrice"] == 2**32 - 1
+    await client.do("addToCart", user=user, sku=full, count=65535)
+    assert (await client.do("listCart", user=user))["totalPrice"] == 2**32 - 1
+    await client.do("addToCart", user=user, sku=cheap, count=1)
+    assert await client.refusal("listCart", user=user) == "total-too-large"
+    await client.do("deleteFromCart", user=user, sku=cheap, count=1)
+    assert (await client.do("listCart", user=user))["totalPrice"] == 2**32 - 1
 
 
-async def test_a_sum_far_over_uint32_is_refused_and_never_wrapped(door: Door, fresh: Fresh):
+async def test_a_sum_far_over_uint32_is_refused_and_never_wrapped(
+    client: ShopClient, ids: IdFactory
+):
     for sku in (4294967295, 65538):
-        user = fresh.user()
-        await receive(door, sku, 65535)
-        await door.do("addToCart", user=user, sku=sku, count=65535)
-        assert await door.refusal("listCart", user=user) == "total-too-large"
+        user = ids.user()
+        await receive(client, sku, 65535)
+        await client.do("addToCart", user=user, sku=sku, count=65535)
+        assert await client.refusal("listCart", user=user) == "total-too-large"
 
 
 async def test_a_product_that_is_not_sold_is_named_and_can_still_be_bought(
-    door: Door, fresh: Fresh
+    client: ShopClient, ids: IdFactory
 ):
-    user, (known, _) = fresh.user(), fresh.product()
-    unknown = await received(door, fresh, 1)
-    await receive(door, known, 1)
+    user, (known, _) = ids.user(), ids.product()
+    unknown = await received(client, ids, 1)
+    await receive(client, known, 1)
     for sku in (known, unknown):
-        await door.do("addToCart", user=user, sku=sku, count=1)
-    answer = await door.ask("listCart", {"user": user})
+        await client.do("addToCart", user=user, sku=sku, count=1)
+    answer = await client.ask("listCart", {"user": user})
     assert (answer.code, str(unknown) in answer.text) == ("unknown-product", True)
-    await door.do("deleteFromCart", user=user, sku=unknown, count=1)
-    assert await cart(door, user) == {known: 1}
+    await client.do("deleteFromCart", user=user, sku=unknown, count=1)
+    assert await cart(client, user) == {known: 1}
 
 
 async def test_calls_that_fail_in_passing_are_made_again(
-    door: Door, fresh: Fresh, products: Products
+    client: ShopClient, ids: IdFactory, products: Products
 ):
-    user, (sku, _) = fresh.user(), fresh.product()
-    await _in_cart(door, user, **{f"sku{sku}": 1})
+    user, (sku, _) = ids.user(), ids.product()
+    await _in_cart(client, user, **{f"sku{sku}": 1})
     await products.fail_next(2)
-    assert await cart(door, user) == {sku: 1}
+    assert await cart(client, user) == {sku: 1}
 
 
 async def test_without_product_service_only_the_prices_are_missing(
-    shop: Shop, http: HttpDoor, topics: Door, fresh: Fresh
+    shop: Shop, http: HttpClient, topics: ShopClient, ids: IdFactory
 ):
-    user, sku = fresh.user(), await received(http, fresh, 5)
+    user, sku = ids.user(), await received(http, ids, 5)
     await http.do("addToCart", user=user, sku=sku, count=1)
     await shop["product-service"].stop()
     try:
-        said = await asyncio.gather(
+        replies = await asyncio.gather(
             *(d.refusal("listCart", user=user) for d in (http, topics))
         )
-        assert said == ["product-service", "product-service"]
+        assert replies == ["product-service", "product-service"]
         await http.do("addToCart", user=user, sku=sku, count=1)
         made = (await http.do("purchase", user=user))["orderID"]
         assert await status(http, made) == "awaiting payment"
@@ -141,10 +143,10 @@ async def test_without_product_service_only_the_prices_are_missing(
     await _priced(http, user)
 
 
-async def _priced(door: Door, user: int) -> None:
+async def _priced(client: ShopClient, user: int) -> None:
     """Wait until ProductService is found again."""
     for _ in range(4):  # each within the budget of a cart
-        answer = await door.ask("listCart", {"user": user})
+        answer = await client.ask("listCart", {"user": user})
         if answer.code is None:
             return
         assert answer.code == "product-service"
@@ -152,10 +154,10 @@ async def _priced(door: Door, user: int) -> None:
 
 
 async def test_a_slow_product_service_delays_neither_carts_nor_orders_nor_stock(
-    http: HttpDoor, topics: Door, fresh: Fresh, products: Products
+    http: HttpClient, topics: ShopClient, ids: IdFactory, products: Products
 ):
-    sku = await received(http, fresh, 100)
-    users = [fresh.user() for _ in range(20)]
+    sku = await received(http, ids, 100)
+    users = [ids.user() for _ in range(20)]
     for user in users:
         await http.do("addToCart", user=user, sku=sku, count=1)
     async with products.slow(SLOW_SECONDS):
@@ -164,12 +166,12 @@ async def test_a_slow_product_service_delays_neither_carts_nor_orders_nor_stock(
         ]
         began = time.monotonic()
         while time.monotonic() < began + SLOW_SECONDS / 2:
-            for door in (http, topics):
+            for client in (http, topics):
                 at = time.monotonic()
-                await door.do("addToCart", user=users[0], sku=sku, count=1)
-                await door.do("deleteFromCart", user=users[0], sku=sku, count=1)
-                await stocks(door, sku)
-                await order(door, users[1], {sku: 1})
+                await client.do("addToCart", user=users[0], sku=sku, count=1)
+                await client.do("deleteFromCart", user=users[0], sku=sku, count=1)
+                await stocks(client, sku)
+                await order(client, users[1], {sku: 1})
                 assert time.monotonic() - at < AT_ONCE_SECONDS
         answers = await asyncio.gather(*waiting)
     assert {answer.code for answer in answers} == {"product-service"}

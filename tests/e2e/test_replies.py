@@ -1,4 +1,4 @@
-"""Where answers over Kafka go, and where they never go."""
+"""The topics, partitions and keys of replies over Kafka."""
 
 import asyncio
 import json
@@ -7,12 +7,12 @@ import time
 import pytest
 from aiokafka import ConsumerRecord
 
-from tests.e2e.doors import KafkaDoor, answer_of, letter
+from tests.e2e.clients import KafkaClient, answer_of, as_record
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.letters import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC, Letter, int32
-from tests.e2e.people import Fresh
-from tests.e2e.scenes import cart, receive, received, stocks
+from tests.e2e.records import CORRELATION_ID, REPLY_PARTITION, REPLY_TOPIC, Record, int32
 from tests.e2e.shop import Shop
+from tests.e2e.steps import cart, receive, received, stocks
 from tests.e2e.waiting import until
 
 AT_ONCE_SECONDS = 1.5
@@ -26,36 +26,41 @@ IDS = {
     "JSON": b'{"type":"done"}',
 }
 
+NO_REPLY_TOPICS = [
+    *(b"cart.requests", b"stock.requests", b"order.events", b"loms-stock-changelog"),
+    *(b"cart.dlq", b"replies", b".replies", b".reply", b"gateway-replies", b" "),
+    *(b"a b.replies", b"a/b.replies", b"\xff.replies", b"a\x00.replies", b"e2e.replies\n"),
+    *("ж.replies".encode(), b"x" * 242 + b".replies", b"..replies/../cart.requests"),
+    *(b"__consumer_offsets", b"e2e.replies.x"),
+]
+
 
 def _of(correlation_id: bytes):
     return lambda record: (CORRELATION_ID, correlation_id) in record.headers
 
 
 async def _reply(kafka: Kafka, topic: str, correlation_id: bytes) -> ConsumerRecord:
-    found = await kafka.find(topic, _of(correlation_id))
-    assert len(found) == 1
-    return found[0]
+    [reply] = await kafka.find(topic, _of(correlation_id))
+    return reply
 
 
-def _calls(fresh: Fresh) -> list[tuple[str, Letter, bytes]]:
+def _calls(ids: IdFactory) -> list[tuple[str, Record, bytes]]:
     """Return a request for each aggregate, where its reply goes by default, and its key."""
-    user, sku = fresh.user(), fresh.sku()
+    user, sku = ids.user(), ids.sku()
+    order = {"user": user, "items": [{"sku": sku, "count": 1}]}
+    shard = str(user % 4096).encode()
     return [
-        ("cart.replies", letter("listCart", {"user": user}), str(user).encode()),
-        (
-            "order.replies",
-            letter("createOrder", {"user": user, "items": [{"sku": sku, "count": 1}]}),
-            str(user % 4096).encode(),
-        ),
-        ("stock.replies", letter("stocks", {"sku": sku}), str(sku).encode()),
+        ("cart.replies", as_record("listCart", {"user": user}), str(user).encode()),
+        ("order.replies", as_record("createOrder", order), shard),
+        ("stock.replies", as_record("stocks", {"sku": sku}), str(sku).encode()),
     ]
 
 
 @pytest.mark.parametrize("correlation_id", IDS.values(), ids=IDS.keys())
-async def test_a_correlation_id_of_any_bytes_comes_back_unchanged(
-    kafka: Kafka, fresh: Fresh, correlation_id: bytes
+async def test_a_correlation_id_of_any_bytes_is_returned_unchanged(
+    kafka: Kafka, ids: IdFactory, correlation_id: bytes
 ):
-    user, sku = fresh.user(), fresh.sku()
+    user, sku = ids.user(), ids.sku()
     for call, body in (
         ("stocks", {"sku": sku}),
         ("addToCart", {"user": user, "sku": sku, "count": 1}),
@@ -63,88 +68,66 @@ async def test_a_correlation_id_of_any_bytes_comes_back_unchanged(
         ("createOrder", {"user": user, "items": [{"sku": sku, "count": 1}]}),
         ("stocks", {"sku": -1}),
     ):
-        sent = letter(call, body)
-        reply = await kafka.ask(sent, correlation_id)
+        reply = await kafka.ask(as_record(call, body), correlation_id)
         assert (CORRELATION_ID, correlation_id) in reply.headers
 
 
-async def test_without_a_reply_topic_the_answer_is_shown_beside_the_requests(
-    kafka: Kafka, fresh: Fresh
-):
-    for topic, sent, key in _calls(fresh):
+async def test_without_a_reply_topic_the_default_is_used(kafka: Kafka, ids: IdFactory):
+    for topic, sent, key in _calls(ids):
         correlation_id = kafka.correlation_id()
         await kafka.send(sent.with_headers((CORRELATION_ID, correlation_id)))
         assert (await _reply(kafka, topic, correlation_id)).key == key
 
 
-async def test_a_priced_cart_without_a_reply_topic_is_shown_as_well(
-    kafka: Kafka, topics: KafkaDoor, fresh: Fresh
+async def test_without_a_reply_topic_the_default_is_used_for_a_priced_cart(
+    kafka: Kafka, topics: KafkaClient, ids: IdFactory
 ):
-    user, (sku, product) = fresh.user(), fresh.product()
+    user, (sku, product) = ids.user(), ids.product()
     await receive(topics, sku, 1)
     await topics.do("addToCart", user=user, sku=sku, count=1)
     correlation_id = kafka.correlation_id()
-    sent = letter("listCart", {"user": user})
+    sent = as_record("listCart", {"user": user})
     await kafka.send(sent.with_headers((CORRELATION_ID, correlation_id)))
     reply = await _reply(kafka, "cart.replies", correlation_id)
     assert reply.key == str(user).encode()
     assert json.loads(reply.value)["items"][0]["name"] == product.name
 
 
-async def test_a_request_without_any_header_is_carried_out_and_answered(
-    kafka: Kafka, topics: KafkaDoor, fresh: Fresh
+async def test_a_request_without_any_header_is_processed_and_gets_a_reply(
+    kafka: Kafka, topics: KafkaClient, ids: IdFactory
 ):
-    sku = fresh.sku()
-    await kafka.send(letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 2}))
-    key = str(sku).encode()
-    [reply] = await kafka.find("stock.replies", lambda record: record.key == key)
+    sku = ids.sku()
+    await kafka.send(as_record("receiveStock", {"sku": sku, "warehouseID": 1, "count": 2}))
+    [reply] = await kafka.find("stock.replies", lambda r: r.key == str(sku).encode())
     assert reply.value == b'{"type":"done"}'
     assert await stocks(topics, sku) == {1: 2}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *(b"cart.requests", b"stock.requests", b"order.events", b"loms-stock-changelog"),
-        *(
-            b"cart.dlq",
-            b"replies",
-            b".replies",
-            b".reply",
-            b"gateway-replies",
-            b"e2e.replies.x",
-        ),
-        *(b"a b.replies", b"a/b.replies", b"\xff.replies", b"a\x00.replies"),
-        *("ж.replies".encode(), b"x" * 242 + b".replies", b"e2e.replies\n", b" "),
-        *(b"..replies/../cart.requests", b"__consumer_offsets"),
-    ],
-)
-async def test_with_a_reply_topic_that_is_none_nothing_is_done_and_it_is_said(
-    kafka: Kafka, topics: KafkaDoor, fresh: Fresh, name: bytes
+@pytest.mark.parametrize("name", NO_REPLY_TOPICS)
+async def test_a_request_with_an_invalid_reply_topic_is_refused_and_not_processed(
+    kafka: Kafka, topics: KafkaClient, ids: IdFactory, name: bytes
 ):
-    sku = fresh.sku()
+    sku = ids.sku()
     correlation_id = kafka.correlation_id()
-    sent = letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 2})
-    await kafka.send(
-        sent.with_headers((CORRELATION_ID, correlation_id), (REPLY_TOPIC, name))
-    )
+    sent = as_record("receiveStock", {"sku": sku, "warehouseID": 1, "count": 2})
+    address = (CORRELATION_ID, correlation_id), (REPLY_TOPIC, name)
+    await kafka.send(sent.with_headers(*address))
     reply = await _reply(kafka, "stock.replies", correlation_id)
     assert answer_of(reply.value).code == "bad-request"
     assert reply.key == sent.key
     assert await stocks(topics, sku) == {}
-    await kafka.caught_up()
-    for topic, records in kafka.seen.items():
-        if topic not in ("stock.requests", "stock.replies"):
-            assert not any(map(_of(correlation_id), records)), topic
+    await kafka.drain()
+    with_id = {t for t, found in kafka.seen.items() if any(map(_of(correlation_id), found))}
+    assert with_id <= {"stock.requests", "stock.replies"}
 
 
-async def test_a_reply_topic_that_does_not_exist_holds_nobody_up(
-    kafka: Kafka, topics: KafkaDoor, fresh: Fresh
+async def test_a_missing_reply_topic_delays_no_other_reply(
+    kafka: Kafka, topics: KafkaClient, ids: IdFactory
 ):
-    sku = fresh.sku()
+    sku = ids.sku()
     for n in range(20):
-        sent = letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 1})
-        missing = (REPLY_TOPIC, f"nobody-{n % 7}.replies".encode())
+        sent = as_record("receiveStock", {"sku": sku, "warehouseID": 1, "count": 1})
+        missing = (REPLY_TOPIC, f"missing-{n % 7}.replies".encode())
         await kafka.send(sent.with_headers(missing))
         began = time.monotonic()
         assert await stocks(topics, sku) == {1: n + 1}
@@ -152,125 +135,111 @@ async def test_a_reply_topic_that_does_not_exist_holds_nobody_up(
 
 
 async def test_missing_reply_topics_do_not_fill_the_log(
-    kafka: Kafka, topics: KafkaDoor, fresh: Fresh, shop: Shop
+    kafka: Kafka, topics: KafkaClient, ids: IdFactory, shop: Shop
 ):
-    logs, sku = [shop[name].log for name in ("loms-1", "loms-2")], fresh.sku()
+    logs, sku = [shop[name].log for name in ("loms-1", "loms-2")], ids.sku()
 
     def dropped() -> int:
         return sum(log.read_text().count("event=replies-dropped") for log in logs)
 
-    before = dropped()
+    before, sent = dropped(), as_record("stocks", {"sku": sku})
     for n in range(50):
         missing = (REPLY_TOPIC, f"missing-{n}.replies".encode())
-        await kafka.send(letter("stocks", {"sku": sku}).with_headers(missing))
+        await kafka.send(sent.with_headers(missing))
     for _ in range(10):
         assert await stocks(topics, sku) == {}
     assert dropped() <= before + 4
 
 
 async def test_a_reply_topic_that_is_created_later_gets_the_later_replies(
-    kafka: Kafka, topics: KafkaDoor, fresh: Fresh
+    kafka: Kafka, topics: KafkaClient, ids: IdFactory
 ):
-    sku, late = await received(topics, fresh, 5), "late.replies"
-    sent = letter("stocks", {"sku": sku}).with_headers((REPLY_TOPIC, late.encode()))
+    sku, late = await received(topics, ids, 5), "late.replies"
+    sent = as_record("stocks", {"sku": sku}).with_headers((REPLY_TOPIC, late.encode()))
     await kafka.send(sent)
     assert await stocks(topics, sku) == {1: 5}
     await kafka.create(late)
-    async with kafka.reading(late) as records:
-
-        async def ask_until_answered() -> None:
-            while not records:
-                await kafka.send(sent)
-                await stocks(topics, sku)
-
-        async with asyncio.timeout(20):
-            await ask_until_answered()
+    async with kafka.reading(late) as records, asyncio.timeout(20):
+        while not records:
+            await kafka.send(sent)
+            await stocks(topics, sku)
     assert json.loads(records[0].value)["stocks"] == [{"warehouseID": 1, "count": 5}]
 
 
-@pytest.mark.parametrize("partition", [0, 1])
-async def test_the_reply_partition_is_heeded(kafka: Kafka, fresh: Fresh, partition: int):
-    for _, sent, _ in _calls(fresh):
-        wanted = (REPLY_PARTITION, int32(partition))
-        assert (await kafka.ask(sent.with_headers(wanted))).partition == partition
+@pytest.mark.parametrize(
+    ("header", "number"),
+    [(int32(0), 0), (int32(1), 1), (b"0", 0), (b"1", 1), (b"0001", 1)],
+)
+async def test_a_reply_goes_to_its_partition(kafka: Kafka, ids: IdFactory, header, number):
+    for _, sent, _ in _calls(ids):
+        reply = await kafka.ask(sent.with_headers((REPLY_PARTITION, header)))
+        assert reply.partition == number
 
 
-@pytest.mark.parametrize("text", [b"0", b"1", b"0001"])
-async def test_a_reply_partition_may_be_decimal_text(
-    kafka: Kafka, fresh: Fresh, text: bytes
+async def test_a_purchase_replies_to_a_decimal_reply_partition(
+    kafka: Kafka, topics: KafkaClient, ids: IdFactory
 ):
-    for _, sent, _ in _calls(fresh):
-        reply = await kafka.ask(sent.with_headers((REPLY_PARTITION, text)))
-        assert reply.partition == int(text)
-
-
-async def test_a_purchase_answers_also_a_caller_whose_reply_partition_is_text(
-    kafka: Kafka, topics: KafkaDoor, fresh: Fresh
-):
-    user, sku = fresh.user(), await received(topics, fresh, 5)
+    user, sku = ids.user(), await received(topics, ids, 5)
     await topics.do("addToCart", user=user, sku=sku, count=1)
-    sent = letter("purchase", {"user": user}).with_headers((REPLY_PARTITION, b"1"))
+    sent = as_record("purchase", {"user": user}).with_headers((REPLY_PARTITION, b"1"))
     reply = await kafka.ask(sent)
     assert (json.loads(reply.value)["type"], reply.partition) == ("orderPlaced", 1)
     assert ("kafka_nest-is-disposed", b"\0") in reply.headers
 
 
-async def test_a_reply_topic_may_be_named_as_nest_names_it(kafka: Kafka, fresh: Fresh):
+async def test_a_reply_topic_may_be_named_as_nest_names_it(kafka: Kafka, ids: IdFactory):
     await kafka.create("stock.requests.reply")
     async with kafka.reading("stock.requests.reply") as records:
-        sent = letter("stocks", {"sku": fresh.sku()})
+        sent = as_record("stocks", {"sku": ids.sku()})
         await kafka.send(sent.with_headers((REPLY_TOPIC, b"stock.requests.reply")))
         await until(lambda: records, "the reply")
     assert json.loads(records[0].value) == {"type": "stocks", "stocks": []}
 
 
-@pytest.mark.parametrize(
-    "partition", [*map(int32, (2, 15, 2**31 - 1)), b"2", b"1234", b"2147483647"]
-)
-async def test_a_reply_partition_that_is_not_there_loses_no_reply(
-    kafka: Kafka, fresh: Fresh, partition: bytes
+MISSING = [*map(int32, (2, 15, 2**31 - 1)), b"2", b"1234", b"2147483647"]
+
+
+@pytest.mark.parametrize("partition", MISSING)
+async def test_a_missing_reply_partition_loses_no_reply(
+    kafka: Kafka, ids: IdFactory, partition: bytes
 ):
-    for _, sent, _ in _calls(fresh):
+    for _, sent, _ in _calls(ids):
         reply = await kafka.ask(sent.with_headers((REPLY_PARTITION, partition)))
         assert answer_of(reply.value).code is None
 
 
-@pytest.mark.parametrize(
-    "malformed",
-    [
-        *(b"", b"-1", b"+1", b"1 ", b"one", b"99999999999"),
-        *(b"\x00\x00\x01", b"\x00\x00\x00\x00\x01", b"\xff\xff\xff\xff"),
-    ],
-)
+MALFORMED = [
+    *(b"", b"-1", b"+1", b"1 ", b"one", b"99999999999"),
+    *(b"\x00\x00\x01", b"\x00\x00\x00\x00\x01", b"\xff\xff\xff\xff"),
+]
+
+
+@pytest.mark.parametrize("malformed", MALFORMED)
 async def test_a_malformed_reply_partition_is_a_bad_request(
-    kafka: Kafka, topics: KafkaDoor, fresh: Fresh, malformed: bytes
+    kafka: Kafka, topics: KafkaClient, ids: IdFactory, malformed: bytes
 ):
-    sku = fresh.sku()
-    sent = letter("receiveStock", {"sku": sku, "warehouseID": 1, "count": 2})
+    sku = ids.sku()
+    sent = as_record("receiveStock", {"sku": sku, "warehouseID": 1, "count": 2})
     reply = await kafka.ask(sent.with_headers((REPLY_PARTITION, malformed)))
     assert answer_of(reply.value).code == "bad-request"
     assert await stocks(topics, sku) == {}
 
 
 async def test_replies_to_one_client_keep_the_order_of_its_requests(
-    kafka: Kafka, topics: KafkaDoor, fresh: Fresh
+    kafka: Kafka, topics: KafkaClient, ids: IdFactory
 ):
-    user, (sku, _) = fresh.user(), fresh.product()
+    user, (sku, _) = ids.user(), ids.product()
     await receive(topics, sku, 50)
     await topics.do("addToCart", user=user, sku=sku, count=50)
-    ids = [kafka.correlation_id() for _ in range(50)]
-    for correlation_id in ids:
-        sent = letter("deleteFromCart", {"user": user, "sku": sku, "count": 1})
-        await kafka.send(
-            sent.with_headers(
-                (CORRELATION_ID, correlation_id),
-                (REPLY_TOPIC, kafka.replies.encode()),
-                (REPLY_PARTITION, int32(0)),
-            )
-        )
-    mine = set(ids)
-    replies = await kafka.find(
-        kafka.replies, lambda r: dict(r.headers).get(CORRELATION_ID) in mine, len(ids)
-    )
-    assert [dict(reply.headers)[CORRELATION_ID] for reply in replies] == ids
+    correlation_ids = [kafka.correlation_id() for _ in range(50)]
+    for correlation_id in correlation_ids:
+        sent = as_record("deleteFromCart", {"user": user, "sku": sku, "count": 1})
+        address = (REPLY_TOPIC, kafka.replies.encode()), (REPLY_PARTITION, int32(0))
+        await kafka.send(sent.with_headers((CORRELATION_ID, correlation_id), *address))
+
+    def is_reply(record: ConsumerRecord) -> bool:
+        return dict(record.headers).get(CORRELATION_ID) in correlation_ids
+
+    replies = await kafka.find(kafka.replies, is_reply, len(correlation_ids))
+    assert [dict(reply.headers)[CORRELATION_ID] for reply in replies] == correlation_ids
     assert await cart(topics, user) == {}

@@ -2,11 +2,11 @@
 
 from secrets import token_hex
 
-from tests.e2e.doors import HttpDoor
+from tests.e2e.clients import HttpClient
 from tests.e2e.guarded import GuardedShop
-from tests.e2e.people import Fresh
+from tests.e2e.ids import IdFactory
 from tests.e2e.processes import Unit
-from tests.e2e.scenes import order, receive
+from tests.e2e.steps import order, receive
 from tests.e2e.waiting import until
 from tests.standins.mail_sink import MailSink
 from topics.topology import SERVICES
@@ -15,7 +15,7 @@ SKU = 1076963
 
 
 async def test_no_secret_is_in_any_log_or_answer(
-    guarded: GuardedShop, guarded_http: HttpDoor, fresh: Fresh
+    guarded: GuardedShop, guarded_http: HttpClient, ids: IdFactory
 ):
     mail, hook, signing, token = (f"secret-{token_hex(8)}" for _ in range(4))
     sink = MailSink(login=(b"mailer", b"another password"))
@@ -26,16 +26,16 @@ async def test_no_secret_is_in_any_log_or_answer(
         WEBHOOK_SECRET=signing,
     )
     await guarded["products-1"].restart(PRODUCT_TOKEN=token)
-    user = fresh.user()
+    user = ids.user()
     await receive(guarded_http, SKU, 5)
     await guarded_http.do("addToCart", user=user, sku=SKU, count=1)
     refused = await guarded_http.ask("listCart", {"user": user})
     assert refused.code == "product-service"
     await order(guarded_http, user, {SKU: 1})
-    said = guarded["notifications-1"].log
+    log = guarded["notifications-1"].log
     for transport in ("smtp", "webhook"):
         words = f"event=delivery-failed transport={transport}"
-        await until(lambda w=words: w in said.read_text(), words)
+        await until(lambda w=words: w in log.read_text(), words)
     for name in ("notifications-1", "products-1"):
         await guarded[name].restart()
         await until(lambda worker=guarded[name]: _is_up(worker), f"{name} is up")
@@ -51,5 +51,5 @@ async def test_no_secret_is_in_any_log_or_answer(
 
 def _is_up(worker: Unit) -> bool:
     """Whether it has come so far since its last start that it can be stopped well."""
-    said = worker.log.read_text().split("event=starting service=")
-    return len(said) > worker.expected and "ready partitions=" in said[-1]
+    lives = worker.log.read_text().split("event=starting service=")
+    return len(lives) > worker.expected and "ready partitions=" in lives[-1]

@@ -1,4 +1,4 @@
-"""Two workers of LOMS: frozen, killed, restarted; and local state that can't be trusted."""
+"""Two workers of LOMS that freeze, crash and restart, and local state that is invalid."""
 
 import asyncio
 import re
@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.e2e.doors import HttpDoor, KafkaDoor
-from tests.e2e.people import Fresh
+from tests.e2e.clients import HttpClient, KafkaClient
+from tests.e2e.ids import IdFactory
+from tests.e2e.load import Load, start_load
 from tests.e2e.processes import Unit
 from tests.e2e.shop import Shop
-from tests.e2e.storm import Storm, storm
 from tests.e2e.waiting import until
 
 READY = re.compile(r"ready partitions=(\d+)")
@@ -23,16 +23,16 @@ pytestmark = pytest.mark.slow
 
 
 def _partitions(unit: Unit) -> int:
-    """Return how many partitions a worker said it has, the last time."""
-    said = READY.findall(unit.log.read_text(errors="replace"))
-    return int(said[-1]) if said else 0
+    """Return the number of partitions in a worker's last such log line."""
+    found = READY.findall(unit.log.read_text(errors="replace"))
+    return int(found[-1]) if found else 0
 
 
 async def _share(shop: Shop) -> None:
-    """Wait until both workers have some."""
+    """Wait until both workers have partitions."""
     for name in WORKERS:
         await until(lambda name=name: _partitions(shop[name]), f"{name} has partitions")
-    await shop.serves()
+    await shop.ready()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
@@ -41,29 +41,29 @@ async def _two_workers(running: Shop) -> AsyncIterator[None]:
     await _share(running)
     yield
     await running["loms-2"].stop()
-    await running.serves()
+    await running.ready()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def crowded(
-    shop: Shop, gateways: list[HttpDoor], topics: KafkaDoor, fresh: Fresh
-) -> AsyncIterator[Storm]:
-    """A crowd, half of it at the gateways and half at Kafka."""
-    doors = [*gateways, topics, topics]
-    async with storm(shop, topics.kafka, doors, fresh) as there:
+async def load(
+    shop: Shop, gateways: list[HttpClient], topics: KafkaClient, ids: IdFactory
+) -> AsyncIterator[Load]:
+    """A load, half of it over HTTP and half over Kafka."""
+    clients = [*gateways, topics, topics]
+    async with start_load(shop, topics.kafka, clients, ids) as there:
         yield there
 
 
-async def test_a_worker_that_was_frozen_and_replaced_does_no_harm_when_it_wakes_up(
-    crowded: Storm,
+async def test_a_zombie_worker_does_no_harm_when_it_continues(
+    load: Load,
 ):
-    shop = crowded.shop
+    shop = load.shop
     unit = shop["loms-1"]
 
     async def freeze() -> None:
         unit.freeze()
-        # The other one has all partitions when all of them serve again.
-        await shop.serves()
+        # When all partitions serve again, the other worker has all of them.
+        await shop.ready()
 
     async def thaw() -> None:
         starts = unit.starts
@@ -71,37 +71,37 @@ async def test_a_worker_that_was_frozen_and_replaced_does_no_harm_when_it_wakes_
         await until(lambda: unit.starts > starts, "it gives up and starts anew")
         unit.expected = unit.starts
 
-    await crowded.over(freeze, thaw)
-    shop.forgive()  # both writers stop where they have met
+    await load.during(freeze, thaw)
+    shop.accept_ended()  # both writers end after a conflict
     await _share(shop)
 
 
-async def test_a_worker_that_was_killed_for_good_is_replaced_by_the_other(
-    crowded: Storm,
+async def test_a_worker_that_stays_down_is_replaced_by_the_other(
+    load: Load,
 ):
-    shop = crowded.shop
+    shop = load.shop
 
     async def kill() -> None:
-        await shop["loms-2"].crash(for_good=True)
-        await shop.serves()
+        await shop["loms-2"].crash(permanently=True)
+        await shop.ready()
 
     async def revive() -> None:
         shop["loms-2"].start()
 
-    await crowded.over(kill, revive)
+    await load.during(kill, revive)
     await _share(shop)
 
 
-async def test_workers_are_restarted_one_after_the_other_and_nobody_notices(
-    crowded: Storm,
+async def test_a_rolling_restart_of_workers_is_not_visible_to_clients(
+    load: Load,
 ):
-    shop = crowded.shop
+    shop = load.shop
     names = ("checkout-1", "loms-1", "gateway-2")
-    await crowded.over(*(shop[name].restart for name in names))
+    await load.during(*(shop[name].restart for name in names))
 
 
 async def _replace(units: list[Unit], change: Callable[[Unit], None]) -> None:
-    """Stop workers, change something about each while it is down, and start them."""
+    """Stop workers, change their state while they are down, and start them."""
     await asyncio.gather(*(unit.stop() for unit in units))
     for unit in units:
         change(unit)
@@ -115,19 +115,19 @@ def _put(state: Path, unit: Unit) -> None:
 
 @pytest.fixture
 def workers(shop: Shop) -> list[Unit]:
-    """All that have local state and answer."""
+    """The workers with local state that also reply."""
     return [shop[name] for name in (*WORKERS, "checkout-1")]
 
 
-async def test_local_state_that_was_deleted_is_rebuilt(crowded: Storm, workers: list[Unit]):
+async def test_local_state_that_was_deleted_is_rebuilt(load: Load, workers: list[Unit]):
     async def forget() -> None:
         await _replace(workers, lambda unit: shutil.rmtree(unit.state_dir))
 
-    await crowded.over(forget)
+    await load.during(forget)
 
 
-async def test_local_state_of_long_ago_is_brought_up_to_date(
-    crowded: Storm, workers: list[Unit], tmp_path: Path
+async def test_stale_local_state_is_brought_up_to_date(
+    load: Load, workers: list[Unit], tmp_path: Path
 ):
     async def keep() -> None:
         def copy(unit: Unit) -> None:
@@ -138,13 +138,11 @@ async def test_local_state_of_long_ago_is_brought_up_to_date(
     async def put_back() -> None:
         await _replace(workers, lambda unit: _put(tmp_path / unit.name, unit))
 
-    await crowded.over(keep, put_back)
+    await load.during(keep, put_back)
 
 
-async def test_local_state_of_a_running_worker_is_not_trusted(
-    crowded: Storm, tmp_path: Path
-):
-    unit = crowded.shop["checkout-1"]
+async def test_local_state_of_a_running_worker_is_not_trusted(load: Load, tmp_path: Path):
+    unit = load.shop["checkout-1"]
 
     async def keep() -> None:
         shutil.copytree(unit.state_dir, tmp_path / "torn")
@@ -152,13 +150,13 @@ async def test_local_state_of_a_running_worker_is_not_trusted(
     async def put_back() -> None:
         await _replace([unit], lambda unit: _put(tmp_path / "torn", unit))
 
-    await crowded.over(keep, put_back)
+    await load.during(keep, put_back)
 
 
-async def test_workers_whose_local_states_were_mixed_up_do_not_mix_up_the_goods(
-    crowded: Storm, tmp_path: Path
+async def test_exchanged_local_states_of_workers_do_not_corrupt_the_stock(
+    load: Load, tmp_path: Path
 ):
-    one, two = (crowded.shop[name] for name in WORKERS)
+    one, two = (load.shop[name] for name in WORKERS)
 
     async def mix_up() -> None:
         await asyncio.gather(one.stop(), two.stop())
@@ -168,4 +166,4 @@ async def test_workers_whose_local_states_were_mixed_up_do_not_mix_up_the_goods(
         one.start()
         two.start()
 
-    await crowded.over(mix_up)
+    await load.during(mix_up)

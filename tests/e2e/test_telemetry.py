@@ -1,4 +1,4 @@
-"""One trace from HTTP through every hop, as a collector sees it; and the log beside it."""
+"""One trace from HTTP through every record, as a collector receives it; and the logs."""
 
 import json
 import secrets
@@ -10,14 +10,14 @@ import pytest
 import pytest_asyncio
 
 from agents.ops.local.processes import Process
+from tests.e2e.clients import HttpClient
 from tests.e2e.collector import Collector, Span
-from tests.e2e.doors import HttpDoor
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.letters import Letter
-from tests.e2e.people import Fresh
 from tests.e2e.products import Products
-from tests.e2e.scenes import receive, received
+from tests.e2e.records import Record
 from tests.e2e.shop import Shop
+from tests.e2e.steps import receive, received
 from tests.e2e.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -27,7 +27,7 @@ REPLY = "receive gateway.replies"
 
 
 class TracedShop(Shop):
-    """A shop that tells a collector what it does."""
+    """A shop that sends its spans to a collector."""
 
     def __init__(self, directory: Path, endpoint: str) -> None:
         self._own = {
@@ -37,41 +37,41 @@ class TracedShop(Shop):
         }
         super().__init__(directory, gateways=1, loms_workers=1)
 
-    def adapted(self, what: Process) -> Process:
-        """Return a process that knows the collector."""
-        what = super().adapted(what)
-        return replace(what, environment=what.environment | self._own)
+    def adapted(self, process: Process) -> Process:
+        """Return a process with the collector's address."""
+        process = super().adapted(process)
+        return replace(process, environment=process.environment | self._own)
 
 
 class Caller:
-    """Somebody who traces his calls himself, and looks at what came of them.
+    """A client that starts traces, and reads their spans from the collector.
 
     Attributes:
-        status: with which the last call was answered.
+        status: of the last response.
     """
 
     status = 0
 
-    def __init__(self, door: HttpDoor, collector: Collector) -> None:
-        self._door = door
+    def __init__(self, client: HttpClient, collector: Collector) -> None:
+        self._client = client
         self._collector = collector
 
     async def call(self, call: str, **body: object) -> tuple[str, str]:
-        """Make a call that is carried out; return its trace, and the span it is part of."""
+        """Send a successful request; return its trace, and its parent span."""
         trace, span = secrets.token_hex(16), secrets.token_hex(8)
         headers = {"traceparent": f"00-{trace}-{span}-01"}
-        url = f"{self._door.url}/{call}"
-        async with self._door.session.post(url, json=body, headers=headers) as answer:
+        url = f"{self._client.url}/{call}"
+        async with self._client.session.post(url, json=body, headers=headers) as answer:
             self.status = answer.status
         return trace, span
 
     async def path(self, trace: str, last: str) -> list[tuple[str, str]]:
-        """Return services and names from the call down to a span, which is waited for."""
+        """Wait for a span; return services and names from the request down to it."""
         end = await until(lambda: self._found(trace, last), f"{last} in a whole trace")
         return [(span.service, span.name) for span in self.line(end)]
 
     def spans(self, trace: str, name: str) -> list[Span]:
-        """Return all spans of that name."""
+        """Return all spans of a name."""
         return [s for s in self._collector.of(trace).values() if s.name == name]
 
     def _found(self, trace: str, name: str) -> Span | None:
@@ -79,7 +79,7 @@ class Caller:
         return next((e for e in ends if self.line(e)[0].kind == "SERVER"), None)
 
     def line(self, span: Span) -> list[Span]:
-        """Return a span, and before it all those that led to it."""
+        """Return a span after all its ancestors."""
         known, line = self._collector.of(span.trace), [span]
         while above := known.get(line[0].parent):
             line.insert(0, above)
@@ -104,34 +104,34 @@ async def traced(
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def door(traced: TracedShop) -> AsyncIterator[HttpDoor]:
-    door = HttpDoor(traced.gateways[0])
-    yield door
-    await door.close()
+async def client(traced: TracedShop) -> AsyncIterator[HttpClient]:
+    client = HttpClient(traced.gateways[0])
+    yield client
+    await client.close()
 
 
 @pytest.fixture
-def caller(door: HttpDoor, collector: Collector) -> Caller:
-    return Caller(door, collector)
+def caller(client: HttpClient, collector: Collector) -> Caller:
+    return Caller(client, collector)
 
 
-async def with_a_product(door: HttpDoor, fresh: Fresh) -> int:
-    """Return somebody in whose cart is what ProductService knows."""
-    user, (sku, _) = fresh.user(), fresh.product()
-    await receive(door, sku, 1)
-    await door.do("addToCart", user=user, sku=sku, count=1)
+async def with_a_product(client: HttpClient, ids: IdFactory) -> int:
+    """A client with a cart of products that ProductService has."""
+    user, (sku, _) = ids.user(), ids.product()
+    await receive(client, sku, 1)
+    await client.do("addToCart", user=user, sku=sku, count=1)
     return user
 
 
-async def test_a_question_to_stock_is_one_hop_there_and_back(caller: Caller):
+async def test_a_query_of_stock_is_one_record_in_each_direction(caller: Caller):
     trace, span = await caller.call("stocks", sku=1)
     assert await caller.path(trace, REPLY) == [
         ("gateway", "POST /stocks"),
         ("loms", "process stock.requests"),
         ("gateway", REPLY),
     ]
-    (door,) = caller.spans(trace, "POST /stocks")
-    assert (door.kind, door.parent, door.failed) == ("SERVER", span, False)
+    (client,) = caller.spans(trace, "POST /stocks")
+    assert (client.kind, client.parent, client.failed) == ("SERVER", span, False)
     (served,) = caller.spans(trace, "process stock.requests")
     assert served.kind == "CONSUMER"
     assert served.attributes["messaging.destination.name"] == "stock.requests"
@@ -139,11 +139,11 @@ async def test_a_question_to_stock_is_one_hop_there_and_back(caller: Caller):
     assert 0 < served.seconds < 60
 
 
-async def test_a_purchase_is_one_trace_to_its_reply_and_to_the_notices(
-    caller: Caller, door: HttpDoor, fresh: Fresh
+async def test_a_purchase_is_one_trace_to_its_reply_and_to_the_notifications(
+    caller: Caller, client: HttpClient, ids: IdFactory
 ):
-    user, sku = fresh.user(), await received(door, fresh, 5)
-    await door.do("addToCart", user=user, sku=sku, count=2)
+    user, sku = ids.user(), await received(client, ids, 5)
+    await client.do("addToCart", user=user, sku=sku, count=2)
     trace, _ = await caller.call("purchase", user=user)
     saga = [
         ("gateway", "POST /purchase"),
@@ -161,30 +161,30 @@ async def test_a_purchase_is_one_trace_to_its_reply_and_to_the_notices(
     await until(notices, "a notice of each status")
     ends = [caller.line(s) for s in caller.spans(trace, "process order.events")]
     lines = [[(span.service, span.name) for span in end] for end in ends]
-    told = ("notifications", "process order.events")
-    assert sorted(lines, key=len) == [[*saga[:3], told], [*saga, told]]
+    last_span = ("notifications", "process order.events")
+    assert sorted(lines, key=len) == [[*saga[:3], last_span], [*saga, last_span]]
 
 
-async def test_prices_are_asked_for_within_the_trace(
-    caller: Caller, door: HttpDoor, fresh: Fresh
+async def test_the_call_of_product_service_is_in_the_trace(
+    caller: Caller, client: HttpClient, ids: IdFactory
 ):
-    user = await with_a_product(door, fresh)
+    user = await with_a_product(client, ids)
     trace, _ = await caller.call("listCart", user=user)
-    asked = [
+    prefix = [
         ("gateway", "POST /listCart"),
         ("checkout", "process cart.requests"),
         ("products", "process product.requests"),
     ]
-    assert await caller.path(trace, GET_PRODUCT) == [*asked, ("products", GET_PRODUCT)]
-    assert await caller.path(trace, REPLY) == [*asked, ("gateway", REPLY)]
+    assert await caller.path(trace, GET_PRODUCT) == [*prefix, ("products", GET_PRODUCT)]
+    assert await caller.path(trace, REPLY) == [*prefix, ("gateway", REPLY)]
     (grpc,) = caller.spans(trace, GET_PRODUCT)
     assert (grpc.kind, grpc.failed) == ("CLIENT", False)
 
 
-async def test_what_fails_is_marked_and_the_log_tells_the_trace(
-    caller: Caller, door: HttpDoor, traced: TracedShop, fresh: Fresh
+async def test_a_failed_span_is_marked_and_its_log_line_has_the_trace(
+    caller: Caller, client: HttpClient, traced: TracedShop, ids: IdFactory
 ):
-    user = await with_a_product(door, fresh)
+    user = await with_a_product(client, ids)
     products = Products(traced.control)
     await products.fail_next(100)
     trace, _ = await caller.call("listCart", user=user)
@@ -195,12 +195,12 @@ async def test_what_fails_is_marked_and_the_log_tells_the_trace(
     assert all(span.failed for span in caller.spans(trace, GET_PRODUCT))
     assert not any(span.failed for span in caller.spans(trace, "POST /listCart"))
     lines = [json.loads(line) for line in traced["products-1"].log.open()]
-    told = [line for line in lines if line.get("trace_id") == trace]
-    assert [line["message"].split(" sku=")[0] for line in told] == [
+    logged = [line for line in lines if line.get("trace_id") == trace]
+    assert [line["message"].split(" sku=")[0] for line in logged] == [
         "event=product-not-priced"
     ]
-    assert told[0]["service"] == "products"
-    assert len(told[0]["correlation_id"]) == 32
+    assert logged[0]["service"] == "products"
+    assert len(logged[0]["correlation_id"]) == 32
 
 
 async def test_a_record_without_a_trace_begins_one(
@@ -208,7 +208,7 @@ async def test_a_record_without_a_trace_begins_one(
 ):
     kafka = Kafka(traced.cluster)
     await kafka.start()
-    await kafka.send(Letter("stock.requests", b'{"type":"stocks","sku":77}'))
+    await kafka.send(Record("stock.requests", b'{"type":"stocks","sku":77}'))
     await kafka.stop()
 
     def begun() -> list[Span]:

@@ -1,4 +1,4 @@
-"""Orders that nobody pays in time: here after three seconds, not ten minutes."""
+"""Orders that are not paid in time: here three seconds, not ten minutes."""
 
 import asyncio
 import json
@@ -9,16 +9,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 
-from tests.e2e.doors import Door, HttpDoor, KafkaDoor
+from tests.e2e.clients import HttpClient, KafkaClient, ShopClient
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.people import Fresh
-from tests.e2e.scenes import bought, cart, order, received, status, stocks
 from tests.e2e.shop import Shop
+from tests.e2e.steps import bought, cart, order, received, status, stocks
 from tests.e2e.waiting import until
 
 TIME = "3"
 TIME_TO_PAY = timedelta(seconds=int(TIME))
-LATE = timedelta(seconds=3)  # on a machine that has other things to do
+LATE = timedelta(seconds=3)  # the machine may be busy
 
 pytestmark = pytest.mark.slow
 
@@ -26,14 +26,14 @@ pytestmark = pytest.mark.slow
 @pytest_asyncio.fixture(scope="module", loop_scope="session", autouse=True)
 async def _hurry(running: Shop) -> AsyncIterator[None]:
     await running["loms-1"].restart(PAYMENT_TIMEOUT_SECONDS=TIME)
-    await running.serves()
+    await running.ready()
     yield
     await running["loms-1"].restart()
-    await running.serves()
+    await running.ready()
 
 
 async def _at(kafka: Kafka, made: int, status: str) -> datetime:
-    """Wait for the fact that an order took a status; return when it did."""
+    """Wait for the event of an order's status; return its time."""
     event = ("event-id", f"{made}:{status}".encode())
     found = await kafka.find("order.events", lambda record: event in record.headers)
     return datetime.fromisoformat(json.loads(found[0].value)["at"])
@@ -44,27 +44,27 @@ async def _deadline(kafka: Kafka, made: int) -> datetime:
 
 
 async def _late(kafka: Kafka, made: int) -> timedelta:
-    """Wait until an order is cancelled; return how late that was."""
+    """Wait until an order is cancelled; return the delay."""
     return await _at(kafka, made, "cancelled") - await _deadline(kafka, made)
 
 
-async def test_an_unpaid_order_is_cancelled_and_its_goods_can_be_bought(
-    door: Door, kafka: Kafka, fresh: Fresh
+async def test_an_unpaid_order_is_cancelled_and_its_units_can_be_bought(
+    client: ShopClient, kafka: Kafka, ids: IdFactory
 ):
-    sku = await received(door, fresh, 3, 2)
-    made = await bought(door, fresh, {sku: 5})
-    assert await stocks(door, sku) == {}
+    sku = await received(client, ids, 3, 2)
+    made = await bought(client, ids, {sku: 5})
+    assert await stocks(client, sku) == {}
     assert timedelta(0) <= await _late(kafka, made) < LATE
-    assert await status(door, made) == "cancelled"
-    assert await stocks(door, sku) == {1: 3, 2: 2}
-    assert await door.refusal("orderPayed", orderID=made) == "wrong-status"
-    assert await door.do("cancelOrder", orderID=made) == {}
+    assert await status(client, made) == "cancelled"
+    assert await stocks(client, sku) == {1: 3, 2: 2}
+    assert await client.refusal("orderPayed", orderID=made) == "wrong-status"
+    assert await client.do("cancelOrder", orderID=made) == {}
 
 
-async def test_only_what_awaits_payment_runs_out_of_time(
-    http: HttpDoor, kafka: Kafka, fresh: Fresh
+async def test_only_orders_that_await_payment_run_out_of_time(
+    http: HttpClient, kafka: Kafka, ids: IdFactory
 ):
-    user, sku = fresh.user(), await received(http, fresh, 4)
+    user, sku = ids.user(), await received(http, ids, 4)
     paid, cancelled = [await order(http, user, {sku: 1}) for _ in range(2)]
     failed = await order(http, user, {sku: 9})
     await http.do("orderPayed", orderID=paid)
@@ -77,19 +77,19 @@ async def test_only_what_awaits_payment_runs_out_of_time(
     assert await cart(http, user) == {}
 
 
-async def test_pay_and_the_timeout_meet_and_one_wins_on_each_order(
-    http: HttpDoor, topics: KafkaDoor, kafka: Kafka, fresh: Fresh
+async def test_of_concurrent_pay_and_timeout_one_succeeds_on_each_order(
+    http: HttpClient, topics: KafkaClient, kafka: Kafka, ids: IdFactory
 ):
-    doors, number = (http, topics), 120
-    sku = await received(http, fresh, number, number)
+    clients, number = (http, topics), 120
+    sku = await received(http, ids, number, number)
 
     async def race(n: int) -> str:
-        made = await order(topics, fresh.user(), {sku: 2})
-        # From a bit too early to a bit too late.
+        made = await order(topics, ids.user(), {sku: 2})
+        # From slightly too early to slightly too late.
         offset = timedelta(seconds=-0.4 + n / number)
         moment = await _deadline(kafka, made) + offset
         await until(lambda: datetime.now(UTC) >= moment, "the moment to pay")
-        end = await doors[n % 2].ask("orderPayed", {"orderID": made})
+        end = await clients[n % 2].ask("orderPayed", {"orderID": made})
         assert end.code in (None, "wrong-status")
         wanted = "cancelled" if end.code else "paid"
         assert await status(http, made) == wanted
@@ -100,13 +100,13 @@ async def test_pay_and_the_timeout_meet_and_one_wins_on_each_order(
     assert sum((await stocks(http, sku)).values()) == 2 * ends["cancelled"]
 
 
-async def test_cancel_and_the_timeout_meet_and_goods_go_back_once(
-    http: HttpDoor, kafka: Kafka, fresh: Fresh
+async def test_concurrent_cancel_and_timeout_return_the_units_once(
+    http: HttpClient, kafka: Kafka, ids: IdFactory
 ):
-    sku = await received(http, fresh, 60)
+    sku = await received(http, ids, 60)
 
     async def race(n: int) -> None:
-        made = await order(http, fresh.user(), {sku: 1})
+        made = await order(http, ids.user(), {sku: 1})
         moment = await _deadline(kafka, made) + timedelta(seconds=-0.2 + n / 120)
         await until(lambda: datetime.now(UTC) >= moment, "the moment to cancel")
         assert await http.do("cancelOrder", orderID=made) == {}
@@ -116,17 +116,17 @@ async def test_cancel_and_the_timeout_meet_and_goods_go_back_once(
 
 
 async def test_an_order_that_ran_out_of_time_while_loms_was_down_is_cancelled_at_once(
-    shop: Shop, http: HttpDoor, kafka: Kafka, fresh: Fresh
+    shop: Shop, http: HttpClient, kafka: Kafka, ids: IdFactory
 ):
-    sku = await received(http, fresh, 5, 1)
-    made = [await order(http, fresh.user(), {sku: 2}) for _ in range(3)]
+    sku = await received(http, ids, 5, 1)
+    made = [await order(http, ids.user(), {sku: 2}) for _ in range(3)]
     paid = made.pop()
     await http.do("orderPayed", orderID=paid)
-    await shop["loms-1"].crash(for_good=True)
+    await shop["loms-1"].crash(permanently=True)
     over = datetime.now(UTC) + TIME_TO_PAY
     await until(lambda: datetime.now(UTC) > over, "their time is over")
     shop["loms-1"].start(PAYMENT_TIMEOUT_SECONDS=TIME)
-    await shop.serves()
+    await shop.ready()
     back = datetime.now(UTC)
     cancelled = await asyncio.gather(*(_at(kafka, one, "cancelled") for one in made))
     assert max(cancelled) < back + LATE

@@ -1,4 +1,4 @@
-"""What is not as it should be: refused at both doors, and nothing changes."""
+"""Invalid values: refused over HTTP and over Kafka, without an effect."""
 
 import asyncio
 import json
@@ -8,11 +8,18 @@ from dataclasses import dataclass, replace
 import pytest
 import pytest_asyncio
 
-from tests.e2e.doors import Answer, Door, HttpDoor, KafkaDoor, answer_of, letter
+from tests.e2e.clients import (
+    Answer,
+    HttpClient,
+    KafkaClient,
+    ShopClient,
+    answer_of,
+    as_record,
+)
 from tests.e2e.fields import Field, fields
+from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
-from tests.e2e.people import Fresh
-from tests.e2e.scenes import cart, order, receive, status, stocks
+from tests.e2e.steps import cart, order, receive, status, stocks
 
 DLQ = {
     "cart.requests": "cart.dlq",
@@ -23,25 +30,25 @@ DLQ = {
 
 @dataclass
 class Witness:
-    """A cart, an order and a stock that must stay as they are."""
+    """A cart, an order and a stock that must not change."""
 
     user: int
     sku: int
     made: int
 
-    async def is_unmoved(self, door: Door) -> bool:
-        """Whether nothing has changed."""
+    async def is_unmoved(self, client: ShopClient) -> bool:
+        """Return whether nothing has changed."""
         return (
-            await cart(door, self.user) == {self.sku: 3}
-            and await status(door, self.made) == "awaiting payment"
-            and await stocks(door, self.sku) == {1: 8}
+            await cart(client, self.user) == {self.sku: 3}
+            and await status(client, self.made) == "awaiting payment"
+            and await stocks(client, self.sku) == {1: 8}
         )
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def witness(http: HttpDoor, fresh: Fresh) -> AsyncIterator[Witness]:
-    """What nobody may change in this test, as is seen at its end."""
-    user, (sku, _) = fresh.user(), fresh.product()
+async def witness(http: HttpClient, ids: IdFactory) -> AsyncIterator[Witness]:
+    """State that a test must not change, checked at its end."""
+    user, (sku, _) = ids.user(), ids.product()
     await receive(http, sku, 10)
     await http.do("addToCart", user=user, sku=sku, count=3)
     there = Witness(user, sku, await order(http, user, {sku: 2}))
@@ -55,7 +62,7 @@ def _fields(witness: Witness) -> list[Field]:
 
 
 async def test_over_http_a_wrong_integer_is_400_and_the_field_is_named(
-    http: HttpDoor, witness: Witness
+    http: HttpClient, witness: Witness
 ):
     for field in _fields(witness):
         for body in field.wrong_bodies():
@@ -73,11 +80,11 @@ def _is_no_json(body: bytes) -> bool:
 
 
 async def test_over_kafka_a_wrong_integer_is_refused_and_a_dead_letter(
-    kafka: Kafka, witness: Witness, fresh: Fresh
+    kafka: Kafka, witness: Witness, ids: IdFactory
 ):
     for field in _fields(witness):
-        proper = letter(field.call, {"user": 1, "sku": 1, "orderID": 1})
-        topic, mark = proper.topic, ("mark", fresh.key().encode())
+        proper = as_record(field.call, {"user": 1, "sku": 1, "orderID": 1})
+        topic, mark = proper.topic, ("mark", ids.key().encode())
         bodies = [_typed(field.call, body) for body in field.wrong_bodies()]
         sent = [replace(proper, value=body, headers=(mark,)) for body in bodies]
         replies = await asyncio.gather(*map(kafka.ask, sent))
@@ -128,31 +135,31 @@ def _check_reason(record, topic: str, name: str) -> None:
         ("createOrder", '{"user": 1, "items": [{"sku": 1, "count": 1, "count": 2}]}'),
     ],
 )
-async def test_a_body_of_another_shape_is_refused(
-    http: HttpDoor, topics: KafkaDoor, call: str, body: str
+async def test_a_body_with_a_wrong_structure_is_refused(
+    http: HttpClient, topics: KafkaClient, call: str, body: str
 ):
     assert (await http.post(call, body.encode())).code == "bad-request"
-    proper = letter(call, {"user": 1, "sku": 1, "orderID": 1})
+    proper = as_record(call, {"user": 1, "sku": 1, "orderID": 1})
     value = _typed(call, body.encode()) if body[:1] == "{" else body.encode()
-    assert (await _asked(topics, replace(proper, value=value))).code == "bad-request"
+    assert (await _send(topics, replace(proper, value=value))).code == "bad-request"
 
 
-async def _asked(topics: KafkaDoor, sent) -> Answer:
+async def _send(topics: KafkaClient, sent) -> Answer:
     return answer_of((await topics.kafka.ask(sent)).value)
 
 
-async def test_over_http_the_type_is_not_a_field(http: HttpDoor):
+async def test_over_http_the_type_is_not_a_field(http: HttpClient):
     answer = await http.post("stocks", b'{"type": "stocks", "sku": 1}')
     assert (answer.code, "type" in answer.text) == ("bad-request", True)
 
 
-async def test_keys_and_signs_at_the_ends_of_the_ranges_are_welcome(
-    door: Door, fresh: Fresh
+async def test_values_at_the_ends_of_the_ranges_are_accepted(
+    client: ShopClient, ids: IdFactory
 ):
-    user = fresh.user()
+    user = ids.user()
     for warehouse in (-(2**63), 0, 2**63 - 1):
-        await door.do("receiveStock", sku=0, warehouseID=warehouse, count=1)
-    assert {0, -(2**63), 2**63 - 1} <= (await stocks(door, 0)).keys()
-    await door.do("addToCart", user=user, sku=0, count=1)
-    made = (await door.do("purchase", user=user))["orderID"]
-    assert await status(door, made) == "awaiting payment"
+        await client.do("receiveStock", sku=0, warehouseID=warehouse, count=1)
+    assert {0, -(2**63), 2**63 - 1} <= (await stocks(client, 0)).keys()
+    await client.do("addToCart", user=user, sku=0, count=1)
+    made = (await client.do("purchase", user=user))["orderID"]
+    assert await status(client, made) == "awaiting payment"

@@ -1,4 +1,4 @@
-"""Waiting for what must come about, and not a moment longer."""
+"""Polling for an expected result."""
 
 import asyncio
 import time
@@ -14,11 +14,11 @@ T = TypeVar("T")
 async def until(
     look: Callable[[], Awaitable[T] | T], what: str, within: float = WITHIN_SECONDS
 ) -> T:
-    """Look again and again until there is something to be seen; return it.
+    """Poll until a result is true; return it.
 
     Args:
-        look: returns what was found, or something false.
-        what: is awaited, for the message.
+        look: returns a result; a false one means to poll again.
+        what: the expected result, for the error message.
         within: seconds.
     """
     deadline = time.monotonic() + within

@@ -1,6 +1,6 @@
-"""Records that nobody should send: valid ones, broken in one or several places.
+"""Random records: valid ones, and ones that are broken in one or several places.
 
-A seed makes the same ones again.
+A seed reproduces them.
 """
 
 import json
@@ -12,7 +12,7 @@ from schemas.ids import order_id
 
 Header = tuple[str, bytes | None]
 
-# Of each some have their owner in the first of two partitions.
+# Some owners of each are in the first of two partitions.
 SKUS, USERS, KEYS = (1, 2, 2**32 - 1), (1, 2, -6, 2**63 - 1), ("a", "b", "c")
 ORDERS = (-1, *(order_id(user, f"key:{key}") for user in USERS for key in KEYS))
 _EVENT = {"type": "orderStatusChanged", "orderID": 4097, "user": 1, "status": "new"}
@@ -84,12 +84,12 @@ _BYTES += [b"cart.requests-0-7", b"x" * 5000, "ж".encode(), b"a\r\nb", b'"', b"
 
 
 class RawName(str):
-    """A header's name that is no text on the wire."""
+    """A header name that is no UTF-8 on the wire."""
 
     __slots__ = ()
 
     def encode(self, *_: str) -> bytes:
-        """Return what no name should be."""
+        """Return invalid UTF-8."""
         return b"\xff" + super().encode("utf-8")
 
 
@@ -103,10 +103,10 @@ class Wire(NamedTuple):
 
 
 class Fuzzer:
-    """Makes records.
+    """Generates records.
 
     Args:
-        seed: another one makes others.
+        seed: of the random generator.
     """
 
     def __init__(self, seed: int) -> None:
@@ -120,7 +120,7 @@ class Fuzzer:
         )
 
     def records(self, topic: str, number: int) -> Iterator[Wire]:
-        """Make so many for a topic; a third of the values are valid."""
+        """Generate records for a topic; a third of the values are valid."""
         for _ in range(number):
             yield Wire(self._key(), self._value(topic), self._headers(), self._time())
 
@@ -166,7 +166,7 @@ class Fuzzer:
         return self._random.choice(self._random.choice([_INTEGERS, _ODD]))
 
     def _scratch(self, text: bytes) -> bytes:
-        """Break bytes, now and then."""
+        """Break bytes at random."""
         chance, place = self._random.random(), self._random.randrange(len(text) + 1)
         if chance < 0.05:
             return text[:place]

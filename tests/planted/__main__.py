@@ -40,10 +40,10 @@ _LIBRARIES = (
 """What takes most of a test's time to import, and is the same for all bugs."""
 
 
-_TOLD = 3000
+_SHOWN = 3000
 
 
-class Fate(StrEnum):
+class Result(StrEnum):
     """What became of a bug."""
 
     NOTICED = "noticed"
@@ -54,8 +54,8 @@ class Fate(StrEnum):
 def main() -> int:
     """Try all bugs, or some."""
     parser = argparse.ArgumentParser(prog="python -m tests.planted")
-    told = "a regular expression, to be found in the bug's name or its test's"
-    parser.add_argument("--only", default="", help=told)
+    pattern = "a regular expression, to be found in the bug's name or its test's"
+    parser.add_argument("--only", default="", help=pattern)
     only = re.compile(parser.parse_args().only)
     bugs = [bug for bug in BUGS if only.search(f"{bug.name} {bug.noticed_by}")]
     for library in _LIBRARIES:
@@ -63,9 +63,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         copy = Path(directory, "shop")
         _copy(copy)
-        fates = [_plant(copy, bug) for bug in bugs]
-    print(f"{fates.count(Fate.NOTICED)} of {len(bugs)} bugs were noticed")
-    return 0 if {*fates} == {Fate.NOTICED} else 1
+        results = [_plant(copy, bug) for bug in bugs]
+    print(f"{results.count(Result.NOTICED)} of {len(bugs)} bugs were noticed")
+    return 0 if {*results} == {Result.NOTICED} else 1
 
 
 def _copy(directory: Path) -> None:
@@ -89,23 +89,23 @@ def planted(text: str, bug: Bug) -> str:
     return text.replace(bug.right, bug.wrong)
 
 
-def _plant(copy: Path, bug: Bug) -> Fate:
-    """Try one bug, and tell of it."""
-    fate, why = _control(copy, bug.noticed_by)
+def _plant(copy: Path, bug: Bug) -> Result:
+    """Plant one bug and print the result."""
+    result, why = _control(copy, bug.noticed_by)
     file, began = copy / bug.file, time.monotonic()
-    if fate is Fate.MISSED:
+    if result is Result.MISSED:
         right = file.read_text()
         _write(file, planted(right, bug))
-        fate, why = _try(copy, bug.noticed_by)
+        result, why = _try(copy, bug.noticed_by)
         _write(file, right)
     else:
-        fate, why = Fate.UNKNOWN, f"without any bug: {why}"
+        result, why = Result.UNKNOWN, f"without any bug: {why}"
     seconds = round(time.monotonic() - began, 1)
     test = bug.noticed_by.rpartition("::")[2].removeprefix("test_").replace("_", " ")
-    print(f"{fate:8}{seconds:6} s  {bug.name}  ←  {test}: {why}")
-    print(json.dumps({**bug._asdict(), "fate": fate, "why": why, "seconds": seconds}))
+    print(f"{result:8}{seconds:6} s  {bug.name}  ←  {test}: {why}")
+    print(json.dumps({**bug._asdict(), "result": result, "why": why, "seconds": seconds}))
     sys.stdout.flush()
-    return fate
+    return result
 
 
 def _write(file: Path, text: str) -> None:
@@ -115,47 +115,49 @@ def _write(file: Path, text: str) -> None:
 
 
 @cache
-def _control(copy: Path, test: str) -> tuple[Fate, str]:
+def _control(copy: Path, test: str) -> tuple[Result, str]:
     """Run a test without any bug: there is nothing to be noticed."""
     return _try(copy, test)
 
 
-def _try(copy: Path, test: str) -> tuple[Fate, str]:
+def _try(copy: Path, test: str) -> tuple[Result, str]:
     """Run a test in the copy; return what that proves, and why."""
-    said = copy / "said"
-    process = _FORK.Process(target=_run, args=(copy, test, said))
+    output = copy / "output"
+    process = _FORK.Process(target=_run, args=(copy, test, output))
     process.start()
     process.join(PATIENCE_SECONDS)
     exit_code = process.exitcode
     with suppress(ProcessLookupError):  # nothing that the test has started is left
         os.killpg(process.pid, signal.SIGKILL)
     process.join()
-    return judge(exit_code, said.read_text(), test)
+    return judge(exit_code, output.read_text(), test)
 
 
-def judge(exit_code: int | None, said: str, test: str) -> tuple[Fate, str]:
+def judge(exit_code: int | None, output: str, test: str) -> tuple[Result, str]:
     """Say what a run of a test proves, and why.
 
     Args:
         exit_code: of pytest; None if it did not come to an end.
-        said: by pytest, with its summary of what failed.
-        test: the only one that was asked for.
+        output: by pytest, with its summary of what failed.
+        test: the only selected one.
     """
     if exit_code is None:
-        return Fate.UNKNOWN, f"no end within {PATIENCE_SECONDS:.0f} s"
-    if exit_code == pytest.ExitCode.OK and re.search(r"^\d+ passed", said, re.MULTILINE):
-        return Fate.MISSED, "passed"
-    failed = re.search(rf"^FAILED {re.escape(test)}(\[.*?\])?( - .*)?$", said, re.MULTILINE)
+        return Result.UNKNOWN, f"no end within {PATIENCE_SECONDS:.0f} s"
+    if exit_code == pytest.ExitCode.OK and re.search(r"^\d+ passed", output, re.MULTILINE):
+        return Result.MISSED, "passed"
+    failed = re.search(
+        rf"^FAILED {re.escape(test)}(\[.*?\])?( - .*)?$", output, re.MULTILINE
+    )
     if exit_code != pytest.ExitCode.TESTS_FAILED or failed is None:
-        return Fate.UNKNOWN, f"pytest ended with {exit_code}:\n{said[-_TOLD:]}"
-    return Fate.NOTICED, (failed[2] or "").removeprefix(" - ")
+        return Result.UNKNOWN, f"pytest ended with {exit_code}:\n{output[-_SHOWN:]}"
+    return Result.NOTICED, (failed[2] or "").removeprefix(" - ")
 
 
-def _run(copy: Path, test: str, said: Path) -> None:
+def _run(copy: Path, test: str, output: Path) -> None:
     """Be pytest in the copy: with the libraries that are here, and nothing else of here."""
     os.setsid()
     os.environ["COLUMNS"] = "250"  # room for the reason in pytest's summary
-    with said.open("w") as log:
+    with output.open("w") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
     os.chdir(copy)

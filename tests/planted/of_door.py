@@ -1,4 +1,4 @@
-"""Bugs of the lock of the HTTP door."""
+"""Bugs of the authorization of HTTP calls."""
 
 from tests.planted.bug import Bug
 
@@ -7,39 +7,39 @@ _TOKENS = "tests/unit/test_tokens.py::test_"
 
 BUGS = (
     Bug(
-        "a locked door lets everybody in",
-        "gateway/authorization.py",
-        "if self._tokens is None:",
-        "if True:",
-        f"{_LOCKED}who_has_no_token_is_told_how_to_authenticate",
+        "calls need no token, although there is a file of tokens",
+        "gateway/app.py",
+        "if self._tokens is not None:",
+        "if False:",
+        f"{_LOCKED}a_request_without_a_valid_token_gets_a_challenge",
     ),
     Bug(
-        "a token of any role opens every call of the door",
-        "gateway/authorization.py",
-        "if path not in CALLS[role]:",
+        "a token of any role may make every call",
+        "gateway/tokens.py",
+        "if request.rel_url.raw_path not in CALLS[role]:",
         "if False:",
         f"{_LOCKED}a_role_makes_its_calls_and_no_others",
     ),
     Bug(
-        "the door reads a body before it looks at the token",
+        "the gateway reads a body before it checks the token",
         "gateway/app.py",
-        "            self._authorizer.check(request, path)",
+        "            authorize(self._tokens, request)",
         "            await self._bodies.read(request)\n"
-        "            self._authorizer.check(request, path)",
-        f"{_LOCKED}who_waits_to_send_a_body_is_refused_at_once",
+        "            authorize(self._tokens, request)",
+        f"{_LOCKED}a_client_that_waits_to_send_a_body_is_refused_at_once",
     ),
     Bug(
-        "a file of tokens that vanishes locks everybody out",
+        "a missing file of tokens revokes all tokens",
         "gateway/tokens.py",
         "            self._version = None  # the file may return with the same version\n",
         "            self._version, self._roles = None, {}\n",
-        f"{_TOKENS}a_file_that_vanishes_does_not_open_the_door",
+        f"{_TOKENS}a_missing_file_does_not_permit_calls",
     ),
     Bug(
-        "an edit of the tokens holds after a restart only",
+        "an edit of the tokens is effective after a restart only",
         "gateway/tokens.py",
         "            if version == self._version:\n",
         "            if self._version or self._roles:\n",
-        f"{_TOKENS}an_edit_holds_at_once_however_small",
+        f"{_TOKENS}an_edit_is_effective_at_once_however_small",
     ),
 )

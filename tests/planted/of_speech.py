@@ -1,12 +1,11 @@
-"""Bugs of what is read and said, by workers and by the gateway."""
+"""Bugs of what workers and the gateway receive and send."""
 
 from tests.planted.bug import Bug
 
 _BATCHES = "tests/component/test_runtime_batches.py::test_"
-_DESK = "tests/component/test_runtime_desk.py::test_"
-_ERRANDS = "tests/component/test_errands.py::test_"
+_ROUTER = "tests/component/test_runtime_router.py::test_"
+_CONCURRENT = "tests/component/test_concurrent_processor.py::test_"
 _NOTIFICATIONS = "tests/component/test_notifications.py::test_"
-_DEADLINES = "tests/unit/test_deadlines.py::test_"
 _CONNECTIONS = "tests/component/test_gateway_connections.py::test_"
 _CALLS = "tests/component/test_gateway_calls.py::test_"
 
@@ -16,35 +15,35 @@ BUGS = (
         "agents/runtime/router.py",
         "if partition_of(envelope.key, self._partitions) != record.partition:",
         "if False:",
-        f"{_DESK}a_record_in_anothers_partition_is_passed_on_and_leaves_nothing_here",
+        f"{_ROUTER}a_misrouted_record_is_forwarded_and_changes_nothing_here",
     ),
     Bug(
-        "a record that is passed on loses its name",
+        "a forwarded record loses its origin",
         "agents/runtime/collector.py",
         "        headers.append((names.ORIGIN, envelope.cause.origin.encode()))\n",
         "",
-        f"{_DESK}a_record_that_is_passed_on_twice_counts_once",
+        f"{_ROUTER}a_record_that_is_forwarded_twice_counts_once",
     ),
     Bug(
         "the idempotency key is ignored",
         "agents/cause.py",
         'return self.origin if key is None else f"key:{key}"',
         "return self.origin",
-        f"{_DESK}requests_with_the_same_key_have_one_effect",
+        f"{_ROUTER}requests_with_the_same_key_have_one_effect",
     ),
     Bug(
-        "a record that comes again is decided again",
+        "a redelivered record is decided again",
         "agents/runtime/processor.py",
-        "redelivered = record.offset < source_offset",
-        "redelivered = False",
-        f"{_BATCHES}a_record_that_was_refused_is_refused_for_ever_though_it_comes_again",
+        "if record.offset < source_offset:",
+        "if False:",
+        f"{_BATCHES}a_refused_record_is_refused_again_when_it_is_redelivered",
     ),
     Bug(
-        "replies are sent before the commands have arrived",
+        "replies are sent before the commands are acknowledged",
         "agents/runtime/processor.py",
         "        if commands:\n            await asyncio.wait(commands)\n",
         "",
-        f"{_BATCHES}nothing_is_told_or_written_before_its_commands_have_arrived",
+        f"{_BATCHES}no_reply_or_row_is_sent_before_its_commands_are_acknowledged",
     ),
     Bug(
         "replies overtake the commands of the batch before",
@@ -54,32 +53,32 @@ BUGS = (
         f"{_BATCHES}replies_do_not_overtake_the_commands_of_the_batch_before",
     ),
     Bug(
-        "a frozen worker goes on",
+        "a frozen worker continues",
         "agents/runtime/fail_stop.py",
         "if self._armed and paused > self._limit:",
         "if False:",
-        f"{_BATCHES}a_worker_that_was_frozen_says_nothing_any_more",
+        f"{_BATCHES}a_worker_that_was_frozen_sends_nothing",
     ),
     Bug(
-        "a record that Kafka did not take is forgotten",
+        "a failed send is ignored",
         "agents/worker/app.py",
         "if (error := delivery.exception()) is not None:",
         "if False:",
-        f"{_BATCHES}a_record_that_kafka_does_not_take_is_the_end",
+        f"{_BATCHES}a_record_that_kafka_refuses_ends_the_worker",
     ),
     Bug(
         "an agent that raised is only logged",
         "agents/worker/app.py",
         'fail_stop("agent %s raised %r\\n%s", agent.name, exc, text)',
         'log.error("agent %s raised %r\\n%s", agent.name, exc, text)',
-        f"{_BATCHES}a_worker_whose_agent_raised_has_ended",
+        f"{_BATCHES}an_exception_in_an_agent_ends_the_worker",
     ),
     Bug(
-        "batches may be open without bounds",
+        "batches in flight have no bound",
         "agents/runtime/in_flight.py",
         "        await self._capacity.acquire()\n",
         "        await asyncio.sleep(0)\n",
-        f"{_BATCHES}no_more_batches_are_begun_than_may_be_open",
+        f"{_BATCHES}no_more_batches_are_read_than_may_be_in_flight",
     ),
     Bug(
         "a run of records is not cut to the size of a record batch",
@@ -89,49 +88,49 @@ BUGS = (
         f"{_BATCHES}rows_too_many_for_one_record_batch_are_written_in_several",
     ),
     Bug(
-        "records are served before their rows are recovered",
+        "records are processed before their rows are recovered",
         "agents/runtime/processor.py",
         "if partition not in self.store.offsets:",
         "if False:",
-        f"{_BATCHES}a_batch_of_a_partition_without_rows_is_not_served",
+        f"{_BATCHES}a_batch_of_a_partition_without_rows_is_not_processed",
     ),
     Bug(
         "dead letters lack the bytes",
         "agents/runtime/collector.py",
         "ProducerRecord(topic, key, value, headers))\n\n\ndef _size",
         'ProducerRecord(topic, key, b"", headers))\n\n\ndef _size',
-        f"{_DESK}poison_is_kept_byte_for_byte_and_the_next_record_is_served",
+        f"{_ROUTER}an_invalid_record_is_kept_byte_for_byte_and_the_next_one_is_processed",
     ),
     Bug(
         "dead letters lack the reason",
         "agents/runtime/collector.py",
         '            "dlq.reason": reason,\n',
         "",
-        f"{_DESK}poison_is_kept_byte_for_byte_and_the_next_record_is_served",
+        f"{_ROUTER}an_invalid_record_is_kept_byte_for_byte_and_the_next_one_is_processed",
     ),
     Bug(
-        "poison stops its partition",
+        "an invalid record stops its partition",
         "agents/runtime/router.py",
         "except InvalidRecord as invalid:",
         "except ZeroDivisionError as invalid:",
-        f"{_DESK}poison_is_kept_byte_for_byte_and_the_next_record_is_served",
+        f"{_ROUTER}an_invalid_record_is_kept_byte_for_byte_and_the_next_one_is_processed",
     ),
     Bug(
-        "replies go to whatever topic a header names",
+        "replies go to any topic that a header names",
         "agents/runtime/deserializer.py",
         r'r"[A-Za-z0-9._-]{1,241}\.replies|[A-Za-z0-9._-]{1,243}\.reply"',
         r'r"[A-Za-z0-9._-]{1,249}"',
-        f"{_DESK}a_reply_topic_that_is_none_is_never_written_to",
+        f"{_ROUTER}an_invalid_reply_topic_is_never_written_to",
     ),
     Bug(
-        "a notice that was sent is sent again",
+        "a notification that was sent is sent again",
         "agents/notifications/service.py",
-        "if key in before or self.sent_log.contains(record.partition, key):",
+        "if key in before or self.sent_log.store.get(record.partition, key):",
         "if False:",
         f"{_NOTIFICATIONS}an_event_that_comes_again_is_delivered_once",
     ),
     Bug(
-        "one order's bad address counts as a transport that is down",
+        "one order's bad address counts as a failure of the transport",
         "agents/notifications/delivery.py",
         "if error.is_of_recipient:",
         "if False:",
@@ -146,86 +145,69 @@ BUGS = (
     ),
     Bug(
         "events of one order overtake each other",
-        "agents/notifications/pending_queue.py",
-        "            if order in self._orders:\n",
-        "            if False:\n",
-        "tests/unit/test_pending_queue.py::test_events_of_one_order_come_one_after_the_other",
+        "agents/notifications/pending.py",
+        "                if order in self.orders:\n",
+        "                if False:\n",
+        "tests/unit/test_pending.py::test_events_of_one_order_come_one_after_the_other",
     ),
     Bug(
         "a webhook's URL is normalised",
-        "agents/notifications/urls.py",
+        "agents/notifications/settings.py",
         "safe=_UNCHANGED), encoded=True",
         "safe=_UNCHANGED), encoded=False",
         "tests/component/test_webhooks.py::test_a_webhooks_url_is_sent_byte_for_byte",
     ),
     Bug(
-        "a receiver that says not now is given up",
+        "a transient error counts as a permanent one",
         "agents/notifications/delivery.py",
         "        except PermanentError as error:\n",
         "        except (PermanentError, TransientError) as error:\n",
         f"{_NOTIFICATIONS}an_address_that_is_good_again_gets_its_mails_in_order",
     ),
     Bug(
-        "errands that were given up count as done",
+        "batches of revoked partitions count as acknowledged",
         "agents/runtime/concurrent_processor.py",
         "        if epoch != self._epoch:\n            raise asyncio.CancelledError\n",
         "",
-        f"{_ERRANDS}what_is_given_up_with_its_partition_is_not_settled",
+        f"{_CONCURRENT}a_batch_of_a_revoked_partition_is_not_acknowledged",
     ),
     Bug(
-        "the time to pay runs by the worker's clock",
-        "agents/loms/payment_deadlines.py",
-        "deadline = (since + self.time_to_pay).timestamp()",
-        "deadline = (datetime.now(since.tzinfo) + self.time_to_pay).timestamp()",
-        f"{_DEADLINES}the_time_to_pay_runs_from_the_records_own_time",
-    ),
-    Bug(
-        "deadlines are forgotten when the partitions change",
-        "agents/loms/service.py",
-        "self._deadlines.schedule_at(partition, key.decode(), since)",
-        "pass",
-        f"{_ERRANDS}orders_that_await_payment_are_asked_after_once_they_are_recovered",
-    ),
-    Bug(
-        "a worker that doesn't know all topics assigns partitions",
+        "partitions are assigned though a topic is missing",
         "agents/worker/assignor.py",
         "if missing:",
         "if False:",
         "tests/unit/test_assignor.py"
-        "::test_a_broker_that_does_not_know_a_topic_yet_is_not_believed",
+        "::test_an_assignment_without_a_subscribed_topic_is_refused",
     ),
     Bug(
-        "the gateway keeps the idempotency key to itself",
-        "gateway/headers.py",
-        "return [*_idempotency_key(request), *_trace(request)]",
-        "return [*_trace(request)]",
-        f"{_CALLS}an_idempotency_key_rides_along_without_its_quotes",
+        "the gateway does not propagate the idempotency key",
+        "gateway/requests.py",
+        "headers.append((IDEMPOTENCY_KEY, _idempotency_key(*keys)))",
+        "_idempotency_key(*keys)",
+        f"{_CALLS}an_idempotency_key_is_propagated_without_its_quotes",
     ),
     Bug(
-        "a reply is given to whoever waits",
-        "gateway/kafka/correlator.py",
-        "        waiting = self._waiting.get(correlation_id)\n"
-        "        if waiting is not None and not waiting.done():\n"
-        "            waiting.set_result(reply)",
-        "        waiting = next(iter(self._waiting.values()), None)\n"
-        "        if waiting is not None and not waiting.done():\n"
-        "            waiting.set_result(reply)",
-        f"{_CALLS}everybody_gets_the_reply_to_his_own_request",
+        "a reply goes to any waiting caller",
+        "gateway/kafka/request_reply.py",
+        "settings.gateway_index, self._resolve)",
+        "settings.gateway_index, lambda _, reply: self._resolve("
+        "next(iter(self._waiting), b''), reply))",
+        f"{_CALLS}each_caller_gets_the_reply_to_its_own_request",
     ),
     Bug(
-        "a worker goes by a number of partitions that the topics don't have",
-        "agents/worker/startup.py",
+        "a worker with a wrong number of partitions runs",
+        "agents/worker/app.py",
         "for line in await partition_drift(cluster):",
         "for line in ():",
         "tests/component/test_workers.py"
-        "::test_a_worker_that_was_told_another_number_of_partitions_refuses_to_work",
+        "::test_a_worker_with_a_wrong_number_of_partitions_ends",
     ),
     Bug(
         "the last of duplicate fields counts",
         "schemas/decoder.py",
         "if _may_repeat(value, _field_count(message)):",
         "if False:",
-        f"{_DESK}a_field_that_is_given_twice_is_poison_and_named",
+        f"{_ROUTER}a_duplicate_field_makes_a_record_invalid_and_is_named",
     ),
     Bug(
         "a half-closed client gets nothing",
@@ -246,15 +228,7 @@ BUGS = (
         "gateway/connection.py",
         "if self._served < self._max_served:",
         "if self._max_served:",
-        f"{_CONNECTIONS}connections_beyond_the_files_are_refused_and_kafka_keeps_its_own",
-    ),
-    Bug(
-        "a slow batch is logged all the time",
-        "agents/runtime/in_flight.py",
-        "due[tp, offset] = seconds + REPEAT_SECONDS",
-        "due[tp, offset] = seconds",
-        "tests/unit/test_slow_batches.py"
-        "::test_a_slow_batch_is_logged_after_ten_seconds_and_once_a_minute",
+        f"{_CONNECTIONS}connections_above_the_file_limit_are_refused_and_kafka_keeps_its_files",
     ),
     Bug(
         "clients connect without what we replace",

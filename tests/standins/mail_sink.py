@@ -1,4 +1,4 @@
-"""A mail server that keeps what it gets, and says no when told to: real SMTP."""
+"""A real SMTP server that keeps mails, and rejects those that a test selects."""
 
 import asyncio
 import ssl
@@ -15,24 +15,24 @@ _WITHIN_SECONDS = 90.0
 
 
 class Mail(NamedTuple):
-    """One mail that was taken, and to whom it goes."""
+    """An accepted mail with its receivers."""
 
     receivers: tuple[str, ...]
     message: EmailMessage
 
 
 class MailSink:
-    """The server, and the levers that tests pull.
+    """A mail server under the control of a test.
 
     Attributes:
-        mails: what was taken, in order.
-        answers: what the next mails are answered with, e.g. "451 4.3.0 later"; taken
-            where none is left.
-        unknown: receivers that are refused with a 550.
-        greylisted: receivers that are refused with a 451.
-        login: the user and the password without which nothing is taken.
-        tries: mails that were offered, taken or not.
-        refused: how often a receiver was refused.
+        mails: the accepted ones, in order.
+        answers: the responses to the next mails, e.g. "451 4.3.0 later"; after them mails
+            are accepted.
+        unknown: receivers that are rejected with a 550.
+        greylisted: receivers that are rejected with a 451.
+        login: the required user and password.
+        tries: the number of offered mails, accepted or not.
+        refused: the number of rejected receivers.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class MailSink:
         self._changed = asyncio.Condition()
 
     async def start(self, port: int = 0, *, implicit_tls: bool = False) -> None:
-        """Listen on 127.0.0.1; port 0 takes a free one. TLS at once, or by STARTTLS."""
+        """Listen on 127.0.0.1, for port 0 on a free port, with implicit TLS or STARTTLS."""
         loop = asyncio.get_running_loop()
         at_once = self._tls if implicit_tls else None
         later = None if implicit_tls else self._tls
@@ -61,13 +61,13 @@ class MailSink:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Take no more mails."""
+        """Stop listening."""
         if self._server:
             self._server.close()
             await self._server.wait_closed()
 
     async def until(self, *, tries: int) -> None:
-        """Wait until so many mails were offered."""
+        """Wait until a number of mails were offered."""
         async with asyncio.timeout(_WITHIN_SECONDS), self._changed:
             await self._changed.wait_for(lambda: self.tries >= tries)
 
@@ -79,7 +79,7 @@ class MailSink:
         address: str,
         options: list[str],
     ) -> str:
-        """Refuse those that are unknown, or to come later."""
+        """Reject unknown and greylisted receivers."""
         self.refused += address in self.unknown | self.greylisted
         if address in self.unknown:
             return "550 5.1.1 no such mailbox"
@@ -91,7 +91,7 @@ class MailSink:
     async def handle_DATA(  # noqa: N802 -- aiosmtpd's
         self, server: SMTP, session: Session, envelope: Envelope
     ) -> str:
-        """Take a mail, or answer what is to be answered."""
+        """Accept a mail, or respond as the test has set."""
         answer = self.answers.popleft() if self.answers else _TAKEN
         if answer.startswith("2"):
             content = envelope.content

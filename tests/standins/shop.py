@@ -1,4 +1,4 @@
-"""What stands behind the gateway in its own tests: one who answers as he is told."""
+"""A stand-in for the shop behind a gateway: sends the replies that a test gives it."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ _LISTENS_TO = (CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS)
 
 @dataclass
 class Shop:
-    """Reads the request topics on a real broker, and replies to what it is given."""
+    """Reads the request topics of a real broker, and sends a test's replies."""
 
     consumer: AIOKafkaConsumer
     producer: AIOKafkaProducer
@@ -32,11 +32,11 @@ class Shop:
             return await self.came.get()
 
     async def requests(self, number: int) -> list[ConsumerRecord]:
-        """Wait for so many requests."""
+        """Wait for a number of requests."""
         return [await self.request() for _ in range(number)]
 
     async def reply(self, request: ConsumerRecord, reply: dict | bytes) -> None:
-        """Reply where the request wants it."""
+        """Reply to the topic and partition of a request."""
         headers = dict(request.headers)
         partition = headers.get(REPLY_PARTITION)
         await self.producer.send_and_wait(
@@ -46,19 +46,21 @@ class Shop:
             headers=[(CORRELATION_ID, headers[CORRELATION_ID])],
         )
 
-    async def tell(self, partition: int, headers: list[tuple[str, bytes]]) -> None:
-        """Write something to the gateway's reply topic that nobody asked for."""
+    async def send_unrequested(
+        self, partition: int, headers: list[tuple[str, bytes]]
+    ) -> None:
+        """Send an unrequested record to the gateway's reply topic."""
         await self.producer.send_and_wait(
             GATEWAY_REPLIES.name, b'{"type":"done"}', partition=partition, headers=headers
         )
 
     async def ends(self) -> dict[TopicPartition, int]:
-        """Return how many requests there ever were, by partition."""
+        """Return the end offset of each partition of requests."""
         return await self.consumer.end_offsets(self.partitions)
 
     async def read(self) -> None:
-        """Keep reading: aiokafka leaves a partition out of its fetches, and what comes
-        there lies for half a second, while something of it has not been taken.
+        """Read all requests: aiokafka omits a partition from its fetches while its records
+        are not taken, which delays new ones by half a second.
         """
         async for request in self.consumer:
             self.came.put_nowait(request)
@@ -66,7 +68,7 @@ class Shop:
 
 @asynccontextmanager
 async def open_shop(bootstrap: str) -> AsyncIterator[Shop]:
-    """Open a shop that sees every request from now on."""
+    """A stand-in that receives every request from now on."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=20)
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
     await consumer.start()

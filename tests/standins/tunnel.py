@@ -1,14 +1,14 @@
-"""A network that can lose a peer without a word, hold back what is said, and be slow."""
+"""A network that loses connections, holds back data, and is slow, as a test sets it."""
 
 import asyncio
 from contextlib import suppress
 
 
 class Tunnel:
-    """What lies between two machines.
+    """A forwarded port.
 
     Attributes:
-        seconds: how long each piece takes on its way.
+        seconds: the delay of each piece of data.
     """
 
     def __init__(self, port: int) -> None:
@@ -19,20 +19,20 @@ class Tunnel:
         self.seconds = 0.0
 
     def lose(self) -> None:
-        """Carry nothing more over the connections there are; new ones work."""
+        """Drop all further data of the present connections; new ones work."""
         for lost in self._open:
             lost.set()
 
     def cut(self) -> None:
-        """Carry nothing; what is said meanwhile arrives late, as with TCP it does."""
+        """Hold back all data; it arrives late, as over TCP."""
         self._whole.clear()
 
     def mend(self) -> None:
-        """Carry on."""
+        """Forward all data again."""
         self._whole.set()
 
     async def connect(self, near: asyncio.StreamReader, far: asyncio.StreamWriter) -> None:
-        """Serve one connection; to be given to `asyncio.start_server`."""
+        """Serve one connection of `asyncio.start_server`."""
         await self._whole.wait()
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self._port)

@@ -1,4 +1,4 @@
-"""Somebody's webhook: a real HTTP server that keeps what is posted to it."""
+"""A webhook's HTTP server that keeps all posted notifications."""
 
 import asyncio
 from collections import deque
@@ -11,7 +11,7 @@ _WITHIN_SECONDS = 90.0
 
 
 class Posted(NamedTuple):
-    """One POST as it came."""
+    """A received POST."""
 
     headers: Mapping[str, str]
     json: Any
@@ -19,14 +19,14 @@ class Posted(NamedTuple):
 
 
 class WebhookSink:
-    """The server, and the levers that tests pull.
+    """An HTTP server under the control of a test.
 
     Attributes:
-        posted: every POST in order, whatever the answer was.
-        answers: status, and headers if any, of the next answers; 204 where none is left.
-        gate: while it is clear, posts hang.
-        broken: what is answered as long as it is set, whatever else there is to answer.
-        failing: orders whose posts are answered with a 500.
+        posted: all POSTs in order, whatever the response.
+        answers: status, and headers if any, of the next responses; after them 204.
+        gate: posts wait while it is not set.
+        broken: a status for all responses, before `answers`; 0: none.
+        failing: orders whose posts get a 500.
     """
 
     def __init__(self) -> None:
@@ -42,11 +42,11 @@ class WebhookSink:
 
     @property
     def url(self) -> str:
-        """What `WEBHOOK_URL` is to be."""
+        """The value of `WEBHOOK_URL`."""
         return f"http://127.0.0.1:{self.port}/hook"
 
     async def start(self, port: int = 0) -> None:
-        """Listen on 127.0.0.1; port 0 takes a free one."""
+        """Listen on 127.0.0.1, for port 0 on a free port."""
         app = web.Application()
         app.router.add_post("/hook", self._post)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
@@ -55,12 +55,12 @@ class WebhookSink:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
-        """Take no more posts."""
+        """Stop listening."""
         if self._runner:
             await self._runner.cleanup()
 
     async def until(self, *, posts: int) -> None:
-        """Wait until so many posts have come."""
+        """Wait until a number of posts have arrived."""
         async with asyncio.timeout(_WITHIN_SECONDS), self._changed:
             await self._changed.wait_for(lambda: len(self.posted) >= posts)
 

@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.unit.given", "tests.unit.laws")
+pytest.register_assert_rewrite("tests.unit.given", "tests.unit.invariants")

@@ -23,13 +23,13 @@ class Bug(NamedTuple):
 
 BUGS = (
     Bug(
-        "a cart forgets which requests it carried out",
+        "a cart drops its processed requests",
         cart,
         "lines=lines, processed=processed)\n        case CheckedOut",
         "lines=lines)\n        case CheckedOut",
     ),
     Bug(
-        "a cart forgets whom it refused",
+        "a cart drops its refusals",
         cart,
         "if cause.origin in cart.refused:",
         "if False:",
@@ -72,7 +72,7 @@ BUGS = (
         test_cart.test_a_line_cannot_pass_what_can_be_bought,
     ),
     Bug(
-        "a record that was refused is carried out when it comes again",
+        "a refused record is processed when it is redelivered",
         aggregate,
         "state if redelivered else reduce(",
         "reduce(",
@@ -80,8 +80,8 @@ BUGS = (
     Bug(
         "a cancelled order can be paid",
         order,
-        "open_to_all = order.status is Status.AWAITING_PAYMENT",
-        "open_to_all = order.status in (Status.AWAITING_PAYMENT, Status.CANCELLED)",
+        "allowed = Status.PAID, (Status.AWAITING_PAYMENT,)",
+        "allowed = Status.PAID, (Status.AWAITING_PAYMENT, Status.CANCELLED)",
     ),
     Bug("an order expires too early", order, " or cause.timestamp < due:", ":"),
     Bug(
@@ -91,7 +91,7 @@ BUGS = (
         "cause.timestamp < due",
     ),
     Bug(
-        "an answer of stock is forgotten",
+        "an answer of stock is ignored",
         order,
         "reserved = answer.reserved and all(order.answers.values())",
         "reserved = answer.reserved",
@@ -115,7 +115,7 @@ BUGS = (
         "()",
     ),
     Bug(
-        "who waits for an order that is cancelled meanwhile hears nothing",
+        "the caller of an order that is cancelled meanwhile receives nothing",
         order,
         "    yield _placement_reply(order, cause)\n\n\n",
         "    if order.status is not Status.CANCELLED:\n"
@@ -130,11 +130,11 @@ BUGS = (
         "_release(order, order.answers)",
     ),
     Bug(
-        "a retry says the facts of another attempt again",
+        "a retry sends the events of another attempt again",
         order,
         "if change.status in statuses and change.origin == cause.origin:",
         "if change.status in statuses:",
-        test_order.test_a_retry_while_it_is_new_asks_stock_again_and_tells_nobody_again,
+        test_order.test_a_retry_of_a_new_order_reserves_again_and_sends_no_event_again,
     ),
     Bug(
         "goods are sold twice",
@@ -143,19 +143,19 @@ BUGS = (
         "entry.status is ReservationStatus.RELEASED",
     ),
     Bug(
-        "a reservation that is asked for twice is made twice",
+        "a reservation that is requested twice is made twice",
         stock,
         "case Reserve() if state.entry is None:",
         "case Reserve() if True:",
     ),
     Bug(
-        "a refusal of stock is decided afresh",
+        "a refusal of stock is decided again",
         stock,
         "case Reserve() if state.entry is None:",
         "case Reserve() if not getattr(state.entry, 'allocation', None):",
     ),
     Bug(
-        "a release that comes first is forgotten",
+        "a release that comes first is ignored",
         stock,
         "return [_nothing_moved(ReservationStatus.RELEASED, cause)]",
         "return []",
@@ -170,9 +170,9 @@ BUGS = (
     Bug(
         "goods go back to another warehouse",
         stock,
-        "(ReservationStatus.RELEASED, entry.allocation)",
-        "(ReservationStatus.RELEASED, "
-        "{min(entry.allocation): sum(entry.allocation.values())})",
+        "ReservationStatus.RELEASED, entry.allocation\n",
+        "ReservationStatus.RELEASED, "
+        "{min(entry.allocation): sum(entry.allocation.values())}\n",
     ),
     Bug(
         "goods are received twice",

@@ -1,7 +1,7 @@
 """given(aggregate, what happened before).when(a request).then(what happens): a sentence.
 
-What happened before is told in events, or in requests that take their turn; `by` says who
-sent one and when. Rows go through JSON before each turn, as they do in production.
+The past is given as events, or as requests that are processed; `by` has the origin and the
+time of one. Rows go through JSON before each step, as they do in production.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from agents.aggregate import Aggregate, OutgoingMessage
 from agents.cause import Cause
 from agents.refusal import Refusal
 from schemas.contract import Code, Contract, Refused
+from topics.kafka.headers import PURCHASE
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _ORIGINS = count()
@@ -21,7 +22,7 @@ _ORIGINS = count()
 
 @dataclass(frozen=True)
 class Attempt:
-    """A request and what came with it."""
+    """A request and its cause."""
 
     request: Any
     cause: Cause
@@ -38,43 +39,41 @@ def by(
     """Send a request: a new attempt unless `origin` names one; at noon or so much later."""
     moment = NOON + at if isinstance(at, timedelta) else at
     name = origin or f"somewhere-0-{next(_ORIGINS)}"
-    return Attempt(
-        request,
-        Cause(timestamp=moment, origin=name, idempotency_key=key, purchase=purchase),
-    )
+    headers = {} if purchase is None else {PURCHASE: purchase}
+    return Attempt(request, Cause(moment, name, key, headers))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one turn came to; `said` all that must be said."""
+    """The result of one step; `sent` are its messages."""
 
     before: "Given"
     after: Any
     events: Sequence[Any] | None
-    said: list[OutgoingMessage]
+    sent: list[OutgoingMessage]
 
     def then(self, *events: Any) -> "Outcome":
         assert list(events) == self.events
         return self
 
     def then_nothing(self) -> "Outcome":
-        """Nothing happens that has not happened yet; there may well be something to say."""
+        """No event; there may be messages."""
         assert self.events == []
         assert self.after == self.before.state
         return self
 
     def then_refused(self, code: Code) -> "Outcome":
-        assert [code] == [a.code for a in self.said if isinstance(a, Refused)]
-        assert [Refused] == [type(a) for a in self.said]
+        assert [code] == [a.code for a in self.sent if isinstance(a, Refused)]
+        assert [Refused] == [type(a) for a in self.sent]
         assert _same(self.before.state, self.after)
         return self
 
-    def saying(self, *messages: OutgoingMessage) -> "Outcome":
-        assert list(messages) == self.said
+    def sending(self, *messages: OutgoingMessage) -> "Outcome":
+        assert list(messages) == self.sent
         return self
 
-    def saying_nothing(self) -> "Outcome":
-        return self.saying()
+    def sending_nothing(self) -> "Outcome":
+        return self.sending()
 
     def and_then(self, *more: Any) -> "Given":
         """Go on from here."""
@@ -91,12 +90,12 @@ class Given:
     def when(
         self, request: Contract | Attempt, *, seen: bool = False, **who: Any
     ) -> Outcome:
-        """Let a request take its turn; `seen` means that it comes again after a crash."""
+        """Process a request; `seen` means that it is redelivered after a crash."""
         sent = request if isinstance(request, Attempt) else by(request, **who)
-        after, said = self.aggregate.step(
+        after, messages = self.aggregate.step(
             self.state, sent.request, sent.cause, redelivered=seen
         )
-        return Outcome(self, after, self._events(sent), said)
+        return Outcome(self, after, self._events(sent), messages)
 
     def _events(self, sent: Attempt) -> Sequence[Any] | None:
         try:
@@ -106,7 +105,7 @@ class Given:
 
 
 def given(aggregate: Aggregate[Any, Any, Any], *past: Any, state: Any = None) -> Given:
-    """Tell what happened before."""
+    """Return an aggregate with a past: events, requests and attempts."""
     state = aggregate.state() if state is None and len(aggregate.rows) > 1 else state
     for item in past:
         state = through_json(aggregate, _happened(aggregate, state, item))

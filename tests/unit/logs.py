@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 from aiokafka import ConsumerRecord
 
-from agents.ops.audit.comparison import compare
 from agents.ops.audit.replay import PartitionReplay, ReplayedRecord
 from agents.ops.audit.snapshots import SnapshotRow, TableSnapshot
 from agents.runtime.state_store import Row
@@ -20,8 +19,7 @@ def record(partition: Partition, offset: int, sent: Record) -> ConsumerRecord:
     headers = [(names.ORIGIN, (sent.origin or f"{partition.name}-{offset}").encode())]
     if sent.key is not None:
         headers.append((names.IDEMPOTENCY_KEY, sent.key.encode()))
-    if sent.purchase is not None:
-        headers.append((names.PURCHASE, sent.purchase.encode()))
+    headers += [(name, value.encode()) for name, value in sent.headers.items()]
     return ConsumerRecord(
         topic=topic.name,
         partition=0,
@@ -44,7 +42,7 @@ def log(partition: Partition) -> list[ConsumerRecord]:
 
 def replay(partition: Partition) -> PartitionReplay:
     """Return the replay of a partition before its first record."""
-    return PartitionReplay(partition.aggregate.requests, 0, 1, partition.aggregate)
+    return PartitionReplay(partition.aggregate.requests, 0, 1)
 
 
 def replayed_records(world: World) -> Iterator[ReplayedRecord]:
@@ -55,21 +53,17 @@ def replayed_records(world: World) -> Iterator[ReplayedRecord]:
 
 def snapshot_of(partition: Partition) -> TableSnapshot:
     """Return the rows of a partition, as its changelog has them."""
-    found = TableSnapshot(partition.aggregate.changelog.name, 0, partition.version)
+    found = TableSnapshot(partition.aggregate.changelog, 0, partition.version)
     for number, (key, value) in enumerate(partition.rows.items()):
         row = Row(key.encode(), value, partition.version)
-        found.rows[row.key] = SnapshotRow(row, f"{found.name}-0@{number}")
+        found.rows[row.key] = SnapshotRow(row, f"{found.changelog.name}-0@{number}")
     return found
 
 
 def differences(partition: Partition, snapshot: TableSnapshot) -> list[str]:
     """Replay a partition; compare it at the source offset of a snapshot."""
-    found: list[str] = []
     replayed = replay(partition)
-    replayed.at_offset(
-        snapshot.source_offset, lambda: found.extend(map(str, compare(replayed, snapshot)))
-    )
+    replayed.compare(snapshot, len(partition.log))
     for sent in log(partition):
         replayed.take(sent)
-    replayed.advance_to(len(partition.log))
-    return found
+    return replayed.differences()

@@ -1,6 +1,6 @@
 """A partition: a log, and the table that is folded from it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -20,19 +20,19 @@ class Record:
     value: bytes
     origin: str | None = None
     key: str | None = None
-    purchase: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     at: datetime = NOON
 
 
 class Turn(NamedTuple):
-    """One record's turn: what it was, what it did and said, and whether it came again."""
+    """One step: a record, the states and the messages; `seen` if it is redelivered."""
 
     request: Any
     cause: Cause
     names: tuple[str, ...]
     before: Any
     after: Any
-    said: list[OutgoingMessage]
+    messages: list[OutgoingMessage]
     seen: bool
 
 
@@ -72,7 +72,7 @@ class Partition:
     def crash(self, lost: int) -> None:
         """Go back to the last commit, without so many of the newest writes.
 
-        Those that are left have been read from the changelog: they stay for good.
+        Those that are left have been read from the changelog: they stay.
         """
         self.writes = [self.writes[len(self.writes) - 1 - lost]]
         self.position = self.committed
@@ -96,12 +96,12 @@ class Partition:
         record = self.log[offset]
         request = self.aggregate.requests.decode(record.value)
         origin = record.origin or f"{self.name}-{offset}"
-        cause = Cause(record.at, origin, record.key, record.purchase)
+        cause = Cause(record.at, origin, record.key, record.headers)
         names = self.aggregate.identify(request, cause)
         before = self._decode(names, rows)
         seen = offset < self.version
-        after, said = self.aggregate.step(before, request, cause, redelivered=seen)
-        return Turn(request, cause, names, before, after, said, seen)
+        after, messages = self.aggregate.step(before, request, cause, redelivered=seen)
+        return Turn(request, cause, names, before, after, messages, seen)
 
     def _decode(self, names: Sequence[str], rows: Rows) -> Any:
         parts = zip(names, self.aggregate.adapters, strict=False)

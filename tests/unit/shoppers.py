@@ -53,7 +53,7 @@ class Shoppers:
 
     def _do_something(self) -> None:
         chance = self._random.random()
-        keyed = [asked for asked in self._world.asked.values() if asked.key]
+        keyed = [attempt for attempt in self._world.attempts.values() if attempt.key]
         if chance < 0.2 and keyed:
             again = self._random.choice(keyed)
             self._world.ask(again.request, again.key)
@@ -142,7 +142,7 @@ class Shoppers:
 
     def _order(self) -> int:
         """Mostly the newest, which may still be in the making."""
-        known = list(self._world.facts) or [NOBODYS_ORDER]
+        known = list(self._world.events) or [NOBODYS_ORDER]
         chance = self._random.random()
         if chance < 0.05:
             return NOBODYS_ORDER

@@ -1,4 +1,4 @@
-"""Partitions are given out only by those who know all the topics."""
+"""Partitions are assigned only when the broker has all topics."""
 
 import pytest
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
@@ -11,7 +11,7 @@ TOPICS = ["a.requests", "b.requests"]
 
 
 class _Cluster:
-    """What a broker told of its topics."""
+    """The metadata of a broker."""
 
     def __init__(self, **partitions: int) -> None:
         self._there = {f"{name}.requests": n for name, n in partitions.items()}
@@ -26,7 +26,7 @@ class _DiedError(Exception):
 
 
 @pytest.fixture(autouse=True)
-def _mortal(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_exit(monkeypatch: pytest.MonkeyPatch) -> None:
     def die(reason: str, *args: object) -> None:
         raise _DiedError(reason % args)
 
@@ -41,17 +41,17 @@ def _assigned(cluster: _Cluster) -> dict[str, list[TopicPartition]]:
     return {name: each.partitions() for name, each in given.items()}
 
 
-def test_all_partitions_are_given_to_somebody():
+def test_all_partitions_are_assigned():
     given = _assigned(_Cluster(a=2, b=1))
     assert sum(map(len, given.values())) == 3
     assert all(given.values())
 
 
-def test_a_broker_that_does_not_know_a_topic_yet_is_not_believed():
+def test_an_assignment_without_a_subscribed_topic_is_refused():
     with pytest.raises(_DiedError, match=r"b\.requests"):
         _assigned(_Cluster(a=2))
 
 
-def test_a_broker_that_knows_nothing_is_not_believed():
+def test_an_assignment_without_any_topic_is_refused():
     with pytest.raises(_DiedError, match=r"a\.requests, b\.requests"):
         _assigned(_Cluster())

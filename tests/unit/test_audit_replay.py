@@ -6,16 +6,14 @@ import pytest
 from aiokafka import TopicPartition
 
 from agents.ops.audit.audit import is_quiet
-from agents.ops.audit.comparison import Comparison
-from agents.ops.audit.invariants import received_by
 from agents.ops.audit.outputs import OutputCheck
-from agents.ops.audit.replay import AGGREGATES, LogReplay
+from agents.ops.audit.replay import LogReplay
 from agents.ops.audit.snapshots import SnapshotRow, TableSnapshot
 from agents.runtime.state_store import Row
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from schemas.stock import ReceiveStock
-from tests.component.bench import record
+from tests.component.worker_harness import record
 from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG, STOCK_CHANGELOG, STOCK_REQUESTS
 from topics.kafka.reader import OffsetRange
 from topics.topology import GROUPS
@@ -43,7 +41,7 @@ def notifications(*event_ids):
     rows = {
         name.encode(): SnapshotRow(Row(name.encode(), b"{}", 1), "") for name in event_ids
     }
-    return {(SENT_CHANGELOG, 0): TableSnapshot(SENT_CHANGELOG.name, 0, 1, rows)}
+    return {(SENT_CHANGELOG, 0): TableSnapshot(SENT_CHANGELOG, 0, 1, rows)}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +60,7 @@ def test_a_committed_event_has_a_notification(committed, snapshots, missing):
         outputs.take(replayed)
 
     expected = "order.events-0@0 is committed, and notifications-sent-changelog has no"
-    texts = [str(found) for found in outputs.missing()]
+    texts = outputs.missing()
     assert [text.startswith(expected) for text in texts] == [True] * missing
     assert all(text.endswith(", key 1:new") for text in texts)
 
@@ -71,17 +69,16 @@ def test_a_committed_event_has_a_notification(committed, snapshots, missing):
 def test_a_snapshot_ahead_of_its_log_is_named(source_offset, found):
     """And its rows are compared with the whole log."""
     log = log_replay({STOCK: 1})
-    comparison = Comparison(log)
     row = Row(b"1", b'{"available":{"1":5},"reserved":{}}', source_offset)
     snapshot = TableSnapshot(
-        STOCK_CHANGELOG.name, 0, source_offset, {b"1": SnapshotRow(row, "there@1")}
+        STOCK_CHANGELOG, 0, source_offset, {b"1": SnapshotRow(row, "there@1")}
     )
-    comparison.add(AGGREGATES[STOCK_REQUESTS], snapshot)
+    log.compare([snapshot])
     (replayed,) = log.take(STOCK, [record(PUT_IN, partition=0)])
-    log.finish()
 
-    assert received_by(replayed) == {(1, 1): 5}
-    texts = [str(difference) for difference in comparison.differences()]
+    assert replayed.changed
+    assert log.replays[STOCK].received == {(1, 1): 5}
+    texts = log.differences()
     assert len(texts) == found  # the receipt is missing
     ahead = any("it includes 2 records" in text for text in texts)
     assert ahead == (source_offset == 2)
@@ -89,15 +86,13 @@ def test_a_snapshot_ahead_of_its_log_is_named(source_offset, found):
 
 def test_a_log_without_its_first_records_is_not_replayed():
     log = log_replay({STOCK: 2}, begins={STOCK: 1}.items())
-    comparison = Comparison(log)
-    snapshot = TableSnapshot(STOCK_CHANGELOG.name, 0, 2)
-    comparison.add(AGGREGATES[STOCK_REQUESTS], snapshot)
+    log.compare([TableSnapshot(STOCK_CHANGELOG, 0, 2)])
     (replayed,) = log.take(STOCK, [record(PUT_IN, partition=0, offset=1)])
-    log.finish()
 
-    assert comparison.differences() == []
-    assert received_by(replayed) == {}
-    assert not log.is_whole
+    assert log.differences() == []
+    assert not replayed.changed
+    assert STOCK not in log.replays
+    assert log.whole_topics == {t.name for t in GROUPS} - {STOCK_REQUESTS.name}
 
 
 @pytest.mark.parametrize(("committed", "quiet"), [(0, False), (1, True), (2, True)])

@@ -13,12 +13,12 @@ from agents.notifications.backoff import (
 )
 
 
-class _NoJitter(Random):
+class NoJitter(Random):
     def uniform(self, a: float, b: float) -> float:
         return b
 
 
-EXACT = Backoff(first=0.5, maximum=30, random=_NoJitter())
+EXACT = Backoff(first=0.5, maximum=30, random=NoJitter())
 
 
 class _Clock:
@@ -138,7 +138,7 @@ async def test_late_failures_of_earlier_attempts_do_not_prolong_the_delay(
     assert await _admitted(breaker) is not None
 
 
-async def test_the_receiver_may_ask_for_a_longer_delay(
+async def test_a_receiver_may_request_a_longer_delay(
     breaker: CircuitBreaker, clock: _Clock
 ):
     for order in range(FAILURE_THRESHOLD):

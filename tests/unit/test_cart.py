@@ -38,14 +38,14 @@ def lines(outcome):
 # addToCart
 
 
-def test_adding_asks_stock_first_with_all_that_the_answer_needs():
-    given(CART_AGGREGATE).when(add(3)).then_nothing().saying(
+def test_an_add_sends_a_check_with_all_that_the_answer_needs():
+    given(CART_AGGREGATE).when(add(3)).then_nothing().sending(
         CheckStock(sku=LAMP, user=USER, count=3)
     )
 
 
 def test_what_can_be_bought_goes_into_the_cart():
-    outcome = given(CART_AGGREGATE).when(checked(available=3, count=3)).saying(Done())
+    outcome = given(CART_AGGREGATE).when(checked(available=3, count=3)).sending(Done())
 
     assert {LAMP: 3} == lines(outcome)
 
@@ -66,24 +66,24 @@ def test_a_line_cannot_pass_what_can_be_bought(there, more, available):
 
 
 def test_a_line_may_be_all_that_can_be_bought():
-    given(CART_AGGREGATE, line(3)).when(checked(available=5, count=2)).saying(Done())
+    given(CART_AGGREGATE, line(3)).when(checked(available=5, count=2)).sending(Done())
 
 
 @pytest.mark.parametrize(
     ("there", "more"), [(FULL_LINE, 1), (1, FULL_LINE), (40000, 40000)]
 )
-def test_a_line_past_a_uint16_is_refused_before_stock_is_asked(there, more):
+def test_a_line_past_a_uint16_is_refused_before_stock_is_checked(there, more):
     given(CART_AGGREGATE, line(there)).when(add(more)).then_refused(Code.COUNT_TOO_LARGE)
 
 
-def test_a_line_that_grew_while_stock_was_asked_cannot_pass_a_uint16_either():
+def test_a_line_that_grew_while_stock_was_checked_cannot_pass_a_uint16_either():
     given(CART_AGGREGATE, line(FULL_LINE)).when(checked(available=FULL_LINE)).then_refused(
         Code.COUNT_TOO_LARGE
     )
 
 
 def test_a_line_may_be_a_full_uint16():
-    given(CART_AGGREGATE, line(FULL_LINE - 1)).when(add()).saying(
+    given(CART_AGGREGATE, line(FULL_LINE - 1)).when(add()).sending(
         CheckStock(sku=LAMP, user=USER, count=1)
     )
     outcome = given(CART_AGGREGATE, line(FULL_LINE - 1)).when(checked(available=FULL_LINE))
@@ -103,11 +103,11 @@ def test_a_thousandth_sku_fits_into_a_cart():
     assert FULL_CART == len(lines(outcome))
 
 
-def test_one_more_sku_than_a_thousand_is_refused_before_stock_is_asked():
+def test_one_more_sku_than_a_thousand_is_refused_before_stock_is_checked():
     full_cart().when(add(sku=FULL_CART)).then_refused(Code.CART_FULL)
 
 
-def test_a_cart_that_filled_up_while_stock_was_asked_takes_no_other_sku_either():
+def test_a_cart_that_filled_up_while_stock_was_checked_takes_no_other_sku_either():
     full_cart().when(checked(available=9, sku=FULL_CART)).then_refused(Code.CART_FULL)
 
 
@@ -124,21 +124,21 @@ def test_a_full_cart_takes_more_of_what_it_has():
     ("there", "off", "left"), [(5, 2, {LAMP: 3}), (5, 5, {}), (5, 9, {})]
 )
 def test_pieces_come_off_a_line_and_at_zero_or_below_it_is_gone(there, off, left):
-    outcome = given(CART_AGGREGATE, line(there)).when(delete(off)).saying(Done())
+    outcome = given(CART_AGGREGATE, line(there)).when(delete(off)).sending(Done())
 
     assert left == lines(outcome)
 
 
 @pytest.mark.parametrize("there", [(), (line(5),)])
 def test_taking_off_what_is_not_there_changes_no_line(there):
-    outcome = given(CART_AGGREGATE, *there).when(delete(1, SOFA)).saying(Done())
+    outcome = given(CART_AGGREGATE, *there).when(delete(1, SOFA)).sending(Done())
 
     assert SOFA not in lines(outcome)
     assert len(there) == len(lines(outcome))
 
 
-def test_an_empty_cart_is_shown_without_asking_for_prices():
-    given(CART_AGGREGATE).when(ListCart(user=USER)).then_nothing().saying(
+def test_an_empty_cart_is_shown_without_a_request_for_prices():
+    given(CART_AGGREGATE).when(ListCart(user=USER)).then_nothing().sending(
         CartView(items=(), total_price=0)
     )
 
@@ -146,7 +146,7 @@ def test_an_empty_cart_is_shown_without_asking_for_prices():
 def test_a_cart_is_priced_in_ascending_sku():
     given(CART_AGGREGATE, line(1, 9), line(2, 3), line(3, 5)).when(
         ListCart(user=USER)
-    ).then_nothing().saying(
+    ).then_nothing().sending(
         PriceCart(
             user=USER,
             items=(Item(sku=3, count=2), Item(sku=5, count=3), Item(sku=9, count=1)),

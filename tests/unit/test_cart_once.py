@@ -17,13 +17,13 @@ from .test_cart import FULL_LINE, LAMP, SOFA, USER, add, checked, delete, line, 
 def test_the_same_request_again_has_no_second_effect_and_the_same_answer(request_, who):
     given(CART_AGGREGATE, line(5), by(request_, **who)).when(
         request_, **who
-    ).then_nothing().saying(Done())
+    ).then_nothing().sending(Done())
 
 
-def test_a_retry_of_an_add_that_is_done_asks_nobody():
+def test_a_retry_of_a_processed_add_sends_no_check():
     given(CART_AGGREGATE, by(checked(available=9), key="k")).when(
         add(), key="k"
-    ).then_nothing().saying(Done())
+    ).then_nothing().sending(Done())
 
 
 def test_two_retries_under_way_at_once_add_once():
@@ -31,7 +31,7 @@ def test_two_retries_under_way_at_once_add_once():
         by(checked(available=8), key="k")
     )
 
-    assert {LAMP: 1} == lines(outcome.saying(Done()))
+    assert {LAMP: 1} == lines(outcome.sending(Done()))
 
 
 def test_requests_without_a_key_stand_for_themselves():
@@ -50,7 +50,7 @@ def test_a_key_with_another_request_is_refused(other):
 
 
 def test_a_request_that_took_off_more_than_there_was_is_still_the_same_request():
-    given(CART_AGGREGATE, line(1), by(delete(9), key="k")).when(delete(9), key="k").saying(
+    given(CART_AGGREGATE, line(1), by(delete(9), key="k")).when(delete(9), key="k").sending(
         Done()
     )
     given(CART_AGGREGATE, line(1), by(delete(9), key="k")).when(
@@ -58,12 +58,12 @@ def test_a_request_that_took_off_more_than_there_was_is_still_the_same_request()
     ).then_refused(Code.KEY_REUSED)
 
 
-def test_what_was_refused_is_decided_afresh_for_a_new_attempt():
+def test_what_was_refused_is_decided_again_for_a_new_attempt():
     outcome = given(CART_AGGREGATE, by(checked(available=0), key="k")).when(
         checked(available=1), key="k"
     )
 
-    assert {LAMP: 1} == lines(outcome.saying(Done()))
+    assert {LAMP: 1} == lines(outcome.sending(Done()))
 
 
 def test_what_was_refused_is_refused_again_for_the_same_attempt():
@@ -72,7 +72,7 @@ def test_what_was_refused_is_refused_again_for_the_same_attempt():
 
     refused.when(checked(available=1), origin="it", key="k").then_refused(
         Code.INSUFFICIENT_STOCK
-    ).saying(*first.said)
+    ).sending(*first.sent)
 
 
 def test_a_refusal_stands_even_when_a_later_attempt_was_served():
@@ -94,7 +94,7 @@ def test_the_newest_256_requests_are_remembered():
         CART_AGGREGATE, by(checked(available=9), key="k"), *others(DEDUP_WINDOW - 1)
     )
 
-    cart.when(checked(available=9), key="k").then_nothing().saying(Done())
+    cart.when(checked(available=9), key="k").then_nothing().sending(Done())
     assert 256 == DEDUP_WINDOW
 
 
@@ -111,7 +111,7 @@ def test_old_refusals_are_forgotten_so_that_a_cart_stays_small():
     assert MAX_RECORDED_REFUSALS == len(given(CART_AGGREGATE, *refused).state.refused)
 
 
-def test_an_add_that_comes_again_asks_stock_again_though_the_line_has_filled_up():
+def test_an_add_that_is_redelivered_checks_stock_again_though_the_line_has_filled_up():
     full = given(CART_AGGREGATE, line(FULL_LINE))
 
-    full.when(add(), seen=True).saying(CheckStock(sku=LAMP, user=USER, count=1))
+    full.when(add(), seen=True).sending(CheckStock(sku=LAMP, user=USER, count=1))

@@ -1,4 +1,4 @@
-"""What the catalogue of topics promises to whoever reads or writes them."""
+"""The guarantees of the catalogue to readers and writers of its topics."""
 
 import re
 from collections import Counter
@@ -51,7 +51,7 @@ def test_every_topic_has_a_name_of_its_own_that_kafka_takes():
     assert all(re.fullmatch(r"[a-z][a-z.-]{1,100}", name) for name in names)
 
 
-def test_every_topic_says_in_a_sentence_what_it_is_for():
+def test_every_topic_has_a_sentence_about_its_purpose():
     assert all(re.fullmatch(r"[A-Z].{10,}\.", topic.doc) for topic in TOPICS)
 
 
@@ -65,11 +65,11 @@ def test_every_topic_says_in_a_sentence_what_it_is_for():
         (ORDER_EVENTS, {OrderStatusChanged}),
     ],
 )
-def test_a_message_is_at_home_in_one_topic(topic, messages):
+def test_a_message_has_one_topic(topic, messages):
     assert messages <= {message for message, home in TOPIC_OF.items() if home is topic}
 
 
-def test_everything_that_a_topic_carries_is_at_home_there():
+def test_every_message_of_a_topic_has_that_topic():
     carried = Counter(m for t in (*DEFAULT_REPLIES, ORDER_EVENTS) for m in t.contracts)
 
     assert set(TOPIC_OF) == set(carried)
@@ -83,11 +83,11 @@ def test_no_two_messages_of_a_topic_have_the_same_type():
 
 
 @pytest.mark.parametrize("reply", [Done, Refused])
-def test_a_reply_has_no_home_it_goes_to_whoever_asked(reply):
+def test_a_reply_has_no_topic_of_its_own(reply):
     assert reply not in TOPIC_OF
 
 
-def test_every_aggregate_listens_where_its_messages_are_at_home():
+def test_every_aggregate_reads_the_topic_of_its_messages():
     listened_to = [
         aggregate.requests
         for aggregate in (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
@@ -136,7 +136,7 @@ def test_dead_letters_take_more_than_any_request_and_keep_it_for_ever():
         assert "-1" == letters.config(FOREVER)["retention.ms"]
 
 
-def test_reply_topics_are_told_by_their_name():
+def test_reply_topics_end_in_replies():
     replies = of_kind(TopicKind.REPLIES)
 
     assert {*DEFAULT_REPLIES.values(), GATEWAY_REPLIES} == set(replies)

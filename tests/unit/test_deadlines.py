@@ -1,4 +1,4 @@
-"""When orders that nobody pays are asked after."""
+"""Expirations of unpaid orders."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +13,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TIME_TO_PAY = timedelta(minutes=10)
 DUE = NOON + TIME_TO_PAY
 A_BIT = timedelta(milliseconds=1)
-QUESTION = ExpireOrder(order_id=1, unpaid_seconds=600)
+EXPIRATION = ExpireOrder(order_id=1, unpaid_seconds=600)
 
 
 def order(status: Status) -> Order:
@@ -35,17 +35,17 @@ def deadlines(there: dict[str, Order]) -> PaymentDeadlines:
 
 def test_the_time_to_pay_runs_from_the_records_own_time(deadlines: PaymentDeadlines):
     assert list(deadlines.overdue(DUE - A_BIT)) == []
-    assert list(deadlines.overdue(DUE)) == [QUESTION]
+    assert list(deadlines.overdue(DUE)) == [EXPIRATION]
 
 
-def test_an_order_is_asked_after_until_it_has_decided_but_once_a_second(
+def test_an_order_is_expired_again_until_it_has_decided_but_once_a_second(
     deadlines: PaymentDeadlines,
 ):
-    asked = [list(deadlines.overdue(DUE + timedelta(seconds=s / 4))) for s in range(9)]
-    assert [len(each) for each in asked] == [1, 0, 0, 0, 1, 0, 0, 0, 1]
+    sent = [list(deadlines.overdue(DUE + timedelta(seconds=s / 4))) for s in range(9)]
+    assert [len(each) for each in sent] == [1, 0, 0, 0, 1, 0, 0, 0, 1]
 
 
-def test_an_order_that_was_paid_meanwhile_is_not_asked_after(
+def test_an_order_that_was_paid_meanwhile_is_not_expired(
     deadlines: PaymentDeadlines, there: dict[str, Order]
 ):
     there["1"] = order(Status.PAID)
@@ -54,7 +54,7 @@ def test_an_order_that_was_paid_meanwhile_is_not_asked_after(
     assert list(deadlines.overdue(DUE)) == []  # it was dropped
 
 
-def test_an_order_that_went_with_its_partition_is_not_asked_after(
+def test_an_order_of_a_revoked_partition_is_not_expired(
     deadlines: PaymentDeadlines,
 ):
     deadlines.clear()
@@ -62,7 +62,7 @@ def test_an_order_that_went_with_its_partition_is_not_asked_after(
 
 
 @pytest.mark.parametrize("status", Status)
-def test_since_when_an_order_awaits_payment_can_be_read_off_its_row(status: Status):
+def test_a_row_has_since_when_its_order_awaits_payment(status: Status):
     begun = StatusChange(Status.AWAITING_PAYMENT, NOON - A_BIT, "me")
     there = Order(1, 7, "key", {1: 2}, (begun, StatusChange(status, NOON, "me")))
     awaits = status is Status.AWAITING_PAYMENT
@@ -73,7 +73,9 @@ def test_since_when_an_order_awaits_payment_can_be_read_off_its_row(status: Stat
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - {Status.AWAITING_PAYMENT}))
-def test_only_what_awaits_payment_is_watched(status: Status, there: dict[str, Order]):
+def test_only_orders_that_await_payment_have_deadlines(
+    status: Status, there: dict[str, Order]
+):
     deadlines = PaymentDeadlines(TIME_TO_PAY, lambda _, key: there.get(key))
     deadlines.schedule(0, "1", order(status))
     assert list(deadlines.overdue(DUE)) == []

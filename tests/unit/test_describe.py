@@ -1,4 +1,4 @@
-"""What is declared, as a table and as JSON; nobody is asked for it."""
+"""The declarations as a table and as JSON; they need no broker."""
 
 import json
 import os
@@ -31,10 +31,10 @@ def cells(table: list[str], line: int) -> list[str]:
 
 
 def test_each_topic_of_the_catalogue_has_a_row():
-    told = [
+    names = [
         line.split()[0] for line in lines(TOPICS, PARTITIONS, FOREVER) if line[0] != " "
     ]
-    assert told == ["TOPIC", *(topic.name for topic in TOPICS)]
+    assert names == ["TOPIC", *(topic.name for topic in TOPICS)]
 
 
 def test_no_column_runs_into_the_next():
@@ -43,7 +43,7 @@ def test_no_column_runs_into_the_next():
         assert {line[begin - 2 : begin].strip() for line in table} == {""}
 
 
-def test_what_is_too_long_for_its_column_goes_on_below():
+def test_a_long_cell_continues_in_the_next_line():
     table = lines([replace(MINE, carries=Reply)], PARTITIONS, FOREVER)
     assert cells(table, 1)[:4] == ["mine", "-", "5", "1 hour"]
     assert cells(table, 2)[:4] == ["", "", "", ""]
@@ -52,7 +52,7 @@ def test_what_is_too_long_for_its_column_goes_on_below():
 
 
 @pytest.mark.parametrize(
-    ("retention", "told"),
+    ("retention", "text"),
     [
         (None, "compacted"),
         (FOREVER, "for ever"),
@@ -62,22 +62,24 @@ def test_what_is_too_long_for_its_column_goes_on_below():
         (timedelta(minutes=90), "1:30:00"),
     ],
 )
-def test_how_long_records_stay_is_told_in_words(retention: timedelta | None, told: str):
+def test_a_retention_is_shown_as_text(retention: timedelta | None, text: str):
     assert (
         cells(lines([replace(MINE, retention=retention)], PARTITIONS, FOREVER), 1)[3]
-        == told
+        == text
     )
 
 
-def test_a_number_of_partitions_of_its_own_is_told_and_else_the_shops():
+def test_partitions_are_those_of_the_topic_or_else_of_the_shop():
     table = lines([MINE, replace(MINE, partitions=16)], PARTITIONS, FOREVER)
     assert [cells(table, 1)[2], cells(table, 2)[2]] == ["5", "16"]
 
 
-def test_programs_are_told_the_same():
-    told = {each["name"]: each for each in json.loads(as_json(TOPICS, PARTITIONS, FOREVER))}
-    assert list(told) == [topic.name for topic in TOPICS]
-    assert told["stock.requests"] == {
+def test_the_json_has_the_same_declarations():
+    declared = {
+        each["name"]: each for each in json.loads(as_json(TOPICS, PARTITIONS, FOREVER))
+    }
+    assert list(declared) == [topic.name for topic in TOPICS]
+    assert declared["stock.requests"] == {
         "name": "stock.requests",
         "kind": "requests",
         "key": "sku",
@@ -87,8 +89,8 @@ def test_programs_are_told_the_same():
         "carries": ["stocks", "receiveStock", "checkStock", "reserve", "release", "sell"],
         "doc": "Requests to the stock of a sku, from clients, carts and orders.",
     }
-    assert told["order.events"]["retention_ms"] == 30 * 24 * 3_600_000
-    assert told["loms-stock-changelog"]["compacted"]
+    assert declared["order.events"]["retention_ms"] == 30 * 24 * 3_600_000
+    assert declared["loms-stock-changelog"]["compacted"]
 
 
 def test_request_topics_have_the_retention_of_the_setting():

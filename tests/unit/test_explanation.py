@@ -1,4 +1,4 @@
-"""Whoever sends what can't be served reads which field is wrong, and what is right."""
+"""The reasons of an invalid value: the wrong field, and what is right."""
 
 import gzip
 
@@ -11,8 +11,8 @@ from topics.catalog import (
     ORDER_REQUESTS,
     PRODUCT_REQUESTS,
     STOCK_REQUESTS,
+    explain,
 )
-from topics.explanation import explain
 from topics.topic import Topic
 
 STOCK_TYPES = "it must be one of stocks, receiveStock, checkStock, reserve, release, sell"

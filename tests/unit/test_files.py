@@ -1,4 +1,4 @@
-"""The limit of open files: the soft one is for programs of another time."""
+"""The limit of open files: the soft one is for programs that use `select`."""
 
 import subprocess
 import sys

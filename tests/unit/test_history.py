@@ -3,7 +3,7 @@
 import pytest
 
 from tests.chaos.history import Call, History
-from tests.e2e.doors import Answer
+from tests.e2e.clients import Answer
 
 OLD, NEW = {"orderID": 1}, {"orderID": 2}
 

@@ -14,7 +14,10 @@ MAY_IMPORT = {
     "agents": {"schemas", "topics", "agents"},
     "gateway": {"schemas", "topics", "gateway"},
 }
-RULES = {"schemas", "agents.cause", "agents.refusal", "pydantic"}
+RULES = {
+    *("schemas", "agents.cause", "agents.refusal", "pydantic"),
+    "topics.kafka.headers",  # names
+}
 PURE = {
     "agents/cause.py": {"schemas"},
     "agents/refusal.py": {"schemas"},
@@ -23,7 +26,6 @@ PURE = {
     "agents/loms/stock.py": RULES,
     "agents/products/pricing.py": {"schemas", "agents.refusal"},
     "agents/notifications/notification.py": {"schemas", "jinja2"},
-    "agents/notifications/signature.py": set(),
 }
 BELOW = {
     "topics/kafka": {

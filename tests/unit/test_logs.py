@@ -50,21 +50,21 @@ def test_a_line_is_one_object():
         ),
     ],
 )
-def test_it_tells_what_the_task_is_about(headers, ids):
+def test_a_line_has_the_ids_of_the_record_of_its_task(headers, ids):
     token = LOG_CONTEXT.set(headers)
-    told = line("late")
+    written = line("late")
     LOG_CONTEXT.reset(token)
-    assert {name: told[name] for name in told if name.endswith("_id")} == ids
+    assert {name: written[name] for name in written if name.endswith("_id")} == ids
 
 
-def test_it_holds_a_whole_traceback():
+def test_a_line_has_the_whole_traceback():
     try:
         int("no")
     except ValueError:
         assert "ValueError: invalid literal" in line("failed", error=True)["exception"]
 
 
-def test_a_process_bounds_what_repeats_in_either_form():
+def test_a_process_limits_repeated_lines_in_either_format():
     program = (
         "import logging; from topics.telemetry.logging import configure;"
         "configure('loms');"

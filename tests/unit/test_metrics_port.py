@@ -1,4 +1,4 @@
-"""Where a worker tells what it counts."""
+"""The port of a worker's metrics."""
 
 import socket
 from urllib.request import urlopen
@@ -36,9 +36,9 @@ def test_what_is_no_request_is_told_no_version_either(port: int):
     metrics.serve(port, WorkerSettings().metrics_host)
     with socket.create_connection(("127.0.0.1", port)) as client:
         client.sendall(b"GET / nonsense HTTP/1.0\r\n\r\n")
-        said = client.makefile("rb").read()
-    assert b"Error code: 400" in said
-    assert b"Python" not in said
+        response = client.makefile("rb").read()
+    assert b"Error code: 400" in response
+    assert b"Python" not in response
 
 
 def test_a_port_that_is_taken_is_an_error_and_no_end(caplog):

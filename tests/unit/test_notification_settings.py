@@ -1,4 +1,4 @@
-"""Where notices go: what makes no sense is said at the start, and no secret is."""
+"""Settings of notifications: invalid ones are refused at the start, without secrets."""
 
 import os
 import subprocess
@@ -78,7 +78,7 @@ def test_a_list_that_is_not_there_is_refused_at_the_start(tmp_path):
         ("WEBHOOK_URL", "chat.test", "must be http or https"),
     ],
 )
-def test_the_worker_says_in_a_line_what_setting_makes_no_sense(
+def test_the_worker_logs_an_invalid_setting_in_a_line(
     tmp_path: Path, name: str, value: str, why: str
 ):
     environment = os.environ | {"STATE_DIR": str(tmp_path), name: value}
@@ -87,9 +87,9 @@ def test_the_worker_says_in_a_line_what_setting_makes_no_sense(
         words, env=environment, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 2
-    [said] = [line for line in ran.stderr.splitlines() if "level=INFO" not in line]
-    assert f"event=bad-setting name={name.lower()} reason=" in said
-    assert why in said
+    [line] = [each for each in ran.stderr.splitlines() if "level=INFO" not in each]
+    assert f"event=bad-setting name={name.lower()} reason=" in line
+    assert why in line
 
 
 NO_URLS = {

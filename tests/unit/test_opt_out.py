@@ -1,4 +1,4 @@
-"""The list of who wants no notices: what is on it, and since when."""
+"""The list of users who get no notifications: its format, and its edits."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ def path(tmp_path: Path) -> Path:
         ("", set()),
         ("1\n2\n", {1, 2}),
         ("\ufeff1\r\n  2\t\r\n\r\n3", {1, 2, 3}),
-        ("# who asked by phone\n7 # twice\n-7#\n", {7, -7}),
+        ("# requested by phone\n7 # twice\n-7#\n", {7, -7}),
         (f"{-BIG}\n{BIG - 1}\n", {-BIG, BIG - 1}),
         ("007\n7", {7}),
     ],
@@ -35,28 +35,28 @@ def test_a_list_has_a_user_a_line_and_remarks(path: Path, text: str, users: set[
 
 
 @pytest.mark.parametrize(
-    "line", ["one", "1 2", "1,2", "+1", "1_0", "1.0", "\uff11", "-", str(BIG), "9" * 5000]
+    "entry", ["one", "1 2", "1,2", "+1", "1_0", "1.0", "\uff11", "-", str(BIG), "9" * 5000]
 )
-def test_a_line_that_is_no_user_is_ignored_and_told_once(path: Path, caplog, line: str):
-    path.write_text(f"5\n{line}\n6\n")
+def test_a_line_that_is_no_user_is_ignored_and_logged_once(path: Path, caplog, entry: str):
+    path.write_text(f"5\n{entry}\n6\n")
     listed = OptOut(path)
-    [said] = caplog.messages
-    assert said.endswith("count=1 lines=2")
-    path.write_text(f"5\n\n{line}\n6\n7\n")
+    [line] = caplog.messages
+    assert line.endswith("count=1 lines=2")
+    path.write_text(f"5\n\n{entry}\n6\n7\n")
     assert all(user in listed for user in (5, 6, 7))
     assert len(caplog.messages) == 1
 
 
-def test_of_a_file_that_is_something_else_not_all_lines_are_told(path: Path, caplog):
+def test_of_a_file_that_is_something_else_not_all_lines_are_logged(path: Path, caplog):
     path.write_bytes(b"".join(b"\xff%d: secret\n" % n for n in range(1000)))
     assert 1 not in OptOut(path)
-    [said] = caplog.messages
-    assert "count=1000 lines=1,2,3," in said
-    assert len(said) < 200
-    assert "secret" not in said
+    [line] = caplog.messages
+    assert "count=1000 lines=1,2,3," in line
+    assert len(line) < 200
+    assert "secret" not in line
 
 
-def test_an_edit_holds_at_once(path: Path):
+def test_an_edit_takes_effect_at_once(path: Path):
     path.write_text("1\n")
     listed = OptOut(path)
     path.write_text("1\n22\n")
@@ -85,15 +85,13 @@ def test_another_file_of_the_same_name_is_seen(path: Path):
     assert 2 in listed
 
 
-def test_while_the_file_is_away_the_last_list_holds(path: Path, caplog):
+def test_while_the_file_is_absent_the_last_list_is_used(path: Path, caplog):
     path.write_text("1\n")
     listed = OptOut(path)
     path.unlink()
     assert 1 in listed
     assert 1 in listed
-    assert (
-        len([said for said in caplog.messages if "event=opt-out-not-loaded" in said]) == 1
-    )
+    assert caplog.text.count("event=opt-out-not-loaded") == 1
     path.write_text("22\n")
     assert 22 in listed
     assert 1 not in listed

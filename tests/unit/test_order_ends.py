@@ -1,4 +1,4 @@
-"""How an order ends: paid, cancelled, or out of time."""
+"""Ends of an order: paid, cancelled, or expired."""
 
 from datetime import timedelta
 
@@ -30,7 +30,7 @@ from .test_order import (
     SOFA,
     SOFA_YES,
     answer,
-    fact,
+    event,
     status,
 )
 
@@ -48,18 +48,18 @@ CANCELLED_WHILE_NEW = (*NEW, LAMP_YES, by(CANCEL, "canceller"))
 # orderPayed
 
 
-def test_paying_writes_the_reserved_goods_off():
+def test_a_payment_writes_off_the_reserved_units():
     outcome = (
         given(ORDER_AGGREGATE, *AWAITING)
         .when(PAY)
-        .saying(*SELLS, fact(Status.PAID), Done())
+        .sending(*SELLS, event(Status.PAID), Done())
     )
 
     assert Status.PAID is status(outcome)
 
 
-def test_paying_again_is_done_and_nothing_happens_twice():
-    given(ORDER_AGGREGATE, *PAID).when(PAY).then_nothing().saying(Done())
+def test_a_second_payment_is_done_without_events():
+    given(ORDER_AGGREGATE, *PAID).when(PAY).then_nothing().sending(Done())
 
 
 @pytest.mark.parametrize("past", [NEW, FAILED, CANCELLED, EXPIRED, CANCELLED_WHILE_NEW])
@@ -70,11 +70,11 @@ def test_only_an_order_that_awaits_payment_can_be_paid(past):
 # cancelOrder
 
 
-def test_cancelling_gives_every_reservation_back():
+def test_a_cancellation_releases_every_reservation():
     outcome = (
         given(ORDER_AGGREGATE, *AWAITING)
         .when(CANCEL)
-        .saying(*RELEASES, fact(Status.CANCELLED), Done())
+        .sending(*RELEASES, event(Status.CANCELLED), Done())
     )
 
     assert Status.CANCELLED is status(outcome)
@@ -84,15 +84,15 @@ def test_a_new_order_can_be_cancelled_whatever_stock_has_answered_yet():
     outcome = (
         given(ORDER_AGGREGATE, *NEW, LAMP_YES)
         .when(CANCEL)
-        .saying(*RELEASES, fact(Status.CANCELLED), Done())
+        .sending(*RELEASES, event(Status.CANCELLED), Done())
     )
 
     assert Status.CANCELLED is status(outcome)
 
 
 @pytest.mark.parametrize("past", [CANCELLED, CANCELLED_WHILE_NEW, EXPIRED])
-def test_cancelling_again_is_done_and_nothing_happens_twice(past):
-    given(ORDER_AGGREGATE, *past).when(CANCEL).then_nothing().saying(Done())
+def test_a_second_cancellation_is_done_without_events(past):
+    given(ORDER_AGGREGATE, *past).when(CANCEL).then_nothing().sending(Done())
 
 
 @pytest.mark.parametrize("past", [PAID, FAILED])
@@ -101,14 +101,14 @@ def test_a_paid_or_failed_order_cannot_be_cancelled(past):
 
 
 @pytest.mark.parametrize("last", [SOFA_YES, answer(SOFA, yes=False)])
-def test_answers_that_come_after_the_cancellation_settle_it_for_who_waits(last):
-    outcome = given(ORDER_AGGREGATE, *CANCELLED_WHILE_NEW).when(last).saying(PLACED)
+def test_the_last_answer_after_a_cancellation_sends_the_reply(last):
+    outcome = given(ORDER_AGGREGATE, *CANCELLED_WHILE_NEW).when(last).sending(PLACED)
 
     assert Status.CANCELLED is status(outcome)
 
 
 def test_a_late_answer_of_stock_does_not_revive_a_cancelled_order():
-    outcome = given(ORDER_AGGREGATE, *NEW, by(CANCEL)).when(LAMP_NO).saying_nothing()
+    outcome = given(ORDER_AGGREGATE, *NEW, by(CANCEL)).when(LAMP_NO).sending_nothing()
 
     assert Status.CANCELLED is status(outcome)
 
@@ -122,7 +122,7 @@ def test_an_order_unpaid_for_ten_minutes_is_cancelled():
     outcome = (
         given(ORDER_AGGREGATE, *AWAITING)
         .when(EXPIRE, at=TOO_LATE)
-        .saying(*RELEASES, fact(Status.CANCELLED, at))
+        .sending(*RELEASES, event(Status.CANCELLED, at))
     )
 
     assert Status.CANCELLED is status(outcome)
@@ -131,7 +131,7 @@ def test_an_order_unpaid_for_ten_minutes_is_cancelled():
 def test_an_order_cannot_expire_before_its_time():
     given(ORDER_AGGREGATE, *AWAITING).when(
         EXPIRE, at=IN_TIME
-    ).then_nothing().saying_nothing()
+    ).then_nothing().sending_nothing()
 
 
 def test_the_ten_minutes_run_from_when_it_began_to_await_payment():
@@ -143,7 +143,7 @@ def test_the_ten_minutes_run_from_when_it_began_to_await_payment():
     assert Status.CANCELLED is status(order.when(EXPIRE, at=a_minute + TOO_LATE))
 
 
-def test_the_timeout_is_what_the_timer_says_it_is():
+def test_the_time_to_pay_is_that_of_the_request():
     soon = ExpireOrder(order_id=ID, unpaid_seconds=3)
 
     outcome = given(ORDER_AGGREGATE, *AWAITING).when(soon, at=timedelta(seconds=3))
@@ -151,27 +151,27 @@ def test_the_timeout_is_what_the_timer_says_it_is():
     assert Status.CANCELLED is status(outcome)
 
 
-def test_no_timeout_is_too_long_to_be_decided_about():
+def test_the_longest_time_to_pay_is_no_overflow():
     longest = ExpireOrder(order_id=ID, unpaid_seconds=MAX_TIMEOUT_SECONDS)
 
     given(ORDER_AGGREGATE, *AWAITING).when(
         longest, at=TOO_LATE
-    ).then_nothing().saying_nothing()
+    ).then_nothing().sending_nothing()
 
 
 @pytest.mark.parametrize("past", [NEW, FAILED, PAID, CANCELLED])
 def test_only_an_order_that_awaits_payment_can_expire(past):
-    given(ORDER_AGGREGATE, *past).when(EXPIRE, at=TOO_LATE).then_nothing().saying_nothing()
+    given(ORDER_AGGREGATE, *past).when(EXPIRE, at=TOO_LATE).then_nothing().sending_nothing()
 
 
-def test_expiring_again_changes_nothing_and_says_nothing():
+def test_a_second_expiration_changes_and_sends_nothing():
     given(ORDER_AGGREGATE, *EXPIRED).when(
         EXPIRE, at=TOO_LATE * 2
-    ).then_nothing().saying_nothing()
+    ).then_nothing().sending_nothing()
 
 
 @pytest.mark.parametrize("request_", [PAY, CANCEL, EXPIRE])
-def test_nobody_can_end_an_order_that_never_was(request_):
+def test_an_order_that_was_never_created_can_not_end(request_):
     given(ORDER_AGGREGATE).when(request_, at=TOO_LATE).then_refused(Code.UNKNOWN_ORDER)
 
 
@@ -182,11 +182,11 @@ def test_nobody_can_end_an_order_that_never_was(request_):
     ("request_", "commands", "end"),
     [(PAY, SELLS, Status.PAID), (CANCEL, RELEASES, Status.CANCELLED)],
 )
-def test_a_record_that_comes_again_says_again_what_it_said(request_, commands, end):
+def test_a_redelivered_record_sends_the_same_again(request_, commands, end):
     order = given(ORDER_AGGREGATE, *AWAITING, by(request_, "it again"))
 
-    order.when(request_, seen=True, origin="it again").then_nothing().saying(
-        *commands, fact(end), Done()
+    order.when(request_, seen=True, origin="it again").then_nothing().sending(
+        *commands, event(end), Done()
     )
 
 
@@ -196,23 +196,23 @@ def test_a_record_that_comes_again_says_again_what_it_said(request_, commands, e
 def test_a_key_with_another_request_about_the_order_is_refused(request_, other):
     order = given(ORDER_AGGREGATE, *AWAITING, by(request_, key="k"))
 
-    order.when(request_, key="k").then_nothing().saying(Done())
+    order.when(request_, key="k").then_nothing().sending(Done())
     order.when(other, key="k").then_refused(Code.KEY_REUSED)
 
 
-def test_what_was_refused_is_decided_afresh_for_a_new_attempt():
+def test_a_refused_request_is_decided_again_for_a_new_attempt():
     order = given(ORDER_AGGREGATE, *NEW, by(PAY, key="k"), LAMP_YES, SOFA_YES)
 
     assert Status.PAID is status(order.when(PAY, key="k"))
 
 
-def test_what_was_refused_is_not_done_when_the_record_comes_again():
+def test_a_refused_record_is_refused_again_when_redelivered():
     order = given(ORDER_AGGREGATE, *NEW, by(PAY, "it"), LAMP_YES, SOFA_YES)
 
     order.when(PAY, seen=True, origin="it").then_refused(Code.WRONG_STATUS)
 
 
-def test_the_creation_that_comes_again_after_the_end_hears_its_id_and_reserves_nothing():
+def test_a_creation_redelivered_after_the_end_receives_its_id_and_reserves_nothing():
     given(ORDER_AGGREGATE, *CANCELLED_WHILE_NEW).when(
         CREATE, seen=True
-    ).then_nothing().saying(fact(Status.NEW), PLACED)
+    ).then_nothing().sending(event(Status.NEW), PLACED)

@@ -1,12 +1,12 @@
-"""What is told of an order's times, and when."""
+"""The durations of orders in the metrics."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client import REGISTRY
 
-from agents.loms.metrics import observe
 from agents.loms.order import Order, StatusChange
+from agents.loms.service import observe
 from schemas.order import Status
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -23,8 +23,8 @@ def order(*steps: tuple[Status, float]) -> Order:
     return Order(1, 7, "key", {1: 2}, tuple(taken))
 
 
-def told(metric: str) -> tuple[float, float]:
-    """How often something was told, and what it came to."""
+def observed(metric: str) -> tuple[float, float]:
+    """Return the count and the sum of a histogram."""
     parts = (REGISTRY.get_sample_value(metric + part) for part in ("_count", "_sum"))
     count, total = parts
     return count, total
@@ -43,11 +43,11 @@ def told(metric: str) -> tuple[float, float]:
         ([(NEW, 0), (CANCELLED, 900)], None, None),
     ],
 )
-def test_times_are_told_when_they_are_over(steps, saga, lateness):
+def test_a_duration_is_observed_at_its_end(steps, saga, lateness):
     names = ("order_saga_duration_seconds", "order_timeout_lateness_seconds")
-    before = [told(name) for name in names]
+    before = [observed(name) for name in names]
     observe(order(*steps[:-1]) if steps[1:] else None, order(*steps), TIME_TO_PAY)
-    after = [told(name) for name in names]
+    after = [observed(name) for name in names]
     for old, new, expected in zip(before, after, (saga, lateness), strict=True):
         count, total = new[0] - old[0], new[1] - old[1]
         assert count == (expected is not None)

@@ -1,11 +1,11 @@
-"""Bugs that are to be planted can be, and whoever must notice them is there."""
+"""Planted bugs match the code, and the tests that must notice them exist."""
 
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.planted.__main__ import Fate, judge, planted
+from tests.planted.__main__ import Result, judge, planted
 from tests.planted.bug import Bug
 from tests.planted.bugs import BUGS
 
@@ -37,24 +37,24 @@ FAILED = f"FAILED {TEST}"
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "said", "fate"),
+    ("exit_code", "output", "result"),
     [
-        (1, f"{FAILED}\n1 failed in 0.1s", Fate.NOTICED),
-        (1, f"{FAILED} - assert 1 == 2\n1 failed in 0.1s", Fate.NOTICED),
-        (1, f"{FAILED}[1-b c] - KeyError: 'a'\n1 failed in 0.1s", Fate.NOTICED),
-        (0, "2 passed in 0.1s", Fate.MISSED),
-        (0, "1 skipped in 0.1s", Fate.UNKNOWN),
-        (1, f"ERROR {TEST} - OSError\n1 error in 0.1s", Fate.UNKNOWN),
-        (1, f"{FAILED}_too - assert 1 == 2\n1 failed in 0.1s", Fate.UNKNOWN),
-        (2, "ERROR tests/unit/test_a.py - ImportError\n1 error in 0.1s", Fate.UNKNOWN),
-        (4, f"ERROR: not found: {TEST}\nno tests ran in 0.1s", Fate.UNKNOWN),
-        (5, "no tests ran in 0.1s", Fate.UNKNOWN),
-        (-9, "", Fate.UNKNOWN),
-        (None, f"{FAILED}", Fate.UNKNOWN),
+        (1, f"{FAILED}\n1 failed in 0.1s", Result.NOTICED),
+        (1, f"{FAILED} - assert 1 == 2\n1 failed in 0.1s", Result.NOTICED),
+        (1, f"{FAILED}[1-b c] - KeyError: 'a'\n1 failed in 0.1s", Result.NOTICED),
+        (0, "2 passed in 0.1s", Result.MISSED),
+        (0, "1 skipped in 0.1s", Result.UNKNOWN),
+        (1, f"ERROR {TEST} - OSError\n1 error in 0.1s", Result.UNKNOWN),
+        (1, f"{FAILED}_too - assert 1 == 2\n1 failed in 0.1s", Result.UNKNOWN),
+        (2, "ERROR tests/unit/test_a.py - ImportError\n1 error in 0.1s", Result.UNKNOWN),
+        (4, f"ERROR: not found: {TEST}\nno tests ran in 0.1s", Result.UNKNOWN),
+        (5, "no tests ran in 0.1s", Result.UNKNOWN),
+        (-9, "", Result.UNKNOWN),
+        (None, f"{FAILED}", Result.UNKNOWN),
     ],
 )
-def test_only_the_named_test_itself_can_notice_a_bug(exit_code, said, fate):
-    assert judge(exit_code, said, TEST)[0] is fate
+def test_only_the_named_test_itself_can_notice_a_bug(exit_code, output, result):
+    assert judge(exit_code, output, TEST)[0] is result
 
 
 def test_why_it_failed_is_told():

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.products.client import TokenBucket
 from agents.products.pricing import Product, price_cart, skus
-from agents.products.rate_limit import TokenBucket
 from agents.products.settings import ProductSettings
 from agents.refusal import Refusal
 from schemas.cart import PricedItem
@@ -56,15 +56,15 @@ def test_the_largest_sum_that_fits_is_shown():
 
 
 def test_a_sum_over_uint32_is_refused_and_never_wrapped():
-    no = refused(cart((65538, MAX_COUNT)), {65538: Product("Edge", 65538)})
-    assert no.code is Code.TOTAL_TOO_LARGE
-    assert str(65538 * MAX_COUNT) in str(no)
+    refusal = refused(cart((65538, MAX_COUNT)), {65538: Product("Edge", 65538)})
+    assert refusal.code is Code.TOTAL_TOO_LARGE
+    assert str(65538 * MAX_COUNT) in str(refusal)
 
 
 def test_names_that_would_fill_a_record_are_refused():
     products = {sku: Product("n" * 1000, 1) for sku in range(MAX_LINES)}
-    no = refused(cart(*((sku, 1) for sku in products)), products)
-    assert no.code is Code.PRODUCT_SERVICE
+    refusal = refused(cart(*((sku, 1) for sku in products)), products)
+    assert refusal.code is Code.PRODUCT_SERVICE
 
 
 @settings(max_examples=50, deadline=None)
@@ -88,13 +88,13 @@ def test_the_sum_is_exact_or_refused(lines):
 
 
 @pytest.mark.parametrize("ours", ["127.0.0.1:8082", "product-service:8082"])
-def test_the_stand_in_is_asked_without_a_limit(ours):
+def test_the_stand_in_has_no_rate_limit(ours):
     settings = ProductSettings(product_service=ours)
     assert settings.calls_per_second == 0
     assert settings.max_concurrency == settings.product_parallelism
 
 
-def test_somebody_elses_service_is_asked_as_the_public_one_wants_it():
+def test_any_other_service_has_the_limit_of_the_public_one():
     settings = ProductSettings(product_service="products.example:8082")
     assert (settings.calls_per_second, settings.max_concurrency) == (10, 5)
 

@@ -27,7 +27,7 @@ def settled(status, purchase="key:k"):
 
 def create(*items):
     order = CreateOrder(user=USER, items=tuple(Item(sku=s, count=n) for s, n in items))
-    return WithHeaders(order, "key:k")
+    return WithHeaders(order, {"purchase": "key:k"})
 
 
 def bought():
@@ -39,7 +39,7 @@ def test_the_whole_cart_leaves_at_once_for_one_order():
         given(CART_AGGREGATE, line(5, SOFA), line(3))
         .when(PURCHASE, key="k")
         .then(BEGUN)
-        .saying(create((LAMP, 3), (SOFA, 5)))
+        .sending(create((LAMP, 3), (SOFA, 5)))
     )
 
     assert {} == lines(outcome)
@@ -61,31 +61,31 @@ def test_what_is_put_in_meanwhile_can_be_another_purchase():
     assert {LAMP: 3, SOFA: 5} == more.after.checkouts["key:k"]
 
 
-def test_a_retry_of_a_purchase_under_way_asks_for_the_same_order_again():
-    bought().when(PURCHASE, key="k").then_nothing().saying(create((LAMP, 3), (SOFA, 5)))
+def test_a_retry_of_a_purchase_in_flight_requests_the_same_order_again():
+    bought().when(PURCHASE, key="k").then_nothing().sending(create((LAMP, 3), (SOFA, 5)))
 
 
 def test_a_retry_does_not_take_what_was_put_in_meanwhile():
     given(CART_AGGREGATE, line(9), state=bought().state).when(
         PURCHASE, key="k"
-    ).then_nothing().saying(create((LAMP, 3), (SOFA, 5)))
+    ).then_nothing().sending(create((LAMP, 3), (SOFA, 5)))
 
 
 def test_purchases_is_another_name_of_the_same_request():
-    bought().when(Purchase(user=USER, type="purchases"), key="k").saying(
+    bought().when(Purchase(user=USER, type="purchases"), key="k").sending(
         create((LAMP, 3), (SOFA, 5))
     )
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_bought_lines_are_gone_when_the_order_stands(ending):
-    outcome = bought().when(settled(ending)).saying(PLACED)
+    outcome = bought().when(settled(ending)).sending(PLACED)
 
     assert {} == lines(outcome) == outcome.after.checkouts
 
 
 def test_a_failed_order_answers_its_id_and_its_lines_return():
-    outcome = bought().when(settled(Status.FAILED)).saying(PLACED)
+    outcome = bought().when(settled(Status.FAILED)).sending(PLACED)
 
     assert {LAMP: 3, SOFA: 5} == lines(outcome)
     assert {} == outcome.after.checkouts
@@ -109,7 +109,7 @@ def test_a_line_that_returns_is_capped_at_a_uint16():
 def test_an_order_that_settles_twice_ends_one_purchase(ending):
     given(CART_AGGREGATE, settled(ending), state=bought().state).when(
         settled(ending)
-    ).then_nothing().saying(PLACED)
+    ).then_nothing().sending(PLACED)
 
 
 def test_lines_that_returned_do_not_return_again_when_the_order_changes_later():
@@ -118,7 +118,7 @@ def test_lines_that_returned_do_not_return_again_when_the_order_changes_later():
     ).then_nothing()
 
 
-def test_the_end_of_one_purchase_leaves_another_one_under_way():
+def test_the_end_of_one_purchase_leaves_another_one_in_flight():
     cart = given(CART_AGGREGATE, line(7), CheckedOut("key:other"), state=bought().state)
 
     outcome = cart.when(settled(Status.FAILED))
@@ -127,10 +127,10 @@ def test_the_end_of_one_purchase_leaves_another_one_under_way():
 
 
 @pytest.mark.parametrize("ending", [*ENDINGS, Status.FAILED])
-def test_a_retry_of_a_purchase_that_ended_hears_the_same_order(ending):
+def test_a_retry_of_a_purchase_that_ended_receives_the_same_order(ending):
     given(CART_AGGREGATE, line(1), settled(ending), state=bought().state).when(
         PURCHASE, key="k"
-    ).then_nothing().saying(PLACED)
+    ).then_nothing().sending(PLACED)
 
 
 @pytest.mark.parametrize(
@@ -154,12 +154,12 @@ def test_a_cart_that_grew_too_large_for_an_order_by_what_came_back_is_not_purcha
 def test_lines_return_when_the_order_id_belongs_to_another_request():
     outcome = bought().when(settled(None))
 
-    assert [Refused] == [type(answer) for answer in outcome.said]
-    assert Code.UNAVAILABLE is outcome.said[0].code
+    assert [Refused] == [type(answer) for answer in outcome.sent]
+    assert Code.UNAVAILABLE is outcome.sent[0].code
     assert {LAMP: 3, SOFA: 5} == lines(outcome)
 
 
-def test_a_purchase_whose_order_was_not_taken_can_be_tried_again():
+def test_a_purchase_whose_order_was_refused_can_be_tried_again():
     given(CART_AGGREGATE, settled(None), state=bought().state).when(PURCHASE, key="k").then(
         BEGUN
     )
@@ -174,16 +174,16 @@ def test_a_purchase_that_was_refused_is_refused_again_for_the_same_attempt():
     ).then(BEGUN)
 
 
-def test_a_cart_has_a_bounded_number_of_purchases_under_way():
-    under_way = [e for n in range(MAX_CHECKOUTS) for e in (line(1), CheckedOut(f"{n}"))]
+def test_a_cart_has_a_bounded_number_of_purchases_in_flight():
+    in_flight = [e for n in range(MAX_CHECKOUTS) for e in (line(1), CheckedOut(f"{n}"))]
 
-    given(CART_AGGREGATE, *under_way, line(1)).when(PURCHASE).then_refused(Code.UNAVAILABLE)
+    given(CART_AGGREGATE, *in_flight, line(1)).when(PURCHASE).then_refused(Code.UNAVAILABLE)
 
 
-def test_a_purchase_under_way_is_remembered_however_much_is_asked_meanwhile():
+def test_a_purchase_in_flight_is_kept_however_many_requests_follow():
     off = DeleteFromCart(user=USER, sku=SOFA, count=1)
     busy = (by(off, key=f"{n}") for n in range(DEDUP_WINDOW))
 
     given(CART_AGGREGATE, line(1), *busy, line(7), state=bought().state).when(
         PURCHASE, key="k"
-    ).then_nothing().saying(create((LAMP, 3), (SOFA, 5)))
+    ).then_nothing().sending(create((LAMP, 3), (SOFA, 5)))

@@ -22,13 +22,13 @@ from .test_stock import (
 
 
 def test_goods_are_put_into_a_warehouse():
-    outcome = given(STOCK_AGGREGATE).when(receive(70)).saying(Done())
+    outcome = given(STOCK_AGGREGATE).when(receive(70)).sending(Done())
 
     assert {7: 70} == available(outcome)
 
 
 def test_more_goods_add_to_what_is_there():
-    outcome = stocked({7: 70, 8: 1}).when(receive(5)).saying(Done())
+    outcome = stocked({7: 70, 8: 1}).when(receive(5)).sending(Done())
 
     assert {7: 75, 8: 1} == available(outcome)
 
@@ -37,7 +37,7 @@ def test_more_goods_add_to_what_is_there():
 def test_the_same_receipt_again_is_done_and_counts_once(who):
     outcome = given(STOCK_AGGREGATE, by(receive(70), **who)).when(receive(70), **who)
 
-    assert {7: 70} == available(outcome.then_nothing().saying(Done()))
+    assert {7: 70} == available(outcome.then_nothing().sending(Done()))
 
 
 @pytest.mark.parametrize("other", [receive(71), receive(70, 8)])
@@ -54,23 +54,23 @@ def test_a_receipt_cannot_be_taken_for_an_orders_entry():
 
 
 def test_a_warehouse_holds_a_full_uint64_exactly():
-    goods = given(STOCK_AGGREGATE, receive(FULL))
+    stock = given(STOCK_AGGREGATE, receive(FULL))
 
-    goods.when(ListStocks(sku=SKU)).saying(
+    stock.when(ListStocks(sku=SKU)).sending(
         StocksView(stocks=(Stock(warehouse_id=7, count=FULL),))
     )
 
 
 @pytest.mark.parametrize("past", [(), (reserve(65535),)])
 def test_a_warehouse_cannot_pass_a_uint64_reserved_goods_included(past):
-    goods = about_another(stocked({7: FULL}, *past))
+    stock = about_another(stocked({7: FULL}, *past))
 
-    goods.when(receive(1)).then_refused(Code.COUNT_TOO_LARGE)
+    stock.when(receive(1)).then_refused(Code.COUNT_TOO_LARGE)
 
 
 def test_what_is_sold_makes_room_and_another_warehouse_has_its_own():
     sold = about_another(stocked({7: FULL}, reserve(5), SELL))
 
-    sold.when(receive(5)).saying(Done())
+    sold.when(receive(5)).sending(Done())
     sold.when(receive(6)).then_refused(Code.COUNT_TOO_LARGE)
-    sold.when(receive(FULL, 8)).saying(Done())
+    sold.when(receive(FULL, 8)).sending(Done())

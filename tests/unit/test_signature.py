@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.notifications.signature import SIGNATURE, TIMESTAMP, signature
+from agents.notifications.transports import SIGNATURE, TIMESTAMP, signature
 
 CHAPTER = Path(__file__).parents[2] / "agents" / "ops" / "README.md"
 AT = datetime(2026, 11, 23, 16, 31, 5, 999999, tzinfo=UTC)

@@ -6,7 +6,7 @@ import pytest
 from faust.types import TP
 
 from agents.runtime import in_flight
-from agents.runtime.in_flight import InFlight, PartitionRecords, SlowBatchLog, oldest
+from agents.runtime.in_flight import PartitionRecords, log_slow, oldest
 
 ONE, OTHER = TP("order.requests", 1), TP("order.requests", 2)
 
@@ -41,10 +41,12 @@ def test_the_oldest_batch_of_a_partition_is_its_first_unacknowledged_one(clock: 
     read[ONE].append(batch(clock, ONE, 8))
     clock.now += 3
 
-    assert list(oldest(read)) == [InFlight(ONE, 7, 7.0)]
+    (found,) = oldest(read.values())
+
+    assert (found.tp, found.records[0].offset, found.seconds) == (ONE, 7, 7.0)
 
 
-def test_a_batch_knows_when_it_was_read(clock: Clock):
+def test_a_batch_has_the_time_when_it_was_read(clock: Clock):
     del clock
     assert PartitionRecords(ONE, []).began > 0
 
@@ -52,11 +54,11 @@ def test_a_batch_knows_when_it_was_read(clock: Clock):
 def test_a_slow_batch_is_logged_after_ten_seconds_and_once_a_minute(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ):
-    slow, read = SlowBatchLog(), {ONE: [batch(clock, ONE, 7)]}
+    read = [batch(clock, ONE, 7)]
     logged_at = []
     for second in range(151):
         clock.now = 1000.0 + second
-        slow.update(oldest(read), None)
+        log_slow(read, None)
         if caplog.messages:
             logged_at.append(second)
             caplog.clear()
@@ -65,17 +67,24 @@ def test_a_slow_batch_is_logged_after_ten_seconds_and_once_a_minute(
 
 
 def test_the_line_has_the_batch_its_age_and_the_partition_that_waits(
-    caplog: pytest.LogCaptureFixture,
+    clock: Clock, caplog: pytest.LogCaptureFixture
 ):
-    SlowBatchLog().update([InFlight(ONE, 7, 12.3), InFlight(OTHER, 1, 9.9)], OTHER)
+    slow = batch(clock, ONE, 7)
+    clock.now += 2.4
+    new = batch(clock, OTHER, 1)
+    clock.now += 9.9
+    log_slow([slow, new], OTHER)
 
     line = "event=batch-slow topic=order.requests partition=1 offset=7 seconds=12"
     assert caplog.messages == [f"{line} waiting=order.requests-2"]
 
 
-def test_the_next_batch_of_the_partition_is_logged_anew(caplog: pytest.LogCaptureFixture):
-    slow = SlowBatchLog()
-    for offset in (7, 8, 8):
-        slow.update([InFlight(ONE, offset, 11.0)], None)
+def test_each_batch_of_a_partition_is_logged(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+):
+    seven, eight = batch(clock, ONE, 7), batch(clock, ONE, 8)
+    clock.now += 11
+    for slow in (seven, eight, eight):
+        log_slow([slow], None)
 
     assert [line.split()[3] for line in caplog.messages] == ["offset=7", "offset=8"]

@@ -6,13 +6,12 @@ from click.testing import CliRunner
 from faust.types import TP
 from prometheus_client import generate_latest
 
-from agents.notifications import metrics as notifications
+from agents.notifications import delivery as notifications
 from agents.ops.local.deployment import Deployment
 from agents.ops.status import (
     PartitionStatus,
     WorkerMetrics,
-    _urls,
-    observed,
+    metrics_urls,
     parse_metrics,
     status,
     table,
@@ -25,7 +24,8 @@ FREE = PartitionStatus(TopicPartition("a.requests", 11), None, None, 3, 3)
 
 
 def test_the_table_has_a_line_for_each_partition():
-    lines = table([OWNED._replace(oldest=12.6, recovering=False), FREE])
+    loms = WorkerMetrics(recovering=False, oldest={("a.requests", 0): 12.6})
+    lines = table([OWNED, FREE], {"loms-1": loms})
 
     assert (
         "\n".join(lines)
@@ -38,7 +38,7 @@ a.requests         11  -                        -    3    3       -  -"""
 
 def test_a_worker_s_metrics_are_read_as_it_writes_them():
     tp = TP("a.requests", 0)
-    metrics.WORKER_GAUGES.update({tp: 7}, {tp: 12.5}, None, {})
+    metrics.update_gauges({tp: 7}, {tp: 12.5}, None, {})
     metrics.RECOVERING.set(1)
     notifications.PENDING.labels("mail").set(4)
     notifications.OLDEST_PENDING.labels("mail").set(61)
@@ -59,22 +59,22 @@ def test_a_worker_s_metrics_are_read_as_it_writes_them():
 def test_a_partition_has_the_metrics_of_its_owner(recovering: bool):
     workers = {"loms-1": WorkerMetrics(recovering, {("a.requests", 0): 3.0})}
 
-    assert observed(OWNED, workers)[-2:] == (3.0, recovering)
-    assert observed(OWNED, {"loms-2": workers["loms-1"]}) == OWNED
-    assert observed(FREE, workers) == FREE
+    assert OWNED.cells(workers)[-2:] == ("3 s", "yes" if recovering else "no")
+    assert OWNED.cells({"loms-2": workers["loms-1"]})[-2:] == ("-", "-")
+    assert FREE.cells(workers)[-2:] == ("-", "-")
 
 
 def test_the_running_shop_s_workers_have_their_ports():
     shop = Deployment(loms_workers=2, metrics_port=9180)
 
-    assert dict(_urls(shop)) == {
+    assert metrics_urls(shop) == {
         "checkout-1": "http://127.0.0.1:9183/metrics",
         "loms-1": "http://127.0.0.1:9182/metrics",
         "loms-2": "http://127.0.0.1:9184/metrics",
         "products-1": "http://127.0.0.1:9180/metrics",
         "notifications-1": "http://127.0.0.1:9181/metrics",
     }
-    assert dict(_urls(Deployment(metrics_port=0))) == {}
+    assert metrics_urls(Deployment(metrics_port=0)) == {}
 
 
 @pytest.mark.parametrize("words", ["loms-1", "=http://a/metrics", "a=ftp://b"])

@@ -63,7 +63,7 @@ def reserved(outcome):
 
 
 def test_an_unknown_sku_has_no_stocks():
-    given(STOCK_AGGREGATE).when(ListStocks(sku=SKU)).then_nothing().saying(
+    given(STOCK_AGGREGATE).when(ListStocks(sku=SKU)).then_nothing().sending(
         StocksView(stocks=())
     )
 
@@ -71,7 +71,7 @@ def test_an_unknown_sku_has_no_stocks():
 def test_stocks_are_shown_by_ascending_warehouse_and_empty_ones_are_omitted():
     goods = stocked({10: 70, -3: 5, 7: 100}, reserve(100))
 
-    goods.when(ListStocks(sku=SKU)).then_nothing().saying(
+    goods.when(ListStocks(sku=SKU)).then_nothing().sending(
         StocksView(
             stocks=(Stock(warehouse_id=-3, count=5), Stock(warehouse_id=10, count=70))
         )
@@ -82,27 +82,25 @@ def test_stocks_are_shown_by_ascending_warehouse_and_empty_ones_are_omitted():
     ("places", "most"),
     [({}, 0), ({7: 45, 10: 70}, 115), ({7: 65535}, 65535), ({7: 2**40}, 65535)],
 )
-def test_a_cart_is_told_what_can_be_bought_over_all_warehouses_up_to_a_full_line(
-    places, most
-):
+def test_a_check_has_the_available_units_of_all_warehouses_up_to_a_full_line(places, most):
     checked = StockChecked(user=42, sku=SKU, count=3, available=most)
 
-    stocked(places).when(CheckStock(sku=SKU, user=42, count=3)).then_nothing().saying(
+    stocked(places).when(CheckStock(sku=SKU, user=42, count=3)).then_nothing().sending(
         checked
     )
 
 
-def test_a_cart_is_not_told_of_what_is_reserved():
+def test_a_check_excludes_reserved_units():
     checked = StockChecked(user=42, sku=SKU, count=1, available=2)
 
-    stocked({7: 5}, reserve(3)).when(CheckStock(sku=SKU, user=42, count=1)).saying(checked)
+    stocked({7: 5}, reserve(3)).when(CheckStock(sku=SKU, user=42, count=1)).sending(checked)
 
 
 # reserve
 
 
 @pytest.mark.parametrize(
-    ("places", "count", "parcels"),
+    ("places", "count", "picks"),
     [
         ({7: 45, 10: 70}, 70, {10: 70}),
         ({7: 45, 10: 70}, 71, {10: 70, 7: 1}),
@@ -114,19 +112,19 @@ def test_a_cart_is_not_told_of_what_is_reserved():
     ],
 )
 def test_a_reservation_takes_from_the_fullest_and_of_equals_from_the_lowest(
-    places, count, parcels
+    places, count, picks
 ):
-    outcome = stocked(places).when(reserve(count)).saying(YES)
+    outcome = stocked(places).when(reserve(count)).sending(YES)
 
-    assert parcels == reserved(outcome) == dict(outcome.after.entry.allocation)
+    assert picks == reserved(outcome) == dict(outcome.after.entry.allocation)
     for warehouse, there in places.items():
-        left = there - parcels.get(warehouse, 0)
+        left = there - picks.get(warehouse, 0)
         assert left == available(outcome).get(warehouse, 0)
 
 
 @pytest.mark.parametrize("places", [{}, {7: 2}, {7: 1, 8: 1}])
 def test_a_line_is_reserved_as_a_whole_or_not_at_all(places):
-    outcome = stocked(places).when(reserve(3)).saying(NO)
+    outcome = stocked(places).when(reserve(3)).sending(NO)
 
     assert ReservationStatus.REFUSED is outcome.after.entry.status
     assert places == available(outcome)
@@ -134,23 +132,23 @@ def test_a_line_is_reserved_as_a_whole_or_not_at_all(places):
 
 
 @pytest.mark.parametrize(("count", "answer"), [(3, YES), (6, NO)])
-def test_an_answer_once_given_stays_even_when_there_are_other_goods_now(count, answer):
+def test_an_answer_is_final_even_after_new_receipts(count, answer):
     more = about_another(stocked({7: 5}, reserve(count)))
     entry = stocked({7: 5}, reserve(count)).state.entry
     richer = given(STOCK_AGGREGATE, receive(100, 8), state=more.state)
 
     given(STOCK_AGGREGATE, state=richer.state._replace(entry=entry)).when(
         reserve(count)
-    ).then_nothing().saying(answer)
+    ).then_nothing().sending(answer)
 
 
 @pytest.mark.parametrize(("last", "answer"), [(RELEASE, YES), (SELL, YES)])
-def test_a_settled_reservation_is_answered_as_it_was_and_takes_nothing_again(last, answer):
-    stocked({7: 5}, reserve(3), last).when(reserve(3)).then_nothing().saying(answer)
+def test_a_closed_reservation_has_the_same_answer_and_reserves_nothing_again(last, answer):
+    stocked({7: 5}, reserve(3), last).when(reserve(3)).then_nothing().sending(answer)
 
 
 def test_a_release_that_comes_first_makes_the_reservation_come_to_nothing():
-    outcome = stocked({7: 5}, RELEASE).when(reserve(3)).then_nothing().saying(NO)
+    outcome = stocked({7: 5}, RELEASE).when(reserve(3)).then_nothing().sending(NO)
 
     assert {7: 5} == available(outcome)
     assert {} == reserved(outcome)
@@ -160,14 +158,14 @@ def test_a_release_that_comes_first_makes_the_reservation_come_to_nothing():
 
 
 @pytest.mark.parametrize("count", [1, 70, 71, 115])
-def test_what_goes_back_goes_back_to_the_warehouses_it_came_from(count):
-    outcome = stocked({7: 45, 10: 70}, reserve(count)).when(RELEASE).saying_nothing()
+def test_a_release_returns_units_to_their_warehouses(count):
+    outcome = stocked({7: 45, 10: 70}, reserve(count)).when(RELEASE).sending_nothing()
 
     assert {7: 45, 10: 70} == available(outcome)
     assert {} == reserved(outcome)
 
 
-def test_goods_go_back_there_although_another_warehouse_is_the_fullest_now():
+def test_a_release_returns_units_though_another_warehouse_is_fuller_now():
     held = stocked({7: 45, 10: 70}, reserve(70)).state
     moved = given(STOCK_AGGREGATE, receive(500, 3), state=held._replace(entry=None)).state
 
@@ -177,8 +175,8 @@ def test_goods_go_back_there_although_another_warehouse_is_the_fullest_now():
 
 
 @pytest.mark.parametrize("count", [70, 71])
-def test_what_is_sold_is_gone_for_good(count):
-    outcome = stocked({7: 45, 10: 70}, reserve(count)).when(SELL).saying_nothing()
+def test_sold_units_are_written_off(count):
+    outcome = stocked({7: 45, 10: 70}, reserve(count)).when(SELL).sending_nothing()
 
     assert 115 - count == sum(available(outcome).values())
     assert {} == reserved(outcome)
@@ -187,15 +185,15 @@ def test_what_is_sold_is_gone_for_good(count):
 
 @pytest.mark.parametrize("again", [RELEASE, SELL])
 @pytest.mark.parametrize("past", [(reserve(3), RELEASE), (reserve(3), SELL), (reserve(9),)])
-def test_a_reservation_is_settled_once(past, again):
-    stocked({7: 5}, *past).when(again).then_nothing().saying_nothing()
+def test_a_reservation_is_closed_once(past, again):
+    stocked({7: 5}, *past).when(again).then_nothing().sending_nothing()
 
 
-def test_selling_what_was_never_reserved_means_nothing():
-    stocked({7: 5}).when(SELL).then_nothing().saying_nothing()
+def test_a_sale_without_a_reservation_is_ignored():
+    stocked({7: 5}).when(SELL).then_nothing().sending_nothing()
 
 
-def test_each_order_has_an_entry_of_its_own_beside_the_shelf():
+def test_each_order_has_an_entry_of_its_own():
     cause = by(SELL).cause
 
     assert ("1076963", "1076963/4097") == STOCK_AGGREGATE.identify(SELL, cause)
@@ -209,7 +207,7 @@ def test_each_order_has_an_entry_of_its_own_beside_the_shelf():
     places=any_.dictionaries(any_.integers(-5, 5), any_.integers(1, 9), min_size=1),
     count=any_.integers(1, 50),
 )
-def test_a_reservation_has_the_fewest_parcels_and_goes_back_as_if_it_never_was(
+def test_a_reservation_has_the_fewest_picks_and_its_release_restores_the_level(
     places, count
 ):
     outcome = stocked(places).when(reserve(count))

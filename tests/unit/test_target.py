@@ -25,7 +25,7 @@ LOGIN = {
 
 @pytest.fixture(autouse=True)
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory of its own, and an environment without any setting."""
+    """A temporary directory, and an environment without any setting."""
     for name in settings(os.environ):
         monkeypatch.delenv(name)
     monkeypatch.setenv("RUN_DIR", str(tmp_path))
@@ -34,7 +34,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def start(directory: Path) -> Iterator[Callable[..., None]]:
-    """Have a shop of processes run there, as far as tools can see."""
+    """Save the state of a shop of processes, and listen at its supervisor's socket."""
     supervisor = socket.socket(socket.AF_UNIX)
 
     def listen(given: dict[str, str] | None = None, **different: object) -> None:
@@ -50,7 +50,7 @@ def start(directory: Path) -> Iterator[Callable[..., None]]:
 
 
 def containers(directory: Path, monkeypatch: pytest.MonkeyPatch, ids: str) -> None:
-    """Have a shop of containers noted, and an engine that shows these containers."""
+    """Save the state of a shop of containers, and fake an engine that lists these ids."""
     save(Deployment(directory / "compose", kafka_port=PORT, partitions=5), {})
     docker = directory / "bin" / "docker"
     docker.parent.mkdir()
@@ -90,8 +90,8 @@ def test_every_tool_works_on_the_shop_of_the_directory_and_names_it_first(
     ran = run(*words.split(), *([str(file)] if "load" in words else []))
     assert ran.returncode == (2 if "audit" in words else 1)
     first, last = (ran.stdout + ran.stderr).splitlines()
-    _, _, told = first.partition(": ")
-    assert told == f"Kafka at {HERE}, the cluster of the shop in {directory}"
+    _, _, origin = first.partition(": ")
+    assert origin == f"Kafka at {HERE}, the cluster of the shop in {directory}"
     assert f": Kafka at {HERE}: " in last
 
 
@@ -104,9 +104,9 @@ def test_every_tool_works_on_the_shop_of_the_directory_and_names_it_first(
         "topics check",
         "topics create --yes",
         "agents.ops.audit",
-        "agents.ops.local.commands ui",
-        "agents.ops.local.commands demo",
-        "agents.ops.local.commands audit",
+        "agents.ops.local ui",
+        "agents.ops.local demo",
+        "agents.ops.local audit",
     ],
 )
 def test_without_a_shop_and_without_kafka_a_tool_ends_with_the_reason(
@@ -121,9 +121,7 @@ def test_without_a_shop_and_without_kafka_a_tool_ends_with_the_reason(
         assert f"the shop of {directory} does not run, and KAFKA is not set" in line
 
 
-def test_a_shop_that_does_not_run_any_more_is_none(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_stopped_shop_is_none(directory: Path, monkeypatch: pytest.MonkeyPatch):
     save(Deployment(directory, kafka_port=PORT), {})
     assert running_shop(directory) is None
     monkeypatch.setenv("KAFKA", ELSEWHERE)
@@ -131,7 +129,7 @@ def test_a_shop_that_does_not_run_any_more_is_none(
     assert (cluster.kafka, origin) == (ELSEWHERE, "the cluster of KAFKA")
 
 
-def test_the_running_shop_wins_and_what_is_ignored_for_it_is_named(
+def test_the_running_shop_wins_and_ignored_settings_are_named(
     start: Callable[..., None], directory: Path, monkeypatch: pytest.MonkeyPatch
 ):
     start()
@@ -143,7 +141,7 @@ def test_the_running_shop_wins_and_what_is_ignored_for_it_is_named(
     assert origin == f"the cluster of the shop in {directory} {ignored}"
 
 
-def test_what_is_set_as_the_shop_has_it_is_not_ignored(
+def test_settings_equal_to_those_of_the_shop_are_not_ignored(
     start: Callable[..., None], directory: Path, monkeypatch: pytest.MonkeyPatch
 ):
     start()
@@ -152,7 +150,7 @@ def test_what_is_set_as_the_shop_has_it_is_not_ignored(
     assert choose()[1] == f"the cluster of the shop in {directory}"
 
 
-def test_a_broker_of_the_shops_own_is_spoken_to_without_a_login(
+def test_the_shop_s_own_broker_needs_no_login(
     start: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ):
     start()
@@ -162,7 +160,7 @@ def test_a_broker_of_the_shops_own_is_spoken_to_without_a_login(
     assert options == {"bootstrap_servers": [HERE], "security_protocol": "PLAINTEXT"}
 
 
-def test_a_guarded_cluster_needs_the_login_to_be_set_for_the_tool_as_well(
+def test_a_guarded_cluster_needs_the_login_also_for_the_tool(
     start: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ):
     start(given=dict.fromkeys(LOGIN, "digest"), kafka="k:9")

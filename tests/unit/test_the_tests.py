@@ -4,7 +4,7 @@ from inspect import getsource, isclass, isfunction
 
 import pytest
 
-from . import laws
+from . import invariants
 from .bugs import BUGS
 from .test_world import a_day
 
@@ -55,9 +55,9 @@ def functions(names, module):
 
 def live_through(days):
     for seed in range(days):
-        books = a_day(seed)
-        for law in laws.LAWS:
-            law(books)
+        ledger = a_day(seed)
+        for invariant in invariants.INVARIANTS:
+            invariant(ledger)
 
 
 def run(spec):

@@ -1,4 +1,4 @@
-"""The file of tokens: what a line may be, and since when an edit holds."""
+"""The file of tokens: its lines, and its edits."""
 
 import os
 import subprocess
@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 
 from gateway.__main__ import main
-from gateway.authorization import CALLS
 from gateway.routes import ROUTES
-from gateway.tokens import BadTokenFileError, Role, TokenFile, line, new_token, parse
+from gateway.tokens import (
+    CALLS,
+    BadTokenFileError,
+    Role,
+    TokenFile,
+    line,
+    new_token,
+    parse,
+)
 
 A, B = "a" * 64, "b" * 64
 # printf %s word | sha256sum
@@ -27,14 +34,14 @@ def path(tmp_path: Path) -> Path:
     ("text", "roles"),
     [
         ("", {}),
-        ("\n# nobody yet\n  \n\t# nor here\n", {}),
+        ("\n# no token yet\n  \n\t# here neither\n", {}),
         (f"{A} customer", {A: "customer"}),
         (f"{A} customer\n{B} operator\n", {A: "customer", B: "operator"}),
         (f"  {A.upper()}\t payments  of the bank # 2026\r\n", {A: "payments"}),
         (f"{A} customer\u2028\x85 of Anna\x0c\n{A} customer\n", {A: "customer"}),
     ],
 )
-def test_a_line_is_a_hash_and_a_role(text: str, roles: dict[str, str]):
+def test_a_messageis_a_hash_and_a_role(text: str, roles: dict[str, str]):
     assert parse(text) == roles
 
 
@@ -60,14 +67,14 @@ def test_a_line_is_a_hash_and_a_role(text: str, roles: dict[str, str]):
         f"sha256:{A} customer",
     ],
 )
-def test_a_wrong_line_is_named_by_its_number_and_never_repeated(bad: str):
+def test_an_invalid_messageis_named_by_its_number_and_never_repeated(bad: str):
     with pytest.raises(BadTokenFileError, match="line 3") as raised:
         parse(f"# tokens\n{B} customer\n{bad}\n{A} customer\n")
-    said = str(raised.value)
-    assert bad not in said
-    assert "hush" not in said
-    assert A[1:] not in said
-    assert B not in said
+    reason = str(raised.value)
+    assert bad not in reason
+    assert "hush" not in reason
+    assert A[1:] not in reason
+    assert B not in reason
 
 
 def test_a_token_has_256_random_bits_and_only_its_hash_in_the_file(path: Path):
@@ -108,7 +115,7 @@ def test_every_hash_is_compared_in_constant_time(
     assert compared == [(OF_WORD, OF_WORD), (A, OF_WORD), (B, OF_WORD)]
 
 
-def test_an_edit_holds_at_once_however_small(path: Path):
+def test_an_edit_is_effective_at_once_however_small(path: Path):
     path.write_text(f"{OF_WORD} payments\n")
     tokens = TokenFile(path)
     for _ in range(50):  # of one length, and within one tick of the clock
@@ -128,9 +135,7 @@ def test_an_edit_that_restores_the_time_is_seen(path: Path):
     assert tokens.role_of("word") is Role.OPERATOR
 
 
-def test_a_file_that_stays_as_it_is_is_read_once(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_an_unchanged_file_is_read_once(path: Path, monkeypatch: pytest.MonkeyPatch):
     path.write_text(f"{OF_WORD} payments\n")
     monkeypatch.setattr("gateway.tokens._is_settled", lambda _: True)
     tokens = TokenFile(path)
@@ -139,22 +144,24 @@ def test_a_file_that_stays_as_it_is_is_read_once(
 
 
 @pytest.mark.parametrize("bad", ["hush operator\n", "\xff\x00", f"{OF_WORD} admin"])
-def test_after_a_wrong_edit_the_last_good_list_is_in_force(path: Path, caplog, bad: str):
+def test_after_an_invalid_edit_the_last_valid_list_is_in_force(
+    path: Path, caplog, bad: str
+):
     path.write_text(f"{OF_WORD} customer\n")
     tokens = TokenFile(path)
     caplog.set_level("INFO")
     path.write_text(f"{A} operator\n{bad}")
     assert [tokens.role_of("word") for _ in range(3)] == [Role.CUSTOMER] * 3
-    [said] = caplog.messages
-    assert said.startswith("event=tokens-not-loaded reason='line 2")
-    assert "hush" not in said
-    assert OF_WORD not in said
+    [message] = caplog.messages
+    assert message.startswith("event=tokens-not-loaded reason='line 2")
+    assert "hush" not in message
+    assert OF_WORD not in message
     path.write_text(f"{OF_WORD} payments\n")
     assert tokens.role_of("word") is Role.PAYMENTS
     assert caplog.messages[1:] == ["event=tokens-loaded tokens=1"]
 
 
-def test_a_file_that_vanishes_does_not_open_the_door(path: Path, caplog):
+def test_a_missing_file_does_not_permit_calls(path: Path, caplog):
     path.write_text(f"{OF_WORD} customer\n")
     tokens = TokenFile(path)
     for _ in range(2):
@@ -162,8 +169,8 @@ def test_a_file_that_vanishes_does_not_open_the_door(path: Path, caplog):
         away = path.rename(path.with_name("away"))
         assert tokens.role_of("word") is Role.CUSTOMER
         assert tokens.role_of("other") is None
-        [said] = caplog.messages
-        assert "No such file" in said
+        [message] = caplog.messages
+        assert "No such file" in message
         away.rename(path)
         assert tokens.role_of("word") is Role.CUSTOMER
     path.unlink()
@@ -174,7 +181,7 @@ def test_a_file_that_vanishes_does_not_open_the_door(path: Path, caplog):
     assert tokens.role_of("word") is None
 
 
-def test_a_new_call_is_for_operators_until_somebody_decides():
+def test_a_new_call_is_for_operators_only():
     assert CALLS[Role.OPERATOR] == {route.path for route in ROUTES}
     assert CALLS[Role.PAYMENTS] == {"/orderPayed", "/listOrder"}
     assert CALLS[Role.CUSTOMER] == CALLS[Role.OPERATOR] - {"/orderPayed", "/receiveStock"}
@@ -182,11 +189,11 @@ def test_a_new_call_is_for_operators_until_somebody_decides():
 
 def gateway(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = (sys.executable, "-m", "gateway", *words)
-    told = os.environ | environment
-    return subprocess.run(command, env=told, capture_output=True, text=True, check=False)
+    env = os.environ | environment
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
-def test_the_command_writes_a_line_for_the_file_and_shows_the_token_once(path: Path):
+def test_the_command_writes_a_messagefor_the_file_and_shows_the_token_once(path: Path):
     ran = gateway("token", "operator", "Anna", "2026")
     path.write_text(ran.stdout)
     assert ran.returncode == 0
@@ -198,13 +205,13 @@ def test_the_command_writes_a_line_for_the_file_and_shows_the_token_once(path: P
 @pytest.mark.parametrize(
     "words", [("token",), ("token", "admin"), ("tokens",), ("token", "")]
 )
-def test_wrong_usage_is_told_in_the_usual_way(words: tuple[str, ...], capsys):
+def test_wrong_usage_is_reported_by_click(words: tuple[str, ...], capsys):
     with pytest.raises(SystemExit) as ended:
         main(words, prog_name="python -m gateway")
     assert ended.value.code == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "Usage: python -m gateway" in said.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "Usage: python -m gateway" in output.err
 
 
 @pytest.mark.parametrize(
@@ -214,14 +221,14 @@ def test_wrong_usage_is_told_in_the_usual_way(words: tuple[str, ...], capsys):
         (("check",), None, "must be a file that can be read"),
     ],
 )
-def test_an_unusable_file_is_a_wrong_setting(
+def test_an_invalid_file_is_an_invalid_setting(
     path: Path, words: tuple[str, ...], content: str | None, why: str
 ):
     if content:
         path.write_text(content)
     ran = gateway(*words, GATEWAY_TOKENS=str(path))
     assert ran.returncode == 2
-    [said] = ran.stderr.splitlines()
-    assert "event=bad-setting name=gateway_tokens" in said
-    assert why in said
-    assert "hush" not in said
+    [message] = ran.stderr.splitlines()
+    assert "event=bad-setting name=gateway_tokens" in message
+    assert why in message
+    assert "hush" not in message

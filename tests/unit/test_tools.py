@@ -1,4 +1,4 @@
-"""Tools on the command line: what they say of themselves, and how they end."""
+"""Tools on the command line: help, wrong usage, errors and exit codes."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ def run(*words: str, **different: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def goods(tmp_path: Path) -> Path:
+def stock_file(tmp_path: Path) -> Path:
     """A file with a good line and a bad one."""
     file = tmp_path / "goods.csv"
     file.write_text("sku,warehouseID,count\n1,1,5\n1,1,0\n")
@@ -37,7 +37,7 @@ def goods(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         ("--help", "python -m agents dlq list|show|replay"),
         ("dlq --help", "python -m agents dlq replay TOPIC-PARTITION@OFFSET"),
@@ -47,27 +47,27 @@ def goods(tmp_path: Path) -> Path:
         ("audit --help", "--no-questions"),
     ],
 )
-def test_each_tool_tells_how_it_is_used(words: str, told: str):
+def test_each_tool_has_a_help_text(words: str, expected: str):
     ran = run(*words.split())
     assert ran.returncode == 0
-    assert told in ran.stdout
+    assert expected in ran.stdout
 
 
 @pytest.mark.parametrize(
     "words",
     [
         "",
-        "nobody",
+        "nothing",
         "dlq",
         "stock load nothing.csv",
         "forget",
         "forget 1",
-        "forget --yes nobody",
+        "forget --yes nothing",
         "forget --yes true",
         f"forget --yes {2**63}",
     ],
 )
-def test_wrong_usage_is_told_and_exits_with_2(words: str):
+def test_wrong_usage_has_a_reason_and_exits_with_2(words: str):
     ran = run(*words.split())
     assert ran.returncode == 2, ran
     assert ran.stderr
@@ -87,9 +87,11 @@ def test_wrong_usage_is_told_and_exits_with_2(words: str):
         "replay",
         "replay --yes cart.dlq-0@1 --replies cart.requests",
         "replay --yes cart.dlq-0@1 --patience inf",
+        "replay --yes cart.dlq-0@1 --patience nan",
+        "replay --yes cart.dlq-0@1 --patience 0",
     ],
 )
-def test_whatever_else_makes_no_sense_is_wrong_usage(
+def test_an_invalid_parameter_is_wrong_usage(
     words: str, capsys: pytest.CaptureFixture[str]
 ):
     with pytest.raises(SystemExit) as ended:
@@ -98,7 +100,7 @@ def test_whatever_else_makes_no_sense_is_wrong_usage(
     assert "Error: " in capsys.readouterr().err
 
 
-def test_where_nobody_can_be_asked_a_replay_must_be_ordered():
+def test_without_a_terminal_a_replay_needs_yes():
     ran = run("dlq", "replay", "cart.dlq-0@1")
     assert ran.returncode == 2
     assert ran.stderr.startswith("dlq: no terminal to confirm at; --yes confirms")
@@ -107,8 +109,8 @@ def test_where_nobody_can_be_asked_a_replay_must_be_ordered():
 @pytest.mark.parametrize(
     "words", ["dlq list", "dlq show cart.dlq-0@1", "stock load", "forget -7 --yes"]
 )
-def test_without_kafka_it_is_said_in_one_line(words: str, goods: Path):
-    file = [str(goods), "--skip-bad", "--yes"] if "stock" in words else []
+def test_without_kafka_the_error_has_one_line(words: str, stock_file: Path):
+    file = [str(stock_file), "--skip-bad", "--yes"] if "stock" in words else []
     tool = words.split(maxsplit=1)[0]
     ran = run(*words.split(), *file)
     assert ran.returncode == 1
@@ -119,14 +121,14 @@ def test_without_kafka_it_is_said_in_one_line(words: str, goods: Path):
     assert not ran.stdout
 
 
-def test_settings_that_make_no_sense_are_named(goods: Path):
+def test_invalid_settings_are_named(stock_file: Path):
     ran = run("dlq", "list", PARTITIONS="many")
     assert ran.returncode == 2
     assert ran.stderr.startswith("dlq: event=bad-setting name=partitions")
 
 
-def test_where_a_line_is_bad_nothing_is_loaded_and_kafka_is_not_asked(goods: Path):
-    ran = run("stock", "load", str(goods))
+def test_a_bad_line_ends_the_load_before_kafka_is_reached(stock_file: Path):
+    ran = run("stock", "load", str(stock_file))
     assert ran.returncode == 1
     assert ran.stderr.splitlines() == [
         "line 3: count: Input should be greater than or equal to 1, not 0",
@@ -135,7 +137,7 @@ def test_where_a_line_is_bad_nothing_is_loaded_and_kafka_is_not_asked(goods: Pat
     assert not ran.stdout
 
 
-def test_a_broker_that_says_nothing_any_more_is_told_in_one_line(
+def test_a_silent_broker_is_an_error_of_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("KAFKA", NOWHERE)
@@ -161,6 +163,20 @@ def test_an_interrupted_confirmation_is_no_refusal(
     monkeypatch.setattr("click.termui.visible_prompt_func", prompt)
     with pytest.raises(ends_with) if ends_with else nullcontext():
         assert not cli.confirm("Sure?")
+
+
+def test_an_error_may_have_several_lines(capsys: pytest.CaptureFixture[str]):
+    def fail(_: Target) -> int:
+        raise cli.CommandError("first", "second")
+
+    assert cli.run(Target("dlq"), fail) == 1
+    assert capsys.readouterr().err == "dlq: first\ndlq: second\n"
+
+
+def test_columns_of_a_table_are_aligned():
+    rows = [("NAME", "COUNT"), ("a", "10"), ("longer", "")]
+    assert list(cli.table(rows, "<>")) == ["NAME    COUNT", "a          10", "longer"]
+    assert list(cli.table([], "<>")) == []
 
 
 def test_a_worker_imports_no_tools():

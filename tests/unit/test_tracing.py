@@ -1,4 +1,4 @@
-"""Spans, and the headers by which one hop tells the next."""
+"""Spans, and the headers that carry them from service to service."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ OTHER = ("idempotency-key", b"k")
 
 
 class Spans(InMemorySpanExporter):
-    """What has left the process."""
+    """The spans that have left the process."""
 
     def seen(self, tracer: otlp.Tracer) -> list[ReadableSpan]:
         tracer.provider.force_flush()
@@ -43,7 +43,7 @@ def test_while_it_is_off_headers_pass_as_they_are():
         assert onward is headers
 
 
-def test_a_span_is_the_child_of_what_the_headers_say(tracer, exporter):
+def test_a_span_is_the_child_of_the_one_in_the_headers(tracer, exporter):
     with tracer.span("one", "SERVER", [OTHER, BEGUN], {"a": 1}) as onward:
         pass
     with tracer.span("two", "CONSUMER", onward, {}) as further:

@@ -13,8 +13,8 @@ from schemas.ids import SHARDS
 from schemas.order import AnonymizeOrder, CreateOrder, OrderPlaced, Status
 from schemas.stock import ReceiveStock
 
-from . import laws
-from .books import Books
+from . import invariants
+from .ledger import Ledger
 from .shoppers import USERS, Shoppers
 from .world import World
 
@@ -29,15 +29,15 @@ def a_day(seed):
     people.open_the_shop()
     people.shop(REQUESTS)
     world.settle()
-    return Books(world)
+    return Ledger(world)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_law_holds_whatever_the_order_of_delivery(seed):
-    books = a_day(seed)
+    ledger = a_day(seed)
 
-    for law in laws.LAWS:
-        law(books)
+    for invariant in invariants.INVARIANTS:
+        invariant(ledger)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -48,42 +48,42 @@ def test_no_piece_is_lost_where_people_are_forgotten_while_they_shop(seed):
     for _ in range(REQUESTS // 4):
         people.shop(4)
         world.ask(EraseCart(user=world.random.choice(USERS)))
-        for number in [*world.facts][-3:]:
+        for number in [*world.events][-3:]:
             world.ask(AnonymizeOrder(order_id=number))
     world.settle()
 
-    for law in laws.OF_GOODS:
-        law(Books(world))
+    for invariant in invariants.OF_GOODS:
+        invariant(Ledger(world))
 
 
 def test_whoever_is_forgotten_when_all_is_quiet_is_forgotten_for_good():
-    forgotten = 0
+    erased = 0
     for seed in SEEDS[:25]:
         world = a_day(seed).world
         for user in USERS:
             world.ask(EraseCart(user=user))
-        for number in world.facts:
+        for number in world.events:
             world.ask(AnonymizeOrder(order_id=number))
         world.settle()
-        books = Books(world)
-        assert not books.carts
-        assert books.live == books.replayed
-        over = [o for o in books.orders.values() if o.status not in order.OPEN]
+        ledger = Ledger(world)
+        assert not ledger.carts
+        assert ledger.live == ledger.replayed
+        over = [o for o in ledger.orders.values() if o.status not in order.OPEN]
         assert all(each.anonymized for each in over)
-        forgotten += len(over)
+        erased += len(over)
 
-    assert forgotten > 25
+    assert erased > 25
 
 
 def test_the_days_are_eventful_enough_to_mean_something():
     seen = Counter()
     for seed in SEEDS[:25]:
-        books = a_day(seed)
-        seen.update(order.status for order in books.orders.values())
-        told = (answer for answers in books.world.replies.values() for answer in answers)
-        seen.update(answer.code for answer in told if isinstance(answer, Refused))
-        seen.update("returned" for changes in books.returns.values() if changes[0].delta)
-        seen.update("again" for answers in books.world.replies.values() if answers[1:])
+        ledger = a_day(seed)
+        seen.update(order.status for order in ledger.orders.values())
+        answers = (a for replies in ledger.world.replies.values() for a in replies)
+        seen.update(answer.code for answer in answers if isinstance(answer, Refused))
+        seen.update("returned" for changes in ledger.returns.values() if changes[0].delta)
+        seen.update("again" for answers in ledger.world.replies.values() if answers[1:])
 
     assert {*Status, "returned", "again"} - {Status.NEW} <= seen.keys()
     assert {
@@ -104,14 +104,14 @@ def test_purchases_whose_order_id_is_taken_get_their_lines_back(seed, monkeypatc
 
     monkeypatch.setattr(carts, "order_id", one_of_two)
     monkeypatch.setattr(order, "order_id", one_of_two)
-    books = a_day(seed)
+    ledger = a_day(seed)
 
-    laws.nothing_is_under_way(books)
-    laws.goods_are_conserved(books)
-    laws.stock_agrees_with_orders(books)
-    laws.a_replay_comes_to_the_same_rows(books)
-    taken = {order.request_id for order in books.orders.values()}
-    for (_, purchase), returns in books.returns.items():
+    invariants.nothing_is_in_flight(ledger)
+    invariants.goods_are_conserved(ledger)
+    invariants.stock_agrees_with_orders(ledger)
+    invariants.a_replay_comes_to_the_same_rows(ledger)
+    taken = {order.request_id for order in ledger.orders.values()}
+    for (_, purchase), returns in ledger.returns.items():
         if f"purchase:{purchase}" not in taken:
             assert all(change.delta for change in returns)
 
@@ -129,7 +129,7 @@ def test_who_hears_of_a_failed_order_finds_its_goods_free(seed):
     again = world.ask(CreateOrder(user=2, items=(Item(sku=1, count=1),)))
     world.settle()
 
-    books = Books(world)
+    ledger = Ledger(world)
     (placed,) = set(world.replies[again])
     assert isinstance(placed, OrderPlaced)
-    assert Status.AWAITING_PAYMENT is books.orders[placed.order_id].status
+    assert Status.AWAITING_PAYMENT is ledger.orders[placed.order_id].status

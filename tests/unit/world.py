@@ -1,15 +1,15 @@
 """The shop in one process: the aggregates over dicts, and a list for each partition's log.
 
-What the runtime promises is modelled, and nothing beyond it:
+The guarantees of the runtime are modelled, and nothing beyond them:
 
 - a partition's records take their turns in log order, in runs of a few; the rows that a
   run wrote are written all at once, with the offset up to which they go (the version);
 - a run's commands are sent first, in any order among themselves, then its rows are written,
-  then its replies and facts are sent; how an order ended counts as a reply to its cart;
+  then its replies and events are sent; how an order ended counts as a reply to its cart;
 - a partition may crash at any moment of a run, with some of its messages sent. It goes on
   from its last commit, which may be many runs ago. What was written since then may be lost
   from some run on, although its messages were sent; a record below the version that is left
-  was folded in before, and is told so (`seen`);
+  was folded in before, and is marked so (`seen`);
 - any message may arrive twice, the second time much later.
 
 One thing is worse than in production: a message may be overtaken by later ones, even on its
@@ -40,14 +40,14 @@ from .partition import Partition, Record, Turn
 SHOP = (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
 PARTITIONS = 3
 MOST_STEPS = 20_000
-Letter = tuple[Cause, OutgoingMessage]
+Outgoing = tuple[Cause, OutgoingMessage]
 
 A_MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """An attempt of a client's."""
+class Attempt:
+    """A request of a client."""
 
     request: Any
     key: str | None
@@ -68,9 +68,9 @@ class World:
     ) -> None:
         self.random = Random(seed)
         self.now = NOON
-        self.asked: dict[str, Asked] = {}
+        self.attempts: dict[str, Attempt] = {}
         self.replies: defaultdict[str, list[Contract]] = defaultdict(list)
-        self.facts: defaultdict[int, list[OrderStatusChanged]] = defaultdict(list)
+        self.events: defaultdict[int, list[OrderStatusChanged]] = defaultdict(list)
         self.partitions = {
             aggregate.requests: [
                 Partition(aggregate, f"{aggregate.requests.name}-{n}")
@@ -94,11 +94,11 @@ class World:
         if stray:
             name = f"stray-{name}"
         self._append(partition, Record(request.to_json(), name if stray else None, key))
-        self.asked[name] = Asked(request, key)
+        self.attempts[name] = Attempt(request, key)
         return name
 
     def remind(self, request: Contract) -> None:
-        """Send what nobody waits for, as a timer does."""
+        """Send a request without a caller, as a timer does."""
         self._append(self._home(request), Record(request.to_json()))
 
     def settle(self) -> None:
@@ -125,11 +125,11 @@ class World:
         end = min(partition.position + self.random.randint(1, 4), len(partition.log))
         rows = dict(partition.rows)
         turns = list(partition.fold(partition.position, end, rows))
-        commands, rest = self._letters(turns)
-        letters = [*commands, *rest]
+        commands, rest = self._outgoing(turns)
+        outgoing = [*commands, *rest]
         crashes = self._crashes > 0 and self.random.random() < 0.15
-        sent = self.random.randint(0, len(letters)) if crashes else len(letters)
-        for cause, message in letters[:sent]:
+        sent = self.random.randint(0, len(outgoing)) if crashes else len(outgoing)
+        for cause, message in outgoing[:sent]:
             self._send(message, cause)
         if sent >= len(commands):
             partition.write(rows, end)
@@ -141,17 +141,17 @@ class World:
         elif self.random.random() < 0.15:
             partition.commit()
 
-    def _letters(self, turns: Sequence[Turn]) -> tuple[list[Letter], list[Letter]]:
+    def _outgoing(self, turns: Sequence[Turn]) -> tuple[list[Outgoing], list[Outgoing]]:
         """Commands in any order, but for those that have arrived; and the rest."""
-        said = [(turn.cause, message) for turn in turns for message in turn.said]
+        messages = [(turn.cause, message) for turn in turns for message in turn.messages]
         commands = [
             (turn.cause, message)
             for turn in turns
-            for message in turn.said
+            for message in turn.messages
             if self._goes_first(message) and not turn.seen
         ]
         self.random.shuffle(commands)
-        return commands, [letter for letter in said if not self._goes_first(letter[1])]
+        return commands, [m for m in messages if not self._goes_first(m[1])]
 
     def _goes_first(self, message: OutgoingMessage) -> bool:
         return self._is_command(message) and not isinstance(message, OrderSettled)
@@ -161,16 +161,15 @@ class World:
         return TOPIC_OF.get(type(request)) in self.partitions
 
     def _send(self, message: OutgoingMessage, cause: Cause) -> None:
-        purchase = cause.purchase
+        headers = cause.headers
         if isinstance(message, WithHeaders):
-            message, purchase = message.message, message.purchase
+            message, headers = message.message, {**headers, **message.headers}
         if self._is_command(message):
-            record = Record(
-                message.to_json(), cause.origin, cause.idempotency_key, purchase
-            )
+            key = cause.idempotency_key
+            record = Record(message.to_json(), cause.origin, key, headers)
             self._post(self._home(message), record)
         elif isinstance(message, OrderStatusChanged):
-            self.facts[message.order_id].append(message)
+            self.events[message.order_id].append(message)
         else:
             self.replies[cause.origin].append(message)
 

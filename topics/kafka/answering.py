@@ -6,34 +6,27 @@ brokers respond. aiokafka's own limits are 40 s for each attempt, without the br
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable
-from contextvars import copy_context
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary, WeakSet
 
-from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from topics.kafka.connection import (
-    AUTHENTICATION_ERRORS,
-    OPENED,
-    Connection,
-    KafkaAuthenticationError,
-)
+from topics.kafka.connection import Connection, KafkaAuthenticationError, connect
 from topics.kafka.settings import KafkaSettings
 
 LIMIT_SECONDS = 10.0
 """The time that a broker may take for a response."""
 
-_PROBE_SECONDS = 5.0
-"""After so long without a response all brokers are probed, for the same time."""
-
+_INTERVAL_SECONDS = 1.0
 _CHECK_SECONDS = 0.25
 _MAX_CHECK_SECONDS = 1.0
 _END_SECONDS = 1.0
+_FAILURES = (KafkaAuthenticationError, KafkaError, OSError)
 
 T = TypeVar("T")
+Probe = asyncio.Task[tuple[str, Exception | None]]
 
 
 class NoAnswerError(Exception):
@@ -43,25 +36,22 @@ class NoAnswerError(Exception):
 async def answered(
     cluster: KafkaSettings, work: Callable[[KafkaSettings], Coroutine[Any, Any, T]]
 ) -> T:
-    """Run work on a cluster while its brokers respond.
-
-    Args:
-        cluster: the settings of the brokers.
-        work: gets the cluster, with a broker that responds as its only address.
+    """Run work while all brokers respond, with one of them as the cluster's only address.
 
     Raises:
         NoAnswerError: no broker can be reached, or one does not respond in ten seconds.
         KafkaAuthenticationError: Kafka refuses the login or the connection.
     """
     reached = await reach(cluster)
-    opened: WeakSet[Connection] = WeakSet()
-    context = copy_context()
-    context.run(OPENED.set, opened)
-    task = asyncio.get_running_loop().create_task(work(reached), context=context)
+    task = asyncio.create_task(work(reached))
     try:
-        await _attend(task, _Silence(opened), reached)
+        await _supervise(task, _Heartbeats(reached))
     except BaseException:
-        await _end(task)
+        # A client that waits for a broker may not end in time.
+        task.cancel()
+        await asyncio.wait({task}, timeout=_END_SECONDS)
+        if task.done() and not task.cancelled():
+            task.exception()
         raise
     return task.result()
 
@@ -75,157 +65,112 @@ async def reach(cluster: KafkaSettings) -> KafkaSettings:
         NoAnswerError: no broker can be reached.
         KafkaAuthenticationError: Kafka refuses the login or the connection.
     """
-    probes = _Probes(cluster, cluster.kafka.split(","))
+    options = cluster.client_options()
+    addresses = cluster.kafka.split(",")
+    probes = {a: asyncio.create_task(_probe(a, options)) for a in addresses}
     try:
-        first = await probes.first()
+        with suppress(TimeoutError):
+            for probe in asyncio.as_completed(probes.values(), timeout=LIMIT_SECONDS):
+                address, error = await probe
+                if error is None:
+                    return cluster.model_copy(update={"kafka": address})
+        raise _unreachable(probes)
     finally:
-        probes.end()
-    if first is None:
-        raise probes.reason()
-    return cluster.model_copy(update={"kafka": first})
+        for task in probes.values():
+            task.cancel()
 
 
-async def _attend(
-    task: asyncio.Task[T], silence: "_Silence", cluster: KafkaSettings
-) -> None:
+async def _supervise(task: asyncio.Task[T], heartbeats: "_Heartbeats") -> None:
     """Wait for the end of a task; raise if a broker does not respond."""
-    probes, due = None, 0.0
     try:
         while not (await asyncio.wait({task}, timeout=_CHECK_SECONDS))[0]:
-            seconds = silence.longest()
-            if probes is None and seconds >= _PROBE_SECONDS:
-                probes = _Probes(cluster, [cluster.kafka, *silence.addresses()])
-                due = max(LIMIT_SECONDS, seconds + _PROBE_SECONDS)
-            elif probes and not _PROBE_SECONDS <= seconds < due:
-                _judge(probes, seconds)
-                probes = None
+            if silent := heartbeats.silent():
+                raise _no_answer(silent)
     finally:
-        if probes:
-            probes.end()
+        heartbeats.cancel()
 
 
-def _judge(probes: "_Probes", seconds: float) -> None:
-    """End probes; raise if a connection still waits and a broker ignored its probe."""
-    silent = probes.silent()
-    probes.end()
-    if silent and seconds >= LIMIT_SECONDS:
-        raise _no_answer(silent)
+async def _probe(address: str, options: dict[str, Any]) -> tuple[str, Exception | None]:
+    try:
+        connection = await connect(address, options)
+        try:
+            await _brokers(connection)
+        finally:
+            connection.close()
+    except _FAILURES as error:
+        return address, error
+    return address, None
 
 
-async def _end(task: asyncio.Task[Any]) -> None:
-    """Cancel a task; a client that waits for a broker may not end in time."""
-    task.cancel()
-    await asyncio.wait({task}, timeout=_END_SECONDS)
-    if task.done() and not task.cancelled():
-        task.exception()
+async def _brokers(connection: Connection) -> list[str]:
+    metadata = await connection.send(MetadataRequest([]))
+    return [f"{host}:{port}" for _, host, port, *_ in metadata.brokers]
 
 
-class _Silence:
-    """Measures how long connections wait for a response while this process runs.
+class _Heartbeats:
+    """Sends a request to each broker of a cluster, again and again.
 
-    Time is counted at each check: a process that was stopped, or that computed for long,
+    Silence is counted at each check: a process that was stopped, or that computed for long,
     has not read the responses of that time.
-
-    Args:
-        opened: the connections.
     """
 
-    def __init__(self, opened: WeakSet[Connection]) -> None:
-        self._opened = opened
-        self._answered: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
-        self._seconds: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
-        self._checked = time.monotonic()
-
-    def longest(self) -> float:
-        """Check all connections; return the longest wait in seconds."""
-        now = time.monotonic()
-        passed = min(now - self._checked, _MAX_CHECK_SECONDS)
-        self._checked = now
-        return max((self._check(c, passed) for c in list(self._opened)), default=0.0)
-
-    def addresses(self) -> list[str]:
-        """Return the addresses of connections that wait for a response."""
-        return [c.address for c in list(self._opened) if c.waits]
-
-    def _check(self, connection: Connection, passed: float) -> float:
-        answered = self._answered.get(connection)
-        still_waits = connection.waits and answered == connection.answered_at
-        self._answered[connection] = connection.answered_at
-        seconds = self._seconds.get(connection, 0.0) + passed if still_waits else 0.0
-        self._seconds[connection] = seconds
-        return seconds
-
-
-class _Probes:
-    """Probes each broker with a separate connection, until it has responded.
-
-    Args:
-        cluster: the settings of the brokers.
-        addresses: addresses of brokers; the brokers in their metadata are probed, too.
-    """
-
-    def __init__(self, cluster: KafkaSettings, addresses: Iterable[str]) -> None:
+    def __init__(self, cluster: KafkaSettings) -> None:
         self._options = cluster.client_options()
-        self._options.pop("bootstrap_servers")
+        self._silence: dict[str, float] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._errors: dict[str, Exception] = {}
-        for address in addresses:
-            self._start(address)
-
-    async def first(self) -> str | None:
-        """Return the first broker that responds; None if none does in time."""
-        pending = set(self._tasks.values())
-        deadline = time.monotonic() + LIMIT_SECONDS
-        while pending and (left := deadline - time.monotonic()) > 0:
-            done, pending = await asyncio.wait(
-                pending, timeout=left, return_when=asyncio.FIRST_COMPLETED
-            )
-            for address in [a for a, task in self._tasks.items() if task in done]:
-                self._tasks[address].result()
-                if address not in self._errors:
-                    return address
-        return None
+        self._checked_at = time.monotonic()
+        self._start([cluster.kafka])
 
     def silent(self) -> list[str]:
-        """Return the addresses that have neither responded nor refused."""
-        return [address for address, task in self._tasks.items() if not task.done()]
+        """Return the addresses that have neither responded nor refused in time."""
+        now = time.monotonic()
+        passed = min(now - self._checked_at, _MAX_CHECK_SECONDS)
+        self._checked_at = now
+        for address in self._silence:
+            self._silence[address] += passed
+        return [a for a, seconds in self._silence.items() if seconds >= LIMIT_SECONDS]
 
-    def reason(self) -> Exception:
-        """Return the error with the reason why no broker can be reached."""
-        for address, error in self._errors.items():
-            if isinstance(error, AUTHENTICATION_ERRORS):
-                return KafkaAuthenticationError(
-                    f"Kafka at {address} does not let us in: {error}"
-                )
-        if silent := [address for address in self._tasks if address not in self._errors]:
-            return _no_answer(silent)
-        address, error = next(iter(self._errors.items()))
-        return NoAnswerError(f"Kafka at {','.join(self._errors)}: {error or repr(error)}")
-
-    def end(self) -> None:
-        """Cancel the probes that still wait."""
+    def cancel(self) -> None:
+        """Close the connections."""
         for task in self._tasks.values():
             task.cancel()
 
-    def _start(self, address: str) -> None:
-        if address not in self._tasks:
-            self._tasks[address] = asyncio.create_task(self._probe(address))
+    def _start(self, addresses: Iterable[str]) -> None:
+        for address in addresses:
+            if address not in self._tasks:
+                self._tasks[address] = asyncio.create_task(self._run(address))
 
-    async def _probe(self, address: str) -> None:
-        [(host, port, _)] = collect_hosts(address)
-        try:
-            connection = await create_conn(host, port, **self._options)
-            try:
-                metadata = await connection.send(MetadataRequest([]))
-            finally:
-                connection.close()
-        except (KafkaError, OSError, TimeoutError) as error:
-            self._errors[address] = error
-            return
-        for _, broker_host, broker_port, *_ in metadata.brokers:
-            self._start(f"{broker_host}:{broker_port}")
+    async def _run(self, address: str) -> None:
+        while True:
+            await self._pause(address)
+            with suppress(*_FAILURES):
+                connection = await connect(address, self._options)
+                try:
+                    while True:
+                        self._start(await _brokers(connection))
+                        await self._pause(address)
+                finally:
+                    connection.close()
+
+    async def _pause(self, address: str) -> None:
+        self._silence[address] = -_INTERVAL_SECONDS
+        await asyncio.sleep(_INTERVAL_SECONDS)
+
+
+def _unreachable(probes: Mapping[str, Probe]) -> Exception:
+    """Return the error with the reason why no broker can be reached."""
+    results = [probe.result() for probe in probes.values() if probe.done()]
+    errors = [error for _, error in results if error is not None]
+    for error in errors:
+        if isinstance(error, KafkaAuthenticationError):
+            return error
+    if silent := [address for address, probe in probes.items() if not probe.done()]:
+        return _no_answer(silent)
+    reason = str(errors[0]) or repr(errors[0])
+    return NoAnswerError(f"Kafka at {','.join(probes)}: {reason}")
 
 
 def _no_answer(silent: Iterable[str]) -> NoAnswerError:
-    addresses = ", ".join(dict.fromkeys(silent))
-    return NoAnswerError(f"Kafka at {addresses} does not answer within {LIMIT_SECONDS:g} s")
+    return NoAnswerError(
+        f"Kafka at {', '.join(silent)} does not answer within {LIMIT_SECONDS:g} s"
+    )

@@ -17,34 +17,22 @@ NONE_FILED = "none filed"
 
 
 class Replacement(NamedTuple):
-    """A global of a foreign package that we set.
-
-    Attributes:
-        owner: the module or class that has it.
-        by: our object.
-        signature: of the original, as far as Python knows it.
-        upstream: the issue whose end would make this unnecessary.
-    """
+    """A global of a foreign package that we set."""
 
     owner: Any
     name: str
     by: Any
-    signature: str
+    signature: str  # of the original, as far as Python has it
     why: str
-    upstream: str = NONE_FILED
+    upstream: str = NONE_FILED  # the issue whose end makes this unnecessary
 
 
 class InnerNames(NamedTuple):
-    """Private or undocumented names of a foreign package that a file of ours uses.
-
-    Attributes:
-        objects: the signature of each `module:Class.name`; empty for an attribute.
-        upstream: the issue whose end would make this unnecessary.
-    """
+    """Private or undocumented names of a foreign package that a file of ours uses."""
 
     file: str
     why: str
-    objects: Mapping[str, str]
+    objects: Mapping[str, str]  # signatures by `module:Class.name`; empty for an attribute
     upstream: str = NONE_FILED
 
 
@@ -71,17 +59,21 @@ REPLACEMENTS = (
     ),
 )
 
-_CLIENT = {
-    "aiokafka.client:AIOKafkaClient.bootstrap": "(self)",
-    "aiokafka.client:AIOKafkaClient.close": "(self)",
-    "aiokafka.client:AIOKafkaClient.send": (
-        "(self, node_id, request, *, group=<ConnectionGroup.DEFAULT: 0>)"
-    ),
-}
+_CONNECTION = "aiokafka.conn:AIOKafkaConnection"
+_CLIENT = "aiokafka.client:AIOKafkaClient"
+_PROTOCOL = "aiokafka.protocol"
+_RECORD = "aiokafka.record"
+_BATCH = f"{_RECORD}.default_records:_DefaultRecordBatchPy"
+_RECORDS = f"{_RECORD}.memory_records:_MemoryRecordsPy"
+_ASSIGNMENT = "aiokafka.coordinator.protocol:ConsumerProtocolMemberAssignment"
+
 _METADATA = {
-    "aiokafka.protocol.metadata:MetadataRequest": (
-        "(topics=None, allow_auto_topic_creation=None)"
-    ),
+    f"{_PROTOCOL}.metadata:MetadataRequest": "(topics=None, allow_auto_topic_creation=None)"
+}
+_REQUESTS = {
+    f"{_CLIENT}.bootstrap": "(self)",
+    f"{_CLIENT}.close": "(self)",
+    f"{_CLIENT}.send": "(self, node_id, request, *, group=<ConnectionGroup.DEFAULT: 0>)",
 }
 
 INNER_NAMES = (
@@ -89,11 +81,10 @@ INNER_NAMES = (
         "topics/kafka/connection.py",
         "reports outages of a broker; see AIOKafkaConnection above",
         {
-            "aiokafka.conn:AIOKafkaConnection._handle_frame": "(self, resp)",
-            "aiokafka.conn:AIOKafkaConnection._last_action": "",
-            "aiokafka.conn:AIOKafkaConnection._request_timeout": "",
-            "aiokafka.conn:AIOKafkaConnection._requests": "",
-            "aiokafka.conn:AIOKafkaConnection._writer": "",
+            f"{_CONNECTION}._handle_frame": "(self, resp)",
+            f"{_CONNECTION}._request_timeout": "",
+            f"{_CONNECTION}._requests": "",
+            f"{_CONNECTION}._writer": "",
         },
         "aio-libs/aiokafka#1038",
     ),
@@ -101,68 +92,46 @@ INNER_NAMES = (
         "topics/kafka/lenient_records.py",
         "decodes header names that are no UTF-8; see MemoryRecords above",
         {
-            "aiokafka.record.default_records:_DefaultRecordBatchPy": "(buffer)",
-            "aiokafka.record.default_records:_DefaultRecordBatchPy._buffer": "",
-            "aiokafka.record.default_records:_DefaultRecordBatchPy._maybe_uncompress": (
-                "(self)"
-            ),
-            "aiokafka.record.memory_records:_MemoryRecordsPy": "(bytes_data)",
-            "aiokafka.record.memory_records:_MemoryRecordsPy._next_slice": "",
-            "aiokafka.record.memory_records:_MemoryRecordsPy.next_batch": (
-                "(self, _min_slice=26, _magic_offset=16)"
-            ),
+            _BATCH: "(buffer)",
+            f"{_BATCH}._buffer": "",
+            f"{_BATCH}._maybe_uncompress": "(self)",
+            _RECORDS: "(bytes_data)",
+            f"{_RECORDS}._next_slice": "",
+            f"{_RECORDS}.next_batch": "(self, _min_slice=26, _magic_offset=16)",
         },
     ),
     InnerNames(
         "topics/kafka/reader.py",
         "the admin client returns the assignments of members as bytes",
-        {
-            "aiokafka.coordinator.protocol:ConsumerProtocolMemberAssignment": (
-                "(*args, **kwargs)"
-            ),
-            "aiokafka.coordinator.protocol:ConsumerProtocolMemberAssignment.partitions": (
-                "(self)"
-            ),
-        },
+        {_ASSIGNMENT: "(*args, **kwargs)", f"{_ASSIGNMENT}.partitions": "(self)"},
     ),
     InnerNames(
         "topics/kafka/answering.py",
-        "a request that any broker answers, on a connection of its own",
+        "a request that any broker answers, over a separate connection",
         _METADATA,
     ),
     InnerNames(
         "gateway/kafka/broker_probe.py",
         "a request that any broker answers; the public clients have no ping",
-        {
-            **_CLIENT,
-            **_METADATA,
-            "aiokafka.client:AIOKafkaClient.get_random_node": "(self)",
-        },
+        {**_REQUESTS, **_METADATA, f"{_CLIENT}.get_random_node": "(self)"},
     ),
     InnerNames(
         "gateway/kafka/reply_consumer.py",
         "an unexpected error ends the fetch task of aiokafka's consumer without a log line",
         {
-            **_CLIENT,
-            "aiokafka.client:AIOKafkaClient.set_topics": "(self, topics)",
-            "aiokafka.protocol.fetch:FetchRequest": (
+            **_REQUESTS,
+            f"{_CLIENT}.set_topics": "(self, topics)",
+            f"{_PROTOCOL}.fetch:FetchRequest": (
                 "(max_wait_time, min_bytes, max_bytes, isolation_level, topics, rack_id='')"
             ),
-            "aiokafka.protocol.offset:OffsetRequest": (
-                "(replica_id, isolation_level, topics)"
-            ),
-            "aiokafka.protocol.struct:Struct": "(*args, **kwargs)",
-            "aiokafka.record.default_records:DefaultRecord": "",
-            "aiokafka.record.memory_records:MemoryRecords": "",
+            f"{_PROTOCOL}.offset:OffsetRequest": "(replica_id, isolation_level, topics)",
+            f"{_RECORD}.memory_records:MemoryRecords": "",
         },
     ),
 )
 
 
 def apply(replacements: Iterable[Replacement] = REPLACEMENTS) -> None:
-    """Set the globals that we replace; applying them again changes nothing.
-
-    `KafkaSettings.client_options` does it, so each client of the shop has them.
-    """
+    """Set the globals that we replace; `KafkaSettings.client_options` does it."""
     for replacement in replacements:
         setattr(replacement.owner, replacement.name, replacement.by)

@@ -1,10 +1,8 @@
 """aiokafka's connections to brokers with fixes; and the reason of a failed one."""
 
 from collections.abc import Awaitable
-from contextvars import ContextVar
 from ssl import SSLCertVerificationError
 from typing import Any
-from weakref import WeakSet
 
 from aiokafka import conn
 from aiokafka.errors import (
@@ -17,60 +15,36 @@ from aiokafka.errors import (
 
 from topics.telemetry.outage import OUTAGES
 
-AUTHENTICATION_ERRORS = (
+_AUTHENTICATION_ERRORS = (
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
     IllegalSaslStateError,
     SSLCertVerificationError,
 )
-"""Errors that a retry does not solve."""
 
 
 class KafkaAuthenticationError(Exception):
     """Kafka refuses the client: a wrong password, an unknown certificate."""
 
 
-OPENED: ContextVar["WeakSet[Connection] | None"] = ContextVar("OPENED", default=None)
-"""The connections that this context has opened, for `topics.kafka.answering`."""
-
-
 class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is untyped
-    """A connection that works with uvloop and TLS, and reports outages of its broker.
-
-    Attributes:
-        address: host:port of the broker.
-    """
+    """A connection that works with uvloop and TLS, and reports outages of its broker."""
 
     _open = False
     """Whether the broker has accepted the connection; before, it may still refuse it."""
 
-    def __init__(self, host: str, port: int, **options: Any) -> None:  # noqa: ANN401
-        super().__init__(host, port, **options)
-        self.address = f"{host}:{port}"
-        self._connecting = False
-        if (opened := OPENED.get()) is not None:
-            opened.add(self)
-
     @property
-    def waits(self) -> bool:
-        """Whether the connection waits for a response."""
-        return self._connecting or bool(self._requests)
-
-    @property
-    def answered_at(self) -> float:
-        """The time of the last response, in seconds of `time.monotonic`."""
-        return float(self._last_action)
+    def address(self) -> str:
+        """Return host:port of the broker."""
+        return f"{self.host}:{self.port}"
 
     async def connect(self) -> Any:  # noqa: ANN401
         """Connect; report success or failure."""
-        self._connecting = True
         try:
             streams = await super().connect()
         except (OSError, KafkaError) as error:
             OUTAGES.failed(self.address, error)
             raise
-        finally:
-            self._connecting = False
         self._open = True
         OUTAGES.answered(self.address)
         return streams
@@ -83,14 +57,14 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
         task, so that a wait for a partition's new leader never ends.
         """
         try:
-            return self._answer(super().send(*request, **options))
+            return self._report_timeout(super().send(*request, **options))
         except RuntimeError as error:
             self.close(reason=conn.CloseReason.CONNECTION_BROKEN)
             raise KafkaConnectionError(f"{self!r}: {error}") from error
 
-    async def _answer(self, answer: Awaitable[Any]) -> Any:  # noqa: ANN401
+    async def _report_timeout(self, response: Awaitable[Any]) -> Any:  # noqa: ANN401
         try:
-            return await answer
+            return await response
         except TimeoutError:
             OUTAGES.failed(self.address, f"no answer within {self._request_timeout:g} s")
             raise
@@ -108,33 +82,41 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
         were cancelled before.
         """
         if reason == conn.CloseReason.CONNECTION_BROKEN and self._requests:
-            reason_text = (
-                exc if isinstance(exc, OSError) else "the broker closed the connection"
-            )
-            OUTAGES.failed(self.address, reason_text)
+            reason_text = "the broker closed the connection"
+            OUTAGES.failed(self.address, exc if isinstance(exc, OSError) else reason_text)
         if self._writer is not None:
             self._writer.transport.abort()
         return super().close(reason, exc)
+
+
+async def connect(address: str, options: dict[str, Any]) -> Connection:
+    """Connect to a broker, with the options of aiokafka's clients.
+
+    Raises:
+        KafkaAuthenticationError: the broker refuses the client.
+        KafkaError, OSError: the connection fails for another reason.
+    """
+    [(host, port, _)] = conn.collect_hosts(address)
+    others = {name: options[name] for name in options if name != "bootstrap_servers"}
+    try:
+        connection: Connection = await conn.create_conn(host, port, **others)
+    except _AUTHENTICATION_ERRORS as error:
+        raise KafkaAuthenticationError(
+            f"Kafka at {address} does not let us in: {error}"
+        ) from error
+    return connection
 
 
 async def find_auth_error(options: dict[str, Any]) -> KafkaAuthenticationError | None:
     """Return the authentication error of a broker; None if the failure has another reason.
 
     aiokafka's clients report only that they could not connect.
-
-    Args:
-        options: the connection options of aiokafka's clients.
     """
-    others = dict(options)
-    for address in others.pop("bootstrap_servers"):
-        host, _, port = address.rpartition(":")
+    for address in options["bootstrap_servers"]:
         try:
-            connection = await conn.create_conn(host, int(port), **others)
-        except AUTHENTICATION_ERRORS as error:
-            return KafkaAuthenticationError(
-                f"Kafka at {address} does not let us in: {error}"
-            )
-        except (OSError, KafkaError, TimeoutError):
+            (await connect(address, options)).close()
+        except KafkaAuthenticationError as error:
+            return error
+        except (OSError, KafkaError):
             continue
-        connection.close()
     return None

@@ -12,6 +12,8 @@ ORIGIN = "origin"
 PURCHASE = "purchase"
 EVENT_ID = "event-id"
 TRACE = ("traceparent", "tracestate")
+PROPAGATED = (PURCHASE,)
+"""Extra headers that rules give a message; the messages that it causes carry them, too."""
 
 LOG_CONTEXT: ContextVar[Sequence[tuple[str, bytes]]] = ContextVar("log_context", default=())
 """The headers of the record that a task processes; its log lines have their ids."""

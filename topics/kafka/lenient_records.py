@@ -39,13 +39,10 @@ class _LenientBatch:
                 read += 1
                 yield record
         except UnicodeDecodeError:
-            yield from islice(self._decode_escaped(), read, None)
-
-    def _decode_escaped(self) -> Iterator[Any]:
-        batch = _DefaultRecordBatchPy(self._piece)
-        batch._maybe_uncompress()
-        batch._buffer = _LenientBytes(batch._buffer)
-        return iter(batch)
+            batch = _DefaultRecordBatchPy(self._piece)
+            batch._maybe_uncompress()
+            batch._buffer = _LenientBytes(batch._buffer)
+            yield from islice(batch, read, None)
 
 
 class _LenientBytes(bytearray):

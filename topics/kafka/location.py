@@ -22,15 +22,10 @@ class RecordLocation(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a location.
-
-        Raises:
-            ValueError: the text is no location.
-        """
-        found = _LOCATION.fullmatch(text)
-        if found is None:
-            raise ValueError(f"{text!r} is not TOPIC-PARTITION@OFFSET")
-        return cls(found[1], int(found[2]), int(found[3]))
+        """Return the location in a text; raise a ValueError if it is none."""
+        if found := _LOCATION.fullmatch(text):
+            return cls(found[1], int(found[2]), int(found[3]))
+        raise ValueError(f"{text!r} is not TOPIC-PARTITION@OFFSET")
 
     def __str__(self) -> str:
         return f"{self.topic}-{self.partition}@{self.offset}"

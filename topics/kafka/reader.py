@@ -4,12 +4,11 @@ import asyncio
 import heapq
 import re
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
-from typing import Any, Self, TypeVar
+from functools import wraps
+from operator import attrgetter
+from typing import Any, ParamSpec, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -24,13 +23,16 @@ from topics.topic import Topic
 _MAX_POLL_RECORDS = 2000
 _POLL_MS = 200
 _FETCH_BYTES = 4 * 2**20
-_STALL_TIMEOUT = timedelta(seconds=60)
+_STALL_SECONDS = 60.0
 _EMPTY_GROUPS = ("Empty", "Dead")
-_COORDINATOR_TIMEOUT = timedelta(seconds=60)
+_COORDINATOR_SECONDS = 60.0
 _RETRY_SECONDS = 0.2
 _SUFFIX = re.compile(r"-[0-9A-Za-z_-]{22}$|-[0-9a-f-]{36}$")
 """What a broker appends to a member's name."""
 
+_AGE = attrgetter("timestamp", "topic", "partition", "offset")
+
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -49,12 +51,25 @@ class OffsetRange:
 OffsetRanges = Mapping[TopicPartition, OffsetRange]
 
 
-class TopicReader:
-    """Reads the shop's topics; commits nothing and joins no group.
+def _retried(request: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """Retry while a group's coordinator is absent, or is still loading its groups."""
 
-    Args:
-        cluster: how to reach the brokers.
-    """
+    @wraps(request)
+    async def retried(*args: P.args, **kwargs: P.kwargs) -> T:
+        deadline = time.monotonic() + _COORDINATOR_SECONDS
+        while True:
+            try:
+                return await request(*args, **kwargs)
+            except KafkaError as error:
+                if not error.retriable or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    return retried
+
+
+class TopicReader:
+    """Reads the shop's topics; commits nothing and joins no group."""
 
     def __init__(self, cluster: KafkaSettings) -> None:
         options = cluster.client_options()
@@ -95,30 +110,27 @@ class TopicReader:
         wanted = {topic.name: topic for topic in topics}
         described = await self._admin.describe_topics([*wanted])
         counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
-        if missing := [name for name in wanted if not counts.get(name)]:
-            raise ReadError(
-                f"there are no topics {', '.join(missing)}, or no right to see them"
-            )
+        if missing := ", ".join(name for name in wanted if not counts.get(name)):
+            raise ReadError(f"there are no topics {missing}, or no right to see them")
         return {topic: counts[name] for name, topic in wanted.items()}
 
     async def committed(self, groups: Mapping[Topic, str]) -> dict[TopicPartition, int]:
         """Return the offsets that the consumer groups of topics have committed."""
-        tps = defaultdict[str, list[TopicPartition]](list)
-        for topic, count in (await self.partitions(groups)).items():
-            tps[groups[topic]] += [TopicPartition(topic.name, n) for n in range(count)]
         offsets: dict[TopicPartition, int] = {}
-        for group, of_group in tps.items():
-            offsets |= await _retry(partial(self._committed, group, of_group))
+        partitions = await self.partitions(groups)
+        for group in set(groups.values()):
+            of_group = {t: count for t, count in partitions.items() if groups[t] == group}
+            offsets |= await self._committed(group, _tps(of_group))
         return offsets
 
     async def has_members(self, group: str) -> bool:
         """Return whether a group has members."""
-        state, _ = await _retry(partial(self._describe, group))
+        state, _ = await self._describe(group)
         return state not in _EMPTY_GROUPS
 
     async def owners(self, group: str) -> tuple[str, dict[TopicPartition, str]]:
         """Return a group's state, and the member that owns each partition: name@host."""
-        state, members = await _retry(partial(self._describe, group))
+        state, members = await self._describe(group)
         owners = {
             tp: f"{_SUFFIX.sub('', name)}@{host.removeprefix('/')}"
             for name, _, host, _, assigned in members
@@ -131,11 +143,7 @@ class TopicReader:
         self, partitions: Mapping[Topic, int]
     ) -> dict[TopicPartition, OffsetRange]:
         """Return the current offset range of each partition."""
-        tps = [
-            TopicPartition(topic.name, number)
-            for topic, count in partitions.items()
-            for number in range(count)
-        ]
+        tps = _tps(partitions)
         begins = await self._consumer.beginning_offsets(tps)
         ends = await self._consumer.end_offsets(tps)
         return {tp: OffsetRange(begins[tp], ends[tp]) for tp in tps}
@@ -156,12 +164,15 @@ class TopicReader:
             self._consumer.seek(tp, ranges[tp].begin)
         last_progress = time.monotonic()
         while left:
-            fetched = await self._fetch(left)
+            fetched: Mapping[TopicPartition, list[ConsumerRecord]]
+            fetched = await self._consumer.getmany(
+                *left, timeout_ms=_POLL_MS, max_records=_MAX_POLL_RECORDS
+            )
             for tp, records in fetched.items():
                 yield tp, [record for record in records if record.offset < ranges[tp].end]
             if fetched:
                 last_progress = time.monotonic()
-            elif time.monotonic() - last_progress > _STALL_TIMEOUT.total_seconds():
+            elif time.monotonic() - last_progress > _STALL_SECONDS:
                 raise TimeoutError(f"no more records of {sorted(left)} before their ends")
             left = {tp for tp in left if await self._consumer.position(tp) < ranges[tp].end}
 
@@ -186,9 +197,10 @@ class TopicReader:
         }
         newest: list[ConsumerRecord] = []
         async for _, records in self.read(ends):
-            newest = heapq.nlargest(limit, [*newest, *records], key=_age)
+            newest = heapq.nlargest(limit, [*newest, *records], key=_AGE)
         return newest[::-1]
 
+    @_retried
     async def _committed(
         self, group: str, tps: list[TopicPartition]
     ) -> dict[TopicPartition, int]:
@@ -198,6 +210,7 @@ class TopicReader:
             raise GroupLoadInProgressError(f"no offsets of {group} for {missing}")
         return {tp: found.offset for tp, found in answer.items() if found.offset >= 0}
 
+    @_retried
     async def _describe(self, group: str) -> tuple[str, list[Any]]:
         (answer,) = await self._admin.describe_consumer_groups([group])
         ((error, _, state, _, _, members, *_),) = answer.groups
@@ -205,24 +218,10 @@ class TopicReader:
             raise for_code(error)(group)
         return str(state), members
 
-    async def _fetch(self, left: Iterable[TopicPartition]) -> dict[Any, Any]:
-        fetched: dict[Any, Any] = await self._consumer.getmany(
-            *left, timeout_ms=_POLL_MS, max_records=_MAX_POLL_RECORDS
-        )
-        return fetched
 
-
-def _age(record: ConsumerRecord) -> tuple[int, str, int, int]:
-    return record.timestamp, record.topic, record.partition, record.offset
-
-
-async def _retry(request: Callable[[], Awaitable[T]]) -> T:
-    """Retry while a group's coordinator is absent, or is still loading its groups."""
-    deadline = time.monotonic() + _COORDINATOR_TIMEOUT.total_seconds()
-    while True:
-        try:
-            return await request()
-        except KafkaError as error:
-            if not error.retriable or time.monotonic() > deadline:
-                raise
-        await asyncio.sleep(_RETRY_SECONDS)
+def _tps(partitions: Mapping[Topic, int]) -> list[TopicPartition]:
+    return [
+        TopicPartition(topic.name, number)
+        for topic, count in partitions.items()
+        for number in range(count)
+    ]

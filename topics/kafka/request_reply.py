@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import chain, count
-from typing import NamedTuple, Protocol, Self, TypeVar
+from typing import Any, NamedTuple, Protocol, Self
 from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -23,20 +23,15 @@ from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic, TopicKind
 
 REPLIES = "operator.replies"
-_RETENTION = timedelta(hours=1)
 _POLL_MS = 100
 _MAX_REQUEST_BYTES = 2**21
 """More than the default: a replayed dead letter may be larger than other records."""
 
-_DELIVERY_TIMEOUT = timedelta(seconds=30)
+_DELIVERY_TIMEOUT_MS = 30_000
 _SHUTDOWN_SECONDS = 5
-
-T = TypeVar("T")
 
 
 class _Record(Protocol):
-    """A record to be sent."""
-
     @property
     def topic(self) -> str: ...
     @property
@@ -48,12 +43,7 @@ class _Record(Protocol):
 
 
 class PendingReply(NamedTuple):
-    """The possible results of a request.
-
-    Attributes:
-        reply: the value of its first reply.
-        dead: its dead letter.
-    """
+    """The possible results of a request: its first reply, or its dead letter."""
 
     reply: asyncio.Future[bytes]
     dead: asyncio.Future[ConsumerRecord]
@@ -66,7 +56,7 @@ def reply_topic(name: str) -> Topic:
         TopicKind.REPLIES,
         "Replies to operators' tools.",
         carries=Reply,
-        retention=_RETENTION,
+        retention=timedelta(hours=1),
         partitions=1,
     )
 
@@ -75,12 +65,12 @@ class RequestReplyClient:
     """Sends requests, and receives their replies and dead letters.
 
     Args:
-        cluster: how to reach the brokers.
+        cluster: the settings of the brokers.
         replies: the reply topic; None: requests name none, and services reply to their
             default reply topics.
         dlq_topics: dead letter topics to read as well.
-        idempotent: whether a request is written once, and is retried for ever. The default
-            may write it twice, which is harmless with an idempotency key, and gives up.
+        idempotent: whether a request is written once, and is retried without end. Else it
+            may be written twice, which is harmless with an idempotency key, or time out.
     """
 
     def __init__(
@@ -100,7 +90,7 @@ class RequestReplyClient:
             acks="all",
             enable_idempotence=idempotent,
             max_request_size=_MAX_REQUEST_BYTES,
-            request_timeout_ms=_DELIVERY_TIMEOUT // timedelta(milliseconds=1),
+            request_timeout_ms=_DELIVERY_TIMEOUT_MS,
         )
         self._consumer = AIOKafkaConsumer(
             **options, enable_auto_commit=False, fetch_max_wait_ms=_POLL_MS
@@ -114,9 +104,12 @@ class RequestReplyClient:
     async def __aenter__(self) -> Self:
         try:
             await self._consumer.start()
-            await self._create_reply_topic()
+            topic = self._replies
+            if topic is not None and topic not in await self._consumer.topics():
+                await create(self._cluster, [reply_topic(topic)])
             await self._producer.start()
-            await self._assign()
+            await assign_at_end(self._consumer, await self._partitions())
+            self._reading = asyncio.create_task(self._read())
         except BaseException as error:
             await self.__aexit__(type(error))
             raise
@@ -164,22 +157,14 @@ class RequestReplyClient:
                 async with self._polled:
                     await self._polled.wait()
 
-    async def _create_reply_topic(self) -> None:
-        topic = self._replies
-        if topic is not None and topic not in await self._consumer.topics():
-            await create(self._cluster, [reply_topic(topic)])
-
-    async def _assign(self) -> None:
-        """Read all topics from their current ends on."""
+    async def _partitions(self) -> list[TopicPartition]:
         default = {topic.name for topic in DEFAULT_REPLIES.values()}
         replies = default if self._replies is None else {self._replies}
-        tps = [
+        return [
             TopicPartition(topic, partition)
             for topic in replies | self._dlq_topics
             for partition in await self._producer.partitions_for(topic)
         ]
-        await assign_at_end(self._consumer, tps)
-        self._reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
         while True:
@@ -191,13 +176,12 @@ class RequestReplyClient:
 
     def _resolve(self, record: ConsumerRecord) -> None:
         correlation_id = dict(record.headers).get(names.CORRELATION_ID) or b""
-        pending = self._pending.get(correlation_id)
-        if pending is None:
+        if (pending := self._pending.get(correlation_id)) is None:
             return
-        if record.topic in self._dlq_topics:
-            _set_first(pending.dead, record)
-        else:
-            _set_first(pending.reply, record.value or b"")
+        is_dead = record.topic in self._dlq_topics
+        future: asyncio.Future[Any] = pending.dead if is_dead else pending.reply
+        if not future.done():
+            future.set_result(record if is_dead else record.value or b"")
 
 
 async def assign_at_end(consumer: AIOKafkaConsumer, tps: list[TopicPartition]) -> None:
@@ -205,8 +189,3 @@ async def assign_at_end(consumer: AIOKafkaConsumer, tps: list[TopicPartition]) -
     consumer.assign(tps)
     for tp, end in (await consumer.end_offsets(tps)).items():
         consumer.seek(tp, end)
-
-
-def _set_first(future: asyncio.Future[T], result: T) -> None:
-    if not future.done():
-        future.set_result(result)

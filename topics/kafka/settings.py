@@ -18,7 +18,6 @@ _ADDRESS = re.compile(r"[^\s:]+:[0-9]{1,5}|\[[0-9a-fA-F:.]+\]:[0-9]{1,5}")
 
 
 def _addresses(text: str) -> str:
-    """Return addresses with a port each."""
     addresses = [
         address if ":" in address else f"{address}:{_PORT}"
         for address in map(str.strip, text.split(","))
@@ -29,26 +28,22 @@ def _addresses(text: str) -> str:
 
 
 def _hours(hours: float) -> float:
-    """Return a time that `timedelta` can hold, or infinity."""
     if not hours > 0 or timedelta.max / timedelta(hours=1) < hours < math.inf:
         raise ValueError("must be a number of hours above zero")
     return hours
 
 
 class KafkaSettings(BaseSettings):
-    """The addresses of the brokers and their security, from the environment.
-
-    An empty variable counts as not set.
+    """The brokers' addresses and security, from the environment.
 
     Attributes:
         kafka: host:port, several separated by commas; a port that is left out is 9092.
         kafka_replication: copies of each topic's records when topics are created.
         kafka_min_insync_replicas: the number of copies that must have a record before it
-            is acknowledged; unset, it is two for three copies or more.
-        request_retention_hours: the retention of request topics.
+            is acknowledged; None: two, if `kafka_replication` is three or more.
     """
 
-    # Errors do not repeat a value, which may be a password.
+    # An empty variable counts as not set. Errors repeat no value: it may be a password.
     model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
 
     kafka: Annotated[str, AfterValidator(_addresses)] = f"127.0.0.1:{_PORT}"
@@ -69,8 +64,7 @@ class KafkaSettings(BaseSettings):
     request_retention_hours: Annotated[float, AfterValidator(_hours)] = math.inf
 
     @model_validator(mode="after")
-    def _name_and_password(self) -> Self:
-        """Refuse an unused password, and a login without one."""
+    def _require_whole_login(self) -> Self:
         has_login = self.kafka_sasl_username and self.kafka_sasl_password
         if self.kafka_security_protocol.startswith("SASL") != bool(has_login):
             raise ValueError(
@@ -87,7 +81,7 @@ class KafkaSettings(BaseSettings):
 
     @property
     def durability(self) -> dict[str, str]:
-        """Return the settings of new topics that keep records after the loss of a broker.
+        """The settings of new topics that keep records after the loss of a broker.
 
         Without `min.insync.replicas` a record is acknowledged by `acks=all` with one copy,
         if the other brokers are down, and is lost with that broker.
@@ -119,9 +113,8 @@ class KafkaSettings(BaseSettings):
 
 def format_settings_errors(error: ValidationError) -> list[str]:
     """Return a line for each invalid setting, without its value: it may be a password."""
-    errors = error.errors(include_input=False)
-    names = [".".join(map(str, detail["loc"])) or "settings" for detail in errors]
     return [
-        f"event=bad-setting name={name} reason={detail['msg']!r}"
-        for name, detail in zip(names, errors, strict=True)
+        f"event=bad-setting name={'.'.join(map(str, detail['loc'])) or 'settings'}"
+        f" reason={detail['msg']!r}"
+        for detail in error.errors(include_input=False)
     ]

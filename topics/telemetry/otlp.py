@@ -24,21 +24,13 @@ _W3C = TraceContextTextMapPropagator()
 
 
 class Tracer:
-    """Creates the spans of this process; a separate thread sends them.
-
-    Args:
-        service: the name of the process.
-
-    Attributes:
-        provider: OpenTelemetry's provider.
-    """
+    """Creates the spans of this process; a separate thread sends them."""
 
     def __init__(self, service: str) -> None:
         worker = os.environ.get("WORKER") or f"{service}@{socket.gethostname()}"
         own = {"service.name": service, "service.instance.id": worker}
-        self.provider = TracerProvider(
-            resource=Resource.create(own), shutdown_on_exit=False
-        )
+        resource = Resource.create(own)
+        self.provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self.provider.get_tracer("shop")
         atexit.register(self.end)
@@ -52,10 +44,8 @@ class Tracer:
         Tasks outlive the batch that started them, so the current span of a task is not
         used.
         """
-        texts = {name: value.decode("latin-1") for name, value in headers if value}
-        parent = _W3C.extract(
-            {name: texts[name] for name in TRACE if name in texts}, Context()
-        )
+        trace = {n: value.decode("latin-1") for n, value in headers if n in TRACE and value}
+        parent = _W3C.extract(trace, Context())
         with self._tracer.start_span(name, parent, SpanKind[kind], attributes) as span:
             propagated: dict[str, str] = {}
             _W3C.inject(propagated, set_span_in_context(span, Context()))

@@ -13,12 +13,12 @@ from datetime import timedelta
 
 from aiokafka import errors
 
-EVERY = timedelta(minutes=1)
+_EVERY = timedelta(minutes=1).total_seconds()
 
-STEADY = timedelta(seconds=2)
+_STEADY = timedelta(seconds=2).total_seconds()
 """An outage ends after so long without a failure: a flapping broker has one outage."""
 
-RECENT = timedelta(minutes=1)
+_RECENT = timedelta(minutes=1).total_seconds()
 """After so long without a failure, lines of the client have another cause."""
 
 _OF_OUTAGES = (
@@ -34,15 +34,14 @@ _OF_OUTAGES = (
     errors.LeaderNotAvailableError,
     errors.NotLeaderForPartitionError,
 )
-_CONNECTING = frozenset(
-    {
-        'Unable connect to "%s:%s": %s',
-        "Unable connect to node with id %s: %s",
-    }
-)
+_CONNECTING = {
+    'Unable connect to "%s:%s": %s',
+    "Unable connect to node with id %s: %s",
+}
 """The lines of the outage have their errors."""
 
-_REPEATED = _CONNECTING | {
+_REPEATED = {
+    *_CONNECTING,
     'Unable to request metadata from "%s:%s": %s',
     "Unable to request metadata from node with id %s: %r",
     "Unable to update metadata from %s",
@@ -104,24 +103,17 @@ class Outages:
         self._muted = True
 
     def failed(self, broker: str, reason: BaseException | str) -> None:
-        """Record a failed connection or request, and its reason.
-
-        Args:
-            broker: its address, host:port.
-            reason: the error, or a text.
-        """
+        """Record a failed connection or request to a broker: host:port."""
         if self._muted:
             return
-        now = self._clock()
+        now, text = self._clock(), _text(reason)
         outage = self._outages.get(broker)
         if outage is None:
             self._outages[broker] = _Outage(began=now, failed=now, written=now)
-            log.warning(
-                "event=kafka-unreachable broker=%s reason=%r", broker, _text(reason)
-            )
+            log.warning("event=kafka-unreachable broker=%s reason=%r", broker, text)
             return
         outage.failed, outage.answered = now, None
-        if now - outage.written >= EVERY.total_seconds():
+        if now - outage.written >= _EVERY:
             outage.written = now
             log.warning(
                 "event=kafka-unreachable broker=%s for_seconds=%.0f suppressed=%d"
@@ -129,7 +121,7 @@ class Outages:
                 broker,
                 now - outage.began,
                 outage.suppressed,
-                _text(reason),
+                text,
             )
 
     def answered(self, broker: str) -> None:
@@ -141,22 +133,24 @@ class Outages:
         now = self._clock()
         if outage.answered is None:
             outage.answered = now
-        if now - outage.failed < STEADY.total_seconds():
-            return
-        del self._outages[broker]
-        log.warning(
-            "event=kafka-reachable broker=%s after_seconds=%.1f suppressed=%d",
-            broker,
-            outage.answered - outage.began,
-            outage.suppressed,
-        )
+        if now - outage.failed >= _STEADY:
+            del self._outages[broker]
+            log.warning(
+                "event=kafka-reachable broker=%s after_seconds=%.1f suppressed=%d",
+                broker,
+                outage.answered - outage.began,
+                outage.suppressed,
+            )
 
     def suppress(self, record: logging.LogRecord) -> bool:
-        """Return whether a log line repeats an outage; count it if so."""
+        """Return whether a log line repeats an outage; count it if so.
+
+        Only known lines with a connection error do.
+        """
         if not self._outages or not _is_of_outages(record):
             return False
         latest = max(self._outages.values(), key=lambda outage: outage.failed)
-        if self._clock() - latest.failed > RECENT.total_seconds():
+        if self._clock() - latest.failed > _RECENT:
             return False
         latest.suppressed += 1
         return True
@@ -166,41 +160,21 @@ OUTAGES = Outages()
 """The outages of this process, shared by its clients."""
 
 
-class OutageFilter(logging.Filter):
-    """Removes log lines that repeat an outage.
-
-    Only known lines with a connection error are removed.
-    """
-
-    def __init__(self, outages: Outages = OUTAGES) -> None:
-        super().__init__()
-        self._outages = outages
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to write a line."""
-        return not self._outages.suppress(record)
-
-
 def _is_of_outages(record: logging.LogRecord) -> bool:
     text = str(record.msg)
     if text not in _REPEATED or record.exc_info:
         return False
     if text in _CONNECTING or not isinstance(record.args, tuple):
         return True
-    return all(_is_passing(arg) for arg in record.args if _is_error(arg))
+    return not any(map(_is_other_error, record.args))
 
 
-def _is_error(arg: object) -> bool:
+def _is_other_error(arg: object) -> bool:
     kind = arg if isinstance(arg, type) else type(arg)
-    return issubclass(kind, BaseException)
-
-
-def _is_passing(error: object) -> bool:
-    kind = error if isinstance(error, type) else type(error)
-    if issubclass(kind, _OF_OUTAGES):
-        return True
-    cause = getattr(error, "__cause__", None)
-    return isinstance(cause, BaseException) and _is_passing(cause)
+    if not issubclass(kind, BaseException) or issubclass(kind, _OF_OUTAGES):
+        return False
+    cause = getattr(arg, "__cause__", None)
+    return not isinstance(cause, BaseException) or _is_other_error(cause)
 
 
 def _text(reason: BaseException | str) -> str:

@@ -8,7 +8,10 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from topics.telemetry.otlp import Tracer
 
 Headers = Sequence[tuple[str, bytes]]
 Attributes = Mapping[str, str | int]
@@ -18,16 +21,7 @@ COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
 """OpenTelemetry's variable; its others (OTEL_TRACES_SAMPLER, …) are read as well."""
 
 
-class Tracer(Protocol):
-    """The interface of `topics.telemetry.otlp.Tracer`."""
-
-    def span(
-        self, name: str, kind: Kind, headers: Headers, attributes: Attributes
-    ) -> AbstractContextManager[Headers]:
-        """Create a span, as `span` below."""
-
-
-_tracer: Tracer | None = None
+_tracer: "Tracer | None" = None
 
 
 def start(service: str) -> None:
@@ -46,16 +40,13 @@ def is_on() -> bool:
 def span(
     name: str, kind: Kind, headers: Headers, attributes: Attributes | None = None
 ) -> AbstractContextManager[Headers]:
-    """Create a span around a block.
+    """Create a span around a block; yield the headers for messages of the block.
 
     Args:
         name: the same for all spans of an operation.
         kind: OpenTelemetry's kind.
-        headers: the headers of the record or request, which have the parent.
-        attributes: attributes with OpenTelemetry's names.
-
-    Returns:
-        A context manager; it yields the headers for messages of the block.
+        headers: of the record or request, which have the parent.
+        attributes: with OpenTelemetry's names.
     """
     if _tracer is None:
         return nullcontext(headers)

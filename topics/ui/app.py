@@ -1,20 +1,168 @@
-"""The pages as a web application."""
+"""The pages: the list of topics, and a topic with its newest records and a form."""
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
 
 from aiohttp import web
 from aiohttp.hdrs import SERVER
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.structs import RecordMetadata
 
+from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES
+from topics.html import environment
+from topics.kafka.answering import LIMIT_SECONDS, NoAnswerError, answered
+from topics.kafka.connection import KafkaAuthenticationError
+from topics.kafka.headers import CORRELATION_ID, REPLY_TOPIC
+from topics.kafka.reader import ReadError, TopicReader
 from topics.kafka.settings import KafkaSettings
-from topics.ui.pages import Pages
-from topics.ui.security import errors_as_text, same_origin_only
+from topics.topic import Topic
+from topics.ui.records import Form, RecordView, example_bodies, read_form, topic_of
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_CLUSTER = web.AppKey("cluster", KafkaSettings)
+_TEMPLATES = environment(Path(__file__).parent / "templates")
+_MAX_LIMIT = 10_000
+_LOCAL_HOSTS = ("127.0.0.1", "localhost")
+_HEADERS = {
+    # A record may have any content: the browser runs no script and loads nothing.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline';"
+    " img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    SERVER: "shop",  # else it has the versions of aiohttp and Python
+}
 
 
 def application(cluster: KafkaSettings) -> web.Application:
-    """Return the application of the pages of a cluster, with its middlewares."""
-    app = web.Application(middlewares=[same_origin_only, errors_as_text])
-    app.add_routes(Pages(cluster).routes())
-    app.on_response_prepare.append(_without_versions)
+    """Return the pages of a cluster; each request has a new connection, so it reads all."""
+    app = web.Application(middlewares=[_same_origin_only, _errors_as_text])
+    app[_CLUSTER] = cluster
+    app.on_response_prepare.append(_add_headers)
+    app.router.add_get("/", _list_topics)
+    app.router.add_get("/topics/{name}", _show_topic)
+    app.router.add_post("/topics/{name}", _produce)
     return app
 
 
-async def _without_versions(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers[SERVER] = "shop"  # else it has the versions of aiohttp and Python
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)
+
+
+@web.middleware
+async def _same_origin_only(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Serve browsers on this machine, and requests of our own pages only.
+
+    Another site could send a form to this port, or resolve its own name to this machine.
+    """
+    try:
+        host, here = request.url.host, str(request.url.origin())
+    except ValueError:  # an invalid port, for example
+        host = here = None
+    same_origin = request.headers.get("Origin") in (None, here)
+    cross_site = request.headers.get("Sec-Fetch-Site") == "cross-site"
+    if host in _LOCAL_HOSTS and same_origin and not cross_site:
+        return await handler(request)
+    raise web.HTTPForbidden(text="only pages of 127.0.0.1 are allowed")
+
+
+@web.middleware
+async def _errors_as_text(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Return a line of text if a topic is missing or Kafka is unavailable."""
+    try:
+        return await handler(request)
+    except ReadError as error:
+        raise web.HTTPNotFound(text=str(error)) from error
+    except NoAnswerError as error:
+        raise web.HTTPGatewayTimeout(text=str(error)) from error
+    except KafkaAuthenticationError as error:
+        raise web.HTTPBadGateway(text=str(error)) from error
+    except MessageSizeTooLargeError as error:
+        raise web.HTTPBadRequest(text=f"the record is too large: {error}") from error
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise web.HTTPBadGateway(text=f"Kafka: {str(error) or repr(error)}") from error
+
+
+async def _list_topics(request: web.Request) -> web.Response:
+    cluster = request.app[_CLUSTER]
+    topics = await answered(cluster, _overview)
+    return _page("topics.html", topics=topics, kafka=cluster.kafka)
+
+
+async def _overview(cluster: KafkaSettings) -> list[tuple[Topic, int, int]]:
+    """Return the topics with the numbers of their partitions and offsets."""
+    async with TopicReader(cluster) as reader:
+        topics = [topic_of(name) for name in await reader.names()]
+        partitions = await reader.partitions(topics)
+        ranges = await reader.offset_ranges(partitions)
+    offsets = {topic.name: 0 for topic in partitions}
+    for tp, offset_range in ranges.items():
+        offsets[tp.topic] += offset_range.end - offset_range.begin
+    return [(topic, n, offsets[topic.name]) for topic, n in partitions.items()]
+
+
+async def _show_topic(request: web.Request) -> web.Response:
+    topic, query = topic_of(request.match_info["name"]), request.query
+    find, examples = query.get("find", ""), example_bodies(topic)
+    limit = query.get("most", "100")
+    if not re.fullmatch("[0-9]{1,5}", limit) or not 0 < int(limit) <= _MAX_LIMIT:
+        text = f"the number of records must be from 1 to {_MAX_LIMIT}"
+        raise web.HTTPBadRequest(text=text)
+    newest = partial(_newest, topic, int(limit))
+    records = await answered(request.app[_CLUSTER], newest)
+    return _page(
+        "topic.html",
+        topic=topic,
+        records=[record for record in reversed(records) if record.matches(find)],
+        read=len(records),
+        find=find,
+        limit=limit,
+        bodies=examples,
+        body=examples.get(query.get("body", ""), ""),
+        correlation=f"{CORRELATION_ID}: ui-{secrets.token_hex(4)}",
+        sent=query,
+        dead=DEAD_LETTERS[topic].name if examples else "",
+    )
+
+
+async def _newest(topic: Topic, limit: int, cluster: KafkaSettings) -> list[RecordView]:
+    async with TopicReader(cluster) as reader:
+        return [RecordView.of(record) for record in await reader.tail([topic], limit)]
+
+
+async def _produce(request: web.Request) -> web.Response:
+    """Send the record of the form; show its offset and its reply topic."""
+    topic = topic_of(request.match_info["name"])
+    # A record in a changelog or a reply topic would corrupt the data of its consumers.
+    if topic not in DEFAULT_REPLIES:
+        raise web.HTTPForbidden(text=f"{topic.name} takes no requests")
+    form = await read_form(request)
+    sent = await answered(request.app[_CLUSTER], partial(_send, topic, form))
+    headers = dict(form.headers)
+    query = {
+        "sent": f"{sent.partition}@{sent.offset}",
+        "replies": headers.get(REPLY_TOPIC, DEFAULT_REPLIES[topic].name),
+        "correlation": headers.get(CORRELATION_ID, ""),
+    }
+    raise web.HTTPSeeOther(request.rel_url.with_query(query))
+
+
+async def _send(topic: Topic, form: Form, cluster: KafkaSettings) -> RecordMetadata:
+    options = cluster.client_options()
+    # A record that is not acknowledged by then is dropped, and not sent later.
+    options["request_timeout_ms"] = round(LIMIT_SECONDS * 1000)
+    async with AIOKafkaProducer(**options) as producer:
+        return await producer.send_and_wait(
+            topic.name,
+            form.value.encode(),
+            key=form.key.encode() if form.key else None,
+            headers=[(name, value.encode()) for name, value in form.headers],
+        )
+
+
+def _page(template: str, **values: object) -> web.Response:
+    text = _TEMPLATES.get_template(template).render(**values)
+    return web.Response(text=text, content_type="text/html")

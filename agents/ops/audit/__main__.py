@@ -15,16 +15,18 @@ from typing import Any
 
 import click
 import uvloop
+from aiokafka import TopicPartition
 
 from agents.ops.audit.audit import audit as audit_shop
-from agents.ops.audit.audit import state_at
+from agents.ops.audit.invariants import balances, table, violations
 from agents.ops.audit.queries import QueryOptions
-from agents.ops.audit.report import Report
+from agents.ops.audit.replay import PartitionReplay
+from agents.ops.audit.snapshots import AGGREGATES
 from topics.cli import FAILED, HELP, MISUSED, OK, on_cluster, paragraphs
 from topics.files import raise_file_limit
 from topics.kafka.answering import answered
 from topics.kafka.location import RecordLocation
-from topics.kafka.reader import TopicReader
+from topics.kafka.reader import OffsetRange, ReadError, TopicReader
 from topics.kafka.settings import KafkaSettings
 from topics.target import Target
 
@@ -68,34 +70,51 @@ def audit(
 ) -> int:
     """Print the report, or rows at an offset; return the exit code."""
     if at:
-        return uvloop.run(answered(target.cluster, partial(_show, at, key)))
-    options = QueryOptions(
-        limit=0 if queries["no_questions"] else queries["questions"],
-        seed=queries["seed"],
-        timeout=timedelta(seconds=queries["patience"]),
-    )
-    report = uvloop.run(answered(target.cluster, partial(_audit, options, stores)))
-    for line in report.lines(quiet=quiet):
-        click.echo(line)
-    click.echo(report.json())
-    return OK if report.clean else FAILED
+        return uvloop.run(answered(target.cluster, partial(_print_states, at, key)))
+    limit = 0 if queries["no_questions"] else queries["questions"]
+    timeout = timedelta(seconds=queries["patience"])
+    options = QueryOptions(limit, queries["seed"], timeout)
+    report = uvloop.run(answered(target.cluster, partial(audit_shop, options, stores)))
+    click.echo("\n".join((*report.lines(quiet=quiet), report.json())))
+    return FAILED if report.differences or report.violations else OK
 
 
-async def _audit(
-    options: QueryOptions, stores: Path | None, cluster: KafkaSettings
-) -> Report:
-    async with TopicReader(cluster) as reader:
-        return await audit_shop(reader, cluster, options, stores)
-
-
-async def _show(
+async def _print_states(
     locations: list[RecordLocation], keys: list[str], cluster: KafkaSettings
 ) -> int:
     async with TopicReader(cluster) as reader:
         for location in locations:
-            for line in await state_at(reader, location, keys):
-                click.echo(line)
+            replay = await _replay_to(location, reader)
+            click.echo(f"{location}: {len(replay.rows)} rows")
+            for key in keys:
+                row = f"{key}: {replay.json(key)}"
+                if key in replay.rows:
+                    row += f", last changed at {replay.changed_at[key]}"
+                click.echo(row)
+            if not keys and (found := balances(replay.rows, replay.received)):
+                click.echo("\n".join((*table(found), *violations(found))))
     return OK
+
+
+async def _replay_to(location: RecordLocation, reader: TopicReader) -> PartitionReplay:
+    """Replay a partition up to an offset.
+
+    Raises:
+        ReadError: the topic has no table, or the log does not hold these records.
+    """
+    topics = {topic.name: topic for topic in AGGREGATES}
+    if location.topic not in topics:
+        raise ReadError(f"{location.topic} has no table; {', '.join(topics)} have")
+    topic, tp = topics[location.topic], TopicPartition(*location[:2])
+    partitions = await reader.partitions([topic])
+    held = (await reader.offset_ranges(partitions)).get(tp, OffsetRange(0, 0))
+    if held.begin or location.offset > held.end:
+        raise ReadError(f"{tp.topic}-{tp.partition} holds {held.begin}…{held.end}")
+    replay = PartitionReplay(topic, tp.partition, partitions[topic])
+    async for _, records in reader.read({tp: OffsetRange(0, location.offset)}):
+        for record in records:
+            replay.take(record)
+    return replay
 
 
 def main() -> None:

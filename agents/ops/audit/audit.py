@@ -5,64 +5,104 @@ ends of the logs. All outputs of a committed record lie below those ends, no cha
 includes a record beyond them, and the queries are among the replayed records.
 """
 
+import json
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from aiokafka import TopicPartition
 
-from agents.ops.audit.comparison import Comparison
 from agents.ops.audit.invariants import (
-    InFlight,
+    ACCOUNTS,
+    MAX_LINES,
+    Balances,
     Rows,
-    StockLocation,
     Tables,
     balances,
     inconsistencies,
-    received_by,
+    table,
+    total,
     violations,
 )
 from agents.ops.audit.outputs import OutputCheck
-from agents.ops.audit.queries import LiveQueries, QueryCheck, QueryOptions
-from agents.ops.audit.replay import (
+from agents.ops.audit.queries import (
+    QueryCheck,
+    QueryOptions,
+    send_queries,
+    unanswered,
+)
+from agents.ops.audit.replay import LogReplay
+from agents.ops.audit.snapshots import (
     AGGREGATES,
     SOURCES,
-    LogReplay,
-    PartitionReplay,
-    ReplayedRecord,
-    adapter_of,
-)
-from agents.ops.audit.report import Report, table
-from agents.ops.audit.snapshots import (
     Snapshots,
-    decoded,
     read_changelogs,
     read_local_stores,
 )
 from topics.admin import cluster_id
-from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
-from topics.kafka.location import RecordLocation
-from topics.kafka.reader import OffsetRange, OffsetRanges, ReadError, TopicReader
+from topics.catalog import STOCK_CHANGELOG
+from topics.kafka.reader import OffsetRanges, TopicReader
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
 from topics.topology import CHANGELOGS, GROUPS, LOGS
 
-Check = Callable[[ReplayedRecord], None]
-Received = Mapping[int, Mapping[StockLocation, int]]
-"""Received units, by partition of stock."""
+
+@dataclass
+class Report:
+    """The result of an audit.
+
+    Attributes:
+        differences: rows and replies that differ from the replay of their log.
+        notes: parts that were not audited, with the reason.
+        counts: of rows, records, queries, and carts that had no prices.
+        offsets: the ends of the replayed logs, by topic and partition.
+    """
+
+    differences: list[str] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    offsets: dict[str, list[int]] = field(default_factory=dict)
+    balances: Balances = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def lines(self, *, quiet: bool) -> Iterator[str]:
+        """Yield the report for operators; a quiet one has only the totals of the table."""
+        yield from table(self.balances, limit=0 if quiet else MAX_LINES)
+        yield from (f"note: {note}" for note in self.notes)
+        for name, found in ("difference", self.differences), ("violation", self.violations):
+            yield from (f"{name}: {each}" for each in found[:MAX_LINES])
+            if len(found) > MAX_LINES:
+                yield f"… and {len(found) - MAX_LINES} {name}s more"
+        if not (self.differences or self.violations):
+            yield "The shop matches its logs: no difference, no violation."
+
+    def json(self) -> str:
+        """Return the report for programs, in one line."""
+        sums = total(self.balances)
+        found: dict[str, Any] = {
+            **self.counts,
+            "skus": len({sku for sku, _ in self.balances}),
+            **{account: sums[account] for account in ACCOUNTS},
+            "differences": len(self.differences),
+            "violations": len(self.violations),
+            "seconds": round(self.seconds, 2),
+            "offsets": self.offsets,
+        }
+        return json.dumps(found)
 
 
 async def audit(
-    reader: TopicReader, cluster: KafkaSettings, options: QueryOptions, stores: Path | None
+    options: QueryOptions, stores: Path | None, cluster: KafkaSettings
 ) -> Report:
     """Audit a shop.
 
     Args:
-        reader: of the shop's topics.
-        cluster: how to reach the brokers.
         options: of the queries to the running shop.
-        stores: a directory of the workers' state directories, if they are on this machine.
+        stores: has the workers' state directories; None: they are on other machines.
+        cluster: of the shop.
 
     Raises:
         ReadError: topics are missing.
@@ -70,105 +110,69 @@ async def audit(
             not reachable.
     """
     began, report = time.monotonic(), Report()
-    partitions = await reader.partitions((*LOGS, *CHANGELOGS))
-    committed = await reader.committed(GROUPS)
-    snapshots = await read_changelogs(reader, partitions)
-    queries = LiveQueries(reader, options, report)
-    if options.limit:
-        await queries.send(cluster, snapshots, await reader.offset_ranges(partitions))
-    log = LogReplay(await _log_ranges(reader, partitions, report), partitions)
-    comparison = Comparison(log)
-    _compare_changelogs(comparison, snapshots, report)
-    if stores is not None:
-        _compare_stores(comparison, stores, await cluster_id(cluster), report)
-    outputs = OutputCheck(committed, _whole_topics(log.ranges), snapshots)
-    replies = QueryCheck(queries.answered)
-    received = await _replay(reader, log, (outputs.take, replies.take), report)
-    report.differences += comparison.differences()
-    report.violations += map(str, outputs.missing())
-    await queries.check(replies)
-    _check_tables(log, snapshots, received, outputs, report)
+    async with TopicReader(cluster) as reader:
+        partitions = await reader.partitions((*LOGS, *CHANGELOGS))
+        committed = await reader.committed(GROUPS)
+        snapshots = await read_changelogs(reader, partitions)
+        queries = await send_queries(reader, cluster, options, snapshots, report.notes)
+        counts = {topic: partitions[topic] for topic in LOGS}
+        log = LogReplay(await reader.offset_ranges(counts), counts)
+        _report_logs(log, report)
+        copies = [*snapshots.values()]
+        if stores is not None:
+            copies += read_local_stores(stores, await cluster_id(cluster), report.notes)
+        log.compare(copies)
+        outputs = OutputCheck(committed, log.whole_topics, snapshots)
+        replies = QueryCheck(queries)
+        report.counts = {"rows": sum(len(copy.rows) for copy in copies), "records": 0}
+        async for tp, records in reader.read(log.ranges):
+            report.counts["records"] += len(records)
+            for replayed in log.take(tp, records):
+                outputs.take(replayed)
+                replies.take(replayed)
+        report.differences = [*log.differences(), *replies.wrong()]
+        report.differences += await unanswered(reader, options, queries, report.notes)
+    report.counts |= {"questions": len(queries), "unpriced": replies.unpriced}
+    report.violations = outputs.missing()
+    _check_tables(log, snapshots, outputs, report)
     report.seconds = time.monotonic() - began
     return report
 
 
-async def _log_ranges(
-    reader: TopicReader, partitions: Mapping[Topic, int], report: Report
-) -> OffsetRanges:
-    counts = {topic: partitions[topic] for topic in LOGS}
-    ranges = await reader.offset_ranges(counts)
-    for topic in GROUPS:
-        numbers = range(counts[topic])
-        report.offsets[topic.name] = [ranges[topic.name, n].end for n in numbers]
-    report.notes += [
-        f"{tp.topic}-{tp.partition} has lost its first {lost.begin} records:"
-        " no replay of it"
-        for tp, lost in ranges.items()
-        if lost.begin
-    ]
-    return ranges
-
-
-def _whole_topics(ranges: OffsetRanges) -> frozenset[str]:
-    """Return the topics of which no partition has lost records."""
-    cut = {tp.topic for tp, part in ranges.items() if part.begin}
-    return frozenset(tp.topic for tp in ranges) - cut
-
-
-def _compare_changelogs(
-    comparison: Comparison, snapshots: Snapshots, report: Report
-) -> None:
-    for (topic, _), snapshot in snapshots.items():
-        if topic in SOURCES:
-            comparison.add(SOURCES[topic], snapshot)
-    report.counts["rows"] = sum(len(each.rows) for each in snapshots.values())
-
-
-def _compare_stores(
-    comparison: Comparison, directory: Path, cluster: str, report: Report
-) -> None:
-    for aggregate, snapshot in read_local_stores(directory, cluster, report.notes):
-        comparison.add(aggregate, snapshot)
-        report.counts["rows"] += len(snapshot.rows)
-
-
-async def _replay(
-    reader: TopicReader, log: LogReplay, checks: Iterable[Check], report: Report
-) -> Received:
-    """Replay all logs, with checks of each record; return the received units."""
-    received: defaultdict[int, Counter[StockLocation]] = defaultdict(Counter)
-    report.counts["records"] = 0
-    async for tp, records in reader.read(log.ranges):
-        for replayed in log.take(tp, records):
-            for check in checks:
-                check(replayed)
-            if units := received_by(replayed):
-                received[tp.partition].update(units)
-        report.counts["records"] += len(records)
-    log.finish()
-    return received
+def _report_logs(log: LogReplay, report: Report) -> None:
+    replayed = {topic.name for topic in GROUPS}
+    for (topic, number), held in log.ranges.items():
+        if topic in replayed:
+            report.offsets.setdefault(topic, []).append(held.end)
+        if held.begin:
+            report.notes.append(
+                f"{topic}-{number} has lost its first {held.begin} records: no replay of it"
+            )
 
 
 def _check_tables(
-    log: LogReplay,
-    snapshots: Snapshots,
-    received: Received,
-    outputs: OutputCheck,
-    report: Report,
+    log: LogReplay, snapshots: Snapshots, outputs: OutputCheck, report: Report
 ) -> None:
-    """Check the invariants of all tables together."""
-    tables = tables_of(log, snapshots)
-    for number, rows in enumerate(tables.stock):
-        found = balances(rows, received.get(number))
-        report.balances |= found
-        report.violations += violations(found)
-    if in_flight := outputs.in_flight:
+    """Check the invariants of all tables; of cut logs, the tables are the snapshots."""
+    tables: dict[Topic, list[Rows]] = {changelog: [] for changelog in SOURCES}
+    for (changelog, number), snapshot in snapshots.items():
+        if source := SOURCES.get(changelog):
+            replay = log.replays.get(TopicPartition(source.requests.name, number))
+            rows = replay.rows if replay else snapshot.values()
+            tables[changelog].append(rows)
+            if changelog is STOCK_CHANGELOG:
+                found = balances(rows, replay.received if replay else None)
+                report.balances |= found
+                report.violations += violations(found)
+    if outputs.in_flight:
         report.notes.append(
-            f"{len(in_flight)} messages of uncommitted records are in flight: their orders"
-            " and users are not checked"
+            f"{len(outputs.in_flight)} messages of uncommitted records are in flight: their"
+            " orders and users are not checked"
         )
-    if log.is_whole or is_quiet(log.ranges, outputs.committed):
-        report.violations += inconsistencies(tables, InFlight(in_flight.values()))
+    is_whole = log.whole_topics >= {topic.name for topic in AGGREGATES}
+    if is_whole or is_quiet(log.ranges, outputs.committed):
+        of_all = Tables(*tables.values())
+        report.violations += inconsistencies(of_all, outputs.in_flight.values())
     else:
         report.notes.append(
             "orders are not compared with stock: logs have lost their first records, and"
@@ -182,53 +186,3 @@ def is_quiet(ranges: OffsetRanges, committed: Mapping[TopicPartition, int]) -> b
     return all(
         committed.get(tp, 0) >= part.end for tp, part in ranges.items() if tp.topic in names
     )
-
-
-def tables_of(log: LogReplay, snapshots: Snapshots) -> Tables:
-    """Return all tables; snapshots replace those whose logs have lost records."""
-
-    def rows(topic: Topic, number: int) -> Rows:
-        replay = log.replays.get(TopicPartition(topic.name, number))
-        if replay is not None:
-            return replay.rows
-        aggregate = AGGREGATES[topic]
-        return decoded(aggregate, snapshots[aggregate.changelog, number])
-
-    topics = (CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS)
-    return Tables(*([rows(t, n) for n in range(log.partitions[t])] for t in topics))
-
-
-async def state_at(
-    reader: TopicReader, location: RecordLocation, keys: Sequence[str]
-) -> list[str]:
-    """Replay a partition up to an offset; return rows, or all balances of stock, as text.
-
-    Raises:
-        ReadError: the topic has no table, or the log does not hold these records.
-    """
-    topics = {topic.name: topic for topic in AGGREGATES}
-    if location.topic not in topics:
-        raise ReadError(f"{location.topic} has no table; {', '.join(topics)} have")
-    topic, tp = topics[location.topic], TopicPartition(*location[:2])
-    partitions = await reader.partitions([topic])
-    held = (await reader.offset_ranges(partitions)).get(tp, OffsetRange(0, 0))
-    if held.begin or location.offset > held.end:
-        raise ReadError(f"{tp.topic}-{tp.partition} holds {held.begin}…{held.end}")
-    replay = PartitionReplay(topic, tp.partition, partitions[topic], AGGREGATES[topic])
-    received: Counter[StockLocation] = Counter()
-    async for _, records in reader.read({tp: OffsetRange(0, location.offset)}):
-        for replayed in map(replay.take, records):
-            received.update(received_by(replayed))
-    header = f"{location}: {len(replay.rows)} rows"
-    if keys:
-        return [header, *(_row(replay, key) for key in keys)]
-    found = balances(replay.rows, received)
-    return [header, *(table(found) if found else ()), *violations(found)]
-
-
-def _row(replay: PartitionReplay, key: str) -> str:
-    row = replay.rows.get(key)
-    if row is None or replay.aggregate is None:
-        return f"{key}: no row"
-    value = adapter_of(replay.aggregate, key).dump_json(row).decode()
-    return f"{key}: {value}, last changed at {replay.changed_at[key]}"

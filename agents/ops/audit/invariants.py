@@ -1,17 +1,15 @@
 """Invariants of the tables: stock is conserved, and carts, orders and stock agree."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from agents.loms.order import Order
 from agents.loms.stock import Receipt, Reservation, ReservationStatus, StockLevel
-from agents.ops.audit.replay import ReplayedRecord
 from schemas.contract import Contract
 from schemas.ids import SHARDS, order_id, purchase_id
 from schemas.order import Status
-from schemas.stock import ReceiveStock
 from topics.kafka.partitioner import partition_of
 
 _STATUS_IN_STOCK = {
@@ -23,42 +21,19 @@ _WITHOUT_STOCK = (ReservationStatus.RELEASED, ReservationStatus.REFUSED)
 StockLocation = tuple[int, int]
 """A sku and a warehouse."""
 
+MAX_LINES = 50
+"""Limit of printed balances, differences or violations."""
+
+Account = Literal["received", "available", "reserved", "held", "written_off"]
+"""What units are: received in all; held by reservations that are neither sold nor
+released; written off by sold ones."""
+
+Balances = dict[StockLocation, Counter[Account]]
+"""Units of a sku in one warehouse, by account."""
+
 Rows = Mapping[str, Any]
 
-
-@dataclass(slots=True)
-class StockBalance:
-    """Units of a sku in one warehouse.
-
-    Attributes:
-        received: the sum of all receipts.
-        available: to be bought.
-        reserved: for orders.
-        held: by reservations that are neither sold nor released.
-        written_off: by sold reservations.
-    """
-
-    received: int = 0
-    available: int = 0
-    reserved: int = 0
-    held: int = 0
-    written_off: int = 0
-
-    def violations(self) -> Iterator[str]:
-        """Yield the violated invariants."""
-        if min(self.available, self.reserved, self.held, self.written_off) < 0:
-            yield f"negative: {self}"
-        if self.reserved != self.held:
-            yield f"reserved {self.reserved}, but reservations hold {self.held}"
-        accounted = self.available + self.reserved + self.written_off
-        if self.received != accounted:
-            yield (
-                f"received {self.received}, but available {self.available} + reserved"
-                f" {self.reserved} + written off {self.written_off} = {accounted}"
-            )
-
-
-Balances = dict[StockLocation, StockBalance]
+ACCOUNTS: tuple[Account, ...] = ("received", "available", "reserved", "written_off")
 
 
 def balances(rows: Rows, received: Mapping[StockLocation, int] | None = None) -> Balances:
@@ -68,26 +43,21 @@ def balances(rows: Rows, received: Mapping[StockLocation, int] | None = None) ->
         rows: of the table, or of some partitions.
         received: units by the log; None: by the receipts among the rows.
     """
-    found: Balances = {}
-
-    def add(sku: int, allocation: Mapping[int, int], name: str) -> None:
-        for warehouse, units in allocation.items():
-            balance = found.setdefault((sku, warehouse), StockBalance())
-            setattr(balance, name, getattr(balance, name) + units)
-
+    found: defaultdict[StockLocation, Counter[Account]] = defaultdict(Counter)
     for key, row in rows.items():
         sku = int(key.partition("/")[0])
-        for name, allocation in _units(row):
-            if received is None or name != "received":
-                add(sku, allocation, name)
-    for (sku, warehouse), units in (received or {}).items():
-        add(sku, {warehouse: units}, "received")
+        for account, allocation in _units(row):
+            for warehouse, units in allocation.items():
+                if received is None or account != "received":
+                    found[sku, warehouse][account] += units
+    for location, units in (received or {}).items():
+        found[location]["received"] += units
     return found
 
 
 def _units(
     row: StockLevel | Reservation | Receipt,
-) -> Iterator[tuple[str, Mapping[int, int]]]:
+) -> Iterator[tuple[Account, Mapping[int, int]]]:
     match row:
         case StockLevel(available, reserved):
             yield "available", available
@@ -103,28 +73,47 @@ def _units(
             return
 
 
-def received_by(replayed: ReplayedRecord) -> dict[StockLocation, int]:
-    """Return the units that a record put into a warehouse, if any."""
-    request = replayed.envelope.request if replayed.envelope else None
-    if replayed.changed and isinstance(request, ReceiveStock):
-        return {(request.sku, request.warehouse_id): request.count}
-    return {}
+def total(found: Balances) -> Counter[Account]:
+    """Add up all balances."""
+    sums = Counter[Account]()
+    for balance in found.values():
+        sums.update(balance)
+    return sums
+
+
+def table(found: Balances, limit: int = MAX_LINES) -> Iterator[str]:
+    """Yield the balances as text, up to a limit, and their total."""
+    yield _line("sku", "warehouse", *(name.replace("_", " ") for name in ACCOUNTS))
+    for (sku, warehouse), balance in sorted(found.items())[:limit]:
+        yield _line(sku, warehouse, *(balance[name] for name in ACCOUNTS))
+    if limit and len(found) > limit:
+        yield f"… and {len(found) - limit} lines more"
+    sums = total(found)
+    yield _line("all", len(found), *(sums[name] for name in ACCOUNTS))
+
+
+def _line(first: object, *others: object) -> str:
+    return f"{first:<12}" + "".join(f" {cell:>20}" for cell in others)
 
 
 def violations(found: Balances) -> Iterator[str]:
     """Yield the violated invariants of balances."""
     for (sku, warehouse), balance in found.items():
-        for violation in balance.violations():
+        for violation in _violations(balance):
             yield f"sku {sku}, warehouse {warehouse}: {violation}"
 
 
-def total(found: Balances) -> StockBalance:
-    """Add up all balances."""
-    sums = Counter[str]()
-    for balance in found.values():
-        for name in StockBalance.__slots__:
-            sums[name] += getattr(balance, name)
-    return StockBalance(**sums)
+def _violations(units: Counter[Account]) -> Iterator[str]:
+    if min(units.values()) < 0:
+        yield f"negative: {dict(units)}"
+    if units["reserved"] != units["held"]:
+        yield f"reserved {units['reserved']}, but reservations hold {units['held']}"
+    accounted = units["available"] + units["reserved"] + units["written_off"]
+    if units["received"] != accounted:
+        yield (
+            f"received {units['received']}, but available {units['available']} + reserved"
+            f" {units['reserved']} + written off {units['written_off']} = {accounted}"
+        )
 
 
 @dataclass(frozen=True)
@@ -150,28 +139,27 @@ def _owner(partitions: list[Rows], key: int) -> Rows:
     return partitions[partition_of(str(key).encode(), len(partitions))]
 
 
-class InFlight:
-    """The orders and users of messages in flight, which can't be checked yet."""
+def inconsistencies(
+    tables: Tables, in_flight: Iterable[Contract | None] = ()
+) -> Iterator[str]:
+    """Yield the orders, reservations and purchases that contradict each other.
 
-    def __init__(self, messages: Iterable[Contract | None]) -> None:
-        messages = list(messages)
-        self.orders = {getattr(message, "order_id", None) for message in messages}
-        self.users = {getattr(message, "user", None) for message in messages}
-
-
-def inconsistencies(tables: Tables, in_flight: InFlight) -> Iterator[str]:
-    """Yield the orders, reservations and purchases that contradict each other."""
+    The orders and users of messages in flight can't be checked yet.
+    """
+    messages = list(in_flight)
+    unsettled = {getattr(message, "order_id", None) for message in messages}
+    users = {getattr(message, "user", None) for message in messages}
     for rows in tables.orders:
         for order in rows.values():
-            if order.order_id not in in_flight.orders:
+            if order.order_id not in unsettled:
                 yield from _order_violations(order, tables)
     for rows in tables.stock:
         for number, text in _orphans(rows, tables):
-            if number not in in_flight.orders:
+            if number not in unsettled:
                 yield text
     for rows in tables.carts:
         for user, cart in rows.items():
-            if int(user) not in in_flight.users:
+            if int(user) not in users:
                 yield from _stuck_purchases(tables, int(user), cart.checkouts)
 
 
@@ -201,10 +189,10 @@ def _orphans(stock: Rows, tables: Tables) -> Iterator[tuple[int, str]]:
         sku, _, number = key.partition("/")
         order = tables.order(int(number))
         if order is None or int(sku) not in order.lines:
-            yield (
-                int(number),
-                f"sku {sku} is {row.status} for order {number}, which does not contain it",
+            text = (
+                f"sku {sku} is {row.status} for order {number}, which does not contain it"
             )
+            yield int(number), text
 
 
 def _stuck_purchases(tables: Tables, user: int, purchases: Iterable[str]) -> Iterator[str]:

@@ -6,11 +6,14 @@ import subprocess
 from dataclasses import replace
 
 from agents.ops.local.deployment import (
+    COUNTS,
     REPOSITORY,
     Deployment,
     ShopError,
     delete_state,
+    from_environment,
     load,
+    output_of,
     save,
     settings,
 )
@@ -24,6 +27,7 @@ _ROW = (
     " {{.State.Pid}} {{.State.Status}}"
 )
 _SCALED = {"checkout", "loms", "products", "notifications", "gateway"}
+_READINESS = ("exec", "-T", "notifications", "python", "-m", "agents.ops.local.readiness")
 
 
 def is_chosen() -> bool:
@@ -33,38 +37,39 @@ def is_chosen() -> bool:
     native or compose, overrides the check.
     """
     way = os.environ.get("SHOP_WAY")
-    if way:
+    if way or not shutil.which("docker"):
         return way == "compose"
-    commands = (("docker", "info"), ("docker", "compose", "version"))
-    return shutil.which("docker") is not None and all(map(_answers, commands))
+    try:
+        for words in (("docker", "info"), ("docker", "compose", "version")):
+            subprocess.run(words, capture_output=True, check=True, timeout=_ENGINE_SECONDS)
+    except subprocess.SubprocessError:
+        return False
+    return True
 
 
-def is_running(shop: Deployment) -> bool:
-    """Return whether this shop was started in containers."""
-    return load(_state_of(shop).directory) is not None
+def in_containers(shop: Deployment) -> Deployment:
+    """Return the shop as this module takes it, with a state file of its own."""
+    return replace(shop, directory=shop.directory / "compose")
 
 
 def up(shop: Deployment) -> None:
-    """Start the shop, unless it runs; return when all services answer.
-
-    Raises:
-        ShopError: the start failed; no container of a new shop stays.
-    """
-    saved = load(_state_of(shop).directory)
-    given = settings(os.environ) | (saved[1] if saved else {})
+    """Start the shop, unless it runs; a failed first start leaves no container."""
+    saved = load(shop.directory)
+    given = settings(os.environ)
+    if saved:
+        given = saved[1] | given
+        kept = {name: getattr(saved[0], name) for name in ("directory", *COUNTS)}
+        shop = replace(from_environment({**os.environ, **given}), **kept).scaled(os.environ)
     try:
-        cert = given.get("GATEWAY_TLS_CERT", "")
-        deployed = saved[0].scaled(os.environ) if saved else shop
-        _bring_up(replace(deployed, gateway_tls_cert=cert, gateway_host=""), given)
+        _bring_up(shop, given)
     except BaseException:
         if not saved:
             down(shop)
         raise
-    scheme = "https" if given.get("GATEWAY_TLS_CERT") else "http"
     echo(f"""
 The shop is open, in containers.
-  gateway         {scheme}://127.0.0.1:{shop.gateway_port}
-  Kafka           {shop.kafka or f"127.0.0.1:{shop.kafka_port}"}
+  gateway         {shop.gateway_scheme}://127.0.0.1:{shop.gateway_port}
+  Kafka           {shop.bootstrap}
   Kafka UI        http://127.0.0.1:8088
   mail            http://127.0.0.1:8025
 Try: make demo · make ps · make logs · make scale LOMS_WORKERS=2 · make down""")
@@ -72,27 +77,26 @@ Try: make demo · make ps · make logs · make scale LOMS_WORKERS=2 · make down
 
 def scale(shop: Deployment) -> None:
     """Change the numbers of containers that the environment names."""
-    if saved := load(_state_of(shop).directory):
+    if saved := load(shop.directory):
         _bring_up(saved[0].scaled(os.environ), saved[1], "--no-build")
     ps(shop)
 
 
-def down(shop: Deployment) -> None:
+def down(shop: Deployment, *options: str) -> None:
     """Stop all containers; keep the volumes."""
-    _compose(shop, {}, "down", "--remove-orphans")
-    delete_state(_state_of(shop).directory)
+    _compose(shop, {}, "down", "--remove-orphans", *options)
+    delete_state(shop.directory)
 
 
 def clean(shop: Deployment) -> None:
     """Stop all containers; remove the volumes."""
-    _compose(shop, {}, "down", "--remove-orphans", "--volumes")
-    delete_state(_state_of(shop).directory)
+    down(shop, "--volumes")
 
 
 def ps(_shop: Deployment) -> None:
     """Print each container: name, process id, state."""
-    ids = _output_of("docker", "compose", "ps", "-q").split()
-    rows = _output_of("docker", "inspect", "--format", _ROW, *ids) if ids else ""
+    ids = output_of("docker", "compose", "ps", "-q").split()
+    rows = output_of("docker", "inspect", "--format", _ROW, *ids) if ids else ""
     for service, number, pid, state in map(str.split, rows.splitlines()):
         name = f"{service}-{number}" if service in _SCALED else service
         echo(f"{name} {pid} {state.upper()}")
@@ -109,25 +113,14 @@ COMMANDS = {each.__name__: each for each in (up, down, ps, scale, logs, clean)}
 def _bring_up(shop: Deployment, given: dict[str, str], *options: str) -> None:
     if shop.gateways > _MOST_GATEWAYS:
         raise ShopError(f"in containers there are {_MOST_GATEWAYS} gateways at most")
-    save(_state_of(shop), given)
-    scales = [f"checkout={shop.checkout_workers}", f"loms={shop.loms_workers}"]
+    save(replace(shop, gateway_host=""), given)  # the port is open on loopback
+    scales = (f"checkout={shop.checkout_workers}", f"loms={shop.loms_workers}")
     options += tuple(word for scale in scales for word in ("--scale", scale))
     echo("  images and containers:")
     _compose(shop, given, "up", "-d", "--wait", "--remove-orphans", *options)
     with step("until the owner of each partition answers"):
-        readiness = (
-            "python",
-            "-m",
-            "agents.ops.local.readiness",
-            "--marks",
-            "/var/lib/shop",
-        )
         urls = (f"{shop.gateway_scheme}://{name}:8080" for name in _gateways(shop))
-        _compose(shop, given, "exec", "-T", "notifications", *readiness, *urls)
-
-
-def _state_of(shop: Deployment) -> Deployment:
-    return replace(shop, directory=shop.directory / "compose")
+        _compose(shop, given, *_READINESS, "--marks", "/var/lib/shop", *urls)
 
 
 def _gateways(shop: Deployment) -> list[str]:
@@ -150,21 +143,3 @@ def _compose(shop: Deployment, given: dict[str, str], *arguments: str) -> None:
     ran = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
     if ran.returncode:
         raise ShopError(f"docker compose {arguments[0]} failed")
-
-
-def _output_of(*command: str) -> str:
-    ran = subprocess.run(
-        command, cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    if ran.returncode:
-        raise ShopError(ran.stderr.strip())
-    return ran.stdout
-
-
-def _answers(command: tuple[str, ...]) -> bool:
-    try:
-        return not subprocess.run(
-            command, capture_output=True, timeout=_ENGINE_SECONDS, check=False
-        ).returncode
-    except subprocess.TimeoutExpired:
-        return False

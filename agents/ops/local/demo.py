@@ -7,49 +7,58 @@ import json
 import os
 import secrets
 import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import ClientError, ClientSession, TCPConnector
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from agents.ops.local.deployment import Deployment, ShopError
 from agents.ops.local.progress import echo
-from agents.ops.local.trace_recorder import TRACEPARENT, TraceRecorder, new_trace
-from topics.catalog import STOCK_REQUESTS
+from topics.catalog import STOCK_REQUESTS, TOPICS
 from topics.kafka.answering import NoAnswerError, answered
 from topics.kafka.connection import KafkaAuthenticationError
+from topics.kafka.headers import TRACE, trace_id
+from topics.kafka.request_reply import assign_at_end
 from topics.kafka.settings import KafkaSettings
 from topics.target import NoClusterError, choose
+from topics.topic import TopicKind
 
-# Products without sample stock: the demo sells the goods that it receives.
+# Products without sample stock: the demo sells the units that it receives.
 _RECORD, _CARDS = 2958025, 2618151
 _MAX_WIDTH = 140
 _LOCKED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+_TRACEPARENT = TRACE[0]
+_TIMEOUT_SECONDS = 10.0
+_QUIET_MS = 400
 
 
+@dataclass
 class Walk:
-    """A visitor of the shop; each step prints a call, its reply, and its records."""
+    """A visitor of the shop; each step prints a call, its reply, and its records.
 
-    def __init__(self, session: ClientSession, url: str, recorder: TraceRecorder) -> None:
-        self._session = session
-        self._url = url
-        self._recorder = recorder
+    All records that follow from a call carry its trace context. The consumer reads all
+    topics.
+    """
 
-    async def call(
-        self, title: str, path: str, body: dict[str, Any], expect: int = 200
-    ) -> Any:  # noqa: ANN401
-        """Make a call; print the reply and the records.
+    session: ClientSession
+    url: str
+    producer: AIOKafkaProducer
+    consumer: AIOKafkaConsumer
 
-        Raises:
-            ShopError: the status of the reply is not the expected one.
-        """
-        trace = new_trace()
+    async def call(self, title: str, path: str, *, expect: int = 200, **body: Any) -> Any:  # noqa: ANN401
+        """Make a call; print the reply and the records; end the demo at another status."""
+        trace = _new_trace()
         echo(f"\n■ {title}\n  POST {path} {_json(body)}")
-        headers = {TRACEPARENT: trace}
-        response = await self._session.post(self._url + path, json=body, headers=headers)
+        headers = {_TRACEPARENT: trace}
+        response = await self.session.post(self.url + path, json=body, headers=headers)
         reply = await response.json(content_type=None)
         echo(f"  → {response.status} {_json(reply)}")
         if response.status in _LOCKED:
@@ -65,143 +74,150 @@ class Walk:
         return reply
 
     async def send(self, title: str, value: dict[str, Any]) -> None:
-        """Send a request to stock over Kafka; print the records."""
-        trace = new_trace()
+        """Send a request to stock over Kafka, with neither key nor reply topic."""
+        trace = _new_trace()
         echo(f"\n■ {title}\n  {STOCK_REQUESTS.name} ← {_json(value)}")
-        await self._recorder.send(STOCK_REQUESTS, _json(value).encode(), trace)
+        headers, encoded = [(_TRACEPARENT, trace.encode())], _json(value).encode()
+        await self.producer.send_and_wait(STOCK_REQUESTS.name, encoded, headers=headers)
         await self._show(trace)
 
     async def _show(self, trace: str) -> None:
-        for record in await self._recorder.records_of(trace):
+        for record in await self._records_of(trace):
             value = record.value.decode()
             short = value if len(value) <= _MAX_WIDTH else value[: _MAX_WIDTH - 1] + "…"
             key = (record.key or b"no key").decode()
             echo(f"    {record.topic:<17}{key:<12}{short}")
 
+    async def _records_of(self, trace: str) -> list[ConsumerRecord[Any, Any]]:
+        """Return the records of a trace, once a reply and no more records arrive."""
+        found: list[ConsumerRecord[Any, Any]] = []
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        while time.monotonic() < deadline:
+            batches = await self.consumer.getmany(timeout_ms=_QUIET_MS)
+            records = (record for batch in batches.values() for record in batch)
+            new = [record for record in records if _has_trace(record, trace)]
+            found += new
+            if not new and any(record.topic.endswith(".replies") for record in found):
+                break
+        return sorted(found, key=lambda record: record.timestamp)
+
 
 async def walk_through(shop: Deployment) -> None:
-    """Make each call of the demo.
-
-    Raises:
-        ShopError: the shop does not answer, or with another status than expected.
-    """
-    url = shop.gateway_urls[0]
+    """Make each call of the demo."""
     try:
         cluster, origin = choose()
     except (NoClusterError, ValidationError) as error:
         raise ShopError(str(error)) from error
     echo(f"Kafka at {cluster.kafka}, {origin}")
+    url = shop.gateway_urls[0]
     echo(f"Purchases at {url}. Indented lines are records on Kafka: topic, key, value.")
     echo("Each step waits until no more records arrive.")
+    failures = (ClientError, KafkaError, NoAnswerError, KafkaAuthenticationError, OSError)
     try:
-        await answered(cluster, partial(_walk_through, shop, url))
-    except (
-        ClientError,
-        KafkaError,
-        NoAnswerError,
-        KafkaAuthenticationError,
-        OSError,
-    ) as error:
+        await answered(cluster, partial(_walk_through, shop))
+    except failures as error:
         raise ShopError(f"the shop does not answer (make run-all?): {error}") from error
 
 
-async def _walk_through(shop: Deployment, url: str, cluster: KafkaSettings) -> None:
-    async with _session(shop) as session, TraceRecorder(cluster) as recorder:
-        await _story(Walk(session, url, recorder))
+async def _walk_through(shop: Deployment, cluster: KafkaSettings) -> None:
+    async with _walking(shop, cluster) as walk:
+        user = secrets.randbelow(2**31)
+        await _fill_a_cart(walk, user)
+        await _order_and_cancel(walk, user)
+        await _order_and_pay(walk, user)
+        await _order_in_vain(walk, user)
+        await walk.send(
+            "A request over Kafka by any client, with neither key nor reply topic.\n"
+            "  The shop passes it on to its owner; the reply goes to the common topic.",
+            {"type": "stocks", "sku": 1076963},
+        )
+        echo("\nThe demo is complete. Next: make logs, make kafka-ui.")
+
+
+@asynccontextmanager
+async def _walking(shop: Deployment, cluster: KafkaSettings) -> AsyncIterator[Walk]:
+    options = cluster.client_options()
+    consumer, producer = AIOKafkaConsumer(**options), AIOKafkaProducer(**options)
+    async with _session(shop) as session, AsyncExitStack() as stack:
+        for client in (consumer, producer):
+            stack.push_async_callback(client.stop)
+            await client.start()
+        partitions = [
+            TopicPartition(topic.name, number)
+            for topic in TOPICS
+            if topic.kind is not TopicKind.CHANGELOG
+            for number in range(topic.partitions or cluster.partitions)
+        ]
+        await assign_at_end(consumer, partitions)
+        yield Walk(session, shop.gateway_urls[0], producer, consumer)
 
 
 def _session(shop: Deployment) -> ClientSession:
     token = os.environ.get("GATEWAY_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    cert = shop.gateway_tls_cert
-    connector = TCPConnector(ssl=_trusting(cert) if cert else True)
-    return ClientSession(headers=headers, connector=connector)
-
-
-def _trusting(cert: str) -> ssl.SSLContext:
-    """Return a context that trusts only the gateway's certificate, for any host name."""
-    context = ssl.create_default_context(cafile=cert)
+    if not shop.gateway_tls_cert:
+        return ClientSession(headers=headers)
+    # Only the gateway's certificate is trusted, for any host name.
+    context = ssl.create_default_context(cafile=shop.gateway_tls_cert)
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return context
-
-
-async def _story(walk: Walk) -> None:
-    user = secrets.randbelow(2**31)
-    await _fill_a_cart(walk, user)
-    first = await walk.call(
-        "The cart becomes an order; its goods are reserved in their warehouses.",
-        "/purchase",
-        {"user": user},
-    )
-    await walk.call("The order awaits payment for ten minutes.", "/listOrder", first)
-    await walk.call(
-        "Cancel the order; its goods are available again.", "/cancelOrder", first
-    )
-    await walk.call("The stock of the first product.", "/stocks", {"sku": _RECORD})
-    await _buy_after_all(walk, user)
-    await _meet_the_edges(walk, user)
+    return ClientSession(headers=headers, connector=TCPConnector(ssl=context))
 
 
 async def _fill_a_cart(walk: Walk, user: int) -> None:
     for sku, warehouse in ((_RECORD, 3), (_CARDS, 1)):
-        goods = {"sku": sku, "warehouseID": warehouse, "count": 2}
-        await walk.call("Goods arrive at a warehouse.", "/receiveStock", goods)
+        title = "Receive stock into a warehouse."
+        await walk.call(title, "/receiveStock", sku=sku, warehouseID=warehouse, count=2)
     for sku in (_RECORD, _CARDS):
-        line = {"user": user, "sku": sku, "count": 2}
-        await walk.call(
-            "Put goods into the cart; checkout checks the stock over Kafka.",
-            "/addToCart",
-            line,
-        )
-    less = {"user": user, "sku": _CARDS, "count": 1}
-    await walk.call("Remove one piece.", "/deleteFromCart", less)
-    await walk.call(
-        "Names and prices come from ProductService by gRPC.",
-        "/listCart",
-        {"user": user},
-    )
-    await walk.call(
-        "A product without stock is refused; the cart stays the same.",
-        "/addToCart",
-        {"user": user, "sku": _unknown(), "count": 1},
-        expect=409,
-    )
+        title = "Put units into the cart; checkout checks the stock over Kafka."
+        await walk.call(title, "/addToCart", user=user, sku=sku, count=2)
+    await walk.call("Remove one piece.", "/deleteFromCart", user=user, sku=_CARDS, count=1)
+    title = "Names and prices come from ProductService by gRPC."
+    await walk.call(title, "/listCart", user=user)
+    title = "A product without stock is refused; the cart stays the same."
+    await walk.call(title, "/addToCart", user=user, sku=_unknown(), count=1, expect=409)
 
 
-async def _buy_after_all(walk: Walk, user: int) -> None:
+async def _order_and_cancel(walk: Walk, user: int) -> None:
+    title = "The cart becomes an order; its units are reserved in their warehouses."
+    order = await walk.call(title, "/purchase", user=user)
+    await walk.call("The order awaits payment for ten minutes.", "/listOrder", **order)
+    title = "Cancel the order; its units are available again."
+    await walk.call(title, "/cancelOrder", **order)
+    await walk.call("The stock of the first product.", "/stocks", sku=_RECORD)
+
+
+async def _order_and_pay(walk: Walk, user: int) -> None:
     items = [{"sku": _RECORD, "count": 2}, {"sku": _CARDS, "count": 2}]
-    second = await walk.call(
-        "Order the same goods without a cart.",
-        "/createOrder",
-        {"user": user, "items": items},
-    )
-    await walk.call(
-        "Pay the order; the reserved goods are written off.", "/orderPayed", second
-    )
-    await walk.call("The order is paid.", "/listOrder", second)
-    await walk.call("A paid order can't be cancelled.", "/cancelOrder", second, expect=409)
+    title = "Order the same products without a cart."
+    order = await walk.call(title, "/createOrder", user=user, items=items)
+    title = "Pay the order; the reserved units are written off."
+    await walk.call(title, "/orderPayed", **order)
+    await walk.call("The order is paid.", "/listOrder", **order)
+    title = "A paid order can't be cancelled."
+    await walk.call(title, "/cancelOrder", **order, expect=409)
 
 
-async def _meet_the_edges(walk: Walk, user: int) -> None:
+async def _order_in_vain(walk: Walk, user: int) -> None:
     items = [{"sku": _CARDS, "count": 1}, {"sku": _unknown(), "count": 1}]
-    third = await walk.call(
-        "An order fails as a whole if one of its goods is missing.",
-        "/createOrder",
-        {"user": user, "items": items},
-    )
-    await walk.call("The order has failed.", "/listOrder", third)
-    await walk.send(
-        "A request over Kafka by any client, with neither key nor reply topic.\n"
-        "  The shop passes it on to its owner; the reply goes to the common topic.",
-        {"type": "stocks", "sku": 1076963},
-    )
-    echo("\nThe demo is complete. Next: make logs, make kafka-ui.")
+    title = "An order fails as a whole if a unit of it is missing."
+    order = await walk.call(title, "/createOrder", user=user, items=items)
+    await walk.call("The order has failed.", "/listOrder", **order)
 
 
 def _unknown() -> int:
-    """Return a random sku: no earlier run has received goods of it."""
+    """Return a random sku: no earlier run has received units of it."""
     return secrets.randbelow(2**32)
+
+
+def _new_trace() -> str:
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def _has_trace(record: ConsumerRecord[Any, Any], trace: str) -> bool:
+    """Compare trace ids: with tracing on, each record has a span id of its own."""
+    traceparent = dict(record.headers).get(_TRACEPARENT) or b""
+    return trace_id(traceparent) == trace_id(trace.encode())
 
 
 def _json(value: Any) -> str:  # noqa: ANN401

@@ -1,36 +1,44 @@
-"""The configuration of one shop: its directory, its ports, its numbers of processes."""
+"""The configuration of one shop: its directory, its ports, its numbers of processes.
+
+All settings of all services are validated here before a start, while the old shop still
+runs.
+"""
 
 import json
 import os
-import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, fields
 from itertools import count
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from pydantic_settings import BaseSettings
+
+from agents.loms.settings import LomsSettings
+from agents.notifications.settings import NotificationSettings
+from agents.products.settings import ProductSettings
+from agents.worker.settings import WorkerSettings
 from topics.running_shop import run_directory
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
-MOST_WORKERS = 64
+_STATE_FILE = "shop.json"
+_MOST_WORKERS = 64
 _FIRST_EPHEMERAL_PORT = 32768
 
 # The counts that `make scale` changes.
-COUNTS = {
-    "gateways": "GATEWAYS",
-    "checkout_workers": "CHECKOUT_WORKERS",
-    "loms_workers": "LOMS_WORKERS",
-}
+COUNTS = ("gateways", "checkout_workers", "loms_workers")
 
 # Clients on this machine connect to these instead of a wildcard address.
 _WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
-# A change of one of these restarts all processes.
-_SETTING = re.compile(
-    r"(KAFKA|NOTIFY|OTEL|PAYMENT|PRODUCT|REPLY|REQUEST|SESSION|SMTP|WEBHOOK)(_\w+)?"
-    r"|GATEWAY_(HOST|PORT|TLS_CERT|TLS_KEY|TOKENS)"
-    r"|LOG_FORMAT|MAX_IN_FLIGHT|METRICS_PORT|PARTITIONS"
-)
+_Port = Annotated[int, Field(ge=1, lt=_FIRST_EPHEMERAL_PORT)]
+_Count = Annotated[int, Field(ge=1, le=_MOST_WORKERS)]
+_MetricsPort = Annotated[int, Field(ge=0, lt=_FIRST_EPHEMERAL_PORT - 2 * _MOST_WORKERS - 2)]
 
 
 class ShopError(Exception):
@@ -41,37 +49,34 @@ class ShopError(Exception):
 class Deployment:
     """One shop; another shop on this machine needs its own directory and ports.
 
+    The environment has each field under its name in capitals, the directory as `RUN_DIR`.
+
     Attributes:
-        directory: of its state, logs and sockets (`RUN_DIR`).
-        kafka: an existing cluster (`KAFKA`); empty: an embedded broker.
+        directory: of its state, logs and sockets.
+        kafka: an existing cluster; empty: an embedded broker.
         kafka_port: of the embedded broker; its controller has the next one.
         gateway_port: of the first gateway; the others have the next ones.
-        gateway_host: their listen address (`GATEWAY_HOST`); empty: loopback.
-        gateway_tls_cert: their certificate (`GATEWAY_TLS_CERT`); empty: none.
         kafka_ui_port: reserved for `make kafka-ui`.
-        product_service: host:port (`PRODUCT_SERVICE`); empty: the stand-in.
-        product_port: of the stand-in.
+        product_service: host:port; empty: the stand-in at `product_port`.
         metrics_port: of the first worker; the others have the next ones. 0: none.
-        partitions: of each request topic.
-        session_timeout: of the workers, seconds (`SESSION_TIMEOUT_SECONDS`); empty: the
-            shortest that brokers allow.
+        session_timeout_seconds: of the workers; empty: the shortest that brokers allow.
     """
 
     directory: Path = REPOSITORY / ".run"
     kafka: str = ""
-    kafka_port: int = 9092
-    gateway_port: int = 8080
+    kafka_port: _Port = 9092
+    gateway_port: _Port = 8080
     gateway_host: str = ""
     gateway_tls_cert: str = ""
-    kafka_ui_port: int = 8088
+    kafka_ui_port: _Port = 8088
     product_service: str = ""
-    product_port: int = 8082
-    metrics_port: int = 9180
-    partitions: int = 8
-    gateways: int = 1
-    checkout_workers: int = 1
-    loms_workers: int = 1
-    session_timeout: str = ""
+    product_port: _Port = 8082
+    metrics_port: _MetricsPort = 9180
+    partitions: Annotated[int, Field(ge=1, le=1024)] = 8
+    gateways: _Count = 1
+    checkout_workers: _Count = 1
+    loms_workers: _Count = 1
+    session_timeout_seconds: str = ""
 
     @property
     def bootstrap(self) -> str:
@@ -79,23 +84,10 @@ class Deployment:
         return self.kafka or f"127.0.0.1:{self.kafka_port}"
 
     @property
-    def session_timeout_seconds(self) -> str:
-        """How long a silent worker keeps its partitions.
-
-        The embedded broker allows 2 s, but a busy machine then loses workers. Other
-        brokers mostly allow 6 s.
-        """
-        return self.session_timeout or ("6" if self.kafka else "3")
-
-    @property
     def gateway_ports(self) -> list[int]:
         """A port for each gateway."""
-        taken = {
-            self.kafka_port,
-            self.kafka_port + 1,
-            self.product_port,
-            self.kafka_ui_port,
-        }
+        others = {self.kafka_port, self.kafka_port + 1, self.product_port}
+        taken = others | {self.kafka_ui_port}
         free = (port for port in count(self.gateway_port) if port not in taken)
         return [next(free) for _ in range(self.gateways)]
 
@@ -123,66 +115,74 @@ class Deployment:
 
     def metrics_port_of(self, service: str, index: int) -> int:
         """Return a worker's port, which is independent of the other counts; 0: none."""
-        place = {
-            "products": 0,
-            "notifications": 1,
-            "loms": 2 + 2 * index,
-            "checkout": 3 + 2 * index,
-        }
-        return self.metrics_port and self.metrics_port + place[service]
+        first = {"products": 0, "notifications": 1, "loms": 2, "checkout": 3}[service]
+        return self.metrics_port and self.metrics_port + first + 2 * index
 
     def scaled(self, environment: Mapping[str, str]) -> "Deployment":
         """Return the shop with the counts that the environment names."""
-        counts = dict(_numbers(COUNTS, environment, MOST_WORKERS))
-        return replace(
-            self,
-            gateways=counts.get("gateways", self.gateways),
-            checkout_workers=counts.get("checkout_workers", self.checkout_workers),
-            loms_workers=counts.get("loms_workers", self.loms_workers),
-        )
+        given = _given(environment)
+        return _checked(asdict(self) | {n: given[n] for n in COUNTS if n in given})
+
+
+_SERVICES: tuple[type[BaseSettings], ...] = (
+    WorkerSettings,
+    LomsSettings,
+    ProductSettings,
+    NotificationSettings,
+)
+
+# Agents can't import the gateway; a test compares these with its settings.
+_GATEWAY = {"GATEWAY_TLS_KEY", "GATEWAY_TOKENS", "MAX_IN_FLIGHT", "REPLY_TIMEOUT_SECONDS"}
+_BROKER = {"KAFKA_HEAP", "KAFKA_JVM_OPTIONS", "KAFKA_USERS"}
+_FIELDS = {each.name for each in fields(Deployment)}
+_SHARED = {name for kind in _SERVICES for name in kind.model_fields} | _FIELDS
+_SHARED -= {"worker", "state_dir", "directory", *COUNTS}
+
+# A change of one of these, or of a variable of OpenTelemetry, restarts all processes.
+_SETTINGS = {"LOG_FORMAT"} | _GATEWAY | _BROKER | {name.upper() for name in _SHARED}
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Deployment:
-    """Return the shop of the environment; empty variables count as unset.
+    """Return the shop of the environment; empty variables count as unset."""
+    return _checked(_given(environment) | {"directory": run_directory(environment)})
 
-    Raises:
-        ShopError: a number is invalid or out of range.
-    """
-    names = ("kafka_port", "gateway_port", "kafka_ui_port", "product_port")
-    ports = {name: name.upper() for name in names}
-    numbers = dict(_numbers(ports, environment, _FIRST_EPHEMERAL_PORT - 1))
-    numbers |= _numbers({"partitions": "PARTITIONS"}, environment, 1024)
-    last = _FIRST_EPHEMERAL_PORT - 2 * MOST_WORKERS - 3
-    numbers |= _numbers({"metrics_port": "METRICS_PORT"}, environment, last, least=0)
-    return Deployment(
-        directory=run_directory(environment),
-        kafka=environment.get("KAFKA", ""),
-        gateway_host=environment.get("GATEWAY_HOST", ""),
-        gateway_tls_cert=environment.get("GATEWAY_TLS_CERT", ""),
-        product_service=environment.get("PRODUCT_SERVICE", ""),
-        session_timeout=environment.get("SESSION_TIMEOUT_SECONDS", ""),
-        **numbers,
-    ).scaled(environment)
+
+def validate_settings(environment: Mapping[str, str]) -> None:
+    """Validate the settings of all services."""
+    given = _given(environment)
+    errors: list[str] = []
+    for kind in _SERVICES:
+        try:
+            kind.model_validate({n: given[n] for n in kind.model_fields if n in given})
+        except ValidationError as invalid:
+            errors += _reasons(invalid)
+    if errors:
+        raise ShopError("; ".join(dict.fromkeys(errors)))
+    check = (sys.executable, "-m", "gateway", "check")
+    output_of(*check, failure="the gateway: ", env=environment)
 
 
 def settings(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that are settings of a shop."""
-    pairs = environment.items()
-    return {name: value for name, value in pairs if value and _SETTING.fullmatch(name)}
+    return {
+        name: value
+        for name, value in environment.items()
+        if value and (name in _SETTINGS or name.startswith("OTEL_"))
+    }
 
 
 def save(shop: Deployment, given: Mapping[str, str]) -> None:
     """Save a running shop and its settings, readable by its owner only."""
     text = json.dumps({"shop": asdict(shop), "given": dict(given)}, default=str, indent=1)
     shop.directory.mkdir(parents=True, exist_ok=True)
-    state = _state_file(shop.directory)
+    state = shop.directory / _STATE_FILE
     state.touch(mode=0o600)
     state.write_text(text)
 
 
 def load(directory: Path) -> tuple[Deployment, dict[str, str]] | None:
     """Return the saved shop and its settings; None without one."""
-    state = _state_file(directory)
+    state = directory / _STATE_FILE
     if not state.exists():
         return None
     saved = json.loads(state.read_text())
@@ -191,22 +191,38 @@ def load(directory: Path) -> tuple[Deployment, dict[str, str]] | None:
 
 def delete_state(directory: Path) -> None:
     """Remove the saved shop after its end."""
-    _state_file(directory).unlink(missing_ok=True)
+    (directory / _STATE_FILE).unlink(missing_ok=True)
 
 
-def _state_file(directory: Path) -> Path:
-    return directory / "shop.json"
+def output_of(
+    *command: str,
+    failure: str = "",
+    cwd: Path = REPOSITORY,
+    env: Mapping[str, str] = os.environ,
+) -> str:
+    """Return a command's standard output; its standard error is that of a `ShopError`."""
+    ran = subprocess.run(
+        command, cwd=cwd, env=env, capture_output=True, text=True, check=False
+    )
+    if ran.returncode:
+        raise ShopError(failure + ran.stderr.strip())
+    return ran.stdout
 
 
-def _numbers(
-    names: Mapping[str, str], environment: Mapping[str, str], most: int, least: int = 1
-) -> Iterator[tuple[str, int]]:
-    for name, variable in names.items():
-        text = environment.get(variable)
-        if not text:
-            continue
-        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-            raise ShopError(
-                f"{variable} must be a number from {least} to {most}, not {text!r}"
-            )
-        yield name, int(text)
+def _given(environment: Mapping[str, str]) -> dict[str, object]:
+    return {name.lower(): value for name, value in environment.items() if value}
+
+
+def _checked(values: dict[str, object]) -> Deployment:
+    try:
+        return TypeAdapter(Deployment).validate_python(values)
+    except ValidationError as invalid:
+        raise ShopError("; ".join(_reasons(invalid))) from None
+
+
+def _reasons(invalid: ValidationError) -> Iterator[str]:
+    # The reasons must not repeat a value, which may be a password.
+    for error in invalid.errors(include_input=False):
+        name = ".".join(map(str, error["loc"])).upper()
+        reason = error["msg"].removeprefix("Value error, ")
+        yield f"{name}: {reason[:1].lower()}{reason[1:]}"

@@ -17,19 +17,16 @@ _ESTABLISHED = "01"
 
 def gateway() -> bool:
     """Request `/readyz` of the gateway."""
-    connection = _connection("127.0.0.1", GATEWAY_PORT)
+    address = "127.0.0.1", GATEWAY_PORT
+    connection = HTTPConnection(*address, timeout=_SECONDS)
+    if os.environ.get("GATEWAY_TLS_CERT"):
+        # The certificate may have another host name; the request has no secrets.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        connection = HTTPSConnection(*address, timeout=_SECONDS, context=context)
     connection.request("GET", "/readyz")
     return connection.getresponse().status == 200  # noqa: PLR2004
-
-
-def _connection(host: str, port: int) -> HTTPConnection:
-    if not os.environ.get("GATEWAY_TLS_CERT"):
-        return HTTPConnection(host, port, timeout=_SECONDS)
-    # The certificate may have another host name; the request has no secrets.
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return HTTPSConnection(host, port, timeout=_SECONDS, context=context)
 
 
 def product() -> bool:
@@ -42,11 +39,11 @@ def worker() -> bool:
     """Return whether there is a connection to a broker; a worker without Kafka exits."""
     brokers = os.environ["KAFKA"].split(",")
     ports = {f"{int(broker.rpartition(':')[2]):04X}" for broker in brokers}
-    return any(_has_connection(table, ports) for table in Path("/proc/net").glob("tcp*"))
-
-
-def _has_connection(table: Path, ports: set[str]) -> bool:
-    rows = [line.split() for line in table.read_text().splitlines()[1:]]
+    rows = (
+        row.split()
+        for table in Path("/proc/net").glob("tcp*")
+        for row in table.read_text().splitlines()[1:]
+    )
     return any(
         row[3] == _ESTABLISHED and row[2].rpartition(":")[2] in ports for row in rows
     )

@@ -1,7 +1,6 @@
 """The processes of a shop, as data: commands, environments, order of the start."""
 
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -20,11 +19,8 @@ class Tier(IntEnum):
 class Process:
     """One process, which runs in the repository's root.
 
-    Attributes:
-        name: in the output of `make ps`.
-        command: a program that stays in the foreground, with the same process id.
-        environment: variables in addition to those of the supervisor.
-        tier: its place in the order.
+    Its command stays in the foreground, with the same process id. Its environment comes in
+    addition to that of the supervisor.
     """
 
     name: str
@@ -35,52 +31,42 @@ class Process:
 
 def processes(shop: Deployment) -> list[Process]:
     """Return all processes of a shop, in the order of their start."""
-    return [
-        *_kafka(shop),
-        *_product_service(shop),
-        *_workers(shop, "products", 1),
-        *_workers(shop, "notifications", 1),
-        *_workers(shop, "loms", shop.loms_workers),
-        *_workers(shop, "checkout", shop.checkout_workers),
-        *_gateways(shop),
+    numbers = {"loms": shop.loms_workers, "checkout": shop.checkout_workers}
+    kafka = ("--dir", str(shop.directory / "kafka"), "--port", str(shop.kafka_port))
+    stand_in = ("agents.ops.standins.product_service", "--port", str(shop.product_port))
+    everything = [
+        Process("kafka", _python("topics.broker", "run", *kafka), tier=Tier.KAFKA),
+        Process("product-service", _python(*stand_in)),
+        *(
+            _worker(shop, service, index)
+            for service in ("products", "notifications", "loms", "checkout")
+            for index in range(numbers.get(service, 1))
+        ),
+        *(_gateway(shop, index, port) for index, port in enumerate(shop.gateway_ports)),
     ]
+    existing = {"kafka": shop.kafka, "product-service": shop.product_service}
+    return [process for process in everything if not existing.get(process.name)]
 
 
-def _kafka(shop: Deployment) -> Iterator[Process]:
-    if shop.kafka:
-        return
-    place = ("--dir", str(shop.directory / "kafka"), "--port", str(shop.kafka_port))
-    yield Process("kafka", _python("topics.broker", "run", *place), tier=Tier.KAFKA)
+def _worker(shop: Deployment, service: str, index: int) -> Process:
+    name = f"{service}-{index + 1}"
+    # The embedded broker allows 2 s, but a busy machine then loses workers. Other brokers
+    # mostly allow 6 s.
+    session_timeout = shop.session_timeout_seconds or ("6" if shop.kafka else "3")
+    own = {
+        "WORKER": name,
+        "STATE_DIR": str(shop.directory / "state" / name),
+        "PRODUCT_SERVICE": shop.product_service or f"127.0.0.1:{shop.product_port}",
+        "SESSION_TIMEOUT_SECONDS": session_timeout,
+        "METRICS_PORT": str(shop.metrics_port_of(service, index)),
+    }
+    return Process(name, _python("agents", service), _cluster(shop) | own)
 
 
-def _product_service(shop: Deployment) -> Iterator[Process]:
-    if not shop.product_service:
-        port = ("--port", str(shop.product_port))
-        yield Process(
-            "product-service", _python("agents.ops.standins.product_service", *port)
-        )
-
-
-def _workers(shop: Deployment, service: str, number: int) -> Iterator[Process]:
-    product_service = shop.product_service or f"127.0.0.1:{shop.product_port}"
-    for index in range(number):
-        name = f"{service}-{index + 1}"
-        own = {"WORKER": name, "STATE_DIR": str(shop.directory / "state" / name)}
-        own |= {"PRODUCT_SERVICE": product_service}
-        own |= {"SESSION_TIMEOUT_SECONDS": shop.session_timeout_seconds}
-        own |= {"METRICS_PORT": str(shop.metrics_port_of(service, index))}
-        yield Process(name, _python("agents", service), _cluster(shop) | own)
-
-
-def _gateways(shop: Deployment) -> Iterator[Process]:
-    for index, port in enumerate(shop.gateway_ports):
-        own = {"GATEWAY_INDEX": str(index), "GATEWAY_PORT": str(port)}
-        yield Process(
-            f"gateway-{index + 1}",
-            _python("gateway"),
-            _cluster(shop) | own,
-            Tier.GATEWAY,
-        )
+def _gateway(shop: Deployment, index: int, port: int) -> Process:
+    own = {"GATEWAY_INDEX": str(index), "GATEWAY_PORT": str(port)}
+    name, environment = f"gateway-{index + 1}", _cluster(shop) | own
+    return Process(name, _python("gateway"), environment, Tier.GATEWAY)
 
 
 def _cluster(shop: Deployment) -> dict[str, str]:

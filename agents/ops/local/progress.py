@@ -1,36 +1,26 @@
-"""Progress on standard output: a line for each step, with its duration."""
+"""Progress on standard output."""
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+
+import click
 
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
     """Print the name of a step at its begin, and its duration at its end."""
     began = time.monotonic()
-    _print(f"  {name} … ")
+    echo(f"  {name} … ", newline=False)
     try:
         yield
     except BaseException:
-        _print("failed\n")
+        echo("failed")
         raise
-    _print(f"{time.monotonic() - began:.1f} s\n")
+    echo(f"{time.monotonic() - began:.1f} s")
 
 
-def echo(line: str = "") -> None:
-    """Print a line."""
-    _print(f"{line}\n")
-
-
-def echo_error(line: str) -> None:
-    """Print an error line to standard error."""
-    sys.stderr.write(f"{line}\n")
-
-
-def _print(text: str) -> None:
-    # `| head` closes the pipe, which must not stop the shop.
+def echo(text: str, *, newline: bool = True) -> None:
+    """Print text, unless the pipe is closed: `| head` must not stop the shop."""
     with suppress(BrokenPipeError):
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        click.echo(text, nl=newline)

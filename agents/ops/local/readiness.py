@@ -10,7 +10,6 @@ If the gateways need a token (`GATEWAY_TOKENS`), the same requests go over Kafka
 `/readyz` of the gateways is called.
 """
 
-import argparse
 import asyncio
 import json
 import sys
@@ -20,10 +19,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector
+import click
+from aiohttp import ClientError, ClientSession, TCPConnector
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
 
+from agents.ops.local.deployment import ShopError
 from agents.ops.requests import refusal
 from agents.ops.standins.catalogue import SAMPLE_STOCKS, SampleStock
 from agents.runtime.producer import ProducerRecord
@@ -31,6 +31,7 @@ from schemas.contract import Code
 from topics.admin import TopicsError, cluster_id
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 from topics.kafka.headers import IDEMPOTENCY_KEY
+from topics.kafka.partitioner import partition_of
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
 
@@ -41,7 +42,7 @@ _MAX_IN_FLIGHT = 16
 _SHARDS = 4096
 
 # Queries that only the owner of a partition answers.
-_PROBES = {"/stocks": "sku", "/listOrder": "orderID", "/listCart": "user"}
+_PROBES = {"stocks": "sku", "listOrder": "orderID", "listCart": "user"}
 _ANSWERED = {HTTPStatus.OK, HTTPStatus.NOT_FOUND}  # from the owner: no such order
 _TOPICS = {
     "stocks": STOCK_REQUESTS,
@@ -51,21 +52,18 @@ _TOPICS = {
 }
 
 
-class NotReadyError(Exception):
-    """A service does not answer; the message names the request."""
-
-
 @dataclass(frozen=True, eq=False)
 class Call:
     """One HTTP request: a GET without a body, a POST with one."""
 
-    url: str
+    gateway: str
+    name: str
     body: dict[str, int] | None = None
     key: str = ""
 
     def __str__(self) -> str:
         """Return the URL and the body."""
-        return f"{self.url} {self.body or ''}".strip()
+        return f"{self.gateway}/{self.name} {self.body or ''}".strip()
 
 
 class ReadinessProbe:
@@ -73,6 +71,7 @@ class ReadinessProbe:
 
     Attributes:
         waiting: requests without a reply.
+        client: sends the requests over Kafka instead, since the gateways need a token.
     """
 
     def __init__(self, session: ClientSession, gateways: Sequence[str]) -> None:
@@ -80,11 +79,12 @@ class ReadinessProbe:
         self._gateways = gateways
         self._slots = asyncio.Semaphore(_MAX_IN_FLIGHT)
         self.waiting: dict[Call, None] = {}
+        self.client: RequestReplyClient | None = None
 
     async def is_locked(self) -> bool:
         """Wait for the first gateway; return whether its calls need a token."""
         # An invalid request does not leave the gateway.
-        call = Call(f"{self._gateways[0]}/stocks", {})
+        call = Call(self._gateways[0], "stocks", {})
         self.waiting = {call: None}
         while not (status := await self._status(call)):  # noqa: ASYNC110
             await asyncio.sleep(_RETRY_SECONDS)
@@ -92,18 +92,19 @@ class ReadinessProbe:
 
     async def ready(self, partitions: int) -> None:
         """Wait until each gateway is ready, and the owner of each partition answers."""
-        await self._all(Call(f"{gateway}/readyz") for gateway in self._gateways)
+        await self._all(Call(gateway, "readyz") for gateway in self._gateways)
         await self._all(
-            Call(self._gateways[0] + path, {name: number})
-            for path, name in _PROBES.items()
+            Call(self._gateways[0], name, {field: number})
+            for name, field in _PROBES.items()
             for number in one_for_each(partitions)
         )
 
     async def receive(self, stocks: Iterable[SampleStock]) -> None:
-        """Put goods into warehouses; a repetition within a day has no effect."""
+        """Put stock into warehouses; a repetition within a day has no effect."""
         await self._all(
             Call(
-                f"{self._gateways[0]}/receiveStock",
+                self._gateways[0],
+                "receiveStock",
                 {"sku": sku, "warehouseID": warehouse, "count": count},
                 f"sample-{sku}-{warehouse}",
             )
@@ -111,9 +112,8 @@ class ReadinessProbe:
         )
 
     async def _all(self, calls: Iterable[Call]) -> None:
-        tasks = {call: self._until_answered(call) for call in calls}
-        self.waiting = dict.fromkeys(tasks)
-        await asyncio.gather(*tasks.values())
+        self.waiting = dict.fromkeys(calls)
+        await asyncio.gather(*map(self._until_answered, [*self.waiting]))
 
     async def _until_answered(self, call: Call) -> None:
         while await self._status(call) not in _ANSWERED:  # noqa: ASYNC110
@@ -121,49 +121,36 @@ class ReadinessProbe:
         del self.waiting[call]
 
     async def _status(self, call: Call) -> int:
-        method = "GET" if call.body is None else "POST"
-        headers = {"Idempotency-Key": call.key} if call.key else {}
-        request = self._session.request(method, call.url, json=call.body, headers=headers)
-        try:
-            async with self._slots, request as response:
-                return response.status
-        except (ClientError, TimeoutError):
-            return 0
-
-
-class KafkaProbe(ReadinessProbe):
-    """Probes a shop over Kafka, since its gateways need a token."""
-
-    def __init__(
-        self, session: ClientSession, gateways: Sequence[str], client: RequestReplyClient
-    ) -> None:
-        super().__init__(session, gateways)
-        self._client = client
-
-    async def _status(self, call: Call) -> int:
-        if call.body is None:
-            return await super()._status(call)
+        """Return the HTTP status of a reply; 0 without one."""
         try:
             async with self._slots, asyncio.timeout(_CALL_SECONDS):
-                return await self._reply_status(_record(call))
-        except (KafkaError, TimeoutError):
+                if self.client is None or call.body is None:
+                    return await self._status_over_http(call)
+                return await _status_over_kafka(self.client, call)
+        except (ClientError, KafkaError, TimeoutError):
             return 0
 
-    async def _reply_status(self, record: ProducerRecord) -> int:
-        async with self._client.request(record) as (_, pending):
-            refused = refusal(await pending.reply)
-        if refused is None:
-            return HTTPStatus.OK
-        return HTTPStatus.NOT_FOUND if refused.code == Code.UNKNOWN_ORDER else 0
+    async def _status_over_http(self, call: Call) -> int:
+        method = "GET" if call.body is None else "POST"
+        url = f"{call.gateway}/{call.name}"
+        headers = {"Idempotency-Key": call.key} if call.key else {}
+        request = self._session.request(method, url, json=call.body, headers=headers)
+        async with request as response:
+            return response.status
 
 
-def _record(call: Call) -> ProducerRecord:
-    name = call.url.rpartition("/")[2]
-    value = json.dumps({"type": name} | (call.body or {})).encode()
+async def _status_over_kafka(client: RequestReplyClient, call: Call) -> int:
+    body = call.body or {}
+    value = json.dumps({"type": call.name} | body).encode()
     headers = [(IDEMPOTENCY_KEY, call.key.encode())] if call.key else []
     # The first number of each request is the key, or a shard that is its own key.
-    key = next(iter(call.body.values())) if call.body else 0
-    return ProducerRecord(_TOPICS[name].name, str(key).encode(), value, [*headers])
+    key = str(next(iter(body.values()))).encode()
+    record = ProducerRecord(_TOPICS[call.name].name, key, value, [*headers])
+    async with client.request(record) as (_, pending):
+        refused = refusal(await pending.reply)
+    if refused is None:
+        return HTTPStatus.OK
+    return HTTPStatus.NOT_FOUND if refused.code == Code.UNKNOWN_ORDER else 0
 
 
 async def wait_until_ready(
@@ -172,26 +159,23 @@ async def wait_until_ready(
     """Wait until all services answer, and load the sample stock once.
 
     Raises:
-        NotReadyError: a service gave no answer in `READY_SECONDS`, or Kafka failed.
+        ShopError: a service gave no answer in `READY_SECONDS`, or Kafka failed.
     """
-    # A certificate may have another host name; the requests have no secrets.
-    connector, timeout = TCPConnector(ssl=False), ClientTimeout(_CALL_SECONDS)
-    async with (
-        ClientSession(timeout=timeout, connector=connector) as session,
-        AsyncExitStack() as stack,
-    ):
-        probe = ReadinessProbe(session, gateways)
+    async with AsyncExitStack() as stack:
+        # A certificate may have another host name; the requests have no secrets.
+        session = ClientSession(connector=TCPConnector(ssl=False))
+        probe = ReadinessProbe(await stack.enter_async_context(session), gateways)
         try:
             async with asyncio.timeout(READY_SECONDS):
                 if await probe.is_locked():
-                    client = await stack.enter_async_context(RequestReplyClient(cluster))
-                    probe = KafkaProbe(session, gateways, client)
+                    client = RequestReplyClient(cluster)
+                    probe.client = await stack.enter_async_context(client)
                 await probe.ready(cluster.partitions)
                 await _stock_once(probe, marks / f"stocked-{await cluster_id(cluster)}")
         except TimeoutError:
-            raise NotReadyError(_unanswered(probe)) from None
+            raise ShopError(_unanswered(probe)) from None
         except (KafkaError, TopicsError) as error:
-            raise NotReadyError(f"Kafka: {error}") from error
+            raise ShopError(f"Kafka: {error}") from error
 
 
 def _unanswered(probe: ReadinessProbe) -> str:
@@ -207,34 +191,27 @@ def one_for_each(partitions: int) -> list[int]:
     """
     found: dict[int, int] = {}
     for number in range(1, _SHARDS):
-        found.setdefault((murmur2(str(number).encode()) & 0x7FFFFFFF) % partitions, number)
+        found.setdefault(partition_of(str(number).encode(), partitions), number)
     return list(found.values())
 
 
 async def _stock_once(probe: ReadinessProbe, mark: Path) -> None:
     if not await asyncio.to_thread(mark.exists):
         await probe.receive(SAMPLE_STOCKS)
-        await asyncio.to_thread(_set, mark)
+        await asyncio.to_thread(mark.parent.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(mark.touch)
 
 
-def _set(mark: Path) -> None:
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch()
-
-
-def main() -> int:
-    """Wait for the shop of the command line; return 1 after an error."""
-    parser = argparse.ArgumentParser(prog="python -m agents.ops.local.readiness")
-    parser.add_argument("--marks", type=Path, required=True)
-    parser.add_argument("gateways", nargs="+")
-    options = parser.parse_args()
+@click.command()
+@click.option("--marks", type=click.Path(path_type=Path), required=True)
+@click.argument("gateways", nargs=-1, required=True)
+def main(marks: Path, gateways: tuple[str, ...]) -> None:
+    """Wait for the shop of these gateways."""
     try:
-        asyncio.run(wait_until_ready(options.gateways, KafkaSettings(), options.marks))
-    except NotReadyError as reason:
-        print(f"the shop is not ready: {reason}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+        asyncio.run(wait_until_ready(gateways, KafkaSettings(), marks))
+    except ShopError as reason:
+        sys.exit(f"the shop is not ready: {reason}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

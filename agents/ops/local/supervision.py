@@ -1,38 +1,46 @@
 """supervisord, which restarts the processes of a shop in the background."""
 
+import asyncio
+import os
 import re
 import shlex
-import subprocess
+import signal
 import sys
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Coroutine, Iterable, Mapping
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 from xmlrpc.client import Fault, ServerProxy
 
 from supervisor.xmlrpc import Faults, SupervisorTransport  # type: ignore[import-untyped]
 
-from agents.ops.local.deployment import REPOSITORY, ShopError
+from agents.ops.local.deployment import REPOSITORY, ShopError, output_of
 from agents.ops.local.processes import Process
 from topics.running_shop import socket_path, supervisor_answers
 
-STOP_SECONDS = 20
+T = TypeVar("T")
+
+# The environment of each process of a shop has this variable, with its directory.
+_MARK = "SHOP_RUN_DIR"
+
+_STOP_SECONDS = 20
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.1
+_MAX_STARTS = 4
+_LAST_LINES = 15
+_IDLE = {"STOPPED", "EXITED", "FATAL", "UNKNOWN"}  # supervisord leaves these stopped
 _UNQUOTABLE = re.compile(r"""["\r\n]|^'|'$|\s[;#]""")
 
 # A process that ran for `startsecs` is restarted at once after its end. A process that ends
 # earlier is restarted after 1, 2, 3, … seconds, practically without limit.
-# Log paths are relative, since supervisord expands them twice.
+# Paths of logs are relative to the shop's directory, since supervisord expands them twice.
 _DAEMON = """\
 ; Made by agents/ops/local/supervision.py.
 [supervisord]
-directory={run}
-logfile={run}/logs/supervisord.log
-pidfile={run}/supervisord.pid
-childlogdir={run}/logs
+logfile=logs/supervisord.log
 [unix_http_server]
 file={socket}
 chmod=0700
@@ -49,7 +57,6 @@ autostart=false
 autorestart=true
 startsecs=2
 startretries=1000000
-stopsignal=TERM
 stopwaitsecs={stop_seconds}
 killasgroup=true
 redirect_stderr=true
@@ -59,29 +66,13 @@ stdout_logfile_backups=2
 """
 
 
-@dataclass(frozen=True)
-class Status:
-    """The status of a process.
-
-    Attributes:
-        state: of supervisord, such as RUNNING, BACKOFF or FATAL.
-        started: the time of the last start, seconds since the epoch.
-    """
+class Status(NamedTuple):
+    """The state of a process, by supervisord, and its last start, in Unix seconds."""
 
     name: str
     pid: int
     state: str
     started: int
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether supervisord leaves it stopped."""
-        return self.state in {"STOPPED", "EXITED", "FATAL", "UNKNOWN"}
-
-    @property
-    def is_up(self) -> bool:
-        """Whether it runs, or will be restarted."""
-        return self.state in {"STARTING", "RUNNING", "BACKOFF"}
 
 
 class Supervisor:
@@ -89,66 +80,56 @@ class Supervisor:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.socket = socket_path(directory)
+        self._socket = socket_path(directory)
+        self._config = directory / "supervisord.conf"
 
     @property
     def is_running(self) -> bool:
         """Whether supervisord answers."""
-        return supervisor_answers(self.socket)
+        return supervisor_answers(self._socket)
 
-    def start(self, processes: Iterable[Process], environment: dict[str, str]) -> None:
+    def start(self, processes: Iterable[Process], environment: Mapping[str, str]) -> None:
         """Start supervisord in the background, without the processes.
 
-        Args:
-            processes: the processes to supervise.
-            environment: of all processes, in addition to their own.
-
-        Raises:
-            ShopError: supervisord does not start.
+        Each process has the environment, in addition to its own.
         """
         self.configure(processes)
-        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)]
-        ran = subprocess.run(
-            command,
+        output_of(
+            *(sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)),
+            failure="supervisord does not start: ",
             cwd=self.directory,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
+            env={**environment, _MARK: str(self.directory)},
         )
         deadline = time.monotonic() + _START_SECONDS
         while not self.is_running:
-            if ran.returncode or time.monotonic() > deadline:
-                raise ShopError(f"supervisord does not start: {ran.stderr.strip()}")
+            if time.monotonic() > deadline:
+                raise ShopError("supervisord does not answer after its start")
             time.sleep(_POLL_SECONDS)
 
     def configure(self, processes: Iterable[Process]) -> None:
         """Write the configuration file."""
-        for name in ("logs", "state"):
-            (self.directory / name).mkdir(parents=True, exist_ok=True)
-        self.socket.parent.mkdir(mode=0o700, exist_ok=True)
-        places = {"run": _escaped(self.directory), "socket": _escaped(self.socket)}
-        programs = (_program(process) for process in processes)
-        self._config.write_text(_DAEMON.format(**places) + "".join(programs))
+        (self.directory / "logs").mkdir(parents=True, exist_ok=True)
+        self._socket.parent.mkdir(mode=0o700, exist_ok=True)
+        daemon = _DAEMON.format(socket=_escaped(self._socket))
+        self._config.write_text(daemon + "".join(map(_program, processes)))
 
     def run(self, names: Iterable[str]) -> None:
         """Start idle processes, without waiting until they run."""
-        idle = {status.name for status in self.statuses() if status.is_idle}
+        idle = {status.name for status in self.statuses() if status.state in _IDLE}
         for name in names:
             if name in idle:
                 self._call("startProcess", name, False)
 
     def stop(self, names: Iterable[str]) -> None:
         """Stop processes at the same time, and wait for their end."""
-        selected = set(names)
-        for status in self.statuses():
-            if status.name in selected and status.is_up:
-                self._call("stopProcess", status.name, False)
-        while any(not s.is_idle for s in self.statuses() if s.name in selected):
+        selected = set(names) & {status.name for status in self.statuses()}
+        for name in selected:
+            self._call("stopProcess", name, False)
+        while any(s.name in selected and s.state not in _IDLE for s in self.statuses()):
             time.sleep(_POLL_SECONDS)
 
-    def update(self, processes: Iterable[Process]) -> list[str]:
-        """Reload another list of processes; return the names of new and changed ones."""
+    def update(self, processes: Iterable[Process]) -> None:
+        """Reload another list of processes; stop those that are gone or have changed."""
         self.configure(processes)
         [[added, changed, removed]] = self._call("reloadConfig")
         self.stop([*changed, *removed])
@@ -156,7 +137,6 @@ class Supervisor:
             self._call("removeProcessGroup", name)
         for name in (*changed, *added):
             self._call("addProcessGroup", name)
-        return [*changed, *added]
 
     def statuses(self) -> list[Status]:
         """Return the status of each process."""
@@ -171,23 +151,59 @@ class Supervisor:
         while self.is_running:
             time.sleep(_POLL_SECONDS)
 
+    async def guard(self, work: Coroutine[None, None, T]) -> T:
+        """Wait for some work, unless a process crashes repeatedly."""
+        starts: dict[str, set[int]] = defaultdict(set)
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=_POLL_SECONDS))[0]:
+                for status in await asyncio.to_thread(self.statuses):
+                    starts[status.name].add(status.started)
+                    is_crashing = len(starts[status.name] - {0}) >= _MAX_STARTS
+                    if status.state == "FATAL" or is_crashing:
+                        raise ShopError(self._failure_of(status.name))
+        finally:
+            task.cancel()
+        return task.result()
+
+    def end_orphans(self) -> int:
+        """End processes whose supervisord was killed; return their number."""
+        found = self._signal_orphans(signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while self._signal_orphans(signal.SIGKILL if time.monotonic() > deadline else 0):
+            time.sleep(_POLL_SECONDS)
+        return found
+
+    def _signal_orphans(self, number: int) -> int:
+        """Return the number of orphans; 0 signals none of them."""
+        mark = f"{_MARK}={self.directory}".encode()
+        found = 0
+        # Without /proc no process is found; the start then reports a taken port.
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                if mark in environment.read_bytes().split(b"\0"):
+                    os.kill(int(environment.parent.name), number)
+                    found += 1
+        return found
+
     def log(self, name: str) -> Path:
         """Return the log file of a process."""
         return self.directory / "logs" / f"{name}.log"
 
-    @property
-    def _config(self) -> Path:
-        return self.directory / "supervisord.conf"
+    def _failure_of(self, name: str) -> str:
+        log = self.log(name)
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        first = f"{name} does not come up: the end of {log}:"
+        return "\n".join([first, *lines[-_LAST_LINES:]])
 
     def _call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401
-        transport = SupervisorTransport(None, None, f"unix://{self.socket}")
+        transport = SupervisorTransport(None, None, f"unix://{self._socket}")
         try:
             with ServerProxy("http://127.0.0.1", transport=transport) as server:
                 return getattr(server.supervisor, method)(*arguments)
         except Fault as fault:
-            # The process ended just before the stop.
             if fault.faultCode == Faults.NOT_RUNNING:
-                return None
+                return None  # a process to be stopped has ended
             raise ShopError(f"supervisord: {fault.faultString}") from fault
         except (OSError, HTTPException) as error:
             raise ShopError(f"supervisord does not answer: {error}") from error
@@ -200,17 +216,12 @@ def _program(process: Process) -> str:
         command=_escaped(shlex.join(process.command)),
         environment=",".join(f'{name}="{_quoted(name, value)}"' for name, value in pairs),
         priority=int(process.tier),
-        stop_seconds=STOP_SECONDS,
+        stop_seconds=_STOP_SECONDS,
         root=_escaped(REPOSITORY),
     )
 
 
 def _quoted(name: str, value: str) -> str:
-    """Return a value for use between double quotes.
-
-    Raises:
-        ShopError: the value has characters that supervisord can't escape.
-    """
     if _UNQUOTABLE.search(value):
         raise ShopError(
             f"{name} can't be passed on: it has a double quote, a line break,"

@@ -52,58 +52,35 @@ _KINDS: tuple[tuple[str, int], ...] = (
 )
 
 _MAKERS: tuple[str, ...] = (
-    "Север",
-    "Полярис",
-    "Тихая гавань",
-    "Мастерская № 5",
-    "Лесной двор",
-    "Орион",
-    "Белый парус",
-    "Добрый дом",
-    "Вектор",
-    "Сова",
-    "Alba",
-    "Nordwind",
-    "Kaskad",
-    "Hello, Monday",
-    "Ümlaut & Söhne",
-    "Smörgås",
+    *("Север", "Полярис", "Тихая гавань", "Мастерская № 5", "Лесной двор", "Орион"),
+    *("Белый парус", "Добрый дом", "Вектор", "Сова", "Alba", "Nordwind", "Kaskad"),
+    *("Hello, Monday", "Ümlaut & Söhne", "Smörgås"),
 )
 
 _FIRST_SKU, _SKU_STEP = 5_210_443, 10_007  # a prime step hides the pattern
 
 
-def _invented() -> dict[int, Product]:
-    """Return each kind of each maker; prices vary by 15 % and end in a nine."""
-    return {
-        _FIRST_SKU + n * _SKU_STEP: Product(
-            f"{kind} «{maker}»", price * (85 + n * 7 % 31) // 1000 * 10 + 9
-        )
-        for n, ((kind, price), maker) in enumerate(product(_KINDS, _MAKERS))
-    }
-
-
-INVENTED: dict[int, Product] = _invented()
+# Prices vary by 15 % and end in a nine.
+INVENTED: dict[int, Product] = {
+    _FIRST_SKU + n * _SKU_STEP: Product(
+        f"{kind} «{maker}»", price * (85 + n * 7 % 31) // 1000 * 10 + 9
+    )
+    for n, ((kind, price), maker) in enumerate(product(_KINDS, _MAKERS))
+}
 PRODUCTS: dict[int, Product] = SAMPLES | EDGES | INVENTED
 
 _WAREHOUSES = (1, 3, 7, 10, 12)
 
-
 SampleStock = tuple[int, int, int]  # sku, warehouse, count
 
-
-def _invented_stocks() -> tuple[SampleStock, ...]:
-    """Return stock of every third product in two warehouses, 5 to 151 pieces in each."""
-    return tuple(
-        (sku, _WAREHOUSES[(n + turn) % 5], 5 + (n * 37 + turn * 61) % 147)
-        for n, sku in enumerate(list(INVENTED)[::3])
-        for turn in (0, 2)
-    )
-
-
+# The invented ones: every third product in two warehouses, 5 to 151 units in each.
 SAMPLE_STOCKS: tuple[SampleStock, ...] = (
     (1076963, 10, 70),
     (1076963, 7, 45),
     (1148162, 1, 67),
-    *_invented_stocks(),
+    *(
+        (sku, _WAREHOUSES[(n + turn) % 5], 5 + (n * 37 + turn * 61) % 147)
+        for n, sku in enumerate(list(INVENTED)[::3])
+        for turn in (0, 2)
+    ),
 )

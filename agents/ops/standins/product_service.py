@@ -3,8 +3,14 @@
     python -m agents.ops.standins.product_service --port 8082 [--control-port 8092]
 
 It serves the fixed catalogue. Tests change its behaviour while it runs: in the same process
-by the attributes of `ProductStandIn`, in another process through the control port (see
-`agents.ops.standins.product_control`).
+by the attributes of `ProductStandIn`, in another process through the control port. That is
+HTTP with JSON, on 127.0.0.1 only:
+
+    GET    /state            latencySeconds, errorRate, failNext, calls, callsBySku
+    PATCH  /state            changes any of the first three
+    DELETE /calls            resets the counters
+    PUT    /products/{sku}   {"name", "price"}: adds or changes a product
+    DELETE /products/{sku}   removes a product
 """
 
 import argparse
@@ -13,15 +19,17 @@ import logging
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
 import grpc
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
 
 from agents.ops.standins.catalogue import PRODUCTS, Product
-from agents.ops.standins.product_control import control
+from schemas.contract import Contract, Price
 from schemas.product_service import product_pb2, product_pb2_grpc
 
 TOKEN = "testtoken"
@@ -34,35 +42,37 @@ _OPTIONS = (("grpc.so_reuseport", 0),)
 _log = logging.getLogger("product-service")
 
 
+class Behaviour(BaseModel):
+    """How the service behaves.
+
+    Attributes:
+        latency_seconds: the duration of each call.
+        error_rate: the share of calls that fail with UNAVAILABLE.
+        fail_next: the number of next calls that fail with UNAVAILABLE.
+    """
+
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel)
+
+    latency_seconds: float = Field(default=0, ge=0)
+    error_rate: float = Field(default=0, ge=0, le=1)
+    fail_next: int = Field(default=0, ge=0)
+
+
 class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
     """The service, with attributes that tests change.
 
     Attributes:
-        products: the catalogue, which tests may change.
-        latency_seconds: the duration of each call.
-        error_rate: the share of calls that fail with UNAVAILABLE, 0…1.
-        fail_next: the number of next calls that fail with UNAVAILABLE.
-        gate: calls hang while it is clear.
         calls: the number of requests for each sku, whatever the result.
-        in_flight: the number of calls in progress.
-        most_in_flight: the maximum of `in_flight`.
         port: the listen port after the start.
     """
 
-    def __init__(self, products: dict[int, Product] = PRODUCTS) -> None:
-        self.products = dict(products)
-        self.latency_seconds = 0.0
-        self.error_rate = 0.0
-        self.fail_next = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
+    def __init__(self) -> None:
+        self.products = dict(PRODUCTS)
+        self.behaviour = Behaviour()
         self.calls: Counter[int] = Counter()
-        self.in_flight = 0
-        self.most_in_flight = 0
         self.port = 0
         self._random = Random(256)
         self._server: Any = None
-        self._arrived = asyncio.Condition()
 
     @property
     def address(self) -> str:
@@ -70,11 +80,7 @@ class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
         return f"127.0.0.1:{self.port}"
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Start the server; port 0 takes a free port.
-
-        Raises:
-            RuntimeError: the port is taken.
-        """
+        """Start the server; 0 takes a free port, a taken one raises a RuntimeError."""
         server = grpc.aio.server(options=_OPTIONS)
         product_pb2_grpc.add_ProductServiceServicer_to_server(self, server)
         self.port = server.add_insecure_port(f"{host}:{port}")
@@ -85,19 +91,14 @@ class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
         """Refuse new calls, and wait for calls in progress up to the limit."""
         await self._server.stop(grace_seconds)
 
-    async def until_calls(self, total: int) -> None:
-        """Wait until this number of calls has arrived."""
-        async with self._arrived:
-            await self._arrived.wait_for(lambda: self.calls.total() >= total)
-
     async def GetProduct(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Return the current name and price."""
-        async with self._call(request.sku):
-            await self._behave(request.token, context)
-            if request.sku not in self.products:
-                await context.abort(grpc.StatusCode.NOT_FOUND, "no such sku")
-            name, price = self.products[request.sku]
-            return product_pb2.GetProductResponse(name=name, price=price)
+        self.calls[request.sku] += 1
+        await self._behave(request.token, context)
+        if request.sku not in self.products:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such sku")
+        name, price = self.products[request.sku]
+        return product_pb2.GetProductResponse(name=name, price=price)
 
     async def ListSkus(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Return the next page of skus, in ascending order."""
@@ -105,35 +106,68 @@ class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
         after = sorted(sku for sku in self.products if sku > request.start_after_sku)
         return product_pb2.ListSkusResponse(skus=after[: request.count])
 
-    @asynccontextmanager
-    async def _call(self, sku: int) -> AsyncIterator[None]:
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        try:
-            async with self._arrived:
-                self.calls[sku] += 1
-                self._arrived.notify_all()
-            yield
-        finally:
-            self.in_flight -= 1
-
     async def _behave(self, token: str, context: Any) -> None:
         """Apply latency and errors, and check the token."""
-        await self.gate.wait()
-        await asyncio.sleep(self.latency_seconds)
-        if self.fail_next > 0 or self._random.random() < self.error_rate:
-            self.fail_next = max(0, self.fail_next - 1)
+        await asyncio.sleep(self.behaviour.latency_seconds)
+        behaviour = self.behaviour
+        if behaviour.fail_next > 0 or self._random.random() < behaviour.error_rate:
+            behaviour.fail_next = max(0, behaviour.fail_next - 1)
             await context.abort(grpc.StatusCode.UNAVAILABLE, "injected failure")
         if token != TOKEN:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "wrong token")
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="product-service", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8082)
-    parser.add_argument("--control-port", type=int, help="off unless given; 0 takes any")
-    return parser.parse_args()
+class ProductChange(Contract):
+    """A new or changed product."""
+
+    name: str
+    price: Price
+
+
+@web.middleware
+async def _refuse_invalid(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ValidationError as error:
+        return web.json_response({"error": str(error)}, status=400)
+
+
+def _control_app(service: ProductStandIn) -> web.Application:
+    routes = web.RouteTableDef()
+
+    @routes.get("/state")
+    async def state(_request: web.Request) -> web.StreamResponse:
+        by_sku = {str(sku): count for sku, count in sorted(service.calls.items())}
+        calls = {"calls": service.calls.total(), "callsBySku": by_sku}
+        return web.json_response(service.behaviour.model_dump(by_alias=True) | calls)
+
+    @routes.patch("/state")
+    async def change_behaviour(request: web.Request) -> web.StreamResponse:
+        given = Behaviour.model_validate_json(await request.text())
+        changes = given.model_dump(exclude_unset=True)
+        service.behaviour = service.behaviour.model_copy(update=changes)
+        return await state(request)
+
+    @routes.delete("/calls")
+    async def reset_calls(request: web.Request) -> web.StreamResponse:
+        service.calls.clear()
+        return await state(request)
+
+    @routes.put(r"/products/{sku:\d+}")
+    async def put_product(request: web.Request) -> web.StreamResponse:
+        change = ProductChange.model_validate_json(await request.text())
+        sku = int(request.match_info["sku"])
+        service.products[sku] = Product(change.name, change.price)
+        return web.json_response({})
+
+    @routes.delete(r"/products/{sku:\d+}")
+    async def delete_product(request: web.Request) -> web.StreamResponse:
+        service.products.pop(int(request.match_info["sku"]), None)
+        return web.json_response({})
+
+    app = web.Application(middlewares=[_refuse_invalid])
+    app.add_routes(routes)
+    return app
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
@@ -142,20 +176,27 @@ async def _serve(arguments: argparse.Namespace) -> None:
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
     await service.start(arguments.host, arguments.port)
     _log.info("event=listening address=%s:%d", arguments.host, service.port)
+    runner = web.AppRunner(_control_app(service), access_log=None)
+    await runner.setup()
     try:
-        async with control(service, arguments.control_port) as port:
-            if port is not None:
-                _log.info("event=control-port port=%d", port)
-            await stopped.wait()
+        if arguments.control_port is not None:
+            await web.TCPSite(runner, "127.0.0.1", arguments.control_port).start()
+            _log.info("event=control-port port=%d", runner.addresses[0][1])
+        await stopped.wait()
     finally:
+        await runner.cleanup()
         await service.stop(_GRACE_SECONDS)
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="product-service", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8082)
+    parser.add_argument("--control-port", type=int, help="off unless given; 0 takes any")
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     try:
-        asyncio.run(_serve(_arguments()))
+        asyncio.run(_serve(parser.parse_args()))
     except (RuntimeError, OSError) as error:
         sys.exit(f"product-service: {error}")
 

@@ -1,1 +1,1 @@
-"""How long a key has no answer when its worker is killed, and that nothing is lost."""
+"""How long a key has no answer after its worker was killed, and that no record is lost."""

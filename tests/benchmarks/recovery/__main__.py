@@ -1,9 +1,9 @@
-"""`make recovery`: kills and restarts in a shop of its own, measured.
+"""`make recovery`: measures kills and restarts in separate shops.
 
     python -m tests.benchmarks.recovery [KIND ...] [--kills 20]
 
-What lies in the log while nobody serves a key is answered as soon as somebody does; a new
-question is asked every 50 ms all the same.
+Records in the log of a key without an owner are answered once it has one. The measurement
+sends a new query every 50 ms all the same.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from tests.benchmarks.recovery.rebuild import rebuild
 
 KILLS = 20
 
-Strike = Callable[[Kills, int], Awaitable[Outage]]
-KINDS: dict[str, Strike] = {
+Fault = Callable[[Kills, int], Awaitable[Outage]]
+KINDS: dict[str, Fault] = {
     "back": Kills.killed_and_back,
     "taken-over": Kills.killed_for_good,
     "stopped": Kills.stopped_and_back,
@@ -34,8 +34,8 @@ KINDS: dict[str, Strike] = {
 }
 
 
-async def strike(kinds: list[str], number: int) -> dict[str, list[Outage]]:
-    """Do each kind of harm so many times."""
+async def inject(kinds: list[str], number: int) -> dict[str, list[Outage]]:
+    """Inject each kind of fault a number of times."""
     costs: dict[str, list[Outage]] = {}
     with tempfile.TemporaryDirectory() as directory:
         async with kills(Path(directory) / "shop") as shop:
@@ -43,11 +43,11 @@ async def strike(kinds: list[str], number: int) -> dict[str, list[Outage]]:
                 for turn in range(number):
                     cost = await KINDS[kind](shop, turn)
                     costs.setdefault(kind, []).append(cost)
-                    _tell_one(kind, turn, cost)
+                    _print_one(kind, turn, cost)
     return costs
 
 
-def _tell_one(kind: str, turn: int, cost: Outage) -> None:
+def _print_one(kind: str, turn: int, cost: Outage) -> None:
     phases = " ".join(f"{name}={seconds:.2f}" for name, seconds in cost.phases.items())
     load = os.getloadavg()[0]
     print(
@@ -86,21 +86,21 @@ def _json(name: str, result: object) -> None:
     print(json.dumps({"recovery": name, **asdict(result)}), flush=True)
 
 
-async def others(names: set[str], asked: argparse.Namespace) -> None:
-    """Count, rebuild and keep busy, each in a shop of its own."""
+async def others(names: set[str], args: argparse.Namespace) -> None:
+    """Count, rebuild and keep busy, each in a separate shop."""
     with tempfile.TemporaryDirectory() as directory:
         where = Path(directory)
         if "counter" in names:
-            done = await count(where / "counter", asked.records, asked.kills, asked.seed)
+            done = await count(where / "counter", args.records, args.kills, args.seed)
             _json("counter", done)
         if "rebuild" in names:
-            _json("rebuild", await rebuild(where / "rebuild", asked.rows))
+            _json("rebuild", await rebuild(where / "rebuild", args.rows))
         if "busy" in names:
-            _json("busy", await busy(where / "busy", asked.seconds))
+            _json("busy", await busy(where / "busy", args.seconds))
 
 
 def main() -> None:
-    """Measure and report."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.recovery")
     everything = [*KINDS, "counter", "rebuild", "busy"]
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(everything))
@@ -109,11 +109,11 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=300_000, help="to be counted")
     parser.add_argument("--rows", type=int, default=200_000, help="to be rebuilt")
     parser.add_argument("--seconds", type=float, default=60.0, help="to be busy")
-    asked = parser.parse_args()
-    kinds = asked.kinds or everything
+    args = parser.parse_args()
+    kinds = args.kinds or everything
     if wanted := [kind for kind in kinds if kind in KINDS]:
-        report(asyncio.run(strike(wanted, asked.kills)))
-    asyncio.run(others(set(kinds), asked))
+        report(asyncio.run(inject(wanted, args.kills)))
+    asyncio.run(others(set(kinds), args))
 
 
 if __name__ == "__main__":

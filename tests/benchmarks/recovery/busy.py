@@ -1,4 +1,4 @@
-"""Do workers die of a busy machine? Two loops that never rest beside a shop at work."""
+"""Whether workers end on a busy machine: two endless loops while a shop is under load."""
 
 import asyncio
 import sys
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.ops.local.readiness import one_for_each
-from tests.e2e.doors import HttpDoor, NoAnswer
+from tests.e2e.clients import HttpClient, NoAnswer
 from tests.e2e.shop import Shop
 
 _LOOPS = 2
@@ -18,7 +18,7 @@ _CUSTOMERS = 8
 
 @dataclass(frozen=True)
 class Busy:
-    """How a shop stood it: answers, questions without one, and workers that died."""
+    """The result: answers, queries without one, and workers that ended."""
 
     seconds: float
     answers: int
@@ -27,30 +27,30 @@ class Busy:
 
 
 async def busy(directory: Path, seconds: float) -> Busy:
-    """Ask for stock in a shop beside which the processor has no idle moment."""
-    shop = Shop(directory, session_timeout="")  # as short as in production
-    door = HttpDoor(shop.gateways[0])
+    """Query the stock of a shop while the processor has no idle moment."""
+    shop = Shop(directory, session_timeout_seconds="")  # as short as in production
+    client = HttpClient(shop.gateways[0])
     try:
         await shop.start()
         async with _noise():
             until = time.monotonic() + seconds
-            asked = [_customer(door, shop.partitions, until) for _ in range(_CUSTOMERS)]
-            outcomes = [each for some in await asyncio.gather(*asked) for each in some]
+            tasks = [_customer(client, shop.partitions, until) for _ in range(_CUSTOMERS)]
+            outcomes = [each for some in await asyncio.gather(*tasks) for each in some]
         deaths = {u.name: u.starts - u.expected for u in shop.units.values()}
-        shop.forgive()
+        shop.accept_ended()
         return Busy(seconds, sum(outcomes), outcomes.count(False), deaths)
     finally:
-        await door.close()
+        await client.close()
         await shop.stop()
 
 
-async def _customer(door: HttpDoor, partitions: int, until: float) -> list[bool]:
+async def _customer(client: HttpClient, partitions: int, until: float) -> list[bool]:
     outcomes = []
     while time.monotonic() < until:
         for sku in one_for_each(partitions):
             answered = False
             with suppress(NoAnswer):
-                await door.ask("stocks", {"sku": sku})
+                await client.ask("stocks", {"sku": sku})
                 answered = True
             outcomes.append(answered)
     return outcomes

@@ -1,4 +1,4 @@
-"""One outage: from the kill to the first answer, and where the time went."""
+"""One outage: from the kill to the first answer, and its phases."""
 
 import asyncio
 import re
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from agents.ops.local.readiness import one_for_each
-from tests.e2e.doors import Door, NoAnswer
+from tests.e2e.clients import NoAnswer, ShopClient
 from tests.e2e.processes import Unit
 from topics.kafka.partitioner import partition_of
 
@@ -17,7 +17,7 @@ ASK_AGAIN_SECONDS = 0.05
 NUMBERS = re.compile(r"ready partitions=\d+ numbers=([\d,]*)")
 _WHEN = re.compile(r"^time=(\S+ \S+) ")
 
-# What a worker says on its way back, in this order; a phase ends with it.
+# Log lines of a worker that restarts, in this order; a phase ends with each.
 _STEPS = {
     "begins": "event=starting service=",
     "joins": "(Re-)joining group",
@@ -29,11 +29,11 @@ _STEPS = {
 
 @dataclass(frozen=True)
 class Outage:
-    """How long a key had no answer.
+    """The time without an answer.
 
     Attributes:
-        seconds: from the kill to the first answer to a question that was asked after it.
-        phases: seconds of them, by the step that ended each; `answer` is the last.
+        seconds: from the kill to the first answer to a later query.
+        phases: their seconds, by the step that ended each; `answer` is the last.
     """
 
     seconds: float
@@ -41,15 +41,15 @@ class Outage:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What can be asked of any partition's owner, and changes nothing."""
+class Query:
+    """A query that the owner of a partition answers."""
 
     call: str
     field: str
     partitions: int
 
     def body(self, partition: int) -> dict[str, int]:
-        """Return what to ask of the owner of a partition."""
+        """Return the body of a query to the owner of a partition."""
         keys = one_for_each(self.partitions)
         found = (n for n in keys if _partition(n, self.partitions) == partition)
         return {self.field: next(found)}
@@ -60,68 +60,68 @@ def _partition(number: int, partitions: int) -> int:
 
 
 def owned(unit: Unit) -> list[int]:
-    """Return the partitions that a worker said it has, the last time."""
-    said = NUMBERS.findall(unit.log.read_text(errors="replace"))
-    return [int(number) for number in said[-1].split(",") if number] if said else []
+    """Return the partitions in the last such log line of a worker."""
+    found = NUMBERS.findall(unit.log.read_text(errors="replace"))
+    return [int(number) for number in found[-1].split(",") if number] if found else []
 
 
 async def outage(
-    strike: Callable[[], Awaitable[None]],
-    door: Door,
-    question: tuple[str, dict[str, int]],
-    heir: Unit,
+    fault: Callable[[], Awaitable[None]],
+    client: ShopClient,
+    query: tuple[str, dict[str, int]],
+    successor: Unit,
 ) -> Outage:
-    """Strike, and ask until there is an answer.
+    """Inject a fault, and send queries until one is answered.
 
     Args:
-        strike: what ends the owner of a key.
-        door: where to ask.
-        question: a call and its body, about that key.
-        heir: who will have the key next; it tells what it does in its log.
+        fault: ends the owner of a key.
+        client: sends the queries.
+        query: a call and its body, about that key.
+        successor: the next owner of the key; its log has the phases.
     """
-    read = heir.log.stat().st_size
+    read = successor.log.stat().st_size
     began, clock = time.time(), time.monotonic()
-    striking = asyncio.create_task(strike())
-    await _first_answer(door, *question)
+    injection = asyncio.create_task(fault())
+    await _first_answer(client, *query)
     seconds = time.monotonic() - clock
-    await striking
-    said = heir.log.read_bytes()[read:].decode(errors="replace")
-    return Outage(seconds, _phases(said, began, began + seconds))
+    await injection
+    log = successor.log.read_bytes()[read:].decode(errors="replace")
+    return Outage(seconds, _phases(log, began, began + seconds))
 
 
-async def _first_answer(door: Door, call: str, body: dict[str, int]) -> None:
-    asked: set[asyncio.Task[bool]] = set()
-    await asyncio.sleep(0)  # the strike goes first
-    while not any(task.done() and task.result() for task in asked):
-        asked.add(asyncio.create_task(_answered(door, call, body)))
-        await asyncio.wait(asked, timeout=ASK_AGAIN_SECONDS, return_when="FIRST_COMPLETED")
-        failed = {task for task in asked if task.done() and not task.result()}
+async def _first_answer(client: ShopClient, call: str, body: dict[str, int]) -> None:
+    tasks: set[asyncio.Task[bool]] = set()
+    await asyncio.sleep(0)  # the fault goes first
+    while not any(task.done() and task.result() for task in tasks):
+        tasks.add(asyncio.create_task(_answered(client, call, body)))
+        await asyncio.wait(tasks, timeout=ASK_AGAIN_SECONDS, return_when="FIRST_COMPLETED")
+        failed = {task for task in tasks if task.done() and not task.result()}
         if failed:
-            asked -= failed
+            tasks -= failed
             await asyncio.sleep(ASK_AGAIN_SECONDS)
-    await asyncio.gather(*asked)
+    await asyncio.gather(*tasks)
 
 
-async def _answered(door: Door, call: str, body: dict[str, int]) -> bool:
+async def _answered(client: ShopClient, call: str, body: dict[str, int]) -> bool:
     try:
-        await door.ask(call, body)
+        await client.ask(call, body)
     except NoAnswer:
         return False
     return True
 
 
-def _phases(said: str, began: float, ended: float) -> dict[str, float]:
-    """Cut an outage where the heir took its last step of each kind."""
-    times = dict(sorted(_steps(said, ended).items(), key=lambda step: step[1]))
+def _phases(log: str, began: float, ended: float) -> dict[str, float]:
+    """Divide an outage at the next owner's last step of each kind."""
+    times = dict(sorted(_steps(log, ended).items(), key=lambda step: step[1]))
     phases, last = {}, began
     for step, at in {**times, "answer": ended}.items():
         phases[step], last = at - last, at
     return phases
 
 
-def _steps(said: str, ended: float) -> dict[str, float]:
+def _steps(log: str, ended: float) -> dict[str, float]:
     times: dict[str, float] = {}
-    for line in said.splitlines():
+    for line in log.splitlines():
         when = _WHEN.match(line)
         step = next((name for name, words in _STEPS.items() if words in line), None)
         if when and step:

@@ -1,4 +1,4 @@
-"""A worker whose table is large: how long after kill -9 until it has rebuilt its rows."""
+"""A worker with a large table: the time from kill -9 until it has rebuilt its rows."""
 
 import re
 import time
@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from agents.loms.order import Order, StatusChange
 from agents.loms.service import ORDER_AGGREGATE
-from agents.runtime.recovery import PROCESSED_OFFSET_HEADER
+from agents.runtime.changelog import PROCESSED_OFFSET_HEADER
 from schemas.ids import SHARDS
 from schemas.order import Status
 from tests.benchmarks.recovery.counter import one_gateway
@@ -25,12 +25,12 @@ _RECOVERED = re.compile(r"recovered rows=(\d+) seconds=([\d.]+)")
 
 @dataclass(frozen=True)
 class Rebuild:
-    """What a large table costs.
+    """The recovery of a large table.
 
     Attributes:
         outage: from kill -9 to the first answer.
-        rows_per_second: at which the worker rebuilt them.
-        floor: the same of a bare consumer that reads the changelog and does nothing.
+        rows_per_second: of the worker's recovery.
+        floor: the rate of a bare consumer of the changelog.
     """
 
     rows: int
@@ -40,26 +40,26 @@ class Rebuild:
 
 
 async def rebuild(directory: Path, rows: int) -> Rebuild:
-    """Fill the changelog of orders, kill the worker, and see it come back."""
-    async with one_gateway(directory) as (shop, door):
+    """Fill the changelog of orders, kill the worker, and wait for its recovery."""
+    async with one_gateway(directory) as (shop, client):
         await fill(shop.cluster, rows)
         floor = rows / await _read(shop.cluster)
         worker = shop["loms-1"]
         worker.start()
-        await door.insist("stocks", "ready", sku=1)
-        cost = await outage(worker.crash, door, ("stocks", {"sku": 1}), worker)
+        await client.ask_until_answered("stocks", "ready", sku=1)
+        cost = await outage(worker.crash, client, ("stocks", {"sku": 1}), worker)
         read, seconds = last_recovery(shop)
         return Rebuild(read, cost, read / seconds, floor)
 
 
 async def fill(cluster: KafkaSettings, rows: int) -> None:
-    """Write orders into their changelog, as if a worker had."""
+    """Write orders into their changelog, as a worker does."""
     producer = AIOKafkaProducer(
         **cluster.client_options(), linger_ms=5, max_batch_size=256 * 2**10
     )
     async with producer:
         for count in range(rows):
-            # An order lies where its shard does, whatever its own key would say.
+            # The shard of an order selects its partition, not its own key.
             shard = partition_of(b"%d" % (count % SHARDS), cluster.partitions)
             await producer.send(
                 ORDERS_CHANGELOG.name,
@@ -87,7 +87,7 @@ def _row(count: int) -> bytes:
 
 
 async def _read(cluster: KafkaSettings) -> float:
-    """Return the seconds that a bare consumer takes for the changelog."""
+    """Return the seconds in which a bare consumer reads the changelog."""
     consumer = AIOKafkaConsumer(
         **cluster.client_options(), enable_auto_commit=False, auto_offset_reset="earliest"
     )
@@ -107,6 +107,6 @@ async def _read(cluster: KafkaSettings) -> float:
 
 
 def last_recovery(shop: Shop) -> tuple[int, float]:
-    """Return how many rows the worker read the last time, and in how many seconds."""
-    said = _RECOVERED.findall(shop["loms-1"].log.read_text())
-    return int(said[-1][0]), float(said[-1][1])
+    """Return the rows and the seconds of the worker's last recovery."""
+    found = _RECOVERED.findall(shop["loms-1"].log.read_text())
+    return int(found[-1][0]), float(found[-1][1])

@@ -1,1 +1,0 @@
-"""Prometheus' configuration, and a Grafana dashboard."""

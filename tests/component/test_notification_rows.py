@@ -1,0 +1,121 @@
+"""Pending rows of notifications: their owners, their memory, their changelog."""
+
+import asyncio
+
+from agents.notifications.backoff import FAILURE_THRESHOLD
+from schemas.order import Status
+from tests.component.notifier import NEVER, Notifier, StartNotifier, event_of, posted
+from tests.component.worker_harness import WorkerHarness
+from tests.standins.webhook_sink import WebhookSink
+from topics.catalog import SENT_CHANGELOG
+
+NEW, PAID = Status.NEW, Status.PAID
+
+
+async def test_pending_rows_are_delivered_by_the_next_owner(
+    harness: WorkerHarness, start: StartNotifier, hook: WebhookSink
+):
+    hook.broken = 503
+    notifier = await start(webhook_url=hook.url)
+    await notifier.read(event_of(1, NEW), event_of(1, PAID))
+    await hook.until(posts=1)
+    await notifier.agent.stop()
+    hook.posted.clear()
+    hook.broken = 0
+    await notifier.agent.start()
+    await notifier.until(lambda: not notifier.pending)
+    assert posted(hook) == ["1:new", "1:paid"]
+
+
+async def test_partitions_revoked_while_their_rows_are_counted_are_not_delivered(
+    start: StartNotifier, hook: WebhookSink
+):
+    hook.broken = 503
+    notifier = await start(webhook_url=hook.url, backoff=NEVER)
+    await notifier.read(event_of(1, NEW))
+    await hook.until(posts=1)
+    await notifier.agent.stop()
+    counting = asyncio.create_task(notifier.agent.start())
+    await asyncio.sleep(0)
+    await notifier.agent.stop()
+    await counting
+    [delivery] = notifier.agent._deliveries  # noqa: SLF001
+    assert not delivery._partitions  # noqa: SLF001
+    notifier.store.drop_partition(1)
+    await notifier.agent.start()
+    await notifier.until(lambda: delivery._partitions.keys() == {0})  # noqa: SLF001
+
+
+async def test_attempts_in_flight_end_before_partitions_are_revoked(
+    start: StartNotifier, hook: WebhookSink
+):
+    hook.gate.clear()
+    notifier = await start(webhook_url=hook.url)
+    await notifier.read(event_of(1, NEW), event_of(1, PAID))
+    await hook.until(posts=1)
+    stopping = asyncio.create_task(notifier.agent.stop())
+    hook.gate.set()
+    await stopping
+    assert notifier.pending == ["webhook/0000000000000000001/1"]
+    assert posted(hook) == ["1:new"]
+
+
+async def test_an_attempt_that_hangs_is_cancelled_when_partitions_are_revoked(
+    start: StartNotifier, hook: WebhookSink, deaths: list[str]
+):
+    hook.gate.clear()
+    notifier = await start(webhook_url=hook.url)
+    await notifier.read(event_of(1, NEW))
+    await hook.until(posts=1)
+    async with asyncio.timeout(5):
+        await notifier.agent.stop()
+    assert notifier.pending == ["webhook/0000000000000000000/1"]
+    assert not deaths
+
+
+async def test_of_many_pending_rows_few_are_in_memory(
+    start: StartNotifier, hook: WebhookSink
+):
+    hook.broken = 503
+    notifier = await start(webhook_url=hook.url, backoff=NEVER)
+    for first in range(0, 20_000, 500):
+        await notifier.read(*(event_of(order) for order in range(first, first + 500)))
+    await notifier.until(lambda: len(hook.posted) >= FAILURE_THRESHOLD)
+    [delivery] = notifier.agent._deliveries  # noqa: SLF001
+    rows = delivery._partitions.values()  # noqa: SLF001
+    assert sum(each.count for each in rows) == 20_000
+    assert all(sum(map(len, each.orders.values())) <= 1024 for each in rows)
+
+
+async def test_complete_deliveries_leave_nothing_behind_in_the_rows(
+    start: StartNotifier, hook: WebhookSink
+):
+    notifier = await start(webhook_url=hook.url, backoff=NEVER)
+    hook.failing.add(3)
+    await notifier.read(*(event_of(order) for order in range(6)))
+    await notifier.until(lambda: len(notifier.pending) == 1)
+    for expected in (6, 3):
+        assert _stored(notifier, b"webhook/") == expected
+        await notifier.agent.purge()
+        await notifier.agent.purge()
+    assert notifier.pending == ["webhook/0000000000000000003/3"]
+    assert len(notifier.outcomes) == 6
+
+
+def _stored(notifier: Notifier, begin: bytes) -> int:
+    """Count rows, and those that are no more and left their version behind."""
+    keys = notifier.store._db.keys()  # noqa: SLF001
+    return sum(key[4:].startswith(begin) for key in keys)
+
+
+async def test_outcomes_of_the_same_moment_share_a_record_batch(
+    harness: WorkerHarness, start: StartNotifier, hook: WebhookSink
+):
+    notifier = await start(webhook_url=hook.url)
+    hook.gate.clear()
+    await notifier.read(*(event_of(order) for order in range(50)))
+    await hook.until(posts=50)
+    before = len(harness.logs[SENT_CHANGELOG.name])
+    hook.gate.set()
+    await notifier.until(lambda: not notifier.pending)
+    assert len(harness.logs[SENT_CHANGELOG.name]) - before < 25

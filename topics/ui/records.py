@@ -1,0 +1,144 @@
+"""Records as the pages show them, and as their form has them."""
+
+import json
+import re
+from io import StringIO
+from typing import NamedTuple, Self
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+from aiokafka.structs import ConsumerRecord
+from pydantic_core import from_json
+
+from schemas.contract import Item
+from schemas.examples import EXAMPLES
+from schemas.product import PriceCart
+from topics.catalog import TOPIC_OF, TOPICS
+from topics.kafka.formatting import decoded, escape, format_timestamp
+from topics.topic import Topic, TopicKind, wire_type
+
+_TOPICS = {topic.name: topic for topic in TOPICS}
+_MAX_LINE_CHARS = 160
+_INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
+_MAX_GROWTH = 10
+
+_TYPE = "application/x-www-form-urlencoded"
+_FIELDS = ("value", "key", "headers")
+_MAX_FIELDS = 100
+_LINES = re.compile(r"\r\n|\r|\n")
+
+# Requests between services have no example elsewhere.
+_BETWEEN_SERVICES = PriceCart(user=42, items=(Item(sku=1076963, count=2),))
+_BODIES = (*(example.request for example in EXAMPLES.values()), _BETWEEN_SERVICES)
+
+
+class RecordView(NamedTuple):
+    """A record as text; `pretty_json` is empty for a short value."""
+
+    when: str
+    place: str
+    key: str
+    headers: tuple[tuple[str, str], ...]
+    value: str
+    pretty_json: str
+
+    @classmethod
+    def of(cls, record: ConsumerRecord) -> Self:
+        """Return the view of a record."""
+        value = _value(record.value)
+        return cls(
+            when=format_timestamp(record.timestamp),
+            place=f"{record.partition}@{record.offset}",
+            key=escape(record.key),
+            headers=tuple((name, escape(value)) for name, value in record.headers),
+            value=value,
+            pretty_json=_pretty_json(value) if len(value) > _MAX_LINE_CHARS else "",
+        )
+
+    def matches(self, text: str) -> bool:
+        """Return whether key, headers or value have a text."""
+        headers = (text for header in self.headers for text in header)
+        return any(text in part for part in (self.key, self.value, *headers))
+
+
+def topic_of(name: str) -> Topic:
+    """Return the topic of a name, which may not be a topic of the shop."""
+    return _TOPICS.get(name) or Topic(name, TopicKind.REPLIES, "Not a topic of the shop.")
+
+
+def example_bodies(topic: Topic) -> dict[str, str]:
+    """Return example values of a topic of requests, by type of message."""
+    bodies = (body for body in _BODIES if TOPIC_OF[type(body)] is topic)
+    return {wire_type(type(body)): body.model_dump_json() for body in bodies}
+
+
+def _value(value: bytes | None) -> str:
+    if value is None:
+        return "null: deleted"
+    text = decoded(value)
+    return f"0x{value.hex()}" if text is None else text
+
+
+def _pretty_json(value: str) -> str:
+    text = StringIO()
+    try:
+        # The depth that json.loads accepts depends on the version of Python.
+        for part in _INDENTED.iterencode(from_json(value)):
+            text.write(part)
+            if text.tell() > _MAX_GROWTH * len(value):  # deep nesting makes it quadratic
+                return value
+    except ValueError:
+        return value
+    return text.getvalue()
+
+
+class Form(NamedTuple):
+    """A record as it was typed; its header names may repeat."""
+
+    value: str
+    key: str | None
+    headers: list[tuple[str, str]]
+
+
+async def read_form(request: web.Request) -> Form:
+    """Read the form of a request.
+
+    Raises:
+        web.HTTPException: 400, 413 or 415; the text has the field and the error.
+    """
+    if request.content_type != _TYPE:
+        raise web.HTTPUnsupportedMediaType(text=f"the form must be {_TYPE}")
+    fields = _fields(await request.read())
+    value = fields.get("value")
+    if not value:
+        raise web.HTTPBadRequest(text=f"value is {'missing' if value is None else 'empty'}")
+    lines = filter(None, map(str.strip, _LINES.split(fields.get("headers", ""))))
+    return Form(value, fields.get("key") or None, [_header(line) for line in lines])
+
+
+def _fields(body: bytes) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            errors="strict",
+            max_num_fields=_MAX_FIELDS,
+        )
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=f"the form can't be read: {error}") from error
+    names = [name for name, _ in pairs]
+    for name in names:
+        if name not in _FIELDS:
+            known = ", ".join(_FIELDS)
+            raise web.HTTPBadRequest(text=f"unknown field {name!r}; the form has {known}")
+        if names.count(name) > 1:
+            raise web.HTTPBadRequest(text=f"{name} is given twice")
+    return dict(pairs)
+
+
+def _header(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon or not name.strip():
+        raise web.HTTPBadRequest(text=f"a header must be name: value, not {line!r}")
+    return name.strip(), value.strip()
