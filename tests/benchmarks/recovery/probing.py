@@ -1,0 +1,139 @@
+"""Disturbs a shop again and again, and reports how long its keys have no answer."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from statistics import median
+
+from tests.benchmarks.recovery.clients import BalancedClient, TopicClient
+from tests.benchmarks.recovery.disturbances import (
+    DISTURBANCES,
+    GROWN_UP_SECONDS,
+    Disturbance,
+    ProbedShop,
+)
+from tests.benchmarks.recovery.outage import owned
+from tests.benchmarks.recovery.prober import Gaps, Key, Prober
+from topics.kafka.request_reply import RequestReplyClient
+
+CALM_SECONDS = 3.0
+"""Before a disturbance: the floor of what is measured through it."""
+
+SETTLED_SECONDS = 3.0
+"""After all keys are answered again: as long as a late rebalance may take to begin."""
+
+INTERFACES = ("HTTP", "Kafka")
+FLOOR, OTHERS = "floor", "other keys"
+COLUMNS = (FLOOR, *INTERFACES, OTHERS)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The result of one disturbance.
+
+    Attributes:
+        gaps: by column.
+        unanswered: queries without an answer, though later ones have one.
+    """
+
+    gaps: Mapping[str, Gaps]
+    unanswered: int = 0
+
+
+class ProbedRuns:
+    """Disturbances of one running shop."""
+
+    def __init__(self, shop: ProbedShop, prober: Prober) -> None:
+        self._shop = shop
+        self._prober = prober
+
+    async def run(self, disturbance: Disturbance) -> Run:
+        """Disturb the shop once, while its keys are probed."""
+        await self._shop.scale(disturbance.workers)
+        await asyncio.sleep(GROWN_UP_SECONDS)
+        await self._prober.all_answered()
+        keys, others = self._divided(disturbance.victim)
+        calm = time.monotonic()
+        await asyncio.sleep(CALM_SECONDS)
+        began = time.monotonic()
+        async with disturbance.of(self._shop):
+            await self._prober.all_answered()
+            answered = time.monotonic()
+            await asyncio.sleep(SETTLED_SECONDS)
+            ended = time.monotonic()
+            unanswered = self._prober.unanswered(calm, answered)
+        gaps = {FLOOR: self._prober.gaps(keys, calm, began)}
+        for name in INTERFACES:
+            of_it = [key for key in keys if key.interface == name]
+            gaps[name] = self._prober.gaps(of_it, began, ended)
+        if others:
+            gaps[OTHERS] = self._prober.gaps(others, began, ended)
+        return Run(gaps, unanswered)
+
+    def _divided(self, victim: str) -> tuple[list[Key], list[Key]]:
+        """Divide all keys: those of a worker, and the others."""
+        if not victim:
+            return self._prober.keys, []
+        numbers = owned(self._shop[victim])
+
+        def is_owned(key: Key) -> bool:
+            partition = key.partition(self._shop.partitions)
+            return victim.startswith(key.service) and partition in numbers
+
+        keys = self._prober.keys
+        return [k for k in keys if is_owned(k)], [k for k in keys if not is_owned(k)]
+
+
+@asynccontextmanager
+async def probed(shop: ProbedShop, interval: float) -> AsyncIterator[ProbedRuns]:
+    """Run a shop, and probe it all the time."""
+    async with shop.opened(), RequestReplyClient(shop.cluster) as topics:
+        gateways = BalancedClient(shop.gateways)
+        clients = dict(zip(INTERFACES, (gateways, TopicClient(topics)), strict=True))
+        prober = Prober(clients, shop.partitions, interval)
+        try:
+            async with prober.running():
+                yield ProbedRuns(shop, prober)
+        finally:
+            await gateways.close()
+
+
+async def report(
+    shop: ProbedShop, kinds: Sequence[str], repetitions: int, interval: float
+) -> None:
+    """Print a line of the table for each kind, and each run to standard error."""
+    async with probed(shop, interval) as runs:
+        for kind in kinds:
+            disturbance, done = DISTURBANCES[kind], []
+            for number in range(repetitions):
+                done.append(await runs.run(disturbance))
+                print(f"{kind} {number + 1}: {_shown(done[-1])}", file=sys.stderr)
+            print(table_row(disturbance.name, shop.orders, done), flush=True)
+
+
+def _shown(run: Run) -> str:
+    gaps = "  ".join(f"{name} {_cell([each])}" for name, each in run.gaps.items())
+    lost = f"  unanswered {run.unanswered}" if run.unanswered else ""
+    return f"{gaps}{lost}  (load {os.getloadavg()[0]:.1f})"
+
+
+def table_head() -> Iterator[str]:
+    """Yield the first two lines of the table, for RESULTS.md."""
+    yield "| seconds without an answer | orders | " + " | ".join(COLUMNS) + " |"
+    yield "|---|---|" + "---|" * len(COLUMNS)
+
+
+def table_row(name: str, orders: int, runs: Sequence[Run]) -> str:
+    """Return a line of the table: p50 and worst over keys, each the median of all runs."""
+    cells = (_cell([run.gaps[c] for run in runs if c in run.gaps]) for c in COLUMNS)
+    return f"| {name} | {orders:,} | {' | '.join(cells)} |"
+
+
+def _cell(gaps: Sequence[Gaps]) -> str:
+    if not gaps:
+        return ""
+    return f"{median(g.p50 for g in gaps):.2f} / {median(g.worst for g in gaps):.2f}"
