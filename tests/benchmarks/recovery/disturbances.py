@@ -116,6 +116,7 @@ class Disturbance:
         name: in tables.
         of: disturbs the shop, and repairs it at the end of the context.
         victim: a worker whose keys are measured; empty: all keys are.
+        successor: their next owner; empty: there is no victim.
         workers: their number, of LOMS and of checkout.
         brokers: their number; 0: the single broker of a local shop.
     """
@@ -123,6 +124,7 @@ class Disturbance:
     name: str
     of: Callable[[ProbedShop], AbstractAsyncContextManager[None]]
     victim: str = ""
+    successor: str = ""
     workers: int = 2
     brokers: int = 0
 
@@ -180,16 +182,24 @@ async def broker_killed(shop: ProbedShop) -> AsyncIterator[None]:
 
 
 DISTURBANCES = {
-    "back": Disturbance("kill -9 of the owner (LOMS), back", killed_and_back, "loms-1"),
+    "back": Disturbance(
+        "kill -9 of the owner (LOMS), back", killed_and_back, "loms-1", "loms-1"
+    ),
     "checkout-back": Disturbance(
         "kill -9 of the owner (checkout), back",
         partial(killed_and_back, victim="checkout-1"),
         "checkout-1",
+        "checkout-1",
     ),
     "taken-over": Disturbance(
-        "kill -9 of the owner (LOMS), another takes over", killed_permanently, "loms-1"
+        "kill -9 of the owner (LOMS), another takes over",
+        killed_permanently,
+        "loms-1",
+        "loms-2",
     ),
-    "stopped": Disturbance("SIGTERM of the owner (LOMS), back", stopped_and_back, "loms-1"),
+    "stopped": Disturbance(
+        "SIGTERM of the owner (LOMS), back", stopped_and_back, "loms-1", "loms-1"
+    ),
     "scaled": Disturbance("scale 1 → 3 → 1", scaled, workers=1),
     "rolling": Disturbance("rolling restart of all", rolling_restart, workers=3),
     "broker": Disturbance(

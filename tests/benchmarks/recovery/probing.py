@@ -4,9 +4,10 @@ import asyncio
 import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from tests.benchmarks.recovery.clients import BalancedClient, TopicClient
@@ -16,7 +17,7 @@ from tests.benchmarks.recovery.disturbances import (
     Disturbance,
     ProbedShop,
 )
-from tests.benchmarks.recovery.outage import owned
+from tests.benchmarks.recovery.outage import OutageLog, owned
 from tests.benchmarks.recovery.prober import Gaps, Key, Prober
 from topics.kafka.request_reply import RequestReplyClient
 
@@ -37,10 +38,12 @@ class Run:
 
     Attributes:
         gaps: by column.
+        phases: seconds of the longest gap, by the step of the successor that ended each.
         unanswered: queries without an answer, though later ones have one.
     """
 
     gaps: Mapping[str, Gaps]
+    phases: Mapping[str, float] = field(default_factory=dict)
     unanswered: int = 0
 
 
@@ -56,9 +59,11 @@ class ProbedRuns:
         await self._shop.scale(disturbance.workers)
         await asyncio.sleep(GROWN_UP_SECONDS)
         await self._prober.all_answered()
-        keys, others = self._divided(disturbance.victim)
+        columns = self._by_column(disturbance.victim)
         calm = time.monotonic()
         await asyncio.sleep(CALM_SECONDS)
+        successor = disturbance.successor
+        log = OutageLog(self._shop[successor]) if successor else None
         began = time.monotonic()
         async with disturbance.of(self._shop):
             await self._prober.all_answered()
@@ -66,26 +71,21 @@ class ProbedRuns:
             await asyncio.sleep(SETTLED_SECONDS)
             ended = time.monotonic()
             unanswered = self._prober.unanswered(calm, answered)
-        gaps = {FLOOR: self._prober.gaps(keys, calm, began)}
-        for name in INTERFACES:
-            of_it = [key for key in keys if key.interface == name]
-            gaps[name] = self._prober.gaps(of_it, began, ended)
-        if others:
-            gaps[OTHERS] = self._prober.gaps(others, began, ended)
-        return Run(gaps, unanswered)
+        gaps = {FLOOR: self._prober.gaps(self._prober.keys, calm, began)}
+        for column, keys in columns.items():
+            gaps[column] = self._prober.gaps(keys, began, ended)
+        phases = log.phases(gaps[INTERFACES[0]].worst) if log else {}
+        return Run(gaps, phases, unanswered)
 
-    def _divided(self, victim: str) -> tuple[list[Key], list[Key]]:
-        """Divide all keys: those of a worker, and the others."""
-        if not victim:
-            return self._prober.keys, []
-        numbers = owned(self._shop[victim])
-
-        def is_owned(key: Key) -> bool:
-            partition = key.partition(self._shop.partitions)
-            return victim.startswith(key.service) and partition in numbers
-
-        keys = self._prober.keys
-        return [k for k in keys if is_owned(k)], [k for k in keys if not is_owned(k)]
+    def _by_column(self, victim: str) -> dict[str, list[Key]]:
+        """Group keys: those of a victim, or else all, by interface; and the other keys."""
+        numbers = owned(self._shop[victim]) if victim else []
+        columns = defaultdict(list)
+        for key in self._prober.keys:
+            is_in = key.partition(self._shop.partitions) in numbers
+            is_owned = not victim or (victim.startswith(key.service) and is_in)
+            columns[key.interface if is_owned else OTHERS].append(key)
+        return columns
 
 
 @asynccontextmanager
@@ -117,8 +117,9 @@ async def report(
 
 def _shown(run: Run) -> str:
     gaps = "  ".join(f"{name} {_cell([each])}" for name, each in run.gaps.items())
-    lost = f"  unanswered {run.unanswered}" if run.unanswered else ""
-    return f"{gaps}{lost}  (load {os.getloadavg()[0]:.1f})"
+    phases = " ".join(f"{name}={seconds:.2f}" for name, seconds in run.phases.items())
+    load = f"load {os.getloadavg()[0]:.1f}"
+    return f"{gaps}  unanswered {run.unanswered}  {phases}  ({load})"
 
 
 def table_head() -> Iterator[str]:
