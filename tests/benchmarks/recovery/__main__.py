@@ -10,6 +10,7 @@ maximum over keys. The table has the medians of all runs, and is printed line by
 import argparse
 import asyncio
 import json
+import logging
 import tempfile
 from dataclasses import asdict
 from itertools import product
@@ -77,6 +78,7 @@ def main() -> None:
     kinds = args.kinds or everything
     if unknown := set(kinds) - set(everything):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers are killed
     if wanted := [kind for kind in kinds if kind in DISTURBANCES]:
         asyncio.run(probe(wanted, args))
     asyncio.run(others(set(kinds), args))

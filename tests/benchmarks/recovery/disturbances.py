@@ -1,9 +1,8 @@
-"""What a shop goes through while it is measured; code after a `yield` repairs it."""
+"""What a shop goes through while it is measured."""
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -25,6 +24,7 @@ GROWN_UP_SECONDS = 3.2
 
 _MOST_WORKERS = 3
 _SHARE_SECONDS = 240.0
+_SYNC_SECONDS = 240.0
 _TIME_TO_PAY = "1000000"  # no order runs out of time while it is measured
 
 
@@ -69,6 +69,14 @@ class ProbedShop(Shop):
         """Return the running workers of a service."""
         return [u for u in self.units.values() if u.name.startswith(service) and u.runs]
 
+    async def restore(self, workers: int) -> None:
+        """Start absent brokers, and scale; wait until all copies are in sync."""
+        for absent in (broker for broker in self.brokers if not broker.runs):
+            absent.start()
+        await self.broker_answers()
+        await until(self._is_in_sync, "all copies are in sync", _SYNC_SECONDS)
+        await self.scale(workers)
+
     async def scale(self, workers: int) -> None:
         """Start or stop workers at the same time, and wait until all have partitions."""
         running = {f"{s}-{n + 1}" for s in ("loms", "checkout") for n in range(workers)}
@@ -93,7 +101,7 @@ class ProbedShop(Shop):
         leaders = Counter(each["leader"] for each in await self._partitions())
         return self[f"kafka-{leaders.most_common(1)[0][0]}"]
 
-    async def in_sync(self) -> bool:
+    async def _is_in_sync(self) -> bool:
         """Return whether each partition has all its copies."""
         copies = self.cluster.kafka_replication
         return all(len(each["isr"]) == copies for each in await self._partitions())
@@ -114,7 +122,7 @@ class Disturbance:
 
     Attributes:
         name: in tables.
-        of: disturbs the shop, and repairs it at the end of the context.
+        disturb: disturbs the shop; `ProbedShop.restore` repairs it.
         victim: a worker whose keys are measured; empty: all keys are.
         successor: their next owner; empty: there is no victim.
         workers: their number, of LOMS and of checkout.
@@ -122,63 +130,48 @@ class Disturbance:
     """
 
     name: str
-    of: Callable[[ProbedShop], AbstractAsyncContextManager[None]]
+    disturb: Callable[[ProbedShop], Awaitable[None]]
     victim: str = ""
     successor: str = ""
     workers: int = 2
     brokers: int = 0
 
 
-@asynccontextmanager
-async def killed_and_back(shop: ProbedShop, victim: str = "loms-1") -> AsyncIterator[None]:
+async def killed_and_back(shop: ProbedShop, victim: str = "loms-1") -> None:
     """kill -9 of a worker, which its supervisor restarts."""
     await shop[victim].crash()
-    yield
 
 
-@asynccontextmanager
-async def killed_permanently(shop: ProbedShop) -> AsyncIterator[None]:
+async def killed_permanently(shop: ProbedShop) -> None:
     """kill -9 of a worker of LOMS that stays down; the other one takes over."""
     await shop["loms-1"].crash(permanently=True)
-    yield  # the next `scale` starts it again
 
 
-@asynccontextmanager
-async def stopped_and_back(shop: ProbedShop) -> AsyncIterator[None]:
+async def stopped_and_back(shop: ProbedShop) -> None:
     """SIGTERM of a worker of LOMS, and a start as soon as it has ended."""
     await shop["loms-1"].restart()
-    yield
 
 
-@asynccontextmanager
-async def scaled(shop: ProbedShop) -> AsyncIterator[None]:
+async def scaled(shop: ProbedShop) -> None:
     """One worker of LOMS and of checkout, three, and one again, as `make scale` does it."""
     await shop.scale(3)
     await asyncio.sleep(GROWN_UP_SECONDS)
     await shop.scale(1)
-    yield
 
 
-@asynccontextmanager
-async def rolling_restart(shop: ProbedShop) -> AsyncIterator[None]:
+async def rolling_restart(shop: ProbedShop) -> None:
     """SIGTERM and a start of every worker and gateway, one after the other."""
     for unit in shop.units.values():
         is_ours = unit.process.tier != Tier.KAFKA and unit.name != "product-service"
         if is_ours and unit.runs:
             await unit.restart()
             await shop.ready()
-    yield
 
 
-@asynccontextmanager
-async def broker_killed(shop: ProbedShop) -> AsyncIterator[None]:
+async def broker_killed(shop: ProbedShop) -> None:
     """kill -9 of the broker that leads most of the partitions."""
-    victim = await shop.leading_broker()
-    await victim.crash(permanently=True)
-    yield
-    victim.start()
-    await shop.broker_answers()
-    await until(shop.in_sync, "all copies are in sync")
+    leader = await shop.leading_broker()
+    await leader.crash(permanently=True)
 
 
 DISTURBANCES = {

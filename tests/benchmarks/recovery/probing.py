@@ -56,7 +56,7 @@ class ProbedRuns:
 
     async def run(self, disturbance: Disturbance) -> Run:
         """Disturb the shop once, while its keys are probed."""
-        await self._shop.scale(disturbance.workers)
+        await self._shop.restore(disturbance.workers)
         await asyncio.sleep(GROWN_UP_SECONDS)
         await self._prober.all_answered()
         columns = self._by_column(disturbance.victim)
@@ -65,12 +65,12 @@ class ProbedRuns:
         successor = disturbance.successor
         log = OutageLog(self._shop[successor]) if successor else None
         began = time.monotonic()
-        async with disturbance.of(self._shop):
-            await self._prober.all_answered()
-            answered = time.monotonic()
-            await asyncio.sleep(SETTLED_SECONDS)
-            ended = time.monotonic()
-            unanswered = self._prober.unanswered(calm, answered)
+        await disturbance.disturb(self._shop)
+        await self._prober.all_answered()
+        answered = time.monotonic()
+        await asyncio.sleep(SETTLED_SECONDS)
+        ended = time.monotonic()
+        unanswered = self._prober.unanswered(calm, answered)
         gaps = {FLOOR: self._prober.gaps(self._prober.keys, calm, began)}
         for column, keys in columns.items():
             gaps[column] = self._prober.gaps(keys, began, ended)
