@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.benchmarks.recovery.prober import Gaps, Prober, longest_gap
-from tests.benchmarks.recovery.probing import Run, table_row
+from tests.benchmarks.recovery.probing import Run, by_column, table_row
 from tests.e2e.clients import Answer, NoAnswer
 
 
@@ -114,6 +114,17 @@ def test_each_partition_has_one_key_of_each_topic_for_each_client():
     prober = Prober({"HTTP": Client(), "Kafka": Client()}, 8, 0.1)
     found = {(key.interface, key.call, key.partition(8)) for key in prober.keys}
     assert len(found) == len(prober.keys) == 2 * 3 * 8
+
+
+def test_the_keys_of_a_worker_are_those_of_its_service_and_partitions():
+    keys = Prober({"HTTP": Client(), "Kafka": Client()}, 8, 0.1).keys
+    columns = by_column(keys, 8, ("loms-1", [0, 3, 4]))
+    for name in ("HTTP", "Kafka"):
+        found = [(key.call, key.partition(8)) for key in columns[name]]
+        calls = ("listOrder", "stocks")
+        assert sorted(found) == [(call, number) for call in calls for number in (0, 3, 4)]
+    assert len(columns["other keys"]) == len(keys) - 12
+    assert by_column(keys, 8, None).keys() == {"HTTP", "Kafka"}
 
 
 def test_a_line_of_the_table_has_the_medians_of_all_runs():

@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from statistics import median
@@ -66,26 +66,43 @@ class ProbedRuns:
         log = OutageLog(self._shop[successor]) if successor else None
         began = time.monotonic()
         await disturbance.disturb(self._shop)
-        await self._prober.all_answered()
-        answered = time.monotonic()
-        await asyncio.sleep(SETTLED_SECONDS)
-        ended = time.monotonic()
-        unanswered = self._prober.unanswered(calm, answered)
+        unanswered, ended = await self._settled(calm)
         gaps = {FLOOR: self._prober.gaps(self._prober.keys, calm, began)}
         for column, keys in columns.items():
             gaps[column] = self._prober.gaps(keys, began, ended)
         phases = log.phases(gaps[INTERFACES[0]].worst) if log else {}
         return Run(gaps, phases, unanswered)
 
+    async def _settled(self, began: float) -> tuple[int, float]:
+        """Wait until all keys are served; return the unanswered queries, and the time."""
+        await self._prober.all_answered()
+        answered = time.monotonic()
+        await asyncio.sleep(SETTLED_SECONDS)
+        return self._prober.unanswered(began, answered), time.monotonic()
+
     def _by_column(self, victim: str) -> dict[str, list[Key]]:
-        """Group keys: those of a victim, or else all, by interface; and the other keys."""
-        numbers = owned(self._shop[victim]) if victim else []
-        columns = defaultdict(list)
-        for key in self._prober.keys:
-            is_in = key.partition(self._shop.partitions) in numbers
-            is_owned = not victim or (victim.startswith(key.service) and is_in)
-            columns[key.interface if is_owned else OTHERS].append(key)
-        return columns
+        owner = (victim, owned(self._shop[victim])) if victim else None
+        return by_column(self._prober.keys, self._shop.partitions, owner)
+
+
+def by_column(
+    keys: Iterable[Key], partitions: int, owner: tuple[str, Sequence[int]] | None
+) -> dict[str, list[Key]]:
+    """Group the keys of an owner by interface, and all other keys in one column.
+
+    Args:
+        keys: all keys.
+        partitions: of each topic.
+        owner: the name of a worker and the numbers of its partitions; None: each key
+            counts as owned.
+    """
+    columns = defaultdict(list)
+    for key in keys:
+        is_owned = owner is None or (
+            owner[0].startswith(key.service) and key.partition(partitions) in owner[1]
+        )
+        columns[key.interface if is_owned else OTHERS].append(key)
+    return columns
 
 
 @asynccontextmanager
