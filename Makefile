@@ -73,8 +73,8 @@ growth: ready-to-test ## measure how cost grows, and draw it: GROWTH="load state
 fuzz: ready-to-test ## send 100,000 broken records through router and rules: FUZZ="--seed 7"
 	$(VENV) -m tests.fuzz $(FUZZ)
 
-recovery: ready-to-test ## kill workers 20 times each way: seconds without an answer, nothing lost
-	$(VENV) -m tests.benchmarks.recovery
+recovery: ready-to-test ## disturb shops, and probe every key: RECOVERY="back --repetitions 3 --orders 0"
+	$(VENV) -m tests.benchmarks.recovery $(RECOVERY)
 
 ready-to-test: .venv/.dev
 	@$(VENV) -m topics.broker fetch > /dev/null

@@ -176,7 +176,8 @@ class Shop:
         ends = await asyncio.gather(*(u.stop() for u in others), return_exceptions=True)
         if self.nodes:
             # Only a quorum can remove a node: the last ones would wait for it without end.
-            await asyncio.gather(*(u.crash(permanently=True) for u in self.brokers))
+            running = (unit for unit in self.brokers if unit.runs)
+            await asyncio.gather(*(unit.crash(permanently=True) for unit in running))
         else:
             await self["kafka"].stop()
         assert not any(ends), f"not all ended well: {ends}"

@@ -1,85 +1,42 @@
-"""`make recovery`: measures kills and restarts in separate shops.
+"""`make recovery`: measures how long keys have no answer, in separate shops.
 
-    python -m tests.benchmarks.recovery [KIND ...] [--kills 20]
+    python -m tests.benchmarks.recovery [KIND ...] [--repetitions N] [--orders 1000000]
 
-Records in the log of a key without an owner are answered once it has one. The measurement
-sends a new query every 50 ms all the same.
+Each key is queried at a steady rate, over HTTP and over Kafka, while the shop is disturbed.
+The result of a run is the longest time without an answer of each key: its median and its
+maximum over keys. The table has the medians of all runs, and is printed line by line.
 """
 
 import argparse
 import asyncio
 import json
-import os
-import sys
+import logging
 import tempfile
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
-from statistics import median
 
 from tests.benchmarks.recovery.busy import busy
 from tests.benchmarks.recovery.counter import count
-from tests.benchmarks.recovery.kills import Kills, kills
-from tests.benchmarks.recovery.outage import Outage
+from tests.benchmarks.recovery.disturbances import DISTURBANCES, ProbedShop
+from tests.benchmarks.recovery.probing import report, table_head
 from tests.benchmarks.recovery.rebuild import rebuild
 
 KILLS = 20
-
-Fault = Callable[[Kills, int], Awaitable[Outage]]
-KINDS: dict[str, Fault] = {
-    "back": Kills.killed_and_back,
-    "taken-over": Kills.killed_for_good,
-    "stopped": Kills.stopped_and_back,
-    "checkout-back": Kills.checkout_killed_and_back,
-}
+REPETITIONS, REPETITIONS_WITH_ORDERS = 20, 5
 
 
-async def inject(kinds: list[str], number: int) -> dict[str, list[Outage]]:
-    """Inject each kind of fault a number of times."""
-    costs: dict[str, list[Outage]] = {}
-    with tempfile.TemporaryDirectory() as directory:
-        async with kills(Path(directory) / "shop") as shop:
-            for kind in kinds:
-                for turn in range(number):
-                    cost = await KINDS[kind](shop, turn)
-                    costs.setdefault(kind, []).append(cost)
-                    _print_one(kind, turn, cost)
-    return costs
-
-
-def _print_one(kind: str, turn: int, cost: Outage) -> None:
-    phases = " ".join(f"{name}={seconds:.2f}" for name, seconds in cost.phases.items())
-    load = os.getloadavg()[0]
-    print(
-        f"{kind} {turn + 1}: {cost.seconds:.2f} s  {phases}  (load {load:.1f})",
-        file=sys.stderr,
-        flush=True,
-    )
-
-
-def report(costs: dict[str, list[Outage]]) -> None:
-    """Print a table, and a JSON line for each kind."""
-    print(f"{'seconds without an answer':<28}{'min':>6}{'median':>8}{'p95':>6}{'max':>6}")
-    for kind, outages in costs.items():
-        seconds = sorted(each.seconds for each in outages)
-        shown = (seconds[0], median(seconds), _p95(seconds), seconds[-1])
-        print(f"{kind:<28}{shown[0]:>6.2f}{shown[1]:>8.2f}{shown[2]:>6.2f}{shown[3]:>6.2f}")
-        print("  of it, median: " + _phases(outages))
-    for kind, outages in costs.items():
-        rounded = [round(each.seconds, 2) for each in outages]
-        print(json.dumps({"recovery": kind, "seconds": rounded}))
-
-
-def _p95(ordered: list[float]) -> float:
-    return ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
-
-
-def _phases(outages: list[Outage]) -> str:
-    names = max((each.phases for each in outages), key=len)
-    return "  ".join(
-        f"{name} {median(each.phases.get(name, 0.0) for each in outages):.2f}"
-        for name in names
-    )
+async def probe(kinds: list[str], args: argparse.Namespace) -> None:
+    """Probe shops through disturbances: without orders, and with many."""
+    print(*table_head(), sep="\n", flush=True)
+    settings = dict(words.split("=", 1) for words in args.set)
+    for orders, brokers in product(sorted({0, args.orders}), (0, 3)):
+        number = args.repetitions or (REPETITIONS_WITH_ORDERS if orders else REPETITIONS)
+        if chosen := [kind for kind in kinds if DISTURBANCES[kind].brokers == brokers]:
+            with tempfile.TemporaryDirectory() as directory:
+                where = Path(directory) / "shop"
+                shop = ProbedShop(where, orders, brokers, args.partitions, **settings)
+                await report(shop, chosen, number, args.interval)
 
 
 def _json(name: str, result: object) -> None:
@@ -101,18 +58,29 @@ async def others(names: set[str], args: argparse.Namespace) -> None:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.recovery")
-    everything = [*KINDS, "counter", "rebuild", "busy"]
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=", ".join(everything))
-    parser.add_argument("--kills", type=int, default=KILLS)
-    parser.add_argument("--seed", type=int, default=1, help="of the counter's kills")
-    parser.add_argument("--records", type=int, default=300_000, help="to be counted")
-    parser.add_argument("--rows", type=int, default=200_000, help="to be rebuilt")
-    parser.add_argument("--seconds", type=float, default=60.0, help="to be busy")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.recovery", description=__doc__
+    )
+    everything = [*DISTURBANCES, "counter", "rebuild", "busy"]
+    add = parser.add_argument
+    add("kinds", nargs="*", metavar="KIND", help=", ".join(everything))
+    add("--repetitions", type=int, help="of each disturbance (20; with orders 5)")
+    add("--orders", type=int, default=1_000_000, help="in the table of the second shop")
+    add("--interval", type=float, default=0.1, help="seconds between queries of a key")
+    add("--partitions", type=int, default=8, help="of each topic, with a key each")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="of the workers")
+    add("--kills", type=int, default=KILLS, help="of the counter")
+    add("--seed", type=int, default=1, help="of the counter's kills")
+    add("--records", type=int, default=300_000, help="to be counted")
+    add("--rows", type=int, default=200_000, help="to be rebuilt")
+    add("--seconds", type=float, default=60.0, help="to be busy")
     args = parser.parse_args()
     kinds = args.kinds or everything
-    if wanted := [kind for kind in kinds if kind in KINDS]:
-        report(asyncio.run(inject(wanted, args.kills)))
+    if unknown := set(kinds) - set(everything):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # brokers are killed
+    if wanted := [kind for kind in kinds if kind in DISTURBANCES]:
+        asyncio.run(probe(wanted, args))
     asyncio.run(others(set(kinds), args))
 
 

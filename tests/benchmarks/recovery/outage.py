@@ -7,10 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from agents.ops.local.readiness import one_for_each
 from tests.e2e.clients import NoAnswer, ShopClient
 from tests.e2e.processes import Unit
-from topics.kafka.partitioner import partition_of
 
 ASK_AGAIN_SECONDS = 0.05
 
@@ -40,25 +38,6 @@ class Outage:
     phases: dict[str, float]
 
 
-@dataclass(frozen=True)
-class Query:
-    """A query that the owner of a partition answers."""
-
-    call: str
-    field: str
-    partitions: int
-
-    def body(self, partition: int) -> dict[str, int]:
-        """Return the body of a query to the owner of a partition."""
-        keys = one_for_each(self.partitions)
-        found = (n for n in keys if _partition(n, self.partitions) == partition)
-        return {self.field: next(found)}
-
-
-def _partition(number: int, partitions: int) -> int:
-    return partition_of(str(number).encode(), partitions)
-
-
 def owned(unit: Unit) -> list[int]:
     """Return the partitions in the last such log line of a worker."""
     found = NUMBERS.findall(unit.log.read_text(errors="replace"))
@@ -79,14 +58,31 @@ async def outage(
         query: a call and its body, about that key.
         successor: the next owner of the key; its log has the phases.
     """
-    read = successor.log.stat().st_size
-    began, clock = time.time(), time.monotonic()
+    log, clock = OutageLog(successor), time.monotonic()
     injection = asyncio.create_task(fault())
     await _first_answer(client, *query)
     seconds = time.monotonic() - clock
     await injection
-    log = successor.log.read_bytes()[read:].decode(errors="replace")
-    return Outage(seconds, _phases(log, began, began + seconds))
+    return Outage(seconds, log.phases(seconds))
+
+
+class OutageLog:
+    """The log of a key's next owner, from the begin of an outage."""
+
+    def __init__(self, successor: Unit) -> None:
+        self._log = successor.log
+        self._read = self._log.stat().st_size
+        self._began = time.time()
+
+    def phases(self, seconds: float) -> dict[str, float]:
+        """Divide an outage of some seconds at the owner's last step of each kind."""
+        log = self._log.read_bytes()[self._read :].decode(errors="replace")
+        ended = self._began + seconds
+        times = dict(sorted(_steps(log, ended).items(), key=lambda step: step[1]))
+        phases, last = {}, self._began
+        for step, at in {**times, "answer": ended}.items():
+            phases[step], last = at - last, at
+        return phases
 
 
 async def _first_answer(client: ShopClient, call: str, body: dict[str, int]) -> None:
@@ -108,15 +104,6 @@ async def _answered(client: ShopClient, call: str, body: dict[str, int]) -> bool
     except NoAnswer:
         return False
     return True
-
-
-def _phases(log: str, began: float, ended: float) -> dict[str, float]:
-    """Divide an outage at the next owner's last step of each kind."""
-    times = dict(sorted(_steps(log, ended).items(), key=lambda step: step[1]))
-    phases, last = {}, began
-    for step, at in {**times, "answer": ended}.items():
-        phases[step], last = at - last, at
-    return phases
 
 
 def _steps(log: str, ended: float) -> dict[str, float]:
