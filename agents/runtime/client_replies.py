@@ -8,8 +8,10 @@ is short, so that the bad topic of one client delays others little.
 import asyncio
 import logging
 from collections import defaultdict
+from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
@@ -34,13 +36,20 @@ _RECORD_OVERHEAD_BYTES = 2**10  # in addition to the value
 METADATA_TTL = timedelta(seconds=5)
 MAX_TOPICS = 10_000
 RETRY_BACKOFF = timedelta(seconds=1)
+CLOSE_TIMEOUT = timedelta(seconds=1)  # of a broker that is away
 TRANSIENT_ERRORS = (KafkaConnectionError, NodeNotReadyError, OSError)
 
 log = logging.getLogger(__name__)
 
 
+class _Clients(NamedTuple):
+    raw: AIOKafkaProducer
+    producer: BatchingProducer
+    admin: AIOKafkaAdminClient
+
+
 class ClientReplyProducer:
-    """Sends replies to topics of clients."""
+    """Sends replies to topics of clients; a worker has one."""
 
     def __init__(self, cluster: KafkaSettings) -> None:
         self._cluster = cluster
@@ -48,8 +57,7 @@ class ClientReplyProducer:
         self._waiting = 0
         self._bytes = 0
         self._sending = BackgroundTasks()
-        self._clients: asyncio.Task[tuple[BatchingProducer, AIOKafkaAdminClient]] | None
-        self._clients = None
+        self._clients: asyncio.Task[_Clients] | None = None
 
     async def send(self, records: list[ProducerRecord]) -> None:
         """Send replies; return when they are acknowledged, or after the timeout.
@@ -72,6 +80,18 @@ class ClientReplyProducer:
         finally:
             self._waiting -= 1
 
+    async def close(self) -> None:
+        """Disconnect; late replies are dropped."""
+        for task in self._sending:
+            task.cancel()
+        if self._clients is None:
+            return
+        with suppress(*TRANSIENT_ERRORS, TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT.total_seconds()):
+                clients = await self._clients
+                await clients.raw.stop()
+                await clients.admin.close()
+
     async def _deliver(self, topic: str, records: list[ProducerRecord]) -> None:
         """Send replies to one topic; retry until a fatal error."""
         deadline = monotonic() + DELIVERY_TIMEOUT.total_seconds()
@@ -90,7 +110,7 @@ class ClientReplyProducer:
     async def _attempt(self, topic: str, records: list[ProducerRecord]) -> Exception | None:
         try:
             if await self._exists(topic):
-                producer, _ = await self._connected()
+                producer = (await self._connected()).producer
                 await asyncio.gather(*{await producer.send(record) for record in records})
             else:
                 log.warning("event=replies-dropped topic=%s reason=no-such-topic", topic)
@@ -107,28 +127,28 @@ class ClientReplyProducer:
     async def _exists(self, topic: str) -> bool:
         known = self._known_topics.get(topic)
         if known is None:
-            _, admin = await self._connected()
+            admin = (await self._connected()).admin
             (description,) = await admin.describe_topics([topic])
             known = self._known_topics[topic] = bool(description["partitions"])
         return known
 
-    async def _connected(self) -> tuple[BatchingProducer, AIOKafkaAdminClient]:
+    async def _connected(self) -> _Clients:
         failed = self._clients and self._clients.done() and self._clients.exception()
         if self._clients is None or failed:
             self._clients = asyncio.create_task(self._connect())
         return await asyncio.shield(self._clients)
 
-    async def _connect(self) -> tuple[BatchingProducer, AIOKafkaAdminClient]:
+    async def _connect(self) -> _Clients:
         options = self._cluster.client_options()
-        producer = AIOKafkaProducer(
+        raw = AIOKafkaProducer(
             **options,
             acks="all",  # not idempotent: a dropped record would leave a gap
             request_timeout_ms=SEND_TIMEOUT // timedelta(milliseconds=1),
         )
         admin = AIOKafkaAdminClient(**options)
-        await producer.start()
+        await raw.start()
         await admin.start()
-        return BatchingProducer(lambda: producer, _log_failure), admin
+        return _Clients(raw, BatchingProducer(lambda: raw, _log_failure), admin)
 
 
 def _log_failure(delivery: DeliveryFuture) -> None:

@@ -130,6 +130,7 @@ class Worker(Protocol):
     """A worker process, as the runtime uses it; a Faust app implements it."""
 
     batching_producer: BatchingProducer
+    client_replies: ClientReplyProducer
     pause_monitor: PauseMonitor
 
     @property
@@ -145,7 +146,7 @@ class Publisher:
 
     def __init__(self, worker: Worker) -> None:
         self._producer = worker.batching_producer
-        self._client_replies = ClientReplyProducer(worker.settings)
+        self._client_replies = worker.client_replies
 
     async def send(self, records: Iterable[ProducerRecord]) -> Deliveries:
         """Send records in order; return the futures of their acknowledgements.

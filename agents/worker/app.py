@@ -11,6 +11,7 @@ import faust
 from faust import SASLCredentials, SSLCredentials
 from yarl import URL
 
+from agents.runtime.client_replies import ClientReplyProducer
 from agents.runtime.fail_stop import PauseMonitor, fail_stop
 from agents.runtime.producer import BatchingProducer, DeliveryFuture
 from agents.worker import compat
@@ -59,6 +60,7 @@ class App(faust.App):
         batching_producer: sends the worker's records; a failed send stops the worker.
     """
 
+    client_replies: ClientReplyProducer
     pause_monitor: PauseMonitor
     settings: WorkerSettings
     cluster_id: str
@@ -93,6 +95,7 @@ class App(faust.App):
         """Stop when all work in flight is acknowledged."""
         await self.partitions_revoked()
         await super().on_stop()
+        await self.client_replies.close()
 
     def _crash(self, reason: BaseException) -> NoReturn:
         """Stop at once when any part crashes."""
@@ -172,6 +175,7 @@ def create_app(service: str, settings: WorkerSettings) -> App:
         worker_redirect_stdouts=False,
     )
     app.pause_monitor = PauseMonitor(timedelta(seconds=session * MAX_PAUSE_RATIO))
+    app.client_replies = ClientReplyProducer(settings)
     app.settings = settings
     return app
 

@@ -36,7 +36,9 @@ def store(tmp_path: Path) -> Iterator[StateStore]:
 
 def collected(store: StateStore, offset: int, value: bytes) -> RecordCollector:
     settings = SimpleNamespace(partitions=1)
-    app = SimpleNamespace(batching_producer=None, pause_monitor=None, settings=settings)
+    app = SimpleNamespace(
+        batching_producer=None, client_replies=None, pause_monitor=None, settings=settings
+    )
     table = SimpleNamespace(data=SimpleNamespace(rows=store))
     out = RecordCollector(CART_REQUESTS)
     batch = PartitionRecords(TP(CART_REQUESTS.name, 0), [record(offset, value)])
