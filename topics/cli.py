@@ -13,8 +13,8 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
 from topics.admin import TopicsError
-from topics.kafka.answering import NoAnswerError, answered, reach
 from topics.kafka.connection import KafkaAuthenticationError
+from topics.kafka.liveness import NotRespondingError, reach, run_supervised
 from topics.kafka.reader import ReadError, TopicReader
 from topics.kafka.settings import KafkaSettings, format_settings_errors
 from topics.target import NoClusterError, Target
@@ -35,7 +35,7 @@ class CommandError(Exception):
 
 _WITH_REASON = (
     ReadError,
-    NoAnswerError,
+    NotRespondingError,
     NoClusterError,
     KafkaAuthenticationError,
     TopicsError,
@@ -98,7 +98,7 @@ def run(
     except CommandError as error:
         code, reasons = failed, [*error.args]
     except (
-        *(ReadError, NoAnswerError, NoClusterError),
+        *(ReadError, NotRespondingError, NoClusterError),
         *(KafkaAuthenticationError, TopicsError),
     ) as error:
         code, reasons = failed, [str(error)]
@@ -112,7 +112,7 @@ def run(
 
 def answer(target: Target, work: Callable[[KafkaSettings], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine on the cluster while its brokers answer; return its result."""
-    return asyncio.run(answered(target.cluster, work))
+    return asyncio.run(run_supervised(target.cluster, work))
 
 
 def read(target: Target, work: Callable[[TopicReader], Awaitable[T]]) -> T:
@@ -194,6 +194,6 @@ def _reason(target: Target, error: BaseException) -> str:
         return f"Kafka at {cluster.kafka} does not answer any more"
     try:
         asyncio.run(reach(cluster))
-    except (NoAnswerError, KafkaAuthenticationError) as reason:
+    except (NotRespondingError, KafkaAuthenticationError) as reason:
         return str(reason)
     return f"Kafka at {cluster.kafka}: {str(error) or repr(error)}"

@@ -29,8 +29,8 @@ from agents.ops.requests import RefusedReply, RequestOptions
 from agents.ops.stock_file import StockFile, read
 from schemas.stock import ReceiveStock
 from topics import cli
-from topics.kafka.answering import NoAnswerError
 from topics.kafka.headers import IDEMPOTENCY_KEY
+from topics.kafka.liveness import NotRespondingError
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
 from topics.target import Target
@@ -108,14 +108,14 @@ class StockImport:
         """Send all lines, until replies stop, or until SIGINT or SIGTERM.
 
         Raises:
-            NoAnswerError: no broker answered before the first line was sent.
+            NotRespondingError: no broker responded before the first line was sent.
         """
         signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         try:
             cli.answer(target, self._send)
         except KeyboardInterrupt:
             self.is_interrupted = True
-        except (NoAnswerError, asyncio.CancelledError) as error:
+        except (NotRespondingError, asyncio.CancelledError) as error:
             if not self.sent:
                 raise
             # Lines that were loaded before a broker's silence count.

@@ -18,8 +18,7 @@ from tests.standins.shop import open_shop
 from topics.admin import create
 from topics.broker.process import EmbeddedKafka, free_layout
 from topics.catalog import CART_REQUESTS
-from topics.kafka import answering
-from topics.kafka.answering import answered
+from topics.kafka.liveness import run_supervised
 from topics.kafka.settings import KafkaSettings
 from topics.ui.app import application
 
@@ -158,7 +157,7 @@ async def test_a_slow_response_of_a_broker_that_is_alive_is_no_silence(
             await consumer.getmany(timeout_ms=2500)
         return "done"
 
-    assert await answered(cluster, wait_for_nothing) == "done"
+    assert await run_supervised(cluster, wait_for_nothing) == "done"
 
 
 async def test_a_long_computation_in_the_process_is_no_silence_of_a_broker(
@@ -176,7 +175,7 @@ async def test_a_long_computation_in_the_process_is_no_silence_of_a_broker(
         await admin.close()
         return "done"
 
-    assert await answered(cluster, compute) == "done"
+    assert await run_supervised(cluster, compute) == "done"
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ INNER_NAMES = (
         {_ASSIGNMENT: "(*args, **kwargs)", f"{_ASSIGNMENT}.partitions": "(self)"},
     ),
     InnerNames(
-        "topics/kafka/answering.py",
+        "topics/kafka/liveness.py",
         "a request that any broker answers, over a separate connection",
         _METADATA,
     ),

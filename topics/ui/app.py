@@ -14,9 +14,9 @@ from aiokafka.structs import RecordMetadata
 
 from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES
 from topics.html import environment
-from topics.kafka.answering import LIMIT_SECONDS, NoAnswerError, answered
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.headers import CORRELATION_ID, REPLY_TOPIC
+from topics.kafka.liveness import LIMIT_SECONDS, NotRespondingError, run_supervised
 from topics.kafka.reader import ReadError, TopicReader
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
@@ -76,7 +76,7 @@ async def _errors_as_text(request: web.Request, handler: _Handler) -> web.Stream
         return await handler(request)
     except ReadError as error:
         raise web.HTTPNotFound(text=str(error)) from error
-    except NoAnswerError as error:
+    except NotRespondingError as error:
         raise web.HTTPGatewayTimeout(text=str(error)) from error
     except KafkaAuthenticationError as error:
         raise web.HTTPBadGateway(text=str(error)) from error
@@ -88,7 +88,7 @@ async def _errors_as_text(request: web.Request, handler: _Handler) -> web.Stream
 
 async def _list_topics(request: web.Request) -> web.Response:
     cluster = request.app[_CLUSTER]
-    topics = await answered(cluster, _overview)
+    topics = await run_supervised(cluster, _overview)
     return _page("topics.html", topics=topics, kafka=cluster.kafka)
 
 
@@ -112,7 +112,7 @@ async def _show_topic(request: web.Request) -> web.Response:
         text = f"the number of records must be from 1 to {_MAX_LIMIT}"
         raise web.HTTPBadRequest(text=text)
     newest = partial(_newest, topic, int(limit))
-    records = await answered(request.app[_CLUSTER], newest)
+    records = await run_supervised(request.app[_CLUSTER], newest)
     return _page(
         "topic.html",
         topic=topic,
@@ -140,7 +140,7 @@ async def _produce(request: web.Request) -> web.Response:
     if topic not in DEFAULT_REPLIES:
         raise web.HTTPForbidden(text=f"{topic.name} takes no requests")
     form = await read_form(request)
-    sent = await answered(request.app[_CLUSTER], partial(_send, topic, form))
+    sent = await run_supervised(request.app[_CLUSTER], partial(_send, topic, form))
     headers = dict(form.headers)
     query = {
         "sent": f"{sent.partition}@{sent.offset}",

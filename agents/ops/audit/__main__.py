@@ -24,7 +24,7 @@ from agents.ops.audit.replay import PartitionReplay
 from agents.ops.audit.snapshots import AGGREGATES
 from topics.cli import FAILED, HELP, MISUSED, OK, on_cluster, paragraphs
 from topics.files import raise_file_limit
-from topics.kafka.answering import answered
+from topics.kafka.liveness import run_supervised
 from topics.kafka.location import RecordLocation
 from topics.kafka.reader import OffsetRange, ReadError, TopicReader
 from topics.kafka.settings import KafkaSettings
@@ -70,11 +70,13 @@ def audit(
 ) -> int:
     """Print the report, or rows at an offset; return the exit code."""
     if at:
-        return uvloop.run(answered(target.cluster, partial(_print_states, at, key)))
+        return uvloop.run(run_supervised(target.cluster, partial(_print_states, at, key)))
     limit = 0 if queries["no_questions"] else queries["questions"]
     timeout = timedelta(seconds=queries["patience"])
     options = QueryOptions(limit, queries["seed"], timeout)
-    report = uvloop.run(answered(target.cluster, partial(audit_shop, options, stores)))
+    report = uvloop.run(
+        run_supervised(target.cluster, partial(audit_shop, options, stores))
+    )
     click.echo("\n".join((*report.lines(quiet=quiet), report.json())))
     return FAILED if report.differences or report.violations else OK
 

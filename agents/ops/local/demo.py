@@ -23,9 +23,9 @@ from pydantic import ValidationError
 from agents.ops.local.deployment import Deployment, ShopError
 from agents.ops.local.progress import echo
 from topics.catalog import STOCK_REQUESTS, TOPICS
-from topics.kafka.answering import NoAnswerError, answered
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.headers import TRACE, trace_id
+from topics.kafka.liveness import NotRespondingError, run_supervised
 from topics.kafka.request_reply import assign_at_end
 from topics.kafka.settings import KafkaSettings
 from topics.target import NoClusterError, choose
@@ -112,9 +112,15 @@ async def walk_through(shop: Deployment) -> None:
     url = shop.gateway_urls[0]
     echo(f"Purchases at {url}. Indented lines are records on Kafka: topic, key, value.")
     echo("Each step waits until no more records arrive.")
-    failures = (ClientError, KafkaError, NoAnswerError, KafkaAuthenticationError, OSError)
+    failures = (
+        ClientError,
+        KafkaError,
+        NotRespondingError,
+        KafkaAuthenticationError,
+        OSError,
+    )
     try:
-        await answered(cluster, partial(_walk_through, shop))
+        await run_supervised(cluster, partial(_walk_through, shop))
     except failures as error:
         raise ShopError(f"the shop does not answer (make run-all?): {error}") from error
 

@@ -29,17 +29,17 @@ T = TypeVar("T")
 Probe = asyncio.Task[tuple[str, Exception | None]]
 
 
-class NoAnswerError(Exception):
+class NotRespondingError(Exception):
     """No broker can be reached, or one does not respond; the message names it."""
 
 
-async def answered(
+async def run_supervised(
     cluster: KafkaSettings, work: Callable[[KafkaSettings], Coroutine[Any, Any, T]]
 ) -> T:
     """Run work while all brokers respond, with one of them as the cluster's only address.
 
     Raises:
-        NoAnswerError: no broker can be reached, or one does not respond in ten seconds.
+        NotRespondingError: no broker can be reached, or one is silent for ten seconds.
         KafkaAuthenticationError: Kafka refuses the login or the connection.
     """
     reached = await reach(cluster)
@@ -62,7 +62,7 @@ async def reach(cluster: KafkaSettings) -> KafkaSettings:
     aiokafka connects to one address in any order, and waits for one that does not respond.
 
     Raises:
-        NoAnswerError: no broker can be reached.
+        NotRespondingError: no broker can be reached.
         KafkaAuthenticationError: Kafka refuses the login or the connection.
     """
     options = cluster.client_options()
@@ -167,10 +167,10 @@ def _unreachable(probes: Mapping[str, Probe]) -> Exception:
     if silent := [address for address, probe in probes.items() if not probe.done()]:
         return _no_answer(silent)
     reason = str(errors[0]) or repr(errors[0])
-    return NoAnswerError(f"Kafka at {','.join(probes)}: {reason}")
+    return NotRespondingError(f"Kafka at {','.join(probes)}: {reason}")
 
 
-def _no_answer(silent: Iterable[str]) -> NoAnswerError:
-    return NoAnswerError(
+def _no_answer(silent: Iterable[str]) -> NotRespondingError:
+    return NotRespondingError(
         f"Kafka at {', '.join(silent)} does not answer within {LIMIT_SECONDS:g} s"
     )
