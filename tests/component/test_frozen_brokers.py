@@ -18,6 +18,7 @@ from tests.standins.shop import open_shop
 from topics.admin import create
 from topics.broker.process import EmbeddedKafka, free_layout
 from topics.catalog import CART_REQUESTS
+from topics.kafka import liveness
 from topics.kafka.liveness import run_supervised
 from topics.kafka.settings import KafkaSettings
 from topics.ui.app import application
@@ -180,7 +181,7 @@ async def test_a_long_computation_in_the_process_is_no_silence_of_a_broker(
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Report a broker as silent after less than a second."""
-    monkeypatch.setattr(answering, "LIMIT_SECONDS", 0.8)
-    monkeypatch.setattr(answering, "_INTERVAL_SECONDS", 0.1)
-    monkeypatch.setattr(answering, "_CHECK_SECONDS", 0.05)
-    monkeypatch.setattr(answering, "_MAX_CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(liveness, "LIMIT_SECONDS", 0.8)
+    monkeypatch.setattr(liveness, "_INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr(liveness, "_CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(liveness, "_MAX_CHECK_SECONDS", 0.1)
