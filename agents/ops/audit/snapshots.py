@@ -133,14 +133,14 @@ def read_local_stores(
                 store = state_dir / table
                 snapshots = _read_store(changelog, store, cluster)
                 if store.is_dir() and not snapshots:
-                    notes.append(f"{store} is not complete: a worker would rebuild it")
+                    notes.append(f"{store} is unusable: a worker would rebuild it")
                 yield from snapshots
 
 
 def _read_store(changelog: Topic, path: Path, cluster: str) -> list[TableSnapshot]:
     """Read a copy of a store, since opening one changes it.
 
-    The checkpoint decides whether the copy is valid, as it does for a worker that starts.
+    It is valid if a worker that starts would use it, also after a crash.
     """
     if not path.is_dir():
         return []
@@ -148,6 +148,8 @@ def _read_store(changelog: Topic, path: Path, cluster: str) -> list[TableSnapsho
         copy = Path(directory) / path.name
         shutil.copytree(path, copy)
         store = StateStore(copy, cluster)
+        for partition in list(store.partitions()):
+            store.load(partition)
         snapshots = []
         for number, offsets in store.offsets.items():
             end, at = offsets.source_offset, f"{path}, partition {number}"
