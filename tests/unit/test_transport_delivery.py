@@ -43,12 +43,13 @@ class _Table:
     def add(self, partition: int) -> bytes:
         """Add the row of a random order; return its key."""
         order = partition * ORDERS + random.randrange(ORDERS)
-        event, offset = event_of(order), self.offsets[partition].source_offset
+        offsets = self.offsets[partition]
+        event, offset = event_of(order), offsets.stored.source_offset
         place = ("order.events", partition, offset, 0, 0)
         record = ConsumerRecord(*place, None, event.to_json(), None, -1, -1, ())
         key = pending_key("fake", offset, order)
         self._rows[partition][key] = pending.encode(record, event)
-        self.offsets[partition].source_offset += 1
+        offsets.stored = offsets.stored._replace(source_offset=offset + 1)
         return key
 
     def rows(self, partition: int, begin: bytes, end: bytes) -> Iterator[tuple]:
