@@ -59,7 +59,7 @@ async def test_a_shop_that_stopped_well_is_clean_and_so_are_its_stores(place: Pl
     assert code == 0, output
     assert counts["questions"] == 0
     assert "loms does not run" in output
-    assert "unusable" not in output
+    assert "no usable rows" not in output
 
 
 async def test_a_row_that_is_forged_into_a_store_is_found(place: Place):

@@ -122,6 +122,7 @@ async def test_memory_is_bounded_however_many_orders_fail():
 
 async def test_rows_are_counted_once_though_more_are_added_meanwhile():
     store = _Store(*range(2 * CHUNK + 1))
+    store.offsets[0].source_offset = 2 * CHUNK + 4  # of rows that were sent before
     counting = asyncio.create_task(store.pending.count_stored())
     await asyncio.sleep(0)
     store.add(1, 2, 3)

@@ -133,7 +133,7 @@ def read_local_stores(
                 store = state_dir / table
                 snapshots = _read_store(changelog, store, cluster)
                 if store.is_dir() and not snapshots:
-                    notes.append(f"{store} is unusable: a worker would rebuild it")
+                    notes.append(f"{store} has no usable rows: a worker would rebuild it")
                 yield from snapshots
 
 
