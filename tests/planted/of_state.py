@@ -85,15 +85,15 @@ BUGS = (
     Bug(
         "another writer is ignored",
         "agents/runtime/changelog.py",
-        "if metadata.offset != expected:",
-        "if False:",
+        "        if found != expected:\n",
+        "        if False:\n",
         f"{_ROWS}another_writer_is_detected_at_the_next_row",
     ),
     Bug(
         "rows are written one by one",
         "agents/runtime/changelog.py",
-        "        delivery = self._producer.send_batch(tp, rows.items(), headers)\n",
-        "        for row in rows.items():\n"
+        "        delivery = self._producer.send_batch(tp, write.rows.items(), headers)\n",
+        "        for row in write.rows.items():\n"
         "            delivery = self._producer.send_batch(tp, [row], headers)\n",
         f"{_BATCHES}all_rows_of_a_record_are_one_record_batch_with_their_source_offset",
     ),
