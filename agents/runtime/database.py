@@ -7,7 +7,7 @@ them. RocksDB itself syncs files before it refers to them, and checks each block
 import logging
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 from rocksdict import (
@@ -111,7 +111,8 @@ class Database:
         return rows
 
     def _reopen(self, files: str) -> Rdict:
-        self._damage.check()
+        if self._damage.path.exists():
+            raise ValueError(self._damage.path.read_text())
         with ExitStack() as unusable:
             rows = Rdict(files, _options())
             unusable.callback(rows.close)
@@ -121,25 +122,18 @@ class Database:
         return rows
 
 
-class _DamageMark:
+class _DamageMark(AbstractContextManager[None]):
     """Marks a directory in which RocksDB finds corruption, so that it is discarded.
 
     The exception ends the worker. The next one would open the files without an error.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
+        self.path = path
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if error is not None and str(error).startswith("Corruption"):
-            self._path.write_text(str(error))
-
-    def check(self) -> None:
-        if self._path.exists():
-            raise ValueError(self._path.read_text())
+            self.path.write_text(str(error))
 
 
 def _options() -> Options:

@@ -30,9 +30,6 @@ MAX_AGE = timedelta(hours=12)
 """Half of the changelog's delete.retention.ms: after that, a deletion may be gone from the
 changelog, and older rows would stay for ever."""
 
-CONFIRM_AGE = timedelta(hours=1)
-"""The progress of a partition without writes is confirmed so often."""
-
 FORMAT = 1
 """To be raised with any change of stored keys or values, or of an index."""
 
@@ -111,12 +108,13 @@ class StateStore:
 
     Attributes:
         offsets: by partition of this worker.
+        database: the stored rows.
     """
 
     def __init__(self, path: Path, cluster: str, index: Index = lambda _: None) -> None:
         self._path = path
         self._index = index
-        self._database = Database(path, orjson.dumps([FORMAT, cluster]))
+        self.database = Database(path, orjson.dumps([FORMAT, cluster]))
         self.offsets: defaultdict[int, PartitionOffsets] = defaultdict(PartitionOffsets)
 
     def load(self, partition: int) -> None:
@@ -195,23 +193,20 @@ class StateStore:
                 offsets.cursor = min(offsets.cursor, entry)
         superseded = [key.decode("latin-1") for key in offsets.superseded]
         pairs.append((prefix, orjson.dumps([*progress, superseded])))
-        self._database.write(pairs)
+        self.database.write(pairs)
         offsets.stored = progress
 
     def confirm(self, partition: int, end: int, at: float) -> None:
         """Keep a partition's rows young: the changelog ended at `end` after a time."""
-        if partition not in self.offsets:
-            return
-        stored = self.offsets[partition].stored
-        is_old = at - stored.at > CONFIRM_AGE.total_seconds()
-        if is_old and stored.changelog_offset == end:
-            self.store(partition, (), stored._replace(at=at))
+        offsets = self.offsets.get(partition)
+        if offsets is not None and offsets.stored.changelog_offset == end:
+            self.store(partition, (), offsets.stored._replace(at=at))
 
     def rows(
         self, partition: int, begin: bytes = _ROWS, end: bytes | None = None
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yield stored rows' keys and JSON, in key order, from `begin` to below `end`."""
-        for key, stored in self._database.scan(*_range(partition, begin, end)):
+        for key, stored in self.database.scan(*_range(partition, begin, end)):
             if value := stored[_OFFSET_BYTES:]:
                 yield key[_PARTITION_BYTES:], value
 
@@ -224,7 +219,7 @@ class StateStore:
         if offsets.cursor >= end:
             return
         begin, start = _INDEX + offsets.cursor, _PARTITION_BYTES + len(_INDEX)
-        for key, _ in self._database.scan(*_range(partition, begin, _ROWS)):
+        for key, _ in self.database.scan(*_range(partition, begin, _ROWS)):
             offsets.cursor = entry = key[start:]
             if entry >= end:
                 return
@@ -238,23 +233,18 @@ class StateStore:
         value = self._stored(partition, key)[_OFFSET_BYTES:]
         if value and self._index(value) == indexed:
             return True
-        self._database.delete(_stored_key(partition, _INDEX + entry))
+        self.database.delete(_stored_key(partition, _INDEX + entry))
         return False
 
     def purge(self, partition: int, begin: bytes, end: bytes | None) -> None:
         """Remove a range of keys, with the source offsets of deleted rows."""
-        self._database.delete_range(*_range(partition, begin, end))
-
-    @property
-    def size(self) -> int:
-        """Bytes of all rows, in files and in memory."""
-        return self._database.size
+        self.database.delete_range(*_range(partition, begin, end))
 
     def partitions(self) -> Iterator[int]:
         """Yield the partitions of which rows are stored, assigned ones or not."""
         partition = 0
         while found := next(
-            self._database.scan(_stored_key(partition, b""), FORMAT_KEY), None
+            self.database.scan(_stored_key(partition, b""), FORMAT_KEY), None
         ):
             partition = int.from_bytes(found[0][:_PARTITION_BYTES], "big")
             yield partition
@@ -265,19 +255,15 @@ class StateStore:
         self.offsets.pop(partition, None)
         self.purge(partition, b"", None)
         # Without a flush, a crash could bring them back when the changelog has grown again.
-        self._database.flush(wait=True)
-
-    def flush(self) -> None:
-        """Begin to write what is in memory into files: a crash loses no more of it."""
-        self._database.flush(wait=False)
+        self.database.flush(wait=True)
 
     def close(self) -> None:
         """Close. A later acknowledgement is ignored: the next recovery reads those rows."""
         self.offsets.clear()
-        self._database.close()
+        self.database.close()
 
     def _stored(self, partition: int, key: bytes) -> bytes:
-        return self._database.get(_stored_key(partition, key))
+        return self.database.get(_stored_key(partition, key))
 
 
 def _stored_key(partition: int, key: bytes) -> bytes:

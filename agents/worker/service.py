@@ -19,8 +19,9 @@ from topics.topic import Topic
 
 METRICS_SECONDS = 5.0
 SLOW_CHECK_SECONDS = 1.0
-FLUSH_SECONDS = 60.0
-"""After a crash, at most the rows of so much time are read from the changelog again."""
+FLUSH_SECONDS = 900.0
+"""Rows of an idle worker stay much younger than `MAX_AGE`. A busy one's are flushed when
+they fill RocksDB's memory, so a crash costs a few thousand records anyway."""
 
 GC_THRESHOLD = 20_000
 """New objects between two garbage collections; the default of 700 is one for each batch."""
@@ -34,7 +35,7 @@ class Service:
         self.app: App = create_app(name, settings)
         # Also while a rebalance waits for a batch: no add_timer.
         self.app.timer(SLOW_CHECK_SECONDS, name="slow-batches")(self._log_slow_batches)
-        self.add_timer(FLUSH_SECONDS, self._flush_rows)
+        self.add_timer(FLUSH_SECONDS, self.app.tables.flush_rows)
         if settings.metrics_port:
             self.add_timer(METRICS_SECONDS, self._update_gauges)
 
@@ -81,16 +82,16 @@ class Service:
     async def _log_slow_batches(self) -> None:
         log_slow(self.app.consumer.oldest(), self.app.consumer.waiting)
 
-    async def _flush_rows(self) -> None:
-        await self.app.tables.flush_rows()
-
     async def _update_gauges(self) -> None:
         consumer = self.app.consumer
         metrics.update_gauges(
             consumer.lags(),
             {batch.tp: batch.seconds for batch in consumer.oldest()},
             consumer.waiting,
-            {name: table.data.rows.size for name, table in self.app.tables.items()},
+            {
+                name: table.data.rows.database.size
+                for name, table in self.app.tables.items()
+            },
         )
 
     def run(self) -> None:

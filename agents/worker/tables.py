@@ -163,7 +163,7 @@ class TableManager(tables.TableManager):
                 ends = {}
             for tp, end in ends.items():
                 store.confirm(tp.partition, end, at)
-            store.flush()
+            store.database.flush(wait=False)
 
     async def on_start(self) -> None:
         """Start without Faust's delay of a second for tables that are declared late.

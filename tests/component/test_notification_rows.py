@@ -105,7 +105,7 @@ async def test_complete_deliveries_leave_nothing_behind_in_the_rows(
 
 def _stored(notifier: Notifier, begin: bytes) -> int:
     """Count rows, and those that are no more and left their version behind."""
-    keys = notifier.store._database.scan(b"", FORMAT_KEY)  # noqa: SLF001
+    keys = notifier.store.database.scan(b"", FORMAT_KEY)
     return sum(key[4:].startswith(begin) for key, _ in keys)
 
 

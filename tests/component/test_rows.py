@@ -131,7 +131,7 @@ async def test_rows_behind_records_that_the_changelog_has_lost_are_dropped(
 ):
     changelog.produce(store.put(0, {b"a": OLD}, 1))
     await harness.arrive()
-    store._database.flush(wait=True)  # noqa: SLF001
+    store.database.flush(wait=True)
     harness.ends[TopicPartition(STOCK_CHANGELOG.name, 0)] -= 1
     changelog.produce(store.put(0, {b"b": NEW}, 2))
     await harness.arrive()
@@ -149,7 +149,7 @@ async def test_acknowledged_rows_that_cannot_be_stored_end_the_worker(
     def fail(_: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(store._database, "write", fail)  # noqa: SLF001
+    monkeypatch.setattr(store.database, "write", fail)
     changelog.produce(store.put(0, {b"a": NEW}, 1))
     await harness.arrive()
     assert "no space left" in deaths[0]
@@ -187,7 +187,7 @@ async def test_rows_are_stored_when_the_changelog_has_them(
     changelog.produce(store.put(0, {b"a": NEW, b"b": NEW}, 7))
     await breathe()
     assert store.get(0, b"a") == NEW
-    store._database.flush(wait=True)  # noqa: SLF001
+    store.database.flush(wait=True)
     again = crashed(tmp_path)
     assert dict(again.rows(0)) == {b"a": OLD}
     assert again.offsets[0].stored[:2] == (6, 1)

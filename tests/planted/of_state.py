@@ -117,11 +117,11 @@ BUGS = (
         "progress is stored in another batch than the rows",
         _STORE,
         "        pairs.append((prefix, orjson.dumps([*progress, superseded])))\n"
-        "        self._database.write(pairs)\n",
-        "        self._database.write([(prefix, orjson.dumps([*progress, superseded]))])\n"
+        "        self.database.write(pairs)\n",
+        "        self.database.write([(prefix, orjson.dumps([*progress, superseded]))])\n"
         "        if rows != ():\n"
-        "            self._database.flush(wait=True)\n"
-        "        self._database.write(pairs)\n",
+        "            self.database.flush(wait=True)\n"
+        "        self.database.write(pairs)\n",
         f"{_STORES}at_any_instant_the_files_are_the_fold_of_a_prefix",
     ),
     Bug(
@@ -148,8 +148,8 @@ BUGS = (
     Bug(
         "rows are young though the changelog has more",
         _STORE,
-        "if is_old and stored.changelog_offset == end:",
-        "if is_old:",
+        "if offsets is not None and offsets.stored.changelog_offset == end:",
+        "if offsets is not None:",
         f"{_STORES}rows_are_young_while_the_changelog_has_nothing_behind_them",
     ),
     Bug(
@@ -229,8 +229,8 @@ BUGS = (
     Bug(
         "damaged files are opened again",
         "agents/runtime/database.py",
-        "        self._damage.check()\n",
-        "",
+        "if self._damage.path.exists():",
+        "if False:",
         f"{_STORES}damage_that_is_found_while_reading_discards_the_files_at_the_next_start",
     ),
     Bug(
@@ -279,7 +279,7 @@ BUGS = (
     Bug(
         "an index entry of a paid order stays",
         _STORE,
-        "        self._database.delete(_stored_key(partition, _INDEX + entry))\n",
+        "        self.database.delete(_stored_key(partition, _INDEX + entry))\n",
         "",
         f"{_DEADLINES}an_order_that_was_paid_meanwhile_is_not_expired",
     ),
