@@ -35,7 +35,7 @@ class Aggregate(Generic[S, R, E]):
         decide: returns the events of a request, or raises a Refusal.
         evolve: applies one event.
         follow_up: returns the messages to send, from the state after and the request.
-        index: returns the index value of a row's JSON, if the table has an index.
+        index: of the table, by a row's JSON; see `agents.runtime.state_store.Index`.
     """
 
     requests: Topic
@@ -46,7 +46,7 @@ class Aggregate(Generic[S, R, E]):
     decide: Callable[[S, R, Cause], Sequence[E]]
     evolve: Callable[[S, E], S]
     follow_up: Callable[[S, R, Cause], Iterable[OutgoingMessage]]
-    index: Callable[[bytes], bytes | None] = lambda _: None
+    index: Callable[[bytes], tuple[bytes, bool] | None] = lambda _: None
 
     @cached_property
     def adapters(self) -> tuple[TypeAdapter[Any], ...]:

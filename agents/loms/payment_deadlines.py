@@ -1,8 +1,8 @@
 """Deadlines of orders that await payment, from an index of their table.
 
 The index orders them by the time since when they await payment. Its entries are stored
-with the rows, so a start needs no scan for them. A due order is sent an expireOrder, and
-decides by the clock of its records. The entry of a paid order stays until its time.
+and deleted with the rows, so a start needs no scan for them. A due order is sent an
+expireOrder, and decides by the clock of its records.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ RETRY_INTERVAL = timedelta(seconds=1)
 or the first one is still in flight."""
 
 _STATUS, _AT = b'"status":"', b'"at":"'
-_AWAITING = f'{Status.AWAITING_PAYMENT}"'.encode()
+_AWAITING = _STATUS + f'{Status.AWAITING_PAYMENT}"'.encode()
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -38,22 +38,18 @@ class LomsSettings(BaseSettings):
         return timedelta(seconds=self.payment_timeout_seconds)
 
 
-def awaiting_since(row: bytes) -> datetime | None:
-    """Return since when an order awaits payment; None if it does not.
+def payment_index(row: bytes) -> tuple[bytes, bool] | None:
+    """Return since when an order awaits or awaited payment, and whether it does now.
 
-    The row's last status is found by bytes: parsing would be a quarter of a recovery.
+    None: it has not awaited payment. The status is found by bytes: parsing would be a
+    quarter of a recovery.
     """
-    last = row.rfind(_STATUS) + len(_STATUS)
-    if not row.startswith(_AWAITING, last):
+    awaiting = row.find(_AWAITING)
+    if awaiting < 0:
         return None
-    begin = row.index(_AT, last) + len(_AT)
-    return datetime.fromisoformat(row[begin : row.index(b'"', begin)].decode())
-
-
-def payment_index(row: bytes) -> bytes | None:
-    """Return the index value of an order's row; None if it does not await payment."""
-    since = awaiting_since(row)
-    return None if since is None else _index_value(since)
+    begin = row.index(_AT, awaiting) + len(_AT)
+    since = datetime.fromisoformat(row[begin : row.index(b'"', begin)].decode())
+    return _index_value(since), awaiting == row.rfind(_STATUS)
 
 
 def _index_value(since: datetime) -> bytes:

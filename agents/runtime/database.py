@@ -61,18 +61,16 @@ class Database:
                 position.next()
             position.status()
 
-    def write(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        """Write keys and values, all of them or none."""
+    def write(self, pairs: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Write values, all of them or none; None deletes a key."""
         batch = WriteBatch(raw_mode=True)
         for key, value in pairs:
-            batch.put(key, value)
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
         with self._damage:
             self._rows.write(batch, self._no_wal)
-
-    def delete(self, key: bytes) -> None:
-        """Delete a key."""
-        with self._damage:
-            self._rows.delete(key, write_opt=self._no_wal)
 
     def delete_range(self, begin: bytes, end: bytes) -> None:
         """Delete the keys of a range, without reading them."""

@@ -38,8 +38,9 @@ _OFFSET_BYTES = 8
 _INDEX, _ROWS = b"\0", b"\1"  # a partition's progress, index and rows lie in this order
 _INDEX_END = b"\xff"
 
-Index = Callable[[bytes], bytes | None]
-"""Returns the index value of a row's JSON, without a slash; None: the row has none."""
+Index = Callable[[bytes], tuple[bytes, bool] | None]
+"""Returns the index value of a row's JSON, without a slash, and whether the row is in the
+index now. None: it never was. A later version has the same value: so its entry is found."""
 
 log = logging.getLogger(__name__)
 
@@ -183,14 +184,15 @@ class StateStore:
     def store(self, partition: int, rows: Iterable[Row], progress: Progress) -> None:
         """Store rows, their index entries and the progress with them, at once."""
         offsets, prefix = self.offsets[partition], _stored_key(partition, b"")
-        pairs = []
+        pairs: list[tuple[bytes, bytes | None]] = []
         for key, value, source_offset in rows:
             stamp = source_offset.to_bytes(_OFFSET_BYTES, "big")
             pairs.append((prefix + key, stamp + (value or b"")))
-            if value and (indexed := self._index(value)) is not None:
-                entry = indexed + b"/" + key
-                pairs.append((prefix + _INDEX + entry, b""))
-                offsets.cursor = min(offsets.cursor, entry)
+            if value and (indexed := self._index(value)):
+                entry, is_live = indexed[0] + b"/" + key, indexed[1]
+                pairs.append((prefix + _INDEX + entry, b"" if is_live else None))
+                if is_live:
+                    offsets.cursor = min(offsets.cursor, entry)
         superseded = [key.decode("latin-1") for key in offsets.superseded]
         pairs.append((prefix, orjson.dumps([*progress, superseded])))
         self.database.write(pairs)
@@ -228,13 +230,10 @@ class StateStore:
         offsets.cursor = _INDEX_END
 
     def is_current(self, partition: int, entry: bytes) -> bool:
-        """Return whether an index entry is still its row's; delete it otherwise."""
+        """Return whether an index entry is its stored row's."""
         indexed, _, key = entry.partition(b"/")
         value = self._stored(partition, key)[_OFFSET_BYTES:]
-        if value and self._index(value) == indexed:
-            return True
-        self.database.delete(_stored_key(partition, _INDEX + entry))
-        return False
+        return bool(value) and self._index(value) == (indexed, True)
 
     def purge(self, partition: int, begin: bytes, end: bytes | None) -> None:
         """Remove a range of keys, with the source offsets of deleted rows."""

@@ -236,15 +236,15 @@ BUGS = (
     Bug(
         "recovery stores no index entries",
         _STORE,
-        "if value and (indexed := self._index(value)) is not None:",
+        "if value and (indexed := self._index(value)):",
         "if progress.at != offsets.stored.at and (indexed := self._index(value or b'')):",
         f"{_CONCURRENT}recovered_orders_that_await_payment_are_expired",
     ),
     Bug(
         "a deadline behind the cursor is lost",
         _STORE,
-        "                offsets.cursor = min(offsets.cursor, entry)\n",
-        "",
+        "                if is_live:\n",
+        "                if False:\n",
         f"{_DEADLINES}an_order_that_begins_to_wait_behind_others_has_its_deadline",
     ),
     Bug(
@@ -279,8 +279,8 @@ BUGS = (
     Bug(
         "an index entry of a paid order stays",
         _STORE,
-        "        self.database.delete(_stored_key(partition, _INDEX + entry))\n",
-        "",
+        'b"" if is_live else None',
+        'b""',
         f"{_DEADLINES}an_order_that_was_paid_meanwhile_is_not_expired",
     ),
     Bug(

@@ -10,11 +10,7 @@ from pathlib import Path
 import pytest
 
 from agents.loms.order import Order, StatusChange
-from agents.loms.payment_deadlines import (
-    PaymentDeadlines,
-    awaiting_since,
-    payment_index,
-)
+from agents.loms.payment_deadlines import PaymentDeadlines, payment_index
 from agents.loms.service import ORDER_AGGREGATE
 from agents.runtime.changelog import recover
 from agents.runtime.state_store import Row, StateStore
@@ -28,7 +24,10 @@ EXPIRATION = ExpireOrder(order_id=1, unpaid_seconds=600)
 
 
 def order(status: Status, number: int = 1, at: datetime = NOON) -> Order:
-    return Order(number, 7, "key", {1: 2}, (StatusChange(status, at, "me"),))
+    awaits = StatusChange(Status.AWAITING_PAYMENT, at, "me")
+    if status is Status.AWAITING_PAYMENT:
+        return Order(number, 7, "key", {1: 2}, (awaits,))
+    return Order(number, 7, "key", {1: 2}, (awaits, StatusChange(status, at, "me")))
 
 
 @dataclass
@@ -81,7 +80,7 @@ def test_an_order_that_was_paid_meanwhile_is_not_expired(shop: Shop):
     shop.put(order(Status.PAID))
     assert shop.overdue(DUE) == []
     shop.store.load(0)
-    assert list(shop.store.due(0, b"~")) == []  # its entry was deleted
+    assert list(shop.store.due(0, b"~")) == []
 
 
 def test_an_order_that_decided_is_not_expired_again(shop: Shop):
@@ -136,14 +135,18 @@ def test_the_excess_of_due_orders_is_sent_later(empty: Shop):
 
 
 @pytest.mark.parametrize("status", Status)
-def test_a_row_has_since_when_its_order_awaits_payment(status: Status):
-    begun = StatusChange(Status.AWAITING_PAYMENT, NOON - A_BIT, "me")
-    there = Order(1, 7, "key", {1: 2}, (begun, StatusChange(status, NOON, "me")))
-    awaits = status is Status.AWAITING_PAYMENT
-    row = ORDER_AGGREGATE.adapters[0].dump_json(there)
-    assert awaiting_since(row) == (NOON if awaits else None)
+def test_a_row_has_since_when_its_order_awaits_or_awaited_payment(status: Status):
+    new = StatusChange(Status.NEW, NOON - 2 * A_BIT, "me")
+    awaited = StatusChange(Status.AWAITING_PAYMENT, NOON - A_BIT, "me")
+    history = (new, awaited, StatusChange(status, NOON, "me"))
+    if status is Status.AWAITING_PAYMENT:
+        history = history[:2]
+    row = ORDER_AGGREGATE.adapters[0].dump_json(Order(1, 7, "key", {1: 2}, history))
+    value = payment_index(row)
+    at = (NOON - A_BIT).timestamp()
+    assert value == (b"%016d" % round(at * 1e6), status is Status.AWAITING_PAYMENT)
     newer = row[:-1] + b',"unknown":{"status":1,"at":2}}'
-    assert awaiting_since(newer) == awaiting_since(row)
+    assert payment_index(newer) == value
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - {Status.AWAITING_PAYMENT}))
