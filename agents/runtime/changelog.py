@@ -79,7 +79,7 @@ class ChangelogProducer:
         try:
             if found == expected:
                 self._store.commit(write, expected + len(write.rows), at)
-            elif found < expected:  # the changelog has lost records
+            elif 0 <= found < expected:  # the changelog has lost records
                 self._store.drop_partition(write.partition)
         except Exception as error:  # noqa: BLE001 -- asyncio would only log it
             fail_stop("rows of %s-%d were not stored: %r", *tp, error)

@@ -215,7 +215,7 @@ BUGS = (
     Bug(
         "rows stay though the changelog has lost some of them",
         "agents/runtime/changelog.py",
-        "elif found < expected:",
+        "elif 0 <= found < expected:",
         "elif found < 0:",
         f"{_ROWS}rows_behind_records_that_the_changelog_has_lost_are_dropped",
     ),
