@@ -14,7 +14,8 @@ from aiokafka.structs import ConsumerRecord
 
 from agents.runtime.fail_stop import fail_stop
 from agents.runtime.producer import BatchingProducer, DeliveryFuture
-from agents.runtime.state_store import Progress, Row, StateStore, Write
+from agents.runtime.rows import Progress, Row, Write
+from agents.runtime.state_store import StateStore
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
 

@@ -13,7 +13,8 @@ from agents.runtime.collector import Deliveries, Publisher, RecordCollector, Wor
 from agents.runtime.fail_stop import fail_stop
 from agents.runtime.in_flight import ConsumerRecords, InFlightBatches, PartitionRecords
 from agents.runtime.router import RecordRouter, consumer_span
-from agents.runtime.state_store import StateStore, Write
+from agents.runtime.rows import Write
+from agents.runtime.state_store import StateStore
 from agents.runtime.transaction import Change, PartitionTransaction, fold
 from topics.telemetry import tracing
 

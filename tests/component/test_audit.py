@@ -8,7 +8,8 @@ import pytest_asyncio
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
-from agents.runtime.state_store import Row, StateStore
+from agents.runtime.rows import Row
+from agents.runtime.state_store import StateStore
 from tests.component.audited import PAID, SKU, Place, a_history, order, stop
 from topics.admin import cluster_id, create
 from topics.broker.process import EmbeddedKafka, free_layout

@@ -11,7 +11,7 @@ from agents.loms.service import ORDER_AGGREGATE, Loms
 from agents.runtime.changelog import recover
 from agents.runtime.concurrent_processor import ConcurrentProcessor
 from agents.runtime.in_flight import PartitionRecords
-from agents.runtime.state_store import Row
+from agents.runtime.rows import Row
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from tests.component.worker_harness import (

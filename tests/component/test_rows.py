@@ -8,7 +8,8 @@ import pytest
 from aiokafka import TopicPartition
 
 from agents.runtime.changelog import ChangelogProducer, recover
-from agents.runtime.state_store import Row, StateStore
+from agents.runtime.rows import Row
+from agents.runtime.state_store import StateStore
 from tests.component.worker_harness import DiedError, WorkerHarness, breathe, header
 from topics.catalog import STOCK_CHANGELOG
 

@@ -8,7 +8,8 @@ from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
 from agents.loms.service import STOCK_AGGREGATE
-from agents.runtime.state_store import MAX_AGE, Progress, Row, StateStore
+from agents.runtime.rows import Progress, Row
+from agents.runtime.state_store import MAX_AGE, StateStore
 from tests.component.worker_harness import WorkerHarness
 from tests.e2e.waiting import until
 from topics.catalog import STOCK_CHANGELOG

@@ -10,7 +10,8 @@ from aiokafka.structs import ConsumerRecord
 
 from agents.runtime import changelog
 from agents.runtime.changelog import read_changelog
-from agents.runtime.state_store import Progress, Row, StateStore
+from agents.runtime.rows import Progress, Row
+from agents.runtime.state_store import StateStore
 from topics.kafka.settings import KafkaSettings
 
 TP = TopicPartition("stock-changelog", 0)

@@ -13,7 +13,8 @@ from agents.loms.order import Order, StatusChange
 from agents.loms.payment_deadlines import PaymentDeadlines, payment_index
 from agents.loms.service import ORDER_AGGREGATE
 from agents.runtime.changelog import recover
-from agents.runtime.state_store import Row, StateStore
+from agents.runtime.rows import Row
+from agents.runtime.state_store import StateStore
 from schemas.order import ExpireOrder, Status
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from agents.notifications.pending import (
     order_of,
     pending_key,
 )
-from agents.runtime.state_store import PartitionOffsets, Progress
+from agents.runtime.rows import PartitionOffsets, Progress
 
 
 class _Store:

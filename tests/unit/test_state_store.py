@@ -10,13 +10,8 @@ from pathlib import Path
 import pytest
 
 from agents.runtime.changelog import recover
-from agents.runtime.state_store import (
-    MAX_AGE,
-    Progress,
-    Row,
-    StateStore,
-    Write,
-)
+from agents.runtime.rows import Progress, Row, Write
+from agents.runtime.state_store import MAX_AGE, StateStore
 
 P = 3
 KEYS = [b"%d" % number for number in range(12)]

@@ -13,7 +13,7 @@ from agents.notifications.backoff import MAX_IN_FLIGHT, Backoff
 from agents.notifications.delivery import TransportDelivery
 from agents.notifications.pending import PendingDelivery, pending_key
 from agents.notifications.transports import PermanentError, TransientError
-from agents.runtime.state_store import PartitionOffsets
+from agents.runtime.rows import PartitionOffsets
 from schemas.order import OrderStatusChanged
 from tests.component.notifier import event_of
 from tests.e2e.waiting import until

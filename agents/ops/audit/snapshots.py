@@ -16,7 +16,8 @@ from agents.aggregate import Aggregate
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from agents.runtime.changelog import decode_row, supersedes
-from agents.runtime.state_store import Row, StateStore
+from agents.runtime.rows import Row
+from agents.runtime.state_store import StateStore
 from topics.kafka.location import RecordLocation
 from topics.kafka.reader import TopicReader
 from topics.topic import Topic
