@@ -35,6 +35,7 @@ class Aggregate(Generic[S, R, E]):
         decide: returns the events of a request, or raises a Refusal.
         evolve: applies one event.
         follow_up: returns the messages to send, from the state after and the request.
+        index: of the table, by a row's JSON; see `agents.runtime.state_store.Index`.
     """
 
     requests: Topic
@@ -45,6 +46,7 @@ class Aggregate(Generic[S, R, E]):
     decide: Callable[[S, R, Cause], Sequence[E]]
     evolve: Callable[[S, E], S]
     follow_up: Callable[[S, R, Cause], Iterable[OutgoingMessage]]
+    index: Callable[[bytes], tuple[bytes, bool] | None] = lambda _: None
 
     @cached_property
     def adapters(self) -> tuple[TypeAdapter[Any], ...]:

@@ -1,17 +1,16 @@
-"""Deadlines of orders that await payment: a heap for each partition.
+"""Deadlines of orders that await payment, from an index of their table.
 
-Recovery fills the heaps from the table; each order that begins to await payment is pushed.
-So no scan looks for due orders. A due order is sent an expireOrder, and decides by the
-clock of its records. An order that was paid stays in the heap until its time.
+The index orders them by the time since when they await payment. Its entries are stored
+and deleted with the rows, so a start needs no scan for them. A due order is sent an
+expireOrder, and decides by the clock of its records.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from heapq import heappop, heappush
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 
-from agents.loms.order import Order
+from agents.runtime.state_store import StateStore
 from schemas.order import ExpireOrder, Status
 
 RETRY_INTERVAL = timedelta(seconds=1)
@@ -19,54 +18,54 @@ RETRY_INTERVAL = timedelta(seconds=1)
 or the first one is still in flight."""
 
 _STATUS, _AT = b'"status":"', b'"at":"'
-_AWAITING = f'{Status.AWAITING_PAYMENT}"'.encode()
+_AWAITING = _STATUS + f'{Status.AWAITING_PAYMENT}"'.encode()
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
-def awaiting_since(row: bytes) -> datetime | None:
-    """Return since when an order awaits payment; None if it does not.
+def payment_index(row: bytes) -> tuple[bytes, bool] | None:
+    """Return since when an order awaits or awaited payment, and whether it does now.
 
-    The row's last status is found by bytes: parsing a million rows would be a quarter of
-    a recovery.
+    None: it has not awaited payment. The status is found by bytes: parsing would be a
+    quarter of a recovery.
     """
-    last = row.rfind(_STATUS) + len(_STATUS)
-    if not row.startswith(_AWAITING, last):
+    awaiting = row.find(_AWAITING)
+    if awaiting < 0:
         return None
-    begin = row.index(_AT, last) + len(_AT)
-    return datetime.fromisoformat(row[begin : row.index(b'"', begin)].decode())
+    begin = row.index(_AT, awaiting) + len(_AT)
+    since = datetime.fromisoformat(row[begin : row.index(b'"', begin)].decode())
+    return _index_value(since), awaiting == row.rfind(_STATUS)
+
+
+def _index_value(since: datetime) -> bytes:
+    """Return a time as text that sorts as times do."""
+    return b"%016d" % max(0, (since - _EPOCH) // timedelta(microseconds=1))
 
 
 @dataclass
 class PaymentDeadlines:
-    """Deadlines by partition; `find` returns the current row of an order."""
+    """The deadlines of the partitions that a store has at the moment."""
 
     time_to_pay: timedelta
-    find: Callable[[int, str], Order | None]
+    _sent: dict[tuple[int, bytes], datetime] = field(default_factory=dict)
+    """The next expireOrder of index entries by partition, soonest first."""
 
-    def __post_init__(self) -> None:
-        self._due: defaultdict[int, list[tuple[float, str]]] = defaultdict(list)
-
-    def schedule(self, partition: int, key: str, order: Order) -> None:
-        """Push an order, if it awaits payment."""
-        if order.status is Status.AWAITING_PAYMENT:
-            self.schedule_at(partition, key, order.since)
-
-    def schedule_at(self, partition: int, key: str, since: datetime) -> None:
-        """Push an order that awaits payment since then."""
-        deadline = (since + self.time_to_pay).timestamp()
-        heappush(self._due[partition], (deadline, key))
-
-    def clear(self) -> None:
-        """Drop all deadlines: the partitions have changed."""
-        self._due.clear()
-
-    def overdue(self, now: datetime) -> Iterator[ExpireOrder]:
+    def overdue(self, store: StateStore, now: datetime) -> Iterator[ExpireOrder]:
         """Yield an expireOrder for each due order; for one order at most once a second."""
-        at, again = now.timestamp(), (now + RETRY_INTERVAL).timestamp()
         seconds = self.time_to_pay // timedelta(seconds=1)
-        for partition, due in self._due.items():
-            while due and due[0][0] <= at:
-                _, key = heappop(due)
-                order = self.find(partition, key)
-                if order is not None and order.status is Status.AWAITING_PAYMENT:
-                    heappush(due, (again, key))
-                    yield ExpireOrder(order_id=order.order_id, unpaid_seconds=seconds)
+        for partition, entry in self._due(store, now):
+            if store.is_current(partition, entry):
+                self._sent[partition, entry] = now + RETRY_INTERVAL
+                order_id = int(entry.partition(b"/")[2])
+                yield ExpireOrder(order_id=order_id, unpaid_seconds=seconds)
+
+    def _due(self, store: StateStore, now: datetime) -> Iterator[tuple[int, bytes]]:
+        sent = list(takewhile(lambda sent: sent[1] <= now, self._sent.items()))
+        for (partition, entry), _ in sent:
+            del self._sent[partition, entry]
+            if partition in store.offsets:
+                yield partition, entry
+        last = _index_value(now - self.time_to_pay)
+        for partition in store.offsets:
+            for entry in store.due(partition, last):
+                if (partition, entry) not in self._sent:
+                    yield partition, entry

@@ -1,6 +1,5 @@
 """LOMS on Kafka: orders, stock, the payment deadlines and the metrics of orders."""
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -10,7 +9,7 @@ from prometheus_client import Counter, Histogram
 from agents.aggregate import Aggregate, single_row
 from agents.loms import order, stock
 from agents.loms.order import Order
-from agents.loms.payment_deadlines import PaymentDeadlines, awaiting_since
+from agents.loms.payment_deadlines import PaymentDeadlines, payment_index
 from agents.loms.settings import LomsSettings
 from agents.runtime.collector import Publisher
 from agents.runtime.producer import ProducerRecord
@@ -24,8 +23,6 @@ from topics.catalog import ORDER_REQUESTS, ORDERS_CHANGELOG, STOCK_CHANGELOG, ST
 TICK_SECONDS = 0.25
 MAX_EXPIRATIONS_PER_TICK = 2_500
 """10,000 a second: more would block the loop, and with it the group's heartbeats."""
-
-ROWS_PER_YIELD = 10_000
 
 ORDERS = Counter("orders_total", "Statuses that orders took.", ["status"])
 SAGA = Histogram(
@@ -49,6 +46,7 @@ ORDER_AGGREGATE: Aggregate[Order | None, OrderRequest, order.OrderEvent] = Aggre
     decide=order.decide,
     evolve=order.evolve,
     follow_up=order.follow_up,
+    index=payment_index,
 )
 STOCK_AGGREGATE: Aggregate[stock.StockState, StockRequest, stock.StockMoved] = Aggregate(
     requests=STOCK_REQUESTS,
@@ -68,37 +66,19 @@ class Loms:
     def __init__(self, settings: WorkerSettings) -> None:
         self.service = Service("loms", settings)
         self.service.add_aggregate(STOCK_AGGREGATE)
-        self._orders = self.service.add_aggregate(
-            ORDER_AGGREGATE, self._on_change, self._rebuild_deadlines
-        )
+        self._orders = self.service.add_aggregate(ORDER_AGGREGATE, self._on_change)
         self._publisher = Publisher(self.service.app)
         self._time_to_pay = LomsSettings().time_to_pay
-        self._deadlines = PaymentDeadlines(self._time_to_pay, self._find)
+        self._deadlines = PaymentDeadlines(self._time_to_pay)
         self.service.add_timer(TICK_SECONDS, self._expire_overdue)
 
-    def _on_change(self, partition: int, changes: Sequence[Change]) -> None:
-        for key, before, after in changes:
-            self._deadlines.schedule(partition, key, after)
+    def _on_change(self, changes: Sequence[Change]) -> None:
+        for _, before, after in changes:
             observe(before, after, self._time_to_pay)
-
-    async def _rebuild_deadlines(self) -> None:
-        """Schedule all orders that await payment, after the partitions have changed."""
-        self._deadlines.clear()
-        store = self._orders.store
-        for partition in store.offsets:
-            for number, (key, value) in enumerate(store.rows(partition)):
-                if not number % ROWS_PER_YIELD:
-                    await asyncio.sleep(0)  # a million rows take seconds
-                if since := awaiting_since(value):
-                    self._deadlines.schedule_at(partition, key.decode(), since)
-
-    def _find(self, partition: int, key: str) -> Order | None:
-        value = self._orders.store.get(partition, key.encode())
-        return None if value is None else ORDER_AGGREGATE.adapters[0].validate_json(value)
 
     async def _expire_overdue(self) -> None:
         """Send an expireOrder to due orders; the next ticks send the excess."""
-        overdue = self._deadlines.overdue(datetime.now(UTC))
+        overdue = self._deadlines.overdue(self._orders.store, datetime.now(UTC))
         await self._publisher.send(
             [
                 ProducerRecord(

@@ -128,9 +128,9 @@ class PendingRows:
         self._capacity = asyncio.Semaphore(MAX_KEYS)
 
     async def count_stored(self) -> None:
-        """Count the rows that exist now, without blocking other tasks."""
-        source_offset = self._store.offsets[self.partition].source_offset
-        begin, end = self._begin, pending_key(self._transport, source_offset)
+        """Count the rows that are stored now, without blocking other tasks."""
+        stored = self._store.offsets[self.partition].stored
+        begin, end = self._begin, pending_key(self._transport, stored.source_offset)
         while keys := self._keys(begin, end, CHUNK):
             self.count += len(keys)
             begin = keys[-1] + b"\0"

@@ -26,7 +26,7 @@ OPTED_OUT = "opted out"
 Rows = dict[bytes, bytes | None]
 
 _FLUSH_SECONDS = 5.0
-"""Limit of a flush at a stop without a broker; local files are discarded then."""
+"""Limit of a flush at a stop without a broker."""
 
 
 def event_row(event: OrderStatusChanged, outcome: str, transports: Iterable[str]) -> bytes:
@@ -80,8 +80,7 @@ class SentLog:
         self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int
     ) -> DeliveryFuture:
         """Write rows; the future is done when the changelog has them."""
-        self.store.put(partition, rows, source_offset)
-        return self._changelog.produce(partition, rows, source_offset)
+        return self._changelog.produce(self.store.put(partition, rows, source_offset))
 
     async def complete(
         self, pending: PendingDelivery, transport: str, outcome: str

@@ -148,8 +148,15 @@ class NotificationAgent:
 
     def _write(self, partition: int, rows: Rows, source_offset: int) -> asyncio.Future[Any]:
         acked = self.sent_log.record(partition, rows, source_offset)
-        for delivery in self._deliveries:
-            delivery.added(partition, rows)
+        offsets = self.sent_log.store.offsets
+        assigned = offsets[partition]
+
+        def stored(_: Any) -> None:  # noqa: ANN401 -- a future
+            if offsets.get(partition) is assigned:
+                for delivery in self._deliveries:
+                    delivery.added(partition, rows)
+
+        acked.add_done_callback(stored)
         return acked
 
 

@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter
 from agents.runtime.changelog import decode_row, supersedes
 from agents.runtime.deserializer import REPLY_TOPIC
 from agents.runtime.producer import ProducerRecord
-from agents.runtime.state_store import Row
+from agents.runtime.rows import Row
 from schemas.contract import Contract
 from topics import cli
 from topics.catalog import TOPIC_OF

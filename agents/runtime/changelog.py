@@ -7,14 +7,15 @@ one is the write of a zombie worker.
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from agents.runtime.fail_stop import fail_stop
 from agents.runtime.producer import BatchingProducer, DeliveryFuture
-from agents.runtime.state_store import Row, StateStore
+from agents.runtime.rows import Progress, Row, Write
+from agents.runtime.state_store import StateStore
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
 
@@ -45,37 +46,47 @@ class ChangelogProducer:
     async def rewrite_superseded(self) -> None:
         """Write the valid rows again, behind a zombie's writes; load the metadata."""
         await self._producer.partition_count(self._topic.name)
-        for partition, offsets in self._store.offsets.items():
-            for row in offsets.superseded.values():
-                self._store.pending_acks += 1
-                self.produce(partition, {row.key: row.value}, row.source_offset)
-            offsets.superseded.clear()
+        deliveries = [
+            self.produce(
+                self._store.put(partition, {row.key: row.value}, row.source_offset)
+            )
+            for partition, offsets in self._store.offsets.items()
+            for row in offsets.superseded.values()
+        ]
+        if deliveries:
+            await asyncio.wait(deliveries)
 
-    def produce(
-        self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int
-    ) -> DeliveryFuture:
-        """Send rows that were put into the store, all of them or none.
+    def produce(self, write: Write) -> DeliveryFuture:
+        """Send rows that were put into the store, all of them or none; then commit them.
 
-        The store is written first: its files may be ahead of the changelog, since a crash
-        discards them. The other order could lose rows that other services have seen.
+        An assignment that has ended was to wait for all its work, so its rows stop the
+        worker.
         """
-        offsets = self._store.offsets[partition]
-        expected = offsets.changelog_offset
-        offsets.changelog_offset += len(rows)
-        tp = TopicPartition(self._topic.name, partition)
-        headers = [(PROCESSED_OFFSET_HEADER, str(source_offset).encode())]
-        delivery = self._producer.send_batch(tp, rows.items(), headers)
-        delivery.add_done_callback(lambda done: self._check(done, expected))
+        tp, offsets = TopicPartition(self._topic.name, write.partition), write.offsets
+        if self._store.offsets.get(write.partition) is not offsets:
+            fail_stop("rows of %s were sent after its revocation", tp)
+        expected, at = offsets.changelog_offset, time.time()
+        offsets.changelog_offset += len(write.rows)
+        headers = [(PROCESSED_OFFSET_HEADER, str(write.source_offset).encode())]
+        delivery = self._producer.send_batch(tp, write.rows.items(), headers)
+        delivery.add_done_callback(lambda done: self._commit(done, write, expected, at))
         return delivery
 
-    def _check(self, delivery: DeliveryFuture, expected: int) -> None:
+    def _commit(
+        self, delivery: DeliveryFuture, write: Write, expected: int, at: float
+    ) -> None:
         """Stop if another worker writes here too: one of the two has been replaced."""
-        self._store.pending_acks -= 1
-        metadata = delivery.result()
-        if metadata.offset != expected:
-            tp, found = metadata.topic_partition, metadata.offset
+        tp, found = delivery.result().topic_partition, delivery.result().offset
+        try:
+            if found == expected:
+                self._store.commit(write, expected + len(write.rows), at)
+            elif 0 <= found < expected:  # the changelog has lost records
+                self._store.drop_partition(write.partition)
+        except Exception as error:  # noqa: BLE001 -- asyncio would only log it
+            fail_stop("rows of %s-%d were not stored: %r", *tp, error)
+        if found != expected:
             text = "%s-%d: another writer, offset %d instead of %d"
-            fail_stop(text, tp.topic, tp.partition, found, expected)
+            fail_stop(text, *tp, found, expected)
 
 
 def decode_row(record: ConsumerRecord) -> Row:
@@ -94,7 +105,10 @@ def supersedes(row: Row, known: Row | None) -> bool:
 def recover(
     store: StateStore, partition: int, rows: Iterable[Row], changelog_offset: int
 ) -> None:
-    """Apply changelog records in log order; mark the rows that a zombie superseded."""
+    """Apply changelog records in log order; mark the rows that a zombie superseded.
+
+    The time of the stored rows stays: records of a deletion may be among those to come.
+    """
     offsets, newest = store.offsets[partition], dict[bytes, Row]()
     for row in rows:
         if row.source_offset < offsets.source_offset:  # else no known row can be higher
@@ -106,32 +120,45 @@ def recover(
         newest[row.key] = row
         offsets.superseded.pop(row.key, None)
         offsets.source_offset = max(offsets.source_offset, row.source_offset)
-    store.write(partition, newest.values())
     offsets.changelog_offset = changelog_offset
+    progress = Progress(offsets.source_offset, changelog_offset, offsets.stored.at)
+    store.store(partition, newest.values(), progress)
 
 
 async def read_changelog(
     topic: str, store: StateStore, partitions: set[int], cluster: KafkaSettings
 ) -> int:
-    """Recover partitions up to the end of their changelog; return the records read."""
+    """Recover partitions up to the end of their changelog; return the records read.
+
+    The read begins behind the stored rows, also of a partition that this worker had
+    before: another worker may have had it in between.
+    """
+    for partition in partitions:
+        store.load(partition)
     consumer = AIOKafkaConsumer(**cluster.client_options(), **_CONSUMER_OPTIONS)
     await consumer.start()
     try:
         tps = [TopicPartition(topic, partition) for partition in partitions]
         consumer.assign(tps)
+        at = time.time()
         ends = await consumer.end_offsets(tps)
         for tp, end in ends.items():
             if store.offsets[tp.partition].changelog_offset > end:
                 log.warning("event=rows-discarded partition=%s reason=beyond-its-end", tp)
                 store.drop_partition(tp.partition)
             consumer.seek(tp, store.offsets[tp.partition].changelog_offset)
-        return await _read_to(consumer, store, ends)
+        count = await _read_to(consumer, store, ends)
+        for tp, end in ends.items():
+            offsets = store.offsets[tp.partition]
+            offsets.changelog_offset = end
+            store.store(tp.partition, (), Progress(offsets.source_offset, end, at))
+        return count
     finally:
         await consumer.stop()
 
 
 async def _read_to(
-    consumer: AIOKafkaConsumer, store: StateStore, ends: Mapping[TopicPartition, int]
+    consumer: AIOKafkaConsumer, store: StateStore, ends: dict[TopicPartition, int]
 ) -> int:
     count, last_progress = 0, time.monotonic()
     left = {tp for tp, end in ends.items() if await consumer.position(tp) < end}
@@ -148,6 +175,4 @@ async def _read_to(
             last_progress = time.monotonic()
         elif time.monotonic() - last_progress > STALL_TIMEOUT_SECONDS:
             raise TimeoutError(f"no more records of {left} before their ends")
-    for tp, end in ends.items():
-        store.offsets[tp.partition].changelog_offset = end
     return count

@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 def fail_stop(reason: str, *args: object) -> NoReturn:
     """End the process now, without cleanup; the supervisor starts the next one.
 
-    No unacknowledged work is committed, and the local state gets no checkpoint. So the
-    next worker begins with the state on the brokers.
+    No unacknowledged work is committed, and none is in the local state. So the next worker
+    begins with the state on the brokers.
     """
     log.critical("event=fail-stop reason=%r", reason % args)
     logging.shutdown()

@@ -13,14 +13,12 @@ from agents.runtime.collector import Deliveries, Publisher, RecordCollector, Wor
 from agents.runtime.fail_stop import fail_stop
 from agents.runtime.in_flight import ConsumerRecords, InFlightBatches, PartitionRecords
 from agents.runtime.router import RecordRouter, consumer_span
+from agents.runtime.rows import Write
 from agents.runtime.state_store import StateStore
 from agents.runtime.transaction import Change, PartitionTransaction, fold
 from topics.telemetry import tracing
 
-Write = tuple[int, dict[bytes, bytes | None], int]
-"""A partition, its changed rows, and the source offset that they include."""
-
-ChangeListener = Callable[[int, Sequence[Change]], None]
+ChangeListener = Callable[[Sequence[Change]], None]
 
 
 class AggregateAgent:
@@ -28,7 +26,7 @@ class AggregateAgent:
 
     Args:
         table: the Faust table that owns the rows.
-        on_change: called with a partition and the rows that its records changed.
+        on_change: called with the rows that a transaction changed.
     """
 
     def __init__(
@@ -132,10 +130,10 @@ class AggregateAgent:
         rows = transaction.encoded_changes()
         if not rows:
             return []
-        self.store.put(partition, rows, source_offset)
+        write = self.store.put(partition, rows, source_offset)
         if self._on_change is not None:
-            self._on_change(partition, transaction.changes())
-        return [(partition, rows, source_offset)]
+            self._on_change(transaction.changes())
+        return [write]
 
     async def _send_deferred(
         self,
@@ -153,7 +151,7 @@ class AggregateAgent:
             await asyncio.wait(commands)
         if previous is not None and not previous.done():
             await previous
-        written: Deliveries = {self._changelog.produce(*write) for write in writes}
+        written: Deliveries = {self._changelog.produce(write) for write in writes}
         return written | await self._publisher.send(out.replies_and_events)
 
     @cached_property

@@ -1,235 +1,219 @@
-"""Rows of a Faust table in RocksDB, each with the source offset that it includes.
+"""Rows of a Faust table in RocksDB: at any time the fold of a prefix of their changelog.
 
 All rows of a transaction go into the changelog as one record batch, which Kafka appends
 whole or not at all. So a recovered partition is the fold of a prefix of its source log.
 The prefix ends at the highest source offset of the partition's rows.
 
-A deleted row keeps its source offset: otherwise a zombie's later write would count.
+Rows stay in memory until the changelog has acknowledged them. Then one RocksDB batch
+writes them together with the changelog offset behind them. RocksDB has no log of its own
+here, so a crash loses its newest batches. What remains is a prefix of the batches, and
+thus the fold of the changelog up to the offset in it. Recovery reads on from there. No
+file can have a row that the changelog lacks, so no crash leaves anything to be judged.
 
-Local files are used only behind a checkpoint: the last worker left it when it stopped, a
-short time ago, all rows were in the changelog, the files are unchanged, and the Kafka
-cluster is the same. Otherwise they are discarded and rebuilt from the changelog.
+A deleted row keeps its source offset: otherwise a zombie's later write would count.
 """
 
-import json
 import logging
-import shutil
 import time
-import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from rocksdict import (
-    BlockBasedOptions,
-    Options,
-    Rdict,
-    ReadOptions,
-    WriteBatch,
-    WriteOptions,
-)
+import orjson
 
-CHECKPOINT = "at-rest.json"
-MAX_CHECKPOINT_AGE = timedelta(hours=12)
-"""Half of the changelog's delete.retention.ms: after that, a deletion is gone from the
-changelog, and older files would keep the row for ever."""
+from agents.runtime.database import FORMAT_KEY, Database
+from agents.runtime.rows import PartitionOffsets, Progress, Row, Write
+
+MAX_AGE = timedelta(hours=12)
+"""Half of the changelog's delete.retention.ms: after that, a deletion may be gone from the
+changelog, and older rows would stay for ever."""
+
+FORMAT = 1
+"""To be raised with any change of stored keys or values, or of an index."""
 
 _PARTITION_BYTES = 4
 _OFFSET_BYTES = 8
-_MEMTABLE_BYTES = 4 << 20  # up to two are in memory; RocksDB's default is 64 MiB
-_BLOOM_BITS = 10  # of a row: of absent rows, 1 in 100 costs a read
+_INDEX, _ROWS = b"\0", b"\1"  # a partition's progress, index and rows lie in this order
+_INDEX_END = b"\xff"
+
+Index = Callable[[bytes], tuple[bytes, bool] | None]
+"""Returns the index value of a row's JSON, without a slash, and whether the row is in the
+index now. None: it never was. A later version has the same value: so its entry is found."""
 
 log = logging.getLogger(__name__)
 
 
-class Row(NamedTuple):
-    """A changelog record: a row's JSON at a source offset; None: deleted."""
-
-    key: bytes
-    value: bytes | None
-    source_offset: int
-
-
-@dataclass
-class PartitionOffsets:
-    """Offsets of a partition's rows.
-
-    Attributes:
-        source_offset: after the last source record that the rows include.
-        changelog_offset: after the last changelog record that the rows include.
-        superseded: rows whose newest changelog record is a zombie's write. They are
-            written again.
-    """
-
-    source_offset: int = 0
-    changelog_offset: int = 0
-    superseded: dict[bytes, Row] = field(default_factory=dict)
-
-
 class StateStore:
-    """The rows of one table, of all partitions of this worker.
+    """The rows of one table.
 
     Args:
-        path: a directory of its own; created, and emptied without a valid checkpoint.
+        path: a directory of its own; created, and emptied if its files are unusable.
         cluster: the id of the Kafka cluster of the rows.
+        index: of the rows; its entries are stored together with them.
 
     Attributes:
-        offsets: by partition.
-        pending_acks: writes that the changelog has not acknowledged yet.
+        offsets: by partition of this worker.
+        database: the stored rows.
     """
 
-    def __init__(self, path: Path, cluster: str) -> None:
+    def __init__(self, path: Path, cluster: str, index: Index = lambda _: None) -> None:
         self._path = path
-        self._rows = path / "rows"
-        self._cluster = cluster
+        self._index = index
+        self.database = Database(path, orjson.dumps([FORMAT, cluster]))
         self.offsets: defaultdict[int, PartitionOffsets] = defaultdict(PartitionOffsets)
-        self.pending_acks = 0
-        self._no_wal = WriteOptions()
-        # The changelog is the log. (A property, unlike in rocksdict's stubs.)
-        self._no_wal.disable_wal = True  # type: ignore[assignment,method-assign]
-        self._db = self._open()
+
+    def load(self, partition: int) -> None:
+        """Begin an assignment with the stored rows; unacknowledged ones are forgotten."""
+        self.release(partition)
+        self.offsets[partition] = offsets = PartitionOffsets()
+        if stored := self._stored(partition, b""):
+            *progress, superseded = orjson.loads(stored)
+            offsets.stored = Progress(*progress)
+            offsets.source_offset, offsets.changelog_offset, _ = offsets.stored
+            keys = [key.encode("latin-1") for key in superseded]
+            offsets.superseded = {key: self.row(partition, key) for key in keys}
+
+    def release(self, partition: int) -> None:
+        """End an assignment. Stored rows stay while they are young enough to be used."""
+        self.offsets.pop(partition, None)
+        if stored := self._stored(partition, b""):
+            age = time.time() - Progress(*orjson.loads(stored)[:-1]).at
+            if not 0 <= age <= MAX_AGE.total_seconds():
+                text = "event=rows-discarded path=%s partition=%d reason='%.0f s old'"
+                log.warning(text, self._path, partition, age)
+                self.purge(partition, b"", None)
 
     def get(self, partition: int, key: bytes) -> bytes | None:
         """Return a row's JSON; None if the row is absent or deleted."""
-        stored = self._db.get(_stored_key(partition, key))
-        return None if stored is None else stored[_OFFSET_BYTES:] or None
-
-    def put(
-        self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int
-    ) -> None:
-        """Write the rows of a transaction; None deletes a row."""
-        self.pending_acks += 1
-        self.write(
-            partition, (Row(key, value, source_offset) for key, value in rows.items())
-        )
-        self.offsets[partition].source_offset = source_offset
+        offsets = self.offsets.get(partition)
+        if offsets is not None and (write := offsets.unacknowledged.get(key)):
+            return write.rows[key]
+        return self._stored(partition, key)[_OFFSET_BYTES:] or None
 
     def row(self, partition: int, key: bytes) -> Row:
-        """Return a row with its source offset, which a deleted row keeps; else 0."""
-        stored = self._db.get(_stored_key(partition, key)) or b""
+        """Return a stored row with its source offset, which a deleted row keeps; else 0."""
+        stored = self._stored(partition, key)
         source_offset = int.from_bytes(stored[:_OFFSET_BYTES], "big")
         return Row(key, stored[_OFFSET_BYTES:] or None, source_offset)
 
-    def write(self, partition: int, rows: Iterable[Row]) -> None:
-        """Write rows, each with its own source offset."""
-        writes, prefix = WriteBatch(raw_mode=True), _stored_key(partition, b"")
+    def put(
+        self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int
+    ) -> Write:
+        """Keep the rows of a transaction in memory until they are committed."""
+        offsets = self.offsets[partition]
+        write = Write(partition, rows, source_offset, offsets)
+        offsets.unacknowledged.update(dict.fromkeys(rows, write))
+        offsets.source_offset = max(offsets.source_offset, source_offset)
+        return write
+
+    def commit(self, write: Write, changelog_offset: int, at: float) -> None:
+        """Store rows that the changelog has, up to an offset; they were sent after `at`.
+
+        Those of an assignment that has ended are left to the next recovery.
+        """
+        offsets = write.offsets
+        if self.offsets.get(write.partition) is not offsets:
+            return
+        if offsets.stored.changelog_offset + len(write.rows) != changelog_offset:
+            raise ValueError(f"acknowledged out of order: up to {changelog_offset}")
+        for key in offsets.superseded.keys() & write.rows.keys():
+            del offsets.superseded[key]
+        rows = (Row(key, value, write.source_offset) for key, value in write.rows.items())
+        source_offset = max(offsets.stored.source_offset, write.source_offset)
+        self.store(write.partition, rows, Progress(source_offset, changelog_offset, at))
+        for key in write.rows:
+            if offsets.unacknowledged.get(key) is write:
+                del offsets.unacknowledged[key]
+
+    def store(self, partition: int, rows: Iterable[Row], progress: Progress) -> None:
+        """Store rows, their index entries and the progress with them, at once."""
+        offsets, prefix = self.offsets[partition], _stored_key(partition, b"")
+        pairs: list[tuple[bytes, bytes | None]] = []
         for key, value, source_offset in rows:
             stamp = source_offset.to_bytes(_OFFSET_BYTES, "big")
-            writes.put(prefix + key, stamp + (value or b""))
-        self._db.write(writes, self._no_wal)
+            pairs.append((prefix + key, stamp + (value or b"")))
+            if value and (indexed := self._index(value)):
+                entry, is_live = indexed[0] + b"/" + key, indexed[1]
+                pairs.append((prefix + _INDEX + entry, b"" if is_live else None))
+                if is_live:
+                    offsets.cursor = min(offsets.cursor, entry)
+        superseded = [key.decode("latin-1") for key in offsets.superseded]
+        pairs.append((prefix, orjson.dumps([*progress, superseded])))
+        self.database.write(pairs)
+        offsets.stored = progress
+
+    def confirm(self, partition: int, end: int, at: float) -> None:
+        """Keep a partition's rows young: the changelog ended at `end` after a time."""
+        offsets = self.offsets.get(partition)
+        if offsets is not None and offsets.stored.changelog_offset == end:
+            self.store(partition, (), offsets.stored._replace(at=at))
 
     def rows(
-        self, partition: int, begin: bytes = b"", end: bytes | None = None
+        self, partition: int, begin: bytes = _ROWS, end: bytes | None = None
     ) -> Iterator[tuple[bytes, bytes]]:
-        """Yield a partition's keys and JSON, in key order, from `begin` to below `end`."""
-        start, last = _range(partition, begin, end)
-        reading = ReadOptions()
-        reading.set_iterate_upper_bound(last)
-        items: Iterator[tuple[bytes, bytes]]
-        items = self._db.items(from_key=start, read_opt=reading)  # type: ignore[assignment]
-        for key, stored in items:
+        """Yield stored rows' keys and JSON, in key order, from `begin` to below `end`."""
+        for key, stored in self.database.scan(*_range(partition, begin, end)):
             if value := stored[_OFFSET_BYTES:]:
                 yield key[_PARTITION_BYTES:], value
 
-    def purge(self, partition: int, begin: bytes, end: bytes) -> None:
-        """Remove a range of keys, with the source offsets of deleted rows."""
-        self._db.delete_range(*_range(partition, begin, end), write_opt=self._no_wal)
+    def due(self, partition: int, last: bytes) -> Iterator[bytes]:
+        """Yield index entries up to an index value: the value, a slash, the row's key.
 
-    @property
-    def size(self) -> int:
-        """Bytes of all rows, in files and in memory."""
-        parts = ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables")
-        return sum(self._db.property_int_value(part) or 0 for part in parts)
+        An entry comes once in an assignment, and again when its row was stored again.
+        """
+        offsets, end = self.offsets[partition], last + b"0"  # the character after /
+        if offsets.cursor >= end:
+            return
+        begin, start = _INDEX + offsets.cursor, _PARTITION_BYTES + len(_INDEX)
+        for key, _ in self.database.scan(*_range(partition, begin, _ROWS)):
+            offsets.cursor = entry = key[start:]
+            if entry >= end:
+                return
+            offsets.cursor += b"\0"
+            yield entry
+        offsets.cursor = _INDEX_END
+
+    def is_current(self, partition: int, entry: bytes) -> bool:
+        """Return whether an index entry is its stored row's."""
+        indexed, _, key = entry.partition(b"/")
+        value = self._stored(partition, key)[_OFFSET_BYTES:]
+        return bool(value) and self._index(value) == (indexed, True)
+
+    def purge(self, partition: int, begin: bytes, end: bytes | None) -> None:
+        """Remove a range of keys, with the source offsets of deleted rows."""
+        self.database.delete_range(*_range(partition, begin, end))
+
+    def partitions(self) -> Iterator[int]:
+        """Yield the partitions of which rows are stored, assigned ones or not."""
+        partition = 0
+        while found := next(
+            self.database.scan(_stored_key(partition, b""), FORMAT_KEY), None
+        ):
+            partition = int.from_bytes(found[0][:_PARTITION_BYTES], "big")
+            yield partition
+            partition += 1
 
     def drop_partition(self, partition: int) -> None:
-        """Delete a partition's rows: another worker owns them, or they are invalid."""
-        self._db.delete_range(*_range(partition), write_opt=self._no_wal)
+        """Delete a partition's rows for good: the changelog has lost some of them."""
         self.offsets.pop(partition, None)
+        self.purge(partition, b"", None)
+        # Without a flush, a crash could bring them back when the changelog has grown again.
+        self.database.flush(wait=True)
 
     def close(self) -> None:
-        """Close; write the checkpoint if the changelog has all rows."""
-        self._db.flush()
-        self._db.close()
-        if self.pending_acks:
-            return
-        checkpoint = {
-            "cluster": self._cluster,
-            "at": time.time(),
-            "ends": {
-                partition: [offsets.source_offset, offsets.changelog_offset]
-                for partition, offsets in self.offsets.items()
-            },
-            "files": _fingerprint(self._rows),
-        }
-        (self._path / CHECKPOINT).write_text(json.dumps(checkpoint))
+        """Close. A later acknowledgement is ignored: the next recovery reads those rows."""
+        self.offsets.clear()
+        self.database.close()
 
-    def _open(self) -> Rdict:
-        checkpoint = self._path / CHECKPOINT
-        try:
-            complete = json.loads(checkpoint.read_text())
-            checkpoint.unlink()  # the files change from here on
-            _validate_checkpoint(complete, self._cluster, _fingerprint(self._rows))
-            database = Rdict(str(self._rows), _options())
-        except Exception as error:  # noqa: BLE001 -- torn, foreign or absent files
-            if self._path.exists():
-                log.warning(
-                    "event=local-state-discarded path=%s reason=%r", self._path, error
-                )
-            shutil.rmtree(self._path, ignore_errors=True)
-            self._path.mkdir(parents=True)
-            return Rdict(str(self._rows), _options())
-        for partition, offsets in complete["ends"].items():
-            self.offsets[int(partition)] = PartitionOffsets(*offsets)
-        return database
-
-
-def _fingerprint(directory: Path) -> dict[str, list[int]]:
-    """Return the size and the checksum of each file of a closed database.
-
-    RocksDB opens a database with a truncated MANIFEST, without its newest files. RocksDB
-    itself checks each block of the row files.
-    """
-    return {
-        file.name: [
-            file.stat().st_size,
-            0 if file.suffix == ".sst" else zlib.crc32(file.read_bytes()),
-        ]
-        for file in directory.iterdir()
-        if not file.name.startswith("LOG")  # RocksDB's own log
-    }
-
-
-def _validate_checkpoint(
-    complete: Mapping[str, Any], cluster: str, files: Mapping[str, list[int]]
-) -> None:
-    if complete["cluster"] != cluster:
-        raise ValueError("rows of another cluster")
-    if complete["files"] != files:
-        raise ValueError("files have changed since the checkpoint")
-    age = time.time() - complete["at"]
-    if not 0 <= age <= MAX_CHECKPOINT_AGE.total_seconds():
-        raise ValueError(f"checkpoint is {age:.0f} s old")
+    def _stored(self, partition: int, key: bytes) -> bytes:
+        return self.database.get(_stored_key(partition, key))
 
 
 def _stored_key(partition: int, key: bytes) -> bytes:
     return partition.to_bytes(_PARTITION_BYTES, "big") + key
 
 
-def _range(
-    partition: int, begin: bytes = b"", end: bytes | None = None
-) -> tuple[bytes, bytes]:
+def _range(partition: int, begin: bytes, end: bytes | None) -> tuple[bytes, bytes]:
     last = _stored_key(partition + 1, b"") if end is None else _stored_key(partition, end)
     return _stored_key(partition, begin), last
-
-
-def _options() -> Options:
-    options = Options(raw_mode=True)
-    options.create_if_missing(True)
-    options.set_write_buffer_size(_MEMTABLE_BYTES)
-    table = BlockBasedOptions()
-    table.set_bloom_filter(_BLOOM_BITS, block_based=False)
-    options.set_block_based_table_factory(table)
-    return options

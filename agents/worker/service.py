@@ -11,6 +11,7 @@ from agents.aggregate import Aggregate
 from agents.runtime import metrics
 from agents.runtime.in_flight import log_slow
 from agents.runtime.processor import AggregateAgent, ChangeListener
+from agents.runtime.state_store import Index
 from agents.worker.app import App, create_app
 from agents.worker.consumer import RawRecordsSchema
 from agents.worker.settings import WorkerSettings
@@ -18,6 +19,9 @@ from topics.topic import Topic
 
 METRICS_SECONDS = 5.0
 SLOW_CHECK_SECONDS = 1.0
+FLUSH_SECONDS = 900.0
+"""Rows of an idle worker stay much younger than `MAX_AGE`. A busy one's are flushed when
+they fill RocksDB's memory, so a crash costs a few thousand records anyway."""
 
 GC_THRESHOLD = 20_000
 """New objects between two garbage collections; the default of 700 is one for each batch."""
@@ -31,6 +35,7 @@ class Service:
         self.app: App = create_app(name, settings)
         # Also while a rebalance waits for a batch: no add_timer.
         self.app.timer(SLOW_CHECK_SECONDS, name="slow-batches")(self._log_slow_batches)
+        self.add_timer(FLUSH_SECONDS, self.app.tables.flush_rows)
         if settings.metrics_port:
             self.add_timer(METRICS_SECONDS, self._update_gauges)
 
@@ -38,18 +43,14 @@ class Service:
         self,
         aggregate: Aggregate[Any, Any, Any],
         on_change: ChangeListener | None = None,
-        on_recovered: Callable[[], Awaitable[None]] | None = None,
     ) -> AggregateAgent:
         """Add an aggregate: a table, and the agent of its request topic.
 
-        Call `on_change` with a partition and the rows that its records changed, and
-        `on_recovered` when the table is recovered.
+        Call `on_change` with the rows that each transaction changed.
         """
-        table = self.add_table(aggregate.changelog)
+        table = self.add_table(aggregate.changelog, aggregate.index)
         agent = AggregateAgent(self.app, aggregate, table, on_change)
         table.on_recover(agent.on_recovered)
-        if on_recovered is not None:
-            table.on_recover(on_recovered)
         self.add_agent(aggregate.requests, agent.run)
         return agent
 
@@ -59,11 +60,14 @@ class Service:
         source = self.app.topic(topic.name, schema=schema)
         self.app.agent(source, name=topic.name)(run)
 
-    def add_table(self, changelog: Topic) -> Any:
+    def add_table(self, changelog: Topic, index: Index = lambda _: None) -> Any:
         """Add the Faust table of a changelog."""
         name = changelog.name.removeprefix(f"{self.app.conf.id}-")
         return self.app.Table(
-            name.removesuffix("-changelog"), key_type=bytes, value_type=bytes
+            name.removesuffix("-changelog"),
+            key_type=bytes,
+            value_type=bytes,
+            options={"index": index},
         )
 
     def add_timer(self, seconds: float, run: Callable[[], Awaitable[None]]) -> None:
@@ -84,7 +88,10 @@ class Service:
             consumer.lags(),
             {batch.tp: batch.seconds for batch in consumer.oldest()},
             consumer.waiting,
-            {name: table.data.rows.size for name, table in self.app.tables.items()},
+            {
+                name: table.data.rows.database.size
+                for name, table in self.app.tables.items()
+            },
         )
 
     def run(self) -> None:

@@ -3,8 +3,7 @@
 Faust recovers through the group's consumer: it stops the flow, seeks, and resumes. Records
 were skipped, and queued ones lost; it read 4,500 records a second. Here the group's
 consumer stands still until the tables are complete. Each changelog is read by a consumer
-of its own, from the end of the local rows. A partition that this worker had before is read
-as well, since another worker may have had it in between.
+of its own, from the end of the local rows.
 """
 
 import asyncio
@@ -13,6 +12,7 @@ import time
 from typing import Any, NoReturn
 
 import faust
+from aiokafka.errors import KafkaError
 from faust import tables
 from faust.stores import base
 from faust.types import TP
@@ -33,7 +33,7 @@ class StateStoreAdapter(base.Store):
     async def on_start(self) -> None:
         """Open the store."""
         path = self.app.settings.state_dir / self.table.name
-        self.rows = StateStore(path, self.app.cluster_id)
+        self.rows = StateStore(path, self.app.cluster_id, **self.options)
 
     async def on_stop(self) -> None:
         """Close the rows."""
@@ -100,8 +100,8 @@ class Recovery(faust.Service):
         actives = self.app.assignor.assigned_actives()
         assigned = {tp.partition for tp in actives if tp.topic == topic}
         store: StateStore = table.data.rows
-        for partition in set(store.offsets) - assigned:
-            store.drop_partition(partition)
+        for partition in {*store.offsets, *store.partitions()} - assigned:
+            store.release(partition)
         if not assigned:
             return 0
         return await read_changelog(topic, store, assigned, self.app.settings)
@@ -144,6 +144,26 @@ class TableManager(tables.TableManager):
         if self._recovery is None:
             self._recovery = Recovery(self.app, self, beacon=self.beacon, loop=self.loop)
         return self._recovery
+
+    async def flush_rows(self) -> None:
+        """Flush local rows, and keep those young that have all of their changelog.
+
+        Rows that became too old without an assignment are dropped.
+        """
+        for table in self.values():
+            store: StateStore = table.data.rows
+            for partition in set(store.partitions()) - store.offsets.keys():
+                store.release(partition)
+            topic, at = table.changelog_topic.get_topic_name(), time.time()
+            tps = [TP(topic, partition) for partition in store.offsets]
+            try:
+                ends = await self.app.consumer.highwaters(*tps) if tps else {}
+            except KafkaError as error:
+                log.warning("event=rows-not-confirmed topic=%s reason=%r", topic, error)
+                ends = {}
+            for tp, end in ends.items():
+                store.confirm(tp.partition, end, at)
+            store.database.flush(wait=False)
 
     async def on_start(self) -> None:
         """Start without Faust's delay of a second for tables that are declared late.

@@ -8,8 +8,10 @@ from faust.types import TP
 
 from agents.loms.order import Order, StatusChange
 from agents.loms.service import ORDER_AGGREGATE, Loms
+from agents.runtime.changelog import recover
 from agents.runtime.concurrent_processor import ConcurrentProcessor
 from agents.runtime.in_flight import PartitionRecords
+from agents.runtime.rows import Row
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from tests.component.worker_harness import (
@@ -117,8 +119,7 @@ async def test_recovered_orders_that_await_payment_are_expired(tmp_path, deaths:
     harness = WorkerHarness(loms.service)
     store = harness.open(loms._orders._table)  # noqa: SLF001
     awaiting, paid = (_order(1, Status.AWAITING_PAYMENT), _order(2, Status.PAID))
-    store.put(0, awaiting | paid, 1)
-    await loms._rebuild_deadlines()  # noqa: SLF001
+    recover(store, 0, [Row(key, row, 1) for key, row in (awaiting | paid).items()], 2)
     await loms._expire_overdue()  # noqa: SLF001
     await harness.arrive()
     [expiration] = harness.sent("order.requests")

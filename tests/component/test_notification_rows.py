@@ -3,6 +3,7 @@
 import asyncio
 
 from agents.notifications.backoff import FAILURE_THRESHOLD
+from agents.runtime.database import FORMAT_KEY
 from schemas.order import Status
 from tests.component.notifier import NEVER, Notifier, StartNotifier, event_of, posted
 from tests.component.worker_harness import WorkerHarness
@@ -104,8 +105,8 @@ async def test_complete_deliveries_leave_nothing_behind_in_the_rows(
 
 def _stored(notifier: Notifier, begin: bytes) -> int:
     """Count rows, and those that are no more and left their version behind."""
-    keys = notifier.store._db.keys()  # noqa: SLF001
-    return sum(key[4:].startswith(begin) for key in keys)
+    keys = notifier.store.database.scan(b"", FORMAT_KEY)
+    return sum(key[4:].startswith(begin) for key, _ in keys)
 
 
 async def test_outcomes_of_the_same_moment_share_a_record_batch(

@@ -16,11 +16,12 @@ from topics.broker.process import free_layout
 from topics.kafka.settings import KafkaSettings
 
 READY = re.compile(r"ready partitions=(\d+)")
+RECOVERED = re.compile(r"event=recovered rows=(\d+)")
 WITHIN_SECONDS = 240.0
 _LOOK_SECONDS = 0.1
 
 
-class _Worker:
+class Worker:
     """A worker of the service in its name, and its output."""
 
     def __init__(
@@ -49,6 +50,11 @@ class _Worker:
         ready = READY.findall(self.output)
         return int(ready[-1]) if ready else None
 
+    @property
+    def recovered(self) -> list[int]:
+        """How many rows it read, each time."""
+        return [int(rows) for rows in RECOVERED.findall(self.output)]
+
     async def ends(self) -> int | None:
         """Wait until it has ended; return its exit code, or None if it begins to work."""
         try:
@@ -63,10 +69,10 @@ class _Worker:
 
 
 @pytest.fixture
-async def workers(cluster: KafkaSettings, tmp_path: Path) -> AsyncIterator[list[_Worker]]:
+async def workers(cluster: KafkaSettings, tmp_path: Path) -> AsyncIterator[list[Worker]]:
     """One worker more than there are partitions."""
     names = [f"checkout-{n}" for n in range(cluster.partitions + 1)]
-    started = [_Worker(cluster, name, tmp_path) for name in names]
+    started = [Worker(cluster, name, tmp_path) for name in names]
     yield started
     for worker in started:
         worker.process.terminate()
@@ -75,7 +81,7 @@ async def workers(cluster: KafkaSettings, tmp_path: Path) -> AsyncIterator[list[
 
 
 async def test_a_worker_without_partitions_keeps_running(
-    workers: list[_Worker], cluster: KafkaSettings
+    workers: list[Worker], cluster: KafkaSettings
 ):
     of_each = 2  # one of the requests, and the same one of the changelog
     busy = [of_each] * cluster.partitions
@@ -89,14 +95,14 @@ async def test_a_worker_with_a_wrong_number_of_partitions_ends(
     cluster: KafkaSettings, service: str, tmp_path: Path
 ):
     wrong = str(cluster.partitions * 2)
-    worker = _Worker(cluster, f"{service}-1", tmp_path, PARTITIONS=wrong)
+    worker = Worker(cluster, f"{service}-1", tmp_path, PARTITIONS=wrong)
     ends = await worker.ends()
     why = r"event=fail-stop reason='PARTITIONS is wrong: [a-z.-]+: 2 partitions, not 4"
     assert re.search(why, worker.output), worker.output
     assert ends == EXIT_CODE
 
 
-def _partitions(workers: list[_Worker]) -> list[int]:
+def _partitions(workers: list[Worker]) -> list[int]:
     """Return the number of each worker's partitions; -1 before its assignment."""
     numbers = (worker.partitions for worker in workers)
     return [-1 if number is None else number for number in numbers]
@@ -106,7 +112,7 @@ async def test_a_worker_waits_for_kafka_and_can_be_stopped(
     tmp_path: Path,
 ):
     nowhere = KafkaSettings(kafka=f"127.0.0.1:{free_layout(tmp_path).port}")
-    worker = _Worker(nowhere, "checkout-1", tmp_path)
+    worker = Worker(nowhere, "checkout-1", tmp_path)
     await until(lambda: "event=kafka-unreachable" in worker.output, "it waits", 60)
     worker.process.terminate()
     assert worker.process.wait(90) == 0, worker.output
@@ -115,6 +121,6 @@ async def test_a_worker_waits_for_kafka_and_can_be_stopped(
 async def test_a_worker_whose_session_timeout_kafka_refuses_logs_it_and_ends(
     cluster: KafkaSettings, tmp_path: Path
 ):
-    worker = _Worker(cluster, "checkout-9", tmp_path, SESSION_TIMEOUT_SECONDS="1")
+    worker = Worker(cluster, "checkout-9", tmp_path, SESSION_TIMEOUT_SECONDS="1")
     assert await worker.ends() == EXIT_CODE
     assert "SESSION_TIMEOUT_SECONDS is outside" in worker.output

@@ -123,11 +123,10 @@ class WorkerHarness:
 
     def open(self, table: Any) -> StateStore:
         """Open the rows of a table."""
-        store = table.data.rows = StateStore(
-            self.service.settings.state_dir / table.name, "here"
-        )
+        path = self.service.settings.state_dir / table.name
+        store = table.data.rows = StateStore(path, "here", **table.options)
         for partition in range(PARTITIONS):
-            store.offsets[partition].source_offset = 0
+            store.load(partition)
         return store
 
     def run(self, agent: Any) -> None:

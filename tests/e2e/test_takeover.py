@@ -141,7 +141,9 @@ async def test_stale_local_state_is_brought_up_to_date(
     await load.during(keep, put_back)
 
 
-async def test_local_state_of_a_running_worker_is_not_trusted(load: Load, tmp_path: Path):
+async def test_local_state_copied_from_a_running_worker_does_no_harm(
+    load: Load, tmp_path: Path
+):
     unit = load.shop["checkout-1"]
 
     async def keep() -> None:

@@ -6,6 +6,9 @@ _BATCHES = "tests/component/test_runtime_batches.py::test_"
 _ROWS = "tests/component/test_rows.py::test_"
 _DEADLINES = "tests/unit/test_deadlines.py::test_"
 _CONCURRENT = "tests/component/test_concurrent_processor.py::test_"
+_STORES = "tests/unit/test_state_store.py::test_"
+_CHANGELOG = "tests/unit/test_changelog.py::test_"
+_STORE = "agents/runtime/state_store.py"
 _COMMITS = "tests/component/test_commits.py::test_"
 
 BUGS = (
@@ -75,22 +78,22 @@ BUGS = (
     Bug(
         "a zombie's rows are left in the changelog",
         "agents/runtime/changelog.py",
-        "for row in offsets.superseded.values():",
-        "for row in ():",
+        "            for row in offsets.superseded.values()\n",
+        "            for row in ()\n",
         f"{_ROWS}a_zombies_write_is_overwritten_by_the_valid_row",
     ),
     Bug(
         "another writer is ignored",
         "agents/runtime/changelog.py",
-        "if metadata.offset != expected:",
-        "if False:",
+        "        if found != expected:\n",
+        "        if False:\n",
         f"{_ROWS}another_writer_is_detected_at_the_next_row",
     ),
     Bug(
         "rows are written one by one",
         "agents/runtime/changelog.py",
-        "        delivery = self._producer.send_batch(tp, rows.items(), headers)\n",
-        "        for row in rows.items():\n"
+        "        delivery = self._producer.send_batch(tp, write.rows.items(), headers)\n",
+        "        for row in write.rows.items():\n"
         "            delivery = self._producer.send_batch(tp, [row], headers)\n",
         f"{_BATCHES}all_rows_of_a_record_are_one_record_batch_with_their_source_offset",
     ),
@@ -102,30 +105,153 @@ BUGS = (
         f"{_ROWS}rows_that_exceed_a_record_batch_are_not_written_at_all",
     ),
     Bug(
-        "files of a crash are used",
-        "agents/runtime/state_store.py",
-        "            complete = json.loads(checkpoint.read_text())\n"
-        "            checkpoint.unlink()  # the files change from here on\n"
-        "            _validate_checkpoint("
-        "complete, self._cluster, _fingerprint(self._rows))\n",
-        "            there = checkpoint.exists()\n"
-        "            text = checkpoint.read_text() if there else '{\"ends\":{}}'\n"
-        "            complete = json.loads(text)\n"
-        "            checkpoint.unlink(missing_ok=True)\n",
-        f"{_ROWS}files_of_a_crash_are_not_used_again",
+        "rows are on disk before the changelog has them",
+        _STORE,
+        "        offsets.source_offset = max(offsets.source_offset, source_offset)\n",
+        "        offsets.source_offset = max(offsets.source_offset, source_offset)\n"
+        "        new = (Row(key, value, source_offset) for key, value in rows.items())\n"
+        "        self.store(partition, new, offsets.stored)\n",
+        f"{_STORES}at_any_instant_the_files_are_the_fold_of_a_prefix",
     ),
     Bug(
-        "rows behind an old checkpoint are used",
-        "agents/runtime/state_store.py",
-        "if not 0 <= age <= MAX_CHECKPOINT_AGE.total_seconds():",
-        "if 0 > age:",
-        "tests/unit/test_state_store.py::test_rows_behind_an_old_checkpoint_are_discarded",
+        "progress is stored in another batch than the rows",
+        _STORE,
+        "        pairs.append((prefix, orjson.dumps([*progress, superseded])))\n"
+        "        self.database.write(pairs)\n",
+        "        self.database.write([(prefix, orjson.dumps([*progress, superseded]))])\n"
+        "        if rows != ():\n"
+        "            self.database.flush(wait=True)\n"
+        "        self.database.write(pairs)\n",
+        f"{_STORES}at_any_instant_the_files_are_the_fold_of_a_prefix",
+    ),
+    Bug(
+        "rows that a zombie superseded are forgotten in a crash",
+        _STORE,
+        'superseded = [key.decode("latin-1") for key in offsets.superseded]',
+        "superseded = []",
+        f"{_STORES}rows_that_a_zombie_superseded_are_still_superseded_after_a_crash",
+    ),
+    Bug(
+        "processing begins before a zombie's rows are rewritten",
+        "agents/runtime/changelog.py",
+        "        if deliveries:\n            await asyncio.wait(deliveries)\n",
+        "",
+        f"{_ROWS}a_zombies_write_is_overwritten_by_the_valid_row",
+    ),
+    Bug(
+        "rows that are too old are used",
+        _STORE,
+        "if not 0 <= age <= MAX_AGE.total_seconds():",
+        "if not 0 <= age:",
+        f"{_STORES}rows_that_are_too_old_or_from_the_future_are_dropped",
+    ),
+    Bug(
+        "rows are young though the changelog has more",
+        _STORE,
+        "if offsets is not None and offsets.stored.changelog_offset == end:",
+        "if offsets is not None:",
+        f"{_STORES}rows_are_young_while_the_changelog_has_nothing_behind_them",
+    ),
+    Bug(
+        "rows are young before their changelog was read to its end",
+        "agents/runtime/changelog.py",
+        "Progress(offsets.source_offset, changelog_offset, offsets.stored.at)",
+        "Progress(offsets.source_offset, changelog_offset, time.time())",
+        f"{_STORES}recovery_makes_rows_no_younger_before_its_end",
+    ),
+    Bug(
+        "rows of an idle worker become too old",
+        "agents/worker/tables.py",
+        "                store.confirm(tp.partition, end, at)\n",
+        "                pass\n",
+        "tests/component/test_tables.py"
+        "::test_rows_of_an_idle_partition_are_kept_young_and_flushed",
+    ),
+    Bug(
+        "rows of a partition that never returns stay",
+        "agents/worker/tables.py",
+        "                store.release(partition)\n            topic",
+        "                pass\n            topic",
+        "tests/component/test_tables.py"
+        "::test_rows_of_a_partition_that_does_not_return_are_dropped_when_they_are_old",
+    ),
+    Bug(
+        "unacknowledged rows are not read",
+        _STORE,
+        "if offsets is not None and (write := offsets.unacknowledged.get(key)):",
+        "if offsets is None and (write := self.offsets[partition].unacknowledged[key]):",
+        f"{_STORES}a_row_is_read_before_it_is_acknowledged_and_not_stored",
+    ),
+    Bug(
+        "an acknowledgement ends a later write of the same row",
+        _STORE,
+        "if offsets.unacknowledged.get(key) is write:",
+        "if key in offsets.unacknowledged:",
+        f"{_STORES}a_row_is_read_before_it_is_acknowledged_and_not_stored",
+    ),
+    Bug(
+        "a late acknowledgement of a revoked partition is stored",
+        _STORE,
+        "        if self.offsets.get(write.partition) is not offsets:\n"
+        "            return\n",
+        "",
+        f"{_STORES}a_late_acknowledgement_of_an_assignment_that_ended_stores_nothing",
+    ),
+    Bug(
+        "a partition that stays keeps its unacknowledged rows through a rebalance",
+        "agents/runtime/changelog.py",
+        "    for partition in partitions:\n        store.load(partition)\n",
+        "    for partition in partitions - store.offsets.keys():\n"
+        "        store.load(partition)\n",
+        f"{_CHANGELOG}a_rebalance_reads_a_partition_from_its_stored_rows",
+    ),
+    Bug(
+        "acknowledged rows that cannot be stored are skipped",
+        "agents/runtime/changelog.py",
+        'fail_stop("rows of %s-%d were not stored: %r", *tp, error)',
+        "log.exception(error)",
+        f"{_ROWS}acknowledged_rows_that_cannot_be_stored_end_the_worker",
+    ),
+    Bug(
+        "rows stay though the changelog has lost some of them",
+        "agents/runtime/changelog.py",
+        "elif 0 <= found < expected:",
+        "elif found < 0:",
+        f"{_ROWS}rows_behind_records_that_the_changelog_has_lost_are_dropped",
+    ),
+    Bug(
+        "damage within a range of rows ends it silently",
+        "agents/runtime/database.py",
+        "            position.status()\n",
+        "",
+        f"{_STORES}damage_that_is_found_while_reading_discards_the_files_at_the_next_start",
+    ),
+    Bug(
+        "damaged files are opened again",
+        "agents/runtime/database.py",
+        "if self._damage.path.exists():",
+        "if False:",
+        f"{_STORES}damage_that_is_found_while_reading_discards_the_files_at_the_next_start",
+    ),
+    Bug(
+        "recovery stores no index entries",
+        _STORE,
+        "if value and (indexed := self._index(value)):",
+        "if progress.at != offsets.stored.at and (indexed := self._index(value or b'')):",
+        f"{_CONCURRENT}recovered_orders_that_await_payment_are_expired",
+    ),
+    Bug(
+        "a deadline behind the cursor is lost",
+        _STORE,
+        "                if is_live:\n",
+        "                if False:\n",
+        f"{_DEADLINES}an_order_that_begins_to_wait_behind_others_has_its_deadline",
     ),
     Bug(
         "a deleted row loses its source offset",
-        "agents/runtime/state_store.py",
-        'writes.put(prefix + key, stamp + (value or b""))',
-        "value and writes.put(prefix + key, stamp + value) or writes.delete(prefix + key)",
+        _STORE,
+        'pairs.append((prefix + key, stamp + (value or b"")))',
+        'pairs.append((prefix + key, stamp + value if value else b""))',
         f"{_ROWS}a_zombies_write_of_a_deleted_row_does_not_count",
     ),
     Bug(
@@ -137,39 +263,33 @@ BUGS = (
         "::test_no_error_is_logged_for_partitions_that_are_not_read",
     ),
     Bug(
-        "files ahead of the changelog get a checkpoint",
-        "agents/runtime/state_store.py",
-        "if self.pending_acks:",
-        "if False:",
-        f"{_ROWS}files_that_are_ahead_of_the_changelog_are_not_used_again",
-    ),
-    Bug(
-        "rows of another cluster are used",
-        "agents/runtime/state_store.py",
-        'if complete["cluster"] != cluster:',
-        "if False:",
-        "tests/unit/test_state_store.py::test_rows_of_another_cluster_are_discarded",
-    ),
-    Bug(
-        "files are used though they have changed",
-        "agents/runtime/state_store.py",
-        'if complete["files"] != files:',
-        "if False:",
-        "tests/unit/test_state_store.py::test_a_damaged_file_loses_all_rows_or_none",
+        "rows of another format or cluster are used",
+        "agents/runtime/database.py",
+        "if (found := rows.get(FORMAT_KEY)) != self._format:",
+        "if (found := rows.get(FORMAT_KEY)) is None:",
+        f"{_STORES}rows_of_another_cluster_are_discarded",
     ),
     Bug(
         "the time to pay runs by the worker's clock",
         "agents/loms/payment_deadlines.py",
-        "deadline = (since + self.time_to_pay).timestamp()",
-        "deadline = (datetime.now(since.tzinfo) + self.time_to_pay).timestamp()",
+        "last = _index_value(now - self.time_to_pay)",
+        "last = _index_value(datetime.now(UTC) - self.time_to_pay)",
         f"{_DEADLINES}the_time_to_pay_runs_from_the_records_own_time",
     ),
     Bug(
-        "deadlines are forgotten when the partitions change",
-        "agents/loms/service.py",
-        "self._deadlines.schedule_at(partition, key.decode(), since)",
-        "pass",
-        f"{_CONCURRENT}recovered_orders_that_await_payment_are_expired",
+        "an index entry of a paid order stays",
+        _STORE,
+        'b"" if is_live else None',
+        'b""',
+        f"{_DEADLINES}an_order_that_was_paid_meanwhile_is_not_expired",
+    ),
+    Bug(
+        "pending rows are counted twice",
+        "agents/notifications/pending.py",
+        "stored = self._store.offsets[self.partition].stored",
+        "stored = self._store.offsets[self.partition]",
+        "tests/unit/test_pending.py"
+        "::test_rows_are_counted_once_though_more_are_added_meanwhile",
     ),
     Bug(
         "a slow batch is logged all the time",

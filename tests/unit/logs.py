@@ -6,7 +6,7 @@ from aiokafka import ConsumerRecord
 
 from agents.ops.audit.replay import PartitionReplay, ReplayedRecord
 from agents.ops.audit.snapshots import SnapshotRow, TableSnapshot
-from agents.runtime.state_store import Row
+from agents.runtime.rows import Row
 from topics.kafka import headers as names
 
 from .partition import Partition, Record

@@ -9,7 +9,7 @@ from agents.ops.audit.audit import is_quiet
 from agents.ops.audit.outputs import OutputCheck
 from agents.ops.audit.replay import LogReplay
 from agents.ops.audit.snapshots import SnapshotRow, TableSnapshot
-from agents.runtime.state_store import Row
+from agents.runtime.rows import Row
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from schemas.stock import ReceiveStock

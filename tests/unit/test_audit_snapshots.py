@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from agents.ops.audit.snapshots import SnapshotRow, TableSnapshot
-from agents.runtime.state_store import Row
+from agents.runtime.rows import Row
 from schemas.cart import AddToCart, EraseCart
 from schemas.stock import ReceiveStock
 from topics.catalog import (

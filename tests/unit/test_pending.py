@@ -13,7 +13,7 @@ from agents.notifications.pending import (
     order_of,
     pending_key,
 )
-from agents.runtime.state_store import PartitionOffsets
+from agents.runtime.rows import PartitionOffsets, Progress
 
 
 class _Store:
@@ -33,9 +33,9 @@ class _Store:
 
     def add(self, *orders: int) -> None:
         for order in orders:
-            offset = self.offsets[0].source_offset
+            offset = self.offsets[0].stored.source_offset
             self.keys.append(pending_key("smtp", offset, order))
-            self.offsets[0].source_offset += 1
+            self.offsets[0].stored = Progress(offset + 1, 0, 0)
 
     def rows(self, _: int, begin: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         self.reads += 1
@@ -122,6 +122,7 @@ async def test_memory_is_bounded_however_many_orders_fail():
 
 async def test_rows_are_counted_once_though_more_are_added_meanwhile():
     store = _Store(*range(2 * CHUNK + 1))
+    store.offsets[0].source_offset = 2 * CHUNK + 4  # of rows that were sent before
     counting = asyncio.create_task(store.pending.count_stored())
     await asyncio.sleep(0)
     store.add(1, 2, 3)

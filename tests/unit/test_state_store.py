@@ -1,65 +1,284 @@
-"""Rows on disk: when they are used, and when they are rebuilt from the changelog."""
+"""Rows on disk: whatever happens, they are the fold of a prefix of their changelog."""
 
-import json
+import random
 import shutil
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from agents.runtime.state_store import CHECKPOINT, StateStore
+from agents.runtime.changelog import recover
+from agents.runtime.rows import Progress, Row, Write
+from agents.runtime.state_store import MAX_AGE, StateStore
 
-ROWS = {b"key": b'{"count":1}'}
-CORRUPT = "corrupt"
+P = 3
+KEYS = [b"%d" % number for number in range(12)]
+
+
+def index(row: bytes) -> tuple[bytes, bool]:
+    """Index the rows with an even number, by their key's first digit, which begins them."""
+    return row[:1], int(row) % 2 == 0
+
+
+@dataclass
+class Changelog:
+    """A partition's changelog, its store, and what is on its way between them."""
+
+    path: Path
+    records: list[Row] = field(default_factory=list)
+    in_flight: list[Write] = field(default_factory=list)
+
+    def open(self) -> None:
+        self.store = StateStore(self.path, "here", index)
+        self.store.load(P)
+
+    def put(self, rows: dict[bytes, bytes | None], source_offset: int) -> None:
+        self.in_flight.append(self.store.put(P, rows, source_offset))
+
+    def acknowledge(self) -> None:
+        """Append the oldest write, and commit it."""
+        write = self.in_flight.pop(0)
+        self.records += [Row(k, v, write.source_offset) for k, v in write.rows.items()]
+        self.store.commit(write, len(self.records), time.time())
+
+    def recover(self) -> None:
+        """Read on from the stored rows, in two chunks."""
+        begin = self.store.offsets[P].stored.changelog_offset
+        for end in sorted({(begin + len(self.records)) // 2, len(self.records)}):
+            if begin < end:
+                recover(self.store, P, self.records[begin:end], end)
+                begin = end
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """The rows of a worker that stopped cleanly, all of them in the changelog."""
-    store = StateStore(tmp_path / "rows", "here")
-    store.put(3, ROWS, source_offset=7)
-    store.pending_acks -= 1
-    store.close()
-    return tmp_path / "rows"
+def changelog(tmp_path: Path) -> Changelog:
+    changelog = Changelog(tmp_path / "store")
+    changelog.open()
+    return changelog
 
 
-def test_rows_of_a_worker_that_stopped_cleanly_are_used_again(path: Path):
-    store = StateStore(path, "here")
-    assert dict(store.rows(3)) == ROWS
-    assert store.offsets[3].source_offset == 7
+@pytest.fixture
+def path(changelog: Changelog) -> Path:
+    """The files of a worker that was killed."""
+    changelog.put({b"key": b"4"}, 7)
+    changelog.acknowledge()
+    changelog.store.database.flush(wait=False)
+    changelog.store.close()
+    return changelog.path
+
+
+def stored(store: StateStore) -> tuple[object, ...]:
+    """Return the rows that are stored, and all that is stored about them."""
+    store.load(P)
+    offsets = store.offsets[P]
+    rows = {key: store.row(P, key) for key in KEYS}
+    entries = {each for each in store.due(P, b"~") if store.is_current(P, each)}
+    return rows, entries, offsets.stored.source_offset, offsets.superseded
+
+
+def fold(records: list[Row]) -> tuple[object, ...]:
+    """Return the same for a changelog, without any store."""
+    rows = {key: Row(key, None, 0) for key in KEYS}
+    superseded: dict[bytes, Row] = {}
+    for row in records:
+        if row.source_offset < rows[row.key].source_offset:
+            superseded[row.key] = rows[row.key]
+        else:
+            rows[row.key] = row
+            superseded.pop(row.key, None)
+    indexed = {key: index(row.value) for key, row in rows.items() if row.value}
+    entries = {value + b"/" + key for key, (value, live) in indexed.items() if live}
+    return rows, entries, max((r.source_offset for r in records), default=0), superseded
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_at_any_instant_the_files_are_the_fold_of_a_prefix(tmp_path: Path, seed: int):
+    rng, source_offset = random.Random(seed), 0
+    changelog = Changelog(tmp_path / "store")
+    changelog.open()
+    prefixes = set()
+    for step in range(80):
+        match rng.choice("ppppaaaaaffzrcd"):
+            case "p":
+                source_offset += 1
+                keys = rng.sample(KEYS, rng.randint(1, 4))
+                rows = {key: key + b"%d" % step for key in keys}
+                rows[rng.choice(keys)] = None
+                changelog.put(rows, source_offset)
+            case "a" if changelog.in_flight:
+                changelog.acknowledge()
+            case "f":
+                changelog.store.database.flush(wait=True)
+            case "z" if not changelog.in_flight and source_offset > 2:  # then recovers
+                changelog.records.append(
+                    Row(key := rng.choice(KEYS), key + b"0", source_offset - 2)
+                )
+                changelog.store.load(P)
+                changelog.recover()
+            case "r":  # unacknowledged rows are lost, and their records come again
+                changelog.in_flight.clear()
+                changelog.store.load(P)
+                changelog.recover()
+            case "d" if rng.random() < 0.3:
+                changelog.in_flight.clear()
+                changelog.store.drop_partition(P)
+                changelog.store.load(P)
+                changelog.recover()
+            case "c":
+                changelog.in_flight.clear()
+                changelog.store.close()
+                changelog.open()
+                changelog.recover()
+        if step % 8 == 0:
+            prefixes.add(_check_crash(changelog, tmp_path / f"{step}"))
+    assert len(prefixes) > 2
+
+
+def _check_crash(changelog: Changelog, copy: Path) -> int:
+    """Crash now: compare what is found with the fold of its prefix; return the prefix."""
+    while not copy.exists():
+        try:
+            shutil.copytree(changelog.path, copy)
+        except shutil.Error:  # a compaction has just removed a file
+            shutil.rmtree(copy)
+    crashed = Changelog(copy, changelog.records)
+    crashed.open()
+    prefix = crashed.store.offsets[P].stored.changelog_offset
+    assert prefix <= len(changelog.records)
+    assert stored(crashed.store) == fold(changelog.records[:prefix])
+    crashed.recover()
+    assert stored(crashed.store) == fold(changelog.records)
+    crashed.store.close()
+    return prefix
+
+
+def test_a_row_is_read_before_it_is_acknowledged_and_not_stored(changelog: Changelog):
+    store = changelog.store
+    changelog.put({b"a": b"1", b"b": b"1"}, 5)
+    changelog.acknowledge()
+    changelog.put({b"a": b"2", b"b": None}, 6)
+    assert (store.get(P, b"a"), store.get(P, b"b")) == (b"2", None)
+    assert dict(store.rows(P)) == {b"a": b"1", b"b": b"1"}
+    changelog.put({b"a": b"3"}, 7)
+    changelog.acknowledge()
+    assert (store.get(P, b"a"), store.get(P, b"b")) == (b"3", None)
+    assert dict(store.rows(P)) == {b"a": b"2"}
+    assert store.offsets[P].source_offset == 7
+    assert store.offsets[P].stored.source_offset == 6
+    changelog.acknowledge()
+    assert store.get(P, b"a") == b"3"
+    assert not store.offsets[P].unacknowledged
+
+
+def test_a_late_acknowledgement_of_an_assignment_that_ended_stores_nothing(
+    changelog: Changelog,
+):
+    store = changelog.store
+    changelog.put({b"a": b"1"}, 5)
+    store.load(P)
+    changelog.acknowledge()
+    assert not dict(store.rows(P))
+    assert store.offsets[P].stored.changelog_offset == 0
+
+
+def test_rows_acknowledged_out_of_order_are_not_stored(changelog: Changelog):
+    changelog.put({b"a": b"1"}, 5)
+    changelog.put({b"b": b"1"}, 6)
+    with pytest.raises(ValueError, match="out of order"):
+        changelog.store.commit(changelog.in_flight[1], 2, time.time())
+    assert not dict(changelog.store.rows(P))
+
+
+def test_a_partition_that_returns_is_read_from_where_it_was_released(
+    changelog: Changelog,
+):
+    store = changelog.store
+    changelog.put({b"a": b"1"}, 5)
+    changelog.acknowledge()
+    store.release(P)
+    assert P not in store.offsets
+    assert list(store.partitions()) == [P]
+    store.load(P)
+    assert store.offsets[P].changelog_offset == 1
+    assert store.get(P, b"a") == b"1"
+
+
+def test_rows_that_a_zombie_superseded_are_still_superseded_after_a_crash(
+    changelog: Changelog, tmp_path: Path
+):
+    changelog.records += [Row(b"a", b"9", 9), Row(b"a", b"5", 5)]
+    changelog.recover()
+    changelog.store.database.flush(wait=False)
+    changelog.store.close()
+    changelog.open()
+    offsets = changelog.store.offsets[P]
+    assert offsets.changelog_offset == 2
+    assert offsets.superseded == {b"a": Row(b"a", b"9", 9)}
+    changelog.put({b"a": b"9"}, 9)
+    changelog.acknowledge()
+    changelog.store.load(P)
+    assert not changelog.store.offsets[P].superseded
+
+
+@pytest.mark.parametrize("age", [MAX_AGE.total_seconds() + 60, -60.0])
+def test_rows_that_are_too_old_or_from_the_future_are_dropped(
+    changelog: Changelog, age: float
+):
+    store = changelog.store
+    store.store(P, [Row(b"a", b"1", 5)], Progress(5, 1, time.time() - age))
+    store.load(P)
+    assert not dict(store.rows(P))
+    assert store.offsets[P].changelog_offset == 0
+    assert not list(store.partitions())
+
+
+def test_rows_are_young_while_the_changelog_has_nothing_behind_them(changelog: Changelog):
+    store = changelog.store
+    now, old = time.time(), time.time() - 3600
+    store.store(P, (), Progress(5, 1, old))
+    store.confirm(P, 2, now)  # another worker has written
+    assert store.offsets[P].stored.at == old
+    store.confirm(P, 1, now)
+    store.load(P)
+    assert store.offsets[P].stored == Progress(5, 1, now)
+    store.release(P)
+    store.confirm(P, 1, now)
+    assert P not in store.offsets
+
+
+def test_recovery_makes_rows_no_younger_before_its_end(changelog: Changelog):
+    """The record of a deletion may be among those that were not read yet."""
+    store, old = changelog.store, time.time() - 3600
+    store.store(P, [Row(b"a", b"1", 5)], Progress(5, 1, old))
+    recover(store, P, [Row(b"b", b"1", 6)], 2)
+    assert store.offsets[P].stored == Progress(6, 2, old)
 
 
 def test_rows_of_another_cluster_are_discarded(path: Path):
     store = StateStore(path, "elsewhere")
-    assert not list(store.rows(3))
-    assert not store.offsets
+    assert not list(store.partitions())
 
 
-def test_rows_of_a_worker_that_crashed_are_discarded(path: Path):
-    StateStore(path, "here")._db.close()  # noqa: SLF001 -- no clean end
-    store = StateStore(path, "here")
-    assert not list(store.rows(3))
-    assert not store.offsets
+def test_files_of_another_format_are_discarded(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("agents.runtime.state_store.FORMAT", 0)
+    assert not list(StateStore(path, "here").partitions())
+    assert "event=local-state-discarded" in caplog.text
 
 
-def test_rows_that_the_changelog_may_lack_are_discarded(path: Path):
-    store = StateStore(path, "here")
-    store.put(3, {b"key": b'{"count":2}'}, source_offset=8)
-    store.close()
-    assert not list(StateStore(path, "here").rows(3))
-
-
-def test_files_of_another_version_are_discarded(path: Path):
-    (path / CHECKPOINT).write_text('{"3": [7, 1]}')
-    assert not list(StateStore(path, "here").rows(3))
-
-
-@pytest.mark.parametrize("hours", [-1, 13])
-def test_rows_behind_an_old_checkpoint_are_discarded(path: Path, hours: int):
-    marked = json.loads((path / CHECKPOINT).read_text())
-    marked["at"] -= hours * 3600
-    (path / CHECKPOINT).write_text(json.dumps(marked))
-    assert not list(StateStore(path, "here").rows(3))
+def test_files_of_a_release_without_a_format_are_discarded(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    shutil.rmtree(path)
+    with monkeypatch.context() as patched:
+        patched.setattr("agents.runtime.database.FORMAT_KEY", b"\0\0\0\3key")
+        StateStore(path, "here").close()
+    (path / "at-rest.json").write_text("{}")
+    assert not list(StateStore(path, "here").partitions())
+    assert not (path / "at-rest.json").exists()
 
 
 def cut(file: Path) -> None:
@@ -79,30 +298,120 @@ def remove(file: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [cut, zero, remove], ids=lambda harm: harm.__name__)
-def test_a_damaged_file_loses_all_rows_or_none(
-    path: Path, tmp_path: Path, harm: Callable[[Path], None]
+def test_with_a_damaged_file_rows_are_right_or_discarded(
+    changelog: Changelog, tmp_path: Path, harm: Callable[[Path], None]
 ):
-    for version in range(8, 12):  # each life adds to the list of files
-        store = StateStore(path, "here")
-        store.put(3, {b"key-%d" % version: b"{}"}, version)
-        store.pending_acks -= 1
-        store.close()
-    files = [f.name for f in sorted((path / "rows").iterdir()) if f.stat().st_size]
+    for version in range(8, 12):
+        changelog.put({KEYS[version]: b"%d" % version}, version)
+        changelog.acknowledge()
+        changelog.store.close()  # each life adds to the list of files
+        changelog.open()
+    changelog.store.close()
+    files = [f.name for f in (changelog.path / "rows").iterdir() if f.stat().st_size]
     assert any(name.startswith("MANIFEST") for name in files)
     found = set()
     for name in files:
-        copy = tmp_path / name
-        shutil.copytree(path, copy)
+        copy = shutil.copytree(changelog.path, tmp_path / name / "store")
         harm(copy / "rows" / name)
-        store = StateStore(copy, "here")
-        used = bool(store.offsets)
-        found.add(used)
-        assert _count(store) in ({5, CORRUPT} if used else {0}), name
-    assert found == {True, False}
+        prefix = _prefix_or_damage(copy, changelog.records)
+        found.add(prefix)
+        if prefix is None:  # it ended the worker; the next one discards the files
+            assert (copy / "damaged").exists()
+            assert _prefix_or_damage(copy, changelog.records) == 0
+    assert {0, len(changelog.records)} <= found
 
 
-def _count(store: StateStore) -> int | str:
+def _prefix_or_damage(path: Path, records: list[Row]) -> int | None:
+    """Return up to where a store is right; None if RocksDB raises."""
+    store = StateStore(path, "here", index)
     try:
-        return len(list(store.rows(3)))
+        found = stored(store)
+        prefix = store.offsets[P].stored.changelog_offset
     except Exception:  # noqa: BLE001 -- rocksdict raises nothing better
-        return CORRUPT  # it ends the worker, and the next one discards the files
+        return None
+    else:
+        assert found == fold(records[:prefix])
+        return prefix
+    finally:
+        store.close()
+
+
+@pytest.fixture
+def damaged(changelog: Changelog) -> StateStore:
+    """Many rows, with zeros in the middle of their file."""
+    rows = [Row(b"%06d" % n, b"%d" % n**4, 1) for n in range(50_000)]
+    changelog.records += rows
+    changelog.recover()
+    changelog.store.close()
+    file = max((changelog.path / "rows").glob("*.sst"), key=lambda f: f.stat().st_size)
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    file.write_bytes(whole[:middle] + bytes(9000) + whole[middle + 9000 :])
+    return StateStore(changelog.path, "here", index)
+
+
+def _list(store: StateStore) -> None:
+    list(store.rows(P))
+
+
+def _get(store: StateStore) -> None:
+    for n in range(50_000):
+        store.get(P, b"%06d" % n)
+
+
+@pytest.mark.parametrize("read", [_list, _get], ids=["rows", "get"])
+def test_damage_that_is_found_while_reading_discards_the_files_at_the_next_start(
+    damaged: StateStore, changelog: Changelog, read: Callable[[StateStore], None]
+):
+    with pytest.raises(Exception, match="Corruption"):
+        read(damaged)
+    damaged.close()
+    again = StateStore(changelog.path, "here", index)
+    assert not list(again.partitions())
+    again.close()
+
+
+def test_an_index_entry_comes_once_and_again_with_its_row(changelog: Changelog):
+    store = changelog.store
+
+    def put(key: bytes, value: bytes) -> None:
+        changelog.put({key: value}, 1)
+        changelog.acknowledge()
+
+    def due(last: bytes) -> list[bytes]:
+        return [e for e in store.due(P, last) if store.is_current(P, e)]
+
+    for key, value in (b"c", b"40"), (b"b", b"20"), (b"a", b"20"), (b"x", b"31"):
+        put(key, value)
+    put(b"d", b"80")
+    assert due(b"1") == []
+    assert due(b"4") == [b"2/a", b"2/b", b"4/c"]
+    assert due(b"7") == []
+    put(b"b", b"21")
+    put(b"a", b"24")
+    put(b"e", b"60")
+    put(b"f", b"10")
+    assert due(b"7") == [b"1/f", b"2/a", b"4/c", b"6/e"]
+    assert due(b"8") == [b"8/d"]
+    assert due(b"9") == []
+    store.load(P)
+    assert due(b"9") == [b"1/f", b"2/a", b"4/c", b"6/e", b"8/d"]
+
+
+def test_an_entry_lives_as_long_as_its_stored_row_is_in_the_index(changelog: Changelog):
+    changelog.put({b"a": b"20"}, 1)
+    changelog.put({b"a": b"21"}, 2)
+    changelog.acknowledge()
+    [entry] = changelog.store.due(P, b"9")
+    assert changelog.store.is_current(P, entry)  # the change is not stored yet
+    changelog.acknowledge()
+    assert not changelog.store.is_current(P, entry)
+    changelog.store.load(P)
+    assert not list(changelog.store.due(P, b"9"))
+
+
+def test_an_entry_of_a_deleted_row_does_not_count(changelog: Changelog):
+    for value in (b"20", None):
+        changelog.put({b"a": value}, 1)
+        changelog.acknowledge()
+    assert not [e for e in changelog.store.due(P, b"9") if changelog.store.is_current(P, e)]

@@ -13,7 +13,7 @@ from agents.notifications.backoff import MAX_IN_FLIGHT, Backoff
 from agents.notifications.delivery import TransportDelivery
 from agents.notifications.pending import PendingDelivery, pending_key
 from agents.notifications.transports import PermanentError, TransientError
-from agents.runtime.state_store import PartitionOffsets
+from agents.runtime.rows import PartitionOffsets
 from schemas.order import OrderStatusChanged
 from tests.component.notifier import event_of
 from tests.e2e.waiting import until
@@ -43,12 +43,13 @@ class _Table:
     def add(self, partition: int) -> bytes:
         """Add the row of a random order; return its key."""
         order = partition * ORDERS + random.randrange(ORDERS)
-        event, offset = event_of(order), self.offsets[partition].source_offset
+        offsets = self.offsets[partition]
+        event, offset = event_of(order), offsets.stored.source_offset
         place = ("order.events", partition, offset, 0, 0)
         record = ConsumerRecord(*place, None, event.to_json(), None, -1, -1, ())
         key = pending_key("fake", offset, order)
         self._rows[partition][key] = pending.encode(record, event)
-        self.offsets[partition].source_offset += 1
+        offsets.stored = offsets.stored._replace(source_offset=offset + 1)
         return key
 
     def rows(self, partition: int, begin: bytes, end: bytes) -> Iterator[tuple]:

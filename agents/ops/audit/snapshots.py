@@ -16,7 +16,8 @@ from agents.aggregate import Aggregate
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from agents.runtime.changelog import decode_row, supersedes
-from agents.runtime.state_store import Row, StateStore
+from agents.runtime.rows import Row
+from agents.runtime.state_store import StateStore
 from topics.kafka.location import RecordLocation
 from topics.kafka.reader import TopicReader
 from topics.topic import Topic
@@ -133,14 +134,14 @@ def read_local_stores(
                 store = state_dir / table
                 snapshots = _read_store(changelog, store, cluster)
                 if store.is_dir() and not snapshots:
-                    notes.append(f"{store} is not complete: a worker would rebuild it")
+                    notes.append(f"{store} has no usable rows: a worker would rebuild it")
                 yield from snapshots
 
 
 def _read_store(changelog: Topic, path: Path, cluster: str) -> list[TableSnapshot]:
     """Read a copy of a store, since opening one changes it.
 
-    The checkpoint decides whether the copy is valid, as it does for a worker that starts.
+    It is valid if a worker that starts would use it, also after a crash.
     """
     if not path.is_dir():
         return []
@@ -148,6 +149,8 @@ def _read_store(changelog: Topic, path: Path, cluster: str) -> list[TableSnapsho
         copy = Path(directory) / path.name
         shutil.copytree(path, copy)
         store = StateStore(copy, cluster)
+        for partition in list(store.partitions()):
+            store.load(partition)
         snapshots = []
         for number, offsets in store.offsets.items():
             end, at = offsets.source_offset, f"{path}, partition {number}"
