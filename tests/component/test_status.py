@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.component.test_workers import _Worker
+from tests.component.test_workers import Worker
 from tests.component.tools import run
 from tests.e2e.waiting import until
 from topics.broker.process import free_layout
@@ -21,14 +21,14 @@ WEBHOOK = rb"notifications-1: webhook (up|down), \d+ pending, oldest \d+ s"
 @asynccontextmanager
 async def workers(
     cluster: KafkaSettings, directory: Path
-) -> AsyncIterator[dict[str, tuple[_Worker, str]]]:
+) -> AsyncIterator[dict[str, tuple[Worker, str]]]:
     """One worker of each service, and the address of its metrics, by its name."""
     started = {}
     for service in SERVICES:
         name = f"{service.name}-1"
         port = free_layout(directory).port
         own = {"METRICS_PORT": str(port), "WEBHOOK_URL": "http://127.0.0.1:9/"}
-        worker = _Worker(cluster, name, directory, **own)
+        worker = Worker(cluster, name, directory, **own)
         started[name] = worker, f"http://127.0.0.1:{port}/metrics"
     try:
         yield started
