@@ -148,5 +148,6 @@ def test_orphans_of_a_killed_supervisor_are_ended(supervisor: Supervisor):
 
 def test_a_shop_in_another_directory_is_left_alone(supervisor: Supervisor, tmp_path: Path):
     start(supervisor, Process("a", SLEEP))
+    until(lambda: supervisor.statuses()[0].state == "RUNNING")
     assert Supervisor(tmp_path / "elsewhere").end_orphans() == 0
     assert is_alive(pid_of(supervisor, "a"))
