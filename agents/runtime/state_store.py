@@ -119,15 +119,23 @@ class StateStore:
             raise ValueError(f"acknowledged out of order: up to {changelog_offset}")
         for key in offsets.superseded.keys() & write.rows.keys():
             del offsets.superseded[key]
-        rows = (Row(key, value, write.source_offset) for key, value in write.rows.items())
+        rows = [(key, value, write.source_offset) for key, value in write.rows.items()]
         source_offset = max(offsets.stored.source_offset, write.source_offset)
         self.store(write.partition, rows, Progress(source_offset, changelog_offset, at))
         for key in write.rows:
             if offsets.unacknowledged.get(key) is write:
                 del offsets.unacknowledged[key]
 
-    def store(self, partition: int, rows: Iterable[Row], progress: Progress) -> None:
-        """Store rows, their index entries and the progress with them, at once."""
+    def store(
+        self,
+        partition: int,
+        rows: Iterable[tuple[bytes, bytes | None, int]],
+        progress: Progress,
+    ) -> None:
+        """Store rows, their index entries and the progress with them, at once.
+
+        A row has its key, its JSON and its source offset, as `Row` has.
+        """
         offsets, prefix = self.offsets[partition], _stored_key(partition, b"")
         pairs: list[tuple[bytes, bytes | None]] = []
         for key, value, source_offset in rows:
