@@ -20,8 +20,6 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.ids import shard
-
 UserId = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63, description="int64")]
 OrderId = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63, description="int64")]
 WarehouseId = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63, description="int64")]
@@ -38,6 +36,14 @@ MAX_COUNT = 2**16 - 1
 MAX_PRICE = 2**32 - 1
 MAX_STOCK = 2**64 - 1
 MAX_LINES = 1000
+
+SHARDS = 4096
+"""The low 12 bits of an order id are its user's shard."""
+
+
+def shard(number: int) -> int:
+    """Return the shard of a user or an order id, 0…4095: a floor modulo."""
+    return number % SHARDS
 
 
 class Contract(BaseModel):

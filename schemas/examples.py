@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from schemas import cart, order, stock
 from schemas.contract import Code, Contract, Done, Item, Refused
-from schemas.ids import order_id, purchase_id
+from schemas.order import order_id, purchase_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,22 @@ message's type is its address (`TOPIC_OF`), so a sender names no topic.
 """
 
 from datetime import timedelta
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from schemas import explanation
-from schemas.cart import CartRequest
-from schemas.contract import Contract
-from schemas.order import OrderRequest, OrderStatusChanged
-from schemas.product import ProductRequest
-from schemas.reply import Reply
-from schemas.stock import StockRequest
+from schemas.cart import CartRequest, CartView, ProductRequest
+from schemas.contract import Contract, Done, Refused
+from schemas.order import OrderPlaced, OrderRequest, OrderStatusChanged, OrderView
+from schemas.stock import StockRequest, StocksView
 from topics.topic import Topic, TopicKind
+
+Reply = Annotated[
+    Done | Refused | CartView | OrderPlaced | OrderView | StocksView,
+    Field(discriminator="type"),
+]
+"""All replies to a caller, over Kafka or HTTP."""
 
 GATEWAY_REPLY_PARTITIONS = 16
 

@@ -25,13 +25,12 @@ from schemas.cart import (
     EraseCart,
     ListCart,
     OrderSettled,
+    PriceCart,
     Purchase,
     StockChecked,
 )
 from schemas.contract import MAX_COUNT, MAX_LINES, Code, Contract, Done, Item, Refused
-from schemas.ids import order_id, purchase_id
-from schemas.order import CreateOrder, OrderPlaced, Status
-from schemas.product import PriceCart
+from schemas.order import CreateOrder, OrderPlaced, Status, order_id, purchase_id
 from schemas.stock import CheckStock
 from topics.kafka.headers import PURCHASE
 

@@ -22,8 +22,7 @@ from pydantic import AliasChoices, Field
 from agents.cause import Cause
 from agents.refusal import Refusal
 from schemas.cart import OrderSettled
-from schemas.contract import Code, Contract, Done, Item, Refused
-from schemas.ids import order_id, purchase_id, shard
+from schemas.contract import Code, Contract, Done, Item, Refused, shard
 from schemas.order import (
     AnonymizeOrder,
     CancelOrder,
@@ -37,6 +36,8 @@ from schemas.order import (
     PayOrder,
     Status,
     StockReserved,
+    order_id,
+    purchase_id,
 )
 from schemas.stock import Release, Reserve, Sell
 from topics.kafka.headers import PURCHASE

@@ -26,8 +26,7 @@ from agents.ops import requests
 from agents.ops.requests import RefusedReply, RequestOptions
 from agents.ops.user_data import orders, retained_data, user_data
 from schemas.cart import EraseCart
-from schemas.contract import Code, Contract, UserId
-from schemas.ids import SHARDS
+from schemas.contract import SHARDS, Code, Contract, UserId
 from schemas.order import AnonymizeOrder, CancelOrder, ListOrder
 from topics import cli
 from topics.admin import settings_of

@@ -21,8 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families as families
 from agents.ops.local import deployment
 from topics import cli
 from topics.kafka.reader import TopicReader
-from topics.running_shop import run_directory, running_shop
-from topics.target import Target
+from topics.target import Target, run_directory, running_shop
 from topics.topology import GROUPS, SERVICES
 
 _TIMEOUT = aiohttp.ClientTimeout(total=2)

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from agents.loms.order import Order
 from agents.ops.requests import newest_rows
-from schemas.ids import SHARDS
+from schemas.contract import SHARDS
 from topics.catalog import (
     CARTS_CHANGELOG,
     ORDERS_CHANGELOG,

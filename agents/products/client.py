@@ -17,9 +17,8 @@ from agents.products.instrumentation import client_span, count_retry
 from agents.products.pricing import Product
 from agents.products.settings import ProductSettings
 from agents.refusal import Refusal
-from schemas.cart import CartView
+from schemas.cart import CartView, PriceCart
 from schemas.contract import Code
-from schemas.product import PriceCart
 from schemas.product_service import product_pb2, product_pb2_grpc
 
 _MIN_DELAY_SECONDS = 0.1

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from agents.refusal import Refusal
-from schemas.cart import CartView, PricedItem
+from schemas.cart import CartView, PriceCart, PricedItem
 from schemas.contract import MAX_PRICE, Code
-from schemas.product import PriceCart
 
 # A reply must fit into one Kafka record of 1 MiB, however long the names are.
 _MAX_VIEW_BYTES = 900_000

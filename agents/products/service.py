@@ -12,9 +12,8 @@ from agents.runtime.concurrent_processor import ConcurrentProcessor, Send
 from agents.runtime.deserializer import Envelope
 from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
-from schemas.cart import CartView
+from schemas.cart import CartView, PriceCart
 from schemas.contract import Refused
-from schemas.product import PriceCart
 from topics.catalog import PRODUCT_REQUESTS
 
 

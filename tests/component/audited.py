@@ -13,8 +13,7 @@ from aiokafka import AIOKafkaProducer
 from agents.ops.audit.snapshots import TableSnapshot, read_changelogs
 from schemas.cart import ListCart
 from schemas.contract import Contract, Item
-from schemas.ids import order_id
-from schemas.order import CancelOrder, CreateOrder, PayOrder
+from schemas.order import CancelOrder, CreateOrder, PayOrder, order_id
 from schemas.stock import ReceiveStock
 from topics.catalog import TOPIC_OF
 from topics.kafka.reader import TopicReader

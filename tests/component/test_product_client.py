@@ -8,9 +8,8 @@ from agents.ops.standins.catalogue import INVENTED, SAMPLES, Product
 from agents.products.client import ProductClient
 from agents.products.settings import ProductSettings
 from agents.refusal import Refusal
-from schemas.cart import CartView
+from schemas.cart import CartView, PriceCart
 from schemas.contract import Code, Item
-from schemas.product import PriceCart
 from tests.standins.gated_product_service import GatedStandIn
 from tests.standins.tunnel import Tunnel
 

@@ -10,8 +10,7 @@ from agents.loms.order import Order, StatusChange
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from agents.runtime.in_flight import MAX_IN_FLIGHT
 from schemas.contract import MAX_COUNT, MAX_LINES, MAX_STOCK, Item
-from schemas.ids import order_id
-from schemas.order import CreateOrder, ListOrder, Status, StockReserved
+from schemas.order import CreateOrder, ListOrder, Status, StockReserved, order_id
 from schemas.stock import ListStocks, ReceiveStock, Release, Reserve, Sell
 from tests.component.worker_harness import (
     DiedError,

@@ -8,9 +8,8 @@ import pytest
 
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
-from schemas.cart import AddToCart, OrderSettled, Purchase, StockChecked
-from schemas.contract import Done, Item, Refused
-from schemas.ids import SHARDS
+from schemas.cart import AddToCart, OrderSettled, PriceCart, Purchase, StockChecked
+from schemas.contract import SHARDS, Done, Item, Refused
 from schemas.order import (
     CancelOrder,
     CreateOrder,
@@ -20,7 +19,6 @@ from schemas.order import (
     PayOrder,
     StockReserved,
 )
-from schemas.product import PriceCart
 from schemas.stock import CheckStock, ListStocks, ReceiveStock, Release, Reserve, Sell
 from topics.catalog import (
     CART_REQUESTS,

@@ -9,8 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.reply import Reply
-from topics.catalog import TOPICS
+from topics.catalog import TOPICS, Reply
 from topics.describe import as_json, lines
 from topics.topic import FOREVER, Topic, TopicKind, wire_type
 

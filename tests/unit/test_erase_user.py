@@ -16,9 +16,15 @@ from schemas.cart import (
     Purchase,
     StockChecked,
 )
-from schemas.contract import Code, Done
-from schemas.ids import SHARDS, order_id
-from schemas.order import AnonymizeOrder, ListOrder, OrderPlaced, Status, StockReserved
+from schemas.contract import SHARDS, Code, Done
+from schemas.order import (
+    AnonymizeOrder,
+    ListOrder,
+    OrderPlaced,
+    Status,
+    StockReserved,
+    order_id,
+)
 from schemas.stock import CheckStock
 from topics.catalog import CARTS_CHANGELOG, ORDER_EVENTS, ORDERS_CHANGELOG, TOPICS
 from topics.topic import FOREVER

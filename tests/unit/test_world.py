@@ -8,8 +8,7 @@ from agents.checkout import cart as carts
 from agents.loms import order
 from schemas import ids
 from schemas.cart import EraseCart
-from schemas.contract import Code, Item, Refused
-from schemas.ids import SHARDS
+from schemas.contract import SHARDS, Code, Item, Refused
 from schemas.order import AnonymizeOrder, CreateOrder, OrderPlaced, Status
 from schemas.stock import ReceiveStock
 

@@ -15,9 +15,8 @@ from uuid import uuid4
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 
-from schemas.reply import Reply
 from topics.admin import create
-from topics.catalog import DEFAULT_REPLIES
+from topics.catalog import DEFAULT_REPLIES, Reply
 from topics.kafka import headers as names
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic, TopicKind

@@ -10,9 +10,9 @@ from aiohttp import web
 from aiokafka.structs import ConsumerRecord
 from pydantic_core import from_json
 
+from schemas.cart import PriceCart
 from schemas.contract import Item
 from schemas.examples import EXAMPLES
-from schemas.product import PriceCart
 from topics.catalog import TOPIC_OF, TOPICS
 from topics.kafka.formatting import decoded, escape, format_timestamp
 from topics.topic import Topic, TopicKind, wire_type

@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 from agents.loms.order import Order
 from agents.loms.stock import Receipt, Reservation, ReservationStatus, StockLevel
-from schemas.contract import Contract
-from schemas.ids import SHARDS, order_id, purchase_id
-from schemas.order import Status
+from schemas.contract import SHARDS, Contract
+from schemas.order import Status, order_id, purchase_id
 from topics.kafka.partitioner import partition_of
 
 _STATUS_IN_STOCK = {

@@ -19,10 +19,9 @@ from agents.cause import Cause
 from agents.ops.audit.replay import ReplayedRecord
 from agents.ops.audit.snapshots import AGGREGATES, Snapshots
 from agents.runtime.producer import ProducerRecord
-from schemas.cart import CartView, ListCart
+from schemas.cart import CartView, ListCart, PriceCart
 from schemas.contract import Code, Contract, Refused
 from schemas.order import ListOrder
-from schemas.product import PriceCart
 from schemas.stock import ListStocks
 from topics.catalog import CART_REPLIES, CART_REQUESTS, ORDER_REQUESTS, PRODUCT_REQUESTS
 from topics.kafka.location import RecordLocation

@@ -31,7 +31,7 @@ from topics.broker.config import BrokerLayout
 from topics.broker.java import CannotRunError
 from topics.broker.process import EmbeddedKafka
 from topics.cli import FAILED, HELP, INTERRUPTED
-from topics.running_shop import running_shop
+from topics.target import running_shop
 from topics.telemetry.logging import configure_tool
 
 # All files that a shop writes; RUN_DIR may have other files.

@@ -22,7 +22,7 @@ from agents.loms.settings import LomsSettings
 from agents.notifications.settings import NotificationSettings
 from agents.products.settings import ProductSettings
 from agents.worker.settings import WorkerSettings
-from topics.running_shop import run_directory
+from topics.target import run_directory
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 

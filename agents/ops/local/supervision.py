@@ -19,7 +19,7 @@ from supervisor.xmlrpc import Faults, SupervisorTransport  # type: ignore[import
 
 from agents.ops.local.deployment import REPOSITORY, ShopError, output_of
 from agents.ops.local.processes import Process
-from topics.running_shop import socket_path, supervisor_answers
+from topics.target import socket_path, supervisor_answers
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from agents.loms.order import Order, StatusChange
 from agents.loms.service import ORDER_AGGREGATE
 from agents.runtime.changelog import PROCESSED_OFFSET_HEADER
-from schemas.ids import SHARDS
+from schemas.contract import SHARDS
 from schemas.order import Status
 from tests.benchmarks.recovery.counter import one_gateway
 from tests.benchmarks.recovery.outage import Outage, outage
