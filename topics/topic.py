@@ -20,7 +20,8 @@ class TopicKind(StrEnum):
     CHANGELOG = "changelog"
 
 
-FOREVER = timedelta(milliseconds=-1)
+FOREVER_MS = -1
+FOREVER = timedelta(milliseconds=FOREVER_MS)
 
 _SETTINGS: dict[TopicKind, dict[str, str]] = {
     # The broker's clock stamps requests: deadlines do not depend on clients' clocks.
@@ -55,7 +56,7 @@ class Topic:
         key: the attribute of a contract whose decimal text is the record key.
         event_id: the attribute of a contract that identifies an event.
         retention: the time that records stay; None leaves it to compaction. Request
-            topics have a setting instead, see `retention_with`.
+            topics have a setting instead, see `retention_ms`.
         partitions: None for the setting `PARTITIONS`.
     """
 
@@ -76,20 +77,22 @@ class Topic:
         union, *_ = get_args(self.carries) or (self.carries,)
         return get_args(union) or (union,)
 
-    def retention_with(self, request_retention: timedelta) -> timedelta | None:
-        """Return the time that records stay; request topics take it from the setting."""
-        return request_retention if self.kind is TopicKind.REQUESTS else self.retention
+    def retention_ms(self, request_retention: timedelta) -> int | None:
+        """Return the milliseconds that records stay; request topics take the setting."""
+        is_set = self.kind is TopicKind.REQUESTS
+        time = request_retention if is_set else self.retention
+        return None if time is None else time // timedelta(milliseconds=1)
 
     def config(self, request_retention: timedelta) -> dict[str, str]:
         """Return the broker's settings of this topic, for its admin API."""
-        time = self.retention_with(request_retention)
-        retention = {} if time is None else {"retention.ms": str(milliseconds(time))}
-        return _SETTINGS[self.kind] | retention
+        time = self.retention_ms(request_retention)
+        return _SETTINGS[self.kind] | ({} if time is None else {"retention.ms": str(time)})
 
     @cached_property
     def types(self) -> tuple[str, ...]:
         """The possible values of the field `type`."""
-        return tuple(name for contract in self.contracts for name in wire_types(contract))
+        fields = (contract.model_fields["type"] for contract in self.contracts)
+        return tuple(name for field in fields for name in get_args(field.annotation))
 
     @cached_property
     def _decoder(self) -> Decoder:
@@ -115,17 +118,20 @@ class Topic:
         return str(getattr(event, self.event_id)).encode()
 
 
-def milliseconds(time: timedelta) -> int:
-    """Return a time as Kafka's settings have it."""
-    return time // timedelta(milliseconds=1)
-
-
 def wire_type(contract: type[Contract]) -> str:
     """Return the value of `type` in a message."""
     name: str = contract.model_fields["type"].default
     return name
 
 
-def wire_types(contract: type[Contract]) -> tuple[str, ...]:
-    """Return the possible values of `type` in a message."""
-    return get_args(contract.model_fields["type"].annotation)
+def format_retention(milliseconds: int | None) -> str:
+    """Return a retention as text."""
+    if milliseconds is None:
+        return "compacted"
+    if milliseconds == FOREVER_MS:
+        return "for ever"
+    time = timedelta(milliseconds=milliseconds)
+    for name, unit in (("day", timedelta(days=1)), ("hour", timedelta(hours=1))):
+        if time >= unit and not time % unit:
+            return f"{time // unit} {name}{'s' if time > unit else ''}"
+    return str(time)

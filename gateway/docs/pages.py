@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 from functools import partial, reduce
 from importlib.metadata import distribution
 from operator import getitem
@@ -13,9 +12,9 @@ from gateway.docs import openapi
 from gateway.routes import ROUTES
 from schemas.contract import Contract
 from topics import asyncapi
-from topics.describe import format_retention
 from topics.html import environment
 from topics.kafka.settings import KafkaSettings
+from topics.topic import format_retention
 
 Document = dict[str, Any]
 
@@ -109,5 +108,4 @@ def _type(schema: Document) -> str:
 
 
 def _kept(binding: Document) -> str:
-    milliseconds = binding["topicConfiguration"].get("retention.ms")
-    return format_retention(milliseconds and timedelta(milliseconds=milliseconds))
+    return format_retention(binding["topicConfiguration"].get("retention.ms"))
