@@ -57,13 +57,18 @@ class _Description(NamedTuple):
 _Found = dict[Topic, _Description]
 
 
-async def plan(cluster: KafkaSettings, topics: Collection[Topic] = TOPICS) -> Plan:
-    """Return the changes that `create` would make now."""
+async def describe(cluster: KafkaSettings, topics: Collection[Topic] = TOPICS) -> _Found:
+    """Return the descriptions of existing topics."""
     async with _admin(cluster) as admin:
-        found = await _describe(admin, topics)
+        return await _describe(admin, topics)
+
+
+async def plan(cluster: KafkaSettings) -> Plan:
+    """Return the changes that `create` would make now."""
+    found = await describe(cluster)
     _require_partitions(found, cluster)
     return Plan(
-        [f"{topic.name}: missing" for topic in topics if topic not in found],
+        [f"{topic.name}: missing" for topic in TOPICS if topic not in found],
         [line for topic in found for line in _config_drift(topic, found[topic], cluster)],
     )
 
@@ -91,18 +96,8 @@ async def create(cluster: KafkaSettings, topics: Collection[Topic] = TOPICS) -> 
 
 async def check(cluster: KafkaSettings, topics: Collection[Topic] = TOPICS) -> list[str]:
     """Return a line for each difference between the cluster's and the declared topics."""
-    async with _admin(cluster) as admin:
-        found = await _describe(admin, topics)
+    found = await describe(cluster, topics)
     return [line for topic in topics for line in _drift(topic, found.get(topic), cluster)]
-
-
-async def settings_of(
-    cluster: KafkaSettings, topics: Collection[Topic]
-) -> dict[str, dict[str, str]]:
-    """Return the settings in force of each existing topic, by its name."""
-    async with _admin(cluster) as admin:
-        found = await _describe(admin, topics)
-    return {topic.name: description.config for topic, description in found.items()}
 
 
 async def partition_drift(cluster: KafkaSettings) -> list[str]:
@@ -155,9 +150,9 @@ def _config_drift(topic: Topic, found: _Description, cluster: KafkaSettings) -> 
 
 
 def _require_partitions(found: _Found, cluster: KafkaSettings) -> None:
-    for topic, description in found.items():
+    for topic, (partitions, *_) in found.items():
         # Keys would move to other partitions, and their state would stay in the old ones.
-        for line in _partition_drift(topic, description.partitions, cluster):
+        for line in _partition_drift(topic, partitions, cluster):
             raise TopicsError(f"PARTITIONS of existing topics can't change: {line}")
 
 

@@ -34,11 +34,8 @@ class CommandError(Exception):
 
 
 _WITH_REASON = (
-    ReadError,
-    NotRespondingError,
-    NoClusterError,
-    KafkaAuthenticationError,
-    TopicsError,
+    *(CommandError, NoClusterError, TopicsError, ReadError),
+    *(NotRespondingError, KafkaAuthenticationError),
 )
 
 
@@ -95,13 +92,8 @@ def run(
         code, reasons = misused, format_settings_errors(error)
     except click.UsageError as error:
         code, reasons = misused, [error.message]
-    except CommandError as error:
+    except _WITH_REASON as error:
         code, reasons = failed, [*error.args]
-    except (
-        *(ReadError, NotRespondingError, NoClusterError),
-        *(KafkaAuthenticationError, TopicsError),
-    ) as error:
-        code, reasons = failed, [str(error)]
     except (KafkaError, OSError, asyncio.CancelledError) as error:
         code, reasons = failed, [_reason(target, error)]
     except KeyboardInterrupt:

@@ -29,7 +29,7 @@ from schemas.cart import EraseCart
 from schemas.contract import SHARDS, Code, Contract, UserId
 from schemas.order import AnonymizeOrder, CancelOrder, ListOrder
 from topics import cli
-from topics.admin import settings_of
+from topics.admin import describe
 from topics.catalog import TOPIC_OF, TOPICS
 from topics.kafka.reader import TopicReader
 from topics.kafka.request_reply import RequestReplyClient
@@ -160,7 +160,8 @@ async def _erase(
     user: int, options: RequestOptions, cancel: bool, cluster: KafkaSettings
 ) -> list[str]:
     """Erase a user; return the lines about it, and about the data that Kafka retains."""
-    settings = await settings_of(cluster, TOPICS)
+    existing = await describe(cluster)
+    settings = {topic.name: found.config for topic, found in existing.items()}
     if missing := {topic.name for topic in TOPICS} - settings.keys():
         names = ", ".join(sorted(missing))
         raise cli.CommandError(f"there are no topics {names}, or no right to see them")
