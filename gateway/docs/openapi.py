@@ -7,10 +7,9 @@ from typing import Any
 from gateway.problems import PROBLEM_TYPES, GatewayError, problem_document
 from gateway.routes import ROUTES, Route
 from gateway.tokens import CALLS
-from schemas.contract import Code, Contract
+from schemas.contract import Code, Contract, definitions, reference
 from schemas.examples import EXAMPLES
-from schemas.json_schema import definitions, reference
-from topics.asyncapi import CONTACT, LICENSE, TITLE, VERSION
+from topics.asyncapi import INFO
 from topics.catalog import TOPIC_OF
 
 _ABOUT = """\
@@ -26,6 +25,7 @@ If the operator has set `GATEWAY_TOKENS`, each call needs a token whose role all
 Probes, `/metrics` and documents need none.
 """
 
+_LICENSE = {"name": "Proprietary", "identifier": "LicenseRef-Proprietary"}
 _TOKEN = {
     "type": "http",
     "scheme": "bearer",
@@ -76,13 +76,7 @@ def document(*, is_locked: bool = False) -> dict[str, Any]:
     paths |= {path: {"get": _probe(path, *texts)} for path, texts in _PROBES.items()}
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": TITLE,
-            "version": VERSION,
-            "description": _ABOUT,
-            "contact": CONTACT,
-            "license": LICENSE | {"identifier": "LicenseRef-Proprietary"},
-        },
+        "info": INFO | {"description": _ABOUT, "license": _LICENSE},
         "servers": [{"url": "/", "description": "The gateway that serves this document."}],
         "tags": [{"name": name, "description": doc} for name, doc in _TAGS.items()],
         "paths": paths,
