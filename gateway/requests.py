@@ -11,7 +11,7 @@ from gateway.problems import GatewayError, Problem
 from gateway.routes import Route
 from gateway.settings import Settings
 from schemas.contract import Code, Contract
-from schemas.explanation import TYPE_IS_NO_FIELD, explain
+from schemas.decoder import TYPE_IS_NO_FIELD, explain
 from topics.kafka.headers import IDEMPOTENCY_KEY, TRACE
 
 MAX_BODY_BYTES = 2**20

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from schemas import explanation
+from schemas import decoder
 from schemas.cart import CartRequest, CartView, ProductRequest
 from schemas.contract import Contract, Done, Refused
 from schemas.order import OrderPlaced, OrderRequest, OrderStatusChanged, OrderView
@@ -138,4 +138,4 @@ _TOPIC_OF_TYPE = dict.fromkeys(GATEWAY_REPLIES.types, "*.replies") | {
 
 def explain(topic: Topic, error: ValidationError, value: bytes) -> str:
     """Return the reasons why a value is not a message of a topic."""
-    return explanation.explain(error, value, "value", topic.types, _TOPIC_OF_TYPE)
+    return decoder.explain(error, value, "value", topic.types, _TOPIC_OF_TYPE)

@@ -106,7 +106,7 @@ class Topic:
         """
         message = self._decoder.decode(value)
         if "type" not in message.__pydantic_fields_set__:  # pydantic needs it in a union
-            raise invalid(MISSING, "is missing", ("type",))
+            raise invalid(MISSING, ("type",))
         return message
 
     def key_of(self, message: Contract) -> bytes:

@@ -125,7 +125,7 @@ def acls(clients: Iterable[str] = (), *, nest: bool = False) -> list[Acl]:
         for topic in TOPICS
         for operation in (Operation.CREATE, Operation.DESCRIBE, Operation.ALTER_CONFIGS)
     ]
-    allowed.append(Acl(GATEWAY, Operation.READ, "topic", GATEWAY_REPLIES.name))
+    allowed += _topics(GATEWAY, Operation.READ, [GATEWAY_REPLIES])
     allowed += _topics(GATEWAY, Operation.WRITE, _CLIENT_REQUEST_TOPICS)
     for service in SERVICES:
         allowed.append(Acl(service.name, Operation.READ, "group", service.name))
