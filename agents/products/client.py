@@ -13,13 +13,14 @@ from time import monotonic
 import grpc
 
 from agents.products import pricing
-from agents.products.instrumentation import client_span, count_retry
+from agents.products.instrumentation import METHOD, client_span, count_retry
 from agents.products.pricing import Product
 from agents.products.settings import ProductSettings
 from agents.refusal import Refusal
 from schemas.cart import CartView, PriceCart
 from schemas.contract import Code
-from schemas.product_service import product_pb2, product_pb2_grpc
+from schemas.product_service import SERVICE
+from schemas.product_service.product_pb2 import GetProductRequest, GetProductResponse
 
 _MIN_DELAY_SECONDS = 0.1
 _MAX_DELAY_SECONDS = 1.0
@@ -95,7 +96,11 @@ class ProductClient:
     def _open_channel(self) -> None:
         address = self._settings.product_service
         self._channel = grpc.aio.insecure_channel(address, _OPTIONS)
-        self._stub = product_pb2_grpc.ProductServiceStub(self._channel)
+        self._get_product = self._channel.unary_unary(
+            f"/{SERVICE}/{METHOD}",
+            request_serializer=GetProductRequest.SerializeToString,
+            response_deserializer=GetProductResponse.FromString,
+        )
         self._silent_calls = 0
 
     async def aclose(self) -> None:
@@ -146,32 +151,30 @@ class ProductClient:
         raise _final_refusal(sku, code)
 
     async def _call(self, sku: int) -> Product:
-        request = product_pb2.GetProductRequest(
+        request = GetProductRequest(
             token=self._settings.product_token.get_secret_value(), sku=sku
         )
         timeout = self._settings.product_deadline_seconds
         async with self._slots:
             if self._bucket:
                 await self._bucket.take()
-            stub = self._stub
+            channel = self._channel
             try:
                 with client_span() as metadata:
-                    response = await stub.GetProduct(
+                    response = await self._get_product(
                         request, timeout=timeout, metadata=metadata
                     )
             except grpc.aio.AioRpcError as error:
-                self._record(stub, error.code())
+                self._record(channel, error.code())
                 raise
-            self._record(stub, grpc.StatusCode.OK)
+            self._record(channel, grpc.StatusCode.OK)
         if response is None:  # grpc's result for bytes that are not a GetProductResponse
             raise _refusal(f"sent an unreadable response for sku {sku}")
         return Product(response.name, response.price)
 
-    def _record(
-        self, stub: product_pb2_grpc.ProductServiceStub, code: grpc.StatusCode
-    ) -> None:
+    def _record(self, channel: grpc.aio.Channel, code: grpc.StatusCode) -> None:
         """Count calls without a response; after some, replace the channel."""
-        if stub is not self._stub:
+        if channel is not self._channel:
             return
         silent = code is grpc.StatusCode.DEADLINE_EXCEEDED
         self._silent_calls = self._silent_calls + 1 if silent else 0

@@ -7,10 +7,11 @@ from time import perf_counter
 import grpc
 from prometheus_client import Counter, Histogram
 
+from schemas.product_service import SERVICE
 from topics.kafka.headers import LOG_CONTEXT, TRACE
 from topics.telemetry import tracing
 
-SERVICE, METHOD = "route256.product.ProductService", "GetProduct"
+METHOD = "GetProduct"
 BY = ("grpc_service", "grpc_method", "grpc_code")
 
 SECONDS = Histogram(

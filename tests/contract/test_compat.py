@@ -134,7 +134,7 @@ def test_each_inner_name_that_is_used_is_in_a_table_for_its_file():
         str(file.relative_to(ROOT)): names
         for package in PRODUCT
         for file in (ROOT / package).rglob("*.py")
-        if not file.stem.endswith(("_pb2", "_pb2_grpc"))
+        if not file.stem.endswith("_pb2")
         if (names := names_used(file.read_text(), vars(import_module(_module(file)))))
     }
     assert used == listed

@@ -30,7 +30,7 @@ from pydantic.alias_generators import to_camel
 
 from agents.ops.standins.catalogue import PRODUCTS, Product
 from schemas.contract import Contract, Price
-from schemas.product_service import product_pb2, product_pb2_grpc
+from schemas.product_service import SERVICE, product_pb2
 
 TOKEN = "testtoken"
 
@@ -58,7 +58,7 @@ class Behaviour(BaseModel):
     fail_next: int = Field(default=0, ge=0)
 
 
-class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
+class ProductStandIn:
     """The service, with attributes that tests change.
 
     Attributes:
@@ -82,10 +82,25 @@ class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Start the server; 0 takes a free port, a taken one raises a RuntimeError."""
         server = grpc.aio.server(options=_OPTIONS)
-        product_pb2_grpc.add_ProductServiceServicer_to_server(self, server)
+        handlers = grpc.method_handlers_generic_handler(SERVICE, self._methods())
+        server.add_generic_rpc_handlers((handlers,))
         self.port = server.add_insecure_port(f"{host}:{port}")
         await server.start()
         self._server = server
+
+    def _methods(self) -> dict[str, Any]:
+        return {
+            "GetProduct": grpc.unary_unary_rpc_method_handler(
+                self.GetProduct,
+                product_pb2.GetProductRequest.FromString,
+                product_pb2.GetProductResponse.SerializeToString,
+            ),
+            "ListSkus": grpc.unary_unary_rpc_method_handler(
+                self.ListSkus,
+                product_pb2.ListSkusRequest.FromString,
+                product_pb2.ListSkusResponse.SerializeToString,
+            ),
+        }
 
     async def stop(self, grace_seconds: float = 0) -> None:
         """Refuse new calls, and wait for calls in progress up to the limit."""
