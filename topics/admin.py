@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -39,13 +40,6 @@ class TopicsError(Exception):
     """The topics can't be read or changed; the message has the reason, in one line."""
 
 
-class Plan(NamedTuple):
-    """The changes that `create` makes: a line for each topic, and for each setting."""
-
-    missing: list[str]
-    changed: list[str]
-
-
 class _Description(NamedTuple):
     """A topic of the cluster; `overrides` are the settings set on the topic itself."""
 
@@ -63,14 +57,13 @@ async def describe(cluster: KafkaSettings, topics: Collection[Topic] = TOPICS) -
         return await _describe(admin, topics)
 
 
-async def plan(cluster: KafkaSettings) -> Plan:
-    """Return the changes that `create` would make now."""
+async def plan(cluster: KafkaSettings) -> tuple[list[str], list[str]]:
+    """Return a line for each missing topic, and for each setting to change."""
     found = await describe(cluster)
     _require_partitions(found, cluster)
-    return Plan(
-        [f"{topic.name}: missing" for topic in TOPICS if topic not in found],
-        [line for topic in found for line in _config_drift(topic, found[topic], cluster)],
-    )
+    missing = [f"{topic.name}: missing" for topic in TOPICS if topic not in found]
+    changed = (_config_drift(topic, found[topic], cluster) for topic in found)
+    return missing, [*chain.from_iterable(changed)]
 
 
 async def create(cluster: KafkaSettings, topics: Collection[Topic] = TOPICS) -> list[str]:
