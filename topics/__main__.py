@@ -24,7 +24,7 @@ from topics.admin import check, create, plan
 from topics.catalog import TOPICS
 from topics.kafka.settings import KafkaSettings
 from topics.target import Target, partitions
-from topics.topic import FOREVER_MS, Topic, TopicKind, format_retention, wire_type
+from topics.topic import Topic, TopicKind, format_retention, wire_type
 from topics.topology import acls
 
 _AS_DECLARED = f"{len(TOPICS)} topics are as declared"
@@ -97,7 +97,7 @@ def as_table(
             [topic.name],
             [_key(topic) or "-"],
             [str(topic.partitions or partitions)],
-            [format_retention(topic.retention_ms(request_retention))],
+            [format_retention(topic.config(request_retention).get("retention.ms"))],
             wrap(", ".join(map(wire_type, topic.contracts)), _CARRIES_WIDTH) or ["-"],
             wrap(topic.doc, _DOC_WIDTH),
         )
@@ -109,14 +109,14 @@ def as_json(topics: Iterable[Topic], partitions: int, request_retention: timedel
     """Return the same as JSON: a list of objects; milliseconds, null without a limit."""
     objects = []
     for topic in topics:
-        retention = topic.retention_ms(request_retention)
+        retention = int(topic.config(request_retention).get("retention.ms", -1))
         objects.append(
             {
                 "name": topic.name,
                 "kind": topic.kind,
                 "key": _key(topic),
                 "partitions": topic.partitions or partitions,
-                "retention_ms": None if retention == FOREVER_MS else retention,
+                "retention_ms": retention if retention >= 0 else None,
                 "compacted": topic.kind is TopicKind.CHANGELOG,
                 "carries": [wire_type(contract) for contract in topic.contracts],
                 "doc": topic.doc,

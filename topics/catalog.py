@@ -4,7 +4,6 @@ Broker topics, Faust topics and the AsyncAPI document are derived from this file
 message's type is its address (`TOPIC_OF`), so a sender names no topic.
 """
 
-from datetime import timedelta
 from typing import Annotated
 
 from pydantic import Field, ValidationError
@@ -59,7 +58,6 @@ ORDER_EVENTS = Topic(
     carries=OrderStatusChanged,
     key="shard",
     event_id="event_id",
-    retention=timedelta(days=30),
 )
 
 
@@ -69,7 +67,6 @@ def _replies(name: str, requests: str, partitions: int | None = None) -> Topic:
         TopicKind.REPLIES,
         f"Replies to {requests}.",
         carries=Reply,
-        retention=timedelta(hours=1),
         partitions=partitions,
     )
 
@@ -104,7 +101,7 @@ DEFAULT_REPLIES = {
 
 
 def _changelog(name: str, doc: str) -> Topic:
-    return Topic(name, TopicKind.CHANGELOG, doc, retention=None)
+    return Topic(name, TopicKind.CHANGELOG, doc)
 
 
 CARTS_CHANGELOG = _changelog("checkout-carts-changelog", "The table of carts, by user.")

@@ -20,18 +20,22 @@ class TopicKind(StrEnum):
     CHANGELOG = "changelog"
 
 
-FOREVER_MS = -1
-FOREVER = timedelta(milliseconds=FOREVER_MS)
+FOREVER = timedelta(milliseconds=-1)
 
 _SETTINGS: dict[TopicKind, dict[str, str]] = {
     # The broker's clock stamps requests: deadlines do not depend on clients' clocks.
+    # Their retention is a setting.
     TopicKind.REQUESTS: {"message.timestamp.type": "LogAppendTime"},
-    TopicKind.EVENTS: {},
+    TopicKind.EVENTS: {"retention.ms": str(30 * 86_400_000)},
     # A segment is deleted when its newest record has expired, so segments are small.
-    TopicKind.REPLIES: {"segment.bytes": str(16 * 2**20), "segment.ms": str(3_600_000)},
+    TopicKind.REPLIES: {
+        "retention.ms": str(3_600_000),
+        "segment.bytes": str(16 * 2**20),
+        "segment.ms": str(3_600_000),
+    },
     # Twice the broker's default: the largest record of a request topic must fit together
     # with the reason.
-    TopicKind.DEAD_LETTERS: {"max.message.bytes": str(2 * 2**20)},
+    TopicKind.DEAD_LETTERS: {"retention.ms": "-1", "max.message.bytes": str(2 * 2**20)},
     # No compaction within an hour, which is longer than a worker can be paused. But within
     # a day: then erased data is gone. A day later its tombstone is deleted, too; local rows
     # depend on that time (agents/runtime/state_store.py).
@@ -55,8 +59,6 @@ class Topic:
         carries: the union of the contracts of values; None for bytes.
         key: the attribute of a contract whose decimal text is the record key.
         event_id: the attribute of a contract that identifies an event.
-        retention: the time that records stay; None leaves it to compaction. Request
-            topics have a setting instead, see `retention_ms`.
         partitions: None for the setting `PARTITIONS`.
     """
 
@@ -66,7 +68,6 @@ class Topic:
     carries: Any = None
     key: str = ""
     event_id: str = ""
-    retention: timedelta | None = FOREVER
     partitions: int | None = None
 
     @property
@@ -77,16 +78,10 @@ class Topic:
         union, *_ = get_args(self.carries) or (self.carries,)
         return get_args(union) or (union,)
 
-    def retention_ms(self, request_retention: timedelta) -> int | None:
-        """Return the milliseconds that records stay; request topics take the setting."""
-        is_set = self.kind is TopicKind.REQUESTS
-        time = request_retention if is_set else self.retention
-        return None if time is None else time // timedelta(milliseconds=1)
-
     def config(self, request_retention: timedelta) -> dict[str, str]:
         """Return the broker's settings of this topic, for its admin API."""
-        time = self.retention_ms(request_retention)
-        return _SETTINGS[self.kind] | ({} if time is None else {"retention.ms": str(time)})
+        own = {"retention.ms": str(request_retention // timedelta(milliseconds=1))}
+        return _SETTINGS[self.kind] | (own if self.kind is TopicKind.REQUESTS else {})
 
     @cached_property
     def types(self) -> tuple[str, ...]:
@@ -124,13 +119,13 @@ def wire_type(contract: type[Contract]) -> str:
     return name
 
 
-def format_retention(milliseconds: int | None) -> str:
-    """Return a retention as text."""
+def format_retention(milliseconds: str | int | None) -> str:
+    """Return the setting `retention.ms` as text; without it a topic is compacted."""
     if milliseconds is None:
         return "compacted"
-    if milliseconds == FOREVER_MS:
+    time = timedelta(milliseconds=int(milliseconds))
+    if time == FOREVER:
         return "for ever"
-    time = timedelta(milliseconds=milliseconds)
     for name, unit in (("day", timedelta(days=1)), ("hour", timedelta(hours=1))):
         if time >= unit and not time % unit:
             return f"{time // unit} {name}{'s' if time > unit else ''}"

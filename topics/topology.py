@@ -7,7 +7,7 @@ client has its own names for both.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Literal
 
 from topics import catalog
 from topics.topic import Topic, TopicKind
@@ -76,14 +76,8 @@ _CLIENT_REQUEST_TOPICS = (
 _REPLYING = dict.fromkeys(GROUPS[topic] for topic in catalog.DEFAULT_REPLIES)
 
 
-class Operation(StrEnum):
-    """An operation of Kafka; Read and Write include Describe."""
-
-    READ = "Read"
-    WRITE = "Write"
-    CREATE = "Create"
-    DESCRIBE = "Describe"
-    ALTER_CONFIGS = "AlterConfigs"
+Operation = Literal["Read", "Write", "Create", "Describe", "AlterConfigs"]
+"""An operation of Kafka; Read and Write include Describe."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -112,14 +106,14 @@ def acls(clients: Iterable[str] = (), *, nest: bool = False) -> list[Acl]:
     allowed = [
         Acl(OPERATOR, operation, "topic", topic.name)
         for topic in catalog.TOPICS
-        for operation in (Operation.CREATE, Operation.DESCRIBE, Operation.ALTER_CONFIGS)
+        for operation in ("Create", "Describe", "AlterConfigs")
     ]
-    allowed += _topics(GATEWAY, Operation.READ, [catalog.GATEWAY_REPLIES])
-    allowed += _topics(GATEWAY, Operation.WRITE, _CLIENT_REQUEST_TOPICS)
+    allowed += _topics(GATEWAY, "Read", [catalog.GATEWAY_REPLIES])
+    allowed += _topics(GATEWAY, "Write", _CLIENT_REQUEST_TOPICS)
     for service in SERVICES:
-        allowed.append(Acl(service.name, Operation.READ, "group", service.name))
-        allowed += _topics(service.name, Operation.READ, service.reads)
-        allowed += _topics(service.name, Operation.WRITE, service.writes)
+        allowed.append(Acl(service.name, "Read", "group", service.name))
+        allowed += _topics(service.name, "Read", service.reads)
+        allowed += _topics(service.name, "Write", service.writes)
     for client in clients:
         allowed += _client(client, nest=nest)
     return allowed
@@ -130,11 +124,11 @@ def _client(client: str, *, nest: bool) -> Iterator[Acl]:
     if nest:
         group = f"{client}-client"
         replies = [f"{topic.name}.reply" for topic in _CLIENT_REQUEST_TOPICS]
-    yield Acl(client, Operation.READ, "group", group)
-    yield from _topics(client, Operation.WRITE, _CLIENT_REQUEST_TOPICS)
+    yield Acl(client, "Read", "group", group)
+    yield from _topics(client, "Write", _CLIENT_REQUEST_TOPICS)
     for name in replies:
-        yield Acl(client, Operation.READ, "topic", name)
-        yield from (Acl(user, Operation.WRITE, "topic", name) for user in _REPLYING)
+        yield Acl(client, "Read", "topic", name)
+        yield from (Acl(user, "Write", "topic", name) for user in _REPLYING)
 
 
 def _topics(user: str, operation: Operation, topics: Iterable[Topic]) -> Iterator[Acl]:

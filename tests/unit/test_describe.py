@@ -14,7 +14,7 @@ from topics.catalog import TOPICS, Reply
 from topics.topic import FOREVER, Topic, TopicKind, wire_type
 
 PARTITIONS = 5
-MINE = Topic("mine", TopicKind.REPLIES, "A topic of tests.", retention=timedelta(hours=1))
+MINE = Topic("mine", TopicKind.REPLIES, "A topic of tests.")
 
 
 def columns(table: list[str]) -> list[int]:
@@ -53,7 +53,6 @@ def test_a_long_cell_continues_in_the_next_line():
 @pytest.mark.parametrize(
     ("retention", "text"),
     [
-        (None, "compacted"),
         (FOREVER, "for ever"),
         (timedelta(days=1), "1 day"),
         (timedelta(days=30), "30 days"),
@@ -61,11 +60,14 @@ def test_a_long_cell_continues_in_the_next_line():
         (timedelta(minutes=90), "1:30:00"),
     ],
 )
-def test_a_retention_is_shown_as_text(retention: timedelta | None, text: str):
-    assert (
-        cells(as_table([replace(MINE, retention=retention)], PARTITIONS, FOREVER), 1)[3]
-        == text
-    )
+def test_a_retention_is_shown_as_text(retention: timedelta, text: str):
+    requests = replace(MINE, kind=TopicKind.REQUESTS)
+    assert cells(as_table([requests], PARTITIONS, retention), 1)[3] == text
+
+
+def test_a_changelog_is_shown_as_compacted():
+    changelog = replace(MINE, kind=TopicKind.CHANGELOG)
+    assert cells(as_table([changelog], PARTITIONS, FOREVER), 1)[3] == "compacted"
 
 
 def test_partitions_are_those_of_the_topic_or_else_of_the_shop():

@@ -7,7 +7,6 @@ missing. Several tools may share it: each reads only replies to its own correlat
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from itertools import chain, count
 from typing import Any, NamedTuple, Protocol, Self
 from uuid import uuid4
@@ -55,7 +54,6 @@ def reply_topic(name: str) -> Topic:
         TopicKind.REPLIES,
         "Replies to operators' tools.",
         carries=Reply,
-        retention=timedelta(hours=1),
         partitions=1,
     )
 
