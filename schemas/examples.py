@@ -62,10 +62,7 @@ _WALKTHROUGH = (
     ),
     Example(stock.ReceiveStock(sku=_HEADPHONES, warehouse_id=7, count=5), Done()),
 )
-
-EXAMPLES: dict[type[Contract], Example] = {
-    type(example.request): example for example in _WALKTHROUGH
-}
+EXAMPLES = {type(example.request): example for example in _WALKTHROUGH}
 
 _OTHERS = (
     Refused(code=Code.CART_EMPTY, text="the cart is empty"),

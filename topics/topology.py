@@ -23,11 +23,6 @@ class Service:
     produces: tuple[Topic, ...] = ()
 
     @property
-    def reads(self) -> tuple[Topic, ...]:
-        """All topics that it reads."""
-        return (*self.consumes, *self.tables)
-
-    @property
     def writes(self) -> tuple[Topic, ...]:
         """All topics that it writes.
 
@@ -73,8 +68,7 @@ _CLIENT_REQUEST_TOPICS = (
     *(catalog.CART_REQUESTS, catalog.ORDER_REQUESTS),
     catalog.STOCK_REQUESTS,
 )
-_REPLYING = dict.fromkeys(GROUPS[topic] for topic in catalog.DEFAULT_REPLIES)
-
+_REPLYING_SERVICES = dict.fromkeys(GROUPS[topic] for topic in catalog.DEFAULT_REPLIES)
 
 Operation = Literal["Read", "Write", "Create", "Describe", "AlterConfigs"]
 """An operation of Kafka; Read and Write include Describe."""
@@ -112,7 +106,7 @@ def acls(clients: Iterable[str] = (), *, nest: bool = False) -> list[Acl]:
     allowed += _topics(GATEWAY, "Write", _CLIENT_REQUEST_TOPICS)
     for service in SERVICES:
         allowed.append(Acl(service.name, "Read", "group", service.name))
-        allowed += _topics(service.name, "Read", service.reads)
+        allowed += _topics(service.name, "Read", (*service.consumes, *service.tables))
         allowed += _topics(service.name, "Write", service.writes)
     for client in clients:
         allowed += _client(client, nest=nest)
@@ -128,7 +122,7 @@ def _client(client: str, *, nest: bool) -> Iterator[Acl]:
     yield from _topics(client, "Write", _CLIENT_REQUEST_TOPICS)
     for name in replies:
         yield Acl(client, "Read", "topic", name)
-        yield from (Acl(user, "Write", "topic", name) for user in _REPLYING)
+        yield from (Acl(user, "Write", "topic", name) for user in _REPLYING_SERVICES)
 
 
 def _topics(user: str, operation: Operation, topics: Iterable[Topic]) -> Iterator[Acl]:

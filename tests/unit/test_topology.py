@@ -22,7 +22,7 @@ def test_no_permission_is_listed_twice():
 
 def test_each_request_topic_event_topic_and_table_has_exactly_one_reader():
     kinds = (TopicKind.REQUESTS, TopicKind.EVENTS, TopicKind.CHANGELOG)
-    read = [topic for service in SERVICES for topic in service.reads]
+    read = [topic for service in SERVICES for topic in (*service.consumes, *service.tables)]
     assert sorted(t.name for t in read) == sorted(t.name for t in TOPICS if t.kind in kinds)
 
 
