@@ -65,7 +65,8 @@ OPERATOR = "topics"
 """The user of `python -m topics create`."""
 
 _CLIENT_REQUEST_TOPICS = (
-    *(catalog.CART_REQUESTS, catalog.ORDER_REQUESTS),
+    catalog.CART_REQUESTS,
+    catalog.ORDER_REQUESTS,
     catalog.STOCK_REQUESTS,
 )
 _REPLYING_SERVICES = dict.fromkeys(GROUPS[topic] for topic in catalog.DEFAULT_REPLIES)
