@@ -4,7 +4,7 @@ from contextlib import aclosing
 import grpc
 import pytest
 
-from agents.ops.standins.catalogue import INVENTED, SAMPLES, Product
+from agents.ops.product_stand_in import INVENTED, SAMPLES, Product
 from agents.products.client import ProductClient
 from agents.products.settings import ProductSettings
 from agents.refusal import Refusal

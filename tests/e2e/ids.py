@@ -3,7 +3,7 @@
 from itertools import count
 from uuid import uuid4
 
-from agents.ops.standins.catalogue import INVENTED, Product
+from agents.ops.product_stand_in import INVENTED, Product
 
 
 class IdFactory:

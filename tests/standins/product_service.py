@@ -1,10 +1,9 @@
-"""A stand-in of ProductService: a gRPC server of the public proto.
+"""A stand-in of ProductService whose behaviour tests change while it runs.
 
-    python -m agents.ops.standins.product_service --port 8082 [--control-port 8092]
+    python -m tests.standins.product_service --port 8082 --control-port 8092
 
-It serves the fixed catalogue. Tests change its behaviour while it runs: in the same process
-by the attributes of `ProductStandIn`, in another process through the control port. That is
-HTTP with JSON, on 127.0.0.1 only:
+Tests use the attributes of `ControlledStandIn` in the same process, and the control port in
+another one. That is HTTP with JSON, on 127.0.0.1 only:
 
     GET    /state            latencySeconds, errorRate, failNext, calls, callsBySku
     PATCH  /state            changes any of the first three
@@ -16,11 +15,8 @@ HTTP with JSON, on 127.0.0.1 only:
 import argparse
 import asyncio
 import logging
-import signal
-import sys
 from collections import Counter
 from random import Random
-from typing import Any
 
 import grpc
 from aiohttp import web
@@ -28,18 +24,9 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from agents.ops.standins.catalogue import PRODUCTS, Product
+from agents.ops import product_stand_in
+from agents.ops.product_stand_in import Product, ProductStandIn
 from schemas.contract import Contract, Price
-from schemas.product_service import product_pb2, product_pb2_grpc
-
-TOKEN = "testtoken"
-
-_GRACE_SECONDS = 2.0  # for calls in progress at SIGTERM
-
-# By default grpc lets two servers share a port.
-_OPTIONS = (("grpc.so_reuseport", 0),)
-
-_log = logging.getLogger("product-service")
 
 
 class Behaviour(BaseModel):
@@ -58,7 +45,7 @@ class Behaviour(BaseModel):
     fail_next: int = Field(default=0, ge=0)
 
 
-class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
+class ControlledStandIn(ProductStandIn):
     """The service, with attributes that tests change.
 
     Attributes:
@@ -67,54 +54,36 @@ class ProductStandIn(product_pb2_grpc.ProductServiceServicer):
     """
 
     def __init__(self) -> None:
-        self.products = dict(PRODUCTS)
+        super().__init__()
         self.behaviour = Behaviour()
         self.calls: Counter[int] = Counter()
         self.port = 0
         self._random = Random(256)
-        self._server: Any = None
+        self._server = None
 
     @property
     def address(self) -> str:
         """The value for `PRODUCT_SERVICE`."""
         return f"127.0.0.1:{self.port}"
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Start the server; 0 takes a free port, a taken one raises a RuntimeError."""
-        server = grpc.aio.server(options=_OPTIONS)
-        product_pb2_grpc.add_ProductServiceServicer_to_server(self, server)
-        self.port = server.add_insecure_port(f"{host}:{port}")
-        await server.start()
-        self._server = server
+    async def start(self, port: int = 0) -> None:
+        self._server, self.port = await product_stand_in.start(self, "127.0.0.1", port)
 
-    async def stop(self, grace_seconds: float = 0) -> None:
-        """Refuse new calls, and wait for calls in progress up to the limit."""
-        await self._server.stop(grace_seconds)
+    async def stop(self) -> None:
+        await self._server.stop(0)
 
-    async def GetProduct(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Return the current name and price."""
+    async def GetProduct(self, request, context):  # noqa: N802 -- gRPC's name
         self.calls[request.sku] += 1
-        await self._behave(request.token, context)
-        if request.sku not in self.products:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "no such sku")
-        name, price = self.products[request.sku]
-        return product_pb2.GetProductResponse(name=name, price=price)
+        return await super().GetProduct(request, context)
 
-    async def ListSkus(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Return the next page of skus, in ascending order."""
-        await self._behave(request.token, context)
-        after = sorted(sku for sku in self.products if sku > request.start_after_sku)
-        return product_pb2.ListSkusResponse(skus=after[: request.count])
-
-    async def _behave(self, token: str, context: Any) -> None:
+    async def check(self, token, context) -> None:
         """Apply latency and errors, and check the token."""
         await asyncio.sleep(self.behaviour.latency_seconds)
         behaviour = self.behaviour
         if behaviour.fail_next > 0 or self._random.random() < behaviour.error_rate:
             behaviour.fail_next = max(0, behaviour.fail_next - 1)
             await context.abort(grpc.StatusCode.UNAVAILABLE, "injected failure")
-        if token != TOKEN:
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "wrong token")
+        await super().check(token, context)
 
 
 class ProductChange(Contract):
@@ -132,7 +101,7 @@ async def _refuse_invalid(request: web.Request, handler: Handler) -> web.StreamR
         return web.json_response({"error": str(error)}, status=400)
 
 
-def _control_app(service: ProductStandIn) -> web.Application:
+def _control_app(service: ControlledStandIn) -> web.Application:
     routes = web.RouteTableDef()
 
     @routes.get("/state")
@@ -170,36 +139,22 @@ def _control_app(service: ProductStandIn) -> web.Application:
     return app
 
 
-async def _serve(arguments: argparse.Namespace) -> None:
-    service, stopped = ProductStandIn(), asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stopped.set)
-    await service.start(arguments.host, arguments.port)
-    _log.info("event=listening address=%s:%d", arguments.host, service.port)
+async def _serve(port: int, control_port: int) -> None:
+    service = ControlledStandIn()
     runner = web.AppRunner(_control_app(service), access_log=None)
     await runner.setup()
     try:
-        if arguments.control_port is not None:
-            await web.TCPSite(runner, "127.0.0.1", arguments.control_port).start()
-            _log.info("event=control-port port=%d", runner.addresses[0][1])
-        await stopped.wait()
+        await web.TCPSite(runner, "127.0.0.1", control_port).start()
+        log = logging.getLogger("product-service")
+        log.info("event=control-port port=%d", runner.addresses[0][1])
+        await product_stand_in.serve(service, "127.0.0.1", port)
     finally:
         await runner.cleanup()
-        await service.stop(_GRACE_SECONDS)
-
-
-def main() -> None:
-    """Serve until SIGTERM or SIGINT."""
-    parser = argparse.ArgumentParser(prog="product-service", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8082)
-    parser.add_argument("--control-port", type=int, help="off unless given; 0 takes any")
-    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-    try:
-        asyncio.run(_serve(parser.parse_args()))
-    except (RuntimeError, OSError) as error:
-        sys.exit(f"product-service: {error}")
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--control-port", type=int, required=True)
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    asyncio.run(_serve(**vars(parser.parse_args())))
