@@ -26,8 +26,7 @@ from pydantic import ValidationError
 from agents.runtime import metrics
 from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
-from topics.cli import HELP, MISUSED, paragraphs
-from topics.files import raise_file_limit
+from topics.cli import HELP, MISUSED, paragraphs, raise_file_limit
 from topics.kafka.settings import format_settings_errors
 from topics.telemetry import logging as logs
 from topics.telemetry import tracing
@@ -39,7 +38,7 @@ _TOOLS = {
     "dlq": "agents.ops.dlq",
     "stock": "agents.ops.stock",
     "forget": "agents.ops.erase_user",
-    "ui": "agents.ops.ui",
+    "ui": "topics.ui.app",
     "audit": "agents.ops.audit.__main__",
     "status": "agents.ops.status",
 }

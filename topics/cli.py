@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import resource
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from functools import partial, wraps
 from typing import Any, NoReturn, TextIO, TypeVar
 
@@ -40,6 +41,16 @@ _WITH_REASON = (
     KafkaAuthenticationError,
     TopicsError,
 )
+
+
+def raise_file_limit() -> None:
+    """Raise the soft limit of open files to the hard limit, as Java does at its start.
+
+    The usual soft limit of 1024 is for programs that use `select`; ours do not.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # macOS refuses a limit above its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def paragraphs(doc: str | None) -> str:
@@ -97,10 +108,7 @@ def run(
         code, reasons = misused, [error.message]
     except CommandError as error:
         code, reasons = failed, [*error.args]
-    except (
-        *(ReadError, NotRespondingError, NoClusterError),
-        *(KafkaAuthenticationError, TopicsError),
-    ) as error:
+    except _WITH_REASON as error:
         code, reasons = failed, [str(error)]
     except (KafkaError, OSError, asyncio.CancelledError) as error:
         code, reasons = failed, [_reason(target, error)]

@@ -25,12 +25,12 @@ from agents.ops.dlq_replay import SOURCES, DeadLetterReplay, dlq_headers
 from agents.ops.requests import RequestOptions, request_options
 from topics import cli
 from topics.catalog import DEAD_LETTERS
-from topics.kafka.formatting import decoded, escape, format_timestamp
 from topics.kafka.location import RecordLocation
 from topics.kafka.reader import OffsetRange, TopicReader
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
 from topics.target import Target
+from topics.ui.records import decoded, escape, format_timestamp
 
 _LOCATION = "TOPIC-PARTITION@OFFSET"
 _MAX_LAST = 1_000_000_000

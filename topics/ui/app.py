@@ -1,31 +1,43 @@
-"""The pages: the list of topics, and a topic with its newest records and a form."""
+"""Show Kafka in a browser on this machine: the cluster of the shop.
 
+    python -m agents ui [--port PORT]
+
+The pages show topics, changelogs, and their newest records with keys, headers and values;
+a form sends a request. The server commits no offsets and joins no group. Ctrl-C ends it.
+
+Exit code: 0 ended by Ctrl-C; 1 no Kafka, or the port is taken; 2 wrong usage.
+"""
+
+import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 
+import click
 from aiohttp import web
 from aiohttp.hdrs import SERVER
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
+from jinja2 import Environment, PackageLoader
 
+from topics import cli
+from topics.broker.config import is_free
 from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES
-from topics.html import environment
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.headers import CORRELATION_ID, REPLY_TOPIC
 from topics.kafka.liveness import LIMIT_SECONDS, NotRespondingError, run_supervised
 from topics.kafka.reader import ReadError, TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.target import Target
 from topics.topic import Topic
 from topics.ui.records import Form, RecordView, example_bodies, read_form, topic_of
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _CLUSTER = web.AppKey("cluster", KafkaSettings)
-_TEMPLATES = environment(Path(__file__).parent / "templates")
+_TEMPLATES = Environment(loader=PackageLoader("topics"), autoescape=True, trim_blocks=True)
 _MAX_LIMIT = 10_000
 _LOCAL_HOSTS = ("127.0.0.1", "localhost")
 _HEADERS = {
@@ -35,6 +47,36 @@ _HEADERS = {
     "Cache-Control": "no-store",
     SERVER: "shop",  # else it has the versions of aiohttp and Python
 }
+
+
+@click.command(help=cli.paragraphs(__doc__))
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8088,
+    show_default=True,
+    help="Port of 127.0.0.1.",
+)
+@cli.on_cluster("ui")
+def ui(target: Target, *, port: int) -> int:
+    """Serve the pages until Ctrl-C."""
+    cluster = target.cluster
+    if not is_free(port):
+        raise cli.CommandError(
+            f"port {port} is taken by another program;"
+            " --port, or KAFKA_UI_PORT with make, chooses another one"
+        )
+    cli.read(target, TopicReader.names)  # an error ends the command before it serves
+    logging.getLogger("aiohttp").setLevel(logging.ERROR)
+    ready = f"Kafka at {cluster.kafka}: http://127.0.0.1:{port} (Ctrl-C ends it)"
+    web.run_app(
+        application(cluster),
+        host="127.0.0.1",
+        port=port,
+        print=lambda _: cli.echo(ready),  # called when the port is open
+        access_log=None,
+    )
+    return cli.OK
 
 
 def application(cluster: KafkaSettings) -> web.Application:

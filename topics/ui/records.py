@@ -1,7 +1,8 @@
-"""Records as the pages show them, and as their form has them."""
+"""Records as text for people, and as the form of a page has them."""
 
 import json
 import re
+from datetime import UTC, datetime
 from io import StringIO
 from typing import NamedTuple, Self
 from urllib.parse import parse_qsl
@@ -14,7 +15,6 @@ from schemas.contract import Item
 from schemas.examples import EXAMPLES
 from schemas.product import PriceCart
 from topics.catalog import TOPIC_OF, TOPICS
-from topics.kafka.formatting import decoded, escape, format_timestamp
 from topics.topic import Topic, TopicKind, wire_type
 
 _TOPICS = {topic.name: topic for topic in TOPICS}
@@ -59,6 +59,31 @@ class RecordView(NamedTuple):
         """Return whether key, headers or value have a text."""
         headers = (text for header in self.headers for text in header)
         return any(text in part for part in (self.key, self.value, *headers))
+
+
+def format_timestamp(milliseconds: int) -> str:
+    """Return the time of a record as text."""
+    try:
+        when = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return f"{milliseconds} ms"
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def escape(value: bytes | None) -> str:
+    """Return a key or a header's value: as text if possible, else in hexadecimal."""
+    if value is None:
+        return "null"
+    text = decoded(value)
+    return f"0x{value.hex()}" if text is None or not text.isprintable() else text
+
+
+def decoded(value: bytes) -> str | None:
+    """Return bytes as text; None if they are not UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def topic_of(name: str) -> Topic:
