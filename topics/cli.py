@@ -27,7 +27,7 @@ OK, FAILED, MISUSED = 0, 1, 2
 INTERRUPTED = 130
 """As in shells: 128 and the number of SIGINT."""
 
-HELP = {"help_option_names": ["-h", "--help"]}
+HELP = {"help_option_names": ["-h", "--help"], "show_default": True}
 
 
 class CommandError(Exception):

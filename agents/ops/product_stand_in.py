@@ -18,7 +18,7 @@ import click
 import grpc
 
 from schemas.product_service import product_pb2, product_pb2_grpc
-from topics.cli import paragraphs
+from topics.cli import HELP, paragraphs
 
 TOKEN = "testtoken"
 
@@ -157,9 +157,9 @@ async def serve(service: ProductStandIn, host: str, port: int) -> None:
     await server.stop(_GRACE_SECONDS)
 
 
-@click.command(help=paragraphs(__doc__))
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=int, default=8082, show_default=True)
+@click.command(help=paragraphs(__doc__), context_settings=HELP)
+@click.option("--host", default="127.0.0.1")
+@click.option("--port", type=int, default=8082)
 def main(host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT."""
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")

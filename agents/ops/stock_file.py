@@ -105,7 +105,10 @@ def _of_csv(text: str) -> Iterator[tuple[int, object]]:
 
 
 def _columns(head: list[str]) -> list[str]:
-    names = _without_empty_ends(head)
+    """Return the names of columns; spreadsheets append columns without a name."""
+    names = [cell.strip() for cell in head]
+    while names and not names[-1]:
+        names.pop()
     unknown = [f"{name[:_LONGEST]!r} is unknown" for name in names if name not in COLUMNS]
     missing = [f"{name} is missing" for name in COLUMNS if name not in names]
     twice = [f"{name} is there twice" for name in COLUMNS if names.count(name) > 1]
@@ -122,17 +125,8 @@ def _named(columns: list[str], row: list[str]) -> dict[str, object]:
         name: int(cell) if _NUMBER.fullmatch(cell) else cell
         for name, cell in zip(columns, row, strict=False)
     }
-    if beyond := _without_empty_ends(row[len(columns) :]):
-        cells[_BEYOND] = beyond
-    return cells
-
-
-def _without_empty_ends(cells: list[str]) -> list[str]:
-    """Return stripped cells without the empty columns that spreadsheets append."""
-    stripped = [cell.strip() for cell in cells]
-    while stripped and not stripped[-1]:
-        stripped.pop()
-    return stripped
+    beyond = "".join(row[len(columns) :]).strip()
+    return cells | {_BEYOND: beyond} if beyond else cells
 
 
 def _of_json(text: str) -> Iterator[tuple[int, object]]:

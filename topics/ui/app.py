@@ -19,7 +19,7 @@ from aiohttp import web
 from aiohttp.hdrs import SERVER
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-from aiokafka.structs import RecordMetadata
+from aiokafka.structs import ConsumerRecord, RecordMetadata
 from jinja2 import Environment, PackageLoader
 
 from topics import cli
@@ -32,12 +32,13 @@ from topics.kafka.reader import ReadError, TopicReader
 from topics.kafka.settings import KafkaSettings
 from topics.target import Target
 from topics.topic import Topic
-from topics.ui.records import Form, RecordView, example_bodies, read_form, topic_of
+from topics.ui.records import FILTERS, Form, contains, example_bodies, read_form, topic_of
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _CLUSTER = web.AppKey("cluster", KafkaSettings)
 _TEMPLATES = Environment(loader=PackageLoader("topics"), autoescape=True, trim_blocks=True)
+_TEMPLATES.filters |= FILTERS
 _MAX_LIMIT = 10_000
 _LOCAL_HOSTS = ("127.0.0.1", "localhost")
 _HEADERS = {
@@ -54,7 +55,6 @@ _HEADERS = {
     "--port",
     type=click.IntRange(1, 65535),
     default=8088,
-    show_default=True,
     help="Port of 127.0.0.1.",
 )
 @cli.on_cluster("ui")
@@ -158,7 +158,7 @@ async def _show_topic(request: web.Request) -> web.Response:
     return _page(
         "topic.html",
         topic=topic,
-        records=[record for record in reversed(records) if record.matches(find)],
+        records=[record for record in reversed(records) if contains(record, find)],
         read=len(records),
         find=find,
         limit=limit,
@@ -170,9 +170,9 @@ async def _show_topic(request: web.Request) -> web.Response:
     )
 
 
-async def _newest(topic: Topic, limit: int, cluster: KafkaSettings) -> list[RecordView]:
+async def _newest(topic: Topic, limit: int, cluster: KafkaSettings) -> list[ConsumerRecord]:
     async with TopicReader(cluster) as reader:
-        return [RecordView.of(record) for record in await reader.tail([topic], limit)]
+        return await reader.tail([topic], limit)
 
 
 async def _produce(request: web.Request) -> web.Response:

@@ -2,9 +2,11 @@
 
 import json
 import re
+from collections import Counter
 from datetime import UTC, datetime
 from io import StringIO
-from typing import NamedTuple, Self
+from itertools import chain
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -18,7 +20,6 @@ from topics.catalog import TOPIC_OF, TOPICS
 from topics.topic import Topic, TopicKind, wire_type
 
 _TOPICS = {topic.name: topic for topic in TOPICS}
-_MAX_LINE_CHARS = 160
 _INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
 _MAX_GROWTH = 10
 
@@ -32,33 +33,15 @@ _BETWEEN_SERVICES = PriceCart(user=42, items=(Item(sku=1076963, count=2),))
 _BODIES = (*(example.request for example in EXAMPLES.values()), _BETWEEN_SERVICES)
 
 
-class RecordView(NamedTuple):
-    """A record as text; `pretty_json` is empty for a short value."""
+def topic_of(name: str) -> Topic:
+    """Return the topic of a name, which may not be a topic of the shop."""
+    return _TOPICS.get(name) or Topic(name, TopicKind.REPLIES, "Not a topic of the shop.")
 
-    when: str
-    place: str
-    key: str
-    headers: tuple[tuple[str, str], ...]
-    value: str
-    pretty_json: str
 
-    @classmethod
-    def of(cls, record: ConsumerRecord) -> Self:
-        """Return the view of a record."""
-        value = _value(record.value)
-        return cls(
-            when=format_timestamp(record.timestamp),
-            place=f"{record.partition}@{record.offset}",
-            key=escape(record.key),
-            headers=tuple((name, escape(value)) for name, value in record.headers),
-            value=value,
-            pretty_json=_pretty_json(value) if len(value) > _MAX_LINE_CHARS else "",
-        )
-
-    def matches(self, text: str) -> bool:
-        """Return whether key, headers or value have a text."""
-        headers = (text for header in self.headers for text in header)
-        return any(text in part for part in (self.key, self.value, *headers))
+def example_bodies(topic: Topic) -> dict[str, str]:
+    """Return example values of a topic of requests, by type of message."""
+    bodies = (body for body in _BODIES if TOPIC_OF[type(body)] is topic)
+    return {wire_type(type(body)): body.model_dump_json() for body in bodies}
 
 
 def format_timestamp(milliseconds: int) -> str:
@@ -86,25 +69,16 @@ def decoded(value: bytes) -> str | None:
         return None
 
 
-def topic_of(name: str) -> Topic:
-    """Return the topic of a name, which may not be a topic of the shop."""
-    return _TOPICS.get(name) or Topic(name, TopicKind.REPLIES, "Not a topic of the shop.")
-
-
-def example_bodies(topic: Topic) -> dict[str, str]:
-    """Return example values of a topic of requests, by type of message."""
-    bodies = (body for body in _BODIES if TOPIC_OF[type(body)] is topic)
-    return {wire_type(type(body)): body.model_dump_json() for body in bodies}
-
-
-def _value(value: bytes | None) -> str:
+def value_text(value: bytes | None) -> str:
+    """Return a value: as text if possible, else in hexadecimal."""
     if value is None:
         return "null: deleted"
     text = decoded(value)
     return f"0x{value.hex()}" if text is None else text
 
 
-def _pretty_json(value: str) -> str:
+def pretty_json(value: str) -> str:
+    """Return JSON with indentation; other text, or deeply nested JSON, as it is."""
     text = StringIO()
     try:
         # The depth that json.loads accepts depends on the version of Python.
@@ -115,6 +89,22 @@ def _pretty_json(value: str) -> str:
     except ValueError:
         return value
     return text.getvalue()
+
+
+FILTERS = {
+    "pretty_json": pretty_json,
+    "text": escape,
+    "time": format_timestamp,
+    "value": value_text,
+}
+"""The filters of templates."""
+
+
+def contains(record: ConsumerRecord, text: str) -> bool:
+    """Return whether key, headers or value contain a text."""
+    headers = ((name, escape(value)) for name, value in record.headers)
+    parts = (escape(record.key), value_text(record.value), *chain(*headers))
+    return any(text in part for part in parts)
 
 
 class Form(NamedTuple):
@@ -152,12 +142,11 @@ def _fields(body: bytes) -> dict[str, str]:
         )
     except ValueError as error:
         raise web.HTTPBadRequest(text=f"the form can't be read: {error}") from error
-    names = [name for name, _ in pairs]
-    for name in names:
+    for name, count in Counter(name for name, _ in pairs).items():
         if name not in _FIELDS:
             known = ", ".join(_FIELDS)
             raise web.HTTPBadRequest(text=f"unknown field {name!r}; the form has {known}")
-        if names.count(name) > 1:
+        if count > 1:
             raise web.HTTPBadRequest(text=f"{name} is given twice")
     return dict(pairs)
 
