@@ -15,7 +15,6 @@ runs in this directory, else on the cluster of `KAFKA`. Each tool has its own `-
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 
@@ -38,7 +37,7 @@ _TOOLS = {
     "dlq": "agents.ops.dlq",
     "stock": "agents.ops.stock",
     "forget": "agents.ops.erase_user",
-    "ui": "topics.ui.app",
+    "ui": "topics.ui",
     "audit": "agents.ops.audit.__main__",
     "status": "agents.ops.status",
 }
@@ -64,15 +63,13 @@ def _run_worker(service: str) -> None:
     logs.configure(service)
     tracing.start(service)
     asyncio.set_event_loop(uvloop.new_event_loop())  # mode takes the current loop
-    build: Callable[[WorkerSettings], Service] = import_module(
-        f"agents.{service}.service"
-    ).build
+    module = import_module(f"agents.{service}.service")
     log.info("event=starting service=%s", service)
     try:
         settings = WorkerSettings()
         lock = settings.lock_state_dir()
         metrics.serve(settings.metrics_port, settings.metrics_host)
-        worker = build(settings)
+        worker: Service = module.build(settings)
     except ValidationError as error:
         for line in format_settings_errors(error):
             log.critical(line)

@@ -30,11 +30,10 @@ from topics.kafka.location import RecordLocation
 from topics.kafka.reader import OffsetRange, TopicReader
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
+from topics.records import decoded, escape, format_timestamp
 from topics.target import Target
-from topics.ui.records import decoded, escape, format_timestamp
 
 _LOCATION = "TOPIC-PARTITION@OFFSET"
-_MAX_LAST = 1_000_000_000
 _HEX_BYTES = 32
 
 
@@ -58,11 +57,7 @@ def dlq() -> None:
 @dlq.command("list", help="Print the newest dead letters, one a line, the newest last.")
 @click.argument("topic", type=click.Choice([*SOURCES]), required=False)
 @click.option(
-    "--last",
-    type=click.IntRange(1, _MAX_LAST),
-    default=100,
-    metavar="N",
-    help="Number of dead letters.",
+    "--last", type=click.IntRange(1), default=100, metavar="N", help="Their number."
 )
 @cli.on_cluster("dlq")
 def _list(target: Target, *, topic: str | None, last: int) -> int:

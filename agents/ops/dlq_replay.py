@@ -1,9 +1,4 @@
-"""Replays of dead letters: the original record, its second delivery, and the outcome.
-
-A replay is the same request as the original, however often it is sent. With an idempotency
-key it is another attempt at that request. Without one the header `origin` names the first
-location of the record. The client has received a refusal, so the reply goes to the tool.
-"""
+"""Replays of dead letters: the original record, its second delivery, and the outcome."""
 
 import asyncio
 import json
@@ -55,16 +50,15 @@ def dlq_headers(dead: ConsumerRecord) -> dict[str, str]:
 
 
 def original_record(dead: ConsumerRecord) -> ProducerRecord:
-    """Return the original record of a dead letter.
+    """Return the original record of a dead letter, without its reply headers.
+
+    Without an idempotency key the header `origin` identifies the request.
 
     Raises:
         CommandError: the dead letter is truncated, or has no valid source.
     """
-    source, about, location = (
-        SOURCES[dead.topic],
-        dlq_headers(dead),
-        RecordLocation.of(dead),
-    )
+    source, location = SOURCES[dead.topic], RecordLocation.of(dead)
+    about = dlq_headers(dead)
     origin = f"{source.name}-{about.get('partition')}-{about.get('offset')}"
     if about.get("topic") != source.name or not ORIGIN.fullmatch(origin.encode()):
         raise CommandError(f"{location} has no valid source in its headers")

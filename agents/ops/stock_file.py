@@ -1,9 +1,4 @@
-"""Stock files: each valid line is a request.
-
-sku,warehouseID,count            [{"sku": 1076963, "warehouseID": 10, "count": 70},
-1076963,10,70                     {"sku": 1148162, "warehouseID": 1, "count": 67}]
-1148162,1,67
-"""
+"""Stock files: each valid line is a request."""
 
 import csv
 import json

@@ -30,9 +30,9 @@ from topics.kafka.headers import CORRELATION_ID, REPLY_TOPIC
 from topics.kafka.liveness import LIMIT_SECONDS, NotRespondingError, run_supervised
 from topics.kafka.reader import ReadError, TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.records import FILTERS, Form, contains, example_bodies, read_form, topic_of
 from topics.target import Target
 from topics.topic import Topic
-from topics.ui.records import FILTERS, Form, contains, example_bodies, read_form, topic_of
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -52,10 +52,7 @@ _HEADERS = {
 
 @click.command(help=cli.paragraphs(__doc__))
 @click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    default=8088,
-    help="Port of 127.0.0.1.",
+    "--port", type=click.IntRange(1, 65535), default=8088, help="Port of 127.0.0.1."
 )
 @cli.on_cluster("ui")
 def ui(target: Target, *, port: int) -> int:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from topics.ui.records import pretty_json
+from topics.records import pretty_json
 
 DEEP = b"[" * 100 + b"]" * 100
 NESTED = b"[" + b",".join([DEEP] * 100) + b"]"
