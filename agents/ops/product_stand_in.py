@@ -12,13 +12,13 @@ import logging
 import signal
 import sys
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 import grpc
 
+from agents.products.pricing import Product
 from schemas.product_service import product_pb2, product_pb2_grpc
-from topics.cli import HELP, paragraphs
 
 TOKEN = "testtoken"
 
@@ -28,13 +28,6 @@ _GRACE_SECONDS = 2.0  # for calls in progress at SIGTERM
 _OPTIONS = (("grpc.so_reuseport", 0),)
 
 _log = logging.getLogger("product-service")
-
-
-class Product(NamedTuple):
-    """A name, and a price in the currency's smallest unit (uint32)."""
-
-    name: str
-    price: int
 
 
 SAMPLES: dict[int, Product] = {
@@ -80,7 +73,6 @@ _MAKERS: tuple[str, ...] = (
 )
 
 _FIRST_SKU, _SKU_STEP = 5_210_443, 10_007  # a prime step hides the pattern
-
 
 # Prices vary by 15 % and end in a nine.
 INVENTED: dict[int, Product] = {
@@ -157,7 +149,7 @@ async def serve(service: ProductStandIn, host: str, port: int) -> None:
     await server.stop(_GRACE_SECONDS)
 
 
-@click.command(help=paragraphs(__doc__), context_settings=HELP)
+@click.command(context_settings={"show_default": True})
 @click.option("--host", default="127.0.0.1")
 @click.option("--port", type=int, default=8082)
 def main(host: str, port: int) -> None:

@@ -25,7 +25,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from agents.ops import product_stand_in
-from agents.ops.product_stand_in import Product, ProductStandIn
+from agents.ops.product_stand_in import ProductStandIn
+from agents.products.pricing import Product
 from schemas.contract import Contract, Price
 
 
