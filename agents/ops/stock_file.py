@@ -15,13 +15,14 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from schemas.decoder import require_unique
+from schemas.explanation import explain
 from schemas.stock import ReceiveStock
 
 COLUMNS = ("sku", "warehouseID", "count")
 _NUMBER = re.compile(r"\s*-?[0-9]{1,30}\s*")
 _SEPARATORS = (",", ";", "\t")
 _AFTER_QUOTE = re.compile(r'" +(?=[,;\t\r\n]|\Z)')
-_BEYOND = "beyond the last column"
+_BEYOND = "a cell beyond the last column"
 _REASONS, _LONGEST = 3, 100
 
 
@@ -68,18 +69,12 @@ def read(path: Path) -> StockFile:
         try:
             request = ReceiveStock.model_validate(row, by_alias=True, by_name=False)
         except ValidationError as invalid:
-            file.bad.append(f"line {number}: {'; '.join(_reasons(invalid))}")
+            shown = json.dumps(row)
+            reasons = explain(invalid, shown.encode(), "the line", ("receiveStock",))
+            file.bad.append(f"line {number}: {reasons}, in {shown[:_LONGEST]}")
         else:
             file.lines[number] = request
     return file
-
-
-def _reasons(invalid: ValidationError) -> Iterator[str]:
-    for error in invalid.errors(include_url=False, include_context=False)[:_REASONS]:
-        where = ".".join(map(str, error["loc"]))[:_LONGEST] or "value"
-        given = json.dumps(error["input"])
-        shown = error["type"] != "missing" and len(given) <= _LONGEST
-        yield f"{where}: {error['msg'][:_LONGEST]}{f', not {given}' if shown else ''}"
 
 
 def _of_csv(text: str) -> Iterator[tuple[int, object]]:
