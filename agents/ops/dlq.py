@@ -57,7 +57,7 @@ def dlq() -> None:
 @dlq.command("list", help="Print the newest dead letters, one a line, the newest last.")
 @click.argument("topic", type=click.Choice([*SOURCES]), required=False)
 @click.option(
-    "--last", type=click.IntRange(1), default=100, metavar="N", help="Their number."
+    "--last", type=click.IntRange(1), default=100, metavar="N", help="Number of lines."
 )
 @cli.on_cluster("dlq")
 def _list(target: Target, *, topic: str | None, last: int) -> int:
@@ -150,8 +150,8 @@ def table(letters: Iterable[ConsumerRecord]) -> Iterator[str]:
     """Yield an aligned line for each dead letter."""
     rows = []
     for dead in letters:
-        when, source, reason = _summary(dead).values()
-        rows.append((str(RecordLocation.of(dead)), when, f"from {source}", reason))
+        location, about = str(RecordLocation.of(dead)), _summary(dead)
+        rows.append((location, about["when"], f"from {about['from']}", about["reason"]))
     return cli.table(rows, "<<<<")
 
 
