@@ -43,16 +43,6 @@ _WITH_REASON = (
 )
 
 
-def raise_file_limit() -> None:
-    """Raise the soft limit of open files to the hard limit, as Java does at its start.
-
-    The usual soft limit of 1024 is for programs that use `select`; ours do not.
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):  # macOS refuses a limit above its own
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def paragraphs(doc: str | None) -> str:
     """Return the docstring of a module as a help text that keeps its line breaks."""
     return f"\b\n{doc}".replace("\n\n", "\n\n\b\n")
@@ -108,7 +98,10 @@ def run(
         code, reasons = misused, [error.message]
     except CommandError as error:
         code, reasons = failed, [*error.args]
-    except _WITH_REASON as error:
+    except (
+        *(ReadError, NotRespondingError, NoClusterError),
+        *(KafkaAuthenticationError, TopicsError),
+    ) as error:
         code, reasons = failed, [str(error)]
     except (KafkaError, OSError, asyncio.CancelledError) as error:
         code, reasons = failed, [_reason(target, error)]
@@ -182,6 +175,16 @@ def confirm(question: str) -> bool:
         if isinstance(abort.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         return False
+
+
+def raise_file_limit() -> None:
+    """Raise the soft limit of open files to the hard limit, as Java does at its start.
+
+    The usual soft limit of 1024 is for programs that use `select`; ours do not.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # macOS refuses a limit above its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def escape_control_chars(text: str) -> str:
