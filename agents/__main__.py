@@ -1,12 +1,7 @@
 """Run one worker of a service, or a tool for operators.
 
     python -m agents checkout|loms|products|notifications
-    python -m agents dlq list|show|replay …     show dead letters, replay them
-    python -m agents stock load …               load stock into warehouses
-    python -m agents forget USER …              erase a user, list what Kafka retains
-    python -m agents ui …                       show Kafka in a browser
-    python -m agents audit …                    compare the shop with its logs
-    python -m agents status …                   show owners, lags and oldest batches
+    python -m agents dlq|stock|forget|ui|audit|status …
 
 A worker reads its cluster from the environment (`KAFKA`, …). A tool works on the shop that
 runs in this directory, else on the cluster of `KAFKA`. Each tool has its own `--help`.

@@ -108,11 +108,11 @@ def contains(record: ConsumerRecord, text: str) -> bool:
 
 
 class Form(NamedTuple):
-    """A record as it was typed; its header names may repeat."""
+    """A record to send; its header names may repeat."""
 
-    value: str
-    key: str | None
-    headers: list[tuple[str, str]]
+    value: bytes
+    key: bytes | None
+    headers: list[tuple[str, bytes]]
 
 
 async def read_form(request: web.Request) -> Form:
@@ -128,7 +128,8 @@ async def read_form(request: web.Request) -> Form:
     if not value:
         raise web.HTTPBadRequest(text=f"value is {'missing' if value is None else 'empty'}")
     lines = filter(None, map(str.strip, _LINES.split(fields.get("headers", ""))))
-    return Form(value, fields.get("key") or None, [_header(line) for line in lines])
+    key = fields.get("key", "").encode()
+    return Form(value.encode(), key or None, [_header(line) for line in lines])
 
 
 def _fields(body: bytes) -> dict[str, str]:
@@ -151,8 +152,8 @@ def _fields(body: bytes) -> dict[str, str]:
     return dict(pairs)
 
 
-def _header(line: str) -> tuple[str, str]:
+def _header(line: str) -> tuple[str, bytes]:
     name, colon, value = line.partition(":")
     if not colon or not name.strip():
         raise web.HTTPBadRequest(text=f"a header must be name: value, not {line!r}")
-    return name.strip(), value.strip()
+    return name.strip(), value.strip().encode()

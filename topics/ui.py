@@ -1,4 +1,4 @@
-"""Show Kafka in a browser on this machine: the cluster of the shop.
+"""Show Kafka in a browser on this machine.
 
     python -m agents ui [--port PORT]
 
@@ -180,7 +180,7 @@ async def _produce(request: web.Request) -> web.Response:
         raise web.HTTPForbidden(text=f"{topic.name} takes no requests")
     form = await read_form(request)
     sent = await run_supervised(request.app[_CLUSTER], partial(_send, topic, form))
-    headers = dict(form.headers)
+    headers = {name: value.decode() for name, value in form.headers}
     query = {
         "sent": f"{sent.partition}@{sent.offset}",
         "replies": headers.get(REPLY_TOPIC, DEFAULT_REPLIES[topic].name),
@@ -194,12 +194,7 @@ async def _send(topic: Topic, form: Form, cluster: KafkaSettings) -> RecordMetad
     # A record that is not acknowledged by then is dropped, and not sent later.
     options["request_timeout_ms"] = round(LIMIT_SECONDS * 1000)
     async with AIOKafkaProducer(**options) as producer:
-        return await producer.send_and_wait(
-            topic.name,
-            form.value.encode(),
-            key=form.key.encode() if form.key else None,
-            headers=[(name, value.encode()) for name, value in form.headers],
-        )
+        return await producer.send_and_wait(topic.name, **form._asdict())
 
 
 def _page(template: str, **values: object) -> web.Response:

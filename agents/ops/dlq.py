@@ -1,4 +1,4 @@
-"""Show dead letters, and replay them, on the cluster of the shop.
+"""Show dead letters, and replay them.
 
     python -m agents dlq list [TOPIC] [--last N]
     python -m agents dlq show TOPIC-PARTITION@OFFSET [--raw]

@@ -39,7 +39,7 @@ def stock_file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("--help", "python -m agents dlq list|show|replay"),
+        ("--help", "dlq            Show dead letters, and replay them.\n"),
         ("dlq --help", "python -m agents dlq replay TOPIC-PARTITION@OFFSET"),
         ("stock load --help", "--skip-bad"),
         ("forget --help", "--cancel"),
