@@ -28,8 +28,7 @@ from gateway.kafka.request_reply import RequestReplyClient
 from gateway.server import serving
 from gateway.settings import Settings
 from gateway.tokens import Role, line, new_token
-from topics.cli import HELP, paragraphs
-from topics.files import raise_file_limit
+from topics.cli import HELP, paragraphs, raise_file_limit
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.settings import KafkaSettings, format_settings_errors
 from topics.telemetry import tracing

@@ -7,6 +7,7 @@ half-close.
 
 import asyncio
 import logging
+import resource
 from http import HTTPStatus
 from typing import Any
 
@@ -17,7 +18,6 @@ from aiohttp.web_protocol import RequestHandler
 
 from gateway.problems import GatewayError, Problem
 from schemas.contract import Code
-from topics.files import file_limit
 from topics.kafka.compat import InnerNames
 
 SERVER_NAME = "shop"
@@ -28,6 +28,8 @@ MAX_REASON_CHARS = 200
 BACKLOG = 1024
 MAX_KAFKA_FILES = 100
 REFUSED_TIMEOUT_SECONDS = 2.0
+_UNLIMITED_FILES = 2**20
+"""The default maximum of Linux."""
 
 _OPTIONS: dict[str, Any] = {
     "access_log": None,
@@ -67,7 +69,9 @@ class ConnectionLimit:
     """
 
     def __init__(self) -> None:
-        files = file_limit()
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if files == resource.RLIM_INFINITY:
+            files = _UNLIMITED_FILES
         self.backlog = min(BACKLOG, max(files // 8, 1))
         self._max_served = files - min(MAX_KAFKA_FILES, files // 4) - self.backlog
         self._served = 0

@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import resource
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from functools import partial, wraps
 from typing import Any, NoReturn, TextIO, TypeVar
 
@@ -26,7 +27,7 @@ OK, FAILED, MISUSED = 0, 1, 2
 INTERRUPTED = 130
 """As in shells: 128 and the number of SIGINT."""
 
-HELP = {"help_option_names": ["-h", "--help"]}
+HELP = {"help_option_names": ["-h", "--help"], "show_default": True}
 
 
 class CommandError(Exception):
@@ -166,6 +167,16 @@ def confirm(question: str) -> bool:
         if isinstance(abort.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         return False
+
+
+def raise_file_limit() -> None:
+    """Raise the soft limit of open files to the hard limit, as Java does at its start.
+
+    The usual soft limit of 1024 is for programs that use `select`; ours do not.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # macOS refuses a limit above its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def escape_control_chars(text: str) -> str:

@@ -1,6 +1,7 @@
 """The static pages and documents of a gateway, by path."""
 
 import json
+import re
 from collections.abc import Iterator
 from functools import partial, reduce
 from importlib.metadata import distribution
@@ -8,17 +9,20 @@ from operator import getitem
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jinja2 import ChoiceLoader, Environment, PackageLoader
+from markupsafe import Markup, escape
+
 from gateway.docs import openapi
 from gateway.routes import ROUTES
 from schemas.contract import Contract
 from topics import asyncapi
-from topics.html import environment
 from topics.kafka.settings import KafkaSettings
 from topics.topic import format_retention
 
 Document = dict[str, Any]
 
 _JSON = partial(json.dumps, ensure_ascii=False)
+_TYPED = re.compile("`([^`]+)`")
 _SWAGGER_UI = {  # from a package, so that the page works offline
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -56,9 +60,17 @@ def pages(cluster: KafkaSettings, *, is_locked: bool = False) -> dict[str, Page]
 
 
 def _html(template: str, **values: object) -> Page:
-    templates = environment(Path(__file__).parent / "templates")
+    # The template of all pages, with the style sheet, is in topics.
+    loader = ChoiceLoader([PackageLoader("gateway.docs"), PackageLoader("topics")])
+    templates = Environment(loader=loader, autoescape=True, trim_blocks=True)
     templates.filters |= {"fields": _fields, "rows": _rows, "kept": _kept, "json": _JSON}
+    templates.filters["prose"] = _prose
     return Page("text/html", templates.get_template(template).render(values).encode())
+
+
+def _prose(text: str) -> Markup:
+    """Return text as HTML, in which backticks become code."""
+    return Markup(_TYPED.sub(r"<code>\1</code>", escape(text)))  # noqa: S704 -- escaped
 
 
 def _fields(contract: type[Contract]) -> str:

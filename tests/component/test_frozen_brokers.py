@@ -21,7 +21,7 @@ from topics.catalog import CART_REQUESTS
 from topics.kafka import liveness
 from topics.kafka.liveness import run_supervised
 from topics.kafka.settings import KafkaSettings
-from topics.ui.app import application
+from topics.ui import application
 
 LIMIT_SECONDS = 10.0
 SLACK_SECONDS = 15.0  # several tools run at once, on a machine that is busy

@@ -4,8 +4,9 @@ from contextlib import aclosing
 import grpc
 import pytest
 
-from agents.ops.standins.catalogue import INVENTED, SAMPLES, Product
+from agents.ops.product_stand_in import INVENTED, SAMPLES
 from agents.products.client import ProductClient
+from agents.products.pricing import Product
 from agents.products.settings import ProductSettings
 from agents.refusal import Refusal
 from schemas.cart import CartView, PriceCart

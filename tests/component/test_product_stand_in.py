@@ -8,17 +8,17 @@ import aiohttp
 import grpc
 import pytest
 
-from agents.ops.standins.catalogue import EDGES, PRODUCTS, SAMPLE_STOCKS, SAMPLES
-from agents.ops.standins.product_service import TOKEN, ProductStandIn
+from agents.ops.product_stand_in import EDGES, PRODUCTS, SAMPLE_STOCKS, SAMPLES, TOKEN
 from schemas.product_service import SERVICE, product_pb2
+from tests.standins.product_service import ControlledStandIn
 
 SKU = 773297411
-MODULE = "agents.ops.standins.product_service"
+MODULE = "tests.standins.product_service"
 
 
 @pytest.fixture
 async def service():
-    stand_in = ProductStandIn()
+    stand_in = ControlledStandIn()
     await stand_in.start()
     yield stand_in
     await stand_in.stop()
@@ -123,12 +123,12 @@ async def test_skus_come_in_pages_that_start_after_the_last(stub):
 
 async def test_a_port_that_is_taken_is_not_shared(service):
     with pytest.raises(RuntimeError, match="bind"):
-        await ProductStandIn().start(port=service.port)
+        await ControlledStandIn().start(port=service.port)
 
 
 async def test_the_control_port_changes_it_and_sigterm_stops_it(process):
-    port = await port_in(process.stderr, "event=listening address=")
     control_port = await port_in(process.stderr, "event=control-port")
+    port = await port_in(process.stderr, "event=listening address=")
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
     stub = stub_of(channel)
     async with aiohttp.ClientSession(f"http://127.0.0.1:{control_port}") as control:

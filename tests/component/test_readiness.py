@@ -14,7 +14,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from agents.ops.local import readiness
 from agents.ops.local.deployment import ShopError
 from agents.ops.local.readiness import one_for_each, wait_until_ready
-from agents.ops.standins.catalogue import SAMPLE_STOCKS
+from agents.ops.product_stand_in import SAMPLE_STOCKS
 from tests.standins.shop import Shop
 from topics.kafka.settings import KafkaSettings
 

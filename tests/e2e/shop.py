@@ -36,6 +36,7 @@ _PORTS = (
 )  # three workers of orders and of carts, and one of each other service
 _PORTS_FROM, _PORTS_TO = 20_000, 32_000
 
+CONTROLLED = "tests.standins.product_service"
 _CHOSEN = {"gateways": 2, "loms_workers": 2, "session_timeout_seconds": SESSION_SECONDS}
 
 
@@ -185,7 +186,7 @@ class Shop:
     def adapted(self, process: Process) -> Process:
         """Return a process with the changes for tests.
 
-        The stand-in gets a control port. Gateways get a long reply timeout: a slow machine
+        The stand-in has a control port. Gateways get a long reply timeout: a slow machine
         is no fault of the shop.
         """
         if process.name == "kafka":
@@ -196,7 +197,9 @@ class Shop:
             return replace(process, environment=process.environment | patient)
         if process.name == "product-service":
             port = str(self._control_port)
-            return replace(process, command=(*process.command, "--control-port", port))
+            python, option, _, *arguments = process.command
+            command = (python, option, CONTROLLED, *arguments, "--control-port", port)
+            return replace(process, command=command)
         return process
 
 

@@ -1,6 +1,6 @@
 """The examples of the documents get the replies that the documents show."""
 
-from agents.ops.standins.catalogue import SAMPLE_STOCKS
+from agents.ops.product_stand_in import SAMPLE_STOCKS
 from gateway.docs.openapi import document
 from tests.e2e.clients import HttpClient
 

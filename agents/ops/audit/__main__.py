@@ -22,8 +22,7 @@ from agents.ops.audit.invariants import balances, table, violations
 from agents.ops.audit.queries import QueryOptions
 from agents.ops.audit.replay import PartitionReplay
 from agents.ops.audit.snapshots import AGGREGATES
-from topics.cli import FAILED, HELP, MISUSED, OK, on_cluster, paragraphs
-from topics.files import raise_file_limit
+from topics.cli import FAILED, HELP, MISUSED, OK, on_cluster, paragraphs, raise_file_limit
 from topics.kafka.liveness import run_supervised
 from topics.kafka.location import RecordLocation
 from topics.kafka.reader import OffsetRange, ReadError, TopicReader

@@ -33,7 +33,7 @@ def processes(shop: Deployment) -> list[Process]:
     """Return all processes of a shop, in the order of their start."""
     numbers = {"loms": shop.loms_workers, "checkout": shop.checkout_workers}
     kafka = ("--dir", str(shop.directory / "kafka"), "--port", str(shop.kafka_port))
-    stand_in = ("agents.ops.standins.product_service", "--port", str(shop.product_port))
+    stand_in = ("agents.ops.product_stand_in", "--port", str(shop.product_port))
     everything = [
         Process("kafka", _python("topics.broker", "run", *kafka), tier=Tier.KAFKA),
         Process("product-service", _python(*stand_in)),

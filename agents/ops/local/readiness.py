@@ -24,8 +24,8 @@ from aiohttp import ClientError, ClientSession, TCPConnector
 from aiokafka.errors import KafkaError
 
 from agents.ops.local.deployment import ShopError
+from agents.ops.product_stand_in import SAMPLE_STOCKS, SampleStock
 from agents.ops.requests import refusal
-from agents.ops.standins.catalogue import SAMPLE_STOCKS, SampleStock
 from agents.runtime.producer import ProducerRecord
 from schemas.contract import Code
 from topics.admin import TopicsError, cluster_id

@@ -1,31 +1,44 @@
-"""The pages: the list of topics, and a topic with its newest records and a form."""
+"""Show Kafka in a browser on this machine.
 
+    python -m agents ui [--port PORT]
+
+The pages show topics, changelogs, and their newest records with keys, headers and values;
+a form sends a request. The server commits no offsets and joins no group. Ctrl-C ends it.
+
+Exit code: 0 ended by Ctrl-C; 1 no Kafka, or the port is taken; 2 wrong usage.
+"""
+
+import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 
+import click
 from aiohttp import web
 from aiohttp.hdrs import SERVER
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-from aiokafka.structs import RecordMetadata
+from aiokafka.structs import ConsumerRecord, RecordMetadata
+from jinja2 import Environment, PackageLoader
 
+from topics import cli
+from topics.broker.config import is_free
 from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES
-from topics.html import environment
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.headers import CORRELATION_ID, REPLY_TOPIC
 from topics.kafka.liveness import LIMIT_SECONDS, NotRespondingError, run_supervised
 from topics.kafka.reader import ReadError, TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.records import FILTERS, Form, contains, example_bodies, read_form, topic_of
+from topics.target import Target
 from topics.topic import Topic
-from topics.ui.records import Form, RecordView, example_bodies, read_form, topic_of
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _CLUSTER = web.AppKey("cluster", KafkaSettings)
-_TEMPLATES = environment(Path(__file__).parent / "templates")
+_TEMPLATES = Environment(loader=PackageLoader("topics"), autoescape=True, trim_blocks=True)
+_TEMPLATES.filters |= FILTERS
 _MAX_LIMIT = 10_000
 _LOCAL_HOSTS = ("127.0.0.1", "localhost")
 _HEADERS = {
@@ -35,6 +48,32 @@ _HEADERS = {
     "Cache-Control": "no-store",
     SERVER: "shop",  # else it has the versions of aiohttp and Python
 }
+
+
+@click.command(help=cli.paragraphs(__doc__))
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=8088, help="Port of 127.0.0.1."
+)
+@cli.on_cluster("ui")
+def ui(target: Target, *, port: int) -> int:
+    """Serve the pages until Ctrl-C."""
+    cluster = target.cluster
+    if not is_free(port):
+        raise cli.CommandError(
+            f"port {port} is taken by another program;"
+            " --port, or KAFKA_UI_PORT with make, chooses another one"
+        )
+    cli.read(target, TopicReader.names)  # an error ends the command before it serves
+    logging.getLogger("aiohttp").setLevel(logging.ERROR)
+    ready = f"Kafka at {cluster.kafka}: http://127.0.0.1:{port} (Ctrl-C ends it)"
+    web.run_app(
+        application(cluster),
+        host="127.0.0.1",
+        port=port,
+        print=lambda _: cli.echo(ready),  # called when the port is open
+        access_log=None,
+    )
+    return cli.OK
 
 
 def application(cluster: KafkaSettings) -> web.Application:
@@ -116,7 +155,7 @@ async def _show_topic(request: web.Request) -> web.Response:
     return _page(
         "topic.html",
         topic=topic,
-        records=[record for record in reversed(records) if record.matches(find)],
+        records=[record for record in reversed(records) if contains(record, find)],
         read=len(records),
         find=find,
         limit=limit,
@@ -128,9 +167,9 @@ async def _show_topic(request: web.Request) -> web.Response:
     )
 
 
-async def _newest(topic: Topic, limit: int, cluster: KafkaSettings) -> list[RecordView]:
+async def _newest(topic: Topic, limit: int, cluster: KafkaSettings) -> list[ConsumerRecord]:
     async with TopicReader(cluster) as reader:
-        return [RecordView.of(record) for record in await reader.tail([topic], limit)]
+        return await reader.tail([topic], limit)
 
 
 async def _produce(request: web.Request) -> web.Response:
@@ -141,7 +180,7 @@ async def _produce(request: web.Request) -> web.Response:
         raise web.HTTPForbidden(text=f"{topic.name} takes no requests")
     form = await read_form(request)
     sent = await run_supervised(request.app[_CLUSTER], partial(_send, topic, form))
-    headers = dict(form.headers)
+    headers = {name: value.decode() for name, value in form.headers}
     query = {
         "sent": f"{sent.partition}@{sent.offset}",
         "replies": headers.get(REPLY_TOPIC, DEFAULT_REPLIES[topic].name),
@@ -155,12 +194,7 @@ async def _send(topic: Topic, form: Form, cluster: KafkaSettings) -> RecordMetad
     # A record that is not acknowledged by then is dropped, and not sent later.
     options["request_timeout_ms"] = round(LIMIT_SECONDS * 1000)
     async with AIOKafkaProducer(**options) as producer:
-        return await producer.send_and_wait(
-            topic.name,
-            form.value.encode(),
-            key=form.key.encode() if form.key else None,
-            headers=[(name, value.encode()) for name, value in form.headers],
-        )
+        return await producer.send_and_wait(topic.name, **form._asdict())
 
 
 def _page(template: str, **values: object) -> web.Response:

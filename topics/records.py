@@ -1,9 +1,12 @@
-"""Records as the pages show them, and as their form has them."""
+"""Records as text for people, and as the form of a page has them."""
 
 import json
 import re
+from collections import Counter
+from datetime import UTC, datetime
 from io import StringIO
-from typing import NamedTuple, Self
+from itertools import chain
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -14,11 +17,9 @@ from schemas.cart import PriceCart
 from schemas.contract import Item
 from schemas.examples import EXAMPLES
 from topics.catalog import TOPIC_OF, TOPICS
-from topics.kafka.formatting import decoded, escape, format_timestamp
 from topics.topic import Topic, TopicKind, wire_type
 
 _TOPICS = {topic.name: topic for topic in TOPICS}
-_MAX_LINE_CHARS = 160
 _INDENTED = json.JSONEncoder(ensure_ascii=False, indent=2)
 _MAX_GROWTH = 10
 
@@ -32,35 +33,6 @@ _BETWEEN_SERVICES = PriceCart(user=42, items=(Item(sku=1076963, count=2),))
 _BODIES = (*(example.request for example in EXAMPLES.values()), _BETWEEN_SERVICES)
 
 
-class RecordView(NamedTuple):
-    """A record as text; `pretty_json` is empty for a short value."""
-
-    when: str
-    place: str
-    key: str
-    headers: tuple[tuple[str, str], ...]
-    value: str
-    pretty_json: str
-
-    @classmethod
-    def of(cls, record: ConsumerRecord) -> Self:
-        """Return the view of a record."""
-        value = _value(record.value)
-        return cls(
-            when=format_timestamp(record.timestamp),
-            place=f"{record.partition}@{record.offset}",
-            key=escape(record.key),
-            headers=tuple((name, escape(value)) for name, value in record.headers),
-            value=value,
-            pretty_json=_pretty_json(value) if len(value) > _MAX_LINE_CHARS else "",
-        )
-
-    def matches(self, text: str) -> bool:
-        """Return whether key, headers or value have a text."""
-        headers = (text for header in self.headers for text in header)
-        return any(text in part for part in (self.key, self.value, *headers))
-
-
 def topic_of(name: str) -> Topic:
     """Return the topic of a name, which may not be a topic of the shop."""
     return _TOPICS.get(name) or Topic(name, TopicKind.REPLIES, "Not a topic of the shop.")
@@ -72,14 +44,41 @@ def example_bodies(topic: Topic) -> dict[str, str]:
     return {wire_type(type(body)): body.model_dump_json() for body in bodies}
 
 
-def _value(value: bytes | None) -> str:
+def format_timestamp(milliseconds: int) -> str:
+    """Return the time of a record as text."""
+    try:
+        when = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return f"{milliseconds} ms"
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def escape(value: bytes | None) -> str:
+    """Return a key or a header's value: as text if possible, else in hexadecimal."""
+    if value is None:
+        return "null"
+    text = decoded(value)
+    return f"0x{value.hex()}" if text is None or not text.isprintable() else text
+
+
+def decoded(value: bytes) -> str | None:
+    """Return bytes as text; None if they are not UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def value_text(value: bytes | None) -> str:
+    """Return a value: as text if possible, else in hexadecimal."""
     if value is None:
         return "null: deleted"
     text = decoded(value)
     return f"0x{value.hex()}" if text is None else text
 
 
-def _pretty_json(value: str) -> str:
+def pretty_json(value: str) -> str:
+    """Return JSON with indentation; other text, or deeply nested JSON, as it is."""
     text = StringIO()
     try:
         # The depth that json.loads accepts depends on the version of Python.
@@ -92,12 +91,28 @@ def _pretty_json(value: str) -> str:
     return text.getvalue()
 
 
-class Form(NamedTuple):
-    """A record as it was typed; its header names may repeat."""
+FILTERS = {
+    "pretty_json": pretty_json,
+    "text": escape,
+    "time": format_timestamp,
+    "value": value_text,
+}
+"""The filters of templates."""
 
-    value: str
-    key: str | None
-    headers: list[tuple[str, str]]
+
+def contains(record: ConsumerRecord, text: str) -> bool:
+    """Return whether key, headers or value contain a text."""
+    headers = ((name, escape(value)) for name, value in record.headers)
+    parts = (escape(record.key), value_text(record.value), *chain(*headers))
+    return any(text in part for part in parts)
+
+
+class Form(NamedTuple):
+    """A record to send; its header names may repeat."""
+
+    value: bytes
+    key: bytes | None
+    headers: list[tuple[str, bytes]]
 
 
 async def read_form(request: web.Request) -> Form:
@@ -113,7 +128,8 @@ async def read_form(request: web.Request) -> Form:
     if not value:
         raise web.HTTPBadRequest(text=f"value is {'missing' if value is None else 'empty'}")
     lines = filter(None, map(str.strip, _LINES.split(fields.get("headers", ""))))
-    return Form(value, fields.get("key") or None, [_header(line) for line in lines])
+    key = fields.get("key", "").encode()
+    return Form(value.encode(), key or None, [_header(line) for line in lines])
 
 
 def _fields(body: bytes) -> dict[str, str]:
@@ -127,18 +143,17 @@ def _fields(body: bytes) -> dict[str, str]:
         )
     except ValueError as error:
         raise web.HTTPBadRequest(text=f"the form can't be read: {error}") from error
-    names = [name for name, _ in pairs]
-    for name in names:
+    for name, count in Counter(name for name, _ in pairs).items():
         if name not in _FIELDS:
             known = ", ".join(_FIELDS)
             raise web.HTTPBadRequest(text=f"unknown field {name!r}; the form has {known}")
-        if names.count(name) > 1:
+        if count > 1:
             raise web.HTTPBadRequest(text=f"{name} is given twice")
     return dict(pairs)
 
 
-def _header(line: str) -> tuple[str, str]:
+def _header(line: str) -> tuple[str, bytes]:
     name, colon, value = line.partition(":")
     if not colon or not name.strip():
         raise web.HTTPBadRequest(text=f"a header must be name: value, not {line!r}")
-    return name.strip(), value.strip()
+    return name.strip(), value.strip().encode()
