@@ -10,7 +10,9 @@ Exit code: 0 each partition has an owner; 1 not; 2 wrong usage; 130 interrupted.
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import starmap
 from typing import NamedTuple
 
 import aiohttp
@@ -19,6 +21,7 @@ from aiokafka import TopicPartition
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from agents.ops.local import deployment
+from agents.ops.local.processes import processes
 from topics import cli
 from topics.kafka.reader import TopicReader
 from topics.running_shop import run_directory, running_shop
@@ -29,11 +32,9 @@ _TIMEOUT = aiohttp.ClientTimeout(total=2)
 _NONE = "-"
 _HEAD = ("TOPIC", "PARTITION", "OWNER", "COMMITTED", "END", "LAG", "OLDEST", "RECOVERING")
 _ALIGNMENTS = "<><>>>><"
-_OLDEST = "kafka_consumer_oldest_batch_seconds"
-_RECOVERING = "recovery_in_progress"
+_UP = "notices_transport_up"
 _PENDING = "notices_pending"
 _PENDING_AGE = "notices_oldest_pending_seconds"
-_UP = "notices_transport_up"
 
 
 @dataclass
@@ -84,14 +85,13 @@ def parse_metrics(text: str) -> WorkerMetrics:
     """Read a worker's metrics."""
     found = WorkerMetrics()
     for sample in (sample for family in families(text) for sample in family.samples):
-        labels = sample.labels
-        if sample.name == _RECOVERING:
-            found.recovering = bool(sample.value)
-        elif sample.name == _OLDEST:
-            found.oldest[labels["topic"], int(labels["partition"])] = sample.value
-        elif sample.name in (_PENDING, _PENDING_AGE, _UP):
-            gauges = found.transports.setdefault(labels["transport"], {})
-            gauges[sample.name] = sample.value
+        name, labels, value = sample.name, sample.labels, sample.value
+        if name == "recovery_in_progress":
+            found.recovering = bool(value)
+        elif name == "kafka_consumer_oldest_batch_seconds":
+            found.oldest[labels["topic"], int(labels["partition"])] = value
+        elif name in (_UP, _PENDING, _PENDING_AGE):
+            found.transports.setdefault(labels["transport"], {})[name] = value
     return found
 
 
@@ -136,32 +136,25 @@ def _urls_of_running_shop(kafka: str) -> dict[str, str]:
 
 def metrics_urls(shop: deployment.Deployment) -> dict[str, str]:
     """Return the address of the metrics of each worker, by the worker's name."""
-    numbers = {"checkout": shop.checkout_workers, "loms": shop.loms_workers}
-    ports = {
-        f"{service.name}-{index + 1}": shop.metrics_port_of(service.name, index)
-        for service in SERVICES
-        for index in range(numbers.get(service.name, 1))
-    }
     return {
-        name: f"http://127.0.0.1:{port}/metrics" for name, port in ports.items() if port
+        process.name: f"http://127.0.0.1:{port}/metrics"
+        for process in processes(shop)
+        if (port := process.environment.get("METRICS_PORT", "0")) != "0"
     }
 
 
 async def _scrape(urls: Mapping[str, str]) -> dict[str, WorkerMetrics]:
     """Return the metrics of each worker that answers."""
-    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
-        found = await asyncio.gather(*(_fetch(session, url) for url in urls.values()))
-    named = zip(urls, found, strict=True)
-    return {name: metrics for name, metrics in named if metrics is not None}
+    found: dict[str, WorkerMetrics] = {}
 
+    async def fetch(name: str, url: str) -> None:
+        with suppress(aiohttp.ClientError, TimeoutError, ValueError):
+            async with session.get(url) as response:
+                found[name] = parse_metrics(await response.text())
 
-async def _fetch(session: aiohttp.ClientSession, url: str) -> WorkerMetrics | None:
-    try:
-        async with session.get(url) as response:
-            response.raise_for_status()
-            return parse_metrics(await response.text())
-    except (aiohttp.ClientError, TimeoutError, ValueError):
-        return None
+    async with aiohttp.ClientSession(timeout=_TIMEOUT, raise_for_status=True) as session:
+        await asyncio.gather(*starmap(fetch, urls.items()))
+    return {name: found[name] for name in urls if name in found}
 
 
 def _worker_url(text: str) -> tuple[str, str]:
