@@ -39,28 +39,25 @@ def balances(stock: Rows) -> Balances:
     found: defaultdict[StockLocation, Counter[Account]] = defaultdict(Counter)
     for key, row in stock.items():
         sku = int(key.partition("/")[0])
-        for account, allocation in _units(row):
+        for account, allocation in _units(row).items():
             for warehouse, units in allocation.items():
                 found[sku, warehouse][account] += units
     return found
 
 
-def _units(
-    row: StockLevel | Reservation | Receipt,
-) -> Iterator[tuple[Account, Mapping[int, int]]]:
+def _units(row: StockLevel | Reservation | Receipt) -> dict[Account, Mapping[int, int]]:
     match row:
         case StockLevel(available, reserved):
-            yield "available", available
-            yield "reserved", reserved
+            return {"available": available, "reserved": reserved}
         case Reservation(ReservationStatus.RESERVED, allocation):
-            yield "held", allocation
+            return {"held": allocation}
         case Reservation(ReservationStatus.SOLD, allocation):
-            yield "written_off", allocation
+            return {"written_off": allocation}
         case Receipt(request):
             _, warehouse, count = request.split()
-            yield "received", {int(warehouse): int(count)}
+            return {"received": {int(warehouse): int(count)}}
         case _:  # refused or released: no units
-            return
+            return {}
 
 
 def total(found: Balances) -> Counter[Account]:

@@ -1,7 +1,7 @@
 """Checks that committed records have sent all that follows from them.
 
-A committed record has caused its outputs: each command and event of its replay is at least
-once in the log of its topic. Outputs of uncommitted records may still be in flight.
+Each command and event of a committed record's replay is at least once in the log of its
+topic. Outputs of uncommitted records may still be in flight.
 
 Replies are not checked: they stay for an hour, or went to clients' own topics. The reply to
 a purchase may be sent late, when the order is already paid or cancelled. Only whether the
@@ -16,7 +16,7 @@ from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
 from agents.ops.audit.replay import ReplayedRecord
-from agents.ops.audit.snapshots import AGGREGATES, Snapshots
+from agents.ops.audit.snapshots import AGGREGATES, Snapshots, as_text
 from agents.runtime.producer import ProducerRecord
 from schemas.cart import OrderSettled
 from schemas.contract import Contract
@@ -49,26 +49,25 @@ class OutputCheck:
     ranges: OffsetRanges
     committed: Mapping[TopicPartition, int]
     snapshots: Snapshots
-    in_flight: dict[int, Contract | None] = field(default_factory=dict)
-    missing: dict[int, str] = field(default_factory=dict)
-    _observed: set[int] = field(default_factory=set)
+    in_flight: dict[int | None, Contract | None] = field(default_factory=dict)
+    missing: dict[int | None, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         cut = {tp.topic for tp, held in self.ranges.items() if held.begin}
         self.whole = {tp.topic for tp in self.ranges} - cut
+        self._observed: set[int | None] = {None}
 
     def take(self, replayed: ReplayedRecord) -> None:
         """Observe a record, and expect its outputs."""
         request, record = replayed.request, replayed.record
         fingerprint = _fingerprint(record, request)
-        if fingerprint is not None:
-            self._observed.add(fingerprint)
-            self.missing.pop(fingerprint, None)
-            self.in_flight.pop(fingerprint, None)
+        self._observed.add(fingerprint)
+        self.missing.pop(fingerprint, None)
+        self.in_flight.pop(fingerprint, None)
         tp = TopicPartition(record.topic, record.partition)
         is_committed = record.offset < self.committed.get(tp, 0)
         for output in replayed.records_sent:
-            if output.topic in self.whole and output.topic in _TOPICS:
+            if output.topic in self.whole:
                 self._expect(output, record, is_committed=is_committed)
         if is_committed and isinstance(request, OrderStatusChanged):
             changelog, key = SENT_CHANGELOG.name, request.event_id
@@ -92,33 +91,31 @@ class OutputCheck:
         self, output: ProducerRecord, source: ConsumerRecord, *, is_committed: bool
     ) -> None:
         fingerprint = _fingerprint(output)
-        if fingerprint is None or fingerprint in self._observed:
+        if fingerprint in self._observed:
             return
         if is_committed:
-            key = (output.key or b"").decode(errors="backslashreplace")
+            key = as_text(output.key or b"")
             self.missing[fingerprint] = _missing(source, output.topic, key)
         else:
             self.in_flight[fingerprint] = _decode(output)
 
 
 def _missing(source: ConsumerRecord, topic: str, key: str) -> str:
-    return (
-        f"{RecordLocation.of(source)} is committed, and {topic} has no record that follows"
-        f" from it, key {key}"
-    )
+    text = f"{RecordLocation.of(source)} is committed, and {topic} has no record that"
+    return f"{text} follows from it, key {key}"
 
 
 def _fingerprint(
     record: ConsumerRecord | ProducerRecord, message: Contract | None = None
 ) -> int | None:
-    """Return the identity of a message, the same however often it is sent."""
+    """Return the identity of a message, however often it is sent; None: of a client."""
     topic, headers = _TOPICS[record.topic], dict(record.headers)
     if topic.kind is TopicKind.DEAD_LETTERS:
         original = (headers.get(name) for name in _ORIGINAL)
         return hash((record.topic, record.key, record.value, *original))
     name = names.ORIGIN if topic.kind is TopicKind.REQUESTS else names.EVENT_ID
     if name not in headers:
-        return None  # sent by a client
+        return None
     message = message or _decode(record)
     if isinstance(message, OrderSettled):
         end = message.status if message.status is Status.FAILED else None

@@ -168,14 +168,12 @@ async def unanswered(
     reader: TopicReader, options: QueryOptions, queries: Iterable[Query], notes: list[str]
 ) -> list[str]:
     """Return the queries without a reply, except those whose service does not run."""
-    missing: list[str] = []
-    if all(query.reply for query in queries):
-        return missing
-    committed = await reader.committed(GROUPS)
+    missing, committed = [], await reader.committed(GROUPS)
     for query in queries:
-        if query.reply is None and query.at:
-            text, tp = f"{query}: no reply within {options.timeout}", query.at[:2]
-            if committed.get(TopicPartition(*tp), 0) > query.at.offset:
+        if query.at and query.reply is None:
+            text = f"{query}: no reply within {options.timeout}"
+            tp = TopicPartition(query.at.topic, query.at.partition)
+            if committed.get(tp, 0) > query.at.offset:
                 missing.append(f"{text}, and committed")
             elif group := await _idle_group(reader, query.topic):
                 notes.append(f"{text}: {group} does not run")

@@ -164,7 +164,7 @@ def _read_store(
 
 def adapter_of(aggregate: AnyAggregate, key: str) -> TypeAdapter[Any]:
     """Return the adapter of a row's JSON; a key with a slash has the second one."""
-    return aggregate.adapters[min(key.count("/"), len(aggregate.adapters) - 1, 1)]
+    return aggregate.adapters[-1 if "/" in key else 0]
 
 
 def as_text(raw: bytes) -> str:
