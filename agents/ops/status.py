@@ -11,7 +11,6 @@ Exit code: 0 each partition has an owner; 1 not; 2 wrong usage; 130 interrupted.
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import starmap
 from typing import NamedTuple
 
@@ -32,23 +31,16 @@ _TIMEOUT = aiohttp.ClientTimeout(total=2)
 _NONE = "-"
 _HEAD = ("TOPIC", "PARTITION", "OWNER", "COMMITTED", "END", "LAG", "OLDEST", "RECOVERING")
 _ALIGNMENTS = "<><>>>><"
+_OLDEST = "kafka_consumer_oldest_batch_seconds"
+_RECOVERING = "recovery_in_progress"
 _UP = "notices_transport_up"
 _PENDING = "notices_pending"
 _PENDING_AGE = "notices_oldest_pending_seconds"
+_GAUGES = (_OLDEST, _RECOVERING, _UP, _PENDING, _PENDING_AGE)
 
-
-@dataclass
-class WorkerMetrics:
-    """The part of a worker's metrics that is shown.
-
-    Attributes:
-        oldest: the age of the oldest batch in flight, by topic and partition; 0: none.
-        transports: values of the notifications' gauges, by transport and gauge.
-    """
-
-    recovering: bool = False
-    oldest: dict[tuple[str, int], float] = field(default_factory=dict)
-    transports: dict[str, dict[str, float]] = field(default_factory=dict)
+Gauges = dict[tuple[str, ...], float]
+"""The gauges of a worker that are shown, by name and by labels in the order of their names:
+of a batch, partition and topic; of notifications, the transport."""
 
 
 class PartitionStatus(NamedTuple):
@@ -65,50 +57,48 @@ class PartitionStatus(NamedTuple):
     end: int
     lag: int
 
-    def cells(self, workers: Mapping[str, WorkerMetrics]) -> tuple[str, ...]:
+    def cells(self, workers: Mapping[str, Gauges]) -> tuple[str, ...]:
         """Return the cells of the table, with the metrics of the owner."""
-        metrics = workers.get((self.owner or "").partition("@")[0])
-        age = metrics and metrics.oldest.get((self.tp.topic, self.tp.partition))
+        topic, partition = self.tp.topic, str(self.tp.partition)
+        gauges = workers.get((self.owner or "").partition("@")[0])
+        age = None if gauges is None else gauges.get((_OLDEST, partition, topic))
         return (
-            self.tp.topic,
-            str(self.tp.partition),
+            topic,
+            partition,
             self.owner or _NONE,
             _NONE if self.committed is None else str(self.committed),
             str(self.end),
             str(self.lag),
             _NONE if age is None else f"{age:.0f} s",
-            _NONE if metrics is None else "yes" if metrics.recovering else "no",
+            _NONE if gauges is None else "yes" if gauges.get((_RECOVERING,)) else "no",
         )
 
 
-def parse_metrics(text: str) -> WorkerMetrics:
+def parse_metrics(text: str) -> Gauges:
     """Read a worker's metrics."""
-    found = WorkerMetrics()
-    for sample in (sample for family in families(text) for sample in family.samples):
-        name, labels, value = sample.name, sample.labels, sample.value
-        if name == "recovery_in_progress":
-            found.recovering = bool(value)
-        elif name == "kafka_consumer_oldest_batch_seconds":
-            found.oldest[labels["topic"], int(labels["partition"])] = value
-        elif name in (_UP, _PENDING, _PENDING_AGE):
-            found.transports.setdefault(labels["transport"], {})[name] = value
-    return found
+    return {
+        (sample.name, *(label for _, label in sorted(sample.labels.items()))): sample.value
+        for family in families(text)
+        for sample in family.samples
+        if sample.name in _GAUGES
+    }
 
 
 def table(
-    partitions: Iterable[PartitionStatus], workers: Mapping[str, WorkerMetrics]
+    partitions: Iterable[PartitionStatus], workers: Mapping[str, Gauges]
 ) -> Iterator[str]:
     """Yield an aligned line for each partition, below a line of heads."""
     cells = (partition.cells(workers) for partition in partitions)
     return cli.table([_HEAD, *cells], _ALIGNMENTS)
 
 
-def transports(workers: Mapping[str, WorkerMetrics]) -> Iterator[str]:
+def transports(workers: Mapping[str, Gauges]) -> Iterator[str]:
     """Yield a line for each transport of the notifications."""
-    for worker, metrics in workers.items():
-        for name, gauges in sorted(metrics.transports.items()):
-            up = "up" if gauges.get(_UP, 1) else "down"
-            pending, age = gauges.get(_PENDING, 0), gauges.get(_PENDING_AGE, 0)
+    for worker, gauges in workers.items():
+        names = (labels[0] for gauge, *labels in gauges if gauge.startswith("notices_"))
+        for name in sorted(set(names)):
+            up = "up" if gauges.get((_UP, name), 1) else "down"
+            pending, age = (gauges.get((g, name), 0) for g in (_PENDING, _PENDING_AGE))
             yield f"{worker}: {name} {up}, {pending:.0f} pending, oldest {age:.0f} s"
 
 
@@ -143,9 +133,9 @@ def metrics_urls(shop: deployment.Deployment) -> dict[str, str]:
     }
 
 
-async def _scrape(urls: Mapping[str, str]) -> dict[str, WorkerMetrics]:
+async def _scrape(urls: Mapping[str, str]) -> dict[str, Gauges]:
     """Return the metrics of each worker that answers."""
-    found: dict[str, WorkerMetrics] = {}
+    found: dict[str, Gauges] = {}
 
     async def fetch(name: str, url: str) -> None:
         with suppress(aiohttp.ClientError, TimeoutError, ValueError):

@@ -103,11 +103,7 @@ async def audit_shop(
     The order of reads makes that possible: committed offsets, changelogs, queries, then
     the ends of the logs. All outputs of a committed record lie below those ends, no
     changelog includes a record beyond them, and the queries are among the replayed records.
-
-    Args:
-        options: of the queries to the running shop.
-        stores: has the workers' state directories; None: they are on other machines.
-        cluster: of the shop.
+    Without a directory of `stores`, none are compared.
     """
     began, count, report = time.monotonic(), 0, Report()
     async with TopicReader(cluster) as reader:
@@ -126,9 +122,8 @@ async def audit_shop(
         outputs, replies = OutputCheck(ranges, committed, snapshots), QueryCheck(queries)
         async for tp, records in reader.read(ranges):
             count += len(records)
-            for replayed in map(
-                replays[tp].take if tp in replays else ReplayedRecord, records
-            ):
+            take = replays[tp].take if tp in replays else ReplayedRecord
+            for replayed in map(take, records):
                 outputs.take(replayed)
                 replies.take(replayed)
         for replay in replays.values():
