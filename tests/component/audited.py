@@ -96,7 +96,7 @@ class Place:
     async def forge(self, key: bytes, value: bytes, ahead: int) -> str:
         """Write a row over the newest one; return its location."""
         snapshot = await self.snapshot_with(key)
-        version = str(snapshot.rows[key].row.source_offset + ahead).encode()
+        version = str(snapshot.rows[key].source_offset + ahead).encode()
         async with AIOKafkaProducer(bootstrap_servers=self.cluster.kafka) as producer:
             sent = await producer.send_and_wait(
                 snapshot.changelog.name,

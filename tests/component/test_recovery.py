@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from agents.ops.audit.snapshots import read_changelogs, read_local_stores
 from schemas.stock import ReceiveStock
@@ -105,9 +105,9 @@ async def test_a_killed_worker_reads_only_what_its_rows_lack(
         changelogs = await read_changelogs(reader, partitions)
     compared = set()
     for store in read_local_stores(directory, await cluster_id(cluster), []):
-        changelog = changelogs[store.changelog, store.partition]
-        expected = {key: each.row.value for key, each in changelog.rows.items()}
-        rows = {key: each.row.value for key, each in store.rows.items()}
+        changelog = changelogs[TopicPartition(store.changelog.name, store.partition)]
+        expected = {key: each.value for key, each in changelog.rows.items()}
+        rows = {key: each.value for key, each in store.rows.items()}
         if "loms-1" in str(store.store):
             assert rows == expected
             assert store.source_offset == changelog.source_offset

@@ -6,7 +6,7 @@ import pytest
 
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE
-from agents.ops.user_data import DELETION_DELAY, retained_data
+from agents.ops.erase_user import DELETION_DELAY, retained_data
 from schemas.cart import (
     AddToCart,
     CartView,
