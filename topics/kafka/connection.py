@@ -1,4 +1,4 @@
-"""aiokafka's connections to brokers with fixes; and the reason of a failed one."""
+"""aiokafka's connections to brokers with fixes; outages; failed authentications."""
 
 from collections.abc import Awaitable
 from ssl import SSLCertVerificationError
@@ -36,7 +36,7 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
     @property
     def address(self) -> str:
         """Return host:port of the broker."""
-        return f"{self.host}:{self.port}"
+        return format_address(self.host, self.port)
 
     async def connect(self) -> Any:  # noqa: ANN401
         """Connect; report success or failure."""
@@ -87,6 +87,11 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
         if self._writer is not None:
             self._writer.transport.abort()
         return super().close(reason, exc)
+
+
+def format_address(host: str, port: int) -> str:
+    """Return host:port; an IPv6 address is in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def connect(address: str, options: dict[str, Any]) -> Connection:
