@@ -18,7 +18,7 @@ from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from schemas.ids import SHARDS, order_id
 from tests.contract.goldens import GOLDENS
 from topics.catalog import TOPICS
-from topics.kafka.partitioner import partition_of
+from topics.kafka.location import partition_of
 from topics.topic import Topic
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -4,6 +4,7 @@ import asyncio
 import heapq
 import re
 import time
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import wraps
@@ -16,11 +17,11 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import GroupLoadInProgressError, KafkaError, for_code
 from aiokafka.structs import ConsumerRecord
 
-from topics.kafka.partitioner import partition_of
+from topics.kafka.location import partition_of
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
 
-_MAX_POLL_RECORDS = 2000
+_MAX_POLL_RECORDS = 5000
 _POLL_MS = 200
 _FETCH_BYTES = 4 * 2**20
 _STALL_SECONDS = 60.0
@@ -66,6 +67,31 @@ def _retried(request: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
             await asyncio.sleep(_RETRY_SECONDS)
 
     return retried
+
+
+async def read_to(
+    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
+) -> AsyncIterator[tuple[TopicPartition, list[ConsumerRecord]]]:
+    """Yield the records of assigned partitions, from their positions up to their ends.
+
+    A list has records of one partition, in log order; it is not empty.
+
+    Raises:
+        TimeoutError: no partition makes progress before its end.
+    """
+    left, last_progress = set(ends), time.monotonic()
+    while left := {tp for tp in left if await consumer.position(tp) < ends[tp]}:
+        fetched = await consumer.getmany(
+            *left, timeout_ms=_POLL_MS, max_records=_MAX_POLL_RECORDS
+        )
+        for tp, records in fetched.items():
+            if count := bisect_left(records, ends[tp], key=attrgetter("offset")):
+                yield tp, records[:count]
+            await asyncio.sleep(0)  # getmany does not yield while it has records
+        if fetched:
+            last_progress = time.monotonic()
+        elif time.monotonic() - last_progress > _STALL_SECONDS:
+            raise TimeoutError(f"no more records of {sorted(left)} before their ends")
 
 
 class TopicReader:
@@ -148,33 +174,16 @@ class TopicReader:
         ends = await self._consumer.end_offsets(tps)
         return {tp: OffsetRange(begins[tp], ends[tp]) for tp in tps}
 
-    async def read(
+    def read(
         self, ranges: OffsetRanges
     ) -> AsyncIterator[tuple[TopicPartition, list[ConsumerRecord]]]:
-        """Yield the records of offset ranges, each partition in log order.
-
-        Raises:
-            TimeoutError: no partition makes progress before its end.
-        """
-        left = {tp for tp, part in ranges.items() if part.begin < part.end}
-        if not left:  # stopping a consumer right after an assignment never ends
-            return
-        self._consumer.assign(list(left))
-        for tp in left:
+        """Return the records of offset ranges, as `read_to` yields them."""
+        ends = {tp: part.end for tp, part in ranges.items() if part.begin < part.end}
+        if ends:  # stopping a consumer right after an assignment never ends
+            self._consumer.assign([*ends])
+        for tp in ends:
             self._consumer.seek(tp, ranges[tp].begin)
-        last_progress = time.monotonic()
-        while left:
-            fetched: Mapping[TopicPartition, list[ConsumerRecord]]
-            fetched = await self._consumer.getmany(
-                *left, timeout_ms=_POLL_MS, max_records=_MAX_POLL_RECORDS
-            )
-            for tp, records in fetched.items():
-                yield tp, [record for record in records if record.offset < ranges[tp].end]
-            if fetched:
-                last_progress = time.monotonic()
-            elif time.monotonic() - last_progress > _STALL_SECONDS:
-                raise TimeoutError(f"no more records of {sorted(left)} before their ends")
-            left = {tp for tp in left if await self._consumer.position(tp) < ranges[tp].end}
+        return read_to(self._consumer, ends)
 
     async def read_partition_of(
         self, topic: Topic, key: bytes

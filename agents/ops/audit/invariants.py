@@ -10,7 +10,7 @@ from agents.loms.stock import Receipt, Reservation, ReservationStatus, StockLeve
 from schemas.contract import Contract
 from schemas.ids import SHARDS, order_id, purchase_id
 from schemas.order import Status
-from topics.kafka.partitioner import partition_of
+from topics.kafka.location import partition_of
 
 _STATUS_IN_STOCK = {
     Status.AWAITING_PAYMENT: ReservationStatus.RESERVED,
