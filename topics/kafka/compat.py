@@ -4,14 +4,16 @@ An upgrade of aiokafka is checked by `tests/contract/test_compat.py`: each row n
 object of the installed version and its signature. A row whose object changed fails there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from aiokafka import conn
 from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import _DefaultRecordBatchPy
+from aiokafka.record.memory_records import _MemoryRecordsPy
 
 from topics.kafka.connection import Connection
-from topics.kafka.lenient_records import LenientRecords
 
 NONE_FILED = "none filed"
 
@@ -34,6 +36,54 @@ class InnerNames(NamedTuple):
     why: str
     objects: Mapping[str, str]  # signatures by `module:Class.name`; empty for an attribute
     upstream: str = NONE_FILED
+
+
+class LenientRecords(_MemoryRecordsPy):
+    """Fetched bytes as record batches; escapes header names that are no UTF-8.
+
+    Brokers accept any bytes as a header's name. aiokafka decodes it as UTF-8, and its error
+    ends each fetch at the same offset. So one such record would stop its partition.
+    """
+
+    def next_batch(self, *_: Any) -> Any:
+        """Return the next batch; None at the end."""
+        piece = self._next_slice
+        batch = super().next_batch()
+        return batch if batch is None else _LenientBatch(batch, piece)
+
+
+class _LenientBatch:
+    """A batch that is decoded again, slowly, where the usual decoder fails."""
+
+    def __init__(self, batch: Any, piece: memoryview) -> None:
+        self._batch = batch
+        self._piece = piece
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        read = 0
+        try:
+            for record in self._batch:
+                read += 1
+                yield record
+        except UnicodeDecodeError:
+            batch = _DefaultRecordBatchPy(self._piece)
+            batch._maybe_uncompress()
+            batch._buffer = _LenientBytes(batch._buffer)
+            yield from islice(batch, read, None)
+
+
+class _LenientBytes(bytearray):
+    """Bytes whose decoding escapes invalid UTF-8."""
+
+    def __getitem__(self, where: Any) -> Any:
+        part = super().__getitem__(where)
+        return _LenientBytes(part) if isinstance(where, slice) else part
+
+    def decode(self, *_: Any) -> str:
+        return super().decode("utf-8", "backslashreplace")
 
 
 REPLACEMENTS = (
@@ -89,7 +139,7 @@ INNER_NAMES = (
         "aio-libs/aiokafka#1038",
     ),
     InnerNames(
-        "topics/kafka/lenient_records.py",
+        "topics/kafka/compat.py",
         "decodes header names that are no UTF-8; see MemoryRecords above",
         {
             _BATCH: "(buffer)",
