@@ -114,6 +114,7 @@ def test_the_answers_of_another_broker_end_no_outage(outages, clock, caplog):
     [
         ('Unable connect to "%s:%s": %s', ("10.0.0.1", 9092, REFUSED)),
         ("Unable connect to node with id %s: %s", (1, ssl.SSLError("closed"))),
+        ("Unable connect to node with id %s: %s", (1, errors.SaslAuthenticationFailed())),
         ("Unable to update metadata from %s", ([1],)),
         ("Unable to request metadata from node with id %s: %r", (1, TimeoutError())),
         ("Group Coordinator Request failed: %s", (errors.NodeNotReadyError("1"),)),

@@ -31,7 +31,7 @@ _STEADY_SECONDS = 2.0
 _RECENT_SECONDS = 60.0
 """After so long without a failure, lines of the client have another cause."""
 
-_AUTHENTICATION_ERRORS = (
+AUTHENTICATION_ERRORS = (
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
     IllegalSaslStateError,
@@ -204,7 +204,7 @@ async def connect(address: str, options: dict[str, Any]) -> Connection:
     others = {name: options[name] for name in options if name != "bootstrap_servers"}
     try:
         connection: Connection = await conn.create_conn(host, port, **others)
-    except _AUTHENTICATION_ERRORS as error:
+    except AUTHENTICATION_ERRORS as error:
         raise KafkaAuthenticationError(
             f"Kafka at {address} does not let us in: {error}"
         ) from error

@@ -6,10 +6,9 @@ import re
 import time
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import wraps
+from functools import partial
 from operator import attrgetter
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -33,7 +32,6 @@ _SUFFIX = re.compile(r"-[0-9A-Za-z_-]{22}$|-[0-9a-f-]{36}$")
 
 _AGE = attrgetter("timestamp", "topic", "partition", "offset")
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -41,8 +39,7 @@ class ReadError(Exception):
     """The requested topics or offsets can't be read; the message gives the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class OffsetRange:
+class OffsetRange(NamedTuple):
     """Offsets of a partition, from `begin` up to, and without, `end`."""
 
     begin: int
@@ -50,28 +47,12 @@ class OffsetRange:
 
 
 OffsetRanges = Mapping[TopicPartition, OffsetRange]
-
-
-def _retried(request: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-    """Retry while a group's coordinator is absent, or is still loading its groups."""
-
-    @wraps(request)
-    async def retried(*args: P.args, **kwargs: P.kwargs) -> T:
-        deadline = time.monotonic() + _COORDINATOR_SECONDS
-        while True:
-            try:
-                return await request(*args, **kwargs)
-            except KafkaError as error:
-                if not error.retriable or time.monotonic() > deadline:
-                    raise
-            await asyncio.sleep(_RETRY_SECONDS)
-
-    return retried
+PartitionRecords = tuple[TopicPartition, list[ConsumerRecord]]
 
 
 async def read_to(
     consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
-) -> AsyncIterator[tuple[TopicPartition, list[ConsumerRecord]]]:
+) -> AsyncIterator[PartitionRecords]:
     """Yield the records of assigned partitions, from their positions up to their ends.
 
     A list has records of one partition, in log order; it is not empty.
@@ -146,17 +127,17 @@ class TopicReader:
         partitions = await self.partitions(groups)
         for group in set(groups.values()):
             of_group = {t: count for t, count in partitions.items() if groups[t] == group}
-            offsets |= await self._committed(group, _tps(of_group))
+            offsets |= await _retry(partial(self._committed, group, _tps(of_group)))
         return offsets
 
     async def has_members(self, group: str) -> bool:
         """Return whether a group has members."""
-        state, _ = await self._describe(group)
+        state, _ = await _retry(partial(self._describe, group))
         return state not in _EMPTY_GROUPS
 
     async def owners(self, group: str) -> tuple[str, dict[TopicPartition, str]]:
         """Return a group's state, and the member that owns each partition: name@host."""
-        state, members = await self._describe(group)
+        state, members = await _retry(partial(self._describe, group))
         owners = {
             tp: f"{_SUFFIX.sub('', name)}@{host.removeprefix('/')}"
             for name, _, host, _, assigned in members
@@ -174,9 +155,7 @@ class TopicReader:
         ends = await self._consumer.end_offsets(tps)
         return {tp: OffsetRange(begins[tp], ends[tp]) for tp in tps}
 
-    def read(
-        self, ranges: OffsetRanges
-    ) -> AsyncIterator[tuple[TopicPartition, list[ConsumerRecord]]]:
+    def read(self, ranges: OffsetRanges) -> AsyncIterator[PartitionRecords]:
         """Return the records of offset ranges, as `read_to` yields them."""
         ends = {tp: part.end for tp, part in ranges.items() if part.begin < part.end}
         if ends:  # stopping a consumer right after an assignment never ends
@@ -209,7 +188,6 @@ class TopicReader:
             newest = heapq.nlargest(limit, [*newest, *records], key=_AGE)
         return newest[::-1]
 
-    @_retried
     async def _committed(
         self, group: str, tps: list[TopicPartition]
     ) -> dict[TopicPartition, int]:
@@ -219,13 +197,24 @@ class TopicReader:
             raise GroupLoadInProgressError(f"no offsets of {group} for {missing}")
         return {tp: found.offset for tp, found in answer.items() if found.offset >= 0}
 
-    @_retried
     async def _describe(self, group: str) -> tuple[str, list[Any]]:
         (answer,) = await self._admin.describe_consumer_groups([group])
         ((error, _, state, _, _, members, *_),) = answer.groups
         if error:
             raise for_code(error)(group)
         return str(state), members
+
+
+async def _retry(request: Callable[[], Awaitable[T]]) -> T:
+    """Retry while a group's coordinator is absent, or is still loading its groups."""
+    deadline = time.monotonic() + _COORDINATOR_SECONDS
+    while True:
+        try:
+            return await request()
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 def _tps(partitions: Mapping[Topic, int]) -> list[TopicPartition]:

@@ -98,7 +98,6 @@ class RequestReplyClient:
         self._pending: dict[bytes, PendingReply] = {}
         self._run = uuid4().hex
         self._numbers = count(1)
-        self._polled = asyncio.Condition()
         self._reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -153,9 +152,8 @@ class RequestReplyClient:
         """Wait until all records that the topics hold now are read."""
         ends = await self._consumer.end_offsets(self._consumer.assignment())
         for tp, end in ends.items():
-            while await self._consumer.position(tp) < end:
-                async with self._polled:
-                    await self._polled.wait()
+            while await self._consumer.position(tp) < end:  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_MS / 1000)
 
     async def _partitions(self) -> list[TopicPartition]:
         default = {topic.name for topic in DEFAULT_REPLIES.values()}
@@ -171,8 +169,6 @@ class RequestReplyClient:
             fetched = await self._consumer.getmany(timeout_ms=_POLL_MS)
             for record in chain.from_iterable(fetched.values()):
                 self._resolve(record)
-            async with self._polled:
-                self._polled.notify_all()
 
     def _resolve(self, record: ConsumerRecord) -> None:
         correlation_id = dict(record.headers).get(names.CORRELATION_ID) or b""

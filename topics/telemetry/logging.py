@@ -20,7 +20,7 @@ from aiokafka import errors
 from cachetools import LRUCache
 
 from topics.kafka import connection
-from topics.kafka.connection import OUTAGES
+from topics.kafka.connection import AUTHENTICATION_ERRORS, OUTAGES
 from topics.kafka.headers import CORRELATION_ID, LOG_CONTEXT, TRACE, trace_id
 
 PLAIN = "time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
@@ -48,15 +48,12 @@ _OF_OUTAGES = (
     errors.NotCoordinatorError,
     errors.LeaderNotAvailableError,
     errors.NotLeaderForPartitionError,
+    *AUTHENTICATION_ERRORS,  # the line of the outage has it
 )
-_CONNECTING = {
-    'Unable connect to "%s:%s": %s',
-    "Unable connect to node with id %s: %s",
-}
-"""The lines of the outage have their errors."""
 
 _REPEATED = {
-    *_CONNECTING,
+    'Unable connect to "%s:%s": %s',
+    "Unable connect to node with id %s: %s",
     'Unable to request metadata from "%s:%s": %s',
     "Unable to request metadata from node with id %s: %r",
     "Unable to update metadata from %s",
@@ -227,9 +224,7 @@ def repeats_outage(record: logging.LogRecord) -> bool:
     text = str(record.msg)
     if text not in _REPEATED or record.exc_info:
         return False
-    if text in _CONNECTING or not isinstance(record.args, tuple):
-        return True
-    return not any(map(_is_other_error, record.args))
+    return not any(map(_is_other_error, record.args or ()))
 
 
 def _is_other_error(arg: object) -> bool:
