@@ -1,7 +1,8 @@
-"""Lists what we replace in aiokafka, and which of its inner names we use.
+"""What we replace in aiokafka.
 
-An upgrade of aiokafka is checked by `tests/contract/test_compat.py`: each row names an
-object of the installed version and its signature. A row whose object changed fails there.
+`tests/contract/test_compat.py` compares the rows with the installed version, and those of
+`tests/contract/inner_names.py`: the inner names of aiokafka that we use. A row whose object
+changed fails there after an upgrade.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -106,77 +107,6 @@ REPLACEMENTS = (
         "uvloop raises a RuntimeError on a closed connection, which ends aiokafka's tasks;"
         " a close behind TLS waits 30 s",
         "aio-libs/aiokafka#1038",
-    ),
-)
-
-_CONNECTION = "aiokafka.conn:AIOKafkaConnection"
-_CLIENT = "aiokafka.client:AIOKafkaClient"
-_PROTOCOL = "aiokafka.protocol"
-_RECORD = "aiokafka.record"
-_BATCH = f"{_RECORD}.default_records:_DefaultRecordBatchPy"
-_RECORDS = f"{_RECORD}.memory_records:_MemoryRecordsPy"
-_ASSIGNMENT = "aiokafka.coordinator.protocol:ConsumerProtocolMemberAssignment"
-
-_METADATA = {
-    f"{_PROTOCOL}.metadata:MetadataRequest": "(topics=None, allow_auto_topic_creation=None)"
-}
-_REQUESTS = {
-    f"{_CLIENT}.bootstrap": "(self)",
-    f"{_CLIENT}.close": "(self)",
-    f"{_CLIENT}.send": "(self, node_id, request, *, group=<ConnectionGroup.DEFAULT: 0>)",
-}
-
-INNER_NAMES = (
-    InnerNames(
-        "topics/kafka/connection.py",
-        "reports outages of a broker; see AIOKafkaConnection above",
-        {
-            f"{_CONNECTION}._handle_frame": "(self, resp)",
-            f"{_CONNECTION}._request_timeout": "",
-            f"{_CONNECTION}._requests": "",
-            f"{_CONNECTION}._writer": "",
-        },
-        "aio-libs/aiokafka#1038",
-    ),
-    InnerNames(
-        "topics/kafka/compat.py",
-        "decodes header names that are no UTF-8; see MemoryRecords above",
-        {
-            _BATCH: "(buffer)",
-            f"{_BATCH}._buffer": "",
-            f"{_BATCH}._maybe_uncompress": "(self)",
-            _RECORDS: "(bytes_data)",
-            f"{_RECORDS}._next_slice": "",
-            f"{_RECORDS}.next_batch": "(self, _min_slice=26, _magic_offset=16)",
-        },
-    ),
-    InnerNames(
-        "topics/kafka/reader.py",
-        "the admin client returns the assignments of members as bytes",
-        {_ASSIGNMENT: "(*args, **kwargs)", f"{_ASSIGNMENT}.partitions": "(self)"},
-    ),
-    InnerNames(
-        "topics/kafka/liveness.py",
-        "a request that any broker answers, over a separate connection",
-        _METADATA,
-    ),
-    InnerNames(
-        "gateway/kafka/broker_probe.py",
-        "a request that any broker answers; the public clients have no ping",
-        {**_REQUESTS, **_METADATA, f"{_CLIENT}.get_random_node": "(self)"},
-    ),
-    InnerNames(
-        "gateway/kafka/reply_consumer.py",
-        "an unexpected error ends the fetch task of aiokafka's consumer without a log line",
-        {
-            **_REQUESTS,
-            f"{_CLIENT}.set_topics": "(self, topics)",
-            f"{_PROTOCOL}.fetch:FetchRequest": (
-                "(max_wait_time, min_bytes, max_bytes, isolation_level, topics, rack_id='')"
-            ),
-            f"{_PROTOCOL}.offset:OffsetRequest": "(replica_id, isolation_level, topics)",
-            f"{_RECORD}.memory_records:MemoryRecords": "",
-        },
     ),
 )
 
