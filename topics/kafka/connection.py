@@ -1,9 +1,8 @@
 """aiokafka's connections to brokers with fixes; and the outages of brokers.
 
 Kafka's clients log several lines for each attempt to reach a broker: 75 lines a second in a
-worker, which rotate all history away within hours. A connection reports failures and
-responses of its broker instead. An outage is a line at its start, one a minute, and one at
-its end. `topics.telemetry.logging` suppresses the clients' lines, which are counted here.
+worker, which rotate all history away within hours. An outage has a line at its start, one a
+minute, and one at its end. `topics.telemetry.logging` suppresses the clients' lines.
 """
 
 import logging

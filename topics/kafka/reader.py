@@ -24,7 +24,6 @@ _MAX_POLL_RECORDS = 5000
 _POLL_MS = 200
 _FETCH_BYTES = 4 * 2**20
 _STALL_SECONDS = 60.0
-_EMPTY_GROUPS = ("Empty", "Dead")
 _COORDINATOR_SECONDS = 60.0
 _RETRY_SECONDS = 0.2
 _SUFFIX = re.compile(r"-[0-9A-Za-z_-]{22}$|-[0-9a-f-]{36}$")
@@ -133,7 +132,7 @@ class TopicReader:
     async def has_members(self, group: str) -> bool:
         """Return whether a group has members."""
         state, _ = await _retry(partial(self._describe, group))
-        return state not in _EMPTY_GROUPS
+        return state not in ("Empty", "Dead")
 
     async def owners(self, group: str) -> tuple[str, dict[TopicPartition, str]]:
         """Return a group's state, and the member that owns each partition: name@host."""

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from itertools import chain, count
+from itertools import chain
 from typing import Any, NamedTuple, Protocol, Self
 from uuid import uuid4
 
@@ -96,8 +96,6 @@ class RequestReplyClient:
             **options, enable_auto_commit=False, fetch_max_wait_ms=_POLL_MS
         )
         self._pending: dict[bytes, PendingReply] = {}
-        self._run = uuid4().hex
-        self._numbers = count(1)
         self._reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -130,7 +128,7 @@ class RequestReplyClient:
         self, record: _Record
     ) -> AsyncIterator[tuple[RecordMetadata, PendingReply]]:
         """Send a request; yield its metadata and its possible results."""
-        correlation_id = f"{self._run}-{next(self._numbers)}".encode()
+        correlation_id = uuid4().hex.encode()
         headers = [(names.CORRELATION_ID, correlation_id)]
         if self._replies is not None:
             headers.append((names.REPLY_TOPIC, self._replies.encode()))
