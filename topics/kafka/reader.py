@@ -20,7 +20,7 @@ from topics.kafka.location import partition_of
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
 
-_MAX_POLL_RECORDS = 5000
+_MAX_POLL_RECORDS = 2000
 _POLL_MS = 200
 _FETCH_BYTES = 4 * 2**20
 _STALL_SECONDS = 60.0
@@ -54,16 +54,15 @@ async def read_to(
 ) -> AsyncIterator[PartitionRecords]:
     """Yield the records of assigned partitions, from their positions up to their ends.
 
-    A list has records of one partition, in log order; it is not empty.
+    A list has records of one partition, in log order; it is not empty, and has at most
+    `max_poll_records` of the consumer.
 
     Raises:
         TimeoutError: no partition makes progress before its end.
     """
     left, last_progress = set(ends), time.monotonic()
     while left := {tp for tp in left if await consumer.position(tp) < ends[tp]}:
-        fetched = await consumer.getmany(
-            *left, timeout_ms=_POLL_MS, max_records=_MAX_POLL_RECORDS
-        )
+        fetched = await consumer.getmany(*left, timeout_ms=_POLL_MS)
         for tp, records in fetched.items():
             if count := bisect_left(records, ends[tp], key=attrgetter("offset")):
                 yield tp, records[:count]
@@ -86,6 +85,7 @@ class TopicReader:
             # A deleted offset raises; the default would skip it.
             auto_offset_reset="none",
             max_partition_fetch_bytes=_FETCH_BYTES,
+            max_poll_records=_MAX_POLL_RECORDS,
             fetch_max_wait_ms=_POLL_MS,
         )
 
