@@ -30,6 +30,7 @@ from schemas.cart import EraseCart
 from schemas.contract import SHARDS, Code, Contract, UserId
 from schemas.order import AnonymizeOrder, CancelOrder, ListOrder
 from topics import cli
+from topics.admin import describe
 from topics.catalog import (
     CARTS_CHANGELOG,
     ORDERS_CHANGELOG,

@@ -183,5 +183,3 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Report a broker as silent after less than a second."""
     monkeypatch.setattr(liveness, "LIMIT_SECONDS", 0.8)
     monkeypatch.setattr(liveness, "_INTERVAL_SECONDS", 0.1)
-    monkeypatch.setattr(liveness, "_CHECK_SECONDS", 0.05)
-    monkeypatch.setattr(liveness, "_MAX_CHECK_SECONDS", 0.1)

@@ -62,16 +62,24 @@ async def ready(cluster: KafkaSettings) -> None:
 
 
 async def leader_of(cluster: KafkaSettings, topic: str) -> int:
-    """Return the number of the node that leads partition 0."""
+    """Return the number of the node that leads partition 0.
+
+    A broker may not have a new topic yet: its answer then has no partitions.
+    """
     admin = AIOKafkaAdminClient(
         bootstrap_servers=cluster.kafka.split(","), request_timeout_ms=2000
     )
     await admin.start()
     try:
-        [there] = await admin.describe_topics([topic])
+        async with asyncio.timeout(FAILS_OVER_SECONDS):
+            while True:
+                [there] = await admin.describe_topics([topic])
+                for partition in there["partitions"]:
+                    if partition["partition"] == 0 and partition["leader"] >= 0:
+                        return int(partition["leader"])
+                await asyncio.sleep(0.2)
     finally:
         await admin.close()
-    return next(p["leader"] for p in there["partitions"] if p["partition"] == 0)
 
 
 async def is_registered(address: str, number: int) -> bool:

@@ -25,7 +25,7 @@ from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.contract import Contract
 from topics.catalog import TOPIC_OF, TOPICS
-from topics.kafka.partitioner import partition_of
+from topics.kafka.location import partition_of
 
 PARTITIONS = 2
 TIME_MS = 1_763_900_000_000

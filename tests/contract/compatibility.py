@@ -19,7 +19,7 @@ from schemas.contract import SHARDS
 from schemas.order import order_id
 from tests.contract.goldens import GOLDENS
 from topics.catalog import TOPICS
-from topics.kafka.partitioner import partition_of
+from topics.kafka.location import partition_of
 from topics.topic import Topic
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -15,6 +15,7 @@ import pytest
 
 from agents.worker import compat as worker
 from gateway import connection as gateway
+from tests.contract.inner_names import AIOKAFKA
 from tests.contract.private_names import (
     PRODUCT,
     UNDOCUMENTED,
@@ -28,7 +29,7 @@ from topics.kafka.compat import NONE_FILED, InnerNames, Replacement
 
 ROOT = Path(__file__).parents[2]
 REPLACEMENTS = (*kafka.REPLACEMENTS, *worker.REPLACEMENTS)
-TABLE = (*kafka.INNER_NAMES, *worker.INNER_NAMES, *gateway.INNER_NAMES)
+TABLE = (*AIOKAFKA, *worker.INNER_NAMES, *gateway.INNER_NAMES)
 ROWS = [
     pytest.param(name, signature, id=f"{row.file}: {name}")
     for row in TABLE

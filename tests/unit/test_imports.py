@@ -33,7 +33,6 @@ BELOW = {
         "topics.admin",
         "topics.catalog",
         "topics.kafka",
-        "topics.telemetry.outage",
         "topics.topic",
     },
     "agents/runtime": {

@@ -31,7 +31,7 @@ from schemas.contract import Code
 from topics.admin import TopicsError, cluster_id
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 from topics.kafka.headers import IDEMPOTENCY_KEY
-from topics.kafka.partitioner import partition_of
+from topics.kafka.location import partition_of
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
 

@@ -17,7 +17,7 @@ from tests.benchmarks.recovery.counter import one_gateway
 from tests.benchmarks.recovery.outage import Outage, outage
 from tests.e2e.shop import Shop
 from topics.catalog import ORDERS_CHANGELOG
-from topics.kafka.partitioner import partition_of
+from topics.kafka.location import partition_of
 from topics.kafka.settings import KafkaSettings
 
 _RECOVERED = re.compile(r"recovered rows=(\d+) seconds=([\d.]+)")
