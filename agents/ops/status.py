@@ -19,6 +19,7 @@ from aiokafka import TopicPartition
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from agents.ops.local import deployment
+from agents.ops.local.native import processes
 from topics import cli
 from topics.kafka.reader import TopicReader
 from topics.running_shop import run_directory, running_shop
@@ -136,14 +137,10 @@ def _urls_of_running_shop(kafka: str) -> dict[str, str]:
 
 def metrics_urls(shop: deployment.Deployment) -> dict[str, str]:
     """Return the address of the metrics of each worker, by the worker's name."""
-    numbers = {"checkout": shop.checkout_workers, "loms": shop.loms_workers}
-    ports = {
-        f"{service.name}-{index + 1}": shop.metrics_port_of(service.name, index)
-        for service in SERVICES
-        for index in range(numbers.get(service.name, 1))
-    }
     return {
-        name: f"http://127.0.0.1:{port}/metrics" for name, port in ports.items() if port
+        process.name: f"http://127.0.0.1:{port}/metrics"
+        for process in processes(shop)
+        if (port := process.environment.get("METRICS_PORT", "0")) != "0"
     }
 
 

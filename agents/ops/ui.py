@@ -14,7 +14,7 @@ import click
 from aiohttp import web
 
 from topics import cli
-from topics.broker.config import is_free
+from topics.broker.process import is_free
 from topics.kafka.reader import TopicReader
 from topics.target import Target
 from topics.ui.app import application

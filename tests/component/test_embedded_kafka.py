@@ -13,9 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from topics.admin import cluster_id
 from topics.broker import java
-from topics.broker.config import require_free
 from topics.broker.java import CannotRunError
-from topics.broker.process import EmbeddedKafka, answers, free_layout
+from topics.broker.process import EmbeddedKafka, answers, free_port, require_free
 from topics.kafka.settings import KafkaSettings
 
 
@@ -23,13 +22,12 @@ async def test_the_broker_of_the_tests_answers(kafka: str):
     assert await answers(kafka)
 
 
-async def test_no_broker_answers_on_a_free_port(tmp_path: Path):
-    place = free_layout(tmp_path)
-    assert not await answers(f"127.0.0.1:{place.port}")
+async def test_no_broker_answers_on_a_free_port():
+    assert not await answers(f"127.0.0.1:{free_port()}")
 
 
 async def test_an_acknowledged_record_survives_a_kill(tmp_path: Path):
-    broker = EmbeddedKafka(free_layout(tmp_path / "a broker"))
+    broker = EmbeddedKafka(tmp_path / "a broker")
     try:
         broker.start()
         await broker.ready()
@@ -43,7 +41,7 @@ async def test_an_acknowledged_record_survives_a_kill(tmp_path: Path):
 
 
 async def test_a_broker_without_its_old_data_is_another_cluster(kafka: str, tmp_path: Path):
-    broker = EmbeddedKafka(free_layout(tmp_path))
+    broker = EmbeddedKafka(tmp_path)
     try:
         broker.start()
         await broker.ready()
@@ -54,7 +52,7 @@ async def test_a_broker_without_its_old_data_is_another_cluster(kafka: str, tmp_
 
 
 def test_the_process_that_was_started_is_the_broker(tmp_path: Path):
-    broker = EmbeddedKafka(free_layout(tmp_path))
+    broker = EmbeddedKafka(tmp_path)
     try:
         broker.start_and_wait()
         command = Path(f"/proc/{broker.process.pid}/cmdline").read_bytes()
@@ -64,7 +62,7 @@ def test_the_process_that_was_started_is_the_broker(tmp_path: Path):
 
 
 def test_a_port_that_is_taken_is_named_in_one_line(tmp_path: Path):
-    with socket.create_server(("127.0.0.1", free_layout(tmp_path).port)) as other:
+    with socket.create_server(("127.0.0.1", free_port())) as other:
         port = other.getsockname()[1]
         words = [sys.executable, "-m", "topics.broker", "run", "--dir", str(tmp_path)]
         ran = _run(*words, "--port", str(port))

