@@ -14,7 +14,7 @@ import pytest_asyncio
 from tests.e2e.clients import HttpClient
 from tests.e2e.ids import IdFactory
 from tests.e2e.shop import Shop
-from topics.broker.process import EmbeddedKafka
+from tests.standins.broker import EmbeddedKafka
 
 # The duration of one example depends on the machine more than on the code.
 hypothesis.settings.register_profile("patient", deadline=None)

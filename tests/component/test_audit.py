@@ -11,8 +11,8 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from agents.runtime.rows import Row
 from agents.runtime.state_store import StateStore
 from tests.component.audited import PAID, SKU, Place, a_history, order, stop
+from tests.standins.broker import EmbeddedKafka
 from topics.admin import cluster_id, create
-from topics.broker.process import EmbeddedKafka
 from topics.catalog import STOCK_CHANGELOG, STOCK_REQUESTS
 from topics.kafka.settings import KafkaSettings
 

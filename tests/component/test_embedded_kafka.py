@@ -11,10 +11,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from tests.standins.broker import EmbeddedKafka, answers, free_port
 from topics.admin import cluster_id
 from topics.broker import java
 from topics.broker.java import CannotRunError
-from topics.broker.process import EmbeddedKafka, answers, free_port, require_free
+from topics.broker.process import require_free
 from topics.kafka.settings import KafkaSettings
 
 

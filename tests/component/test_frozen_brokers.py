@@ -14,9 +14,9 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.component.tools import Ended, begun, end, program
+from tests.standins.broker import EmbeddedKafka
 from tests.standins.shop import open_shop
 from topics.admin import create
-from topics.broker.process import EmbeddedKafka
 from topics.catalog import CART_REQUESTS
 from topics.kafka import liveness
 from topics.kafka.liveness import run_supervised

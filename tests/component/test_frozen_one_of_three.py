@@ -14,8 +14,8 @@ from aiokafka.errors import KafkaError
 
 from tests.component.tools import run
 from tests.e2e.nodes import Node, broker, nodes
+from tests.standins.broker import answers, free_port
 from topics.admin import create
-from topics.broker.process import answers, free_port
 from topics.kafka.settings import KafkaSettings
 
 STARTS_SECONDS = 240.0

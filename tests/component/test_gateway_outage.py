@@ -9,9 +9,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from tests.component.door import PATIENCE_SECONDS, Door, open_door
 from tests.component.gateway_process import running
+from tests.standins.broker import EmbeddedKafka
 from tests.standins.shop import Shop, open_shop
 from topics.admin import create
-from topics.broker.process import EmbeddedKafka
 from topics.catalog import STOCK_REQUESTS
 from topics.kafka.settings import KafkaSettings
 

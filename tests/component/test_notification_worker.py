@@ -16,9 +16,9 @@ from aiokafka import AIOKafkaProducer
 from schemas.order import OrderStatusChanged, Status
 from tests.component.notifier import event_of
 from tests.e2e.waiting import until
+from tests.standins.broker import free_port
 from tests.standins.mail_sink import MailSink
 from tests.standins.webhook_sink import WebhookSink
-from topics.broker.process import free_port
 from topics.catalog import ORDER_EVENTS
 from topics.kafka.settings import KafkaSettings
 

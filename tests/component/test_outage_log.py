@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from tests.e2e.waiting import until
+from tests.standins.broker import EmbeddedKafka, free_port
 from topics.admin import create
-from topics.broker.process import EmbeddedKafka, free_port
 from topics.kafka.settings import KafkaSettings
 
 READY = re.compile(r"event=ready partitions=|event=listening")

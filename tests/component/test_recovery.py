@@ -11,8 +11,8 @@ from agents.ops.audit.snapshots import read_changelogs, read_local_stores
 from schemas.stock import ReceiveStock
 from tests.component.test_workers import Worker
 from tests.e2e.waiting import until
+from tests.standins.broker import EmbeddedKafka
 from topics.admin import cluster_id, create
-from topics.broker.process import EmbeddedKafka
 from topics.catalog import STOCK_CHANGELOG, STOCK_REQUESTS
 from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.component.test_workers import Worker
 from tests.component.tools import run
 from tests.e2e.waiting import until
-from topics.broker.process import free_port
+from tests.standins.broker import free_port
 from topics.kafka.settings import KafkaSettings
 from topics.topology import GROUPS, SERVICES
 

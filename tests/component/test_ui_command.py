@@ -5,7 +5,7 @@ import signal
 import aiohttp
 
 from tests.component.tools import begun, end, run
-from topics.broker.process import free_port
+from tests.standins.broker import free_port
 from topics.kafka.settings import KafkaSettings
 
 

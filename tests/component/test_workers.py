@@ -12,7 +12,7 @@ import pytest
 
 from agents.runtime.fail_stop import EXIT_CODE
 from tests.e2e.waiting import until
-from topics.broker.process import free_port
+from tests.standins.broker import free_port
 from topics.kafka.settings import KafkaSettings
 
 READY = re.compile(r"ready partitions=(\d+)")

@@ -19,8 +19,9 @@ from agents.ops.local.readiness import one_for_each
 from tests.e2e.nodes import PORTS, broker, nodes
 from tests.e2e.processes import Unit
 from tests.e2e.waiting import until
+from tests.standins.broker import answers
 from topics.admin import create
-from topics.broker.process import answers, is_free
+from topics.broker.process import is_free
 from topics.kafka.settings import KafkaSettings
 
 BROKER_SECONDS = 240.0  # the machine may be slow

@@ -24,9 +24,8 @@ from agents.ops.local.deployment import (
     locked,
     validate_settings,
 )
+from agents.ops.local.processes import Supervisor
 from topics import cli
-from topics.broker.java import CannotRunError
-from topics.broker.process import EmbeddedKafka
 from topics.running_shop import running_shop
 from topics.target import Target
 
@@ -67,19 +66,17 @@ def _audit(shop: Deployment) -> None:
 
 @contextmanager
 def _kafka_alone(shop: Deployment) -> Iterator[None]:
-    home = shop.directory / "kafka"
-    if not (home / "formatted").exists():
+    if not (shop.directory / "kafka" / "formatted").exists():
         raise cli.CommandError(f"there is no shop in {shop.directory}: make run-all")
-    broker = EmbeddedKafka(home, shop.kafka_port)
+    supervisor = Supervisor(shop.directory)
     with locked(shop.directory):
         try:
             with cli.step("the shop is stopped: Kafka alone"):
-                broker.start_and_wait()
+                supervisor.start(native.processes(shop), os.environ)
+                asyncio.run(supervisor.guard(native.start_kafka(shop, supervisor)))
             yield
-        except CannotRunError as error:
-            raise cli.CommandError(str(error)) from error
         finally:
-            broker.stop()
+            native.stop(supervisor)
 
 
 _COMMANDS = native.COMMANDS | {"demo": _demo, "ui": _ui, "audit": _audit}

@@ -4,6 +4,8 @@ import asyncio
 import os
 import shutil
 import sys
+import time
+from contextlib import suppress
 from hashlib import sha256
 
 from agents.ops.local.deployment import (
@@ -19,8 +21,9 @@ from agents.ops.local.deployment import (
 from agents.ops.local.processes import Process, Supervisor, Tier
 from agents.ops.local.readiness import wait_until_ready
 from topics.admin import create
-from topics.broker.process import answers, is_free
+from topics.broker.process import is_free
 from topics.cli import CommandError, echo, step
+from topics.kafka.liveness import NotRespondingError, reach
 from topics.kafka.settings import KafkaSettings
 
 _KAFKA_SECONDS = 180.0
@@ -122,7 +125,7 @@ def down(shop: Deployment) -> None:
     """Stop all processes; keep their state."""
     with locked(shop.directory):
         supervisor = Supervisor(shop.directory)
-        anything = [_stop(supervisor), supervisor.end_orphans()]
+        anything = [stop(supervisor), supervisor.end_orphans()]
     echo("stopped" if any(anything) else "nothing runs")
 
 
@@ -149,6 +152,32 @@ def logs(shop: Deployment) -> None:
     if not files:
         raise CommandError("there are no logs: make run-all")
     os.execvp("tail", ["tail", "-n", "20", "-F", *files])  # noqa: S606, S607
+
+
+def stop(supervisor: Supervisor) -> bool:
+    """Stop a supervisor and its processes; return whether it was running."""
+    shop = load(supervisor.directory)
+    was_running = supervisor.is_running
+    if was_running:
+        all_processes = processes(shop[0]) if shop else []
+        for tier in sorted(Tier, reverse=True):
+            supervisor.stop(p.name for p in all_processes if p.tier == tier)
+        supervisor.shut_down()
+    delete_state(supervisor.directory)
+    return was_running
+
+
+async def start_kafka(shop: Deployment, supervisor: Supervisor) -> KafkaSettings:
+    """Start the embedded broker, if the shop has one; return when the cluster answers."""
+    supervisor.run(p.name for p in processes(shop) if p.tier == Tier.KAFKA)
+    cluster = KafkaSettings(kafka=shop.bootstrap, partitions=shop.partitions)
+    deadline = time.monotonic() + (_CLUSTER_SECONDS if shop.kafka else _KAFKA_SECONDS)
+    while time.monotonic() < deadline:
+        with suppress(NotRespondingError):
+            await reach(cluster)
+            return cluster
+        await asyncio.sleep(_POLL_SECONDS)
+    raise CommandError(f"Kafka at {cluster.kafka} does not answer")
 
 
 COMMANDS = {each.__name__: each for each in (up, down, ps, scale, logs, clean)}
@@ -182,7 +211,7 @@ def _restart(shop: Deployment, supervisor: Supervisor, given: dict[str, str]) ->
         if saved:
             _require_free_ports(shop, saved[0])
         with step("stopping the shop, which runs with other settings"):
-            _stop(supervisor)
+            stop(supervisor)
     supervisor.end_orphans()
     _require_free_ports(shop)
     try:
@@ -194,7 +223,7 @@ def _restart(shop: Deployment, supervisor: Supervisor, given: dict[str, str]) ->
         asyncio.run(supervisor.guard(_open(shop, supervisor, given)))
     except BaseException:
         # A failed or interrupted start leaves no process behind.
-        _stop(supervisor)
+        stop(supervisor)
         raise
 
 
@@ -203,10 +232,8 @@ async def _open(shop: Deployment, supervisor: Supervisor, given: dict[str, str])
     all_processes = processes(shop)
     supervisor.update(all_processes)
     save(shop, given)
-    cluster = KafkaSettings(kafka=shop.bootstrap, partitions=shop.partitions)
     with step(f"Kafka at {shop.bootstrap}"):
-        supervisor.run(p.name for p in all_processes if p.tier == Tier.KAFKA)
-        await _wait_for(cluster, _CLUSTER_SECONDS if shop.kafka else _KAFKA_SECONDS)
+        cluster = await start_kafka(shop, supervisor)
     with step("topics"):
         await create(cluster)
     with step("services, until the owner of each partition answers"):
@@ -219,15 +246,6 @@ async def _open(shop: Deployment, supervisor: Supervisor, given: dict[str, str])
             await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _wait_for(cluster: KafkaSettings, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            while not await answers(**cluster.client_options()):  # noqa: ASYNC110
-                await asyncio.sleep(_POLL_SECONDS)
-    except TimeoutError:
-        raise CommandError(f"Kafka at {cluster.kafka} does not answer") from None
-
-
 def _require_free_ports(shop: Deployment, running: Deployment | None = None) -> None:
     own = running.ports if running else {}
     for port, variable in shop.ports.items():
@@ -235,16 +253,3 @@ def _require_free_ports(shop: Deployment, running: Deployment | None = None) -> 
             raise CommandError(
                 f"port {port} is taken by another program; {variable} chooses another one"
             )
-
-
-def _stop(supervisor: Supervisor) -> bool:
-    """Stop a supervisor and its processes; return whether it was running."""
-    shop = load(supervisor.directory)
-    was_running = supervisor.is_running
-    if was_running:
-        all_processes = processes(shop[0]) if shop else []
-        for tier in sorted(Tier, reverse=True):
-            supervisor.stop(p.name for p in all_processes if p.tier == tier)
-        supervisor.shut_down()
-    delete_state(supervisor.directory)
-    return was_running
