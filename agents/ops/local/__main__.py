@@ -79,11 +79,13 @@ def _kafka_alone(shop: Deployment) -> Iterator[None]:
             native.stop(supervisor)
 
 
-_COMMANDS = native.COMMANDS | {"demo": _demo, "ui": _ui, "audit": _audit}
+# `native` and `compose` have a function for each of the first ones.
+_COMMANDS = ("up", "down", "ps", "scale", "logs", "clean")
+_MORE_COMMANDS = {"demo": _demo, "ui": _ui, "audit": _audit}
 
 
 @click.command(context_settings=cli.HELP)
-@click.argument("command", type=click.Choice([*_COMMANDS]))
+@click.argument("command", type=click.Choice([*_COMMANDS, *_MORE_COMMANDS]))
 def main(command: str) -> None:
     """Start the shop, work on it, or stop it."""
     # An exception undoes a half-finished start.
@@ -97,11 +99,12 @@ def _run(command: str) -> int:
     if is_start:
         validate_settings()
     containers = compose.in_containers(shop)
-    runs_there = load(containers.directory) is not None
-    if command in compose.COMMANDS and (runs_there or (is_start and compose.is_chosen())):
-        compose.COMMANDS[command](containers)
+    if command in _MORE_COMMANDS:
+        _MORE_COMMANDS[command](shop)
+    elif load(containers.directory) or (is_start and compose.is_chosen()):
+        getattr(compose, command)(containers)
     else:
-        _COMMANDS[command](shop)
+        getattr(native, command)(shop)
     return cli.OK
 
 

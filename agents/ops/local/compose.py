@@ -108,9 +108,6 @@ def logs(shop: Deployment) -> None:
     _compose(shop, {}, "logs", "--follow", "--tail", "20")
 
 
-COMMANDS = {each.__name__: each for each in (up, down, ps, scale, logs, clean)}
-
-
 def _bring_up(shop: Deployment, given: dict[str, str], *options: str) -> None:
     if shop.gateways > _MOST_GATEWAYS:
         raise CommandError(f"in containers there are {_MOST_GATEWAYS} gateways at most")

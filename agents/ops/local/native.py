@@ -93,7 +93,7 @@ def up(wanted: Deployment) -> None:
         supervisor = Supervisor(wanted.directory)
         running = load(wanted.directory) if supervisor.is_running else None
         if running and given.items() <= running[1].items():
-            shop = _rescale(supervisor, *running)
+            shop = _rescale(supervisor)
         else:
             shop = wanted
             _restart(shop, supervisor, given)
@@ -116,8 +116,7 @@ def scale(shop: Deployment) -> None:
     if not any(map(os.environ.get, variables)):
         raise CommandError(f"no number of processes: make scale {'=2 '.join(variables)}=2")
     with locked(shop.directory):
-        supervisor = Supervisor(shop.directory)
-        _rescale(supervisor, *_require_running(supervisor))
+        _rescale(Supervisor(shop.directory))
     ps(shop)
 
 
@@ -180,9 +179,6 @@ async def start_kafka(shop: Deployment, supervisor: Supervisor) -> KafkaSettings
     raise CommandError(f"Kafka at {cluster.kafka} does not answer")
 
 
-COMMANDS = {each.__name__: each for each in (up, down, ps, scale, logs, clean)}
-
-
 def _require_running(supervisor: Supervisor) -> tuple[Deployment, dict[str, str]]:
     """Return the running shop, and digests of its settings."""
     saved = load(supervisor.directory) if supervisor.is_running else None
@@ -191,9 +187,8 @@ def _require_running(supervisor: Supervisor) -> tuple[Deployment, dict[str, str]
     return saved
 
 
-def _rescale(
-    supervisor: Supervisor, running: Deployment, given: dict[str, str]
-) -> Deployment:
+def _rescale(supervisor: Supervisor) -> Deployment:
+    running, given = _require_running(supervisor)
     shop = running.scaled(os.environ)
     _require_free_ports(shop, running)
     asyncio.run(supervisor.guard(_open(shop, supervisor, given)))
