@@ -16,10 +16,10 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from agents.ops.local.deployment import REPOSITORY
 from topics.broker.java import CannotRunError
 from topics.broker.process import is_free
 from topics.kafka import compat
-from topics.running_shop import REPOSITORY
 
 START_SECONDS = 240.0
 STOP_SECONDS = 20.0

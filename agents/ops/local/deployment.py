@@ -32,6 +32,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 _STATE_FILE = "shop.json"
 _MOST_WORKERS = 64
+
 # The counts that `make scale` changes.
 COUNTS = ("gateways", "checkout_workers", "loms_workers")
 
@@ -127,8 +128,8 @@ _SERVICES: tuple[type[BaseSettings], ...] = (
 # Agents can't import the gateway; a test compares these with its settings.
 _GATEWAY = {"GATEWAY_TLS_KEY", "GATEWAY_TOKENS", "MAX_IN_FLIGHT", "REPLY_TIMEOUT_SECONDS"}
 _BROKER = {"KAFKA_HEAP", "KAFKA_JVM_OPTIONS", "KAFKA_USERS"}
-_FIELDS = {each.name for each in fields(Deployment)}
-_SHARED = {name for kind in _SERVICES for name in kind.model_fields} | _FIELDS
+_SHARED = {name for kind in _SERVICES for name in kind.model_fields}
+_SHARED |= {each.name for each in fields(Deployment)}
 _SHARED -= {"worker", "state_dir", "directory", *COUNTS}
 
 # A change of one of these, or of a variable of OpenTelemetry, restarts all processes.
