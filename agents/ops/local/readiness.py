@@ -39,11 +39,10 @@ _SHARDS = 4096
 
 
 class _Probe:
-    """Repeats requests until each has an answer.
+    """Repeats requests until each has an answer: URLs to get, and records to send.
 
     Attributes:
-        client: sends the records.
-        waiting: the requests without an answer: URLs to get, and records to send.
+        waiting: the requests without an answer.
     """
 
     def __init__(self, session: ClientSession, client: RequestReplyClient) -> None:
