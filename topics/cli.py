@@ -4,8 +4,9 @@ import asyncio
 import os
 import resource
 import sys
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import partial, wraps
 from typing import Any, NoReturn, TextIO, TypeVar
 
@@ -129,6 +130,19 @@ def echo(*lines: str | bytes) -> None:
     except BrokenPipeError:
         # `| head` closes the pipe; the command still finishes its work.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """Print the name of a step at its begin, and its duration at its end."""
+    began = time.monotonic()
+    echo(f"  {name} … ".encode())
+    try:
+        yield
+    except BaseException:
+        echo("failed")
+        raise
+    echo(f"{time.monotonic() - began:.1f} s")
 
 
 def echo_error(*lines: str) -> None:

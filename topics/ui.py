@@ -23,7 +23,7 @@ from aiokafka.structs import ConsumerRecord, RecordMetadata
 from jinja2 import Environment, PackageLoader
 
 from topics import cli
-from topics.broker.config import is_free
+from topics.broker.process import is_free
 from topics.catalog import DEAD_LETTERS, DEFAULT_REPLIES
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.headers import CORRELATION_ID, REPLY_TOPIC

@@ -20,7 +20,7 @@ from aiokafka import TopicPartition
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from agents.ops.local import deployment
-from agents.ops.local.processes import processes
+from agents.ops.local.native import processes
 from topics import cli
 from topics.kafka.reader import TopicReader
 from topics.target import Target, run_directory, running_shop

@@ -14,9 +14,9 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.component.tools import Ended, begun, end, program
+from tests.standins.broker import EmbeddedKafka
 from tests.standins.shop import open_shop
 from topics.admin import create
-from topics.broker.process import EmbeddedKafka, free_layout
 from topics.catalog import CART_REQUESTS
 from topics.kafka import liveness
 from topics.kafka.liveness import run_supervised
@@ -44,7 +44,7 @@ TOOLS = {
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
     """Start a broker for these tests alone, with all topics."""
-    broker = EmbeddedKafka(free_layout(tmp_path_factory.mktemp("to freeze")))
+    broker = EmbeddedKafka(tmp_path_factory.mktemp("to freeze"))
     try:
         broker.start_and_wait()
         asyncio.run(create(KafkaSettings(kafka=broker.bootstrap, partitions=2)))

@@ -14,8 +14,8 @@ from aiokafka.errors import KafkaError
 
 from tests.component.tools import run
 from tests.e2e.nodes import Node, broker, nodes
+from tests.standins.broker import answers, free_port
 from topics.admin import create
-from topics.broker.process import answers, free_layout
 from topics.kafka.settings import KafkaSettings
 
 STARTS_SECONDS = 240.0
@@ -32,7 +32,7 @@ Brokers = dict[Node, subprocess.Popen]
 def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
     """Start three nodes, with all topics in three copies."""
     directory = tmp_path_factory.mktemp("three")
-    there = nodes(3, free_layout(directory).port)
+    there = nodes(3, free_port())
     started: Brokers = {}
     try:
         for node in there:

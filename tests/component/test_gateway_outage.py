@@ -9,9 +9,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from tests.component.door import PATIENCE_SECONDS, Door, open_door
 from tests.component.gateway_process import running
+from tests.standins.broker import EmbeddedKafka
 from tests.standins.shop import Shop, open_shop
 from topics.admin import create
-from topics.broker.process import EmbeddedKafka, free_layout
 from topics.catalog import STOCK_REQUESTS
 from topics.kafka.settings import KafkaSettings
 
@@ -21,7 +21,7 @@ STOCKS = {"type": "stocks", "stocks": []}
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory) -> AsyncIterator[EmbeddedKafka]:
     """A broker that these tests may kill."""
-    broker = EmbeddedKafka(free_layout(tmp_path_factory.mktemp("mortal")))
+    broker = EmbeddedKafka(tmp_path_factory.mktemp("mortal"))
     broker.start_and_wait()
     asyncio.run(create(KafkaSettings(kafka=broker.bootstrap, partitions=2)))
     yield broker

@@ -11,8 +11,8 @@ from agents.ops.audit.snapshots import read_changelogs, read_local_stores
 from schemas.stock import ReceiveStock
 from tests.component.test_workers import Worker
 from tests.e2e.waiting import until
+from tests.standins.broker import EmbeddedKafka
 from topics.admin import cluster_id, create
-from topics.broker.process import EmbeddedKafka, free_layout
 from topics.catalog import STOCK_CHANGELOG, STOCK_REQUESTS
 from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
@@ -27,7 +27,7 @@ WITHIN_SECONDS = 120.0
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[KafkaSettings]:
     """A broker of its own: its changelogs are compared with the workers' rows."""
-    broker = EmbeddedKafka(free_layout(tmp_path / "kafka"))
+    broker = EmbeddedKafka(tmp_path / "kafka")
     try:
         broker.start_and_wait()
         yield KafkaSettings(kafka=broker.bootstrap, partitions=2)

@@ -12,7 +12,7 @@ import pytest
 
 from agents.runtime.fail_stop import EXIT_CODE
 from tests.e2e.waiting import until
-from topics.broker.process import free_layout
+from tests.standins.broker import free_port
 from topics.kafka.settings import KafkaSettings
 
 READY = re.compile(r"ready partitions=(\d+)")
@@ -111,7 +111,7 @@ def _partitions(workers: list[Worker]) -> list[int]:
 async def test_a_worker_waits_for_kafka_and_can_be_stopped(
     tmp_path: Path,
 ):
-    nowhere = KafkaSettings(kafka=f"127.0.0.1:{free_layout(tmp_path).port}")
+    nowhere = KafkaSettings(kafka=f"127.0.0.1:{free_port()}")
     worker = Worker(nowhere, "checkout-1", tmp_path)
     await until(lambda: "event=kafka-unreachable" in worker.output, "it waits", 60)
     worker.process.terminate()

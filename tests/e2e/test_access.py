@@ -24,8 +24,8 @@ from tests.e2e.kafka import Kafka
 from tests.e2e.records import CORRELATION_ID, REPLY_TOPIC, Record
 from tests.e2e.steps import receive, status
 from tests.e2e.waiting import until
+from tests.standins.broker import answers
 from topics.admin import create
-from topics.broker.process import answers
 from topics.catalog import TOPICS
 from topics.kafka.settings import KafkaSettings
 from topics.topic import TopicKind
