@@ -44,6 +44,11 @@ RECOVERING = Gauge(
 )
 RECOVERED = Counter("recovery_records_total", "Changelog records read by recoveries.")
 
+STANDBY_LAG = Gauge(
+    "standby_lag_records",
+    "Changelog records that this worker has not read, of a partition that it follows.",
+    _TP,
+)
 LAG = Gauge("kafka_consumer_lag_records", "Uncommitted records of a partition.", _TP)
 OLDEST = Gauge(
     "kafka_consumer_oldest_batch_seconds",
