@@ -40,7 +40,7 @@ RECOVERY = Histogram(
 )
 RECOVERING = Gauge(
     "recovery_in_progress",
-    "1 while the worker recovers its tables, and processes no record.",
+    "1 while the worker recovers tables of partitions that it does not serve yet.",
 )
 RECOVERED = Counter("recovery_records_total", "Changelog records read by recoveries.")
 

@@ -56,10 +56,28 @@ class StandbyReader:
             return None
         return sum(self.lags[tp] for tp in tps)
 
+    async def measure(self, partitions: Iterable[int]) -> None:
+        """Measure the lags of stored rows; rows that are too old are dropped."""
+        tps = [TopicPartition(topic, p) for topic in self._stores for p in partitions]
+        if not tps:
+            return
+        consumer = AIOKafkaConsumer(**self._cluster.client_options(), **CONSUMER_OPTIONS)
+        await consumer.start()
+        try:
+            for tp in tps:
+                self._stores[tp.topic].load(tp.partition)
+            for tp, end in (await seek_to_stored(consumer, self._stores, tps)).items():
+                self.lags[tp] = end - await consumer.position(tp)
+                self._stores[tp.topic].release(tp.partition)
+        finally:
+            await consumer.stop()
+
     async def follow(self, partitions: Iterable[int]) -> None:
         """Follow these partitions, and no others."""
         await self.stop()
         before, self._partitions = self._partitions, set(partitions)
+        for tp in [tp for tp in self.lags if tp.partition not in self._partitions]:
+            del self.lags[tp]
         for store in self._stores.values():
             for partition in before - self._partitions - store.active:
                 store.release(partition)
@@ -74,8 +92,6 @@ class StandbyReader:
 
     async def _run(self) -> None:
         tps = [TopicPartition(t, p) for t in self._stores for p in self._partitions]
-        for tp in self.lags.keys() - tps:
-            del self.lags[tp]
         self._warm_at = dict.fromkeys(tps, time.monotonic())
         while True:
             try:

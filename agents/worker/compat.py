@@ -132,9 +132,13 @@ INNER_NAMES = (
         "cooperative rebalancing; see GroupCoordinator and SubscriptionState above",
         {
             f"{_COORDINATOR}._maybe_leave_group": "(self)",
+            f"{_COORDINATOR}._on_join_complete": (
+                "(self, generation, member_id, protocol, member_assignment_bytes)"
+            ),
             f"{_COORDINATOR}._on_join_prepare": "(self, previous_assignment)",
             f"{_COORDINATOR}._performed_join_prepare": "",
             f"{_COORDINATOR}._send_req": "(self, request)",
+            f"{_COORDINATOR}._start_heartbeat_task": "(self)",
             f"{_COORDINATOR}.reset_generation": "(self)",
             f"{_SUBSCRIPTION}:Assignment._tp_state": "",
             f"{_SUBSCRIPTION}:SubscriptionState.assign_from_subscribed": (

@@ -25,7 +25,9 @@ class SubscriptionState(subscription_state.SubscriptionState):
     def assign_from_subscribed(self, assignment: set[TopicPartition]) -> None:
         """Set the assignment of the group."""
         before = self.subscription.assignment
-        super().assign_from_subscribed(assignment)
+        # An older release, which still is in the group, assigned changelogs too.
+        known = {tp for tp in assignment if tp.topic in self.topics}
+        super().assign_from_subscribed(known)
         after = self.subscription.assignment
         for tp in after.tps:
             if before is not None and tp in before.tps:
@@ -44,6 +46,10 @@ class GroupCoordinator(group_coordinator.GroupCoordinator):
     """
 
     leaves = False
+
+    async def _on_join_complete(self, *assignment: Any) -> None:
+        self._start_heartbeat_task()  # aiokafka starts it when the listener has returned
+        await super()._on_join_complete(*assignment)
 
     async def _on_join_prepare(self, previous_assignment: Any) -> None:
         if previous_assignment is None or self.generation <= 0:

@@ -19,7 +19,7 @@ from agents.runtime.changelog import read_changelogs
 from agents.runtime.fail_stop import fail_stop
 from agents.runtime.standby import StandbyReader
 from agents.runtime.state_store import StateStore
-from agents.worker.assignment import WARM_RECORDS, Member
+from agents.worker.assignment import WARM_RECORDS, Member, MemberPlan
 
 RELEASE_RATIO = 1 / 2
 """Of the session timeout: a member that waits for a release sends no heartbeats. An owner
@@ -46,22 +46,23 @@ class TaskManager(faust.Service):
         self.app = app
         self.completed = asyncio.Event()
         self._tables = tables
+        self._plan = MemberPlan()
+        self._stores: dict[str, StateStore] = {}
+        self._standbys = StandbyReader(self._stores, app.settings, self._on_progress)
         self._owned: set[int] = set()
         self._served: set[int] = set()
         self._restoring: asyncio.Task[None] | None = None
         self._is_reading = False
+        self._was_interrupted = False
         self._leaving = False
         self._handed_over = asyncio.Event()
 
     async def open(self) -> None:
-        """Follow all stored partitions, so that the group learns how warm they are."""
-        self._stores: dict[str, StateStore] = {
-            table.changelog_topic.get_topic_name(): table.data.rows
-            for table in self._tables.values()
-        }
-        self._standbys = StandbyReader(self._stores, self.app.settings, self._on_progress)
+        """Measure how far stored rows lag: the group's leader prefers warm members."""
+        for table in self._tables.values():
+            self._stores[table.changelog_topic.get_topic_name()] = table.data.rows
         stored = [set(store.partitions()) for store in self._stores.values()]
-        await self._standbys.follow(set.intersection(*stored) if stored else ())
+        await self._standbys.measure(set.intersection(*stored) if stored else ())
 
     def on_partitions_revoked(self, revoked: Any) -> None:
         """Do nothing: Faust calls this when it stops."""
@@ -75,8 +76,8 @@ class TaskManager(faust.Service):
     async def handle_assignment(self) -> None:
         """Carry out the plan that the assignor has received."""
         self.app.pause_monitor.arm()
-        plan = self.app.assignor.plan
         await self._stop_restoring()
+        self._plan = plan = self.app.assignor.plan
         await self.app.consumer.update_topics()
         await self._release(self._owned - plan.active)
         gained = plan.active - self._owned
@@ -118,6 +119,7 @@ class TaskManager(faust.Service):
         began = time.monotonic()
         served = lost & self._served
         self._served -= lost
+        self._was_interrupted = True
         consumer = self.app.consumer
         await consumer.revoke(served)
         await self.app.partitions_revoked()
@@ -148,21 +150,22 @@ class TaskManager(faust.Service):
             if self._is_reading:
                 self._restoring.cancel()
             await asyncio.wait([self._restoring])
+            self._is_reading = False
 
     async def _restore(self) -> None:
         try:
             if restored := self._owned - self._served:
                 await self._recover(restored)
             await self._serve(restored)
-            await self._standbys.follow(self.app.assignor.plan.standby)
+            await self._standbys.follow(self._plan.standby)
         except Exception as error:  # noqa: BLE001 -- a half table must not serve
             fail_stop("event=recovery-failed reason=%r", error)
 
     async def _recover(self, partitions: set[int]) -> None:
         metrics.RECOVERING.set(1)
         began = time.monotonic()
-        await self._standbys.stop()
         self._is_reading = True
+        await self._standbys.stop()
         rows = await read_changelogs(self._stores, partitions, self.app.settings)
         self._is_reading = False
         seconds = time.monotonic() - began
@@ -173,7 +176,9 @@ class TaskManager(faust.Service):
     async def _serve(self, restored: set[int]) -> None:
         for store in self._stores.values():
             store.active |= restored
-        await self.app.partitions_recovered(restored)
+        if restored or self._was_interrupted:
+            await self.app.partitions_recovered(restored)
+        self._was_interrupted = False
         await self.app.consumer.serve(restored)
         self._served |= restored
         metrics.RECOVERING.set(0)
@@ -193,7 +198,7 @@ class TaskManager(faust.Service):
         """Join the group again when what this worker is to own has become warm."""
         for tp, lag in self._standbys.lags.items():
             metrics.STANDBY_LAG.labels(*tp).set(lag)
-        warming = self.app.assignor.plan.warming
+        warming = self._plan.warming
         lags = [self._standbys.lag(partition) for partition in warming]
         if lags and all(lag is not None and lag <= WARM_RECORDS for lag in lags):
             warming.clear()
