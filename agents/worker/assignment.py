@@ -55,7 +55,8 @@ def plan(
 ) -> dict[str, MemberPlan]:
     """Return the plan of each member.
 
-    Members that leave keep what nobody is warm for. If all leave, nobody owns anything.
+    Members that leave keep partitions for which no other member is warm. If all members
+    leave, no partition has an owner.
 
     Args:
         partitions: how many there are.

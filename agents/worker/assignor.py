@@ -41,7 +41,7 @@ class Assignor(AbstractPartitionAssignor):
         self.members = 0
 
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
-        """Return what this worker tells the leader."""
+        """Return this worker's metadata, for the leader."""
         member = self._app.tables.recovery.member()
         fields = asdict(member) | {"owned": sorted(member.owned)}
         user_data = orjson.dumps(fields, option=orjson.OPT_NON_STR_KEYS)

@@ -27,7 +27,7 @@ that takes longer is fenced by its changelogs."""
 
 RELEASE_POLL_SECONDS = 0.01
 HAND_OVER_SECONDS = 8.0
-"""Docker kills a container ten seconds after it told it to stop."""
+"""Docker kills a container ten seconds after its SIGTERM."""
 
 log = logging.getLogger(__name__)
 
