@@ -72,9 +72,9 @@ class SentLog:
         producer = self._app.batching_producer
         return ChangelogProducer(producer, SENT_CHANGELOG, self.store)
 
-    async def open(self) -> None:
-        """Prepare the changelog for writes, after the rows are recovered."""
-        await self._changelog.rewrite_superseded()
+    async def open(self, partitions: set[int]) -> None:
+        """Prepare the changelog for partitions whose rows are recovered."""
+        await self._changelog.rewrite_superseded(partitions)
 
     def record(
         self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int

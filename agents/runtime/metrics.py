@@ -40,10 +40,15 @@ RECOVERY = Histogram(
 )
 RECOVERING = Gauge(
     "recovery_in_progress",
-    "1 while the worker recovers its tables, and processes no record.",
+    "1 while the worker recovers tables of partitions that it does not serve yet.",
 )
 RECOVERED = Counter("recovery_records_total", "Changelog records read by recoveries.")
 
+STANDBY_LAG = Gauge(
+    "standby_lag_records",
+    "Changelog records that this worker has not read, of a partition that it follows.",
+    _TP,
+)
 LAG = Gauge("kafka_consumer_lag_records", "Uncommitted records of a partition.", _TP)
 OLDEST = Gauge(
     "kafka_consumer_oldest_batch_seconds",

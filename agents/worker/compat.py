@@ -7,9 +7,9 @@ from aiokafka.consumer import consumer
 from faust import stores
 from faust.transport.drivers import aiokafka as driver
 
-from agents.worker.assignor import RoundRobin
 from agents.worker.clients import Producer, YieldingFetcher
 from agents.worker.consumer import Consumer
+from agents.worker.coordinator import GroupCoordinator, SubscriptionState
 from agents.worker.tables import StateStoreAdapter
 from topics.kafka import compat
 from topics.kafka.compat import InnerNames, Replacement
@@ -34,11 +34,23 @@ REPLACEMENTS = (
         "aio-libs/aiokafka#197",
     ),
     Replacement(
-        driver,
-        "RoundRobinPartitionAssignor",
-        RoundRobin,
-        "()",
-        "a topic that a starting broker lacks was left out of the assignment",
+        consumer,
+        "GroupCoordinator",
+        GroupCoordinator,
+        "(client, subscription, *, group_id='aiokafka-default-group',"
+        " group_instance_id=None, session_timeout_ms=10000, heartbeat_interval_ms=3000,"
+        " retry_backoff_ms=100, enable_auto_commit=True, auto_commit_interval_ms=5000,"
+        " assignors=(<class 'aiokafka.coordinator.assignors.roundrobin."
+        "RoundRobinPartitionAssignor'>,), exclude_internal_topics=True,"
+        " max_poll_interval_ms=300000, rebalance_timeout_ms=30000)",
+        "a rebalance stopped all partitions, and a static member could not leave",
+    ),
+    Replacement(
+        consumer,
+        "SubscriptionState",
+        SubscriptionState,
+        "(loop=None)",
+        "a rebalance forgot the positions of partitions that stayed",
     ),
     Replacement(
         consumer,
@@ -55,6 +67,9 @@ REPLACEMENTS = (
 
 _DRIVER = "faust.transport.drivers.aiokafka"
 _ACCUMULATOR = "aiokafka.producer.message_accumulator"
+_COORDINATOR = "aiokafka.consumer.group_coordinator:GroupCoordinator"
+_PROTOCOL = "aiokafka.coordinator.protocol"
+_SUBSCRIPTION = "aiokafka.consumer.subscription_state"
 
 INNER_NAMES = (
     InnerNames(
@@ -82,28 +97,57 @@ INNER_NAMES = (
         "robinhood/faust#301",
     ),
     InnerNames(
-        "agents/worker/consumer.py",
-        "the drain loop and the commits are replaced; see Consumer above",
+        "agents/worker/assignor.py",
+        "Faust's assignor moves partitions to members whose rows are cold",
         {
-            f"{_DRIVER}:Consumer._commit_offsets": (
-                "(self, offsets, start_new_transaction=True)"
-            ),
-            f"{_DRIVER}:Consumer._committed_offset": "",
+            f"{_PROTOCOL}:ConsumerProtocolMemberAssignment": "(*args, **kwargs)",
+            f"{_PROTOCOL}:ConsumerProtocolMemberMetadata": "(*args, **kwargs)",
+        },
+    ),
+    InnerNames(
+        "agents/worker/consumer.py",
+        "the drain loop, the commits and the rebalances are replaced; see Consumer above",
+        {
+            f"{_DRIVER}:Consumer._buffered_partitions": "",
+            f"{_DRIVER}:Consumer._commit": "(self, offsets)",
             f"{_DRIVER}:Consumer._drain_messages": "(self, fetcher)",
-            f"{_DRIVER}:Consumer._get_active_partitions": "(self)",
             f"{_DRIVER}:Consumer._getmany": "(self, active_partitions, timeout)",
-            f"{_DRIVER}:Consumer._is_changelog_tp": "(self, tp)",
             f"{_DRIVER}:Consumer._new_consumer_thread": "(self)",
-            f"{_DRIVER}:Consumer._read_offset": "",
             f"{_DRIVER}:Consumer._stopped": "",
             f"{_DRIVER}:Consumer._thread": "",
             f"{_DRIVER}:Consumer._to_message": "(self, tp, record)",
             f"{_DRIVER}:Consumer._unacked_messages": "",
             f"{_DRIVER}:Consumer._waiting_for_ack": "",
             f"{_DRIVER}:AIOKafkaConsumerThread._ensure_consumer": "(self)",
+            "aiokafka.consumer:AIOKafkaConsumer._coordinator": "",
+            f"{_COORDINATOR}.commit_offsets": "(self, assignment, offsets)",
+            f"{_COORDINATOR}.fetch_committed_offsets": "(self, partitions)",
+            f"{_COORDINATOR}.request_rejoin": "(self)",
             "faust.transport.conductor:Conductor._tp_index": "",
         },
         "faust-streaming/faust#221, #606",
+    ),
+    InnerNames(
+        "agents/worker/coordinator.py",
+        "cooperative rebalancing; see GroupCoordinator and SubscriptionState above",
+        {
+            f"{_COORDINATOR}._maybe_leave_group": "(self)",
+            f"{_COORDINATOR}._on_join_complete": (
+                "(self, generation, member_id, protocol, member_assignment_bytes)"
+            ),
+            f"{_COORDINATOR}._on_join_prepare": "(self, previous_assignment)",
+            f"{_COORDINATOR}._performed_join_prepare": "",
+            f"{_COORDINATOR}._send_req": "(self, request)",
+            f"{_COORDINATOR}._start_heartbeat_task": "(self)",
+            f"{_COORDINATOR}.reset_generation": "(self)",
+            f"{_SUBSCRIPTION}:Assignment._tp_state": "",
+            f"{_SUBSCRIPTION}:SubscriptionState.assign_from_subscribed": (
+                "(self, assignment)"
+            ),
+            f"{_SUBSCRIPTION}:TopicPartitionState._assignment": "",
+            "aiokafka.protocol.group:LeaveGroupRequest": "(group, member_id)",
+        },
+        "aio-libs/aiokafka#1015",
     ),
     InnerNames(
         "agents/worker/clients.py",
@@ -123,6 +167,7 @@ INNER_NAMES = (
             f"{_DRIVER}:Producer._settings_extra": "(self)",
             "aiokafka.consumer:AIOKafkaConsumer._coordinator": "",
             "aiokafka.consumer:AIOKafkaConsumer._fetch_max_wait_ms": "",
+            "aiokafka.consumer:AIOKafkaConsumer._partition_assignment_strategy": "",
             "aiokafka.consumer.fetcher:Fetcher._proc_fetch_request": (
                 "(self, assignment, node_id, request)"
             ),
@@ -144,9 +189,14 @@ INNER_NAMES = (
         "Faust's recovery skips records, and its table manager waits a second",
         {
             "faust.tables.manager:TableManager._recovery": "",
-            "faust.tables.manager:TableManager._update_channels": "(self)",
-            "faust.app.base:App._fetcher": "",
+            "faust.tables.manager:TableManager._tables_registered": "",
         },
+        "faust-streaming/faust#216, #596",
+    ),
+    InnerNames(
+        "agents/worker/tasks.py",
+        "Faust's recovery starts the fetcher of the records",
+        {"faust.app.base:App._fetcher": ""},
         "faust-streaming/faust#216, #596",
     ),
 )

@@ -50,7 +50,7 @@ class Service:
         """
         table = self.add_table(aggregate.changelog, aggregate.index)
         agent = AggregateAgent(self.app, aggregate, table, on_change)
-        table.on_recover(agent.on_recovered)
+        self.app.add_recovery_listener(agent.on_recovered)
         self.add_agent(aggregate.requests, agent.run)
         return agent
 

@@ -63,7 +63,7 @@ class Notifier:
 
     async def start(self) -> None:
         """Start the deliveries and the processing."""
-        await self.agent.start()
+        await self.agent.start(self.store.active)
         self._bench.run(self.agent.run(self._stream))
         self._bench.run(self._acknowledge())
 

@@ -1,16 +1,17 @@
 """Deliveries and commits of the consumer, whatever Faust does in between."""
 
+import asyncio
 from collections.abc import Mapping
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.structs import ConsumerRecord
+from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 from faust.types import TP
 
 from agents.runtime.in_flight import ConsumerRecords, PartitionRecords
-from agents.worker.consumer import Consumer
+from agents.worker.consumer import Consumer, ServedPartition
 from schemas.stock import ListStocks
-from tests.component.worker_harness import WorkerHarness, record
+from tests.component.worker_harness import WorkerHarness, breathe, record
 
 HERE = TP("stock.requests", 0)
 THERE = TP("stock.requests", 1)
@@ -21,6 +22,7 @@ class _Delivered(Consumer):
 
     polls: list[ConsumerRecords]
     commits: list[Mapping[TP, int]]
+    refused = False
 
     @property
     def batches(self) -> list[PartitionRecords]:
@@ -29,26 +31,46 @@ class _Delivered(Consumer):
     async def _dispatch(self, poll: ConsumerRecords) -> None:
         self.polls.append(poll)
 
-    async def _commit_offsets(self, offsets: Mapping[TP, int], *_: object) -> bool:
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         self.commits.append(offsets)
-        return True
+        return not self.refused
 
 
-class _Thread:
-    """The group's consumer, as far as seeking goes."""
+class _Group:
+    """The group's consumer, and its coordinator."""
 
-    def __init__(self, committed: Mapping[TopicPartition, int | None]) -> None:
-        self.committed = committed
-        self.from_the_beginning: list[TopicPartition] = []
+    def __init__(self, **committed: OffsetAndMetadata) -> None:
+        self.committed = {
+            TopicPartition(HERE.topic, int(number[1:])): offset
+            for number, offset in committed.items()
+        }
+        self.generation = 3
+        self.sought: dict[TopicPartition, int | str] = {}
+        self.resumed: set[TopicPartition] = set()
+        self._coordinator = self
+
+    def _ensure_consumer(self) -> "_Group":
+        return self
 
     def assignment(self) -> set[TopicPartition]:
-        return set(self.committed)
+        return {TopicPartition(*HERE), TopicPartition(*THERE)}
 
-    async def seek_to_committed(self) -> Mapping[TopicPartition, int | None]:
-        return self.committed
+    def subscription(self) -> set[str]:
+        return {HERE.topic}
 
-    async def seek_to_beginning(self, *partitions: TopicPartition) -> None:
-        self.from_the_beginning += partitions
+    async def fetch_committed_offsets(
+        self, tps: list[TopicPartition]
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
+        return {tp: self.committed[tp] for tp in tps if tp in self.committed}
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        self.sought[tp] = offset
+
+    async def seek_to_beginning(self, tp: TopicPartition) -> None:
+        self.sought[tp] = "beginning"
+
+    def resume(self, *tps: TopicPartition) -> None:
+        self.resumed.update(tps)
 
 
 async def _no_callback(_: object) -> None:
@@ -65,17 +87,9 @@ async def consumer(harness: WorkerHarness) -> _Delivered:
         on_partitions_assigned=app.on_partitions_assigned,
     )
     consumer.polls, consumer.commits = [], []
+    consumer._thread = _Group()  # noqa: SLF001
+    await consumer.serve({0, 1})
     return consumer
-
-
-async def test_no_error_is_logged_for_partitions_that_are_not_read(
-    consumer: _Delivered, caplog: pytest.LogCaptureFixture
-):
-    there = [HERE, TP("loms-stock-changelog", 0)]
-    consumer._thread = _Thread(dict.fromkeys(there))  # noqa: SLF001 -- Faust's check would log
-    consumer._active_partitions = set(there)  # noqa: SLF001
-    await consumer.verify_all_partitions_active()
-    assert not caplog.messages
 
 
 def records(*offsets: int) -> list[ConsumerRecord]:
@@ -83,8 +97,12 @@ def records(*offsets: int) -> list[ConsumerRecord]:
 
 
 async def deliver(consumer: _Delivered, *offsets: int) -> None:
-    epoch = consumer._epoch  # noqa: SLF001
-    await consumer._deliver(epoch, {HERE: records(*offsets)})  # noqa: SLF001
+    await fetched(consumer, {HERE: records(*offsets)})
+
+
+async def fetched(consumer: _Delivered, batches: Mapping[TP, list[ConsumerRecord]]) -> None:
+    served = dict(consumer._served)  # noqa: SLF001
+    await consumer._deliver(served, batches)  # noqa: SLF001
 
 
 async def test_an_acknowledged_batch_is_committed_once(consumer: _Delivered):
@@ -114,20 +132,31 @@ async def test_a_batch_that_faust_acked_is_not_committed_before_it_is_acknowledg
 ):
     await deliver(consumer, 5)
     message = consumer._to_message(HERE, consumer.batches[0].records[-1])  # noqa: SLF001
+    message.value = consumer.batches
     consumer.track_message(message)
     assert consumer.ack(message)
     await consumer.force_commit()
     assert consumer.commits == []
 
 
-async def test_records_fetched_before_the_flow_stopped_are_not_delivered_after_it(
+async def test_a_refused_commit_is_made_again(consumer: _Delivered):
+    await deliver(consumer, 5)
+    consumer.batches[0].acknowledged = consumer.refused = True
+    assert not await consumer.force_commit()
+    consumer.refused = False
+    assert await consumer.force_commit()
+    assert consumer.commits == [{HERE: 6}, {HERE: 6}]
+
+
+async def test_records_fetched_before_a_revocation_are_not_delivered_after_it(
     consumer: _Delivered,
 ):
-    before = consumer._epoch  # noqa: SLF001
-    consumer.stop_flow()
-    consumer.resume_flow()
-    await consumer._deliver(before, {HERE: records(5)})  # noqa: SLF001
-    assert consumer.batches == []
+    before = dict(consumer._served)  # noqa: SLF001
+    await consumer.revoke({0})
+    await consumer._deliver(before, {HERE: records(5), THERE: records(8)})  # noqa: SLF001
+    await consumer.serve({0})
+    await consumer._deliver(before, {HERE: records(6)})  # noqa: SLF001
+    assert [batch.tp for batch in consumer.batches] == [THERE]
 
 
 async def test_a_delivered_record_is_not_delivered_again(consumer: _Delivered):
@@ -137,43 +166,75 @@ async def test_a_delivered_record_is_not_delivered_again(consumer: _Delivered):
     assert len(consumer.batches[1].records) == 1
 
 
-async def test_a_partition_without_a_commit_begins_at_its_beginning(consumer: _Delivered):
-    done, fresh = TopicPartition(*HERE), TopicPartition(HERE.topic, 1)
-    thread = consumer._thread = _Thread({done: 7, fresh: None})  # noqa: SLF001
-    await consumer.perform_seek()
-    assert thread.from_the_beginning == [fresh]
+async def test_a_partition_begins_where_it_is_committed_or_at_its_beginning(
+    consumer: _Delivered,
+):
+    group = consumer._thread = _Group(_0=OffsetAndMetadata(7, ""))  # noqa: SLF001
+    await consumer.serve({0, 1})
+    done, fresh = TopicPartition(*HERE), TopicPartition(*THERE)
+    assert group.sought == {done: 7, fresh: "beginning"}
+    assert group.resumed == {done, fresh}
 
 
-async def test_a_batch_delivered_before_a_seek_is_not_committed_after_it(
+async def test_a_batch_of_a_revoked_partition_is_not_committed_in_the_background(
     consumer: _Delivered,
 ):
     await deliver(consumer, 5)
-    consumer._thread = _Thread({TopicPartition(*HERE): 5})  # noqa: SLF001
-    await consumer.perform_seek()
+    await consumer.revoke({0})
     consumer.batches[0].acknowledged = True
+    assert consumer.batches[0].revoked
     await consumer.force_commit()
     assert consumer.commits == []
 
 
+async def test_a_release_waits_for_the_agents_and_commits_what_is_acknowledged(
+    consumer: _Delivered,
+):
+    consumer._thread = _Group(_1=OffsetAndMetadata(4, "1"))  # noqa: SLF001
+    await deliver(consumer, 5)
+    await deliver(consumer, 6)
+    first, second = consumer.batches
+    await consumer.revoke({0})
+    waiting = asyncio.create_task(consumer.wait_until_done())
+    for batch in (first, second):
+        await breathe()
+        assert not waiting.done()
+        message = consumer._to_message(HERE, batch.records[-1])  # noqa: SLF001
+        message.value = [batch]
+        consumer.track_message(message)
+        batch.acknowledged = batch is first
+        consumer.ack(message)
+    await waiting
+    await consumer.release({0, 1})
+    assert consumer.commits == [{HERE: 6, THERE: 4}]
+
+
+async def test_a_partition_is_unreleased_until_it_is_committed_in_this_generation(
+    consumer: _Delivered,
+):
+    commits = {"_0": OffsetAndMetadata(7, "2"), "_1": OffsetAndMetadata(7, "3")}
+    consumer._thread = _Group(**commits)  # noqa: SLF001
+    assert await consumer.unreleased({0, 1}) == {0}
+    consumer._thread = _Group(_1=OffsetAndMetadata(7, "an older release's"))  # noqa: SLF001
+    assert await consumer.unreleased({0, 1}) == {0, 1}
+
+
 async def test_a_long_fetch_is_split_into_chunks_of_bounded_size(consumer: _Delivered):
     large = [record(b"x" * 50_000, partition=0, offset=n) for n in range(4)]
-    await consumer._deliver(consumer._epoch, {HERE: large, THERE: large})  # noqa: SLF001
+    await fetched(consumer, {HERE: large, THERE: large})
     cut = [[(b.tp, len(b.records)) for b in poll] for poll in consumer.polls]
     assert cut == [[(HERE, 3)], [(HERE, 1), (THERE, 2)], [(THERE, 2)]]
 
 
 async def test_a_topics_records_of_one_fetch_are_delivered_together(consumer: _Delivered):
     other = TP("order.requests", 0)
-    fetched = {HERE: records(5), other: records(3), THERE: records(8, 9)}
-    await consumer._deliver(consumer._epoch, fetched)  # noqa: SLF001
+    consumer._served[other] = ServedPartition(0, 0, 0)  # noqa: SLF001
+    await fetched(consumer, {HERE: records(5), other: records(3), THERE: records(8, 9)})
     assert [[b.tp for b in poll] for poll in consumer.polls] == [[HERE, THERE], [other]]
 
 
 async def test_each_partition_of_a_poll_is_committed_separately(consumer: _Delivered):
-    await consumer._deliver(  # noqa: SLF001
-        consumer._epoch,  # noqa: SLF001
-        {HERE: records(5), THERE: records(8, 9)},
-    )
+    await fetched(consumer, {HERE: records(5), THERE: records(8, 9)})
     consumer.batches[1].acknowledged = True
     await consumer.force_commit()
     assert consumer.commits == [{THERE: 10}]

@@ -83,8 +83,7 @@ async def workers(cluster: KafkaSettings, tmp_path: Path) -> AsyncIterator[list[
 async def test_a_worker_without_partitions_keeps_running(
     workers: list[Worker], cluster: KafkaSettings
 ):
-    of_each = 2  # one of the requests, and the same one of the changelog
-    busy = [of_each] * cluster.partitions
+    busy = [1] * cluster.partitions
     async with asyncio.timeout(WITHIN_SECONDS):
         while sorted(_partitions(workers)) != [0, *busy]:  # noqa: ASYNC110 -- a log file
             await asyncio.sleep(_LOOK_SECONDS)

@@ -116,7 +116,7 @@ class WorkerHarness:
         """Put an aggregate's agent on the bench, with a table that has nothing in it."""
         agent = self.service.add_aggregate(aggregate)
         store = self.open(agent._table)  # noqa: SLF001
-        await agent.on_recovered()
+        await agent.on_recovered(set(range(PARTITIONS)))
         stream = Stream()
         self.run(agent.run(stream))
         return Serving(aggregate, agent, store, stream)
@@ -127,6 +127,7 @@ class WorkerHarness:
         store = table.data.rows = StateStore(path, "here", **table.options)
         for partition in range(PARTITIONS):
             store.load(partition)
+            store.active.add(partition)
         return store
 
     def run(self, agent: Any) -> None:
