@@ -13,10 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, TypeVar
 
-from pydantic import AliasChoices, Field
-
-from agents.cause import Cause, WithHeaders
-from agents.refusal import Refusal
+from agents.aggregate import Cause, Refusal, WithHeaders, renamed
 from schemas.cart import (
     AddToCart,
     CartRequest,
@@ -65,9 +62,9 @@ class Cart:
     """
 
     lines: Lines = field(default_factory=dict)
-    processed: Annotated[
-        Mapping[str, str], Field(validation_alias=AliasChoices("processed", "done"))
-    ] = field(default_factory=dict)
+    processed: Annotated[Mapping[str, str], renamed("processed", "done")] = field(
+        default_factory=dict
+    )
     refused: Mapping[str, RecordedRefusal] = field(default_factory=dict)
     checkouts: Mapping[str, Lines] = field(default_factory=dict)
 

@@ -17,10 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import AliasChoices, Field
-
-from agents.cause import Cause
-from agents.refusal import Refusal
+from agents.aggregate import Cause, Refusal, renamed
 from schemas.cart import OrderSettled
 from schemas.contract import Code, Contract, Done, Item, Refused
 from schemas.ids import order_id, purchase_id, shard
@@ -51,7 +48,7 @@ class StatusChange:
 
     status: Status
     at: datetime
-    origin: Annotated[str, Field(validation_alias=AliasChoices("origin", "by"))]
+    origin: Annotated[str, renamed("origin", "by")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +70,12 @@ class Order:
     user: int
     request_id: str
     lines: Mapping[int, int]
-    history: Annotated[
-        tuple[StatusChange, ...], Field(validation_alias=AliasChoices("history", "steps"))
-    ]
+    history: Annotated[tuple[StatusChange, ...], renamed("history", "steps")]
     answers: Mapping[int, bool] = field(default_factory=dict)
-    last_answer: Annotated[
-        int | None, Field(validation_alias=AliasChoices("last_answer", "closed_by"))
-    ] = None
-    processed: Annotated[
-        Mapping[str, str], Field(validation_alias=AliasChoices("processed", "done"))
-    ] = field(default_factory=dict)
+    last_answer: Annotated[int | None, renamed("last_answer", "closed_by")] = None
+    processed: Annotated[Mapping[str, str], renamed("processed", "done")] = field(
+        default_factory=dict
+    )
 
     @property
     def anonymized(self) -> bool:

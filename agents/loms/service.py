@@ -6,7 +6,7 @@ from itertools import islice
 
 from prometheus_client import Counter, Histogram
 
-from agents.aggregate import Aggregate, single_row
+from agents.aggregate import Aggregate
 from agents.loms import order, stock
 from agents.loms.order import Order
 from agents.loms.payment_deadlines import PaymentDeadlines, payment_index
@@ -41,7 +41,6 @@ ORDER_AGGREGATE: Aggregate[Order | None, OrderRequest, order.OrderEvent] = Aggre
     requests=ORDER_REQUESTS,
     changelog=ORDERS_CHANGELOG,
     rows=(Order,),
-    state=single_row,
     identify=order.identify,
     decide=order.decide,
     evolve=order.evolve,
@@ -52,11 +51,11 @@ STOCK_AGGREGATE: Aggregate[stock.StockState, StockRequest, stock.StockMoved] = A
     requests=STOCK_REQUESTS,
     changelog=STOCK_CHANGELOG,
     rows=(stock.StockLevel, stock.Reservation | stock.Receipt),
-    state=stock.StockState,
     identify=stock.identify,
     decide=stock.decide,
     evolve=stock.evolve,
     follow_up=stock.follow_up,
+    state=stock.StockState,
 )
 
 

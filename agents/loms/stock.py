@@ -14,10 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
-from pydantic import AliasChoices, Field
-
-from agents.cause import Cause
-from agents.refusal import Refusal
+from agents.aggregate import Cause, Refusal, renamed
 from schemas.cart import StockChecked
 from schemas.contract import MAX_COUNT, MAX_STOCK, Code, Contract, Done, Refused
 from schemas.order import StockReserved
@@ -63,12 +60,8 @@ class Reservation:
     Aliases are the names in rows of older releases.
     """
 
-    status: Annotated[
-        ReservationStatus, Field(validation_alias=AliasChoices("status", "fate"))
-    ]
-    allocation: Annotated[
-        Allocation, Field(validation_alias=AliasChoices("allocation", "parcels"))
-    ]
+    status: Annotated[ReservationStatus, renamed("status", "fate")]
+    allocation: Annotated[Allocation, renamed("allocation", "parcels")]
     at: datetime
 
 

@@ -12,11 +12,11 @@ from time import monotonic
 
 import grpc
 
+from agents.aggregate import Refusal
 from agents.products import pricing
 from agents.products.instrumentation import client_span, count_retry
 from agents.products.pricing import Product
 from agents.products.settings import ProductSettings
-from agents.refusal import Refusal
 from schemas.cart import CartView
 from schemas.contract import Code
 from schemas.product import PriceCart

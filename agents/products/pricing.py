@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from agents.refusal import Refusal
+from agents.aggregate import Refusal
 from schemas.cart import CartView, PricedItem
 from schemas.contract import MAX_PRICE, Code
 from schemas.product import PriceCart

@@ -4,9 +4,9 @@ from functools import cached_property
 
 from aiokafka.structs import ConsumerRecord
 
+from agents.aggregate import Refusal
 from agents.products.client import ProductClient
 from agents.products.settings import ProductSettings
-from agents.refusal import Refusal
 from agents.runtime.collector import RecordCollector
 from agents.runtime.concurrent_processor import ConcurrentProcessor, Send
 from agents.runtime.deserializer import Envelope

@@ -26,7 +26,7 @@ BUGS = (
     ),
     Bug(
         "the idempotency key is ignored",
-        "agents/cause.py",
+        "agents/aggregate.py",
         'return self.origin if key is None else f"key:{key}"',
         "return self.origin",
         f"{_ROUTER}requests_with_the_same_key_have_one_effect",

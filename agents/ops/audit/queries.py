@@ -14,8 +14,7 @@ from datetime import timedelta
 from aiokafka import TopicPartition
 from pydantic import ValidationError
 
-from agents.aggregate import OutgoingMessage
-from agents.cause import Cause
+from agents.aggregate import Cause, OutgoingMessage
 from agents.ops.audit.replay import ReplayedRecord
 from agents.ops.audit.snapshots import AGGREGATES, Snapshots
 from agents.runtime.producer import ProducerRecord
