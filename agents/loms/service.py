@@ -10,10 +10,10 @@ from agents.aggregate import Aggregate
 from agents.loms import order, stock
 from agents.loms.order import Order
 from agents.loms.payment_deadlines import PaymentDeadlines, payment_index
-from agents.loms.settings import LomsSettings
 from agents.runtime.collector import Publisher
 from agents.runtime.producer import ProducerRecord
 from agents.runtime.transaction import Change
+from agents.settings import LomsSettings
 from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.order import OrderRequest, Status
@@ -67,7 +67,7 @@ class Loms:
         self.service.add_aggregate(STOCK_AGGREGATE)
         self._orders = self.service.add_aggregate(ORDER_AGGREGATE, self._on_change)
         self._publisher = Publisher(self.service.app)
-        self._time_to_pay = LomsSettings().time_to_pay
+        self._time_to_pay = timedelta(seconds=LomsSettings().payment_timeout_seconds)
         self._deadlines = PaymentDeadlines(self._time_to_pay)
         self.service.add_timer(TICK_SECONDS, self._expire_overdue)
 

@@ -17,13 +17,13 @@ from agents.notifications.delivery import NOTICES, TransportDelivery, log_notifi
 from agents.notifications.opt_out import OptOut
 from agents.notifications.pending import encode, pending_key
 from agents.notifications.sent_log import OPTED_OUT, SENT, Rows, SentLog, event_row
-from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import create_transports
 from agents.runtime.collector import Deliveries, Publisher, RecordCollector
 from agents.runtime.fail_stop import fail_stop
 from agents.runtime.in_flight import ConsumerRecords, InFlightBatches, PartitionRecords
 from agents.runtime.router import RecordRouter, consumer_span
 from agents.runtime.transaction import MAX_BATCH_BYTES
+from agents.settings import NotificationSettings
 from agents.worker.service import METRICS_SECONDS, Service
 from agents.worker.settings import WorkerSettings
 from schemas.order import OrderStatusChanged

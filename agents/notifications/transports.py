@@ -18,7 +18,7 @@ import aiohttp
 import aiosmtplib
 
 from agents.notifications.notification import render
-from agents.notifications.settings import NotificationSettings, exact_url, login
+from agents.settings import NotificationSettings, exact_url, login
 from schemas.order import OrderStatusChanged
 
 _FIRST_PERMANENT_REPLY = 500  # SMTP: 4yz is transient, 5yz is permanent

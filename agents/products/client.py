@@ -16,7 +16,7 @@ from agents.aggregate import Refusal
 from agents.products import pricing
 from agents.products.instrumentation import client_span, count_retry
 from agents.products.pricing import Product
-from agents.products.settings import ProductSettings
+from agents.settings import ProductSettings
 from schemas.cart import CartView
 from schemas.contract import Code
 from schemas.product import PriceCart

@@ -6,10 +6,10 @@ from aiokafka.structs import ConsumerRecord
 
 from agents.aggregate import Refusal
 from agents.products.client import ProductClient
-from agents.products.settings import ProductSettings
 from agents.runtime.collector import RecordCollector
 from agents.runtime.concurrent_processor import ConcurrentProcessor, Send
 from agents.runtime.deserializer import Envelope
+from agents.settings import ProductSettings
 from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.cart import CartView

@@ -7,7 +7,7 @@ import pytest
 from agents.aggregate import Refusal
 from agents.ops.standins.catalogue import INVENTED, SAMPLES, Product
 from agents.products.client import ProductClient
-from agents.products.settings import ProductSettings
+from agents.settings import ProductSettings
 from schemas.cart import CartView
 from schemas.contract import Code, Item
 from schemas.product import PriceCart

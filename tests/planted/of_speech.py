@@ -152,7 +152,7 @@ BUGS = (
     ),
     Bug(
         "a webhook's URL is normalised",
-        "agents/notifications/settings.py",
+        "agents/settings.py",
         "safe=_UNCHANGED), encoded=True",
         "safe=_UNCHANGED), encoded=False",
         "tests/component/test_webhooks.py::test_a_webhooks_url_is_sent_byte_for_byte",

@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import pytest
 
 from agents.notifications.notification import render
-from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import SmtpTransport
+from agents.settings import NotificationSettings
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import create_transports
-from agents.products.settings import ProductSettings
+from agents.settings import NotificationSettings, ProductSettings
 
 
 @pytest.mark.parametrize("name", ["notify_from", "notify_to"])
