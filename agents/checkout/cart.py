@@ -41,14 +41,6 @@ Lines = Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedRefusal:
-    """A refusal, kept to refuse a redelivered record in the same words."""
-
-    code: Code
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Cart:
     """State of a cart.
 
@@ -57,7 +49,7 @@ class Cart:
         processed: fingerprints of processed requests by request id, newest last; at
             most 256. Rows of older releases name it `done`.
         refused: refusals by origin, newest last; at most 32. A redelivered attempt is
-            refused again; another attempt at the same request is decided afresh.
+            refused again in the same words; another one is decided afresh.
         checkouts: lines of the purchases in flight, by request id.
     """
 
@@ -65,7 +57,7 @@ class Cart:
     processed: Annotated[Mapping[str, str], renamed("processed", "done")] = field(
         default_factory=dict
     )
-    refused: Mapping[str, RecordedRefusal] = field(default_factory=dict)
+    refused: Mapping[str, Refused] = field(default_factory=dict)
     checkouts: Mapping[str, Lines] = field(default_factory=dict)
 
 
@@ -100,7 +92,7 @@ class Declined:
     """An attempt was refused."""
 
     origin: str
-    refusal: RecordedRefusal
+    refusal: Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +118,7 @@ def decide(cart: Cart | None, request: CartRequest, cause: Cause) -> list[CartEv
     try:
         return _process(cart, request, cause)
     except Refusal as refusal:
-        return [Declined(cause.origin, RecordedRefusal(refusal.code, str(refusal)))]
+        return [Declined(cause.origin, refusal.reply)]
 
 
 def evolve(cart: Cart | None, event: CartEvent) -> Cart | None:
@@ -159,7 +151,7 @@ def follow_up(
     if isinstance(request, OrderSettled):
         yield _purchase_reply(request)
     elif refusal := cart.refused.get(cause.origin):
-        yield Refused(code=refusal.code, text=refusal.text)
+        yield refusal
     elif lines := cart.checkouts.get(cause.request_id):
         order = CreateOrder(user=request.user, items=_items(lines))
         yield WithHeaders(order, {PURCHASE: cause.request_id})

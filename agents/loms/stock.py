@@ -9,7 +9,7 @@ overtakes its reserve makes the reserve fail.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, NamedTuple
@@ -127,12 +127,9 @@ def evolve(state: StockState, event: StockMoved) -> StockState:
     if not (event.available or event.reserved):
         return StockState(state.level, event.entry)
     level = state.level or StockLevel()
-    moved = replace(
-        level,
-        available=_added(level.available, event.available),
-        reserved=_added(level.reserved, event.reserved),
-    )
-    return StockState(moved, event.entry)
+    available = _added(level.available, event.available)
+    reserved = _added(level.reserved, event.reserved)
+    return StockState(StockLevel(available, reserved), event.entry)
 
 
 def follow_up(state: StockState, request: StockRequest, _: Cause) -> Iterator[Contract]:
@@ -140,7 +137,8 @@ def follow_up(state: StockState, request: StockRequest, _: Cause) -> Iterator[Co
     available = state.level.available if state.level else {}
     match request:
         case ListStocks():
-            yield StocksView(stocks=_stocks(available))
+            stocks = (Stock(warehouse_id=w, count=n) for w, n in sorted(available.items()))
+            yield StocksView(stocks=tuple(stocks))
         case CheckStock(user=user, sku=sku, count=count):
             most = min(sum(available.values()), MAX_COUNT)
             yield StockChecked(user=user, sku=sku, count=count, available=most)
@@ -220,7 +218,3 @@ def _added(stored: Allocation, change: Allocation) -> Allocation:
         if not total[warehouse]:
             del total[warehouse]
     return total
-
-
-def _stocks(available: Allocation) -> tuple[Stock, ...]:
-    return tuple(Stock(warehouse_id=w, count=n) for w, n in sorted(available.items()))
