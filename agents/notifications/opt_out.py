@@ -9,6 +9,8 @@ _USER = re.compile(r"-?[0-9]{1,19}")
 _USERS = range(-(2**63), 2**63)  # int64
 _MAX_LOGGED = 10  # lines: a wrong file may have thousands
 
+_NOT_LOADED = 'event=opt-out-not-loaded file="%s" reason=%r effect="last list is used"'
+
 _log = logging.getLogger(__name__)
 
 
@@ -32,17 +34,11 @@ class OptOut:
     def __contains__(self, user: object) -> bool:
         try:
             self._read()
+            self._is_lost = False
         except OSError as error:
             if not self._is_lost:
-                _log.error(
-                    'event=opt-out-not-loaded file="%s" reason=%r'
-                    ' effect="last list is used"',
-                    self._path,
-                    error.strerror,
-                )
+                _log.error(_NOT_LOADED, self._path, error.strerror)
             self._is_lost = True
-        else:
-            self._is_lost = False
         return user in self._users
 
     def _read(self) -> None:
@@ -61,12 +57,9 @@ class OptOut:
         new = sorted(bad[line] for line in bad.keys() - self._bad.keys())
         self._bad = bad
         if new:
-            _log.warning(
-                'event=opt-out-lines-invalid file="%s" count=%d lines=%s',
-                self._path,
-                len(new),
-                ",".join(map(str, new[:_MAX_LOGGED])),
-            )
+            text = 'event=opt-out-lines-invalid file="%s" count=%d lines=%s'
+            lines = ",".join(map(str, new[:_MAX_LOGGED]))
+            _log.warning(text, self._path, len(new), lines)
         _log.info('event=opt-out-loaded file="%s" users=%d', self._path, len(self._users))
 
 

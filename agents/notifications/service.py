@@ -13,7 +13,7 @@ from typing import Any
 from aiokafka.structs import ConsumerRecord
 
 from agents.notifications.backoff import DEFAULT_BACKOFF, Backoff
-from agents.notifications.delivery import NOTICES, TransportDelivery, log_notification
+from agents.notifications.delivery import TransportDelivery, log_notification
 from agents.notifications.opt_out import OptOut
 from agents.notifications.pending import encode, pending_key
 from agents.notifications.sent_log import OPTED_OUT, SENT, Rows, SentLog, event_row
@@ -135,8 +135,7 @@ class NotificationAgent:
             return {}
         token = LOG_CONTEXT.set(envelope.reply_context.headers)
         outcome = OPTED_OUT if event.user in self._opted_out else SENT
-        NOTICES.labels("log", outcome).inc()
-        log_notification(event, outcome)
+        log_notification(event, "log", outcome)
         LOG_CONTEXT.reset(token)
         transports = [d.name for d in self._deliveries if outcome == SENT]
         rows: Rows = {key: event_row(event, outcome, transports)}
