@@ -1,7 +1,6 @@
 """The users who get no notifications, from a file that an operator edits."""
 
 import logging
-import os
 import re
 from pathlib import Path
 
@@ -27,7 +26,7 @@ class OptOut:
         self._path = path
         self._users = frozenset[int]()
         self._bad: dict[str, int] = {}
-        self._version: tuple[int, ...] | None = None
+        self._content: bytes | None = None
         self._is_lost = False
         self._read()
 
@@ -42,14 +41,12 @@ class OptOut:
         return user in self._users
 
     def _read(self) -> None:
-        """Read the file, unless its version was read before."""
-        with self._path.open("rb") as file:
-            stat = os.fstat(file.fileno())
-            # With size and inode: two edits may share one tick of the file system's clock.
-            version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if version != self._version:
-                self._update(file.read().decode("utf-8-sig", "replace"))
-        self._version = version
+        """Read the file: two edits may share one tick of the file system's clock."""
+        with self._path.open("rb", buffering=0) as file:
+            content = file.read()
+        if content != self._content:
+            self._content = content
+            self._update(content.decode("utf-8-sig", "replace"))
 
     def _update(self, text: str) -> None:
         self._users, bad = parse(text)
