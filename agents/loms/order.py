@@ -314,16 +314,16 @@ def _after(order: Order, cause: Cause, *statuses: Status) -> Iterator[Contract]:
             )
 
 
-def _closing_commands(order: Order, status: Status) -> Iterator[Contract]:
+def _closing_commands(order: Order, status: Status) -> Iterable[Contract]:
     match status:
+        case Status.NEW | Status.AWAITING_PAYMENT:
+            return ()
         case Status.PAID:
             return (Sell(sku=sku, order_id=order.order_id) for sku in order.lines)
         case Status.CANCELLED:
             return _release(order, order.lines)
         case Status.FAILED:
             return _release(order, (sku for sku, yes in order.answers.items() if yes))
-        case Status.NEW | Status.AWAITING_PAYMENT:
-            return iter(())
 
 
 def _release(order: Order, skus: Iterable[int]) -> Iterator[Contract]:

@@ -78,15 +78,12 @@ class Loms:
     async def _expire_overdue(self) -> None:
         """Send an expireOrder to due orders; the next ticks send the excess."""
         overdue = self._deadlines.overdue(self._orders.store, datetime.now(UTC))
+        topic, key_of = ORDER_REQUESTS.name, ORDER_REQUESTS.key_of
+        expirations = islice(overdue, MAX_EXPIRATIONS_PER_TICK)
         await self._publisher.send(
             [
-                ProducerRecord(
-                    ORDER_REQUESTS.name,
-                    ORDER_REQUESTS.key_of(expiration),
-                    expiration.to_json(),
-                    [],
-                )
-                for expiration in islice(overdue, MAX_EXPIRATIONS_PER_TICK)
+                ProducerRecord(topic, key_of(each), each.to_json(), [])
+                for each in expirations
             ]
         )
 
@@ -99,10 +96,9 @@ def observe(before: Order | None, after: Order, time_to_pay: timedelta) -> None:
         _ORDERS[status].inc()
         if status is Status.AWAITING_PAYMENT:
             SAGA.observe((at - history[0].at).total_seconds())
-        elif (
-            status is Status.CANCELLED and history[n - 1].status is Status.AWAITING_PAYMENT
-        ):
-            late = at - history[n - 1].at - time_to_pay
+        previous = history[n - 1]
+        if (status, previous.status) == (Status.CANCELLED, Status.AWAITING_PAYMENT):
+            late = at - previous.at - time_to_pay
             if late >= timedelta():
                 LATENESS.observe(late.total_seconds())
 

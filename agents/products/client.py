@@ -175,9 +175,12 @@ class ProductClient:
         timeout = self._settings.product_deadline_seconds
         stub, began, code = self._stub, perf_counter(), grpc.StatusCode.CANCELLED
         try:
-            with tracing.span(_SPAN, "CLIENT", LOG_CONTEXT.get(), _ATTRIBUTES) as trace:
+            with tracing.span(_SPAN, "CLIENT", LOG_CONTEXT.get(), _ATTRIBUTES) as headers:
+                # Without a tracer they are a client's own, which gRPC may refuse to send.
+                trace = headers if tracing.is_on() else ()
+                metadata = tuple((n, value.decode()) for n, value in trace if n in TRACE)
                 response: product_pb2.GetProductResponse | None = await stub.GetProduct(
-                    request, timeout=timeout, metadata=_metadata(trace)
+                    request, timeout=timeout, metadata=metadata
                 )
             code = grpc.StatusCode.OK
         except grpc.aio.AioRpcError as error:
@@ -203,12 +206,6 @@ class ProductClient:
             grace = self._settings.product_deadline_seconds
             self._closing.start(self._channel.close(grace))
             self._open_channel()
-
-
-def _metadata(trace: tracing.Headers) -> tuple[tuple[str, str], ...]:
-    if not tracing.is_on():  # they are a client's own, which gRPC may refuse to send
-        return ()
-    return tuple((name, value.decode()) for name, value in trace if name in TRACE)
 
 
 def _final_refusal(sku: int, code: grpc.StatusCode) -> Refusal:
