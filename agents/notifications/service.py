@@ -13,17 +13,17 @@ from typing import Any
 from aiokafka.structs import ConsumerRecord
 
 from agents.notifications.backoff import DEFAULT_BACKOFF, Backoff
-from agents.notifications.delivery import NOTICES, TransportDelivery, log_notification
+from agents.notifications.delivery import TransportDelivery, log_notification
 from agents.notifications.opt_out import OptOut
 from agents.notifications.pending import encode, pending_key
 from agents.notifications.sent_log import OPTED_OUT, SENT, Rows, SentLog, event_row
-from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import create_transports
 from agents.runtime.collector import Deliveries, Publisher, RecordCollector
 from agents.runtime.fail_stop import fail_stop
 from agents.runtime.in_flight import InFlightBatches, PartitionRecords, unrevoked
 from agents.runtime.router import RecordRouter, consumer_span
 from agents.runtime.transaction import MAX_BATCH_BYTES
+from agents.settings import NotificationSettings
 from agents.worker.service import METRICS_SECONDS, Service
 from agents.worker.settings import WorkerSettings
 from schemas.order import OrderStatusChanged
@@ -132,8 +132,7 @@ class NotificationAgent:
             return {}
         token = LOG_CONTEXT.set(envelope.reply_context.headers)
         outcome = OPTED_OUT if event.user in self._opted_out else SENT
-        NOTICES.labels("log", outcome).inc()
-        log_notification(event, outcome)
+        log_notification(event, "log", outcome)
         LOG_CONTEXT.reset(token)
         transports = [d.name for d in self._deliveries if outcome == SENT]
         rows: Rows = {key: event_row(event, outcome, transports)}

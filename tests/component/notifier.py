@@ -10,8 +10,8 @@ from faust.types import TP
 
 from agents.notifications.backoff import Backoff
 from agents.notifications.service import NotificationAgent
-from agents.notifications.settings import NotificationSettings
 from agents.runtime.in_flight import PartitionRecords
+from agents.settings import NotificationSettings
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from tests.component.worker_harness import Event, Stream, WorkerHarness, record

@@ -4,11 +4,11 @@ from contextlib import aclosing
 import grpc
 import pytest
 
+from agents.aggregate import Refusal
 from agents.ops.product_stand_in import INVENTED, SAMPLES
 from agents.products.client import ProductClient
 from agents.products.pricing import Product
-from agents.products.settings import ProductSettings
-from agents.refusal import Refusal
+from agents.settings import ProductSettings
 from schemas.cart import CartView, PriceCart
 from schemas.contract import Code, Item
 from tests.standins.gated_product_service import GatedStandIn

@@ -26,7 +26,7 @@ BUGS = (
     ),
     Bug(
         "the idempotency key is ignored",
-        "agents/cause.py",
+        "agents/aggregate.py",
         'return self.origin if key is None else f"key:{key}"',
         "return self.origin",
         f"{_ROUTER}requests_with_the_same_key_have_one_effect",
@@ -152,7 +152,7 @@ BUGS = (
     ),
     Bug(
         "a webhook's URL is normalised",
-        "agents/notifications/settings.py",
+        "agents/settings.py",
         "safe=_UNCHANGED), encoded=True",
         "safe=_UNCHANGED), encoded=False",
         "tests/component/test_webhooks.py::test_a_webhooks_url_is_sent_byte_for_byte",

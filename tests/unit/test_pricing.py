@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.aggregate import Refusal
 from agents.products.client import TokenBucket
 from agents.products.pricing import Product, price_cart, skus
-from agents.products.settings import ProductSettings
-from agents.refusal import Refusal
+from agents.settings import ProductSettings
 from schemas.cart import PriceCart, PricedItem
 from schemas.contract import MAX_COUNT, MAX_LINES, MAX_PRICE, Code, Item
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents.cause import WithHeaders
+from agents.aggregate import WithHeaders
 from agents.checkout.cart import DEDUP_WINDOW, MAX_CHECKOUTS, CheckedOut
 from agents.checkout.service import CART_AGGREGATE
 from schemas.cart import AddToCart, DeleteFromCart, OrderSettled, Purchase

@@ -20,9 +20,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_settings import BaseSettings
 
-from agents.loms.settings import LomsSettings
-from agents.notifications.settings import NotificationSettings
-from agents.products.settings import ProductSettings
+from agents.settings import LomsSettings, NotificationSettings, ProductSettings
 from agents.worker.settings import WorkerSettings
 from topics.broker.process import FIRST_EPHEMERAL_PORT
 from topics.cli import CommandError

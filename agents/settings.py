@@ -1,6 +1,7 @@
-"""The settings of notifications; errors do not repeat a URL, requests do not change it."""
+"""Settings of LOMS, products and notifications, from the environment."""
 
 import string
+from contextlib import suppress
 from email.utils import getaddresses
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +11,68 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from yarl import URL
 
+from schemas.order import MAX_TIMEOUT_SECONDS
+
+# The addresses of the stand-in, natively and in compose; others are external.
+_STAND_INS = ("127.0.0.1", "localhost", "product-service")
+
+PUBLIC_CALLS_PER_SECOND = 10.0  # the limit of the public ProductService
+
 _UNCHANGED = string.ascii_letters + string.digits + string.punctuation
 _HINT = "write special characters of a password as %XX"
+
+# An empty variable counts as not set. Errors repeat no URL: it may have a password.
+_CONFIG = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
+
+
+class LomsSettings(BaseSettings):
+    """How long an order may await payment."""
+
+    model_config = _CONFIG
+
+    payment_timeout_seconds: int = Field(default=600, ge=0, le=MAX_TIMEOUT_SECONDS)
+
+
+class ProductSettings(BaseSettings):
+    """The limits of ProductService's client.
+
+    Attributes:
+        product_service: host:port; plaintext gRPC.
+        product_deadline_seconds: limit of one call.
+        product_budget_seconds: limit of a whole cart, with retries and waiting; well
+            below the gateway's `REPLY_TIMEOUT_SECONDS`.
+        product_attempts: limit of the calls for one sku.
+        product_parallelism: limit of the calls in flight.
+        product_rate_limit: calls a second, 0 without a limit; unset, the stand-in has no
+            limit and any other service has that of the public one.
+        product_burst: concurrent calls under a rate limit.
+    """
+
+    model_config = _CONFIG
+
+    product_service: str = "127.0.0.1:8082"
+    product_token: SecretStr = SecretStr("testtoken")
+    product_deadline_seconds: Annotated[float, Field(gt=0)] = 1.0
+    product_budget_seconds: Annotated[float, Field(gt=0)] = 5.0
+    product_attempts: Annotated[int, Field(ge=1)] = 5
+    product_parallelism: Annotated[int, Field(ge=1)] = 32
+    product_rate_limit: Annotated[float, Field(ge=0)] | None = None
+    product_burst: Annotated[int, Field(ge=1)] = 5
+
+    @property
+    def calls_per_second(self) -> float:
+        """The rate limit in force; 0 is none."""
+        if self.product_rate_limit is not None:
+            return self.product_rate_limit
+        host = self.product_service.rpartition(":")[0]
+        return 0.0 if host in _STAND_INS else PUBLIC_CALLS_PER_SECOND
+
+    @property
+    def max_concurrency(self) -> int:
+        """The parallelism in force; under a rate limit no more than the burst."""
+        if not self.calls_per_second:
+            return self.product_parallelism
+        return min(self.product_parallelism, self.product_burst)
 
 
 def exact_url(url: str) -> URL:
@@ -38,15 +99,12 @@ def _split(url: str, *schemes: str) -> SplitResult:
     # urlsplit drops tabs and line breaks; its errors repeat a part of the URL.
     if url != url.strip() or not url.isprintable():
         raise ValueError(f"{form}, without spaces or line breaks around it")
-    try:
+    with suppress(ValueError):
         parts = urlsplit(url)
         is_host = parts.hostname and " " not in parts.hostname and parts.port != 0
-        is_url = is_host and parts.scheme in schemes
-    except ValueError:
-        is_url = False
-    if not is_url:
-        raise ValueError(f"{form}; {_HINT}")
-    return parts
+        if is_host and parts.scheme in schemes:
+            return parts
+    raise ValueError(f"{form}; {_HINT}")
 
 
 def _smtp(url: SecretStr) -> SecretStr:
@@ -93,7 +151,7 @@ def _file(path: Path) -> Path:
 
 
 class NotificationSettings(BaseSettings):
-    """The transports. An empty variable counts as not set.
+    """The transports of notifications.
 
     Attributes:
         smtp_url: smtp://user:password@host:port or smtps://…; user, password and port
@@ -106,8 +164,7 @@ class NotificationSettings(BaseSettings):
         notify_timeout_seconds: timeout of each step of a mail, and of a webhook call.
     """
 
-    # Errors do not repeat a URL, which may have a password.
-    model_config = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
+    model_config = _CONFIG
 
     smtp_url: Annotated[SecretStr, AfterValidator(_smtp)] | None = None
     webhook_url: Annotated[SecretStr, AfterValidator(_http)] | None = None
