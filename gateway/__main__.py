@@ -23,8 +23,8 @@ import uvloop
 from pydantic import ValidationError
 
 from gateway.app import Gateway
-from gateway.docs.pages import pages
-from gateway.kafka.request_reply import RequestReplyClient
+from gateway.pages import pages
+from gateway.request_reply import RequestReplyClient
 from gateway.server import serving
 from gateway.settings import Settings
 from gateway.tokens import Role, line, new_token

@@ -16,9 +16,9 @@ from prometheus_client import (
 from prometheus_client.exposition import choose_encoder
 from pydantic import ValidationError
 
-from gateway.docs.pages import Page
-from gateway.kafka.request_reply import RequestReplyClient
+from gateway.pages import Page
 from gateway.problems import GatewayError, Problem
+from gateway.request_reply import RequestReplyClient
 from gateway.requests import BodyReader, parse, propagated_headers
 from gateway.routes import ROUTES, Route
 from gateway.settings import Settings

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agents.worker import compat as worker
-from gateway import connection as gateway
+from gateway import reply_consumer, server
 from tests.contract.private_names import (
     PRODUCT,
     UNDOCUMENTED,
@@ -28,7 +28,8 @@ from topics.kafka.compat import NONE_FILED, InnerNames, Replacement
 
 ROOT = Path(__file__).parents[2]
 REPLACEMENTS = (*kafka.REPLACEMENTS, *worker.REPLACEMENTS)
-TABLE = (*kafka.INNER_NAMES, *worker.INNER_NAMES, *gateway.INNER_NAMES)
+GATEWAY = (*server.INNER_NAMES, *reply_consumer.INNER_NAMES)
+TABLE = (*kafka.INNER_NAMES, *worker.INNER_NAMES, *GATEWAY)
 ROWS = [
     pytest.param(name, signature, id=f"{row.file}: {name}")
     for row in TABLE

@@ -60,21 +60,10 @@ REPLACEMENTS = (
 )
 
 _CONNECTION = "aiokafka.conn:AIOKafkaConnection"
-_CLIENT = "aiokafka.client:AIOKafkaClient"
-_PROTOCOL = "aiokafka.protocol"
 _RECORD = "aiokafka.record"
 _BATCH = f"{_RECORD}.default_records:_DefaultRecordBatchPy"
 _RECORDS = f"{_RECORD}.memory_records:_MemoryRecordsPy"
 _ASSIGNMENT = "aiokafka.coordinator.protocol:ConsumerProtocolMemberAssignment"
-
-_METADATA = {
-    f"{_PROTOCOL}.metadata:MetadataRequest": "(topics=None, allow_auto_topic_creation=None)"
-}
-_REQUESTS = {
-    f"{_CLIENT}.bootstrap": "(self)",
-    f"{_CLIENT}.close": "(self)",
-    f"{_CLIENT}.send": "(self, node_id, request, *, group=<ConnectionGroup.DEFAULT: 0>)",
-}
 
 INNER_NAMES = (
     InnerNames(
@@ -108,24 +97,10 @@ INNER_NAMES = (
     InnerNames(
         "topics/kafka/liveness.py",
         "a request that any broker answers, over a separate connection",
-        _METADATA,
-    ),
-    InnerNames(
-        "gateway/kafka/broker_probe.py",
-        "a request that any broker answers; the public clients have no ping",
-        {**_REQUESTS, **_METADATA, f"{_CLIENT}.get_random_node": "(self)"},
-    ),
-    InnerNames(
-        "gateway/kafka/reply_consumer.py",
-        "an unexpected error ends the fetch task of aiokafka's consumer without a log line",
         {
-            **_REQUESTS,
-            f"{_CLIENT}.set_topics": "(self, topics)",
-            f"{_PROTOCOL}.fetch:FetchRequest": (
-                "(max_wait_time, min_bytes, max_bytes, isolation_level, topics, rack_id='')"
+            "aiokafka.protocol.metadata:MetadataRequest": (
+                "(topics=None, allow_auto_topic_creation=None)"
             ),
-            f"{_PROTOCOL}.offset:OffsetRequest": "(replica_id, isolation_level, topics)",
-            f"{_RECORD}.memory_records:MemoryRecords": "",
         },
     ),
 )

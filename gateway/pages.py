@@ -9,7 +9,7 @@ from operator import getitem
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway.docs import openapi
+from gateway import openapi
 from gateway.routes import ROUTES
 from schemas.contract import Contract
 from topics import asyncapi
