@@ -27,7 +27,6 @@ class Route:
     path: str
     request: type[Contract]
     reply: type[Contract]
-    doc: str
     errors: tuple[Code, ...] = ()
     """The codes of this call, in addition to those of all calls."""
 
@@ -46,32 +45,18 @@ class Route:
 _CART = (Code.INSUFFICIENT_STOCK, Code.CART_FULL, Code.COUNT_TOO_LARGE)
 _PRICES = (Code.UNKNOWN_PRODUCT, Code.PRODUCT_SERVICE, Code.TOTAL_TOO_LARGE)
 _BUYING = (Code.CART_EMPTY, Code.CART_FULL)  # full: lines of failed purchases return
-_UNKNOWN = (Code.UNKNOWN_ORDER,)
 _STATUS = (Code.UNKNOWN_ORDER, Code.WRONG_STATUS)
-_FULL = (Code.COUNT_TOO_LARGE,)
 
 ROUTES = (
-    Route("/addToCart", AddToCart, Done, "Add units of a sku to a cart.", _CART),
-    Route("/deleteFromCart", DeleteFromCart, Done, "Remove units of a sku from a cart."),
-    Route(
-        "/listCart",
-        ListCart,
-        CartView,
-        "Show a cart with current names and prices.",
-        _PRICES,
-    ),
-    Route("/purchase", Purchase, OrderPlaced, "Order the content of a cart.", _BUYING),
-    Route("/purchases", Purchase, OrderPlaced, "The same as /purchase.", _BUYING),
-    Route(
-        "/createOrder", CreateOrder, OrderPlaced, "Create an order and reserve its items."
-    ),
-    Route("/listOrder", ListOrder, OrderView, "Show an order.", _UNKNOWN),
-    Route(
-        "/orderPayed", PayOrder, Done, "Mark an order as paid; its items are sold.", _STATUS
-    ),
-    Route(
-        "/cancelOrder", CancelOrder, Done, "Cancel an order and release its items.", _STATUS
-    ),
-    Route("/stocks", ListStocks, StocksView, "Show the available stock of a sku."),
-    Route("/receiveStock", ReceiveStock, Done, "Add stock to a warehouse.", _FULL),
+    Route("/addToCart", AddToCart, Done, _CART),
+    Route("/deleteFromCart", DeleteFromCart, Done),
+    Route("/listCart", ListCart, CartView, _PRICES),
+    Route("/purchase", Purchase, OrderPlaced, _BUYING),
+    Route("/purchases", Purchase, OrderPlaced, _BUYING),
+    Route("/createOrder", CreateOrder, OrderPlaced),
+    Route("/listOrder", ListOrder, OrderView, (Code.UNKNOWN_ORDER,)),
+    Route("/orderPayed", PayOrder, Done, _STATUS),
+    Route("/cancelOrder", CancelOrder, Done, _STATUS),
+    Route("/stocks", ListStocks, StocksView),
+    Route("/receiveStock", ReceiveStock, Done, (Code.COUNT_TOO_LARGE,)),
 )

@@ -7,10 +7,8 @@ or salted hashes protect passwords of people.
 
 import hmac
 import logging
-import os
 import re
 import secrets
-import time
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
@@ -23,8 +21,6 @@ from gateway.routes import ROUTES
 
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 _COLUMNS = 2  # hash and role; a comment may follow
-# Two edits within one tick of a file system's clock have the same time.
-_CLOCK_TICK_NS = 100_000_000
 
 _REALM = 'Bearer realm="shop"'
 _BEARER = re.compile(r"bearer(?: +(.*))?", re.IGNORECASE | re.DOTALL)
@@ -52,10 +48,6 @@ CALLS = {
 """The calls of each role. A new call is for operators only until it is listed here."""
 
 
-class BadTokenFileError(ValueError):
-    """A line of the file is invalid; the message has its number, never its content."""
-
-
 def new_token() -> str:
     """Return a random token."""
     return secrets.token_urlsafe(32)  # bytes
@@ -70,7 +62,8 @@ def parse(text: str) -> dict[str, Role]:
     """Return the role of each hash; empty lines and those that begin with # are skipped.
 
     Raises:
-        BadTokenFileError: a line is invalid, or contradicts an earlier one.
+        ValueError: a line is invalid, or contradicts an earlier one. The message has its
+            number, never its content.
     """
     roles: dict[str, Role] = {}
     for number, columns in enumerate(map(str.split, text.split("\n")), start=1):
@@ -81,14 +74,14 @@ def parse(text: str) -> dict[str, Role]:
 
 def _add(roles: dict[str, Role], columns: list[str], number: int) -> None:
     if len(columns) < _COLUMNS or not _HASH.fullmatch(columns[0]):
-        raise BadTokenFileError(
+        raise ValueError(
             f"line {number} must be a SHA-256 in 64 hex digits, a space and a role"
         )
     if columns[1] not in list(Role):
-        raise BadTokenFileError(f"line {number}: the role must be one of {', '.join(Role)}")
+        raise ValueError(f"line {number}: the role must be one of {', '.join(Role)}")
     role = Role(columns[1])
     if roles.setdefault(columns[0].lower(), role) is not role:
-        raise BadTokenFileError(f"line {number}: an earlier line has another role for it")
+        raise ValueError(f"line {number}: an earlier line has another role for it")
 
 
 class TokenFile:
@@ -98,13 +91,13 @@ class TokenFile:
 
     Raises:
         OSError: the file can't be read.
-        BadTokenFileError: a line is invalid.
+        ValueError: a line is invalid.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._content: bytes | None = None
         self._roles: dict[str, Role] = {}
-        self._version: tuple[int, ...] | None = None
         self._failure = ""
         self._load()
 
@@ -112,39 +105,29 @@ class TokenFile:
         """Return the role of a token; None if it is unknown."""
         try:
             self._load()
-        except (OSError, BadTokenFileError) as error:
-            self._version = None  # the file may return with the same version
-            self._log_failure(str(error))
+        except (OSError, ValueError) as error:
+            if str(error) != self._failure:
+                effect = "last valid list stays"
+                _log.error(
+                    "event=tokens-not-loaded reason=%r effect=%r", str(error), effect
+                )
+            self._failure = str(error)
         token_hash, found = _hash(token), None
         for known, role in self._roles.items():  # always all: no timing differs
             if hmac.compare_digest(known, token_hash):
                 found = role
         return found
 
-    def _log_failure(self, reason: str) -> None:
-        if reason != self._failure:
-            effect = "last valid list stays"
-            _log.error("event=tokens-not-loaded reason=%r effect=%r", reason, effect)
-        self._failure = reason
-
     def _load(self) -> None:
-        """Read the file, unless its version was read before."""
-        with self._path.open("rb") as file:
-            stat = os.fstat(file.fileno())
-            version = stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
-            if version == self._version:
-                return
-            self._version = version if _is_settled(max(version[:2])) else None
+        """Read the file, and parse it if it has changed."""
+        with self._path.open("rb", buffering=0) as file:  # as fast as a look at its times
             content = file.read()
+        if content == self._content and not self._failure:
+            return
         roles = parse(content.decode("utf-8-sig", "replace"))
         if roles != self._roles or self._failure:
             _log.info("event=tokens-loaded tokens=%d", len(roles))
-        self._roles, self._failure = roles, ""
-
-
-def _is_settled(changed_ns: int) -> bool:
-    """Return whether a later change of the file gets another time."""
-    return time.time_ns() - changed_ns > _CLOCK_TICK_NS
+        self._content, self._roles, self._failure = content, roles, ""
 
 
 def _hash(token: str) -> str:

@@ -31,15 +31,15 @@ BUGS = (
     Bug(
         "a missing file of tokens revokes all tokens",
         "gateway/tokens.py",
-        "            self._version = None  # the file may return with the same version\n",
-        "            self._version, self._roles = None, {}\n",
+        "            self._failure = str(error)\n",
+        "            self._failure, self._roles = str(error), {}\n",
         f"{_TOKENS}a_missing_file_does_not_permit_calls",
     ),
     Bug(
         "an edit of the tokens is effective after a restart only",
         "gateway/tokens.py",
-        "            if version == self._version:\n",
-        "            if self._version or self._roles:\n",
+        "if content == self._content and not self._failure:",
+        "if self._content is not None and not self._failure:",
         f"{_TOKENS}an_edit_is_effective_at_once_however_small",
     ),
 )
