@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.problems import PROBLEM_TYPES, GatewayError, problem_document
 from gateway.routes import ROUTES, Route
-from gateway.tokens import CALLS
+from gateway.tokens import Role
 from schemas.contract import Code, Contract
 from schemas.examples import EXAMPLES
 from schemas.json_schema import definitions, reference
@@ -94,7 +94,8 @@ def _operation(route: Route, security: list[dict[str, list[str]]]) -> dict[str, 
     example = EXAMPLES[route.request]
     key = {"example": example.idempotency_key} if example.idempotency_key else {}
     done = {"description": "The reply.", "content": _content(example.reply)}
-    roles = ", ".join(f"`{role}`" for role, calls in CALLS.items() if route.path in calls)
+    allowed = route.roles | {Role.OPERATOR}
+    roles = ", ".join(f"`{role}`" for role in Role if role in allowed)
     return {
         "operationId": route.path[1:],
         "tags": [TOPIC_OF[route.request].name.removesuffix(".requests")],
