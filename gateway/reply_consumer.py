@@ -39,26 +39,20 @@ _READ_UNCOMMITTED = 0
 
 _CLIENT = "aiokafka.client:AIOKafkaClient"
 
-INNER_NAMES = (
-    InnerNames(
-        "gateway/reply_consumer.py",
-        "an unexpected error ends the fetch task of aiokafka's consumer without a log line",
-        {
-            f"{_CLIENT}.bootstrap": "(self)",
-            f"{_CLIENT}.close": "(self)",
-            f"{_CLIENT}.send": (
-                "(self, node_id, request, *, group=<ConnectionGroup.DEFAULT: 0>)"
-            ),
-            f"{_CLIENT}.set_topics": "(self, topics)",
-            "aiokafka.protocol.fetch:FetchRequest": (
-                "(max_wait_time, min_bytes, max_bytes, isolation_level, topics, rack_id='')"
-            ),
-            "aiokafka.protocol.offset:OffsetRequest": (
-                "(replica_id, isolation_level, topics)"
-            ),
-            "aiokafka.record.memory_records:MemoryRecords": "",
-        },
-    ),
+INNER_NAMES = InnerNames(
+    "gateway/reply_consumer.py",
+    "an unexpected error ends the fetch task of aiokafka's consumer without a log line",
+    {
+        f"{_CLIENT}.bootstrap": "(self)",
+        f"{_CLIENT}.close": "(self)",
+        f"{_CLIENT}.send": "(self, node_id, request, *, group=<ConnectionGroup.DEFAULT: 0>)",
+        f"{_CLIENT}.set_topics": "(self, topics)",
+        "aiokafka.protocol.fetch:FetchRequest": (
+            "(max_wait_time, min_bytes, max_bytes, isolation_level, topics, rack_id='')"
+        ),
+        "aiokafka.protocol.offset:OffsetRequest": "(replica_id, isolation_level, topics)",
+        "aiokafka.record.memory_records:MemoryRecords": "",
+    },
 )
 """`tests/contract/test_compat.py` holds this table against the installed version."""
 

@@ -48,18 +48,16 @@ _OPTIONS: dict[str, Any] = {
 }
 
 _HANDLER = "aiohttp.web_protocol:RequestHandler"
-INNER_NAMES = (
-    InnerNames(
-        "gateway/server.py",
-        "a client that closes its sending side still reads; aiohttp drops its response",
-        {
-            f"{_HANDLER}._close": "",
-            f"{_HANDLER}._keepalive_timeout": "",
-            f"{_HANDLER}._messages": "",
-            f"{_HANDLER}._request_count": "",
-        },
-        "aio-libs/aiohttp#3659",
-    ),
+INNER_NAMES = InnerNames(
+    "gateway/server.py",
+    "a client that closes its sending side still reads; aiohttp drops its response",
+    {
+        f"{_HANDLER}._close": "",
+        f"{_HANDLER}._keepalive_timeout": "",
+        f"{_HANDLER}._messages": "",
+        f"{_HANDLER}._request_count": "",
+    },
+    "aio-libs/aiohttp#3659",
 )
 """`tests/contract/test_compat.py` holds this table against the installed version."""
 

@@ -20,7 +20,6 @@ from aiohttp.hdrs import AUTHORIZATION
 from gateway.problems import GatewayError, Problem
 
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
-_COLUMNS = 2  # hash and role; a comment may follow
 
 _REALM = 'Bearer realm="shop"'
 _BEARER = re.compile(r"bearer(?: +(.*))?", re.IGNORECASE | re.DOTALL)
@@ -56,21 +55,18 @@ def parse(text: str) -> dict[str, Role]:
     """
     roles: dict[str, Role] = {}
     for number, columns in enumerate(map(str.split, text.split("\n")), start=1):
-        if columns and not columns[0].startswith("#"):
-            _add(roles, columns, number)
+        if not columns or columns[0].startswith("#"):
+            continue
+        token_hash, role, *_ = [*columns, ""]
+        if not role or not _HASH.fullmatch(token_hash):
+            raise ValueError(
+                f"line {number} must be a SHA-256 in 64 hex digits, a space and a role"
+            )
+        if role not in list(Role):
+            raise ValueError(f"line {number}: the role must be one of {', '.join(Role)}")
+        if roles.setdefault(token_hash.lower(), Role(role)) != role:
+            raise ValueError(f"line {number}: an earlier line has another role for it")
     return roles
-
-
-def _add(roles: dict[str, Role], columns: list[str], number: int) -> None:
-    if len(columns) < _COLUMNS or not _HASH.fullmatch(columns[0]):
-        raise ValueError(
-            f"line {number} must be a SHA-256 in 64 hex digits, a space and a role"
-        )
-    if columns[1] not in list(Role):
-        raise ValueError(f"line {number}: the role must be one of {', '.join(Role)}")
-    role = Role(columns[1])
-    if roles.setdefault(columns[0].lower(), role) is not role:
-        raise ValueError(f"line {number}: an earlier line has another role for it")
 
 
 class TokenFile:

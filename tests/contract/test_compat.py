@@ -28,7 +28,7 @@ from topics.kafka.compat import NONE_FILED, InnerNames, Replacement
 
 ROOT = Path(__file__).parents[2]
 REPLACEMENTS = (*kafka.REPLACEMENTS, *worker.REPLACEMENTS)
-GATEWAY = (*server.INNER_NAMES, *reply_consumer.INNER_NAMES)
+GATEWAY = (server.INNER_NAMES, reply_consumer.INNER_NAMES)
 TABLE = (*kafka.INNER_NAMES, *worker.INNER_NAMES, *GATEWAY)
 ROWS = [
     pytest.param(name, signature, id=f"{row.file}: {name}")
