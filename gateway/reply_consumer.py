@@ -45,7 +45,9 @@ INNER_NAMES = InnerNames(
     {
         f"{_CLIENT}.bootstrap": "(self)",
         f"{_CLIENT}.close": "(self)",
-        f"{_CLIENT}.send": "(self, node_id, request, *, group=<ConnectionGroup.DEFAULT: 0>)",
+        f"{_CLIENT}.send": (
+            "(self, node_id, request, *, group=<ConnectionGroup.DEFAULT: 0>)"
+        ),
         f"{_CLIENT}.set_topics": "(self, topics)",
         "aiokafka.protocol.fetch:FetchRequest": (
             "(max_wait_time, min_bytes, max_bytes, isolation_level, topics, rack_id='')"
