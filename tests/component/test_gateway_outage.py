@@ -1,6 +1,8 @@
 """Kafka stops and starts again; the gateway reports it, and keeps running."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -60,6 +62,23 @@ async def test_a_gateway_survives_an_outage_of_its_broker(broker: EmbeddedKafka)
         async with open_shop(broker.bootstrap) as shop:
             assert await served(door, shop)
         assert gateway.process.returncode is None
+
+
+async def test_a_broker_that_does_not_respond_is_an_outage(broker: EmbeddedKafka):
+    async with running(broker.bootstrap) as gateway:
+        door = gateway.door
+        await door.ready()
+        os.kill(broker.process.pid, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(5):
+                while (await door.call("GET", "/readyz")).status == 200:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            await responses_without_kafka(door)
+        finally:
+            os.kill(broker.process.pid, signal.SIGCONT)
+        await door.ready()
+        async with open_shop(broker.bootstrap) as shop:
+            assert await served(door, shop)
 
 
 async def responses_without_kafka(door: Door) -> None:

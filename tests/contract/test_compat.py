@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from agents.worker import compat as worker
-from gateway import connection as gateway
-from tests.contract.inner_names import AIOKAFKA
+from tests.contract.inner_names import INNER_NAMES, InnerNames
 from tests.contract.private_names import (
     PRODUCT,
     UNDOCUMENTED,
@@ -25,11 +24,11 @@ from tests.contract.private_names import (
     of_class,
 )
 from topics.kafka import compat as kafka
-from topics.kafka.compat import NONE_FILED, InnerNames, Replacement
+from topics.kafka.compat import NONE_FILED, Replacement
 
 ROOT = Path(__file__).parents[2]
 REPLACEMENTS = (*kafka.REPLACEMENTS, *worker.REPLACEMENTS)
-TABLE = (*AIOKAFKA, *worker.INNER_NAMES, *gateway.INNER_NAMES)
+TABLE = INNER_NAMES
 ROWS = [
     pytest.param(name, signature, id=f"{row.file}: {name}")
     for row in TABLE

@@ -5,7 +5,7 @@
 changed fails there after an upgrade.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -28,15 +28,6 @@ class Replacement(NamedTuple):
     signature: str  # of the original, as far as Python has it
     why: str
     upstream: str = NONE_FILED  # the issue whose end makes this unnecessary
-
-
-class InnerNames(NamedTuple):
-    """Private or undocumented names of a foreign package that a file of ours uses."""
-
-    file: str
-    why: str
-    objects: Mapping[str, str]  # signatures by `module:Class.name`; empty for an attribute
-    upstream: str = NONE_FILED
 
 
 class LenientRecords(_MemoryRecordsPy):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from jinja2 import ChoiceLoader, Environment, PackageLoader
 from markupsafe import Markup, escape
 
-from gateway.docs import openapi
+from gateway import openapi
 from gateway.routes import ROUTES
 from schemas.contract import Contract
 from topics import asyncapi
@@ -61,7 +61,7 @@ def pages(cluster: KafkaSettings, *, is_locked: bool = False) -> dict[str, Page]
 
 def _html(template: str, **values: object) -> Page:
     # The template of all pages, with the style sheet, is in topics.
-    loader = ChoiceLoader([PackageLoader("gateway.docs"), PackageLoader("topics")])
+    loader = ChoiceLoader([PackageLoader("gateway"), PackageLoader("topics")])
     templates = Environment(loader=loader, autoescape=True, trim_blocks=True)
     templates.filters |= {"fields": _fields, "rows": _rows, "kept": _kept, "json": _JSON}
     templates.filters["prose"] = _prose

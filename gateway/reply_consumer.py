@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from time import monotonic
 from typing import Any
 
 from aiokafka.client import AIOKafkaClient
@@ -18,13 +19,15 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
 from topics.catalog import GATEWAY_REPLIES, GATEWAY_REPLY_PARTITIONS
+from topics.kafka.connection import find_auth_error
 from topics.kafka.headers import CORRELATION_ID
 from topics.telemetry import tracing
 
 TOPIC = GATEWAY_REPLIES.name
-TIMEOUT = timedelta(seconds=5)
 # The broker holds an empty response for so long; a record ends the wait at once.
 FETCH_MAX_WAIT = timedelta(milliseconds=500)
+# Without a response for so long, Kafka counts as unavailable.
+TIMEOUT = FETCH_MAX_WAIT + timedelta(milliseconds=1500)
 # No record is larger, unless an operator raises the limit of the topic.
 FETCH_BYTES = 2**21
 RETRY = timedelta(milliseconds=200)
@@ -33,11 +36,15 @@ _EARLIEST, _LATEST = -2, -1
 _NO_REPLICA = -1
 _READ_UNCOMMITTED = 0
 
+
 log = logging.getLogger(__name__)
 
 
 class ReplyConsumer:
     """Reads one partition of the reply topic, from its end at the start.
+
+    It always waits for a response of the partition's leader. So it notices within
+    `TIMEOUT` that Kafka is unavailable, before a request is sent.
 
     Args:
         options: the connection options of aiokafka's clients.
@@ -58,11 +65,21 @@ class ReplyConsumer:
         self._resolve = resolve
         self._traced = tracing.is_on()
         self._next: int | None = None
+        self._ready_since = 0.0
         self.partition = index % GATEWAY_REPLY_PARTITIONS
         self.ready = False
 
+    def ready_for(self, time: timedelta) -> bool:
+        """Return whether the consumer has been ready for a time."""
+        return self.ready and monotonic() - self._ready_since > time.total_seconds()
+
     async def run(self) -> None:
-        """Read until cancelled; reconnect after errors, at the same offset."""
+        """Read until cancelled; reconnect after errors, at the same offset.
+
+        Raises:
+            KafkaAuthenticationError: before the first success only. Later the consumer
+                reconnects, since an operator may be rotating passwords.
+        """
         while True:
             client = AIOKafkaClient(**self._options)
             try:
@@ -73,13 +90,16 @@ class ReplyConsumer:
             finally:
                 self.ready = False
                 await client.close()
+            if self._next is None and (refused := await find_auth_error(self._options)):
+                raise refused
             await asyncio.sleep(RETRY.total_seconds())
 
     async def _read(self, client: AIOKafkaClient) -> None:
         await client.set_topics([TOPIC])
+        end = await self._offset(client, _LATEST)  # also shows that the leader responds
         if self._next is None:
-            self._next = await self._offset(client, _LATEST)
-        self.ready = True
+            self._next = end
+        self.ready, self._ready_since = True, monotonic()
         while True:
             try:
                 self._process(await self._fetch(client, self._next))

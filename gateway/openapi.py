@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.problems import PROBLEM_TYPES, GatewayError, problem_document
 from gateway.routes import ROUTES, Route
-from gateway.tokens import CALLS
+from gateway.tokens import Role
 from schemas.contract import Code, Contract, definitions, reference
 from schemas.examples import EXAMPLES
 from topics.asyncapi import INFO
@@ -88,12 +88,13 @@ def _operation(route: Route, security: list[dict[str, list[str]]]) -> dict[str, 
     example = EXAMPLES[route.request]
     key = {"example": example.idempotency_key} if example.idempotency_key else {}
     done = {"description": "The reply.", "content": _content(example.reply)}
-    roles = ", ".join(f"`{role}`" for role, calls in CALLS.items() if route.path in calls)
+    allowed = route.roles | {Role.OPERATOR}
+    roles = ", ".join(f"`{role}`" for role in Role if role in allowed)
     return {
         "operationId": route.path[1:],
         "tags": [TOPIC_OF[route.request].name.removesuffix(".requests")],
-        "summary": route.doc,
-        "description": f"{route.request.__doc__}\n\nRoles: {roles}.",
+        "summary": route.request.__doc__,
+        "description": f"Roles: {roles}.",
         "security": security,
         "parameters": [_IDEMPOTENCY_KEY | key],
         "requestBody": {"required": True, "content": _content(example.request)},
