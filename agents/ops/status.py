@@ -9,6 +9,7 @@ Exit code: 0 each partition has an owner; 1 not; 2 wrong usage; 130 interrupted.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import starmap
@@ -35,11 +36,12 @@ _RECOVERING = "recovery_in_progress"
 _UP = "notices_transport_up"
 _PENDING = "notices_pending"
 _PENDING_AGE = "notices_oldest_pending_seconds"
-_GAUGES = (_OLDEST, _RECOVERING, _UP, _PENDING, _PENDING_AGE)
+_STANDBY = "standby_lag_records"
+_GAUGES = (_OLDEST, _STANDBY, _RECOVERING, _UP, _PENDING, _PENDING_AGE)
 
 Gauges = dict[tuple[str, ...], float]
 """The gauges of a worker that are shown, by name and by labels in the order of their names:
-of a batch, partition and topic; of notifications, the transport."""
+of a batch and of a standby, partition and topic; of notifications, the transport."""
 
 
 class PartitionStatus(NamedTuple):
@@ -99,6 +101,18 @@ def transports(workers: Mapping[str, Gauges]) -> Iterator[str]:
             up = "up" if gauges.get((_UP, name), 1) else "down"
             pending, age = (gauges.get((g, name), 0) for g in (_PENDING, _PENDING_AGE))
             yield f"{worker}: {name} {up}, {pending:.0f} pending, oldest {age:.0f} s"
+
+
+def standbys(workers: Mapping[str, Gauges]) -> Iterator[str]:
+    """Yield a line for each changelog that a worker follows."""
+    for worker, gauges in workers.items():
+        lags = defaultdict[str, list[float]](list)
+        for (gauge, *labels), lag in gauges.items():
+            if gauge == _STANDBY:
+                lags[labels[1]].append(lag)
+        for topic, of_topic in sorted(lags.items()):
+            behind = f"at most {max(of_topic):.0f} records behind"
+            yield f"{worker}: standby of {len(of_topic)} partitions of {topic}, {behind}"
 
 
 async def _read(reader: TopicReader) -> tuple[dict[str, str], list[PartitionStatus]]:
@@ -163,7 +177,7 @@ def _worker_url(text: str) -> tuple[str, str]:
 )
 @cli.on_cluster("status")
 def status(target: Target, *, metrics: list[tuple[str, str]]) -> int:
-    """Print the table, the transports, and the groups without a member."""
+    """Print the table, transports, standbys, and the groups without a member."""
     urls = dict(metrics) or _urls_of_running_shop(target.cluster.kafka)
     states, partitions = cli.read(target, _read)
     workers = asyncio.run(_scrape(urls))
@@ -172,6 +186,7 @@ def status(target: Target, *, metrics: list[tuple[str, str]]) -> int:
     cli.echo(
         *table(partitions, workers),
         *transports(workers),
+        *standbys(workers),
         *(
             f"partitions without an owner: the group {group} is {states[group]}"
             for group in sorted(orphans)

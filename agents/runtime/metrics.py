@@ -64,6 +64,7 @@ SIZE = Gauge(
     "rocksdb_size_bytes", "Bytes of a table's rows, in files and memory.", ["table"]
 )
 _partitions: set[TopicPartition] = set()
+_followed: set[TopicPartition] = set()
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,16 @@ def update_gauges(
     _partitions.update(lags)
     for table, size in sizes.items():
         SIZE.labels(table).set(size)
+
+
+def update_standby_gauges(lags: Mapping[TopicPartition, int]) -> None:
+    """Set the gauges of the partitions that are followed; remove others."""
+    for tp, lag in lags.items():
+        STANDBY_LAG.labels(*tp).set(lag)
+    for tp in _followed - lags.keys():
+        STANDBY_LAG.remove(*tp)
+    _followed.clear()
+    _followed.update(lags)
 
 
 class _Handler(MetricsHandler):

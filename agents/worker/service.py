@@ -84,6 +84,7 @@ class Service:
 
     async def _update_gauges(self) -> None:
         consumer = self.app.consumer
+        metrics.update_standby_gauges(self.app.tables.recovery.standby_lags)
         metrics.update_gauges(
             consumer.lags(),
             {batch.tp: batch.seconds for batch in consumer.oldest()},

@@ -10,9 +10,11 @@ Other partitions are served all the time.
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import faust
+from aiokafka import TopicPartition
 
 from agents.runtime import metrics
 from agents.runtime.changelog import read_changelogs
@@ -56,6 +58,11 @@ class TaskManager(faust.Service):
         self._was_interrupted = False
         self._leaving = False
         self._handed_over = asyncio.Event()
+
+    @property
+    def standby_lags(self) -> Mapping[TopicPartition, int]:
+        """The changelog records to be read, of each partition that is followed."""
+        return self._standbys.lags
 
     async def open(self) -> None:
         """Measure how far stored rows lag: the group's leader prefers warm members."""
@@ -196,8 +203,6 @@ class TaskManager(faust.Service):
 
     def _on_progress(self) -> None:
         """Join the group again when what this worker is to own has become warm."""
-        for tp, lag in self._standbys.lags.items():
-            metrics.STANDBY_LAG.labels(*tp).set(lag)
         warming = self._plan.warming
         lags = [self._standbys.lag(partition) for partition in warming]
         if lags and all(lag is not None and lag <= WARM_RECORDS for lag in lags):

@@ -12,6 +12,7 @@ from agents.ops.status import (
     PartitionStatus,
     metrics_urls,
     parse_metrics,
+    standbys,
     status,
     table,
     transports,
@@ -53,6 +54,20 @@ def test_a_worker_s_metrics_are_read_as_it_writes_them():
     # Other tests of this process have transports, too.
     lines = list(transports({"notifications-1": found}))
     assert "notifications-1: mail down, 4 pending, oldest 61 s" in lines
+
+
+def test_a_standby_is_shown_with_its_largest_lag():
+    tps = {TP("a-changelog", 0): 3, TP("a-changelog", 4): 9, TP("b-changelog", 0): 0}
+    metrics.update_standby_gauges(tps)
+    metrics.update_standby_gauges(tps | {TP("a-changelog", 4): 5})
+    lines = list(standbys({"loms-2": parse_metrics(generate_latest().decode())}))
+    metrics.update_standby_gauges({})
+
+    assert lines == [
+        "loms-2: standby of 2 partitions of a-changelog, at most 5 records behind",
+        "loms-2: standby of 1 partitions of b-changelog, at most 0 records behind",
+    ]
+    assert not list(standbys({"loms-2": parse_metrics(generate_latest().decode())}))
 
 
 @pytest.mark.parametrize("recovering", [True, False])
