@@ -17,19 +17,19 @@ from agents.runtime.fail_stop import fail_stop
 from agents.runtime.producer import BatchingProducer, DeliveryFuture
 from agents.runtime.rows import Progress, Row, Write
 from agents.runtime.state_store import StateStore
+from topics.kafka.reader import read_to
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
 
 PROCESSED_OFFSET_HEADER = "version"
 MAX_POLL_RECORDS = 5000
-STALL_TIMEOUT_SECONDS = 60
 
-_POLL_MS = 200
 CONSUMER_OPTIONS: dict[str, Any] = {
     "enable_auto_commit": False,
     "auto_offset_reset": "earliest",
     "fetch_max_wait_ms": 20,  # a partition that was read to its end delays the others
     "max_partition_fetch_bytes": 4 * 2**20,
+    "max_poll_records": MAX_POLL_RECORDS,
     "request_timeout_ms": 10_000,
 }
 
@@ -144,7 +144,11 @@ async def read_changelogs(
     try:
         at = time.time()
         ends = await seek_to_stored(consumer, stores, tps)
-        count = await _read_to(consumer, stores, ends)
+        count = 0
+        async for tp, records in read_to(consumer, ends):
+            end = records[-1].offset + 1
+            recover(stores[tp.topic], tp.partition, map(decode_row, records), end)
+            count += len(records)
         for tp, end in ends.items():
             store = stores[tp.topic]
             offsets = store.offsets[tp.partition]
@@ -186,27 +190,3 @@ async def seek_to_stored(
             store.drop_partition(tp.partition)
         consumer.seek(tp, store.offsets[tp.partition].changelog_offset)
     return ends
-
-
-async def _read_to(
-    consumer: AIOKafkaConsumer,
-    stores: Mapping[str, StateStore],
-    ends: dict[TopicPartition, int],
-) -> int:
-    count, last_progress = 0, time.monotonic()
-    left = {tp for tp, end in ends.items() if await consumer.position(tp) < end}
-    while left:
-        fetched = await consumer.getmany(
-            *left, timeout_ms=_POLL_MS, max_records=MAX_POLL_RECORDS
-        )
-        for tp, records in fetched.items():
-            store, end = stores[tp.topic], records[-1].offset + 1
-            recover(store, tp.partition, map(decode_row, records), end)
-            count += len(records)
-            await asyncio.sleep(0)  # getmany does not yield while it has records
-        left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
-        if fetched:
-            last_progress = time.monotonic()
-        elif time.monotonic() - last_progress > STALL_TIMEOUT_SECONDS:
-            raise TimeoutError(f"no more records of {left} before their ends")
-    return count
