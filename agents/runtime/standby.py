@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -72,8 +72,10 @@ class StandbyReader:
         finally:
             await consumer.stop()
 
-    async def follow(self, partitions: Iterable[int]) -> None:
+    async def follow(self, partitions: Collection[int]) -> None:
         """Follow these partitions, and no others."""
+        if self._running and set(partitions) == self._partitions:
+            return
         await self.stop()
         before, self._partitions = self._partitions, set(partitions)
         for tp in [tp for tp in self.lags if tp.partition not in self._partitions]:

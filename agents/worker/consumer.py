@@ -91,9 +91,15 @@ class Consumer(driver.Consumer):
         self._done = asyncio.Event()
         super().__init__(*args, **kwargs)
 
+    @property
+    def generation(self) -> int:
+        """The generation of the group; not positive: this worker is no member."""
+        generation: int = self._coordinator.generation
+        return generation
+
     async def update_topics(self) -> None:
         """Prepare the delivery of the records of all assigned partitions."""
-        self.app.consumer_generation_id = self._coordinator.generation
+        self.app.consumer_generation_id = self.generation
         await self.app.topics.maybe_wait_for_subscriptions()
         await self.app.topics.on_partitions_assigned(self.assignment())
 
@@ -144,11 +150,10 @@ class Consumer(driver.Consumer):
         """Forget revoked partitions, whether they were released or not."""
         self._revoked.clear()
 
-    async def unreleased(self, partitions: set[int]) -> set[int]:
-        """Return the partitions that their owner has not released in this generation."""
+    async def unreleased(self, partitions: set[int], generation: int) -> set[int]:
+        """Return the partitions that their owner has not released in a generation."""
         tps = self._sources(partitions)
         committed = await self._coordinator.fetch_committed_offsets(list(tps))
-        generation = self._coordinator.generation
         return {tp.partition for tp in tps if _generation(committed.get(tp)) < generation}
 
     def rejoin(self, *, leaving: bool = False) -> None:
@@ -208,11 +213,10 @@ class Consumer(driver.Consumer):
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commit; False: the group rebalances, and a later commit has these offsets too."""
-        coordinator = self._coordinator
-        metadata = str(coordinator.generation)
+        metadata = str(self.generation)
         marked = {tp: OffsetAndMetadata(at, metadata) for tp, at in offsets.items()}
         try:
-            await coordinator.commit_offsets(None, marked)
+            await self._coordinator.commit_offsets(None, marked)
         except CommitFailedError:
             return False
         return True

@@ -83,13 +83,14 @@ class TaskManager(faust.Service):
     async def handle_assignment(self) -> None:
         """Carry out the plan that the assignor has received."""
         self.app.pause_monitor.arm()
+        generation = self.app.consumer.generation
         await self._stop_restoring()
         self._plan = plan = self.app.assignor.plan
         await self.app.consumer.update_topics()
         await self._release(self._owned - plan.active)
         gained = plan.active - self._owned
         if waiting := gained & plan.handed_over:
-            await self._await_release(waiting)
+            await self._await_release(waiting, generation)
         self._owned |= gained
         if self._leaving and not self._owned:
             self._handed_over.set()
@@ -141,11 +142,11 @@ class TaskManager(faust.Service):
         seconds = time.monotonic() - began
         log.info("event=released partitions=%s seconds=%.2f", _numbers(lost), seconds)
 
-    async def _await_release(self, partitions: set[int]) -> None:
+    async def _await_release(self, partitions: set[int], generation: int) -> None:
         """Wait until the owners of partitions have released them."""
         limit = self.app.settings.session_timeout_seconds * RELEASE_RATIO
         deadline = time.monotonic() + limit
-        while left := await self.app.consumer.unreleased(partitions):
+        while left := await self.app.consumer.unreleased(partitions, generation):
             if time.monotonic() > deadline:
                 log.warning("event=not-released partitions=%s", _numbers(left))
                 return

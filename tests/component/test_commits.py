@@ -214,9 +214,9 @@ async def test_a_partition_is_unreleased_until_it_is_committed_in_this_generatio
 ):
     commits = {"_0": OffsetAndMetadata(7, "2"), "_1": OffsetAndMetadata(7, "3")}
     consumer._thread = _Group(**commits)  # noqa: SLF001
-    assert await consumer.unreleased({0, 1}) == {0}
+    assert await consumer.unreleased({0, 1}, 3) == {0}
     consumer._thread = _Group(_1=OffsetAndMetadata(7, "an older release's"))  # noqa: SLF001
-    assert await consumer.unreleased({0, 1}) == {0, 1}
+    assert await consumer.unreleased({0, 1}, 3) == {0, 1}
 
 
 async def test_a_long_fetch_is_split_into_chunks_of_bounded_size(consumer: _Delivered):
