@@ -89,11 +89,15 @@ class Consumer(driver.Consumer):
         self._served: dict[TP, ServedPartition] = {}
         self._revoked: dict[TP, ServedPartition] = {}
         self._done = asyncio.Event()
+        self._generation = 0
         super().__init__(*args, **kwargs)
 
     async def update_topics(self) -> None:
-        """Prepare the delivery of the records of all assigned partitions."""
-        self.app.consumer_generation_id = self._coordinator.generation
+        """Prepare the delivery of the records of all assigned partitions.
+
+        Further commits have this generation. Earlier ones do not: they are no releases.
+        """
+        self._generation = self.app.consumer_generation_id = self._coordinator.generation
         await self.app.topics.maybe_wait_for_subscriptions()
         await self.app.topics.on_partitions_assigned(self.assignment())
 
@@ -103,13 +107,15 @@ class Consumer(driver.Consumer):
         tps = [tp for tp in consumer.assignment() if tp.partition in partitions]
         committed = await self._coordinator.fetch_committed_offsets(tps)
         for tp in tps:
+            if tp not in consumer.assignment():
+                continue  # the group has given it away meanwhile
             begin = committed[tp].offset if tp in committed else 0
             if begin:
                 consumer.seek(tp, begin)
             else:
                 await consumer.seek_to_beginning(tp)
             self._served[tp] = ServedPartition(begin, begin, begin)
-        consumer.resume(*tps)
+        consumer.resume(*(consumer.assignment() & {*tps}))
 
     async def revoke(self, partitions: set[int]) -> None:
         """Deliver no more records of partitions; their agents skip what is queued."""
@@ -137,7 +143,7 @@ class Consumer(driver.Consumer):
         for tp in tps & self._revoked.keys():
             self._revoked[tp].advance()
             offsets[tp] = max(offsets[tp], self._revoked[tp].acknowledged)
-        if not await self._commit(offsets):
+        if not await self._commit(offsets, self._coordinator.generation):
             log.warning("event=release-not-committed partitions=%s", sorted(partitions))
 
     def forget_revoked(self) -> None:
@@ -172,7 +178,7 @@ class Consumer(driver.Consumer):
         """Commit each partition up to its first unacknowledged batch."""
         advanced = {tp: served for tp, served in self._served.items() if served.advance()}
         offsets = {tp: served.acknowledged for tp, served in advanced.items()}
-        if not offsets or not await self._commit(offsets):
+        if not offsets or not await self._commit(offsets, self._generation):
             return False
         for tp, offset in offsets.items():
             advanced[tp].committed = offset
@@ -206,13 +212,12 @@ class Consumer(driver.Consumer):
         topics = self._thread._ensure_consumer().subscription()
         return {TopicPartition(t, p) for t in topics for p in partitions}
 
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+    async def _commit(self, offsets: Mapping[TP, int], generation: int) -> bool:
         """Commit; False: the group rebalances, and a later commit has these offsets too."""
-        coordinator = self._coordinator
-        metadata = str(coordinator.generation)
+        metadata = str(generation)
         marked = {tp: OffsetAndMetadata(at, metadata) for tp, at in offsets.items()}
         try:
-            await coordinator.commit_offsets(None, marked)
+            await self._coordinator.commit_offsets(None, marked)
         except CommitFailedError:
             return False
         return True

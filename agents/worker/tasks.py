@@ -78,8 +78,8 @@ class TaskManager(faust.Service):
         self.app.pause_monitor.arm()
         await self._stop_restoring()
         self._plan = plan = self.app.assignor.plan
-        await self.app.consumer.update_topics()
         await self._release(self._owned - plan.active)
+        await self.app.consumer.update_topics()
         gained = plan.active - self._owned
         if waiting := gained & plan.handed_over:
             await self._await_release(waiting)

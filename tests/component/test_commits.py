@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 from faust.types import TP
 
@@ -31,7 +32,7 @@ class _Delivered(Consumer):
     async def _dispatch(self, poll: ConsumerRecords) -> None:
         self.polls.append(poll)
 
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+    async def _commit(self, offsets: Mapping[TP, int], _: int) -> bool:
         self.commits.append(offsets)
         return not self.refused
 
@@ -47,13 +48,14 @@ class _Group:
         self.generation = 3
         self.sought: dict[TopicPartition, int | str] = {}
         self.resumed: set[TopicPartition] = set()
+        self.assigned = {TopicPartition(*HERE), TopicPartition(*THERE)}
         self._coordinator = self
 
     def _ensure_consumer(self) -> "_Group":
         return self
 
     def assignment(self) -> set[TopicPartition]:
-        return {TopicPartition(*HERE), TopicPartition(*THERE)}
+        return self.assigned
 
     def subscription(self) -> set[str]:
         return {HERE.topic}
@@ -61,9 +63,17 @@ class _Group:
     async def fetch_committed_offsets(
         self, tps: list[TopicPartition]
     ) -> dict[TopicPartition, OffsetAndMetadata]:
+        await asyncio.sleep(0)
         return {tp: self.committed[tp] for tp in tps if tp in self.committed}
 
+    async def commit_offsets(
+        self, _: None, offsets: Mapping[TopicPartition, OffsetAndMetadata]
+    ) -> None:
+        self.committed |= offsets
+
     def seek(self, tp: TopicPartition, offset: int) -> None:
+        if tp not in self.assigned:
+            raise IllegalStateError(tp)
         self.sought[tp] = offset
 
     async def seek_to_beginning(self, tp: TopicPartition) -> None:
@@ -73,14 +83,29 @@ class _Group:
         self.resumed.update(tps)
 
 
+class _Owner(_Delivered):
+    """A consumer that commits."""
+
+    _commit = Consumer._commit  # noqa: SLF001
+
+
 async def _no_callback(_: object) -> None:
     """Take a message; none is delivered here."""
 
 
 @pytest.fixture
 async def consumer(harness: WorkerHarness) -> _Delivered:
+    return await _started(harness, _Delivered)
+
+
+@pytest.fixture
+async def owner(harness: WorkerHarness) -> _Delivered:
+    return await _started(harness, _Owner)
+
+
+async def _started(harness: WorkerHarness, kind: type[_Delivered]) -> _Delivered:
     app = harness.app
-    consumer = _Delivered(
+    consumer = kind(
         app.transport,
         callback=_no_callback,
         on_partitions_revoked=app.on_partitions_revoked,
@@ -217,6 +242,38 @@ async def test_a_partition_is_unreleased_until_it_is_committed_in_this_generatio
     assert await consumer.unreleased({0, 1}) == {0}
     consumer._thread = _Group(_1=OffsetAndMetadata(7, "an older release's"))  # noqa: SLF001
     assert await consumer.unreleased({0, 1}) == {0, 1}
+
+
+async def test_a_release_is_known_to_the_next_owner(owner: _Delivered):
+    group = owner._thread  # noqa: SLF001
+    group.committed[TopicPartition(*HERE)] = OffsetAndMetadata(4, "2")
+    assert await owner.unreleased({0, 1}) == {0, 1}
+    await owner.release({0})
+    assert await owner.unreleased({0, 1}) == {1}
+    assert group.committed == {TopicPartition(*HERE): OffsetAndMetadata(4, "3")}
+
+
+async def test_a_commit_before_the_plan_is_carried_out_is_no_release(owner: _Delivered):
+    """The group's generation begins when all have joined, before any has a plan."""
+    group = owner._thread  # noqa: SLF001
+    await deliver(owner, 5)
+    owner.batches[0].acknowledged = True
+    group.generation += 1
+    await owner.force_commit()
+    assert group.committed[TopicPartition(*HERE)].offset == 6
+    assert await owner.unreleased({0}) == {0}
+
+
+async def test_a_partition_that_is_given_away_meanwhile_is_not_sought(
+    consumer: _Delivered,
+):
+    group = consumer._thread = _Group(_0=OffsetAndMetadata(7, ""))  # noqa: SLF001
+    serving = asyncio.create_task(consumer.serve({0, 1}))
+    await asyncio.sleep(0)
+    group.assigned = {TopicPartition(*THERE)}
+    await serving
+    assert group.sought == {TopicPartition(*THERE): "beginning"}
+    assert group.resumed == group.assigned
 
 
 async def test_a_long_fetch_is_split_into_chunks_of_bounded_size(consumer: _Delivered):
