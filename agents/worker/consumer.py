@@ -33,6 +33,7 @@ from agents.worker.clients import EventLoopConsumerThread
 from agents.worker.coordinator import RebalanceListener
 
 POLL_SECONDS = 0.1
+DRAIN_POLL_SECONDS = 0.002
 MAX_CHUNK_BYTES = 128 * 2**10
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,6 @@ class Consumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._served: dict[TP, ServedPartition] = {}
         self._revoked: dict[TP, ServedPartition] = {}
-        self._done = asyncio.Event()
         self._generation = 0
         super().__init__(*args, **kwargs)
 
@@ -128,8 +128,7 @@ class Consumer(driver.Consumer):
     async def wait_until_done(self) -> None:
         """Wait until no agent works on records of revoked partitions."""
         while not all(b.done for served in self._revoked.values() for b in served.batches):
-            self._done.clear()
-            await self._done.wait()
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
 
     async def release(self, partitions: set[int]) -> None:
         """Commit revoked partitions for the last time.
@@ -169,7 +168,6 @@ class Consumer(driver.Consumer):
         message.acked = True
         for batch in message.value:
             batch.done = True
-        self._done.set()
         self._unacked_messages.discard(message)
         notify(self._waiting_for_ack)
         return True

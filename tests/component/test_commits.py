@@ -9,10 +9,12 @@ from aiokafka.errors import IllegalStateError
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 from faust.types import TP
 
+from agents.runtime.concurrent_processor import ConcurrentProcessor
 from agents.runtime.in_flight import ConsumerRecords, PartitionRecords
 from agents.worker.consumer import Consumer, ServedPartition
 from schemas.stock import ListStocks
-from tests.component.worker_harness import WorkerHarness, breathe, record
+from tests.component.worker_harness import Stream, WorkerHarness, breathe, record
+from topics.catalog import STOCK_REQUESTS
 
 HERE = TP("stock.requests", 0)
 THERE = TP("stock.requests", 1)
@@ -87,6 +89,10 @@ class _Owner(_Delivered):
     """A consumer that commits."""
 
     _commit = Consumer._commit  # noqa: SLF001
+
+
+async def _hang(*_: object) -> None:
+    await asyncio.Event().wait()
 
 
 async def _no_callback(_: object) -> None:
@@ -242,6 +248,30 @@ async def test_a_partition_is_unreleased_until_it_is_committed_in_this_generatio
     assert await consumer.unreleased({0, 1}) == {0}
     consumer._thread = _Group(_1=OffsetAndMetadata(7, "an older release's"))  # noqa: SLF001
     assert await consumer.unreleased({0, 1}) == {0, 1}
+
+
+async def test_a_release_does_not_wait_for_other_partitions_of_the_same_poll(
+    consumer: _Delivered, harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("agents.runtime.router.partition_of", lambda *_: 0)
+    harness.app.consumer = consumer
+    stream = Stream()
+    processor = ConcurrentProcessor(harness.app, STOCK_REQUESTS, _hang)
+    harness.run(processor.run(stream))
+    there = [record(ListStocks(sku=1), partition=1)]
+    await fetched(consumer, {HERE: records(5), THERE: there})
+    [poll] = consumer.polls
+    message = consumer._to_message(HERE, poll[0].records[-1])  # noqa: SLF001
+    message.value = poll
+    consumer.track_message(message)
+    message.incref()
+    stream.queue.put_nowait(harness.app.create_event(None, poll, (), message))
+    await breathe()
+    await consumer.revoke({0})
+    await harness.app.partitions_revoked()
+    await asyncio.wait_for(consumer.wait_until_done(), 1.0)
+    assert consumer.oldest() == [poll[1]]  # it goes on
+    assert not poll[1].acknowledged
 
 
 async def test_a_release_is_known_to_the_next_owner(owner: _Delivered):
