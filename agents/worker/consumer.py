@@ -127,7 +127,8 @@ class Consumer(driver.Consumer):
 
     async def wait_until_done(self) -> None:
         """Wait until no agent works on records of revoked partitions."""
-        while not all(b.done for served in self._revoked.values() for b in served.batches):
+        batches = [b for served in self._revoked.values() for b in served.batches]
+        while not all(batch.done for batch in batches):  # noqa: ASYNC110 -- many set it
             await asyncio.sleep(DRAIN_POLL_SECONDS)
 
     async def release(self, partitions: set[int]) -> None:

@@ -321,9 +321,11 @@ async def test_progress_is_reported_after_each_poll(broker: _Broker, store: Stat
     await reader.stop()
 
 
-@pytest.mark.xfail(strict=True, reason="auto_offset_reset is not noticed")
 async def test_rows_that_a_changelog_loses_while_it_is_followed_are_dropped(
-    broker: _Broker, reader: StandbyReader, store: StateStore
+    broker: _Broker,
+    reader: StandbyReader,
+    store: StateStore,
+    caplog: pytest.LogCaptureFixture,
 ):
     broker.append(0, *rows(5))
     await reader.follow({0})
@@ -331,3 +333,4 @@ async def test_rows_that_a_changelog_loses_while_it_is_followed_are_dropped(
     broker.rows[TopicPartition(STOCK, 0)] = [Row(b"other", b"1", 1)]
     await until(lambda: store.get(0, b"other"), "what the changelog has now", 5)
     assert [*store.rows(0)] == [(b"other", b"1")]
+    assert "event=rows-discarded" in caplog.text

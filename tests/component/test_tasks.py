@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from prometheus_client import REGISTRY
 
 from agents.runtime.state_store import StateStore
 from agents.worker import tasks
@@ -322,6 +324,33 @@ async def test_a_worker_that_stops_commits_its_partitions(owner: _Worker):
     assert owner.done("revoke", "release") == [("revoke", {0, 1}), ("release", {0, 1})]
 
 
+async def test_a_worker_that_stops_during_a_rebalance_takes_nothing_over(worker: _Worker):
+    worker.consumer.owned_elsewhere = {1}
+    moving = asyncio.create_task(worker.assign({0, 1}, handed_over={1}))
+    await until(lambda: worker.calls, "it waits for the release", 5)
+    closing = asyncio.create_task(worker.tasks.close())
+    await breathe()
+    worker.consumer.owned_elsewhere.clear()
+    await asyncio.gather(moving, closing)
+    await worker.assign({0, 1})
+    await breathe()
+    assert not worker.store.active
+    assert not worker.done("serve")
+
+
+async def test_a_worker_that_stops_during_a_release_releases_each_partition_once(
+    owner: _Worker,
+):
+    owner.consumer.idle.clear()
+    moving = asyncio.create_task(owner.assign({1}))
+    await breathe()
+    closing = asyncio.create_task(owner.tasks.close())
+    await breathe()
+    owner.consumer.idle.set()
+    await asyncio.gather(moving, closing)
+    assert owner.done("release") == [("release", {0}), ("release", {1})]
+
+
 async def test_a_lone_member_hands_nothing_over(owner: _Worker):
     owner.assignor.members = 1
     await owner.tasks.hand_over()
@@ -378,6 +407,18 @@ async def test_a_member_joins_again_once_all_that_it_is_to_own_is_warm(worker: _
     for _ in range(2):
         worker.standbys.on_progress()
     assert worker.consumer.rejoined == [False]
+
+
+async def test_a_lag_is_a_metric_while_its_partition_is_followed(worker: _Worker):
+    await worker.assign(set(), standby={0})
+    await until(lambda: ("follow", {0}) in worker.calls, "it follows", 5)
+    labels = {"topic": STOCK_CHANGELOG.name, "partition": "0"}
+    worker.standbys.lags = {TopicPartition(STOCK_CHANGELOG.name, 0): 7}
+    worker.standbys.on_progress()
+    assert REGISTRY.get_sample_value("standby_lag_records", labels) == 7
+    await worker.assign({0})
+    await worker.serves({0})
+    assert REGISTRY.get_sample_value("standby_lag_records", labels) is None
 
 
 async def test_a_member_without_warming_partitions_does_not_join_again(worker: _Worker):
