@@ -123,6 +123,13 @@ async def _started(harness: WorkerHarness, kind: type[_Delivered]) -> _Delivered
     return consumer
 
 
+async def test_no_error_is_logged_for_partitions_that_are_not_read(
+    consumer: _Delivered, caplog: pytest.LogCaptureFixture
+):
+    await consumer.verify_all_partitions_active()
+    assert not caplog.messages
+
+
 def records(*offsets: int) -> list[ConsumerRecord]:
     return [record(ListStocks(sku=1), partition=0, offset=offset) for offset in offsets]
 

@@ -385,6 +385,7 @@ async def test_standbys_are_read_to_their_ends_before_they_are_served(worker: _W
     await worker.assign(set(), standby={0, 1})
     await until(lambda: ("follow", {0, 1}) in worker.calls, "it follows", 5)
     worker.done()
+    worker.standbys.by_partition = {0: 0, 1: 0}
     await worker.assign({1}, standby={0})
     await worker.serves({1})
     await until(lambda: ("follow", {0}) in worker.calls, "it follows", 5)
