@@ -110,5 +110,7 @@ class InFlightBatches:
             for batch in batches:
                 batch.acknowledged = True
         finally:
+            for batch in batches:  # Faust acks when all batches of the poll are done
+                batch.done = True
             event.ack()  # Faust's own; nothing is committed without `acknowledged`
             self._capacity.release()

@@ -130,6 +130,9 @@ class StandbyReader:
                 )
                 for tp, records in fetched.items():
                     store, end = self._stores[tp.topic], records[-1].offset + 1
+                    if records[0].offset < store.offsets[tp.partition].changelog_offset:
+                        log.warning("event=rows-discarded partition=%s reason=lost", tp)
+                        store.drop_partition(tp.partition)
                     recover(store, tp.partition, map(decode_row, records), end)
                     await asyncio.sleep(0)
         finally:

@@ -33,6 +33,7 @@ from agents.worker.clients import EventLoopConsumerThread
 from agents.worker.coordinator import RebalanceListener
 
 POLL_SECONDS = 0.1
+DRAIN_POLL_SECONDS = 0.002
 MAX_CHUNK_BYTES = 128 * 2**10
 
 log = logging.getLogger(__name__)
@@ -86,9 +87,10 @@ class Consumer(driver.Consumer):
     waiting: TP | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._begins: dict[TP, int] = {}
         self._served: dict[TP, ServedPartition] = {}
         self._revoked: dict[TP, ServedPartition] = {}
-        self._done = asyncio.Event()
+        self._generation = 0
         super().__init__(*args, **kwargs)
 
     @property
@@ -98,27 +100,42 @@ class Consumer(driver.Consumer):
         return generation
 
     async def update_topics(self) -> None:
-        """Prepare the delivery of the records of all assigned partitions."""
-        self.app.consumer_generation_id = self.generation
+        """Prepare the delivery of the records of all assigned partitions.
+
+        Further commits have this generation. Earlier ones do not: they are no releases.
+        """
+        self._generation = self.app.consumer_generation_id = self.generation
         await self.app.topics.maybe_wait_for_subscriptions()
         await self.app.topics.on_partitions_assigned(self.assignment())
 
-    async def serve(self, partitions: set[int]) -> None:
-        """Deliver the records of assigned partitions from their committed offsets."""
-        consumer = self._thread._ensure_consumer()
-        tps = [tp for tp in consumer.assignment() if tp.partition in partitions]
-        committed = await self._coordinator.fetch_committed_offsets(tps)
+    async def take_over(self, partitions: set[int]) -> None:
+        """Fetch the committed offsets of partitions: where their delivery begins.
+
+        Later, a request to the group's coordinator could wait for a join.
+        """
+        tps = self._sources(partitions)
+        committed = await self._coordinator.fetch_committed_offsets(list(tps))
         for tp in tps:
-            begin = committed[tp].offset if tp in committed else 0
-            if begin:
+            self._begins[tp] = committed[tp].offset if tp in committed else 0
+
+    async def serve(self, partitions: set[int]) -> None:
+        """Deliver the records of partitions that were taken over."""
+        consumer = self._thread._ensure_consumer()
+        tps = self._sources(partitions) & self._begins.keys()
+        for tp in tps:
+            if tp not in consumer.assignment():
+                continue  # the group has given it away meanwhile
+            if begin := self._begins.pop(tp):
                 consumer.seek(tp, begin)
             else:
                 await consumer.seek_to_beginning(tp)
             self._served[tp] = ServedPartition(begin, begin, begin)
-        consumer.resume(*tps)
+        consumer.resume(*(consumer.assignment() & tps))
 
     async def revoke(self, partitions: set[int]) -> None:
         """Deliver no more records of partitions; their agents skip what is queued."""
+        for tp in self._sources(partitions) & self._begins.keys():
+            del self._begins[tp]
         for tp in self._sources(partitions) & self._served.keys():
             served = self._revoked[tp] = self._served.pop(tp)
             self._buffered_partitions.discard(tp)
@@ -127,9 +144,9 @@ class Consumer(driver.Consumer):
 
     async def wait_until_done(self) -> None:
         """Wait until no agent works on records of revoked partitions."""
-        while not all(b.done for served in self._revoked.values() for b in served.batches):
-            self._done.clear()
-            await self._done.wait()
+        batches = [b for served in self._revoked.values() for b in served.batches]
+        while not all(batch.done for batch in batches):  # noqa: ASYNC110 -- many set it
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
 
     async def release(self, partitions: set[int]) -> None:
         """Commit revoked partitions for the last time.
@@ -143,7 +160,7 @@ class Consumer(driver.Consumer):
         for tp in tps & self._revoked.keys():
             self._revoked[tp].advance()
             offsets[tp] = max(offsets[tp], self._revoked[tp].acknowledged)
-        if not await self._commit(offsets):
+        if not await self._commit(offsets, self._coordinator.generation):
             log.warning("event=release-not-committed partitions=%s", sorted(partitions))
 
     def forget_revoked(self) -> None:
@@ -168,7 +185,6 @@ class Consumer(driver.Consumer):
         message.acked = True
         for batch in message.value:
             batch.done = True
-        self._done.set()
         self._unacked_messages.discard(message)
         notify(self._waiting_for_ack)
         return True
@@ -177,7 +193,7 @@ class Consumer(driver.Consumer):
         """Commit each partition up to its first unacknowledged batch."""
         advanced = {tp: served for tp, served in self._served.items() if served.advance()}
         offsets = {tp: served.acknowledged for tp, served in advanced.items()}
-        if not offsets or not await self._commit(offsets):
+        if not offsets or not await self._commit(offsets, self._generation):
             return False
         for tp, offset in offsets.items():
             advanced[tp].committed = offset
@@ -211,9 +227,9 @@ class Consumer(driver.Consumer):
         topics = self._thread._ensure_consumer().subscription()
         return {TopicPartition(t, p) for t in topics for p in partitions}
 
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+    async def _commit(self, offsets: Mapping[TP, int], generation: int) -> bool:
         """Commit; False: the group rebalances, and a later commit has these offsets too."""
-        metadata = str(self.generation)
+        metadata = str(generation)
         marked = {tp: OffsetAndMetadata(at, metadata) for tp, at in offsets.items()}
         try:
             await self._coordinator.commit_offsets(None, marked)

@@ -46,8 +46,28 @@ class GroupCoordinator(group_coordinator.GroupCoordinator):
     """
 
     leaves = False
+    _joins = False
+
+    async def _do_rejoin_group(self, subscription: Any) -> bool:
+        """Join the group; commits wait meanwhile.
+
+        A broker answers the requests of a connection in order. So it would process a
+        commit when the join has changed the generation, and refuse it.
+        """
+        await self._commit_lock.acquire()
+        self._joins = True
+        try:
+            return await super()._do_rejoin_group(subscription)
+        finally:
+            self._let_commit()
+
+    def _let_commit(self) -> None:
+        if self._joins:
+            self._joins = False
+            self._commit_lock.release()
 
     async def _on_join_complete(self, *assignment: Any) -> None:
+        self._let_commit()
         self._start_heartbeat_task()  # aiokafka starts it when the listener has returned
         await super()._on_join_complete(*assignment)
 

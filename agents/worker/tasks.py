@@ -57,6 +57,8 @@ class TaskManager(faust.Service):
         self._is_reading = False
         self._was_interrupted = False
         self._leaving = False
+        self._closed = False
+        self._moving = asyncio.Lock()
         self._handed_over = asyncio.Event()
 
     @property
@@ -81,25 +83,35 @@ class TaskManager(faust.Service):
         return Member(frozenset(self._owned), lags, self._leaving)
 
     async def handle_assignment(self) -> None:
-        """Carry out the plan that the assignor has received."""
+        """Carry out the plan that the assignor has received, unless the worker stops."""
+        async with self._moving:
+            if not self._closed:
+                await self._carry_out()
+
+    async def _carry_out(self) -> None:
         self.app.pause_monitor.arm()
         generation = self.app.consumer.generation
         await self._stop_restoring()
         self._plan = plan = self.app.assignor.plan
-        await self.app.consumer.update_topics()
         await self._release(self._owned - plan.active)
+        await self.app.consumer.update_topics()
         gained = plan.active - self._owned
         if waiting := gained & plan.handed_over:
             await self._await_release(waiting, generation)
+        if self._closed:
+            return
+        await self.app.consumer.take_over(gained)
         self._owned |= gained
         if self._leaving and not self._owned:
             self._handed_over.set()
+        self._is_reading = True
         self._restoring = asyncio.create_task(self._restore())
 
     async def handle_lost_all(self) -> None:
         """Give up all partitions: others may own them already."""
-        await self._stop_restoring()
-        await self._release(set(self._owned), commit=False)
+        async with self._moving:
+            await self._stop_restoring()
+            await self._release(set(self._owned), commit=False)
 
     async def hand_over(self) -> None:
         """Let the other members take over, if there are any; then leave the group."""
@@ -116,20 +128,21 @@ class TaskManager(faust.Service):
 
     async def close(self) -> None:
         """End the work of all partitions, and read no more changelogs."""
-        await self._stop_restoring()
-        await self._release(set(self._owned))
-        await self._standbys.stop()
+        self._closed = True
+        async with self._moving:
+            await self._stop_restoring()
+            await self._release(set(self._owned))
+            await self._standbys.stop()
 
     async def _release(self, lost: set[int], *, commit: bool = True) -> None:
         """End the work of partitions; commit it, for their next owners."""
         if not lost:
             return
         began = time.monotonic()
-        served = lost & self._served
         self._served -= lost
         self._was_interrupted = True
         consumer = self.app.consumer
-        await consumer.revoke(served)
+        await consumer.revoke(lost)
         await self.app.partitions_revoked()
         await consumer.wait_until_done()
         for store in self._stores.values():
@@ -147,6 +160,8 @@ class TaskManager(faust.Service):
         limit = self.app.settings.session_timeout_seconds * RELEASE_RATIO
         deadline = time.monotonic() + limit
         while left := await self.app.consumer.unreleased(partitions, generation):
+            if self._closed:
+                return
             if time.monotonic() > deadline:
                 log.warning("event=not-released partitions=%s", _numbers(left))
                 return
@@ -164,6 +179,7 @@ class TaskManager(faust.Service):
         try:
             if restored := self._owned - self._served:
                 await self._recover(restored)
+            self._is_reading = False
             await self._serve(restored)
             await self._standbys.follow(self._plan.standby)
         except Exception as error:  # noqa: BLE001 -- a half table must not serve
@@ -172,10 +188,8 @@ class TaskManager(faust.Service):
     async def _recover(self, partitions: set[int]) -> None:
         metrics.RECOVERING.set(1)
         began = time.monotonic()
-        self._is_reading = True
         await self._standbys.stop()
         rows = await read_changelogs(self._stores, partitions, self.app.settings)
-        self._is_reading = False
         seconds = time.monotonic() - began
         metrics.RECOVERY.observe(seconds)
         metrics.RECOVERED.inc(rows)

@@ -5,13 +5,16 @@ from collections.abc import Mapping
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata
 from faust.types import TP
 
+from agents.runtime.concurrent_processor import ConcurrentProcessor
 from agents.runtime.in_flight import ConsumerRecords, PartitionRecords
 from agents.worker.consumer import Consumer, ServedPartition
 from schemas.stock import ListStocks
-from tests.component.worker_harness import WorkerHarness, breathe, record
+from tests.component.worker_harness import Stream, WorkerHarness, breathe, record
+from topics.catalog import STOCK_REQUESTS
 
 HERE = TP("stock.requests", 0)
 THERE = TP("stock.requests", 1)
@@ -31,7 +34,7 @@ class _Delivered(Consumer):
     async def _dispatch(self, poll: ConsumerRecords) -> None:
         self.polls.append(poll)
 
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+    async def _commit(self, offsets: Mapping[TP, int], _: int) -> bool:
         self.commits.append(offsets)
         return not self.refused
 
@@ -47,13 +50,14 @@ class _Group:
         self.generation = 3
         self.sought: dict[TopicPartition, int | str] = {}
         self.resumed: set[TopicPartition] = set()
+        self.assigned = {TopicPartition(*HERE), TopicPartition(*THERE)}
         self._coordinator = self
 
     def _ensure_consumer(self) -> "_Group":
         return self
 
     def assignment(self) -> set[TopicPartition]:
-        return {TopicPartition(*HERE), TopicPartition(*THERE)}
+        return self.assigned
 
     def subscription(self) -> set[str]:
         return {HERE.topic}
@@ -61,9 +65,17 @@ class _Group:
     async def fetch_committed_offsets(
         self, tps: list[TopicPartition]
     ) -> dict[TopicPartition, OffsetAndMetadata]:
+        await asyncio.sleep(0)
         return {tp: self.committed[tp] for tp in tps if tp in self.committed}
 
+    async def commit_offsets(
+        self, _: None, offsets: Mapping[TopicPartition, OffsetAndMetadata]
+    ) -> None:
+        self.committed |= offsets
+
     def seek(self, tp: TopicPartition, offset: int) -> None:
+        if tp not in self.assigned:
+            raise IllegalStateError(tp)
         self.sought[tp] = offset
 
     async def seek_to_beginning(self, tp: TopicPartition) -> None:
@@ -73,14 +85,33 @@ class _Group:
         self.resumed.update(tps)
 
 
+class _Owner(_Delivered):
+    """A consumer that commits."""
+
+    _commit = Consumer._commit  # noqa: SLF001
+
+
+async def _hang(*_: object) -> None:
+    await asyncio.Event().wait()
+
+
 async def _no_callback(_: object) -> None:
     """Take a message; none is delivered here."""
 
 
 @pytest.fixture
 async def consumer(harness: WorkerHarness) -> _Delivered:
+    return await _started(harness, _Delivered)
+
+
+@pytest.fixture
+async def owner(harness: WorkerHarness) -> _Delivered:
+    return await _started(harness, _Owner)
+
+
+async def _started(harness: WorkerHarness, kind: type[_Delivered]) -> _Delivered:
     app = harness.app
-    consumer = _Delivered(
+    consumer = kind(
         app.transport,
         callback=_no_callback,
         on_partitions_revoked=app.on_partitions_revoked,
@@ -88,8 +119,16 @@ async def consumer(harness: WorkerHarness) -> _Delivered:
     )
     consumer.polls, consumer.commits = [], []
     consumer._thread = _Group()  # noqa: SLF001
+    await consumer.take_over({0, 1})
     await consumer.serve({0, 1})
     return consumer
+
+
+async def test_no_error_is_logged_for_partitions_that_are_not_read(
+    consumer: _Delivered, caplog: pytest.LogCaptureFixture
+):
+    await consumer.verify_all_partitions_active()
+    assert not caplog.messages
 
 
 def records(*offsets: int) -> list[ConsumerRecord]:
@@ -154,6 +193,7 @@ async def test_records_fetched_before_a_revocation_are_not_delivered_after_it(
     before = dict(consumer._served)  # noqa: SLF001
     await consumer.revoke({0})
     await consumer._deliver(before, {HERE: records(5), THERE: records(8)})  # noqa: SLF001
+    await consumer.take_over({0})
     await consumer.serve({0})
     await consumer._deliver(before, {HERE: records(6)})  # noqa: SLF001
     assert [batch.tp for batch in consumer.batches] == [THERE]
@@ -170,6 +210,7 @@ async def test_a_partition_begins_where_it_is_committed_or_at_its_beginning(
     consumer: _Delivered,
 ):
     group = consumer._thread = _Group(_0=OffsetAndMetadata(7, ""))  # noqa: SLF001
+    await consumer.take_over({0, 1})
     await consumer.serve({0, 1})
     done, fresh = TopicPartition(*HERE), TopicPartition(*THERE)
     assert group.sought == {done: 7, fresh: "beginning"}
@@ -217,6 +258,61 @@ async def test_a_partition_is_unreleased_until_it_is_committed_in_this_generatio
     assert await consumer.unreleased({0, 1}, 3) == {0}
     consumer._thread = _Group(_1=OffsetAndMetadata(7, "an older release's"))  # noqa: SLF001
     assert await consumer.unreleased({0, 1}, 3) == {0, 1}
+
+
+async def test_a_release_does_not_wait_for_other_partitions_of_the_same_poll(
+    consumer: _Delivered, harness: WorkerHarness, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("agents.runtime.router.partition_of", lambda *_: 0)
+    harness.app.consumer = consumer
+    stream = Stream()
+    processor = ConcurrentProcessor(harness.app, STOCK_REQUESTS, _hang)
+    harness.run(processor.run(stream))
+    there = [record(ListStocks(sku=1), partition=1)]
+    await fetched(consumer, {HERE: records(5), THERE: there})
+    [poll] = consumer.polls
+    message = consumer._to_message(HERE, poll[0].records[-1])  # noqa: SLF001
+    message.value = poll
+    consumer.track_message(message)
+    message.incref()
+    stream.queue.put_nowait(harness.app.create_event(None, poll, (), message))
+    await breathe()
+    await consumer.revoke({0})
+    await harness.app.partitions_revoked()
+    await asyncio.wait_for(consumer.wait_until_done(), 1.0)
+    assert consumer.oldest() == [poll[1]]  # it goes on
+    assert not poll[1].acknowledged
+
+
+async def test_a_release_is_known_to_the_next_owner(owner: _Delivered):
+    group = owner._thread  # noqa: SLF001
+    group.committed[TopicPartition(*HERE)] = OffsetAndMetadata(4, "2")
+    assert await owner.unreleased({0, 1}, 3) == {0, 1}
+    await owner.release({0})
+    assert await owner.unreleased({0, 1}, 3) == {1}
+    assert group.committed == {TopicPartition(*HERE): OffsetAndMetadata(4, "3")}
+
+
+async def test_a_commit_before_the_plan_is_carried_out_is_no_release(owner: _Delivered):
+    """The group's generation begins when all have joined, before any has a plan."""
+    group = owner._thread  # noqa: SLF001
+    await deliver(owner, 5)
+    owner.batches[0].acknowledged = True
+    group.generation += 1
+    await owner.force_commit()
+    assert group.committed[TopicPartition(*HERE)].offset == 6
+    assert await owner.unreleased({0}, 3) == {0}
+
+
+async def test_a_partition_that_is_given_away_meanwhile_is_not_sought(
+    consumer: _Delivered,
+):
+    group = consumer._thread = _Group(_0=OffsetAndMetadata(7, ""))  # noqa: SLF001
+    await consumer.take_over({0, 1})
+    group.assigned = {TopicPartition(*THERE)}
+    await consumer.serve({0, 1})
+    assert group.sought == {TopicPartition(*THERE): "beginning"}
+    assert group.resumed == group.assigned
 
 
 async def test_a_long_fetch_is_split_into_chunks_of_bounded_size(consumer: _Delivered):

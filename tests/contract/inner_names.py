@@ -134,6 +134,8 @@ WORKER = (
         "agents/worker/coordinator.py",
         "cooperative rebalancing; see GroupCoordinator and SubscriptionState above",
         {
+            f"{_COORDINATOR}._commit_lock": "",
+            f"{_COORDINATOR}._do_rejoin_group": "(self, subscription)",
             f"{_COORDINATOR}._maybe_leave_group": "(self)",
             f"{_COORDINATOR}._on_join_complete": (
                 "(self, generation, member_id, protocol, member_assignment_bytes)"

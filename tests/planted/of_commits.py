@@ -23,40 +23,39 @@ BUGS = (
     Bug(
         "a commit passes over an unacknowledged batch",
         "agents/worker/consumer.py",
-        "            while open_batches and open_batches[0].acknowledged:\n"
-        "                offsets[tp] = open_batches.popleft().end\n",
-        "            for batch in filter(lambda b: b.acknowledged, open_batches):\n"
-        "                offsets[tp] = batch.end\n",
+        "        while self.batches and self.batches[0].acknowledged:\n"
+        "            self.acknowledged = self.batches.popleft().end\n",
+        "        for batch in filter(lambda b: b.acknowledged, self.batches):\n"
+        "            self.acknowledged = batch.end\n",
         f"{_COMMITS}nothing_is_committed_over_an_unacknowledged_batch",
     ),
     Bug(
         "a batch that Faust acked is committed",
         "agents/worker/consumer.py",
         "        message.acked = True\n",
-        "        message.acked = True\n"
-        "        self._delivered[message.tp][-1].acknowledged = True\n",
+        "        message.acked = True\n        message.value[0].acknowledged = True\n",
         f"{_COMMITS}a_batch_that_faust_acked_is_not_committed_before_it_is_acknowledged",
     ),
     Bug(
-        "records fetched before a seek are delivered after it",
+        "records fetched before a revocation are delivered after it",
         "agents/worker/consumer.py",
-        "                if epoch != self._epoch:\n                    return\n",
-        "",
-        f"{_COMMITS}records_fetched_before_the_flow_stopped_are_not_delivered_after_it",
+        "batches = [b for b in chunk if self._served.get(b.tp) is served[b.tp]]",
+        "batches = [b for b in chunk if b.tp in self._served]",
+        f"{_COMMITS}records_fetched_before_a_revocation_are_not_delivered_after_it",
     ),
     Bug(
         "a partition without a commit is not sought",
         "agents/worker/consumer.py",
-        "        if fresh:\n",
-        "        if False:\n",
-        f"{_COMMITS}a_partition_without_a_commit_begins_at_its_beginning",
+        "            else:\n                await consumer.seek_to_beginning(tp)\n",
+        "",
+        f"{_COMMITS}a_partition_begins_where_it_is_committed_or_at_its_beginning",
     ),
     Bug(
-        "batches delivered before a seek are committed after it",
+        "a batch of a revoked partition is committed in the background",
         "agents/worker/consumer.py",
-        "        self._delivered.clear()\n",
-        "",
-        f"{_COMMITS}a_batch_delivered_before_a_seek_is_not_committed_after_it",
+        "self._revoked[tp] = self._served.pop(tp)",
+        "self._revoked[tp] = self._served[tp]",
+        f"{_COMMITS}a_batch_of_a_revoked_partition_is_not_committed_in_the_background",
     ),
     Bug(
         "chunks are as large as the fetch",
@@ -75,7 +74,7 @@ BUGS = (
     Bug(
         "a zombie's rows are left in the changelog",
         "agents/runtime/changelog.py",
-        "            for row in offsets.superseded.values()\n",
+        "            for row in self._store.offsets[partition].superseded.values()\n",
         "            for row in ()\n",
         f"{_ROWS}a_zombies_write_is_overwritten_by_the_valid_row",
     ),
@@ -116,11 +115,12 @@ BUGS = (
         f"{_STORES}recovery_makes_rows_no_younger_before_its_end",
     ),
     Bug(
-        "a partition that stays keeps its unacknowledged rows through a rebalance",
+        "a partition that is recovered keeps its unacknowledged rows",
         "agents/runtime/changelog.py",
-        "    for partition in partitions:\n        store.load(partition)\n",
-        "    for partition in partitions - store.offsets.keys():\n"
-        "        store.load(partition)\n",
+        "        stores[tp.topic].load(tp.partition)\n    if",
+        "        if tp.partition not in stores[tp.topic].offsets:\n"
+        "            stores[tp.topic].load(tp.partition)\n"
+        "    if",
         f"{_CHANGELOG}a_rebalance_reads_a_partition_from_its_stored_rows",
     ),
     Bug(

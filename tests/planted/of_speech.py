@@ -90,7 +90,7 @@ BUGS = (
     Bug(
         "records are processed before their rows are recovered",
         "agents/runtime/processor.py",
-        "if partition not in self.store.offsets:",
+        "if partition not in self.store.active:",
         "if False:",
         f"{_BATCHES}a_batch_of_a_partition_without_rows_is_not_processed",
     ),
@@ -167,15 +167,15 @@ BUGS = (
     Bug(
         "batches of revoked partitions count as acknowledged",
         "agents/runtime/concurrent_processor.py",
-        "        if epoch != self._epoch:\n            raise asyncio.CancelledError\n",
+        "    if batch.revoked:\n        raise asyncio.CancelledError\n",
         "",
         f"{_CONCURRENT}a_batch_of_a_revoked_partition_is_not_acknowledged",
     ),
     Bug(
         "partitions are assigned though a topic is missing",
         "agents/worker/assignor.py",
-        "if missing:",
-        "if False:",
+        "if missing := sorted(topic for topic, count in counts.items() if not count):",
+        "if missing := ():",
         "tests/unit/test_assignor.py"
         "::test_an_assignment_without_a_subscribed_topic_is_refused",
     ),

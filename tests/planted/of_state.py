@@ -47,14 +47,14 @@ BUGS = (
     Bug(
         "rows are young though the changelog has more",
         _STORE,
-        "if offsets is not None and offsets.stored.changelog_offset == end:",
-        "if offsets is not None:",
+        "if offsets is None or offsets.stored.changelog_offset < end:",
+        "if offsets is None:",
         f"{_STORES}rows_are_young_while_the_changelog_has_nothing_behind_them",
     ),
     Bug(
         "rows of an idle worker become too old",
         "agents/worker/tables.py",
-        "                store.confirm(tp.partition, end, at)\n",
+        "                store.confirm(partition, end, at)\n",
         "                pass\n",
         "tests/component/test_tables.py"
         "::test_rows_of_an_idle_partition_are_kept_young_and_flushed",
