@@ -80,11 +80,12 @@ async def restart_a_worker(environment: Environment) -> AsyncIterator[None]:
 @fault("rolling restart")
 async def rolling_restart(environment: Environment) -> AsyncIterator[None]:
     """Each worker and gateway, one after the other."""
-    for unit in (
-        *environment.shop.workers(),
-        *(environment.shop[name] for name in GATEWAYS),
-    ):
-        await unit.restart()
+    for unit in environment.shop.workers():
+        await unit.stop()
+        await join(unit)
+        await environment.shop.ready()
+    for name in GATEWAYS:
+        await environment.shop[name].restart()
         await environment.shop.ready()
     yield
 
