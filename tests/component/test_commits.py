@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 
 import pytest
 from aiokafka import TopicPartition
@@ -62,6 +63,11 @@ class _Group:
         self, tps: list[TopicPartition]
     ) -> dict[TopicPartition, OffsetAndMetadata]:
         return {tp: self.committed[tp] for tp in tps if tp in self.committed}
+
+    async def commit_offsets(
+        self, _: None, offsets: Mapping[TopicPartition, OffsetAndMetadata]
+    ) -> None:
+        self.committed |= offsets
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
         self.sought[tp] = offset
@@ -217,6 +223,26 @@ async def test_a_partition_is_unreleased_until_it_is_committed_in_this_generatio
     assert await consumer.unreleased({0, 1}) == {0}
     consumer._thread = _Group(_1=OffsetAndMetadata(7, "an older release's"))  # noqa: SLF001
     assert await consumer.unreleased({0, 1}) == {0, 1}
+
+
+async def test_a_commit_in_the_background_releases_nothing(consumer: _Delivered):
+    """It may come between the group's new generation and the end of the work."""
+    group = consumer._thread = _Group()  # noqa: SLF001
+    await deliver(consumer, 5)
+    consumer.batches[0].acknowledged = True
+    consumer._commit = partial(Consumer._commit, consumer)  # noqa: SLF001
+    await consumer.force_commit()
+    assert group.committed[TopicPartition(*HERE)].offset == 6
+    assert await consumer.unreleased({0}) == {0}
+
+
+async def test_nothing_is_released_for_a_member_without_a_generation(
+    consumer: _Delivered,
+):
+    """aiokafka resets the generation when a commit comes during a rebalance."""
+    consumer._thread = _Group(_0=OffsetAndMetadata(7, "2"))  # noqa: SLF001
+    consumer._thread.generation = -1  # noqa: SLF001
+    assert await consumer.unreleased({0}) == {0}
 
 
 async def test_a_long_fetch_is_split_into_chunks_of_bounded_size(consumer: _Delivered):
