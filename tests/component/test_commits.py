@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from functools import partial
 
 import pytest
 from aiokafka import TopicPartition
@@ -314,26 +313,6 @@ async def test_a_partition_that_is_given_away_meanwhile_is_not_sought(
     await consumer.serve({0, 1})
     assert group.sought == {TopicPartition(*THERE): "beginning"}
     assert group.resumed == group.assigned
-
-
-async def test_a_commit_in_the_background_releases_nothing(consumer: _Delivered):
-    """It may come between the group's new generation and the end of the work."""
-    group = consumer._thread = _Group()  # noqa: SLF001
-    await deliver(consumer, 5)
-    consumer.batches[0].acknowledged = True
-    consumer._commit = partial(Consumer._commit, consumer)  # noqa: SLF001
-    await consumer.force_commit()
-    assert group.committed[TopicPartition(*HERE)].offset == 6
-    assert await consumer.unreleased({0}) == {0}
-
-
-async def test_nothing_is_released_for_a_member_without_a_generation(
-    consumer: _Delivered,
-):
-    """aiokafka resets the generation when a commit comes during a rebalance."""
-    consumer._thread = _Group(_0=OffsetAndMetadata(7, "2"))  # noqa: SLF001
-    consumer._thread.generation = -1  # noqa: SLF001
-    assert await consumer.unreleased({0}) == {0}
 
 
 async def test_a_long_fetch_is_split_into_chunks_of_bounded_size(consumer: _Delivered):
