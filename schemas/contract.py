@@ -131,6 +131,10 @@ class Done(Contract, extra="ignore"):
     type: Literal["done"] = "done"
 
 
+DONE = Done()
+"""Immutable, so one is enough: a construction costs as much as a rule."""
+
+
 class Refused(Contract, extra="ignore"):
     """The reply to a request that was refused; nothing changed."""
 

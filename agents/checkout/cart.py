@@ -26,7 +26,7 @@ from schemas.cart import (
     Purchase,
     StockChecked,
 )
-from schemas.contract import MAX_COUNT, MAX_LINES, Code, Contract, Done, Item, Refused
+from schemas.contract import DONE, MAX_COUNT, MAX_LINES, Code, Contract, Item, Refused
 from schemas.order import CreateOrder, OrderPlaced, Status, order_id, purchase_id
 from schemas.stock import CheckStock
 from topics.kafka.headers import PURCHASE
@@ -275,13 +275,13 @@ def _reply(cart: Cart, request: CartRequest, cause: Cause) -> Contract:
         case AddToCart(user=user, sku=sku, count=count) if processed is None:
             return CheckStock(sku=sku, user=user, count=count)
         case EraseCart():
-            return Done()
+            return DONE
         case _ if processed != request_fingerprint(request):
             return Refused(code=Code.UNAVAILABLE, text="not processed; send it again")
         case Purchase(user=user):
             return OrderPlaced(order_id=order_id(user, purchase_id(cause.request_id)))
         case AddToCart() | StockChecked() | DeleteFromCart() | OrderSettled():
-            return Done()
+            return DONE
 
 
 def _purchase_reply(settled: OrderSettled) -> Contract:

@@ -19,7 +19,7 @@ from typing import Annotated
 
 from agents.aggregate import Cause, Refusal, renamed
 from schemas.cart import OrderSettled
-from schemas.contract import Code, Contract, Done, Item, Refused, shard
+from schemas.contract import DONE, Code, Contract, Item, Refused, shard
 from schemas.order import (
     AnonymizeOrder,
     CancelOrder,
@@ -199,7 +199,7 @@ def follow_up(
         case ExpireOrder():
             yield from _after(order, cause, Status.CANCELLED)
         case AnonymizeOrder():
-            yield Done()
+            yield DONE
 
 
 def require_order(order: Order | None, request: OrderRequest) -> Order:
@@ -333,7 +333,7 @@ def _release(order: Order, skus: Iterable[int]) -> Iterator[Contract]:
 
 def _closing_reply(order: Order, to: Status) -> Contract:
     text = f"order {order.order_id} is {order.status}"
-    return Done() if order.status is to else Refused(code=Code.WRONG_STATUS, text=text)
+    return DONE if order.status is to else Refused(code=Code.WRONG_STATUS, text=text)
 
 
 def _placement_reply(order: Order, cause: Cause) -> Contract:

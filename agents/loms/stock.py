@@ -16,7 +16,7 @@ from typing import Annotated, NamedTuple
 
 from agents.aggregate import Cause, Refusal, renamed
 from schemas.cart import StockChecked
-from schemas.contract import MAX_COUNT, MAX_STOCK, Code, Contract, Done, Refused
+from schemas.contract import DONE, MAX_COUNT, MAX_STOCK, Code, Contract, Refused
 from schemas.order import StockReserved
 from schemas.stock import (
     CheckStock,
@@ -143,7 +143,7 @@ def follow_up(state: StockState, request: StockRequest, _: Cause) -> Iterator[Co
             most = min(sum(available.values()), MAX_COUNT)
             yield StockChecked(user=user, sku=sku, count=count, available=most)
         case ReceiveStock() if isinstance(state.entry, Receipt):
-            yield Done()
+            yield DONE
         case ReceiveStock():
             yield Refused(code=Code.UNAVAILABLE, text="not processed; send it again")
         case Reserve(order_id=order_id, sku=sku):
