@@ -92,8 +92,11 @@ class Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
 
     async def update_topics(self) -> None:
-        """Prepare the delivery of the records of all assigned partitions."""
-        self.app.consumer_generation_id = self._coordinator.generation
+        """Prepare the delivery of the records of all assigned partitions.
+
+        `consumer_generation_id` stays: Faust's streams would skip records of partitions
+        that stay, if they were delivered before it changed.
+        """
         await self.app.topics.maybe_wait_for_subscriptions()
         await self.app.topics.on_partitions_assigned(self.assignment())
 
