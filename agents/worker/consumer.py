@@ -103,8 +103,10 @@ class Consumer(driver.Consumer):
         """Prepare the delivery of the records of all assigned partitions.
 
         Further commits have this generation. Earlier ones do not: they are no releases.
+        The app's `consumer_generation_id` stays: Faust's streams would skip records that
+        were delivered before it changed.
         """
-        self._generation = self.app.consumer_generation_id = self.generation
+        self._generation = self.generation
         await self.app.topics.maybe_wait_for_subscriptions()
         await self.app.topics.on_partitions_assigned(self.assignment())
 

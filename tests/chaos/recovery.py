@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -124,15 +124,23 @@ async def lose_unsynced_files(environment: Environment) -> AsyncIterator[None]:
     synced = await _next_file(victim)
     await _next_file(victim)
     await victim.crash(permanently=True)
-    for file, size in _sizes(victim).items():
-        if size > synced.get(file, 0) and environment.random.random() < 0.5:
-            left = environment.random.randrange(synced.get(file, 0), size)
-            file.write_bytes(file.read_bytes()[:left])
+    _cut(environment, victim, synced)
     code, output = await audit(environment, "--stores", str(victim.state_dir.parent))
     victim.code = REPOSITORY
     victim.start()
     assert code == 0, f"the store of {victim.name}: {output}"
     yield
+
+
+def _cut(environment: Environment, unit: Unit, synced: Mapping[Path, int]) -> None:
+    """Cut a worker's files to their synced lengths, or some of them to any further one."""
+    random = environment.random
+    all_is_lost = random.random() < 0.5
+    for file, size in _sizes(unit).items():
+        begin = synced.get(file, 0)
+        if size > begin and (all_is_lost or random.random() < 0.5):
+            left = begin if all_is_lost else random.randrange(begin, size)
+            file.write_bytes(file.read_bytes()[:left])
 
 
 async def _next_file(unit: Unit) -> dict[Path, int]:

@@ -99,6 +99,10 @@ async def _no_callback(_: object) -> None:
     """Take a message; none is delivered here."""
 
 
+async def _no_subscriptions() -> None:
+    """Wait for no subscription."""
+
+
 @pytest.fixture
 async def consumer(harness: WorkerHarness) -> _Delivered:
     return await _started(harness, _Delivered)
@@ -313,6 +317,20 @@ async def test_a_partition_that_is_given_away_meanwhile_is_not_sought(
     await consumer.serve({0, 1})
     assert group.sought == {TopicPartition(*THERE): "beginning"}
     assert group.resumed == group.assigned
+
+
+async def test_records_that_were_delivered_before_a_rebalance_are_not_skipped(
+    consumer: _Delivered, monkeypatch: pytest.MonkeyPatch
+):
+    """Faust's streams skip messages of another generation than the app's."""
+    topics = consumer.app.topics
+    monkeypatch.setattr(topics, "maybe_wait_for_subscriptions", _no_subscriptions)
+    monkeypatch.setattr(topics, "on_partitions_assigned", _no_callback)
+    await consumer.update_topics()
+    message = consumer._to_message(HERE, records(5)[0])  # noqa: SLF001
+    consumer._thread.generation += 1  # noqa: SLF001
+    await consumer.update_topics()
+    assert message.generation_id == consumer.app.consumer_generation_id
 
 
 async def test_a_long_fetch_is_split_into_chunks_of_bounded_size(consumer: _Delivered):
