@@ -49,7 +49,7 @@ BUGS = (
         _ASSIGNMENT,
         "key=lambda n: (members[n].lag(partition), -left[n], n)",
         "key=lambda n: (-left[n], n)",
-        f"{_PLANS}an_orphaned_partition_goes_to_its_standby",
+        f"{_PLANS}orphaned_partitions_go_to_those_that_are_warm_for_them",
     ),
     Bug(
         "a member that joins again gives up its partitions",
@@ -61,7 +61,8 @@ BUGS = (
     Bug(
         "a member keeps partitions though the group has removed it",
         _COORDINATOR,
-        "        super().reset_generation()\n        self._performed_join_prepare = False\n",
+        "        super().reset_generation()\n"
+        "        self._performed_join_prepare = False\n",
         "        super().reset_generation()\n",
         f"{_GROUP}a_member_that_is_unknown_when_it_joins_again_gives_up_all",
     ),
