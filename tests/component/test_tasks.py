@@ -19,6 +19,7 @@ from tests.e2e.waiting import until
 from topics.catalog import STOCK_CHANGELOG
 
 SHORT_SECONDS = 0.1
+PATIENCE_SECONDS = 5.0
 
 Call = tuple[str, set[int]]
 
@@ -134,7 +135,8 @@ class _Worker:
     async def assign(self, active: set[int], **plan: set[int]) -> None:
         """Carry out a plan."""
         self.assignor.plan = MemberPlan({*active}, **plan)
-        await self.tasks.handle_assignment()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self.tasks.handle_assignment()
 
     async def serves(self, partitions: set[int]) -> None:
         """Wait until it serves these partitions."""
