@@ -76,27 +76,23 @@ class TaskManager(faust.Service):
         return Member(frozenset(self._owned), lags, self._leaving)
 
     async def handle_assignment(self) -> None:
-        """Carry out the plan that the assignor has received, unless the worker stops."""
-        async with self._moving:
-            if not self._closed:
-                await self._carry_out()
-
-    async def _carry_out(self) -> None:
+        """Carry out the plan that the assignor has received."""
         self.app.pause_monitor.arm()
-        await self._stop_restoring()
-        self._plan = plan = self.app.assignor.plan
-        await self._release(self._owned - plan.active)
-        await self.app.consumer.update_topics()
-        gained = plan.active - self._owned
-        if waiting := gained & plan.handed_over:
-            await self._await_release(waiting)
-        if self._closed:
-            return
-        self._owned |= gained
-        if self._leaving and not self._owned:
-            self._handed_over.set()
-        self._is_reading = True
-        self._restoring = asyncio.create_task(self._restore())
+        async with self._moving:
+            await self._stop_restoring()
+            self._plan = plan = self.app.assignor.plan
+            await self._release(self._owned - plan.active)
+            await self.app.consumer.update_topics()
+            gained = plan.active - self._owned
+            if waiting := gained & plan.handed_over:
+                await self._await_release(waiting)
+            if self._closed:
+                return
+            self._owned |= gained
+            if self._leaving and not self._owned:
+                self._handed_over.set()
+            self._is_reading = True
+            self._restoring = asyncio.create_task(self._restore())
 
     async def handle_lost_all(self) -> None:
         """Give up all partitions: others may own them already."""

@@ -211,8 +211,8 @@ BUGS = (
     Bug(
         "a worker that stops takes partitions over",
         _TASK_MANAGER,
-        "            if not self._closed:\n",
-        "            if True:\n",
+        "            if self._closed:\n                return\n            self._owned",
+        "            self._owned",
         f"{_TASKS}a_worker_that_stops_during_a_rebalance_takes_nothing_over",
     ),
     Bug(
