@@ -85,7 +85,7 @@ class TaskManager(faust.Service):
             await self.app.consumer.update_topics()
             gained = plan.active - self._owned
             if waiting := gained & plan.handed_over:
-                await self._await_release(waiting)
+                gained -= await self._await_release(waiting)
             if self._closed:
                 return
             self._owned |= gained
@@ -143,17 +143,23 @@ class TaskManager(faust.Service):
         seconds = time.monotonic() - began
         log.info("event=released partitions=%s seconds=%.2f", _numbers(lost), seconds)
 
-    async def _await_release(self, partitions: set[int]) -> None:
-        """Wait until the owners of partitions have released them."""
+    async def _await_release(self, partitions: set[int]) -> set[int]:
+        """Wait until the owners of partitions have released them.
+
+        Returns:
+            Those that are left when the group rebalances again: their owner may have no
+            plan, and serve them.
+        """
         limit = self.app.settings.session_timeout_seconds * RELEASE_RATIO
         deadline = time.monotonic() + limit
         while left := await self.app.consumer.unreleased(partitions):
-            if self._closed:
-                return
+            if self._closed or self.app.consumer.is_rebalancing:
+                return left
             if time.monotonic() > deadline:
                 log.warning("event=not-released partitions=%s", _numbers(left))
-                return
+                break
             await asyncio.sleep(RELEASE_POLL_SECONDS)
+        return set()
 
     async def _stop_restoring(self) -> None:
         """Abandon a recovery that reads; await one that has read all."""

@@ -258,7 +258,17 @@ async def test_a_partition_is_unreleased_until_it_is_committed_in_this_generatio
     commits = {"_0": OffsetAndMetadata(7, "2"), "_1": OffsetAndMetadata(7, "3")}
     consumer._thread = _Group(**commits)  # noqa: SLF001
     assert await consumer.unreleased({0, 1}) == {0}
-    consumer._thread = _Group(_1=OffsetAndMetadata(7, "an older release's"))  # noqa: SLF001
+    group = _Group(_1=OffsetAndMetadata(7, "an older release's"))
+    consumer._thread = group  # noqa: SLF001
+    assert await consumer.unreleased({0, 1}) == {0, 1}
+
+
+async def test_to_a_member_that_was_removed_all_partitions_are_unreleased(
+    consumer: _Delivered,
+):
+    group = _Group(_0=OffsetAndMetadata(7, "3"), _1=OffsetAndMetadata(7, "3"))
+    consumer._thread = group  # noqa: SLF001
+    group.generation = -1
     assert await consumer.unreleased({0, 1}) == {0, 1}
 
 

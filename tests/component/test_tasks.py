@@ -32,6 +32,7 @@ class _Consumer:
         owned_elsewhere: partitions that their owners have not released.
         may_serve: set while partitions can be sought.
         rejoined: `leaving` of each time that it joined again.
+        is_rebalancing: whether it is to join again.
     """
 
     def __init__(self, calls: list[Call], store: StateStore) -> None:
@@ -42,6 +43,7 @@ class _Consumer:
         self.may_serve.set()
         self.owned_elsewhere: set[int] = set()
         self.rejoined: list[bool] = []
+        self.is_rebalancing = False
 
     async def update_topics(self) -> None: ...
 
@@ -241,6 +243,18 @@ async def test_a_partition_is_not_read_before_its_owner_has_released_it(worker: 
     await moving
     await worker.serves({0, 1})
     assert ("read", {0, 1}) in worker.calls
+
+
+async def test_a_rebalance_ends_the_wait_for_a_release(worker: _Worker):
+    """Its owner may have missed the plan, and serve the partition."""
+    worker.consumer.owned_elsewhere = {1}
+    moving = asyncio.create_task(worker.assign({0, 1}, handed_over={1}))
+    await until(lambda: worker.calls, "it waits", 5)
+    worker.consumer.is_rebalancing = True
+    await moving
+    await worker.serves({0})
+    assert worker.done("read") == [("read", {0})]
+    assert worker.tasks.member().owned == {0}
 
 
 async def test_a_partition_without_an_owner_is_read_at_once(worker: _Worker):

@@ -174,6 +174,13 @@ BUGS = (
         f"{_TASKS}a_partition_that_is_not_released_in_time_is_taken_over",
     ),
     Bug(
+        "a partition is taken over though its owner may have missed the plan",
+        _TASK_MANAGER,
+        "                gained -= await self._await_release(waiting)\n",
+        "                await self._await_release(waiting)\n",
+        f"{_TASKS}a_rebalance_ends_the_wait_for_a_release",
+    ),
+    Bug(
         "a lost membership is committed",
         _TASK_MANAGER,
         "await self._release(set(self._owned), commit=False)",
