@@ -171,9 +171,16 @@ class Consumer(driver.Consumer):
 
     async def unreleased(self, partitions: set[int], generation: int) -> set[int]:
         """Return the partitions that their owner has not released in a generation."""
+        if generation <= 0:  # the group has removed this member
+            return partitions
         tps = self._sources(partitions)
         committed = await self._coordinator.fetch_committed_offsets(list(tps))
         return {tp.partition for tp in tps if _generation(committed.get(tp)) < generation}
+
+    @property
+    def is_rebalancing(self) -> bool:
+        """Whether the group rebalances again, so that its plan does not count any more."""
+        return self._coordinator.is_rebalancing
 
     def rejoin(self, *, leaving: bool = False) -> None:
         """Join the group again; a leaving member leaves it when it has stopped."""

@@ -66,6 +66,11 @@ class GroupCoordinator(group_coordinator.GroupCoordinator):
             self._joins = False
             self._commit_lock.release()
 
+    @property
+    def is_rebalancing(self) -> bool:
+        """Whether this member has to join the group again."""
+        return self._rejoin_needed_fut.done()
+
     async def _on_join_complete(self, *assignment: Any) -> None:
         self._let_commit()
         self._start_heartbeat_task()  # aiokafka starts it when the listener has returned

@@ -83,29 +83,25 @@ class TaskManager(faust.Service):
         return Member(frozenset(self._owned), lags, self._leaving)
 
     async def handle_assignment(self) -> None:
-        """Carry out the plan that the assignor has received, unless the worker stops."""
-        async with self._moving:
-            if not self._closed:
-                await self._carry_out()
-
-    async def _carry_out(self) -> None:
+        """Carry out the plan that the assignor has received."""
         self.app.pause_monitor.arm()
-        generation = self.app.consumer.generation
-        await self._stop_restoring()
-        self._plan = plan = self.app.assignor.plan
-        await self._release(self._owned - plan.active)
-        await self.app.consumer.update_topics()
-        gained = plan.active - self._owned
-        if waiting := gained & plan.handed_over:
-            await self._await_release(waiting, generation)
-        if self._closed:
-            return
-        await self.app.consumer.take_over(gained)
-        self._owned |= gained
-        if self._leaving and not self._owned:
-            self._handed_over.set()
-        self._is_reading = True
-        self._restoring = asyncio.create_task(self._restore())
+        async with self._moving:
+            generation = self.app.consumer.generation
+            await self._stop_restoring()
+            self._plan = plan = self.app.assignor.plan
+            await self._release(self._owned - plan.active)
+            await self.app.consumer.update_topics()
+            gained = plan.active - self._owned
+            if waiting := gained & plan.handed_over:
+                gained -= await self._await_release(waiting, generation)
+            if self._closed:
+                return
+            await self.app.consumer.take_over(gained)
+            self._owned |= gained
+            if self._leaving and not self._owned:
+                self._handed_over.set()
+            self._is_reading = True
+            self._restoring = asyncio.create_task(self._restore())
 
     async def handle_lost_all(self) -> None:
         """Give up all partitions: others may own them already."""
@@ -155,17 +151,23 @@ class TaskManager(faust.Service):
         seconds = time.monotonic() - began
         log.info("event=released partitions=%s seconds=%.2f", _numbers(lost), seconds)
 
-    async def _await_release(self, partitions: set[int], generation: int) -> None:
-        """Wait until the owners of partitions have released them."""
+    async def _await_release(self, partitions: set[int], generation: int) -> set[int]:
+        """Wait until the owners of partitions have released them.
+
+        Returns:
+            Those that are left when the group rebalances again: their owner may have no
+            plan, and serve them.
+        """
         limit = self.app.settings.session_timeout_seconds * RELEASE_RATIO
         deadline = time.monotonic() + limit
         while left := await self.app.consumer.unreleased(partitions, generation):
-            if self._closed:
-                return
+            if self._closed or self.app.consumer.is_rebalancing:
+                return left
             if time.monotonic() > deadline:
                 log.warning("event=not-released partitions=%s", _numbers(left))
-                return
+                break
             await asyncio.sleep(RELEASE_POLL_SECONDS)
+        return set()
 
     async def _stop_restoring(self) -> None:
         """Abandon a recovery that reads; await one that has read all."""

@@ -1,6 +1,7 @@
 """Deliveries and commits of the consumer, whatever Faust does in between."""
 
 import asyncio
+import logging
 from collections.abc import Mapping
 
 import pytest
@@ -16,6 +17,7 @@ from schemas.stock import ListStocks
 from tests.component.worker_harness import Stream, WorkerHarness, breathe, record
 from topics.catalog import STOCK_REQUESTS
 
+log = logging.getLogger(__name__)
 HERE = TP("stock.requests", 0)
 THERE = TP("stock.requests", 1)
 
@@ -83,6 +85,9 @@ class _Group:
 
     def resume(self, *tps: TopicPartition) -> None:
         self.resumed.update(tps)
+
+    def verify_event_path(self, _: float, tp: TopicPartition) -> None:
+        log.error("no events of %s", tp)  # as Faust's does after five minutes
 
 
 class _Owner(_Delivered):
@@ -260,8 +265,17 @@ async def test_a_partition_is_unreleased_until_it_is_committed_in_this_generatio
     commits = {"_0": OffsetAndMetadata(7, "2"), "_1": OffsetAndMetadata(7, "3")}
     consumer._thread = _Group(**commits)  # noqa: SLF001
     assert await consumer.unreleased({0, 1}, 3) == {0}
-    consumer._thread = _Group(_1=OffsetAndMetadata(7, "an older release's"))  # noqa: SLF001
+    group = _Group(_1=OffsetAndMetadata(7, "an older release's"))
+    consumer._thread = group  # noqa: SLF001
     assert await consumer.unreleased({0, 1}, 3) == {0, 1}
+
+
+async def test_to_a_member_that_was_removed_all_partitions_are_unreleased(
+    consumer: _Delivered,
+):
+    group = _Group(_0=OffsetAndMetadata(7, "3"), _1=OffsetAndMetadata(7, "3"))
+    consumer._thread = group  # noqa: SLF001
+    assert await consumer.unreleased({0, 1}, -1) == {0, 1}
 
 
 async def test_a_release_does_not_wait_for_other_partitions_of_the_same_poll(

@@ -17,6 +17,7 @@ from tests.e2e.waiting import until
 from topics.catalog import STOCK_CHANGELOG
 
 SHORT_SECONDS = 0.1
+PATIENCE_SECONDS = 5.0
 
 Call = tuple[str, set[int]]
 
@@ -29,6 +30,7 @@ class _Consumer:
         owned_elsewhere: partitions that their owners have not released.
         may_serve: set while partitions can be sought.
         rejoined: `leaving` of each time that it joined again.
+        is_rebalancing: whether it is to join again.
     """
 
     def __init__(self, calls: list[Call], store: StateStore) -> None:
@@ -39,6 +41,7 @@ class _Consumer:
         self.may_serve.set()
         self.owned_elsewhere: set[int] = set()
         self.rejoined: list[bool] = []
+        self.is_rebalancing = False
 
     generation = 3
 
@@ -136,7 +139,8 @@ class _Worker:
     async def assign(self, active: set[int], **plan: set[int]) -> None:
         """Carry out a plan."""
         self.assignor.plan = MemberPlan({*active}, **plan)
-        await self.tasks.handle_assignment()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await self.tasks.handle_assignment()
 
     async def serves(self, partitions: set[int]) -> None:
         """Wait until it serves these partitions."""
@@ -241,6 +245,18 @@ async def test_a_partition_is_not_read_before_its_owner_has_released_it(worker: 
     await moving
     await worker.serves({0, 1})
     assert ("read", {0, 1}) in worker.calls
+
+
+async def test_a_rebalance_ends_the_wait_for_a_release(worker: _Worker):
+    """Its owner may have missed the plan, and serve the partition."""
+    worker.consumer.owned_elsewhere = {1}
+    moving = asyncio.create_task(worker.assign({0, 1}, handed_over={1}))
+    await until(lambda: worker.calls, "it waits", 5)
+    worker.consumer.is_rebalancing = True
+    await moving
+    await worker.serves({0})
+    assert worker.done("read") == [("read", {0})]
+    assert worker.tasks.member().owned == {0}
 
 
 async def test_a_partition_without_an_owner_is_read_at_once(worker: _Worker):

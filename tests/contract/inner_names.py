@@ -142,6 +142,7 @@ WORKER = (
             ),
             f"{_COORDINATOR}._on_join_prepare": "(self, previous_assignment)",
             f"{_COORDINATOR}._performed_join_prepare": "",
+            f"{_COORDINATOR}._rejoin_needed_fut": "",
             f"{_COORDINATOR}._send_req": "(self, request)",
             f"{_COORDINATOR}._start_heartbeat_task": "(self)",
             f"{_COORDINATOR}.reset_generation": "(self)",

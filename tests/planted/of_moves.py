@@ -49,7 +49,7 @@ BUGS = (
         _ASSIGNMENT,
         "key=lambda n: (members[n].lag(partition), -left[n], n)",
         "key=lambda n: (-left[n], n)",
-        f"{_PLANS}an_orphaned_partition_goes_to_its_standby",
+        f"{_PLANS}orphaned_partitions_go_to_those_that_are_warm_for_them",
     ),
     Bug(
         "a member that joins again gives up its partitions",
@@ -174,6 +174,13 @@ BUGS = (
         f"{_TASKS}a_partition_that_is_not_released_in_time_is_taken_over",
     ),
     Bug(
+        "a partition is taken over though its owner may have missed the plan",
+        _TASK_MANAGER,
+        "gained -= await self._await_release(waiting, generation)",
+        "await self._await_release(waiting, generation)",
+        f"{_TASKS}a_rebalance_ends_the_wait_for_a_release",
+    ),
+    Bug(
         "a lost membership is committed",
         _TASK_MANAGER,
         "await self._release(set(self._owned), commit=False)",
@@ -211,8 +218,8 @@ BUGS = (
     Bug(
         "a worker that stops takes partitions over",
         _TASK_MANAGER,
-        "            if not self._closed:\n",
-        "            if True:\n",
+        "            if self._closed:\n                return\n            await",
+        "            await",
         f"{_TASKS}a_worker_that_stops_during_a_rebalance_takes_nothing_over",
     ),
     Bug(

@@ -114,6 +114,11 @@ def test_an_orphaned_partition_goes_to_its_standby():
     assert not plans["c"].handed_over
 
 
+def test_orphaned_partitions_go_to_those_that_are_warm_for_them():
+    members = {"a": owner(0, _2=COLD, _3=0), "b": owner(1, _2=0, _3=COLD)}
+    assert active(planned(members, partitions=4)) == {"a": [0, 3], "b": [1, 2]}
+
+
 def test_a_leaving_member_serves_until_another_is_warm():
     leaving = owner(*range(4), leaving=True)
     plans = planned({"a": leaving, "b": owner(*range(4, 8))})
