@@ -20,8 +20,8 @@ from tests.component.test_recovery import (
 )
 from tests.component.test_workers import Worker
 from tests.e2e.waiting import until
+from tests.standins.broker import EmbeddedKafka
 from topics.admin import create
-from topics.broker.process import EmbeddedKafka, free_layout
 from topics.catalog import STOCK_REQUESTS
 from topics.kafka.settings import KafkaSettings
 
@@ -39,7 +39,7 @@ REBALANCES = 8  # a join, a warm-up and a leave of each; no endless series
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[KafkaSettings]:
     """A broker of its own: nobody else is in the group."""
-    broker = EmbeddedKafka(free_layout(tmp_path / "kafka"))
+    broker = EmbeddedKafka(tmp_path / "kafka")
     try:
         broker.start_and_wait()
         yield KafkaSettings(kafka=broker.bootstrap, partitions=len(BOTH))
