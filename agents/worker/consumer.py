@@ -184,7 +184,7 @@ class Consumer(driver.Consumer):
 
     def rejoin(self, *, leaving: bool = False) -> None:
         """Join the group again; a leaving member leaves it when it has stopped."""
-        self._coordinator.leaves = leaving
+        self._coordinator.leaves |= leaving
         self._coordinator.request_rejoin()
 
     def ack(self, message: Any) -> bool:
@@ -225,8 +225,12 @@ class Consumer(driver.Consumer):
         }
 
     def oldest(self) -> ConsumerRecords:
-        """Return the oldest batch in flight of each partition that has one."""
-        return oldest(served.batches for served in self._served.values())
+        """Return the oldest batch in flight of each partition that has one.
+
+        A release waits for those of revoked partitions.
+        """
+        in_flight = [*self._served.values(), *self._revoked.values()]
+        return oldest(served.batches for served in in_flight)
 
     @property
     def _coordinator(self) -> Any:

@@ -24,8 +24,7 @@ from agents.runtime.state_store import StateStore
 from agents.worker.assignment import WARM_RECORDS, Member, MemberPlan
 
 RELEASE_RATIO = 1 / 2
-"""Of the session timeout: a member that waits for a release sends no heartbeats. An owner
-that takes longer is fenced by its changelogs."""
+"""Of the session timeout. An owner that takes longer is fenced by its changelogs."""
 
 RELEASE_POLL_SECONDS = 0.01
 HAND_OVER_SECONDS = 8.0

@@ -103,6 +103,20 @@ BUGS = (
         "::test_a_commit_during_a_rebalance_costs_no_membership",
     ),
     Bug(
+        "a member that is to leave stays, since it joined again before",
+        _CONSUMER,
+        "self._coordinator.leaves |= leaving",
+        "self._coordinator.leaves = leaving",
+        f"{_COMMITS}a_member_that_is_to_leave_leaves_though_it_joins_again_before",
+    ),
+    Bug(
+        "a slow batch that a release waits for is not logged",
+        _CONSUMER,
+        "in_flight = [*self._served.values(), *self._revoked.values()]",
+        "in_flight = [*self._served.values()]",
+        f"{_COMMITS}a_batch_that_a_release_waits_for_is_among_the_oldest",
+    ),
+    Bug(
         "a release has no generation",
         _CONSUMER,
         "metadata = str(generation)",
