@@ -67,6 +67,11 @@ class GroupCoordinator(group_coordinator.GroupCoordinator):
             self._commit_lock.release()
 
     @property
+    def is_joining(self) -> bool:
+        """Whether the member waits for the other members: commits wait, too."""
+        return self._joins
+
+    @property
     def is_rebalancing(self) -> bool:
         """Whether this member has to join the group again."""
         return self._rejoin_needed_fut.done()

@@ -13,7 +13,7 @@ from agents.runtime.in_flight import log_slow
 from agents.runtime.processor import AggregateAgent, ChangeListener
 from agents.runtime.state_store import Index
 from agents.worker.app import App, create_app
-from agents.worker.consumer import RawRecordsSchema
+from agents.worker.delivery import RawRecordsSchema
 from agents.worker.settings import WorkerSettings
 from topics.topic import Topic
 

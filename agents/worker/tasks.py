@@ -178,6 +178,9 @@ class TaskManager(faust.Service):
 
     async def _restore(self) -> None:
         try:
+            if self._was_interrupted:
+                await self.app.partitions_recovered(set())
+            self._was_interrupted = False
             if restored := self._owned - self._served:
                 await self._recover(restored)
             self._is_reading = False
@@ -199,9 +202,8 @@ class TaskManager(faust.Service):
     async def _serve(self, restored: set[int]) -> None:
         for store in self._stores.values():
             store.active |= restored
-        if restored or self._was_interrupted:
+        if restored:
             await self.app.partitions_recovered(restored)
-        self._was_interrupted = False
         await self.app.consumer.serve(restored)
         self._served |= restored
         metrics.RECOVERING.set(0)

@@ -12,7 +12,8 @@ from faust.types import TP
 
 from agents.runtime.concurrent_processor import ConcurrentProcessor
 from agents.runtime.in_flight import ConsumerRecords, PartitionRecords
-from agents.worker.consumer import Consumer, ServedPartition
+from agents.worker.consumer import Consumer
+from agents.worker.delivery import ServedPartition
 from schemas.stock import ListStocks
 from tests.component.worker_harness import Stream, WorkerHarness, breathe, record
 from topics.catalog import STOCK_REQUESTS
@@ -50,6 +51,8 @@ class _Group:
 
     leaves = False
     joins = 0
+
+    is_joining = False
 
     def __init__(self, **committed: OffsetAndMetadata) -> None:
         self.committed = {
@@ -195,6 +198,16 @@ async def test_a_batch_that_faust_acked_is_not_committed_before_it_is_acknowledg
     assert consumer.ack(message)
     await consumer.force_commit()
     assert consumer.commits == []
+
+
+async def test_a_commit_waits_while_the_member_joins_again(consumer: _Delivered):
+    await deliver(consumer, 5)
+    consumer.batches[0].acknowledged = True
+    consumer._thread.is_joining = True  # noqa: SLF001
+    assert not await consumer.force_commit()
+    consumer._thread.is_joining = False  # noqa: SLF001
+    assert await consumer.force_commit()
+    assert consumer.commits == [{HERE: 6}]
 
 
 async def test_a_refused_commit_is_made_again(consumer: _Delivered):

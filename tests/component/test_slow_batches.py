@@ -7,7 +7,8 @@ import pytest
 from faust.types import TP
 
 from agents.runtime.in_flight import PartitionRecords
-from agents.worker.consumer import Consumer, ServedPartition
+from agents.worker.consumer import Consumer
+from agents.worker.delivery import ServedPartition
 from tests.component.worker_harness import WorkerHarness, record
 
 

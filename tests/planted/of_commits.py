@@ -22,7 +22,7 @@ BUGS = (
     ),
     Bug(
         "a commit passes over an unacknowledged batch",
-        "agents/worker/consumer.py",
+        "agents/worker/delivery.py",
         "        while self.batches and self.batches[0].acknowledged:\n"
         "            self.acknowledged = self.batches.popleft().end\n",
         "        for batch in filter(lambda b: b.acknowledged, self.batches):\n"
@@ -31,14 +31,14 @@ BUGS = (
     ),
     Bug(
         "a batch that Faust acked is committed",
-        "agents/worker/consumer.py",
+        "agents/worker/delivery.py",
         "        message.acked = True\n",
         "        message.acked = True\n        message.value[0].acknowledged = True\n",
         f"{_COMMITS}a_batch_that_faust_acked_is_not_committed_before_it_is_acknowledged",
     ),
     Bug(
         "records fetched before a revocation are delivered after it",
-        "agents/worker/consumer.py",
+        "agents/worker/delivery.py",
         "batches = [b for b in chunk if self._served.get(b.tp) is served[b.tp]]",
         "batches = [b for b in chunk if b.tp in self._served]",
         f"{_COMMITS}records_fetched_before_a_revocation_are_not_delivered_after_it",
@@ -59,7 +59,7 @@ BUGS = (
     ),
     Bug(
         "chunks are as large as the fetch",
-        "agents/worker/consumer.py",
+        "agents/worker/delivery.py",
         "if size > MAX_CHUNK_BYTES:",
         "if size < 0:",
         f"{_COMMITS}a_long_fetch_is_split_into_chunks_of_bounded_size",
@@ -139,7 +139,7 @@ BUGS = (
     ),
     Bug(
         "Faust logs errors for changelogs that are not read",
-        "agents/worker/consumer.py",
+        "agents/worker/delivery.py",
         "    async def verify_all_partitions_active(self)",
         "    async def verify_nothing(self)",
         "tests/component/test_commits.py"
