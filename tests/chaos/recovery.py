@@ -121,6 +121,7 @@ async def lose_unsynced_files(environment: Environment) -> AsyncIterator[None]:
     await victim.stop()
     shutil.rmtree(victim.state_dir)  # RocksDB opens old files with their old options
     await join(victim)
+    await _next_file(victim)
     synced = await _next_file(victim)
     await _next_file(victim)
     await victim.crash(permanently=True)
