@@ -120,7 +120,8 @@ async def lose_unsynced_files(environment: Environment) -> AsyncIterator[None]:
     victim.code = copy_product(copy, SMALL_FILES)
     await victim.stop()
     shutil.rmtree(victim.state_dir)  # RocksDB opens old files with their old options
-    victim.start()
+    await join(victim)
+    await _next_file(victim)
     synced = await _next_file(victim)
     await _next_file(victim)
     await victim.crash(permanently=True)
