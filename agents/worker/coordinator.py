@@ -15,15 +15,25 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from agents.runtime.fail_stop import fail_stop
+from agents.worker.assignor import Assignor
 
 log = logging.getLogger(__name__)
 
 
 class SubscriptionState(subscription_state.SubscriptionState):
-    """Keeps the positions of partitions that stay; new ones are paused."""
+    """Keeps the positions of partitions that stay; new ones are paused.
+
+    Attributes:
+        is_cooperative: whether it does; else it is aiokafka's.
+    """
+
+    is_cooperative = False
 
     def assign_from_subscribed(self, assignment: set[TopicPartition]) -> None:
         """Set the assignment of the group."""
+        if not self.is_cooperative:
+            super().assign_from_subscribed(assignment)
+            return
         before = self.subscription.assignment
         # An older release, which still is in the group, assigned changelogs too.
         known = {tp for tp in assignment if tp.topic in self.topics}
@@ -38,7 +48,7 @@ class SubscriptionState(subscription_state.SubscriptionState):
 
 
 class GroupCoordinator(group_coordinator.GroupCoordinator):
-    """Joins the group again without giving up partitions.
+    """Joins the group again without giving up partitions, if its assignor is ours.
 
     Attributes:
         leaves: whether it leaves the group when it is closed. A static member does not, so
@@ -47,6 +57,13 @@ class GroupCoordinator(group_coordinator.GroupCoordinator):
 
     leaves = False
     _joins = False
+
+    def __init__(
+        self, client: Any, subscription: SubscriptionState, **options: Any
+    ) -> None:
+        super().__init__(client, subscription, **options)
+        assignors = options.get("assignors", ())
+        subscription.is_cooperative = any(isinstance(a, Assignor) for a in assignors)
 
     async def _do_rejoin_group(self, subscription: Any) -> bool:
         """Join the group; commits wait meanwhile.
@@ -82,7 +99,8 @@ class GroupCoordinator(group_coordinator.GroupCoordinator):
         await super()._on_join_complete(*assignment)
 
     async def _on_join_prepare(self, previous_assignment: Any) -> None:
-        if previous_assignment is None or self.generation <= 0:
+        is_member = previous_assignment is not None and self.generation > 0
+        if not (is_member and self._subscription.is_cooperative):
             await super()._on_join_prepare(previous_assignment)
 
     def reset_generation(self) -> None:

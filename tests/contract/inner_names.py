@@ -153,6 +153,7 @@ WORKER = (
             f"{_COORDINATOR}._rejoin_needed_fut": "",
             f"{_COORDINATOR}._send_req": "(self, request)",
             f"{_COORDINATOR}._start_heartbeat_task": "(self)",
+            f"{_COORDINATOR}._subscription": "",
             f"{_COORDINATOR}.reset_generation": "(self)",
             f"{_SUBSCRIPTION}:Assignment._tp_state": "",
             f"{_SUBSCRIPTION}:SubscriptionState.assign_from_subscribed": (

@@ -54,7 +54,7 @@ BUGS = (
     Bug(
         "a member that joins again gives up its partitions",
         _COORDINATOR,
-        "if previous_assignment is None or self.generation <= 0:",
+        "if not (is_member and self._subscription.is_cooperative):",
         "if True:",
         f"{_GROUP}a_member_that_joins_again_gives_up_nothing",
     ),

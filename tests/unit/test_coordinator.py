@@ -1,7 +1,7 @@
 """A member of a group joins it again, and serves its partitions meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +15,7 @@ from aiokafka.coordinator.protocol import (
 from aiokafka.errors import GroupLoadInProgressError, UnknownMemberIdError
 
 from agents.worker import coordinator
+from agents.worker.assignor import Assignor
 from agents.worker.coordinator import (
     GroupCoordinator,
     RebalanceListener,
@@ -29,8 +30,17 @@ HERE, THERE = TopicPartition(TOPIC, 0), TopicPartition(TOPIC, 1)
 @pytest.fixture
 async def subscribed() -> SubscriptionState:
     state = SubscriptionState()
+    state.is_cooperative = True
     state.subscribe({TOPIC})
     return state
+
+
+async def test_other_consumers_of_the_process_begin_at_once():
+    """Only the group's consumer resumes partitions."""
+    state = SubscriptionState()
+    state.subscribe({TOPIC})
+    state.assign_from_subscribed({HERE})
+    assert not state.paused_partitions()
 
 
 async def test_a_partition_that_stays_keeps_its_position_and_is_not_paused(
@@ -138,6 +148,17 @@ class _Tasks:
         self.calls.append("lost all")
 
 
+class _Assignor(Assignor):
+    """Ours, without a worker."""
+
+    def __init__(self) -> None: ...
+
+    def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
+        return ConsumerProtocolMemberMetadata(4, sorted(topics), b"")
+
+    def on_assignment(self, _: object) -> None: ...
+
+
 class _Member:
     """A static member of the group."""
 
@@ -156,15 +177,7 @@ class _Member:
             heartbeat_interval_ms=10,
             retry_backoff_ms=10,
             enable_auto_commit=False,
-            assignors=[
-                SimpleNamespace(
-                    name="faust",
-                    metadata=lambda topics: ConsumerProtocolMemberMetadata(
-                        4, sorted(topics), b""
-                    ),
-                    on_assignment=lambda _: None,
-                )
-            ],
+            assignors=[_Assignor()],
         )
 
     async def joins(self, do: Callable[[], Awaitable[None] | None]) -> list[str]:
