@@ -1,12 +1,7 @@
 """Run one worker of a service, or a tool for operators.
 
     python -m agents checkout|loms|products|notifications
-    python -m agents dlq list|show|replay …     show dead letters, replay them
-    python -m agents stock load …               load stock into warehouses
-    python -m agents forget USER …              erase a user, list what Kafka retains
-    python -m agents ui …                       show Kafka in a browser
-    python -m agents audit …                    compare the shop with its logs
-    python -m agents status …                   show owners, lags and oldest batches
+    python -m agents dlq|stock|forget|ui|audit|status …
 
 A worker reads its cluster from the environment (`KAFKA`, …). A tool works on the shop that
 runs in this directory, else on the cluster of `KAFKA`. Each tool has its own `--help`.
@@ -15,7 +10,6 @@ runs in this directory, else on the cluster of `KAFKA`. Each tool has its own `-
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 
@@ -26,8 +20,7 @@ from pydantic import ValidationError
 from agents.runtime import metrics
 from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
-from topics.cli import HELP, MISUSED, paragraphs
-from topics.files import raise_file_limit
+from topics.cli import HELP, MISUSED, paragraphs, raise_file_limit
 from topics.kafka.settings import format_settings_errors
 from topics.telemetry import logging as logs
 from topics.telemetry import tracing
@@ -39,7 +32,7 @@ _TOOLS = {
     "dlq": "agents.ops.dlq",
     "stock": "agents.ops.stock",
     "forget": "agents.ops.erase_user",
-    "ui": "agents.ops.ui",
+    "ui": "topics.ui",
     "audit": "agents.ops.audit.__main__",
     "status": "agents.ops.status",
 }
@@ -65,15 +58,13 @@ def _run_worker(service: str) -> None:
     logs.configure(service)
     tracing.start(service)
     asyncio.set_event_loop(uvloop.new_event_loop())  # mode takes the current loop
-    build: Callable[[WorkerSettings], Service] = import_module(
-        f"agents.{service}.service"
-    ).build
+    module = import_module(f"agents.{service}.service")
     log.info("event=starting service=%s", service)
     try:
         settings = WorkerSettings()
         lock = settings.lock_state_dir()
         metrics.serve(settings.metrics_port, settings.metrics_host)
-        worker = build(settings)
+        worker: Service = module.build(settings)
     except ValidationError as error:
         for line in format_settings_errors(error):
             log.critical(line)

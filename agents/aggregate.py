@@ -3,23 +3,75 @@
 The state is one row of a table, or a NamedTuple of several rows that are written together.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property, reduce
 from typing import Any, Generic, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import AliasChoices, Field, TypeAdapter
+from pydantic.fields import FieldInfo
 
-from agents.cause import Cause, WithHeaders
-from agents.refusal import Refusal
-from schemas.contract import Contract, Refused
+from schemas.contract import Code, Contract, Refused
 from topics.topic import Topic
 
 S = TypeVar("S")
 R = TypeVar("R", bound=Contract)
 E = TypeVar("E")
 
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The only clock and the only source of ids for the rules; stable on redelivery.
+
+    Attributes:
+        timestamp: of the record (the broker's clock), aware, UTC.
+        origin: `topic-partition-offset` of the first record of the conversation. It
+            identifies one attempt of a client; follow-ups carry it as a header.
+        idempotency_key: of the client, shared by all attempts at one request.
+        headers: extra ones, for rules; follow-ups carry them, too.
+    """
+
+    timestamp: datetime
+    origin: str
+    idempotency_key: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def request_id(self) -> str:
+        """The identity of the request: the client's key, or else the record itself."""
+        key = self.idempotency_key
+        return self.origin if key is None else f"key:{key}"
+
+
+class Refusal(Exception):  # noqa: N818 -- an answer, not an error
+    """A rule refuses a request: nothing is stored, and the client gets a reply."""
+
+    def __init__(self, code: Code, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+    @property
+    def reply(self) -> Refused:
+        """The reply to the client."""
+        return Refused(code=self.code, text=str(self))
+
+
+@dataclass(frozen=True, slots=True)
+class WithHeaders:
+    """A message with extra headers, of `PROPAGATED`; its follow-ups carry them, too."""
+
+    message: Contract
+    headers: Mapping[str, str]
+
+
 OutgoingMessage = Contract | WithHeaders
+
+
+def renamed(name: str, old: str) -> FieldInfo:
+    """Return the field of a row that older releases stored under another name."""
+    info: FieldInfo = Field(validation_alias=AliasChoices(name, old))
+    return info
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,22 +82,22 @@ class Aggregate(Generic[S, R, E]):
         requests: the topic of its requests.
         changelog: the topic of its table.
         rows: the class, or union of classes, of each of a state's rows.
-        state: builds the state from its rows.
         identify: returns the row keys of a request, in the order of `rows`.
         decide: returns the events of a request, or raises a Refusal.
         evolve: applies one event.
         follow_up: returns the messages to send, from the state after and the request.
+        state: builds the state from its rows; a single row is the state itself.
         index: of the table, by a row's JSON; see `agents.runtime.state_store.Index`.
     """
 
     requests: Topic
     changelog: Topic
     rows: tuple[Any, ...]
-    state: Callable[..., S]
     identify: Callable[[R, Cause], tuple[str, ...]]
     decide: Callable[[S, R, Cause], Sequence[E]]
     evolve: Callable[[S, E], S]
     follow_up: Callable[[S, R, Cause], Iterable[OutgoingMessage]]
+    state: Callable[..., S] = lambda row: row
     index: Callable[[bytes], tuple[bytes, bool] | None] = lambda _: None
 
     @cached_property
@@ -67,9 +119,4 @@ class Aggregate(Generic[S, R, E]):
             after = state if redelivered else reduce(self.evolve, events, state)
             return after, list(self.follow_up(after, request, cause))
         except Refusal as refusal:
-            return state, [Refused(code=refusal.code, text=str(refusal))]
-
-
-def single_row(row: S) -> S:
-    """Build the state of a single row: the row itself."""
-    return row
+            return state, [refusal.reply]

@@ -23,13 +23,12 @@ import uvloop
 from pydantic import ValidationError
 
 from gateway.app import Gateway
-from gateway.docs.pages import pages
-from gateway.kafka.request_reply import RequestReplyClient
+from gateway.pages import pages
+from gateway.request_reply import RequestReplyClient
 from gateway.server import serving
 from gateway.settings import Settings
 from gateway.tokens import Role, line, new_token
-from topics.cli import HELP, paragraphs
-from topics.files import raise_file_limit
+from topics.cli import FAILED, HELP, MISUSED, OK, paragraphs, raise_file_limit
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.settings import KafkaSettings, format_settings_errors
 from topics.telemetry import tracing
@@ -58,7 +57,7 @@ async def run(settings: Settings, cluster: KafkaSettings) -> None:
 def main(context: click.Context) -> None:
     """Serve, unless there is a command."""
     if context.invoked_subcommand is None:
-        sys.exit(_serve())
+        _serve()
 
 
 @main.command("token", help="Make a token of a role.")
@@ -72,37 +71,35 @@ def _make_token(role: str, comment: tuple[str, ...]) -> None:
 
 @main.command("check", help="Name invalid settings.")
 def _check() -> None:
-    sys.exit(0 if _settings(partial(click.echo, err=True)) else 2)
+    _settings(partial(click.echo, err=True))
 
 
-def _settings(report: Callable[[str], None]) -> tuple[Settings, KafkaSettings] | None:
-    """Return the settings; report a line for each invalid one."""
+def _settings(report: Callable[[str], None]) -> tuple[Settings, KafkaSettings]:
+    """Return the settings; report a line for each invalid one and exit."""
     try:
         return Settings(), KafkaSettings()
     except ValidationError as invalid:
         for text in format_settings_errors(invalid):
             report(text)
-    return None
+        sys.exit(MISUSED)
 
 
-def _serve() -> int:
+def _serve() -> None:
     configure("gateway")
     raise_file_limit()
     tracing.start("gateway")
-    settings = _settings(log.critical)
-    if settings is None:
-        return 2
+    settings, cluster = _settings(log.critical)
     gc.freeze()  # objects of the start stay: collections skip them
-    status = 0
+    code = OK
     try:
-        uvloop.run(run(*settings))
+        uvloop.run(run(settings, cluster))
     except* (OSError, KafkaAuthenticationError) as errors:
         error: BaseException = errors
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         log.critical("event=cannot-serve error=%r", str(error))
-        status = 1
-    return status
+        code = FAILED
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -14,16 +14,17 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.exposition import choose_encoder
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from gateway.docs.pages import Page
-from gateway.kafka.request_reply import RequestReplyClient
+from gateway.pages import Page
 from gateway.problems import GatewayError, Problem
+from gateway.request_reply import RequestReplyClient
 from gateway.requests import BodyReader, parse, propagated_headers
 from gateway.routes import ROUTES, Route
 from gateway.settings import Settings
 from gateway.tokens import authorize
-from schemas.contract import Code, Refused
+from schemas.contract import Code, Contract, Refused
+from topics.catalog import Reply
 from topics.telemetry import tracing
 
 JSON = "application/json"
@@ -42,6 +43,7 @@ IN_FLIGHT = Gauge("http_requests_in_flight", "Requests that wait for their respo
 OK, UNEXPECTED = "ok", "internal"
 
 _CALLS = {route.path: route for route in ROUTES}
+_decode_reply = TypeAdapter[Contract](Reply).validator.validate_json
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +93,8 @@ class Gateway:
 
     async def _call(self, route: Route, request: web.BaseRequest) -> web.Response:
         if self._tokens is not None:
-            authorize(self._tokens, request)  # before any byte of the body is read
+            # Before any byte of the body is read.
+            authorize(self._tokens, request, route.roles)
         if request.rel_url.raw_query_string:
             detail = "a call takes no query: send its fields in the JSON body"
             raise Problem(Code.BAD_REQUEST, detail)
@@ -133,12 +136,15 @@ def _require_method(request: web.BaseRequest, *methods: str) -> None:
 
 
 def _response(route: Route, value: bytes) -> web.Response:
+    reply: Contract | ValidationError
     try:
-        reply = route.reply_adapter.validate_json(value)
+        reply = _decode_reply(value)
     except ValidationError as error:
-        log.error("event=bad-reply path=%s error=%r", route.path, error)  # noqa: TRY400
-        raise Problem(GatewayError.INTERNAL, "the reply is invalid") from None
+        reply = error
     if isinstance(reply, Refused):
         raise Problem(reply.code, reply.text)
+    if not isinstance(reply, route.reply):
+        log.error("event=bad-reply path=%s error=%r", route.path, reply)
+        raise Problem(GatewayError.INTERNAL, "the reply is invalid")
     body = reply.model_dump_json(exclude={"type"}).encode()
     return web.Response(body=body, content_type=JSON)

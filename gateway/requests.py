@@ -8,16 +8,18 @@ from aiohttp.hdrs import CONTENT_ENCODING, EXPECT, TRANSFER_ENCODING
 from pydantic import ValidationError
 
 from gateway.problems import GatewayError, Problem
-from gateway.routes import Route
+from gateway.routes import ROUTES, Route
 from gateway.settings import Settings
 from schemas.contract import Code, Contract
-from schemas.explanation import TYPE_IS_NO_FIELD, explain
+from schemas.decoder import TYPE_IS_NO_FIELD, Decoder, explain
 from topics.kafka.headers import IDEMPOTENCY_KEY, TRACE
 
 MAX_BODY_BYTES = 2**20
 
 _KEY = re.compile(r"[!-~]{1,128}")  # visible ASCII
 _MAX_SHOWN = 100
+_TOO_LARGE = GatewayError.TOO_LARGE, f"a body has at most {MAX_BODY_BYTES} bytes"
+_DECODERS = {route.request: Decoder(route.request) for route in ROUTES}
 
 
 class BodyReader:
@@ -36,10 +38,19 @@ class BodyReader:
                 UNSUPPORTED_ENCODING, UNSUPPORTED_TRANSFER, EXPECTATION_FAILED for headers.
         """
         _check_headers(request)
-        if (request.content_length or 0) > MAX_BODY_BYTES:
-            raise _too_large()
-        if request.content.is_eof():
-            return await _read(request)
+        try:
+            if request.content.is_eof():
+                return await request.read()
+            return await self._read_slowly(request)
+        except web.HTTPRequestEntityTooLarge:
+            raise Problem(*_TOO_LARGE) from None
+        except web.RequestPayloadError as broken:
+            raise Problem(Code.BAD_REQUEST, f"the body is broken: {broken}") from None
+        except ConnectionError:
+            detail = "the client disconnected before its body was complete"
+            raise Problem(Code.BAD_REQUEST, detail) from None
+
+    async def _read_slowly(self, request: web.BaseRequest) -> bytes:
         if self._arriving >= self._limit:
             raise Problem(GatewayError.OVERLOADED, "too many bodies are still arriving")
         self._arriving += 1
@@ -49,28 +60,12 @@ class BodyReader:
                     # The client waits for it, as curl with a large body.
                     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                     request.writer.output_size = 0  # this is not part of the response
-                return await _read(request)
+                return await request.read()
         except TimeoutError:
             detail = f"the body did not arrive within {self._timeout:g} s"
             raise Problem(GatewayError.TOO_SLOW, detail) from None
         finally:
             self._arriving -= 1
-
-
-async def _read(request: web.BaseRequest) -> bytes:
-    try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise _too_large() from None
-    except web.RequestPayloadError as broken:
-        raise Problem(Code.BAD_REQUEST, f"the body is broken: {broken}") from None
-    except ConnectionError:
-        detail = "the client disconnected before its body was complete"
-        raise Problem(Code.BAD_REQUEST, detail) from None
-
-
-def _too_large() -> Problem:
-    return Problem(GatewayError.TOO_LARGE, f"a body has at most {MAX_BODY_BYTES} bytes")
 
 
 def _check_headers(request: web.BaseRequest) -> None:
@@ -83,11 +78,13 @@ def _check_headers(request: web.BaseRequest) -> None:
     if codings := _others(request, TRANSFER_ENCODING, "chunked"):
         detail = f"{codings}: only chunked is supported"
         raise Problem(GatewayError.UNSUPPORTED_TRANSFER, detail)
-    if request.version < HttpVersion11:  # RFC 9110, 10.1.1: no expectations
-        return
-    if expectations := _others(request, EXPECT, "100-continue"):
+    if request.version >= HttpVersion11 and (  # RFC 9110, 10.1.1: HTTP/1.0 has none
+        expectations := _others(request, EXPECT, "100-continue")
+    ):
         detail = f"{expectations}: only 100-continue is supported"
         raise Problem(GatewayError.EXPECTATION_FAILED, detail)
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise Problem(*_TOO_LARGE)
 
 
 def _others(request: web.BaseRequest, name: str, supported: str) -> str:
@@ -105,7 +102,7 @@ def parse(route: Route, body: bytes) -> Contract:
         Problem: BAD_REQUEST, with each invalid field by its name on the wire.
     """
     try:
-        message = route.request_decoder.decode(body)
+        message = _DECODERS[route.request].decode(body)
     except ValidationError as error:
         raise Problem(Code.BAD_REQUEST, explain(error, body, "the body")) from None
     if "type" in message.model_fields_set:

@@ -1,14 +1,10 @@
 """The calls of the HTTP interface, as a table."""
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Annotated, Any
+from typing import NamedTuple
 
-from pydantic import Field, TypeAdapter
-
+from gateway.tokens import Role
 from schemas.cart import AddToCart, CartView, DeleteFromCart, ListCart, Purchase
-from schemas.contract import Code, Contract, Done, Refused
-from schemas.decoder import Decoder
+from schemas.contract import Code, Contract, Done
 from schemas.order import (
     CancelOrder,
     CreateOrder,
@@ -20,28 +16,20 @@ from schemas.order import (
 from schemas.stock import ListStocks, ReceiveStock, StocksView
 
 
-@dataclass(frozen=True)
-class Route:
+class Route(NamedTuple):
     """A call: a POST of the request to the path returns the reply or a problem."""
 
     path: str
     request: type[Contract]
     reply: type[Contract]
-    doc: str
+    roles: frozenset[Role] = frozenset()
+    """The roles that may make the call, in addition to operators."""
     errors: tuple[Code, ...] = ()
     """The codes of this call, in addition to those of all calls."""
 
-    @cached_property
-    def request_decoder(self) -> Decoder:
-        """Decodes bodies; built once, since that takes far longer than a decoding."""
-        return Decoder(self.request)
 
-    @cached_property
-    def reply_adapter(self) -> TypeAdapter[Any]:
-        """Decodes the reply or the refusal of this call."""
-        union: Any = self.reply | Refused
-        return TypeAdapter(Annotated[union, Field(discriminator="type")])
-
+_CUSTOMER = frozenset({Role.CUSTOMER})
+_PAYMENTS = frozenset({Role.PAYMENTS})
 
 _CART = (Code.INSUFFICIENT_STOCK, Code.CART_FULL, Code.COUNT_TOO_LARGE)
 _PRICES = (Code.UNKNOWN_PRODUCT, Code.PRODUCT_SERVICE, Code.TOTAL_TOO_LARGE)
@@ -51,27 +39,15 @@ _STATUS = (Code.UNKNOWN_ORDER, Code.WRONG_STATUS)
 _FULL = (Code.COUNT_TOO_LARGE,)
 
 ROUTES = (
-    Route("/addToCart", AddToCart, Done, "Add units of a sku to a cart.", _CART),
-    Route("/deleteFromCart", DeleteFromCart, Done, "Remove units of a sku from a cart."),
-    Route(
-        "/listCart",
-        ListCart,
-        CartView,
-        "Show a cart with current names and prices.",
-        _PRICES,
-    ),
-    Route("/purchase", Purchase, OrderPlaced, "Order the content of a cart.", _BUYING),
-    Route("/purchases", Purchase, OrderPlaced, "The same as /purchase.", _BUYING),
-    Route(
-        "/createOrder", CreateOrder, OrderPlaced, "Create an order and reserve its items."
-    ),
-    Route("/listOrder", ListOrder, OrderView, "Show an order.", _UNKNOWN),
-    Route(
-        "/orderPayed", PayOrder, Done, "Mark an order as paid; its items are sold.", _STATUS
-    ),
-    Route(
-        "/cancelOrder", CancelOrder, Done, "Cancel an order and release its items.", _STATUS
-    ),
-    Route("/stocks", ListStocks, StocksView, "Show the available stock of a sku."),
-    Route("/receiveStock", ReceiveStock, Done, "Add stock to a warehouse.", _FULL),
+    Route("/addToCart", AddToCart, Done, _CUSTOMER, _CART),
+    Route("/deleteFromCart", DeleteFromCart, Done, _CUSTOMER),
+    Route("/listCart", ListCart, CartView, _CUSTOMER, _PRICES),
+    Route("/purchase", Purchase, OrderPlaced, _CUSTOMER, _BUYING),
+    Route("/purchases", Purchase, OrderPlaced, _CUSTOMER, _BUYING),
+    Route("/createOrder", CreateOrder, OrderPlaced, _CUSTOMER),
+    Route("/listOrder", ListOrder, OrderView, _CUSTOMER | _PAYMENTS, _UNKNOWN),
+    Route("/orderPayed", PayOrder, Done, _PAYMENTS, _STATUS),
+    Route("/cancelOrder", CancelOrder, Done, _CUSTOMER, _STATUS),
+    Route("/stocks", ListStocks, StocksView, _CUSTOMER),
+    Route("/receiveStock", ReceiveStock, Done, errors=_FULL),
 )

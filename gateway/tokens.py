@@ -1,4 +1,4 @@
-"""Tokens of clients: the file that lists them, and the calls that each role may make.
+"""Tokens of clients: the file that lists them, and the authorization of calls.
 
 A line of the file has the SHA-256 of a token and its role. A token has 256 random bits, so
 a stolen file can't be attacked with a list of likely tokens. A plain hash is enough: slow
@@ -7,10 +7,9 @@ or salted hashes protect passwords of people.
 
 import hmac
 import logging
-import os
 import re
 import secrets
-import time
+from collections.abc import Collection
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
@@ -19,12 +18,8 @@ from aiohttp import web
 from aiohttp.hdrs import AUTHORIZATION
 
 from gateway.problems import GatewayError, Problem
-from gateway.routes import ROUTES
 
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
-_COLUMNS = 2  # hash and role; a comment may follow
-# Two edits within one tick of a file system's clock have the same time.
-_CLOCK_TICK_NS = 100_000_000
 
 _REALM = 'Bearer realm="shop"'
 _BEARER = re.compile(r"bearer(?: +(.*))?", re.IGNORECASE | re.DOTALL)
@@ -34,26 +29,11 @@ _log = logging.getLogger(__name__)
 
 
 class Role(StrEnum):
-    """The role of a token's holder."""
+    """The role of a token's holder. An operator may make every call."""
 
     CUSTOMER = "customer"
     PAYMENTS = "payments"
     OPERATOR = "operator"
-
-
-CALLS = {
-    Role.CUSTOMER: {
-        *("/addToCart", "/deleteFromCart", "/listCart", "/purchase", "/purchases"),
-        *("/createOrder", "/listOrder", "/cancelOrder", "/stocks"),
-    },
-    Role.PAYMENTS: {"/orderPayed", "/listOrder"},
-    Role.OPERATOR: {route.path for route in ROUTES},
-}
-"""The calls of each role. A new call is for operators only until it is listed here."""
-
-
-class BadTokenFileError(ValueError):
-    """A line of the file is invalid; the message has its number, never its content."""
 
 
 def new_token() -> str:
@@ -70,25 +50,23 @@ def parse(text: str) -> dict[str, Role]:
     """Return the role of each hash; empty lines and those that begin with # are skipped.
 
     Raises:
-        BadTokenFileError: a line is invalid, or contradicts an earlier one.
+        ValueError: a line is invalid, or contradicts an earlier one. The message has its
+            number, never its content.
     """
     roles: dict[str, Role] = {}
     for number, columns in enumerate(map(str.split, text.split("\n")), start=1):
-        if columns and not columns[0].startswith("#"):
-            _add(roles, columns, number)
+        if not columns or columns[0].startswith("#"):
+            continue
+        token_hash, role, *_ = [*columns, ""]
+        if not role or not _HASH.fullmatch(token_hash):
+            raise ValueError(
+                f"line {number} must be a SHA-256 in 64 hex digits, a space and a role"
+            )
+        if role not in list(Role):
+            raise ValueError(f"line {number}: the role must be one of {', '.join(Role)}")
+        if roles.setdefault(token_hash.lower(), Role(role)) != role:
+            raise ValueError(f"line {number}: an earlier line has another role for it")
     return roles
-
-
-def _add(roles: dict[str, Role], columns: list[str], number: int) -> None:
-    if len(columns) < _COLUMNS or not _HASH.fullmatch(columns[0]):
-        raise BadTokenFileError(
-            f"line {number} must be a SHA-256 in 64 hex digits, a space and a role"
-        )
-    if columns[1] not in list(Role):
-        raise BadTokenFileError(f"line {number}: the role must be one of {', '.join(Role)}")
-    role = Role(columns[1])
-    if roles.setdefault(columns[0].lower(), role) is not role:
-        raise BadTokenFileError(f"line {number}: an earlier line has another role for it")
 
 
 class TokenFile:
@@ -98,13 +76,13 @@ class TokenFile:
 
     Raises:
         OSError: the file can't be read.
-        BadTokenFileError: a line is invalid.
+        ValueError: a line is invalid.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._content: bytes | None = None
         self._roles: dict[str, Role] = {}
-        self._version: tuple[int, ...] | None = None
         self._failure = ""
         self._load()
 
@@ -112,47 +90,37 @@ class TokenFile:
         """Return the role of a token; None if it is unknown."""
         try:
             self._load()
-        except (OSError, BadTokenFileError) as error:
-            self._version = None  # the file may return with the same version
-            self._log_failure(str(error))
+        except (OSError, ValueError) as error:
+            if str(error) != self._failure:
+                effect = "last valid list stays"
+                _log.error(
+                    "event=tokens-not-loaded reason=%r effect=%r", str(error), effect
+                )
+            self._failure = str(error)
         token_hash, found = _hash(token), None
         for known, role in self._roles.items():  # always all: no timing differs
             if hmac.compare_digest(known, token_hash):
                 found = role
         return found
 
-    def _log_failure(self, reason: str) -> None:
-        if reason != self._failure:
-            effect = "last valid list stays"
-            _log.error("event=tokens-not-loaded reason=%r effect=%r", reason, effect)
-        self._failure = reason
-
     def _load(self) -> None:
-        """Read the file, unless its version was read before."""
-        with self._path.open("rb") as file:
-            stat = os.fstat(file.fileno())
-            version = stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
-            if version == self._version:
-                return
-            self._version = version if _is_settled(max(version[:2])) else None
+        """Read the file, and parse it if it has changed."""
+        with self._path.open("rb", buffering=0) as file:  # as fast as a look at its times
             content = file.read()
+        if content == self._content and not self._failure:
+            return
         roles = parse(content.decode("utf-8-sig", "replace"))
         if roles != self._roles or self._failure:
             _log.info("event=tokens-loaded tokens=%d", len(roles))
-        self._roles, self._failure = roles, ""
-
-
-def _is_settled(changed_ns: int) -> bool:
-    """Return whether a later change of the file gets another time."""
-    return time.time_ns() - changed_ns > _CLOCK_TICK_NS
+        self._content, self._roles, self._failure = content, roles, ""
 
 
 def _hash(token: str) -> str:
     return sha256(token.encode(errors="surrogateescape")).hexdigest()
 
 
-def authorize(tokens: TokenFile, request: web.BaseRequest) -> None:
-    """Raise unless the role of the request's bearer token may make the call of its path.
+def authorize(tokens: TokenFile, request: web.BaseRequest, roles: Collection[Role]) -> None:
+    """Raise unless the request's bearer token has one of the roles, or is an operator's.
 
     Raises:
         Problem: UNAUTHORIZED, FORBIDDEN.
@@ -160,7 +128,7 @@ def authorize(tokens: TokenFile, request: web.BaseRequest) -> None:
     role = tokens.role_of(_bearer_token(request))
     if role is None:
         raise _unauthorized("the token is unknown", "invalid_token")
-    if request.rel_url.raw_path not in CALLS[role]:
+    if role is not Role.OPERATOR and role not in roles:
         challenge = {"WWW-Authenticate": f'{_REALM}, error="insufficient_scope"'}
         detail = f"the role {role} may not make this call"
         raise Problem(GatewayError.FORBIDDEN, detail, challenge)

@@ -1,4 +1,4 @@
-"""Contracts of the cart: requests, answers of other services, replies."""
+"""Contracts of the cart: requests, answers of other services, prices, replies."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -79,6 +79,18 @@ CartRequest = Annotated[
     | OrderSettled,
     Field(discriminator="type"),
 ]
+
+# Requests to the products service
+
+
+class PriceCart(UserMessage, extra="ignore"):
+    """Add names and prices to a cart, and reply to its user."""
+
+    type: Literal["priceCart"] = "priceCart"
+    items: tuple[Item, ...] = Field(min_length=1)
+
+
+ProductRequest = Annotated[PriceCart, Field(discriminator="type")]
 
 # Replies
 

@@ -1,4 +1,4 @@
-"""Scalars and base classes of every message.
+"""Scalars and base classes of every message, and their JSON schemas.
 
 Numbers are JSON numbers within the ranges below, never strings, floats or booleans. One
 class is HTTP body, Kafka value and documented schema.
@@ -15,12 +15,12 @@ Compatibility between two releases (golden files in tests/contract enforce these
   so a new field must stay true whatever an older worker does to the others.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-from schemas.ids import shard
+from pydantic.json_schema import models_json_schema
 
 UserId = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63, description="int64")]
 OrderId = Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63, description="int64")]
@@ -38,6 +38,16 @@ MAX_COUNT = 2**16 - 1
 MAX_PRICE = 2**32 - 1
 MAX_STOCK = 2**64 - 1
 MAX_LINES = 1000
+
+_REFERENCE = "#/components/schemas/{model}"  # in OpenAPI and AsyncAPI documents
+
+SHARDS = 4096
+"""The low 12 bits of an order id are its user's shard."""
+
+
+def shard(number: int) -> int:
+    """Return the shard of a user or an order id, 0…4095: a floor modulo."""
+    return number % SHARDS
 
 
 class Contract(BaseModel):
@@ -121,9 +131,28 @@ class Done(Contract, extra="ignore"):
     type: Literal["done"] = "done"
 
 
+DONE = Done()
+"""Immutable, so one is enough: a construction costs as much as a rule."""
+
+
 class Refused(Contract, extra="ignore"):
     """The reply to a request that was refused; nothing changed."""
 
     type: Literal["refused"] = "refused"
     code: Code
     text: str
+
+
+def definitions(contracts: Iterable[type[Contract]]) -> dict[str, Any]:
+    """Return the JSON schemas of contracts and of their parts, by name."""
+    ordered = sorted(set(contracts), key=lambda contract: contract.__name__)
+    _, document = models_json_schema(
+        [(contract, "validation") for contract in ordered], ref_template=_REFERENCE
+    )
+    schemas: dict[str, Any] = document["$defs"]
+    return schemas
+
+
+def reference(name: str) -> dict[str, str]:
+    """Return a reference to a schema."""
+    return {"$ref": _REFERENCE.format(model=name)}

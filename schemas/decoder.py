@@ -1,21 +1,69 @@
-"""Decodes JSON as a contract, whose fields are complete, valid and unique."""
+"""Decodes JSON as a contract, and explains why a value is no valid one.
+
+The fields of a valid value are complete, in their ranges, and unique.
+"""
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from schemas.contract import Contract
+from schemas.contract import MAX_LINES, Contract
 
 DUPLICATE = "duplicate_field"
 MISSING = "missing"
+TYPE_IS_NO_FIELD = "type is not a field of this call: the path selects the call"
 
 _MAX_INVALID_BYTES = 2**16
 """A larger invalid value is not searched for duplicates: that takes long."""
 _SPACED_COLON = re.compile(rb"[ \t\r\n]:")
+
+_MAX_LISTED = 1000
+_MAX_NAMED = 10
+_MAX_NAME_CHARS = 100
+_MAX_CHARS = 600
+
+_REASONS = {
+    MISSING: "is missing",
+    DUPLICATE: "is given more than once",
+    "extra_forbidden": "is not a field of this call",
+    "model_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+    "tuple_type": "must be a JSON array",
+    "int_type": "must be an integer, without quotes, fraction or exponent",
+    "bool_type": "must be true or false",
+    "string_type": "must be a string",
+    "datetime_type": "must be a date and time as in RFC 3339",
+    "datetime_parsing": "must be a date and time as in RFC 3339",
+    "datetime_from_date_parsing": "must be a date and time as in RFC 3339",
+    "too_short": "must not be empty",
+    "too_long": f"must not be longer than {MAX_LINES}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+}
+_ENCODINGS = {
+    b"\xef\xbb\xbf": "it begins with a byte order mark (EF BB BF), which must be left out",
+    b"\x1f\x8b": "it is compressed (gzip); compression is not supported",
+    b"\xff\xfe": "it is UTF-16 or UTF-32; JSON must be UTF-8",
+    b"\xfe\xff": "it is UTF-16; JSON must be UTF-8",
+    b"{\0": "it is UTF-16 or UTF-32; JSON must be UTF-8",
+    b"\0{": "it is UTF-16; JSON must be UTF-8",
+    b"\0": "it begins with a zero byte, as written by a schema registry's serializer",
+}
+_SYNTAX = {
+    "recursion limit exceeded": "arrays or objects are nested too deep",
+    "number out of range": "a number has too many digits",
+    "invalid unicode code point": "a character is not UTF-8",
+    "trailing characters": "more characters follow the JSON value",
+    "unexpected end of hex escape": "an escaped character is half a surrogate pair",
+}
 
 Path = tuple[str | int, ...]
 
@@ -80,12 +128,12 @@ def require_unique(value: bytes | str) -> None:
         _SEARCH.decode(text)
     except _DuplicateError:
         path = next(_duplicates(_FIELDS.decode(text), ()), ())
-        raise invalid(DUPLICATE, "is given more than once", path) from None
+        raise invalid(DUPLICATE, path) from None
 
 
-def invalid(kind: str, reason: str, path: Path) -> ValidationError:
+def invalid(kind: str, path: Path) -> ValidationError:
     """Return the error of one field."""
-    custom = PydanticCustomError(kind, reason)
+    custom = PydanticCustomError(kind, _REASONS[kind])
     details = InitErrorDetails(type=custom, loc=path, input=None)
     return ValidationError.from_exception_data("message", [details], hide_input=True)
 
@@ -117,3 +165,64 @@ def _duplicates(value: object, path: Path) -> Iterator[Path]:
             yield (*path, name)
         names.add(name)
         yield from _duplicates(part, (*path, name))
+
+
+def explain(
+    error: ValidationError,
+    value: bytes,
+    noun: str,
+    types: Sequence[str] = (),
+    topics: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Return the reasons why a value is invalid, each with its field's name on the wire.
+
+    `noun` stands for the value itself, `types` are the possible values of its field `type`
+    (none without such a field), and `topics` has the topic of each type.
+    """
+    if not value:
+        return f"{noun} is empty"
+    if error.error_count() > _MAX_LISTED:  # to list them takes long
+        return f"{error.error_count()} fields are invalid"
+    found = error.errors(include_url=False, include_input=False)
+    if found[0]["type"] == "json_invalid":
+        return f"{noun} is not JSON: {_syntax(found[0], value)}"
+    # Pydantic stops reading a list at its first invalid line, then reports too_short.
+    cut = {error["loc"][:-1] for error in found} | {e["loc"][:-2] for e in found}
+    errors = [e for e in found if e["type"] != "too_short" or e["loc"] not in cut]
+    reasons = [_reason(e, noun, types, topics) for e in errors[:_MAX_NAMED]]
+    while len(text := "; ".join(reasons)) > _MAX_CHARS and len(reasons) > 1:
+        reasons.pop()
+    more = len(errors) - len(reasons)
+    return f"{text}; and {more} more" if more else text
+
+
+def _syntax(error: ErrorDetails, value: bytes) -> str:
+    for mark, meaning in _ENCODINGS.items():
+        if value.startswith(mark):
+            return meaning
+    text: str = error["ctx"]["error"]
+    problem, at, position = text.partition(" at line ")
+    return f"{_SYNTAX.get(problem, problem)}{at}{position}"
+
+
+def _reason(
+    error: ErrorDetails, noun: str, types: Sequence[str], topics: Mapping[str, str]
+) -> str:
+    steps, kind, context = error["loc"], error["type"], error.get("ctx", {})
+    if steps and steps[0] in types:
+        steps = steps[1:]  # without pydantic's name of the contract
+    path = ".".join(map(str, steps))[:_MAX_NAME_CHARS]
+    choice = f"it must be one of {', '.join(types)}"
+    if kind in ("union_tag_not_found", MISSING) and path in ("", "type"):
+        return f"type is missing; {choice}"
+    if kind == "union_tag_invalid":
+        name = context["tag"]
+        topic = topics.get(name)
+        problem = f"is a type of {topic}, not of this topic" if topic else "is unknown"
+        return f"type: {name[:_MAX_NAME_CHARS]} {problem}; {choice}"
+    if path == "type" and not types:
+        return TYPE_IS_NO_FIELD
+    if kind in _REASONS:
+        return f"{path or noun} {_REASONS[kind].format(**context)}"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{path or noun}: {message[:1].lower()}{message[1:]}"

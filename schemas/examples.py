@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from schemas import cart, order, stock
 from schemas.contract import Code, Contract, Done, Item, Refused
-from schemas.ids import order_id, purchase_id
+from schemas.order import order_id, purchase_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,7 @@ _WALKTHROUGH = (
     ),
     Example(stock.ReceiveStock(sku=_HEADPHONES, warehouse_id=7, count=5), Done()),
 )
-
-EXAMPLES: dict[type[Contract], Example] = {
-    type(example.request): example for example in _WALKTHROUGH
-}
+EXAMPLES = {type(example.request): example for example in _WALKTHROUGH}
 
 _OTHERS = (
     Refused(code=Code.CART_EMPTY, text="the cart is empty"),

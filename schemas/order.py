@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
+from hashlib import blake2b
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -10,12 +11,14 @@ from pydantic import AfterValidator, Field
 from schemas.contract import (
     MAX_COUNT,
     MAX_LINES,
+    SHARDS,
     Contract,
     Item,
     OrderMessage,
     Sku,
     UserId,
     UserMessage,
+    shard,
 )
 
 MAX_TIMEOUT_SECONDS = 2**31 - 1
@@ -30,6 +33,17 @@ class Status(StrEnum):
     FAILED = "failed"
     PAID = "paid"
     CANCELLED = "cancelled"
+
+
+def order_id(user: int, request_id: str) -> int:
+    """Return the id of a request's order: 0 … 2^53-1, exact in JavaScript."""
+    digest = blake2b(f"{user}/{request_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % 2**41 * SHARDS + shard(user)
+
+
+def purchase_id(request_id: str) -> str:
+    """Return the request id of the createOrder that a purchase becomes."""
+    return f"purchase:{request_id}"  # no createOrder of a client has it
 
 
 def merge_lines(items: tuple[Item, ...]) -> tuple[Item, ...]:

@@ -14,7 +14,7 @@ import pytest_asyncio
 from tests.e2e.clients import HttpClient
 from tests.e2e.ids import IdFactory
 from tests.e2e.shop import Shop
-from topics.broker.process import EmbeddedKafka, free_layout
+from tests.standins.broker import EmbeddedKafka
 
 # The duration of one example depends on the machine more than on the code.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -32,7 +32,7 @@ _WITH_A_SHOP = (_HERE / "e2e", _CLIENTS)
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real broker without topics."""
     directory = tmp_path_factory.mktemp("kafka")
-    broker = EmbeddedKafka(free_layout(directory))
+    broker = EmbeddedKafka(directory)
     try:
         broker.start_and_wait()
         yield broker.bootstrap

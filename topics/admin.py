@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -39,13 +40,6 @@ class TopicsError(Exception):
     """The topics can't be read or changed; the message has the reason, in one line."""
 
 
-class Plan(NamedTuple):
-    """The changes that `create` makes: a line for each topic, and for each setting."""
-
-    missing: list[str]
-    changed: list[str]
-
-
 class _Description(NamedTuple):
     """A topic of the cluster; `overrides` are the settings set on the topic itself."""
 
@@ -57,15 +51,19 @@ class _Description(NamedTuple):
 _Found = dict[Topic, _Description]
 
 
-async def plan(cluster: KafkaSettings, topics: Collection[Topic] = TOPICS) -> Plan:
-    """Return the changes that `create` would make now."""
+async def describe(cluster: KafkaSettings, topics: Collection[Topic] = TOPICS) -> _Found:
+    """Return the descriptions of existing topics."""
     async with _admin(cluster) as admin:
-        found = await _describe(admin, topics)
+        return await _describe(admin, topics)
+
+
+async def plan(cluster: KafkaSettings) -> tuple[list[str], list[str]]:
+    """Return a line for each missing topic, and for each setting to change."""
+    found = await describe(cluster)
     _require_partitions(found, cluster)
-    return Plan(
-        [f"{topic.name}: missing" for topic in topics if topic not in found],
-        [line for topic in found for line in _config_drift(topic, found[topic], cluster)],
-    )
+    missing = [f"{topic.name}: missing" for topic in TOPICS if topic not in found]
+    changed = (_config_drift(topic, found[topic], cluster) for topic in found)
+    return missing, [*chain.from_iterable(changed)]
 
 
 async def create(cluster: KafkaSettings, topics: Collection[Topic] = TOPICS) -> list[str]:
@@ -91,18 +89,8 @@ async def create(cluster: KafkaSettings, topics: Collection[Topic] = TOPICS) -> 
 
 async def check(cluster: KafkaSettings, topics: Collection[Topic] = TOPICS) -> list[str]:
     """Return a line for each difference between the cluster's and the declared topics."""
-    async with _admin(cluster) as admin:
-        found = await _describe(admin, topics)
+    found = await describe(cluster, topics)
     return [line for topic in topics for line in _drift(topic, found.get(topic), cluster)]
-
-
-async def settings_of(
-    cluster: KafkaSettings, topics: Collection[Topic]
-) -> dict[str, dict[str, str]]:
-    """Return the settings in force of each existing topic, by its name."""
-    async with _admin(cluster) as admin:
-        found = await _describe(admin, topics)
-    return {topic.name: description.config for topic, description in found.items()}
 
 
 async def partition_drift(cluster: KafkaSettings) -> list[str]:
@@ -155,9 +143,9 @@ def _config_drift(topic: Topic, found: _Description, cluster: KafkaSettings) -> 
 
 
 def _require_partitions(found: _Found, cluster: KafkaSettings) -> None:
-    for topic, description in found.items():
+    for topic, (partitions, *_) in found.items():
         # Keys would move to other partitions, and their state would stay in the old ones.
-        for line in _partition_drift(topic, description.partitions, cluster):
+        for line in _partition_drift(topic, partitions, cluster):
             raise TopicsError(f"PARTITIONS of existing topics can't change: {line}")
 
 

@@ -1,28 +1,32 @@
 """The Kafka interface as an AsyncAPI 3.0 document, derived from the catalogue.
 
-The application is the shop as a whole. It receives the records of request topics, also
-those between its services, and sends replies, events, dead letters and changelogs.
+The application is the whole shop: it receives the records of request topics, also those
+between its services, and sends all others.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from schemas.contract import Contract, Refused
-from topics.asyncapi_messages import BINDING, components, messages_in
+from schemas.contract import Contract, Refused, definitions, reference
+from schemas.examples import examples_of
 from topics.catalog import DEFAULT_REPLIES, GATEWAY_REPLIES, TOPIC_OF, TOPICS
 from topics.kafka import headers as names
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic, TopicKind, wire_type
 
-TITLE, VERSION = "The shop that never loses an item", "1.0.0"
-CONTACT = {  # of a reserved domain (RFC 2606); the operator of a public shop replaces it
-    "name": "The operator of this shop",
-    "url": "https://shop.example",
-    "email": "operator@shop.example",
+INFO = {
+    "title": "The shop that never loses an item",
+    "version": "1.0.0",
+    "contact": {  # of a reserved domain (RFC 2606); a public shop has its operator's
+        "name": "The operator of this shop",
+        "url": "https://shop.example",
+        "email": "operator@shop.example",
+    },
+    "license": {"name": "Proprietary"},
 }
-LICENSE = {"name": "Proprietary"}
-CLIENT_REPLIES = "replies"
-"""The channel of all reply topics of clients."""
+"""The part of the document's information that OpenAPI has, too."""
+
+CLIENT_REPLIES = "replies"  # the channel of all reply topics of clients
 
 Replies = Mapping[type[Contract], type[Contract]]
 
@@ -32,51 +36,116 @@ A client may use any partitioner and any key: the shop forwards a record to the 
 that its body selects. An invalid record goes to a dead-letter topic, byte for byte.
 Delivery is at least once.
 """
-_TAGS = {
-    "calls": "Requests that a client may send.",
-    "between services": "Requests that only services of the shop send.",
-    "output": "Records that the shop sends.",
+_TAGS = [
+    {"name": "calls", "description": "Requests that a client may send."},
+    {"name": "between services", "description": "Requests that only services send."},
+    {"name": "output", "description": "Records that the shop sends."},
+]
+_BINDING = {"bindingVersion": "0.5.0"}
+_CORRELATION_ID = {"location": f"$message.header#/{names.CORRELATION_ID}"}
+
+
+def _text(description: str, **more: str) -> dict[str, Any]:
+    return {"type": "string", "description": description, **more}
+
+
+def _headers(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": [*required]}
+
+
+_TRACE = {name: _text("W3C trace context; propagated.") for name in names.TRACE}
+_REPLY_HEADERS = {
+    names.CORRELATION_ID: _text("Any bytes, up to 4 KiB; returned unchanged."),
+    **_TRACE,
+}
+_REQUEST_HEADERS = {
+    names.REPLY_TOPIC: _text(
+        "The topic of the reply; ends in .replies or .reply. The default is a topic of"
+        " the shop.",
+        pattern=r"\.(replies|reply)$",
+    ),
+    names.REPLY_PARTITION: _text(
+        "The partition of that topic: int32, big endian, or decimal text. Four digits"
+        " count as text. All other numbers are decimal text. With text the reply has"
+        f" also the header {names.NEST_IS_DISPOSED}.",
+        format="binary",
+    ),
+    names.IDEMPOTENCY_KEY: _text(
+        "A request that is repeated with its key has one effect and one reply.",
+        pattern="^[!-~]{1,128}$",
+    ),
+}
+_EVENT_ID = {names.EVENT_ID: _text("orderID:status; the same for a repeated event.")}
+_DEAD_LETTER = {
+    "dlq.reason": _text("The reason for the dead letter."),
+    "dlq.topic": _text("The topic of the record."),
+    "dlq.partition": _text("Its partition, in decimal text."),
+    "dlq.offset": _text("Its offset, in decimal text."),
+}
+_HEADERS = {
+    TopicKind.REQUESTS: ("RequestHeaders", _headers(_REPLY_HEADERS | _REQUEST_HEADERS)),
+    TopicKind.REPLIES: ("ReplyHeaders", _headers(_REPLY_HEADERS)),
+    TopicKind.EVENTS: ("EventHeaders", _headers(_EVENT_ID | _TRACE, *_EVENT_ID)),
+    TopicKind.DEAD_LETTERS: ("DeadLetterHeaders", _headers(_DEAD_LETTER, *_DEAD_LETTER)),
+}
+"""Rows have no headers; a dead letter also has the headers of its record."""
+
+
+def _envelope(kind: TopicKind, key: str) -> dict[str, Any]:
+    """Return the headers and the key of a message."""
+    headers = {"headers": reference(_HEADERS[kind][0])} if kind in _HEADERS else {}
+    return {**headers, "bindings": {"kafka": {"key": _text(key), **_BINDING}}}
+
+
+_WITHOUT_CONTRACT: dict[TopicKind, dict[str, Any]] = {
+    TopicKind.DEAD_LETTERS: {
+        "name": "DeadLetter",
+        "summary": "A record, byte for byte.",
+        "contentType": "application/octet-stream",
+        "payload": {},
+        **_envelope(TopicKind.DEAD_LETTERS, "the key of the record"),
+    },
+    TopicKind.CHANGELOG: {
+        "name": "Row",
+        "summary": "A row of a table as JSON; a record without a value deletes it.",
+        "contentType": "application/json",
+        "payload": {"type": ["object", "null"]},
+        **_envelope(TopicKind.CHANGELOG, "the key of the row"),
+    },
 }
 
 
 def document(cluster: KafkaSettings, replies: Replies) -> dict[str, Any]:
-    """Return the document of all topics, messages and replies.
-
-    Args:
-        cluster: the brokers, partitions, copies and retention of the topics.
-        replies: the replies of the calls, by request.
-    """
-    channels = {topic.name: _channel(topic, cluster) for topic in TOPICS}
+    """Return the document of a cluster; `replies` are those of the calls, by request."""
     client_replies = {
         "address": None,
         "description": f"A topic of the client, which {names.REPLY_TOPIC} names."
         " Its name ends in .replies or .reply. The client creates it.",
         "messages": _messages(GATEWAY_REPLIES),
     }
-    tags = {_slug(tag): {"name": tag, "description": doc} for tag, doc in _TAGS.items()}
+    channels = {topic.name: _channel(topic, cluster) for topic in TOPICS}
     return {
         "asyncapi": "3.0.0",
-        "info": {
-            "title": TITLE,
-            "version": VERSION,
-            "description": _ABOUT,
-            "contact": CONTACT,
-            "license": LICENSE,
-            "tags": [_tag(name) for name in _TAGS],
-        },
+        "info": INFO | {"description": _ABOUT, "tags": _TAGS},
         "defaultContentType": "application/json",
-        "servers": dict(_servers(cluster)),
+        "servers": _servers(cluster),
         "channels": channels | {CLIENT_REPLIES: client_replies},
         "operations": dict(_operations(replies)),
-        "components": components() | {"tags": tags},
+        "components": _components(),
     }
 
 
-def _servers(cluster: KafkaSettings) -> Iterator[tuple[str, Any]]:
+def _at(path: str) -> dict[str, str]:
+    return {"$ref": f"#/{path}"}
+
+
+def _servers(cluster: KafkaSettings) -> dict[str, Any]:
     encrypted = cluster.kafka_security_protocol.endswith("SSL")
     protocol = "kafka-secure" if encrypted else "kafka"
-    for number, address in enumerate(cluster.kafka.split(","), start=1):
-        yield f"kafka-{number}", {"host": address, "protocol": protocol}
+    return {
+        f"kafka-{number}": {"host": address, "protocol": protocol}
+        for number, address in enumerate(cluster.kafka.split(","), start=1)
+    }
 
 
 def _channel(topic: Topic, cluster: KafkaSettings) -> dict[str, Any]:
@@ -88,7 +157,7 @@ def _channel(topic: Topic, cluster: KafkaSettings) -> dict[str, Any]:
         "partitions": topic.partitions or cluster.partitions,
         "replicas": cluster.kafka_replication,
         "topicConfiguration": {**config, **numbers, **policy},
-        **BINDING,
+        **_BINDING,
     }
     return {
         "address": topic.name,
@@ -99,7 +168,12 @@ def _channel(topic: Topic, cluster: KafkaSettings) -> dict[str, Any]:
 
 
 def _messages(topic: Topic) -> dict[str, Any]:
-    return {name: _at(f"components/messages/{name}") for name in messages_in(topic)}
+    return {name: _at(f"components/messages/{name}") for name in _names(topic)}
+
+
+def _names(topic: Topic) -> list[str]:
+    opaque = _WITHOUT_CONTRACT.get(topic.kind)
+    return [opaque["name"]] if opaque else [c.__name__ for c in topic.contracts]
 
 
 def _operations(replies: Replies) -> Iterator[tuple[str, Any]]:
@@ -108,7 +182,16 @@ def _operations(replies: Replies) -> Iterator[tuple[str, Any]]:
             yield wire_type(contract), _receive(contract, topic, replies.get(contract))
     for topic in TOPICS:
         if topic.kind is not TopicKind.REQUESTS:
-            yield f"send.{topic.name}", _send(topic)
+            yield (
+                f"send.{topic.name}",
+                {
+                    "action": "send",
+                    "summary": topic.doc,
+                    "description": f"Records in {topic.name}: {', '.join(_names(topic))}.",
+                    "tags": [{"name": "output"}],
+                    **_in_channel(topic.name, _names(topic)),
+                },
+            )
 
 
 def _receive(
@@ -117,46 +200,51 @@ def _receive(
     response = f"The reply is {reply.__name__} or Refused." if reply else "It has no reply."
     return {
         "action": "receive",
-        "channel": _at(f"channels/{topic.name}"),
         "summary": contract.__doc__,
-        "messages": [_at(f"channels/{topic.name}/messages/{contract.__name__}")],
         "description": f"A record in {topic.name}, keyed by its {topic.key}. {response}",
-        "tags": [_tag("calls" if reply else "between services")],
+        "tags": [{"name": "calls" if reply else "between services"}],
+        **_in_channel(topic.name, [contract.__name__]),
         **({"reply": _reply(reply, DEFAULT_REPLIES[topic])} if reply else {}),
     }
 
 
 def _reply(reply: type[Contract], default: Topic) -> dict[str, Any]:
-    channel = f"channels/{CLIENT_REPLIES}"
     return {
         "address": {
             "location": f"$message.header#/{names.REPLY_TOPIC}",
             "description": f"Without {names.REPLY_TOPIC} the reply goes to {default.name}.",
         },
-        "channel": _at(channel),
-        "messages": [_at(f"{channel}/messages/{c.__name__}") for c in (reply, Refused)],
+        **_in_channel(CLIENT_REPLIES, [reply.__name__, Refused.__name__]),
     }
 
 
-def _send(topic: Topic) -> dict[str, Any]:
-    messages, channel = messages_in(topic), f"channels/{topic.name}"
+def _in_channel(channel: str, messages: Iterable[str]) -> dict[str, Any]:
+    path = f"channels/{channel}"
     return {
-        "action": "send",
-        "channel": _at(channel),
-        "summary": topic.doc,
-        "description": f"Records in {topic.name}: {', '.join(messages)}.",
-        "tags": [_tag("output")],
-        "messages": [_at(f"{channel}/messages/{name}") for name in messages],
+        "channel": _at(path),
+        "messages": [_at(f"{path}/messages/{name}") for name in messages],
     }
 
 
-def _tag(name: str) -> dict[str, str]:
-    return _at(f"components/tags/{_slug(name)}")
+def _components() -> dict[str, Any]:
+    topic_of = dict.fromkeys(GATEWAY_REPLIES.contracts, GATEWAY_REPLIES) | TOPIC_OF
+    schemas = definitions(topic_of)
+    for contract in topic_of:  # over Kafka `type` selects the message
+        schemas[contract.__name__].setdefault("required", []).insert(0, "type")
+    messages = {c.__name__: _message(c, topic) for c, topic in topic_of.items()}
+    messages |= {message["name"]: message for message in _WITHOUT_CONTRACT.values()}
+    return {"schemas": schemas | dict(_HEADERS.values()), "messages": messages}
 
 
-def _slug(name: str) -> str:
-    return name.replace(" ", "-")
-
-
-def _at(path: str) -> dict[str, str]:
-    return {"$ref": f"#/{path}"}
+def _message(contract: type[Contract], topic: Topic) -> dict[str, Any]:
+    key = f"{topic.key}, in decimal text" if topic.key else "the key of the request"
+    return {
+        "name": wire_type(contract),
+        "title": contract.__name__,
+        "summary": contract.__doc__,
+        "contentType": "application/json",
+        "payload": reference(contract.__name__),
+        "examples": [{"payload": e.model_dump(mode="json")} for e in examples_of(contract)],
+        **_envelope(topic.kind, key),
+        **({} if topic.kind is TopicKind.EVENTS else {"correlationId": _CORRELATION_ID}),
+    }

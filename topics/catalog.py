@@ -4,18 +4,22 @@ Broker topics, Faust topics and the AsyncAPI document are derived from this file
 message's type is its address (`TOPIC_OF`), so a sender names no topic.
 """
 
-from datetime import timedelta
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from schemas import explanation
-from schemas.cart import CartRequest
-from schemas.contract import Contract
-from schemas.order import OrderRequest, OrderStatusChanged
-from schemas.product import ProductRequest
-from schemas.reply import Reply
-from schemas.stock import StockRequest
+from schemas import decoder
+from schemas.cart import CartRequest, CartView, ProductRequest
+from schemas.contract import Contract, Done, Refused
+from schemas.order import OrderPlaced, OrderRequest, OrderStatusChanged, OrderView
+from schemas.stock import StockRequest, StocksView
 from topics.topic import Topic, TopicKind
+
+Reply = Annotated[
+    Done | Refused | CartView | OrderPlaced | OrderView | StocksView,
+    Field(discriminator="type"),
+]
+"""All replies to a caller, over Kafka or HTTP."""
 
 GATEWAY_REPLY_PARTITIONS = 16
 
@@ -54,7 +58,6 @@ ORDER_EVENTS = Topic(
     carries=OrderStatusChanged,
     key="shard",
     event_id="event_id",
-    retention=timedelta(days=30),
 )
 
 
@@ -64,7 +67,6 @@ def _replies(name: str, requests: str, partitions: int | None = None) -> Topic:
         TopicKind.REPLIES,
         f"Replies to {requests}.",
         carries=Reply,
-        retention=timedelta(hours=1),
         partitions=partitions,
     )
 
@@ -99,7 +101,7 @@ DEFAULT_REPLIES = {
 
 
 def _changelog(name: str, doc: str) -> Topic:
-    return Topic(name, TopicKind.CHANGELOG, doc, retention=None)
+    return Topic(name, TopicKind.CHANGELOG, doc)
 
 
 CARTS_CHANGELOG = _changelog("checkout-carts-changelog", "The table of carts, by user.")
@@ -133,4 +135,4 @@ _TOPIC_OF_TYPE = dict.fromkeys(GATEWAY_REPLIES.types, "*.replies") | {
 
 def explain(topic: Topic, error: ValidationError, value: bytes) -> str:
     """Return the reasons why a value is not a message of a topic."""
-    return explanation.explain(error, value, "value", topic.types, _TOPIC_OF_TYPE)
+    return decoder.explain(error, value, "value", topic.types, _TOPIC_OF_TYPE)

@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import resource
 import sys
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from functools import partial, wraps
 from typing import Any, NoReturn, TextIO, TypeVar
 
@@ -26,7 +28,7 @@ OK, FAILED, MISUSED = 0, 1, 2
 INTERRUPTED = 130
 """As in shells: 128 and the number of SIGINT."""
 
-HELP = {"help_option_names": ["-h", "--help"]}
+HELP = {"help_option_names": ["-h", "--help"], "show_default": True}
 
 
 class CommandError(Exception):
@@ -34,11 +36,8 @@ class CommandError(Exception):
 
 
 _WITH_REASON = (
-    ReadError,
-    NotRespondingError,
-    NoClusterError,
-    KafkaAuthenticationError,
-    TopicsError,
+    *(CommandError, NoClusterError, TopicsError, ReadError),
+    *(NotRespondingError, KafkaAuthenticationError),
 )
 
 
@@ -95,13 +94,8 @@ def run(
         code, reasons = misused, format_settings_errors(error)
     except click.UsageError as error:
         code, reasons = misused, [error.message]
-    except CommandError as error:
+    except _WITH_REASON as error:
         code, reasons = failed, [*error.args]
-    except (
-        *(ReadError, NotRespondingError, NoClusterError),
-        *(KafkaAuthenticationError, TopicsError),
-    ) as error:
-        code, reasons = failed, [str(error)]
     except (KafkaError, OSError, asyncio.CancelledError) as error:
         code, reasons = failed, [_reason(target, error)]
     except KeyboardInterrupt:
@@ -136,6 +130,19 @@ def echo(*lines: str | bytes) -> None:
     except BrokenPipeError:
         # `| head` closes the pipe; the command still finishes its work.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """Print the name of a step at its begin, and its duration at its end."""
+    began = time.monotonic()
+    echo(f"  {name} … ".encode())
+    try:
+        yield
+    except BaseException:
+        echo("failed")
+        raise
+    echo(f"{time.monotonic() - began:.1f} s")
 
 
 def echo_error(*lines: str) -> None:
@@ -174,6 +181,16 @@ def confirm(question: str) -> bool:
         if isinstance(abort.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         return False
+
+
+def raise_file_limit() -> None:
+    """Raise the soft limit of open files to the hard limit, as Java does at its start.
+
+    The usual soft limit of 1024 is for programs that use `select`; ours do not.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # macOS refuses a limit above its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def escape_control_chars(text: str) -> str:

@@ -2,18 +2,31 @@
 
 It is the cluster of the shop that runs in the directory (`RUN_DIR`). Without such a shop it
 is the cluster of `KAFKA`. Without both there is none, and the tool ends.
+
+`save` in agents/ops/local/deployment.py writes the state file of a running shop:
+`RUN_DIR/shop.json` for processes, and `RUN_DIR/compose/shop.json` for containers.
 """
 
+import json
 import os
+import socket
+import subprocess
 import sys
+import tempfile
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TextIO
 
 from topics.kafka.settings import KafkaSettings
-from topics.running_shop import run_directory, running_shop
 
-_PROTOCOL = "KAFKA_SECURITY_PROTOCOL"
+_REPOSITORY = Path(__file__).resolve().parents[1]
+_MAX_SOCKET_PATH_BYTES = 90  # the kernel's limit is 108; supervisord appends to it
+_ENGINE_SECONDS = 5.0
+
 _NO_SECURITY: dict[str, object] = {
     "kafka_security_protocol": "PLAINTEXT",
     "kafka_sasl_username": None,
@@ -23,6 +36,25 @@ _NO_SECURITY: dict[str, object] = {
 
 class NoClusterError(Exception):
     """There is no cluster to work on; the message gives the reason in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningShop:
+    """A running shop, with the data that clients of its Kafka need.
+
+    Attributes:
+        directory: the directory of the state file.
+        kafka: host:port of its brokers, separated by commas.
+        partitions: of each request topic.
+        own_broker: whether the shop started the broker, which then has no security.
+        security: the names of the security settings of the shop.
+    """
+
+    directory: Path
+    kafka: str
+    partitions: int
+    own_broker: bool
+    security: frozenset[str]
 
 
 @dataclass
@@ -57,14 +89,14 @@ def choose() -> tuple[KafkaSettings, str]:
     given, directory = KafkaSettings(), run_directory()
     shop = running_shop(directory)
     if shop is None:
-        if os.environ.get("KAFKA"):
+        if "kafka" in given.model_fields_set:
             return given, "the cluster of KAFKA"
         raise NoClusterError(
             f"the shop of {directory} does not run, and KAFKA is not set:"
             " make run-all, or KAFKA=host:port"
         )
-    has_login = shop.own_broker or os.environ.get(_PROTOCOL)
-    if _PROTOCOL in shop.security and not has_login:
+    has_login = shop.own_broker or "kafka_security_protocol" in given.model_fields_set
+    if "KAFKA_SECURITY_PROTOCOL" in shop.security and not has_login:
         names = ", ".join(sorted(shop.security))
         raise NoClusterError(
             f"the shop of {shop.directory} was started with {names}: set them here, too"
@@ -72,8 +104,8 @@ def choose() -> tuple[KafkaSettings, str]:
     taken = {"kafka": shop.kafka, "partitions": shop.partitions}
     ignored = ", ".join(
         f"{name.upper()}={getattr(given, name)}"
-        for name, value in taken.items()
-        if os.environ.get(name.upper()) and getattr(given, name) != value
+        for name in taken
+        if name in given.model_fields_set and getattr(given, name) != taken[name]
     )
     cluster = given.model_copy(update=taken | (_NO_SECURITY if shop.own_broker else {}))
     origin = f"the cluster of the shop in {shop.directory}"
@@ -82,5 +114,61 @@ def choose() -> tuple[KafkaSettings, str]:
 
 def partitions() -> int:
     """Return the partitions of a request topic: the running shop's, else the setting."""
-    shop = running_shop(run_directory())
-    return shop.partitions if shop else KafkaSettings().partitions
+    return (running_shop(run_directory()) or KafkaSettings()).partitions
+
+
+def run_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the directory of the shop: `RUN_DIR`, or `.run` in the repository."""
+    directory = environment.get("RUN_DIR")
+    return Path(directory).resolve() if directory else _REPOSITORY / ".run"
+
+
+def running_shop(directory: Path) -> RunningShop | None:
+    """Return the running shop of a directory; None without one."""
+    if (shop := _saved(directory)) and supervisor_answers(socket_path(directory)):
+        return shop
+    if (shop := _saved(directory / "compose")) and _containers_run():
+        return shop
+    return None
+
+
+def _saved(directory: Path) -> RunningShop | None:
+    path = directory / "shop.json"
+    if not path.exists():
+        return None
+    state = json.loads(path.read_text())
+    shop = state["shop"]
+    return RunningShop(
+        directory,
+        kafka=shop["kafka"] or f"127.0.0.1:{shop['kafka_port']}",
+        partitions=shop["partitions"],
+        own_broker=not shop["kafka"],
+        security=frozenset(name for name in state["given"] if name.startswith("KAFKA_S")),
+    )
+
+
+def socket_path(directory: Path) -> Path:
+    """Return the socket of the supervisor of a directory."""
+    path = directory / "supervisord.sock"
+    if len(str(path).encode()) <= _MAX_SOCKET_PATH_BYTES:
+        return path
+    short = Path(tempfile.gettempdir()) / f"shop-{os.getuid()}"
+    return short / f"{zlib.crc32(str(directory).encode()):08x}.sock"
+
+
+def supervisor_answers(path: Path) -> bool:
+    """Return whether a supervisor accepts connections at a socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+def _containers_run() -> bool:
+    with suppress(OSError, subprocess.SubprocessError):  # also without docker
+        ids = subprocess.check_output(
+            ["docker", "compose", "ps", "-q"],  # noqa: S607
+            cwd=_REPOSITORY,
+            stderr=subprocess.DEVNULL,
+            timeout=_ENGINE_SECONDS,
+        )
+        return bool(ids.strip())
+    return False

@@ -24,13 +24,18 @@ FOREVER = timedelta(milliseconds=-1)
 
 _SETTINGS: dict[TopicKind, dict[str, str]] = {
     # The broker's clock stamps requests: deadlines do not depend on clients' clocks.
+    # Their retention is a setting.
     TopicKind.REQUESTS: {"message.timestamp.type": "LogAppendTime"},
-    TopicKind.EVENTS: {},
+    TopicKind.EVENTS: {"retention.ms": str(30 * 86_400_000)},
     # A segment is deleted when its newest record has expired, so segments are small.
-    TopicKind.REPLIES: {"segment.bytes": str(16 * 2**20), "segment.ms": str(3_600_000)},
+    TopicKind.REPLIES: {
+        "retention.ms": str(3_600_000),
+        "segment.bytes": str(16 * 2**20),
+        "segment.ms": str(3_600_000),
+    },
     # Twice the broker's default: the largest record of a request topic must fit together
     # with the reason.
-    TopicKind.DEAD_LETTERS: {"max.message.bytes": str(2 * 2**20)},
+    TopicKind.DEAD_LETTERS: {"retention.ms": "-1", "max.message.bytes": str(2 * 2**20)},
     # No compaction within an hour, which is longer than a worker can be paused. But within
     # a day: then erased data is gone. A day later its tombstone is deleted, too; local rows
     # depend on that time (agents/runtime/state_store.py).
@@ -54,8 +59,6 @@ class Topic:
         carries: the union of the contracts of values; None for bytes.
         key: the attribute of a contract whose decimal text is the record key.
         event_id: the attribute of a contract that identifies an event.
-        retention: the time that records stay; None leaves it to compaction. Request
-            topics have a setting instead, see `retention_with`.
         partitions: None for the setting `PARTITIONS`.
     """
 
@@ -65,7 +68,6 @@ class Topic:
     carries: Any = None
     key: str = ""
     event_id: str = ""
-    retention: timedelta | None = FOREVER
     partitions: int | None = None
 
     @property
@@ -76,20 +78,16 @@ class Topic:
         union, *_ = get_args(self.carries) or (self.carries,)
         return get_args(union) or (union,)
 
-    def retention_with(self, request_retention: timedelta) -> timedelta | None:
-        """Return the time that records stay; request topics take it from the setting."""
-        return request_retention if self.kind is TopicKind.REQUESTS else self.retention
-
     def config(self, request_retention: timedelta) -> dict[str, str]:
         """Return the broker's settings of this topic, for its admin API."""
-        time = self.retention_with(request_retention)
-        retention = {} if time is None else {"retention.ms": str(milliseconds(time))}
-        return _SETTINGS[self.kind] | retention
+        own = {"retention.ms": str(request_retention // timedelta(milliseconds=1))}
+        return _SETTINGS[self.kind] | (own if self.kind is TopicKind.REQUESTS else {})
 
     @cached_property
     def types(self) -> tuple[str, ...]:
         """The possible values of the field `type`."""
-        return tuple(name for contract in self.contracts for name in wire_types(contract))
+        fields = (contract.model_fields["type"] for contract in self.contracts)
+        return tuple(name for field in fields for name in get_args(field.annotation))
 
     @cached_property
     def _decoder(self) -> Decoder:
@@ -103,7 +101,7 @@ class Topic:
         """
         message = self._decoder.decode(value)
         if "type" not in message.__pydantic_fields_set__:  # pydantic needs it in a union
-            raise invalid(MISSING, "is missing", ("type",))
+            raise invalid(MISSING, ("type",))
         return message
 
     def key_of(self, message: Contract) -> bytes:
@@ -115,17 +113,20 @@ class Topic:
         return str(getattr(event, self.event_id)).encode()
 
 
-def milliseconds(time: timedelta) -> int:
-    """Return a time as Kafka's settings have it."""
-    return time // timedelta(milliseconds=1)
-
-
 def wire_type(contract: type[Contract]) -> str:
     """Return the value of `type` in a message."""
     name: str = contract.model_fields["type"].default
     return name
 
 
-def wire_types(contract: type[Contract]) -> tuple[str, ...]:
-    """Return the possible values of `type` in a message."""
-    return get_args(contract.model_fields["type"].annotation)
+def format_retention(milliseconds: str | int | None) -> str:
+    """Return the setting `retention.ms` as text; without it a topic is compacted."""
+    if milliseconds is None:
+        return "compacted"
+    time = timedelta(milliseconds=int(milliseconds))
+    if time == FOREVER:
+        return "for ever"
+    for name, unit in (("day", timedelta(days=1)), ("hour", timedelta(hours=1))):
+        if time >= unit and not time % unit:
+            return f"{time // unit} {name}{'s' if time > unit else ''}"
+    return str(time)

@@ -7,42 +7,20 @@ client has its own names for both.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Literal
 
-from topics.catalog import (
-    CART_REQUESTS,
-    CARTS_CHANGELOG,
-    DEAD_LETTERS,
-    DEFAULT_REPLIES,
-    GATEWAY_REPLIES,
-    ORDER_EVENTS,
-    ORDER_REQUESTS,
-    ORDERS_CHANGELOG,
-    PRODUCT_REQUESTS,
-    SENT_CHANGELOG,
-    STOCK_CHANGELOG,
-    STOCK_REQUESTS,
-    TOPICS,
-)
+from topics import catalog
 from topics.topic import Topic, TopicKind
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service: the topics of its group, its changelogs, and the topics of its messages.
-
-    Replies and dead letters are not among `produces`.
-    """
+    """A service: topics of its group, changelogs, topics of commands and events."""
 
     name: str
     consumes: tuple[Topic, ...]
     tables: tuple[Topic, ...] = ()
     produces: tuple[Topic, ...] = ()
-
-    @property
-    def reads(self) -> tuple[Topic, ...]:
-        """All topics that it reads."""
-        return (*self.consumes, *self.tables)
 
     @property
     def writes(self) -> tuple[Topic, ...]:
@@ -51,50 +29,50 @@ class Service:
         They include the consumed topics, since misrouted records are forwarded to their
         owner, and each reply topic of the shop, since a request may name any of them.
         """
-        dead = (DEAD_LETTERS[topic] for topic in self.consumes)
-        replies = (topic for topic in TOPICS if topic.kind is TopicKind.REPLIES)
+        dead = (catalog.DEAD_LETTERS[topic] for topic in self.consumes)
+        replies = (topic for topic in catalog.TOPICS if topic.kind is TopicKind.REPLIES)
         return (*self.consumes, *self.tables, *self.produces, *dead, *replies)
 
 
 SERVICES = (
     Service(
         "checkout",
-        consumes=(CART_REQUESTS,),
-        tables=(CARTS_CHANGELOG,),
-        produces=(ORDER_REQUESTS, STOCK_REQUESTS, PRODUCT_REQUESTS),
+        consumes=(catalog.CART_REQUESTS,),
+        tables=(catalog.CARTS_CHANGELOG,),
+        produces=(catalog.ORDER_REQUESTS, catalog.STOCK_REQUESTS, catalog.PRODUCT_REQUESTS),
     ),
     Service(
         "loms",
-        consumes=(ORDER_REQUESTS, STOCK_REQUESTS),
-        tables=(ORDERS_CHANGELOG, STOCK_CHANGELOG),
-        produces=(CART_REQUESTS, ORDER_EVENTS),
+        consumes=(catalog.ORDER_REQUESTS, catalog.STOCK_REQUESTS),
+        tables=(catalog.ORDERS_CHANGELOG, catalog.STOCK_CHANGELOG),
+        produces=(catalog.CART_REQUESTS, catalog.ORDER_EVENTS),
     ),
-    Service("products", consumes=(PRODUCT_REQUESTS,)),
-    Service("notifications", consumes=(ORDER_EVENTS,), tables=(SENT_CHANGELOG,)),
+    Service("products", consumes=(catalog.PRODUCT_REQUESTS,)),
+    Service(
+        "notifications", consumes=(catalog.ORDER_EVENTS,), tables=(catalog.SENT_CHANGELOG,)
+    ),
 )
 
 GROUPS = {topic: service.name for service in SERVICES for topic in service.consumes}
 """The consumer group of each consumed topic."""
 
 CHANGELOGS = tuple(table for service in SERVICES for table in service.tables)
-LOGS = (*GROUPS, *(DEAD_LETTERS[topic] for topic in GROUPS))
+LOGS = (*GROUPS, *(catalog.DEAD_LETTERS[topic] for topic in GROUPS))
 """The consumed topics and their dead letters."""
 
 GATEWAY = "gateway"
 OPERATOR = "topics"
 """The user of `python -m topics create`."""
 
-_CLIENT_REQUEST_TOPICS = (CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS)
+_CLIENT_REQUEST_TOPICS = (
+    catalog.CART_REQUESTS,
+    catalog.ORDER_REQUESTS,
+    catalog.STOCK_REQUESTS,
+)
+_REPLYING_SERVICES = dict.fromkeys(GROUPS[topic] for topic in catalog.DEFAULT_REPLIES)
 
-
-class Operation(StrEnum):
-    """An operation of Kafka; Read and Write include Describe."""
-
-    READ = "Read"
-    WRITE = "Write"
-    CREATE = "Create"
-    DESCRIBE = "Describe"
-    ALTER_CONFIGS = "AlterConfigs"
+Operation = Literal["Read", "Write", "Create", "Describe", "AlterConfigs"]
+"""An operation of Kafka; Read and Write include Describe."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -122,15 +100,15 @@ def acls(clients: Iterable[str] = (), *, nest: bool = False) -> list[Acl]:
     """
     allowed = [
         Acl(OPERATOR, operation, "topic", topic.name)
-        for topic in TOPICS
-        for operation in (Operation.CREATE, Operation.DESCRIBE, Operation.ALTER_CONFIGS)
+        for topic in catalog.TOPICS
+        for operation in ("Create", "Describe", "AlterConfigs")
     ]
-    allowed.append(Acl(GATEWAY, Operation.READ, "topic", GATEWAY_REPLIES.name))
-    allowed += _topics(GATEWAY, Operation.WRITE, _CLIENT_REQUEST_TOPICS)
+    allowed += _topics(GATEWAY, "Read", [catalog.GATEWAY_REPLIES])
+    allowed += _topics(GATEWAY, "Write", _CLIENT_REQUEST_TOPICS)
     for service in SERVICES:
-        allowed.append(Acl(service.name, Operation.READ, "group", service.name))
-        allowed += _topics(service.name, Operation.READ, service.reads)
-        allowed += _topics(service.name, Operation.WRITE, service.writes)
+        allowed.append(Acl(service.name, "Read", "group", service.name))
+        allowed += _topics(service.name, "Read", (*service.consumes, *service.tables))
+        allowed += _topics(service.name, "Write", service.writes)
     for client in clients:
         allowed += _client(client, nest=nest)
     return allowed
@@ -141,13 +119,11 @@ def _client(client: str, *, nest: bool) -> Iterator[Acl]:
     if nest:
         group = f"{client}-client"
         replies = [f"{topic.name}.reply" for topic in _CLIENT_REQUEST_TOPICS]
-    yield Acl(client, Operation.READ, "group", group)
-    yield from _topics(client, Operation.WRITE, _CLIENT_REQUEST_TOPICS)
+    yield Acl(client, "Read", "group", group)
+    yield from _topics(client, "Write", _CLIENT_REQUEST_TOPICS)
     for name in replies:
-        yield Acl(client, Operation.READ, "topic", name)
-        for service in SERVICES:
-            if DEFAULT_REPLIES.keys() & set(service.consumes):  # events have no reply
-                yield Acl(service.name, Operation.WRITE, "topic", name)
+        yield Acl(client, "Read", "topic", name)
+        yield from (Acl(user, "Write", "topic", name) for user in _REPLYING_SERVICES)
 
 
 def _topics(user: str, operation: Operation, topics: Iterable[Topic]) -> Iterator[Acl]:

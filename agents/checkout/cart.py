@@ -13,10 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, TypeVar
 
-from pydantic import AliasChoices, Field
-
-from agents.cause import Cause, WithHeaders
-from agents.refusal import Refusal
+from agents.aggregate import Cause, Refusal, WithHeaders, renamed
 from schemas.cart import (
     AddToCart,
     CartRequest,
@@ -25,13 +22,12 @@ from schemas.cart import (
     EraseCart,
     ListCart,
     OrderSettled,
+    PriceCart,
     Purchase,
     StockChecked,
 )
-from schemas.contract import MAX_COUNT, MAX_LINES, Code, Contract, Done, Item, Refused
-from schemas.ids import order_id, purchase_id
-from schemas.order import CreateOrder, OrderPlaced, Status
-from schemas.product import PriceCart
+from schemas.contract import DONE, MAX_COUNT, MAX_LINES, Code, Contract, Item, Refused
+from schemas.order import CreateOrder, OrderPlaced, Status, order_id, purchase_id
 from schemas.stock import CheckStock
 from topics.kafka.headers import PURCHASE
 
@@ -44,14 +40,6 @@ Lines = Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedRefusal:
-    """A refusal, kept to refuse a redelivered record in the same words."""
-
-    code: Code
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Cart:
     """State of a cart.
 
@@ -60,15 +48,15 @@ class Cart:
         processed: fingerprints of processed requests by request id, newest last; at
             most 256. Rows of older releases name it `done`.
         refused: refusals by origin, newest last; at most 32. A redelivered attempt is
-            refused again; another attempt at the same request is decided afresh.
+            refused again in the same words; another one is decided afresh.
         checkouts: lines of the purchases in flight, by request id.
     """
 
     lines: Lines = field(default_factory=dict)
-    processed: Annotated[
-        Mapping[str, str], Field(validation_alias=AliasChoices("processed", "done"))
-    ] = field(default_factory=dict)
-    refused: Mapping[str, RecordedRefusal] = field(default_factory=dict)
+    processed: Annotated[Mapping[str, str], renamed("processed", "done")] = field(
+        default_factory=dict
+    )
+    refused: Mapping[str, Refused] = field(default_factory=dict)
     checkouts: Mapping[str, Lines] = field(default_factory=dict)
 
 
@@ -103,7 +91,7 @@ class Declined:
     """An attempt was refused."""
 
     origin: str
-    refusal: RecordedRefusal
+    refusal: Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +117,7 @@ def decide(cart: Cart | None, request: CartRequest, cause: Cause) -> list[CartEv
     try:
         return _process(cart, request, cause)
     except Refusal as refusal:
-        return [Declined(cause.origin, RecordedRefusal(refusal.code, str(refusal)))]
+        return [Declined(cause.origin, refusal.reply)]
 
 
 def evolve(cart: Cart | None, event: CartEvent) -> Cart | None:
@@ -162,7 +150,7 @@ def follow_up(
     if isinstance(request, OrderSettled):
         yield _purchase_reply(request)
     elif refusal := cart.refused.get(cause.origin):
-        yield Refused(code=refusal.code, text=refusal.text)
+        yield refusal
     elif lines := cart.checkouts.get(cause.request_id):
         order = CreateOrder(user=request.user, items=_items(lines))
         yield WithHeaders(order, {PURCHASE: cause.request_id})
@@ -287,13 +275,13 @@ def _reply(cart: Cart, request: CartRequest, cause: Cause) -> Contract:
         case AddToCart(user=user, sku=sku, count=count) if processed is None:
             return CheckStock(sku=sku, user=user, count=count)
         case EraseCart():
-            return Done()
+            return DONE
         case _ if processed != request_fingerprint(request):
             return Refused(code=Code.UNAVAILABLE, text="not processed; send it again")
         case Purchase(user=user):
             return OrderPlaced(order_id=order_id(user, purchase_id(cause.request_id)))
         case AddToCart() | StockChecked() | DeleteFromCart() | OrderSettled():
-            return Done()
+            return DONE
 
 
 def _purchase_reply(settled: OrderSettled) -> Contract:

@@ -1,6 +1,6 @@
 """Carts on Kafka."""
 
-from agents.aggregate import Aggregate, single_row
+from agents.aggregate import Aggregate
 from agents.checkout import cart
 from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
@@ -11,7 +11,6 @@ CART_AGGREGATE: Aggregate[cart.Cart | None, CartRequest, cart.CartEvent] = Aggre
     requests=CART_REQUESTS,
     changelog=CARTS_CHANGELOG,
     rows=(cart.Cart,),
-    state=single_row,
     identify=cart.identify,
     decide=cart.decide,
     evolve=cart.evolve,

@@ -17,13 +17,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import AliasChoices, Field
-
-from agents.cause import Cause
-from agents.refusal import Refusal
+from agents.aggregate import Cause, Refusal, renamed
 from schemas.cart import OrderSettled
-from schemas.contract import Code, Contract, Done, Item, Refused
-from schemas.ids import order_id, purchase_id, shard
+from schemas.contract import DONE, Code, Contract, Item, Refused, shard
 from schemas.order import (
     AnonymizeOrder,
     CancelOrder,
@@ -37,6 +33,8 @@ from schemas.order import (
     PayOrder,
     Status,
     StockReserved,
+    order_id,
+    purchase_id,
 )
 from schemas.stock import Release, Reserve, Sell
 from topics.kafka.headers import PURCHASE
@@ -51,7 +49,7 @@ class StatusChange:
 
     status: Status
     at: datetime
-    origin: Annotated[str, Field(validation_alias=AliasChoices("origin", "by"))]
+    origin: Annotated[str, renamed("origin", "by")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +71,12 @@ class Order:
     user: int
     request_id: str
     lines: Mapping[int, int]
-    history: Annotated[
-        tuple[StatusChange, ...], Field(validation_alias=AliasChoices("history", "steps"))
-    ]
+    history: Annotated[tuple[StatusChange, ...], renamed("history", "steps")]
     answers: Mapping[int, bool] = field(default_factory=dict)
-    last_answer: Annotated[
-        int | None, Field(validation_alias=AliasChoices("last_answer", "closed_by"))
-    ] = None
-    processed: Annotated[
-        Mapping[str, str], Field(validation_alias=AliasChoices("processed", "done"))
-    ] = field(default_factory=dict)
+    last_answer: Annotated[int | None, renamed("last_answer", "closed_by")] = None
+    processed: Annotated[Mapping[str, str], renamed("processed", "done")] = field(
+        default_factory=dict
+    )
 
     @property
     def anonymized(self) -> bool:
@@ -93,11 +87,6 @@ class Order:
     def status(self) -> Status:
         """The current status."""
         return self.history[-1].status
-
-    @property
-    def since(self) -> datetime:
-        """The time of the current status."""
-        return self.history[-1].at
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +123,9 @@ OrderEvent = Created | LineAnswered | StatusChanged | Anonymized
 
 def identify(request: OrderRequest, cause: Cause) -> tuple[str, ...]:
     """Return the row key: the order id, which a new order derives from its request."""
-    match request:
-        case CreateOrder(user=user):
-            return (str(order_id(user, _request_id(cause))),)
-        case _:
-            return (str(request.order_id),)
+    if isinstance(request, CreateOrder):
+        return (str(order_id(request.user, _request_id(cause))),)
+    return (str(request.order_id),)
 
 
 def decide(order: Order | None, request: OrderRequest, cause: Cause) -> list[OrderEvent]:
@@ -199,16 +186,20 @@ def follow_up(
             yield OrderView(status=order.status, user=order.user, items=_items(order))
         case CreateOrder():
             yield from _after_create(order, request, cause)
-        case StockReserved(sku=sku) if sku == order.last_answer:
-            yield from _after_last_answer(order, cause)
-        case StockReserved():
-            return
+        case StockReserved(sku=sku):
+            if sku == order.last_answer:
+                yield from _after(order, cause, Status.AWAITING_PAYMENT, Status.FAILED)
+                yield _placement_reply(order, cause)
         case PayOrder():
-            yield from _after_status(order, request, cause, Status.PAID)
-        case CancelOrder() | ExpireOrder():
-            yield from _after_status(order, request, cause, Status.CANCELLED)
+            yield from _after(order, cause, Status.PAID)
+            yield _closing_reply(order, Status.PAID)
+        case CancelOrder():
+            yield from _after(order, cause, Status.CANCELLED)
+            yield _closing_reply(order, Status.CANCELLED)
+        case ExpireOrder():
+            yield from _after(order, cause, Status.CANCELLED)
         case AnonymizeOrder():
-            yield Done()
+            yield DONE
 
 
 def require_order(order: Order | None, request: OrderRequest) -> Order:
@@ -272,7 +263,7 @@ def _close(order: Order, request: PayOrder | CancelOrder, cause: Cause) -> list[
 
 
 def _expire(order: Order, request: ExpireOrder, cause: Cause) -> list[OrderEvent]:
-    due = order.since + timedelta(seconds=request.unpaid_seconds)
+    due = order.history[-1].at + timedelta(seconds=request.unpaid_seconds)
     if order.status is not Status.AWAITING_PAYMENT or cause.timestamp < due:
         return []
     return [StatusChanged(_change(Status.CANCELLED, cause))]
@@ -292,7 +283,7 @@ def _after_create(order: Order, request: CreateOrder, cause: Cause) -> Iterator[
         from_cart = PURCHASE in cause.headers
         yield _to_cart(request.user, cause, None) if from_cart else conflict
         return
-    yield from _status_events(order, cause, Status.NEW)
+    yield from _after(order, cause, Status.NEW)
     if order.status is not Status.NEW:
         yield _placement_reply(order, cause)
         return
@@ -310,35 +301,11 @@ def _conflict(order: Order, request: CreateOrder, cause: Cause) -> Refused | Non
     return None
 
 
-def _after_last_answer(order: Order, cause: Cause) -> Iterator[Contract]:
-    if order.status is Status.FAILED and order.history[-1].origin == cause.origin:
-        yield from _release(order, (sku for sku, yes in order.answers.items() if yes))
-    yield from _status_events(order, cause, Status.AWAITING_PAYMENT, Status.FAILED)
-    yield _placement_reply(order, cause)
-
-
-def _after_status(
-    order: Order, request: OrderRequest, cause: Cause, to: Status
-) -> Iterator[Contract]:
-    if order.status is to and order.history[-1].origin == cause.origin:
-        if to is Status.PAID:
-            yield from (Sell(sku=s, order_id=order.order_id) for s in order.lines)
-        else:
-            yield from _release(order, order.lines)
-        yield from _status_events(order, cause, to)
-    if not isinstance(request, ExpireOrder):
-        text = f"order {order.order_id} is {order.status}"
-        yield Done() if order.status is to else Refused(code=Code.WRONG_STATUS, text=text)
-
-
-def _release(order: Order, skus: Iterable[int]) -> Iterator[Contract]:
-    return (Release(sku=sku, order_id=order.order_id) for sku in skus)
-
-
-def _status_events(order: Order, cause: Cause, *statuses: Status) -> Iterator[Contract]:
-    """Yield the events of the statuses that the same origin caused."""
+def _after(order: Order, cause: Cause, *statuses: Status) -> Iterator[Contract]:
+    """Yield commands and event of each of these statuses, if this origin caused it."""
     for change in order.history:
         if change.status in statuses and change.origin == cause.origin:
+            yield from _closing_commands(order, change.status)
             yield OrderStatusChanged(
                 order_id=order.order_id,
                 user=order.user,
@@ -346,6 +313,27 @@ def _status_events(order: Order, cause: Cause, *statuses: Status) -> Iterator[Co
                 items=_items(order),
                 at=change.at,
             )
+
+
+def _closing_commands(order: Order, status: Status) -> Iterable[Contract]:
+    match status:
+        case Status.NEW | Status.AWAITING_PAYMENT:
+            return ()
+        case Status.PAID:
+            return (Sell(sku=sku, order_id=order.order_id) for sku in order.lines)
+        case Status.CANCELLED:
+            return _release(order, order.lines)
+        case Status.FAILED:
+            return _release(order, (sku for sku, yes in order.answers.items() if yes))
+
+
+def _release(order: Order, skus: Iterable[int]) -> Iterator[Contract]:
+    return (Release(sku=sku, order_id=order.order_id) for sku in skus)
+
+
+def _closing_reply(order: Order, to: Status) -> Contract:
+    text = f"order {order.order_id} is {order.status}"
+    return DONE if order.status is to else Refused(code=Code.WRONG_STATUS, text=text)
 
 
 def _placement_reply(order: Order, cause: Cause) -> Contract:

@@ -62,10 +62,10 @@ class PaymentDeadlines:
         sent = list(takewhile(lambda sent: sent[1] <= now, self._sent.items()))
         for (partition, entry), _ in sent:
             del self._sent[partition, entry]
-            if partition in store.offsets:
+            if partition in store.active:
                 yield partition, entry
         last = _index_value(now - self.time_to_pay)
-        for partition in store.offsets:
+        for partition in store.active:
             for entry in store.due(partition, last):
                 if (partition, entry) not in self._sent:
                     yield partition, entry

@@ -6,14 +6,14 @@ from itertools import islice
 
 from prometheus_client import Counter, Histogram
 
-from agents.aggregate import Aggregate, single_row
+from agents.aggregate import Aggregate
 from agents.loms import order, stock
 from agents.loms.order import Order
 from agents.loms.payment_deadlines import PaymentDeadlines, payment_index
-from agents.loms.settings import LomsSettings
 from agents.runtime.collector import Publisher
 from agents.runtime.producer import ProducerRecord
 from agents.runtime.transaction import Change
+from agents.settings import LomsSettings
 from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.order import OrderRequest, Status
@@ -41,7 +41,6 @@ ORDER_AGGREGATE: Aggregate[Order | None, OrderRequest, order.OrderEvent] = Aggre
     requests=ORDER_REQUESTS,
     changelog=ORDERS_CHANGELOG,
     rows=(Order,),
-    state=single_row,
     identify=order.identify,
     decide=order.decide,
     evolve=order.evolve,
@@ -52,11 +51,11 @@ STOCK_AGGREGATE: Aggregate[stock.StockState, StockRequest, stock.StockMoved] = A
     requests=STOCK_REQUESTS,
     changelog=STOCK_CHANGELOG,
     rows=(stock.StockLevel, stock.Reservation | stock.Receipt),
-    state=stock.StockState,
     identify=stock.identify,
     decide=stock.decide,
     evolve=stock.evolve,
     follow_up=stock.follow_up,
+    state=stock.StockState,
 )
 
 
@@ -68,7 +67,7 @@ class Loms:
         self.service.add_aggregate(STOCK_AGGREGATE)
         self._orders = self.service.add_aggregate(ORDER_AGGREGATE, self._on_change)
         self._publisher = Publisher(self.service.app)
-        self._time_to_pay = LomsSettings().time_to_pay
+        self._time_to_pay = timedelta(seconds=LomsSettings().payment_timeout_seconds)
         self._deadlines = PaymentDeadlines(self._time_to_pay)
         self.service.add_timer(TICK_SECONDS, self._expire_overdue)
 
@@ -79,15 +78,12 @@ class Loms:
     async def _expire_overdue(self) -> None:
         """Send an expireOrder to due orders; the next ticks send the excess."""
         overdue = self._deadlines.overdue(self._orders.store, datetime.now(UTC))
+        topic, key_of = ORDER_REQUESTS.name, ORDER_REQUESTS.key_of
+        expirations = islice(overdue, MAX_EXPIRATIONS_PER_TICK)
         await self._publisher.send(
             [
-                ProducerRecord(
-                    ORDER_REQUESTS.name,
-                    ORDER_REQUESTS.key_of(expiration),
-                    expiration.to_json(),
-                    [],
-                )
-                for expiration in islice(overdue, MAX_EXPIRATIONS_PER_TICK)
+                ProducerRecord(topic, key_of(each), each.to_json(), [])
+                for each in expirations
             ]
         )
 
@@ -100,10 +96,9 @@ def observe(before: Order | None, after: Order, time_to_pay: timedelta) -> None:
         _ORDERS[status].inc()
         if status is Status.AWAITING_PAYMENT:
             SAGA.observe((at - history[0].at).total_seconds())
-        elif (
-            status is Status.CANCELLED and history[n - 1].status is Status.AWAITING_PAYMENT
-        ):
-            late = at - history[n - 1].at - time_to_pay
+        previous = history[n - 1]
+        if (status, previous.status) == (Status.CANCELLED, Status.AWAITING_PAYMENT):
+            late = at - previous.at - time_to_pay
             if late >= timedelta():
                 LATENESS.observe(late.total_seconds())
 

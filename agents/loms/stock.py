@@ -9,17 +9,14 @@ overtakes its reserve makes the reserve fail.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
-from pydantic import AliasChoices, Field
-
-from agents.cause import Cause
-from agents.refusal import Refusal
+from agents.aggregate import Cause, Refusal, renamed
 from schemas.cart import StockChecked
-from schemas.contract import MAX_COUNT, MAX_STOCK, Code, Contract, Done, Refused
+from schemas.contract import DONE, MAX_COUNT, MAX_STOCK, Code, Contract, Refused
 from schemas.order import StockReserved
 from schemas.stock import (
     CheckStock,
@@ -63,12 +60,8 @@ class Reservation:
     Aliases are the names in rows of older releases.
     """
 
-    status: Annotated[
-        ReservationStatus, Field(validation_alias=AliasChoices("status", "fate"))
-    ]
-    allocation: Annotated[
-        Allocation, Field(validation_alias=AliasChoices("allocation", "parcels"))
-    ]
+    status: Annotated[ReservationStatus, renamed("status", "fate")]
+    allocation: Annotated[Allocation, renamed("allocation", "parcels")]
     at: datetime
 
 
@@ -134,12 +127,9 @@ def evolve(state: StockState, event: StockMoved) -> StockState:
     if not (event.available or event.reserved):
         return StockState(state.level, event.entry)
     level = state.level or StockLevel()
-    moved = replace(
-        level,
-        available=_added(level.available, event.available),
-        reserved=_added(level.reserved, event.reserved),
-    )
-    return StockState(moved, event.entry)
+    available = _added(level.available, event.available)
+    reserved = _added(level.reserved, event.reserved)
+    return StockState(StockLevel(available, reserved), event.entry)
 
 
 def follow_up(state: StockState, request: StockRequest, _: Cause) -> Iterator[Contract]:
@@ -147,12 +137,13 @@ def follow_up(state: StockState, request: StockRequest, _: Cause) -> Iterator[Co
     available = state.level.available if state.level else {}
     match request:
         case ListStocks():
-            yield StocksView(stocks=_stocks(available))
+            stocks = (Stock(warehouse_id=w, count=n) for w, n in sorted(available.items()))
+            yield StocksView(stocks=tuple(stocks))
         case CheckStock(user=user, sku=sku, count=count):
             most = min(sum(available.values()), MAX_COUNT)
             yield StockChecked(user=user, sku=sku, count=count, available=most)
         case ReceiveStock() if isinstance(state.entry, Receipt):
-            yield Done()
+            yield DONE
         case ReceiveStock():
             yield Refused(code=Code.UNAVAILABLE, text="not processed; send it again")
         case Reserve(order_id=order_id, sku=sku):
@@ -227,7 +218,3 @@ def _added(stored: Allocation, change: Allocation) -> Allocation:
         if not total[warehouse]:
             del total[warehouse]
     return total
-
-
-def _stocks(available: Allocation) -> tuple[Stock, ...]:
-    return tuple(Stock(warehouse_id=w, count=n) for w, n in sorted(available.items()))

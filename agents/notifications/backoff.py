@@ -100,14 +100,13 @@ class CircuitBreaker:
         if generation != self._generation:
             return False
         self._failed.add(order_id)
-        was_open = self.is_open
-        if not was_open and len(self._failed) < FAILURE_THRESHOLD:
+        if len(self._failed) < FAILURE_THRESHOLD:
             return False
         self._generation += 1
         self._openings += 1
         delay = max(wait_seconds, self._backoff.delay(self._openings))
         self._retry_at = self._clock() + delay
-        return not was_open
+        return self._openings == 1
 
     def _wait_seconds(self) -> float:
         if self._in_flight >= (1 if self.is_open else MAX_IN_FLIGHT):

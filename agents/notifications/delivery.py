@@ -8,9 +8,7 @@ order that it starts. So the rows of a transport that is down stay in the table.
 
 import asyncio
 import logging
-from collections.abc import Container, Coroutine, Iterable
-from functools import partial
-from typing import Any
+from collections.abc import Container, Iterable
 
 from prometheus_client import Counter, Gauge
 
@@ -18,7 +16,7 @@ from agents.notifications.backoff import Backoff, CircuitBreaker
 from agents.notifications.pending import PendingRows
 from agents.notifications.sent_log import OPTED_OUT, SENT, SentLog
 from agents.notifications.transports import PermanentError, TransientError, Transport
-from agents.runtime.fail_stop import PauseMonitor, fail_stop
+from agents.runtime.fail_stop import BackgroundTasks, PauseMonitor
 from schemas.order import OrderStatusChanged
 from topics.kafka.headers import LOG_CONTEXT
 
@@ -70,13 +68,13 @@ class TransportDelivery:
         self._backoff = backoff
         self._breaker = CircuitBreaker(backoff)
         self._partitions: dict[int, PendingRows] = {}
-        self._loops: set[asyncio.Task[None]] = set()
-        self._attempts: set[asyncio.Task[None]] = set()
+        self._loops = BackgroundTasks()
+        self._attempts = BackgroundTasks()
 
     def start(self, partitions: Iterable[int]) -> None:
         """Deliver the pending rows of partitions."""
         for partition in partitions:
-            _spawn(self._loops, self._read(partition))
+            self._loops.start(self._read(partition))
 
     async def stop(self) -> None:
         """Start no more attempts; return when those in flight have ended.
@@ -124,7 +122,7 @@ class TransportDelivery:
 
     async def _start_attempt(self, rows: PendingRows, order: int, failures: int) -> None:
         generation = await self._breaker.acquire()
-        _spawn(self._attempts, self._attempt(rows, order, failures, generation))
+        self._attempts.start(self._attempt(rows, order, failures, generation))
 
     async def _attempt(
         self, rows: PendingRows, order: int, failures: int, generation: int
@@ -137,7 +135,7 @@ class TransportDelivery:
             outcome = await self._outcome(pending.event)
         except TransientError as error:
             _raise_if_cancelled()
-            delay = self._fail(pending.event, error, failures + 1, generation)
+            delay = self._fail(pending.event, error, generation, failures + 1)
             loop = asyncio.get_running_loop()
             loop.call_later(delay, self._continue, rows, order, failures + 1)
             return
@@ -149,7 +147,7 @@ class TransportDelivery:
 
     def _continue(self, rows: PendingRows, order: int, failures: int) -> None:
         if self._partitions.get(rows.partition) is rows:  # else it was revoked
-            _spawn(self._loops, self._start_attempt(rows, order, failures))
+            self._loops.start(self._start_attempt(rows, order, failures))
 
     async def _outcome(self, event: OrderStatusChanged) -> str:
         """Attempt a delivery; return its outcome.
@@ -158,15 +156,14 @@ class TransportDelivery:
             TransientError: the attempt failed and can be repeated.
         """
         if event.user in self._opted_out:
-            NOTICES.labels(self.name, OPTED_OUT).inc()
-            log_notification(event, OPTED_OUT)
+            log_notification(event, self.name, OPTED_OUT)
             return OPTED_OUT
-        outcome = SENT
+        outcome, kind = SENT, SENT
         try:
             await self._transport.deliver(event)
         except PermanentError as error:
-            outcome = f"{self.name}: {error}"
-        NOTICES.labels(self.name, SENT if outcome == SENT else "refused").inc()
+            outcome, kind = f"{self.name}: {error}", "refused"
+        NOTICES.labels(self.name, kind).inc()
         self._succeed()
         return outcome
 
@@ -174,8 +171,8 @@ class TransportDelivery:
         self,
         event: OrderStatusChanged,
         error: TransientError,
-        failures: int,
         generation: int,
+        failures: int,
     ) -> float:
         """Record a failure; return the delay before the next attempt."""
         NOTICES.labels(self.name, "failed").inc()
@@ -184,13 +181,8 @@ class TransportDelivery:
             self._succeed()
         elif self._breaker.fail(event.order_id, generation, error.wait_seconds):
             _log.warning("event=transport-down transport=%s", self.name)
-        _log.warning(
-            'event=delivery-failed transport=%s id="%s" reason=%r retry_in=%.1fs',
-            self.name,
-            event.event_id,
-            str(error),
-            delay,
-        )
+        text = 'event=delivery-failed transport=%s id="%s" reason=%r retry_in=%.1fs'
+        _log.warning(text, self.name, event.event_id, str(error), delay)
         return delay
 
     def _succeed(self) -> None:
@@ -198,24 +190,13 @@ class TransportDelivery:
             _log.info("event=transport-up transport=%s", self.name)
 
 
-def log_notification(event: OrderStatusChanged, outcome: str) -> None:
-    """Log a status change of an order, or that its user has opted out."""
+def log_notification(event: OrderStatusChanged, transport: str, outcome: str) -> None:
+    """Log and count a status change of an order, or that its user has opted out."""
+    NOTICES.labels(transport, outcome).inc()
     text = 'event=notification id="%s" order=%d user=%d status="%s"'
     if outcome == OPTED_OUT:
         text = 'event=not-notified id="%s" order=%d user=%d status="%s" reason="opted out"'
     _log.info(text, event.event_id, event.order_id, event.user, event.status)
-
-
-def _spawn(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
-    task = asyncio.create_task(work)
-    tasks.add(task)
-    task.add_done_callback(partial(_end, tasks))
-
-
-def _end(tasks: set[asyncio.Task[None]], task: asyncio.Task[None]) -> None:
-    tasks.discard(task)
-    if not task.cancelled() and task.exception() is not None:
-        fail_stop("unexpected error of a delivery: %r", task.exception())
 
 
 def _raise_if_cancelled() -> None:

@@ -12,6 +12,24 @@ from schemas.order import OrderStatusChanged, Status
 WIDTH = 76
 """Columns of a text line: a mail program can quote it within 80 columns."""
 
+WORDS = {
+    Status.NEW: ("has been received", "Its items are being reserved for you."),
+    Status.AWAITING_PAYMENT: (
+        "awaits payment",
+        (
+            "Its items are reserved for you. Without a payment in time the order is"
+            " cancelled and the reservation ends."
+        ),
+    ),
+    Status.FAILED: (
+        "could not be fulfilled",
+        "Not all of its items are in stock. Nothing is reserved.",
+    ),
+    Status.PAID: ("has been paid", "Thank you. Its items are yours."),
+    Status.CANCELLED: ("has been cancelled", "Its items are no longer reserved."),
+}
+"""What happened to an order, and what it means to the buyer."""
+
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
 )
@@ -32,7 +50,7 @@ class Notification(NamedTuple):
 
 def render(event: OrderStatusChanged) -> Notification:
     """Return the notification of an event."""
-    headline, meaning = _words(event.status)
+    headline, meaning = WORDS[event.status]
     subject, meaning = f"Order {event.order_id} {headline}", fill(meaning, WIDTH)
     total = f"{_units(sum(item.count for item in event.items))} in total"
     when = f"As of {event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -46,23 +64,3 @@ def render(event: OrderStatusChanged) -> Notification:
 
 def _units(count: int) -> str:
     return "1 unit" if count == 1 else f"{count} units"
-
-
-def _words(status: Status) -> tuple[str, str]:
-    match status:
-        case Status.NEW:
-            return "has been received", "Its items are being reserved for you."
-        case Status.AWAITING_PAYMENT:
-            return "awaits payment", (
-                "Its items are reserved for you. Without a payment in time the order is"
-                " cancelled and the reservation ends."
-            )
-        case Status.FAILED:
-            return (
-                "could not be fulfilled",
-                "Not all of its items are in stock. Nothing is reserved.",
-            )
-        case Status.PAID:
-            return "has been paid", "Thank you. Its items are yours."
-        case Status.CANCELLED:
-            return "has been cancelled", "Its items are no longer reserved."

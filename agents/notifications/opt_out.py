@@ -1,13 +1,14 @@
 """The users who get no notifications, from a file that an operator edits."""
 
 import logging
-import os
 import re
 from pathlib import Path
 
 _USER = re.compile(r"-?[0-9]{1,19}")
 _USERS = range(-(2**63), 2**63)  # int64
 _MAX_LOGGED = 10  # lines: a wrong file may have thousands
+
+_NOT_LOADED = 'event=opt-out-not-loaded file="%s" reason=%r effect="last list is used"'
 
 _log = logging.getLogger(__name__)
 
@@ -25,35 +26,27 @@ class OptOut:
         self._path = path
         self._users = frozenset[int]()
         self._bad: dict[str, int] = {}
-        self._version: tuple[int, ...] | None = None
+        self._content: bytes | None = None
         self._is_lost = False
         self._read()
 
     def __contains__(self, user: object) -> bool:
         try:
             self._read()
+            self._is_lost = False
         except OSError as error:
             if not self._is_lost:
-                _log.error(
-                    'event=opt-out-not-loaded file="%s" reason=%r'
-                    ' effect="last list is used"',
-                    self._path,
-                    error.strerror,
-                )
+                _log.error(_NOT_LOADED, self._path, error.strerror)
             self._is_lost = True
-        else:
-            self._is_lost = False
         return user in self._users
 
     def _read(self) -> None:
-        """Read the file, unless its version was read before."""
-        with self._path.open("rb") as file:
-            stat = os.fstat(file.fileno())
-            # With size and inode: two edits may share one tick of the file system's clock.
-            version = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-            if version != self._version:
-                self._update(file.read().decode("utf-8-sig", "replace"))
-        self._version = version
+        """Read the file: two edits may share one tick of the file system's clock."""
+        with self._path.open("rb", buffering=0) as file:
+            content = file.read()
+        if content != self._content:
+            self._content = content
+            self._update(content.decode("utf-8-sig", "replace"))
 
     def _update(self, text: str) -> None:
         self._users, bad = parse(text)
@@ -61,12 +54,9 @@ class OptOut:
         new = sorted(bad[line] for line in bad.keys() - self._bad.keys())
         self._bad = bad
         if new:
-            _log.warning(
-                'event=opt-out-lines-invalid file="%s" count=%d lines=%s',
-                self._path,
-                len(new),
-                ",".join(map(str, new[:_MAX_LOGGED])),
-            )
+            text = 'event=opt-out-lines-invalid file="%s" count=%d lines=%s'
+            lines = ",".join(map(str, new[:_MAX_LOGGED]))
+            _log.warning(text, self._path, len(new), lines)
         _log.info('event=opt-out-loaded file="%s" users=%d', self._path, len(self._users))
 
 

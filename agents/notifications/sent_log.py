@@ -9,11 +9,11 @@ from functools import cached_property
 from typing import Any
 
 import orjson
-from aiokafka.structs import ConsumerRecord
 
 from agents.notifications.pending import PENDING, PendingDelivery
 from agents.runtime.changelog import ChangelogProducer
-from agents.runtime.collector import TRUNCATED, RecordCollector
+from agents.runtime.collector import TRUNCATED, Publisher, RecordCollector
+from agents.runtime.fail_stop import BackgroundTasks
 from agents.runtime.producer import DeliveryFuture
 from agents.runtime.state_store import StateStore
 from agents.worker.service import Service
@@ -57,9 +57,10 @@ class SentLog:
 
     def __init__(self, service: Service) -> None:
         self._app = service.app
+        self._publisher = Publisher(service.app)
         self.table = service.add_table(SENT_CHANGELOG)
         self._writes: dict[int, tuple[Rows, asyncio.Task[None]]] = {}
-        self._unflushed: set[asyncio.Task[None]] = set()
+        self._unflushed = BackgroundTasks()
 
     @property
     def store(self) -> StateStore:
@@ -69,12 +70,11 @@ class SentLog:
 
     @cached_property
     def _changelog(self) -> ChangelogProducer:
-        producer = self._app.batching_producer
-        return ChangelogProducer(producer, SENT_CHANGELOG, self.store)
+        return ChangelogProducer(self._app.batching_producer, SENT_CHANGELOG, self.store)
 
-    async def open(self) -> None:
-        """Prepare the changelog for writes, after the rows are recovered."""
-        await self._changelog.rewrite_superseded()
+    async def open(self, partitions: set[int]) -> None:
+        """Prepare the changelog for partitions whose rows are recovered."""
+        await self._changelog.rewrite_superseded(partitions)
 
     def record(
         self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int
@@ -91,11 +91,16 @@ class SentLog:
         share a record batch: a batch for each would cost more than the rest of the work.
         """
         if outcome not in (SENT, OPTED_OUT):
+            out = RecordCollector(ORDER_EVENTS)
             reason = outcome + TRUNCATED if pending.is_cut else outcome
-            await self._dead_letter(pending.record, reason)
+            out.dead_letter(pending.record, reason)
+            self._app.pause_monitor.check()
+            await asyncio.wait(await self._publisher.send(out.commands))
         partition, event_id = pending.record.partition, pending.event.event_id.encode()
         if partition not in self._writes:
-            self._writes[partition] = self._start_write(partition)
+            new: Rows = {}
+            task = self._unflushed.start(self._write(partition, new))
+            self._writes[partition] = new, task
         rows, written = self._writes[partition]
         rows[pending.key] = None
         row = rows.get(event_id) or self.store.get(partition, event_id)
@@ -108,22 +113,8 @@ class SentLog:
         if self._unflushed:
             await asyncio.wait(self._unflushed, timeout=_FLUSH_SECONDS)
 
-    def _start_write(self, partition: int) -> tuple[Rows, asyncio.Task[None]]:
-        rows: Rows = {}
-        task = asyncio.create_task(self._write(partition, rows))
-        self._unflushed.add(task)
-        task.add_done_callback(self._unflushed.discard)
-        return rows, task
-
     async def _write(self, partition: int, rows: Rows) -> None:
         """Write the outcomes of this moment; others begin the next write."""
         del self._writes[partition]
         source_offset = self.store.offsets[partition].source_offset
         await asyncio.wait([self.record(partition, rows, source_offset)])
-
-    async def _dead_letter(self, record: ConsumerRecord, reason: str) -> None:
-        out = RecordCollector(ORDER_EVENTS)
-        out.dead_letter(record, reason)
-        self._app.pause_monitor.check()
-        producer = self._app.batching_producer
-        await asyncio.wait([await producer.send(dead) for dead in out.commands])

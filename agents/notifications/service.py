@@ -13,17 +13,17 @@ from typing import Any
 from aiokafka.structs import ConsumerRecord
 
 from agents.notifications.backoff import DEFAULT_BACKOFF, Backoff
-from agents.notifications.delivery import NOTICES, TransportDelivery, log_notification
+from agents.notifications.delivery import TransportDelivery, log_notification
 from agents.notifications.opt_out import OptOut
 from agents.notifications.pending import encode, pending_key
 from agents.notifications.sent_log import OPTED_OUT, SENT, Rows, SentLog, event_row
-from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import create_transports
 from agents.runtime.collector import Deliveries, Publisher, RecordCollector
 from agents.runtime.fail_stop import fail_stop
-from agents.runtime.in_flight import ConsumerRecords, InFlightBatches, PartitionRecords
+from agents.runtime.in_flight import InFlightBatches, PartitionRecords, unrevoked
 from agents.runtime.router import RecordRouter, consumer_span
 from agents.runtime.transaction import MAX_BATCH_BYTES
+from agents.settings import NotificationSettings
 from agents.worker.service import METRICS_SECONDS, Service
 from agents.worker.settings import WorkerSettings
 from schemas.order import OrderStatusChanged
@@ -62,7 +62,7 @@ class NotificationAgent:
             )
             for transport in create_transports(settings)
         ]
-        self.sent_log.table.on_recover(self.start)
+        app.add_recovery_listener(self.start)
         app.add_revocation_listener(self.stop)
 
     async def run(self, stream: Any) -> None:  # noqa: ANN401 -- Faust's
@@ -70,24 +70,21 @@ class NotificationAgent:
         async for event in stream.noack().events():
             await self.batches.acquire()
             self._pause_monitor.check()
-            fetched: ConsumerRecords = event.message.value
+            fetched = unrevoked(event.message.value)
             out = RecordCollector(ORDER_EVENTS)
             sent = {write for batch in fetched for write in self._process(batch, out)}
             sent |= await self._publisher.send([*out.commands, *out.replies_and_events])
             self.batches.complete(event, fetched, _acknowledged(sent, out))
 
-    async def start(self) -> None:
-        """Start the deliveries, after the rows are recovered; not if revoked meanwhile."""
-        revocations = self._revocations + 1
-        await self.stop()  # counts as one
-        await self.sent_log.open()
-        if revocations == self._revocations:
-            for delivery in self._deliveries:
-                delivery.start(self.sent_log.store.offsets)
+    async def start(self, recovered: set[int]) -> None:
+        """Start the deliveries of all partitions, once the rows of some are recovered."""
+        await self.stop()
+        await self.sent_log.open(recovered)
+        for delivery in self._deliveries:
+            delivery.start(self.sent_log.store.active)
 
     async def stop(self) -> None:
         """Stop the deliveries; return when the changelog has all outcomes."""
-        self._revocations += 1
         await asyncio.gather(*(delivery.stop() for delivery in self._deliveries))
         await self.sent_log.flush()
 
@@ -104,7 +101,7 @@ class NotificationAgent:
     def _process(self, batch: PartitionRecords, out: RecordCollector) -> Deliveries:
         """Log the new events of a batch and write their rows, in chunks of bounded size."""
         partition = batch.tp.partition
-        if partition not in self.sent_log.store.offsets:
+        if partition not in self.sent_log.store.active:
             fail_stop("%s came before its rows were recovered", batch.tp)
         written: Deliveries = set()
         rows: Rows = {}
@@ -135,8 +132,7 @@ class NotificationAgent:
             return {}
         token = LOG_CONTEXT.set(envelope.reply_context.headers)
         outcome = OPTED_OUT if event.user in self._opted_out else SENT
-        NOTICES.labels("log", outcome).inc()
-        log_notification(event, outcome)
+        log_notification(event, "log", outcome)
         LOG_CONTEXT.reset(token)
         transports = [d.name for d in self._deliveries if outcome == SENT]
         rows: Rows = {key: event_row(event, outcome, transports)}

@@ -18,7 +18,7 @@ import aiohttp
 import aiosmtplib
 
 from agents.notifications.notification import render
-from agents.notifications.settings import NotificationSettings, exact_url, login
+from agents.settings import NotificationSettings, exact_url, login
 from schemas.order import OrderStatusChanged
 
 _FIRST_PERMANENT_REPLY = 500  # SMTP: 4yz is transient, 5yz is permanent
@@ -180,17 +180,14 @@ def create_transports(settings: NotificationSettings) -> tuple[Transport, ...]:
 def _classify(error: Exception) -> TransientError | PermanentError:
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         error = error.recipients[0]  # a mail has one recipient
-    match error:
-        case aiosmtplib.SMTPResponseException(code=code) if code >= _FIRST_PERMANENT_REPLY:
-            return PermanentError(_error_text(error))
-        case aiosmtplib.SMTPNotSupported():
-            return PermanentError(_error_text(error))
-        case (
-            aiosmtplib.SMTPRecipientRefused(code=code) | aiosmtplib.SMTPDataError(code=code)
-        ) if code != _CLOSING:
-            return TransientError(_error_text(error), is_of_recipient=True)
-        case _:
-            return TransientError(_error_text(error))
+    code = error.code if isinstance(error, aiosmtplib.SMTPResponseException) else 0
+    text = _error_text(error)
+    if code >= _FIRST_PERMANENT_REPLY or isinstance(error, aiosmtplib.SMTPNotSupported):
+        return PermanentError(text)
+    of_recipient = isinstance(
+        error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError
+    )
+    return TransientError(text, is_of_recipient=of_recipient and code != _CLOSING)
 
 
 def _error_text(error: Exception) -> str:

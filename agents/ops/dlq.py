@@ -1,4 +1,4 @@
-"""Show dead letters, and replay them, on the cluster of the shop.
+"""Show dead letters, and replay them.
 
     python -m agents dlq list [TOPIC] [--last N]
     python -m agents dlq show TOPIC-PARTITION@OFFSET [--raw]
@@ -14,6 +14,7 @@ Exit code: 0 all done; 1 not all done; 2 wrong usage; 130 interrupted.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import partial
 
@@ -25,15 +26,14 @@ from agents.ops.dlq_replay import SOURCES, DeadLetterReplay, dlq_headers
 from agents.ops.requests import RequestOptions, request_options
 from topics import cli
 from topics.catalog import DEAD_LETTERS
-from topics.kafka.formatting import decoded, escape, format_timestamp
 from topics.kafka.location import RecordLocation
 from topics.kafka.reader import OffsetRange, TopicReader
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
+from topics.records import decoded, escape, format_timestamp
 from topics.target import Target
 
 _LOCATION = "TOPIC-PARTITION@OFFSET"
-_MAX_LAST = 1_000_000_000
 _HEX_BYTES = 32
 
 
@@ -57,16 +57,11 @@ def dlq() -> None:
 @dlq.command("list", help="Print the newest dead letters, one a line, the newest last.")
 @click.argument("topic", type=click.Choice([*SOURCES]), required=False)
 @click.option(
-    "--last",
-    type=click.IntRange(1, _MAX_LAST),
-    default=100,
-    show_default=True,
-    metavar="N",
-    help="Number of dead letters.",
+    "--last", type=click.IntRange(1), default=100, metavar="N", help="Number of lines."
 )
 @cli.on_cluster("dlq")
 def _list(target: Target, *, topic: str | None, last: int) -> int:
-    topics = [DEAD_LETTERS[SOURCES[name]] for name in ([topic] if topic else SOURCES)]
+    topics = [dead for dead in DEAD_LETTERS.values() if topic in (None, dead.name)]
     cli.echo(*table(cli.read(target, lambda reader: reader.tail(topics, last))))
     return cli.OK
 
@@ -111,9 +106,11 @@ async def _send(
     ):
         replay = DeadLetterReplay(client, reader, options.timeout)
         for dead in letters:
-            result = await replay.send(dead)
-            cli.echo(f"{RecordLocation.of(dead)}  {result.text}")
-            code = code if result.is_done else cli.FAILED
+            try:
+                outcome = await replay.send(dead)
+            except cli.CommandError as error:
+                outcome, code = str(error), cli.FAILED
+            cli.echo(f"{RecordLocation.of(dead)}  {outcome}")
     return code
 
 
@@ -139,34 +136,31 @@ async def _read(location: RecordLocation, reader: TopicReader) -> ConsumerRecord
     )
 
 
-def _summary(dead: ConsumerRecord) -> tuple[str, str, str, str]:
-    """Return location, time, source and reason; `?` stands for a missing header."""
-    headers = dlq_headers(dead)
-    topic, partition, offset, reason = (
-        headers.get(name, "?") for name in ("topic", "partition", "offset", "reason")
-    )
-    location, time = str(RecordLocation.of(dead)), format_timestamp(dead.timestamp)
-    return location, time, f"{topic}-{partition}@{offset}", reason
+def _summary(dead: ConsumerRecord) -> dict[str, str]:
+    """Return time, source and reason; `?` stands for a missing header."""
+    headers = defaultdict(lambda: "?", dlq_headers(dead))
+    return {
+        "when": format_timestamp(dead.timestamp),
+        "from": "{topic}-{partition}@{offset}".format_map(headers),
+        "reason": headers["reason"],
+    }
 
 
 def table(letters: Iterable[ConsumerRecord]) -> Iterator[str]:
     """Yield an aligned line for each dead letter."""
-    rows = map(_summary, letters)
-    return cli.table(
-        ((where, time, f"from {source}", reason) for where, time, source, reason in rows),
-        "<<<<",
-    )
+    rows = []
+    for dead in letters:
+        location, about = str(RecordLocation.of(dead)), _summary(dead)
+        rows.append((location, about["when"], f"from {about['from']}", about["reason"]))
+    return cli.table(rows, "<<<<")
 
 
 def details(dead: ConsumerRecord) -> Iterator[str]:
     """Yield all of a dead letter: headers, key, value."""
-    location, time, source, reason = _summary(dead)
-    yield location
-    yield f"  when     {time}"
-    yield f"  from     {source}"
-    yield f"  reason   {reason}"
-    yield f"  key      {escape(dead.key)}"
-    yield f"  headers  {len(dead.headers)}"
+    yield str(RecordLocation.of(dead))
+    fields = {"key": escape(dead.key), "headers": len(dead.headers)}
+    for name, text in (_summary(dead) | fields).items():
+        yield f"  {name:8} {text}"
     for name, value in dead.headers:
         yield f"    {name}: {escape(value)}"
     yield from _value_lines(dead.value)

@@ -1,16 +1,9 @@
-"""Replays of dead letters: the original record, its second delivery, and the outcome.
-
-A replay is the same request as the original, however often it is sent. With an idempotency
-key it is another attempt at that request. Without one the header `origin` names the first
-location of the record. Only the reply goes elsewhere: the client has received a refusal at
-the time, so the outcome goes to the tool.
-"""
+"""Replays of dead letters: the original record, its second delivery, and the outcome."""
 
 import asyncio
 import json
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple
 
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
@@ -43,46 +36,38 @@ WITHOUT_REPLY = (
 )
 """Requests that have no reply, or one for another service."""
 
-_DLQ_HEADER_PREFIX = "dlq."
+_PREFIX = "dlq."
 _REPLY_HEADERS = (names.CORRELATION_ID, names.REPLY_TOPIC, names.REPLY_PARTITION)
-
-
-class ReplayResult(NamedTuple):
-    """The outcome of a replay."""
-
-    is_done: bool
-    text: str
 
 
 def dlq_headers(dead: ConsumerRecord) -> dict[str, str]:
     """Return the headers about the failure: reason, topic, partition, offset."""
     return {
-        name.removeprefix(_DLQ_HEADER_PREFIX): (value or b"").decode(
-            errors="backslashreplace"
-        )
+        name.removeprefix(_PREFIX): (value or b"").decode(errors="backslashreplace")
         for name, value in dead.headers
-        if name.startswith(_DLQ_HEADER_PREFIX)
+        if name.startswith(_PREFIX)
     }
 
 
 def original_record(dead: ConsumerRecord) -> ProducerRecord:
-    """Return the original record of a dead letter.
+    """Return the original record of a dead letter, without its reply headers.
+
+    Without an idempotency key the header `origin` identifies the request.
 
     Raises:
         CommandError: the dead letter is truncated, or has no valid source.
     """
-    source, about = SOURCES[dead.topic], dlq_headers(dead)
+    source, location = SOURCES[dead.topic], RecordLocation.of(dead)
+    about = dlq_headers(dead)
     origin = f"{source.name}-{about.get('partition')}-{about.get('offset')}"
     if about.get("topic") != source.name or not ORIGIN.fullmatch(origin.encode()):
-        raise CommandError(f"{RecordLocation.of(dead)} has no valid source in its headers")
+        raise CommandError(f"{location} has no valid source in its headers")
     if about.get("reason", "").endswith(TRUNCATED):
-        raise CommandError(
-            f"{RecordLocation.of(dead)} is truncated; {origin} may still be complete"
-        )
+        raise CommandError(f"{location} is truncated; {origin} may still be complete")
     headers = [
         (name, value)
         for name, value in dead.headers
-        if not name.startswith(_DLQ_HEADER_PREFIX) and name not in _REPLY_HEADERS
+        if not name.startswith(_PREFIX) and name not in _REPLY_HEADERS
     ]
     values = dict(headers)
     has_origin = ORIGIN.fullmatch(values.get(names.ORIGIN) or b"")
@@ -107,8 +92,12 @@ class DeadLetterReplay:
     reader: TopicReader
     timeout: timedelta
 
-    async def send(self, dead: ConsumerRecord) -> ReplayResult:
-        """Send a dead letter, unless that is useless; return the outcome."""
+    async def send(self, dead: ConsumerRecord) -> str:
+        """Send a dead letter, unless that is useless; return the outcome.
+
+        Raises:
+            CommandError: the outcome, if the request is not done.
+        """
         source = SOURCES[dead.topic]
         request = parse_request(source, dead.value)
         try:
@@ -116,16 +105,15 @@ class DeadLetterReplay:
             if isinstance(request, OrderStatusChanged):
                 await self._require_unsent(request)
         except CommandError as reason:
-            return _failed(f"refused: not replayed: {reason}")
+            raise CommandError(f"refused: not replayed: {reason}") from None
         try:
             silent = isinstance(request, WITHOUT_REPLY)
             return await self._send(record, source, silent=silent)
         except KafkaError as error:
-            return _failed(f"unanswered: Kafka has not confirmed the record: {error}")
+            text = f"unanswered: Kafka has not confirmed the record: {error}"
+            raise CommandError(text) from error
 
-    async def _send(
-        self, record: ProducerRecord, source: Topic, *, silent: bool
-    ) -> ReplayResult:
+    async def _send(self, record: ProducerRecord, source: Topic, *, silent: bool) -> str:
         group, seconds = GROUPS[source], self.timeout.total_seconds()
         async with self.client.request(record) as (sent, pending):
             location = RecordLocation.of(sent)
@@ -140,10 +128,12 @@ class DeadLetterReplay:
             except TimeoutError:
                 done = await requests.is_committed(self.reader, source, sent)
                 text = f"{group} {'committed' if done else 'has not committed'} {location}"
-                text = f"unanswered: {text}; no outcome within {seconds:g} s"
-                return _result(pending) or _failed(text)
+                if (result := _result(pending)) is None:
+                    text = f"unanswered: {text}; no outcome within {seconds:g} s"
+                    raise CommandError(text) from None
+                return result
             text = f"done: {group} committed {location}, which needs no reply"
-            return _result(pending) or ReplayResult(is_done=True, text=text)
+            return _result(pending) or text
 
     async def _require_unsent(self, event: OrderStatusChanged) -> None:
         """Raise a CommandError unless the notification of an event has no outcome yet.
@@ -169,18 +159,14 @@ async def _reply(pending: PendingReply) -> None:
             await asyncio.wait([pending.dead])
 
 
-def _result(pending: PendingReply) -> ReplayResult | None:
+def _result(pending: PendingReply) -> str | None:
+    """Return the reply, if any; raise a CommandError for a dead letter or a refusal."""
     if pending.dead.done():
         dead = pending.dead.result()
         reason = dlq_headers(dead).get("reason")
-        return _failed(f"dead again: {RecordLocation.of(dead)}: {reason}")
-    if pending.reply.done():
-        if refused := requests.refusal(pending.reply.result()):
-            return _failed(f"refused: {refused}")
-        text = f"done: {pending.reply.result().decode()}"
-        return ReplayResult(is_done=True, text=text)
-    return None
-
-
-def _failed(text: str) -> ReplayResult:
-    return ReplayResult(is_done=False, text=text)
+        raise CommandError(f"dead again: {RecordLocation.of(dead)}: {reason}")
+    if not pending.reply.done():
+        return None
+    if refused := requests.refusal(pending.reply.result()):
+        raise CommandError(f"refused: {refused}")
+    return f"done: {pending.reply.result().decode()}"

@@ -25,6 +25,7 @@ from topics.topology import GROUPS
 
 POLL_SECONDS = 0.2
 _MAX_SECONDS = 1_000_000_000
+_SECONDS = TypeAdapter[float](Annotated[float, Field(gt=0, le=_MAX_SECONDS)])
 
 
 class RequestOptions(NamedTuple):
@@ -50,37 +51,33 @@ def _reply_topic(text: str) -> str:
     return text
 
 
-_replies = click.option(
-    "--replies",
-    type=cli.parsed(
-        _reply_topic, "the name of a topic of replies, which ends in .replies or .reply"
-    ),
-    default=REPLIES,
-    show_default=True,
-    metavar="TOPIC",
-    help="Topic of the replies; created if it is missing.",
-)
-_patience = click.option(
-    "--patience",
-    type=cli.parsed(
-        TypeAdapter[float](Annotated[float, Field(gt=0, le=_MAX_SECONDS)]).validate_strings,
-        f"a number above zero, up to {_MAX_SECONDS}",
-    ),
-    default="20",
-    show_default=True,
-    metavar="SECONDS",
-    help="Timeout of each outcome.",
-)
-
-
 def request_options(command: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
     """Decorate a command that takes `options`, made of `--replies` and `--patience`."""
 
+    @click.option(
+        "--replies",
+        type=cli.parsed(
+            _reply_topic,
+            "the name of a topic of replies, which ends in .replies or .reply",
+        ),
+        default=REPLIES,
+        metavar="TOPIC",
+        help="Topic of the replies; created if it is missing.",
+    )
+    @click.option(
+        "--patience",
+        type=cli.parsed(
+            _SECONDS.validate_strings, f"a number above zero, up to {_MAX_SECONDS}"
+        ),
+        default="20",
+        metavar="SECONDS",
+        help="Timeout of each outcome.",
+    )
     @wraps(command)
     def wrapped(replies: str, patience: float, **others: object) -> NoReturn:
         command(options=RequestOptions(replies, timedelta(seconds=patience)), **others)
 
-    return _replies(_patience(wrapped))
+    return wrapped
 
 
 def record_of(request: Contract, *headers: tuple[str, bytes]) -> ProducerRecord:

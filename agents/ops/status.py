@@ -9,8 +9,10 @@ Exit code: 0 each partition has an owner; 1 not; 2 wrong usage; 130 interrupted.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from itertools import starmap
 from typing import NamedTuple
 
 import aiohttp
@@ -19,10 +21,10 @@ from aiokafka import TopicPartition
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from agents.ops.local import deployment
+from agents.ops.local.native import processes
 from topics import cli
 from topics.kafka.reader import TopicReader
-from topics.running_shop import run_directory, running_shop
-from topics.target import Target
+from topics.target import Target, run_directory, running_shop
 from topics.topology import GROUPS, SERVICES
 
 _TIMEOUT = aiohttp.ClientTimeout(total=2)
@@ -31,23 +33,15 @@ _HEAD = ("TOPIC", "PARTITION", "OWNER", "COMMITTED", "END", "LAG", "OLDEST", "RE
 _ALIGNMENTS = "<><>>>><"
 _OLDEST = "kafka_consumer_oldest_batch_seconds"
 _RECOVERING = "recovery_in_progress"
+_UP = "notices_transport_up"
 _PENDING = "notices_pending"
 _PENDING_AGE = "notices_oldest_pending_seconds"
-_UP = "notices_transport_up"
+_STANDBY = "standby_lag_records"
+_GAUGES = (_OLDEST, _STANDBY, _RECOVERING, _UP, _PENDING, _PENDING_AGE)
 
-
-@dataclass
-class WorkerMetrics:
-    """The part of a worker's metrics that is shown.
-
-    Attributes:
-        oldest: the age of the oldest batch in flight, by topic and partition; 0: none.
-        transports: values of the notifications' gauges, by transport and gauge.
-    """
-
-    recovering: bool = False
-    oldest: dict[tuple[str, int], float] = field(default_factory=dict)
-    transports: dict[str, dict[str, float]] = field(default_factory=dict)
+Gauges = dict[tuple[str, ...], float]
+"""The gauges of a worker that are shown, by name and by labels in the order of their names:
+of a batch and of a standby, partition and topic; of notifications, the transport."""
 
 
 class PartitionStatus(NamedTuple):
@@ -64,52 +58,61 @@ class PartitionStatus(NamedTuple):
     end: int
     lag: int
 
-    def cells(self, workers: Mapping[str, WorkerMetrics]) -> tuple[str, ...]:
+    def cells(self, workers: Mapping[str, Gauges]) -> tuple[str, ...]:
         """Return the cells of the table, with the metrics of the owner."""
-        metrics = workers.get((self.owner or "").partition("@")[0])
-        age = metrics and metrics.oldest.get((self.tp.topic, self.tp.partition))
+        topic, partition = self.tp.topic, str(self.tp.partition)
+        gauges = workers.get((self.owner or "").partition("@")[0])
+        age = None if gauges is None else gauges.get((_OLDEST, partition, topic))
         return (
-            self.tp.topic,
-            str(self.tp.partition),
+            topic,
+            partition,
             self.owner or _NONE,
             _NONE if self.committed is None else str(self.committed),
             str(self.end),
             str(self.lag),
             _NONE if age is None else f"{age:.0f} s",
-            _NONE if metrics is None else "yes" if metrics.recovering else "no",
+            _NONE if gauges is None else "yes" if gauges.get((_RECOVERING,)) else "no",
         )
 
 
-def parse_metrics(text: str) -> WorkerMetrics:
+def parse_metrics(text: str) -> Gauges:
     """Read a worker's metrics."""
-    found = WorkerMetrics()
-    for sample in (sample for family in families(text) for sample in family.samples):
-        labels = sample.labels
-        if sample.name == _RECOVERING:
-            found.recovering = bool(sample.value)
-        elif sample.name == _OLDEST:
-            found.oldest[labels["topic"], int(labels["partition"])] = sample.value
-        elif sample.name in (_PENDING, _PENDING_AGE, _UP):
-            gauges = found.transports.setdefault(labels["transport"], {})
-            gauges[sample.name] = sample.value
-    return found
+    return {
+        (sample.name, *(label for _, label in sorted(sample.labels.items()))): sample.value
+        for family in families(text)
+        for sample in family.samples
+        if sample.name in _GAUGES
+    }
 
 
 def table(
-    partitions: Iterable[PartitionStatus], workers: Mapping[str, WorkerMetrics]
+    partitions: Iterable[PartitionStatus], workers: Mapping[str, Gauges]
 ) -> Iterator[str]:
     """Yield an aligned line for each partition, below a line of heads."""
     cells = (partition.cells(workers) for partition in partitions)
     return cli.table([_HEAD, *cells], _ALIGNMENTS)
 
 
-def transports(workers: Mapping[str, WorkerMetrics]) -> Iterator[str]:
+def transports(workers: Mapping[str, Gauges]) -> Iterator[str]:
     """Yield a line for each transport of the notifications."""
-    for worker, metrics in workers.items():
-        for name, gauges in sorted(metrics.transports.items()):
-            up = "up" if gauges.get(_UP, 1) else "down"
-            pending, age = gauges.get(_PENDING, 0), gauges.get(_PENDING_AGE, 0)
+    for worker, gauges in workers.items():
+        names = (labels[0] for gauge, *labels in gauges if gauge.startswith("notices_"))
+        for name in sorted(set(names)):
+            up = "up" if gauges.get((_UP, name), 1) else "down"
+            pending, age = (gauges.get((g, name), 0) for g in (_PENDING, _PENDING_AGE))
             yield f"{worker}: {name} {up}, {pending:.0f} pending, oldest {age:.0f} s"
+
+
+def standbys(workers: Mapping[str, Gauges]) -> Iterator[str]:
+    """Yield a line for each changelog that a worker follows."""
+    for worker, gauges in workers.items():
+        lags = defaultdict[str, list[float]](list)
+        for (gauge, *labels), lag in gauges.items():
+            if gauge == _STANDBY:
+                lags[labels[1]].append(lag)
+        for topic, of_topic in sorted(lags.items()):
+            behind = f"at most {max(of_topic):.0f} records behind"
+            yield f"{worker}: standby of {len(of_topic)} partitions of {topic}, {behind}"
 
 
 async def _read(reader: TopicReader) -> tuple[dict[str, str], list[PartitionStatus]]:
@@ -136,32 +139,25 @@ def _urls_of_running_shop(kafka: str) -> dict[str, str]:
 
 def metrics_urls(shop: deployment.Deployment) -> dict[str, str]:
     """Return the address of the metrics of each worker, by the worker's name."""
-    numbers = {"checkout": shop.checkout_workers, "loms": shop.loms_workers}
-    ports = {
-        f"{service.name}-{index + 1}": shop.metrics_port_of(service.name, index)
-        for service in SERVICES
-        for index in range(numbers.get(service.name, 1))
-    }
     return {
-        name: f"http://127.0.0.1:{port}/metrics" for name, port in ports.items() if port
+        process.name: f"http://127.0.0.1:{port}/metrics"
+        for process in processes(shop)
+        if (port := process.environment.get("METRICS_PORT", "0")) != "0"
     }
 
 
-async def _scrape(urls: Mapping[str, str]) -> dict[str, WorkerMetrics]:
+async def _scrape(urls: Mapping[str, str]) -> dict[str, Gauges]:
     """Return the metrics of each worker that answers."""
-    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
-        found = await asyncio.gather(*(_fetch(session, url) for url in urls.values()))
-    named = zip(urls, found, strict=True)
-    return {name: metrics for name, metrics in named if metrics is not None}
+    found: dict[str, Gauges] = {}
 
+    async def fetch(name: str, url: str) -> None:
+        with suppress(aiohttp.ClientError, TimeoutError, ValueError):
+            async with session.get(url) as response:
+                found[name] = parse_metrics(await response.text())
 
-async def _fetch(session: aiohttp.ClientSession, url: str) -> WorkerMetrics | None:
-    try:
-        async with session.get(url) as response:
-            response.raise_for_status()
-            return parse_metrics(await response.text())
-    except (aiohttp.ClientError, TimeoutError, ValueError):
-        return None
+    async with aiohttp.ClientSession(timeout=_TIMEOUT, raise_for_status=True) as session:
+        await asyncio.gather(*starmap(fetch, urls.items()))
+    return {name: found[name] for name in urls if name in found}
 
 
 def _worker_url(text: str) -> tuple[str, str]:
@@ -181,7 +177,7 @@ def _worker_url(text: str) -> tuple[str, str]:
 )
 @cli.on_cluster("status")
 def status(target: Target, *, metrics: list[tuple[str, str]]) -> int:
-    """Print the table, the transports, and the groups without a member."""
+    """Print the table, transports, standbys, and the groups without a member."""
     urls = dict(metrics) or _urls_of_running_shop(target.cluster.kafka)
     states, partitions = cli.read(target, _read)
     workers = asyncio.run(_scrape(urls))
@@ -190,6 +186,7 @@ def status(target: Target, *, metrics: list[tuple[str, str]]) -> int:
     cli.echo(
         *table(partitions, workers),
         *transports(workers),
+        *standbys(workers),
         *(
             f"partitions without an owner: the group {group} is {states[group]}"
             for group in sorted(orphans)

@@ -88,8 +88,7 @@ class StockImport:
     Attributes:
         advance: is called with 1 for each line with an outcome.
         sent: the number of lines that were sent, or are about to be.
-        refused: refusals by line number.
-        unanswered: numbers of lines without a reply.
+        failed: the refusal of a line, by its number; None: no reply.
         abort_reason: why no more lines are sent; empty while they are.
     """
 
@@ -98,8 +97,7 @@ class StockImport:
     advance: Callable[[int], None]
     sent: int = 0
     loaded: int = 0
-    refused: dict[int, RefusedReply] = field(default_factory=dict)
-    unanswered: list[int] = field(default_factory=list)
+    failed: dict[int, RefusedReply | None] = field(default_factory=dict)
     abort_reason: str = ""
     is_interrupted: bool = False
     _last_reply: float = 0.0
@@ -140,41 +138,40 @@ class StockImport:
             record = requests.record_of(request, (IDEMPOTENCY_KEY, self.file.key(number)))
             try:
                 async with asyncio.timeout(seconds), client.request(record) as (_, pending):
-                    self._take(number, await pending.reply)
+                    refused = requests.refusal(await pending.reply)
             except (KafkaError, TimeoutError) as error:
-                self.unanswered.append(number)
+                self.failed[number] = None
                 if self._last_reply < began:
                     self.abort_reason = str(error) or f"no answer in {seconds:g} s"
+            else:
+                self._last_reply = monotonic()
+                if refused:
+                    self.failed[number] = refused
+                else:
+                    self.loaded += 1
             self.advance(1)
             if self.abort_reason:
                 return
 
-    def _take(self, number: int, reply: bytes) -> None:
-        self._last_reply = monotonic()
-        if refused := requests.refusal(reply):
-            self.refused[number] = refused
-        else:
-            self.loaded += 1
-
     def report(self) -> Iterator[str]:
         """Yield the outcomes of lines that are not loaded, then totals."""
-        for number, refused in sorted(self.refused.items()):
-            yield f"line {number}: refused, {refused}"
-        for number in sorted(self.unanswered):
-            yield f"line {number}: unanswered"
+        for number in sorted(self.failed):
+            refused = self.failed[number]
+            yield f"line {number}: {f'refused, {refused}' if refused else 'unanswered'}"
         if self.abort_reason:
             yield f"given up: {self.abort_reason}"
-        known = self.loaded + len(self.refused) + len(self.unanswered)
+        unanswered = [*self.failed.values()].count(None)
+        known = self.loaded + len(self.failed)
         remaining = len(self.file.lines) - known
         totals = {
             "loaded": self.loaded,
-            "refused": len(self.refused),
-            "unanswered": len(self.unanswered),
+            "refused": len(self.failed) - unanswered,
+            "unanswered": unanswered,
             "in flight or not sent" if self.sent > known else "not sent": remaining,
             "bad and skipped": len(self.file.bad),
         }
         shown = [f"{count} {name}" for name, count in totals.items() if count]
         interrupted = "interrupted: " if self.is_interrupted else ""
         yield f"{interrupted}{', '.join(shown) or 'nothing to load'}"
-        if self.unanswered or remaining:
+        if unanswered or remaining:
             yield "run the command again to load the rest: no line is loaded twice"

@@ -1,9 +1,4 @@
-"""Stock files: each valid line is a request.
-
-sku,warehouseID,count            [{"sku": 1076963, "warehouseID": 10, "count": 70},
-1076963,10,70                     {"sku": 1148162, "warehouseID": 1, "count": 67}]
-1148162,1,67
-"""
+"""Stock files: each valid line is a request."""
 
 import csv
 import json
@@ -19,14 +14,14 @@ from click import UsageError
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from schemas.decoder import require_unique
+from schemas.decoder import explain, require_unique
 from schemas.stock import ReceiveStock
 
 COLUMNS = ("sku", "warehouseID", "count")
 _NUMBER = re.compile(r"\s*-?[0-9]{1,30}\s*")
 _SEPARATORS = (",", ";", "\t")
 _AFTER_QUOTE = re.compile(r'" +(?=[,;\t\r\n]|\Z)')
-_BEYOND = "beyond the last column"
+_BEYOND = "a cell beyond the last column"
 _REASONS, _LONGEST = 3, 100
 
 
@@ -73,18 +68,12 @@ def read(path: Path) -> StockFile:
         try:
             request = ReceiveStock.model_validate(row, by_alias=True, by_name=False)
         except ValidationError as invalid:
-            file.bad.append(f"line {number}: {'; '.join(_reasons(invalid))}")
+            shown = json.dumps(row)
+            reasons = explain(invalid, shown.encode(), "the line", ("receiveStock",))
+            file.bad.append(f"line {number}: {reasons}, in {shown[:_LONGEST]}")
         else:
             file.lines[number] = request
     return file
-
-
-def _reasons(invalid: ValidationError) -> Iterator[str]:
-    for error in invalid.errors(include_url=False, include_context=False)[:_REASONS]:
-        where = ".".join(map(str, error["loc"]))[:_LONGEST] or "value"
-        given = json.dumps(error["input"])
-        shown = error["type"] != "missing" and len(given) <= _LONGEST
-        yield f"{where}: {error['msg'][:_LONGEST]}{f', not {given}' if shown else ''}"
 
 
 def _of_csv(text: str) -> Iterator[tuple[int, object]]:
@@ -105,7 +94,10 @@ def _of_csv(text: str) -> Iterator[tuple[int, object]]:
 
 
 def _columns(head: list[str]) -> list[str]:
-    names = _without_empty_ends(head)
+    """Return the names of columns; spreadsheets append columns without a name."""
+    names = [cell.strip() for cell in head]
+    while names and not names[-1]:
+        names.pop()
     unknown = [f"{name[:_LONGEST]!r} is unknown" for name in names if name not in COLUMNS]
     missing = [f"{name} is missing" for name in COLUMNS if name not in names]
     twice = [f"{name} is there twice" for name in COLUMNS if names.count(name) > 1]
@@ -122,17 +114,8 @@ def _named(columns: list[str], row: list[str]) -> dict[str, object]:
         name: int(cell) if _NUMBER.fullmatch(cell) else cell
         for name, cell in zip(columns, row, strict=False)
     }
-    if beyond := _without_empty_ends(row[len(columns) :]):
-        cells[_BEYOND] = beyond
-    return cells
-
-
-def _without_empty_ends(cells: list[str]) -> list[str]:
-    """Return stripped cells without the empty columns that spreadsheets append."""
-    stripped = [cell.strip() for cell in cells]
-    while stripped and not stripped[-1]:
-        stripped.pop()
-    return stripped
+    beyond = "".join(row[len(columns) :]).strip()
+    return cells | {_BEYOND: beyond} if beyond else cells
 
 
 def _of_json(text: str) -> Iterator[tuple[int, object]]:

@@ -1,33 +1,45 @@
-"""The gRPC client of ProductService, with limits of time, attempts and concurrency.
-
-Each cart is priced or refused within `product_budget_seconds`. No other agent waits for an
-external service.
-"""
+"""The gRPC client of ProductService, with limits of time, attempts and concurrency."""
 
 import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable
-from time import monotonic
+from time import monotonic, perf_counter
 
 import grpc
+from prometheus_client import Counter, Histogram
 
+from agents.aggregate import Refusal
 from agents.products import pricing
-from agents.products.instrumentation import client_span, count_retry
 from agents.products.pricing import Product
-from agents.products.settings import ProductSettings
-from agents.refusal import Refusal
-from schemas.cart import CartView
+from agents.runtime.fail_stop import BackgroundTasks
+from agents.settings import ProductSettings
+from schemas.cart import CartView, PriceCart
 from schemas.contract import Code
-from schemas.product import PriceCart
-from schemas.product_service import product_pb2, product_pb2_grpc
+from schemas.product_service import SERVICE
+from schemas.product_service.product_pb2 import GetProductRequest, GetProductResponse
+from topics.kafka.headers import LOG_CONTEXT, TRACE
+from topics.telemetry import tracing
+
+_METHOD = "GetProduct"
+_SPAN = f"{SERVICE}/{_METHOD}"
+_ATTRIBUTES = {"rpc.system": "grpc", "rpc.service": SERVICE, "rpc.method": _METHOD}
+_BY = ("grpc_service", "grpc_method", "grpc_code")
+
+SECONDS = Histogram(
+    "grpc_client_handling_seconds",
+    "Time from a call to its response, of each attempt.",
+    _BY,
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2),
+)
+RETRIES = Counter(
+    "grpc_client_retries_total", "Retried calls, by the status of the failure.", _BY
+)
 
 _MIN_DELAY_SECONDS = 0.1
 _MAX_DELAY_SECONDS = 1.0
 
 MAX_UNANSWERED_CALLS = 4
-"""After so many calls in a row without a response, the channel is replaced."""
-
 RETRYABLE_CODES = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 _OPTIONS = (
@@ -82,7 +94,7 @@ class ProductClient:
     """Prices carts over one channel; must be created inside the running loop.
 
     A ping is sent only while a call waits, so a vanished peer may go undetected. After
-    some calls without a response the channel is replaced.
+    `MAX_UNANSWERED_CALLS` in a row the channel is replaced.
     """
 
     def __init__(self, settings: ProductSettings) -> None:
@@ -90,14 +102,18 @@ class ProductClient:
         self._slots = asyncio.Semaphore(settings.max_concurrency)
         rate = settings.calls_per_second
         self._bucket = TokenBucket(rate, settings.product_burst) if rate else None
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing = BackgroundTasks()
         self._open_channel()
 
     def _open_channel(self) -> None:
         address = self._settings.product_service
         self._channel = grpc.aio.insecure_channel(address, _OPTIONS)
-        self._stub = product_pb2_grpc.ProductServiceStub(self._channel)
-        self._silent_calls = 0
+        self._request_product = self._channel.unary_unary(
+            f"/{_SPAN}",
+            request_serializer=GetProductRequest.SerializeToString,
+            response_deserializer=GetProductResponse.FromString,
+        )
+        self._unanswered = 0
 
     async def aclose(self) -> None:
         """Cancel the calls in flight and close the channel."""
@@ -141,53 +157,57 @@ class ProductClient:
             if code not in RETRYABLE_CODES:
                 break
             if attempt < self._settings.product_attempts:
-                count_retry(code)
+                RETRIES.labels(SERVICE, _METHOD, code.name).inc()
                 limit = min(_MAX_DELAY_SECONDS, _MIN_DELAY_SECONDS * 2.0 ** (attempt - 1))
                 await asyncio.sleep(limit * random.uniform(0.5, 1))
         raise _final_refusal(sku, code)
 
     async def _call(self, sku: int) -> Product:
-        request = product_pb2.GetProductRequest(
-            token=self._settings.product_token.get_secret_value(), sku=sku
-        )
-        timeout = self._settings.product_deadline_seconds
         async with self._slots:
             if self._bucket:
                 await self._bucket.take()
-            stub = self._stub
-            try:
-                with client_span() as metadata:
-                    response = await stub.GetProduct(
-                        request, timeout=timeout, metadata=metadata
-                    )
-            except grpc.aio.AioRpcError as error:
-                self._record(stub, error.code())
-                raise
-            self._record(stub, grpc.StatusCode.OK)
+            response = await self._get_product(sku)
         if response is None:  # grpc's result for bytes that are not a GetProductResponse
             raise _refusal(f"sent an unreadable response for sku {sku}")
         return Product(response.name, response.price)
 
-    def _record(
-        self, stub: product_pb2_grpc.ProductServiceStub, code: grpc.StatusCode
-    ) -> None:
+    async def _get_product(self, sku: int) -> GetProductResponse | None:
+        """Call once, within a span; measure the time."""
+        request = GetProductRequest(
+            token=self._settings.product_token.get_secret_value(), sku=sku
+        )
+        timeout = self._settings.product_deadline_seconds
+        channel, began, code = self._channel, perf_counter(), grpc.StatusCode.CANCELLED
+        try:
+            with tracing.span(_SPAN, "CLIENT", LOG_CONTEXT.get(), _ATTRIBUTES) as headers:
+                # Without a tracer they are a client's own, which gRPC may refuse to send.
+                trace = headers if tracing.is_on() else ()
+                metadata = tuple((n, value.decode()) for n, value in trace if n in TRACE)
+                response: GetProductResponse | None = await self._request_product(
+                    request, timeout=timeout, metadata=metadata
+                )
+            code = grpc.StatusCode.OK
+        except grpc.aio.AioRpcError as error:
+            code = error.code()
+            raise
+        finally:
+            SECONDS.labels(SERVICE, _METHOD, code.name).observe(perf_counter() - began)
+            self._count_unanswered(channel, code)
+        return response
+
+    def _count_unanswered(self, channel: grpc.aio.Channel, code: grpc.StatusCode) -> None:
         """Count calls without a response; after some, replace the channel."""
-        if stub is not self._stub:
+        if channel is not self._channel or code is grpc.StatusCode.CANCELLED:
             return
-        silent = code is grpc.StatusCode.DEADLINE_EXCEEDED
-        self._silent_calls = self._silent_calls + 1 if silent else 0
-        if self._silent_calls < MAX_UNANSWERED_CALLS:
-            return
-        _log.warning(
-            "event=product-channel-replaced unanswered_calls=%d", self._silent_calls
-        )
-        # Calls in flight on the old channel end by their deadlines before that.
-        closing = asyncio.create_task(
-            self._channel.close(self._settings.product_deadline_seconds)
-        )
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
-        self._open_channel()
+        unanswered = code is grpc.StatusCode.DEADLINE_EXCEEDED
+        self._unanswered = self._unanswered + 1 if unanswered else 0
+        if self._unanswered >= MAX_UNANSWERED_CALLS:
+            text = "event=product-channel-replaced unanswered_calls=%d"
+            _log.warning(text, self._unanswered)
+            # Calls in flight on the old channel end by their deadlines before that.
+            grace = self._settings.product_deadline_seconds
+            self._closing.start(self._channel.close(grace))
+            self._open_channel()
 
 
 def _final_refusal(sku: int, code: grpc.StatusCode) -> Refusal:

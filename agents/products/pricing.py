@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from agents.refusal import Refusal
-from schemas.cart import CartView, PricedItem
+from agents.aggregate import Refusal
+from schemas.cart import CartView, PriceCart, PricedItem
 from schemas.contract import MAX_PRICE, Code
-from schemas.product import PriceCart
 
 # A reply must fit into one Kafka record of 1 MiB, however long the names are.
 _MAX_VIEW_BYTES = 900_000
@@ -31,12 +30,7 @@ def price_cart(request: PriceCart, products: Mapping[int, Product]) -> CartView:
         Refusal: TOTAL_TOO_LARGE; PRODUCT_SERVICE if the names exceed a record.
     """
     items = tuple(
-        PricedItem(
-            sku=item.sku,
-            count=item.count,
-            name=products[item.sku].name,
-            price=products[item.sku].price,
-        )
+        PricedItem(sku=item.sku, count=item.count, **products[item.sku]._asdict())
         for item in sorted(request.items, key=lambda item: item.sku)
     )
     total = sum(item.price * item.count for item in items)
@@ -44,7 +38,6 @@ def price_cart(request: PriceCart, products: Mapping[int, Product]) -> CartView:
         raise Refusal(Code.TOTAL_TOO_LARGE, f"the sum {total} is over {MAX_PRICE}")
     cart = CartView(items=items, total_price=total)
     if len(cart.model_dump_json().encode()) > _MAX_VIEW_BYTES:
-        raise Refusal(
-            Code.PRODUCT_SERVICE, "the names of ProductService are too long for a reply"
-        )
+        text = "the names of ProductService are too long for a reply"
+        raise Refusal(Code.PRODUCT_SERVICE, text)
     return cart

@@ -4,22 +4,24 @@ from functools import cached_property
 
 from aiokafka.structs import ConsumerRecord
 
+from agents.aggregate import Refusal
 from agents.products.client import ProductClient
-from agents.products.settings import ProductSettings
-from agents.refusal import Refusal
 from agents.runtime.collector import RecordCollector
 from agents.runtime.concurrent_processor import ConcurrentProcessor, Send
 from agents.runtime.deserializer import Envelope
+from agents.settings import ProductSettings
 from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
-from schemas.cart import CartView
+from schemas.cart import CartView, PriceCart
 from schemas.contract import Refused
-from schemas.product import PriceCart
 from topics.catalog import PRODUCT_REQUESTS
 
 
 class Pricing:
     """Replies to requests for the prices of carts."""
+
+    def __init__(self, settings: ProductSettings) -> None:
+        self._settings = settings
 
     async def handle(self, envelope: Envelope, _: ConsumerRecord, send: Send) -> None:
         """Send the priced cart, or the refusal."""
@@ -29,19 +31,23 @@ class Pricing:
         try:
             reply: CartView | Refused = await self._client.price(request)
         except Refusal as refusal:
-            reply = Refused(code=refusal.code, text=str(refusal))
+            reply = refusal.reply
         out = RecordCollector(PRODUCT_REQUESTS)
         out.add(reply, envelope)
         await send(out)
 
     @cached_property
     def _client(self) -> ProductClient:
-        return ProductClient(ProductSettings())  # its channel needs the running loop
+        return ProductClient(self._settings)  # its channel needs the running loop
 
 
 def build(settings: WorkerSettings) -> Service:
-    """Return the service."""
-    service = Service("products", settings)
-    agent = ConcurrentProcessor(service.app, PRODUCT_REQUESTS, Pricing().handle)
+    """Return the service.
+
+    Raises:
+        ValidationError: a setting of the client is invalid.
+    """
+    service, pricing = Service("products", settings), Pricing(ProductSettings())
+    agent = ConcurrentProcessor(service.app, PRODUCT_REQUESTS, pricing.handle)
     service.add_agent(PRODUCT_REQUESTS, agent.run)
     return service

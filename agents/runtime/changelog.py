@@ -7,7 +7,8 @@ one is the write of a zombie worker.
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
@@ -16,19 +17,19 @@ from agents.runtime.fail_stop import fail_stop
 from agents.runtime.producer import BatchingProducer, DeliveryFuture
 from agents.runtime.rows import Progress, Row, Write
 from agents.runtime.state_store import StateStore
+from topics.kafka.reader import read_to
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
 
 PROCESSED_OFFSET_HEADER = "version"
 MAX_POLL_RECORDS = 5000
-STALL_TIMEOUT_SECONDS = 60
 
-_POLL_MS = 200
-_CONSUMER_OPTIONS = {
+CONSUMER_OPTIONS: dict[str, Any] = {
     "enable_auto_commit": False,
     "auto_offset_reset": "earliest",
     "fetch_max_wait_ms": 20,  # a partition that was read to its end delays the others
     "max_partition_fetch_bytes": 4 * 2**20,
+    "max_poll_records": MAX_POLL_RECORDS,
     "request_timeout_ms": 10_000,
 }
 
@@ -43,15 +44,15 @@ class ChangelogProducer:
         self._topic = topic
         self._store = store
 
-    async def rewrite_superseded(self) -> None:
-        """Write the valid rows again, behind a zombie's writes; load the metadata."""
+    async def rewrite_superseded(self, partitions: Iterable[int]) -> None:
+        """Write valid rows again, behind a zombie's writes; load the metadata."""
         await self._producer.partition_count(self._topic.name)
         deliveries = [
             self.produce(
                 self._store.put(partition, {row.key: row.value}, row.source_offset)
             )
-            for partition, offsets in self._store.offsets.items()
-            for row in offsets.superseded.values()
+            for partition in partitions
+            for row in self._store.offsets[partition].superseded.values()
         ]
         if deliveries:
             await asyncio.wait(deliveries)
@@ -125,30 +126,31 @@ def recover(
     store.store(partition, newest.values(), progress)
 
 
-async def read_changelog(
-    topic: str, store: StateStore, partitions: set[int], cluster: KafkaSettings
+async def read_changelogs(
+    stores: Mapping[str, StateStore], partitions: Iterable[int], cluster: KafkaSettings
 ) -> int:
-    """Recover partitions up to the end of their changelog; return the records read.
+    """Recover partitions up to the end of their changelogs; return the records read.
 
     The read begins behind the stored rows, also of a partition that this worker had
-    before: another worker may have had it in between.
+    before: another worker may have had it in between. The stores are by changelog topic.
     """
-    for partition in partitions:
-        store.load(partition)
-    consumer = AIOKafkaConsumer(**cluster.client_options(), **_CONSUMER_OPTIONS)
+    tps = [TopicPartition(topic, p) for topic in stores for p in partitions]
+    for tp in tps:
+        stores[tp.topic].load(tp.partition)
+    if not tps:
+        return 0
+    consumer = AIOKafkaConsumer(**cluster.client_options(), **CONSUMER_OPTIONS)
     await consumer.start()
     try:
-        tps = [TopicPartition(topic, partition) for partition in partitions]
-        consumer.assign(tps)
         at = time.time()
-        ends = await consumer.end_offsets(tps)
+        ends = await seek_to_stored(consumer, stores, tps)
+        count = 0
+        async for tp, records in read_to(consumer, ends):
+            end = records[-1].offset + 1
+            recover(stores[tp.topic], tp.partition, map(decode_row, records), end)
+            count += len(records)
         for tp, end in ends.items():
-            if store.offsets[tp.partition].changelog_offset > end:
-                log.warning("event=rows-discarded partition=%s reason=beyond-its-end", tp)
-                store.drop_partition(tp.partition)
-            consumer.seek(tp, store.offsets[tp.partition].changelog_offset)
-        count = await _read_to(consumer, store, ends)
-        for tp, end in ends.items():
+            store = stores[tp.topic]
             offsets = store.offsets[tp.partition]
             offsets.changelog_offset = end
             store.store(tp.partition, (), Progress(offsets.source_offset, end, at))
@@ -157,22 +159,34 @@ async def read_changelog(
         await consumer.stop()
 
 
-async def _read_to(
-    consumer: AIOKafkaConsumer, store: StateStore, ends: dict[TopicPartition, int]
-) -> int:
-    count, last_progress = 0, time.monotonic()
-    left = {tp for tp, end in ends.items() if await consumer.position(tp) < end}
-    while left:
-        fetched = await consumer.getmany(
-            *left, timeout_ms=_POLL_MS, max_records=MAX_POLL_RECORDS
-        )
-        for tp, records in fetched.items():
-            recover(store, tp.partition, map(decode_row, records), records[-1].offset + 1)
-            count += len(records)
-            await asyncio.sleep(0)  # getmany does not yield while it has records
-        left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
-        if fetched:
-            last_progress = time.monotonic()
-        elif time.monotonic() - last_progress > STALL_TIMEOUT_SECONDS:
-            raise TimeoutError(f"no more records of {left} before their ends")
-    return count
+async def changelog_ends(
+    topic: str, partitions: Iterable[int], cluster: KafkaSettings
+) -> dict[int, int]:
+    """Return the offsets behind the last records of partitions."""
+    consumer = AIOKafkaConsumer(**cluster.client_options(), **CONSUMER_OPTIONS)
+    await consumer.start()
+    try:
+        tps = [TopicPartition(topic, partition) for partition in partitions]
+        consumer.assign(tps)
+        ends = await consumer.end_offsets(tps) if tps else {}
+        return {tp.partition: end for tp, end in ends.items()}
+    finally:
+        await consumer.stop()
+
+
+async def seek_to_stored(
+    consumer: AIOKafkaConsumer, stores: Mapping[str, StateStore], tps: list[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Assign changelogs, and seek behind the stored rows; return the changelogs' ends.
+
+    Rows beyond the end are dropped: the changelog has lost records.
+    """
+    consumer.assign(tps)
+    ends: dict[TopicPartition, int] = await consumer.end_offsets(tps)
+    for tp, end in ends.items():
+        store = stores[tp.topic]
+        if store.offsets[tp.partition].changelog_offset > end:
+            log.warning("event=rows-discarded partition=%s reason=beyond-its-end", tp)
+            store.drop_partition(tp.partition)
+        consumer.seek(tp, store.offsets[tp.partition].changelog_offset)
+    return ends

@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 from aiokafka.structs import ConsumerRecord
 
-from agents.aggregate import OutgoingMessage
-from agents.cause import WithHeaders
+from agents.aggregate import OutgoingMessage, WithHeaders
 from agents.runtime.client_replies import ClientReplyProducer
 from agents.runtime.deserializer import MAX_HEADERS, MAX_KEY, Envelope, ReplyContext
 from agents.runtime.fail_stop import PauseMonitor

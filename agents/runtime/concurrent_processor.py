@@ -1,7 +1,7 @@
 """Processes the records of a topic side by side, for handlers that wait for other systems.
 
-A batch is committed when all its records are handled. Revoked partitions cancel their
-handlers: the new owner handles those records again.
+A batch is committed when all its records are handled. Handlers of revoked partitions are
+cancelled: the new owner handles those records again.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from aiokafka.structs import ConsumerRecord
 from agents.runtime.collector import Publisher, RecordCollector, Worker
 from agents.runtime.deserializer import Envelope
 from agents.runtime.fail_stop import BackgroundTasks
-from agents.runtime.in_flight import ConsumerRecords, InFlightBatches
+from agents.runtime.in_flight import ConsumerRecords, InFlightBatches, PartitionRecords
 from agents.runtime.router import RecordRouter, consumer_span
 from topics.kafka.headers import LOG_CONTEXT
 from topics.topic import Topic
@@ -38,33 +38,31 @@ class ConcurrentProcessor:
         self._publisher = Publisher(worker)
         self.batches = InFlightBatches()
         self._capacity = asyncio.Semaphore(MAX_CONCURRENCY)
-        self._epoch = 0
         self._in_flight = BackgroundTasks()
+        self._batches: dict[asyncio.Task[None], PartitionRecords] = {}
         worker.add_revocation_listener(self._on_partitions_revoked)
 
     async def run(self, stream: Any) -> None:
         """Process all polls of the topic."""
         async for event in stream.noack().events():
-            epoch = self._epoch
             fetched: ConsumerRecords = event.message.value
             event.message.incref(len(fetched) - 1)  # each batch completes on its own
             for batch in fetched:
                 await self.batches.acquire()
                 self._pause_monitor.check()
-                tasks = await self._start_all(batch.records, epoch)
-                self.batches.complete(event, [batch], self._await_all(tasks, epoch))
+                tasks = await self._start_all(batch)
+                self.batches.complete(event, [batch], _await_all(batch, tasks))
 
-    async def _start_all(
-        self, records: list[ConsumerRecord], epoch: int
-    ) -> list[asyncio.Task[None]]:
-        """Start handlers as capacity permits; no more once the partitions are revoked."""
+    async def _start_all(self, batch: PartitionRecords) -> list[asyncio.Task[None]]:
+        """Start handlers as capacity permits; no more once the partition is revoked."""
         tasks = []
-        for record in records:
+        for record in batch.records:
             await self._capacity.acquire()
-            if epoch != self._epoch:
+            if batch.revoked:
                 self._capacity.release()
                 break
-            tasks.append(self._start(record))
+            tasks.append(task := self._start(record))
+            self._batches[task] = batch
         return tasks
 
     def _start(self, record: ConsumerRecord) -> asyncio.Task[None]:
@@ -72,8 +70,12 @@ class ConcurrentProcessor:
         envelope = self._router.route(record, out)
         work = self._send(out) if envelope is None else self._handle(envelope, record)
         task = self._in_flight.start(work)
-        task.add_done_callback(lambda _: self._capacity.release())
+        task.add_done_callback(self._end)
         return task
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._batches.pop(task, None)
+        self._capacity.release()
 
     async def _handle(self, envelope: Envelope, record: ConsumerRecord) -> None:
         with consumer_span(envelope, record) as traced:
@@ -86,14 +88,15 @@ class ConcurrentProcessor:
         if deliveries := await self._publisher.send(records):
             await asyncio.wait(deliveries)
 
-    async def _await_all(self, tasks: list[asyncio.Task[None]], epoch: int) -> None:
-        """Wait for a batch's handlers; a batch of revoked partitions is not committed."""
-        if tasks:
-            await asyncio.wait(tasks)
-        if epoch != self._epoch:
-            raise asyncio.CancelledError
-
     async def _on_partitions_revoked(self) -> None:
-        self._epoch += 1
-        for task in self._in_flight:
-            task.cancel()
+        for task, batch in self._batches.items():
+            if batch.revoked:
+                task.cancel()
+
+
+async def _await_all(batch: PartitionRecords, tasks: list[asyncio.Task[None]]) -> None:
+    """Wait for a batch's handlers; a batch of a revoked partition is not committed."""
+    if tasks:
+        await asyncio.wait(tasks)
+    if batch.revoked:
+        raise asyncio.CancelledError

@@ -9,7 +9,7 @@ from functools import lru_cache
 from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
-from agents.cause import Cause
+from agents.aggregate import Cause
 from agents.runtime.producer import Headers
 from schemas.contract import Contract
 from topics.catalog import explain

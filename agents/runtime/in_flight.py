@@ -27,6 +27,8 @@ class PartitionRecords:
 
     Attributes:
         acknowledged: whether all records that they caused are acknowledged.
+        revoked: whether another worker gets the partition: they need not be processed.
+        done: whether their agent has done with them.
         began: when they were read, by `time.monotonic`.
         logged_from: the age in seconds from which they are logged as slow.
     """
@@ -34,6 +36,8 @@ class PartitionRecords:
     tp: TopicPartition
     records: list[ConsumerRecord] = field(repr=False)
     acknowledged: bool = False
+    revoked: bool = False
+    done: bool = False
     began: float = field(default_factory=monotonic)
     logged_from: float = SLOW_SECONDS
 
@@ -50,6 +54,11 @@ class PartitionRecords:
 
 ConsumerRecords = list[PartitionRecords]
 """The records that one poll brought of a topic, by partition."""
+
+
+def unrevoked(batches: ConsumerRecords) -> ConsumerRecords:
+    """Return the batches of partitions that this worker has not given up meanwhile."""
+    return [batch for batch in batches if not batch.revoked]
 
 
 def oldest(batches: Iterable[Iterable[PartitionRecords]]) -> ConsumerRecords:
@@ -101,5 +110,7 @@ class InFlightBatches:
             for batch in batches:
                 batch.acknowledged = True
         finally:
+            for batch in batches:  # Faust acks when all batches of the poll are done
+                batch.done = True
             event.ack()  # Faust's own; nothing is committed without `acknowledged`
             self._capacity.release()

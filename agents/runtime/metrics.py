@@ -40,10 +40,15 @@ RECOVERY = Histogram(
 )
 RECOVERING = Gauge(
     "recovery_in_progress",
-    "1 while the worker recovers its tables, and processes no record.",
+    "1 while the worker recovers tables of partitions that it does not serve yet.",
 )
 RECOVERED = Counter("recovery_records_total", "Changelog records read by recoveries.")
 
+STANDBY_LAG = Gauge(
+    "standby_lag_records",
+    "Changelog records that this worker has not read, of a partition that it follows.",
+    _TP,
+)
 LAG = Gauge("kafka_consumer_lag_records", "Uncommitted records of a partition.", _TP)
 OLDEST = Gauge(
     "kafka_consumer_oldest_batch_seconds",
@@ -59,6 +64,7 @@ SIZE = Gauge(
     "rocksdb_size_bytes", "Bytes of a table's rows, in files and memory.", ["table"]
 )
 _partitions: set[TopicPartition] = set()
+_followed: set[TopicPartition] = set()
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +87,16 @@ def update_gauges(
     _partitions.update(lags)
     for table, size in sizes.items():
         SIZE.labels(table).set(size)
+
+
+def update_standby_gauges(lags: Mapping[TopicPartition, int]) -> None:
+    """Set the gauges of the partitions that are followed; remove others."""
+    for tp, lag in lags.items():
+        STANDBY_LAG.labels(*tp).set(lag)
+    for tp in _followed - lags.keys():
+        STANDBY_LAG.remove(*tp)
+    _followed.clear()
+    _followed.update(lags)
 
 
 class _Handler(MetricsHandler):

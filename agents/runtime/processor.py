@@ -11,7 +11,7 @@ from agents.aggregate import Aggregate
 from agents.runtime.changelog import ChangelogProducer
 from agents.runtime.collector import Deliveries, Publisher, RecordCollector, Worker
 from agents.runtime.fail_stop import fail_stop
-from agents.runtime.in_flight import ConsumerRecords, InFlightBatches, PartitionRecords
+from agents.runtime.in_flight import InFlightBatches, PartitionRecords, unrevoked
 from agents.runtime.router import RecordRouter, consumer_span
 from agents.runtime.rows import Write
 from agents.runtime.state_store import StateStore
@@ -60,13 +60,13 @@ class AggregateAgent:
             self._pause_monitor.check()
             await self._process(event)
 
-    async def on_recovered(self) -> None:
-        """Prepare the changelog, once the rows are recovered."""
-        await self._changelog.rewrite_superseded()
+    async def on_recovered(self, partitions: set[int]) -> None:
+        """Prepare the changelog for partitions whose rows are recovered."""
+        await self._changelog.rewrite_superseded(partitions)
 
     async def _process(self, event: Any) -> None:
         """Fold the records and send their commands; the rest follows behind them."""
-        fetched: ConsumerRecords = event.message.value
+        fetched = unrevoked(event.message.value)
         out = RecordCollector(self._aggregate.requests)
         writes = [
             write for batch in fetched for write in self._process_partition(batch, out)
@@ -84,7 +84,7 @@ class AggregateAgent:
     ) -> list[Write]:
         """Fold the records of one partition; return the rows to be written."""
         partition = batch.tp.partition
-        if partition not in self.store.offsets:
+        if partition not in self.store.active:
             fail_stop("records of %s came before its rows were recovered", batch.tp)
         source_offset = self.store.offsets[partition].source_offset
         # A row is written behind the commands of all its records, so the commands of a

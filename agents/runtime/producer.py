@@ -16,7 +16,7 @@ from typing import Any
 from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.structs import RecordMetadata, TopicPartition
 
-from topics.kafka.partitioner import partition_of
+from topics.kafka.location import partition_of
 
 DeliveryFuture = asyncio.Future[RecordMetadata]
 Headers = list[tuple[str, bytes]]

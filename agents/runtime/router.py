@@ -18,7 +18,7 @@ from agents.runtime.deserializer import (
 from agents.runtime.metrics import DEAD_LETTERS
 from schemas.contract import Code, Refused
 from topics.catalog import DEFAULT_REPLIES
-from topics.kafka.partitioner import partition_of
+from topics.kafka.location import partition_of
 from topics.telemetry import tracing
 from topics.topic import Topic
 

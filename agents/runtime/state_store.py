@@ -53,7 +53,8 @@ class StateStore:
         index: of the rows; its entries are stored together with them.
 
     Attributes:
-        offsets: by partition of this worker.
+        offsets: by partition that is read from the changelog or written to it.
+        active: the partitions that this worker serves.
         database: the stored rows.
     """
 
@@ -62,6 +63,7 @@ class StateStore:
         self._index = index
         self.database = Database(path, orjson.dumps([FORMAT, cluster]))
         self.offsets: defaultdict[int, PartitionOffsets] = defaultdict(PartitionOffsets)
+        self.active: set[int] = set()
 
     def load(self, partition: int) -> None:
         """Begin an assignment with the stored rows; unacknowledged ones are forgotten."""
@@ -76,6 +78,7 @@ class StateStore:
 
     def release(self, partition: int) -> None:
         """End an assignment. Stored rows stay while they are young enough to be used."""
+        self.active.discard(partition)
         self.offsets.pop(partition, None)
         if stored := self._stored(partition, b""):
             age = time.time() - Progress(*orjson.loads(stored)[:-1]).at
@@ -151,11 +154,16 @@ class StateStore:
         self.database.write(pairs)
         offsets.stored = progress
 
-    def confirm(self, partition: int, end: int, at: float) -> None:
-        """Keep a partition's rows young: the changelog ended at `end` after a time."""
+    def confirm(self, partition: int, end: int, at: float) -> bool:
+        """Keep a partition's rows young; return whether they are.
+
+        They are if they have all that the changelog had at a time, up to `end`.
+        """
         offsets = self.offsets.get(partition)
-        if offsets is not None and offsets.stored.changelog_offset == end:
-            self.store(partition, (), offsets.stored._replace(at=at))
+        if offsets is None or offsets.stored.changelog_offset < end:
+            return False
+        self.store(partition, (), offsets.stored._replace(at=at))
+        return True
 
     def rows(
         self, partition: int, begin: bytes = _ROWS, end: bytes | None = None
@@ -204,6 +212,7 @@ class StateStore:
 
     def drop_partition(self, partition: int) -> None:
         """Delete a partition's rows for good: the changelog has lost some of them."""
+        self.active.discard(partition)
         self.offsets.pop(partition, None)
         self.purge(partition, b"", None)
         # Without a flush, a crash could bring them back when the changelog has grown again.
@@ -211,6 +220,7 @@ class StateStore:
 
     def close(self) -> None:
         """Close. A later acknowledgement is ignored: the next recovery reads those rows."""
+        self.active.clear()
         self.offsets.clear()
         self.database.close()
 

@@ -74,11 +74,11 @@ class PartitionTransaction:
 
     def _read(self, key: str, index: int, stored: bytes) -> Any:
         """Read a row; fields of a newer release are kept as they are."""
-        adapter = self._aggregate.adapters[index]
+        validator = self._aggregate.adapters[index].validator
         try:
-            return adapter.validate_json(stored, extra="forbid")
+            return validator.validate_json(stored, extra="forbid")
         except ValidationError:
-            row = adapter.validate_json(stored)
+            row = validator.validate_json(stored)
         known = _names(row.__class__)
         unknown = {n: v for n, v in orjson.loads(stored).items() if n not in known}
         if unknown:  # else they are in a part of the row, and lost
@@ -89,7 +89,7 @@ class PartitionTransaction:
         row = self._rows[key]
         if row is None:
             return None
-        value = self._aggregate.adapters[index].dump_json(row)
+        value = self._aggregate.adapters[index].serializer.to_json(row)
         unknown = self._unknown.get(key)
         # Both are objects, and a row always has a field.
         return value if unknown is None else value[:-1] + b"," + orjson.dumps(unknown)[1:]

@@ -67,6 +67,7 @@ class App(faust.App):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._revocation_listeners: list[Callable[[], Awaitable[None]]] = []
+        self._recovery_listeners: list[Callable[[set[int]], Awaitable[None]]] = []
         self.batching_producer = BatchingProducer(
             lambda: self.producer._producer, _on_delivery
         )
@@ -76,10 +77,24 @@ class App(faust.App):
         """Await a listener before partitions are given up."""
         self._revocation_listeners.append(listener)
 
+    def add_recovery_listener(
+        self, listener: Callable[[set[int]], Awaitable[None]]
+    ) -> None:
+        """Await a listener with the partitions of which the rows are recovered.
+
+        It is called after each rebalance, and before the records of new partitions come.
+        """
+        self._recovery_listeners.append(listener)
+
     async def partitions_revoked(self) -> None:
         """Await the listeners."""
         for listener in self._revocation_listeners:
             await listener()
+
+    async def partitions_recovered(self, partitions: set[int]) -> None:
+        """Await the listeners."""
+        for listener in self._recovery_listeners:
+            await listener(partitions)
 
     @faust.Service.task
     async def _monitor_pauses(self) -> None:
@@ -92,8 +107,9 @@ class App(faust.App):
         await super().on_first_start()
 
     async def on_stop(self) -> None:
-        """Stop when all work in flight is acknowledged."""
-        await self.partitions_revoked()
+        """Hand over to other workers; stop when all work in flight is acknowledged."""
+        await self.tables.recovery.hand_over()
+        await self.tables.recovery.close()
         await super().on_stop()
         await self.client_replies.close()
 
@@ -150,7 +166,7 @@ def create_app(service: str, settings: WorkerSettings) -> App:
         topic_partitions=settings.partitions,
         topic_allow_declare=False,
         topic_disable_leader=True,
-        table_standby_replicas=0,
+        table_standby_replicas=settings.standby_replicas,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=settings.worker,
         consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,

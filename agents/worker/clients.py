@@ -61,6 +61,7 @@ class EventLoopConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
+        consumer._partition_assignment_strategy = [self.app.assignor]  # without tables, too
         return consumer
 
 

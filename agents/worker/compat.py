@@ -1,18 +1,18 @@
-"""Lists what we replace in Faust, and which private names of Faust the workers use.
+"""Lists what we replace in Faust, and in aiokafka for workers only.
 
-`tests/contract/test_compat.py` holds these tables against the installed versions.
+`tests/contract/test_compat.py` holds the table against the installed versions.
 """
 
 from aiokafka.consumer import consumer
 from faust import stores
 from faust.transport.drivers import aiokafka as driver
 
-from agents.worker.assignor import RoundRobin
 from agents.worker.clients import Producer, YieldingFetcher
 from agents.worker.consumer import Consumer
+from agents.worker.coordinator import GroupCoordinator, SubscriptionState
 from agents.worker.tables import StateStoreAdapter
 from topics.kafka import compat
-from topics.kafka.compat import InnerNames, Replacement
+from topics.kafka.compat import Replacement
 
 STORE = "rows"  # the scheme of our store's address
 REPLACEMENTS = (
@@ -34,11 +34,23 @@ REPLACEMENTS = (
         "aio-libs/aiokafka#197",
     ),
     Replacement(
-        driver,
-        "RoundRobinPartitionAssignor",
-        RoundRobin,
-        "()",
-        "a topic that a starting broker lacks was left out of the assignment",
+        consumer,
+        "GroupCoordinator",
+        GroupCoordinator,
+        "(client, subscription, *, group_id='aiokafka-default-group',"
+        " group_instance_id=None, session_timeout_ms=10000, heartbeat_interval_ms=3000,"
+        " retry_backoff_ms=100, enable_auto_commit=True, auto_commit_interval_ms=5000,"
+        " assignors=(<class 'aiokafka.coordinator.assignors.roundrobin."
+        "RoundRobinPartitionAssignor'>,), exclude_internal_topics=True,"
+        " max_poll_interval_ms=300000, rebalance_timeout_ms=30000)",
+        "a rebalance stopped all partitions, and a static member could not leave",
+    ),
+    Replacement(
+        consumer,
+        "SubscriptionState",
+        SubscriptionState,
+        "(loop=None)",
+        "a rebalance forgot the positions of partitions that stayed",
     ),
     Replacement(
         consumer,
@@ -50,104 +62,6 @@ REPLACEMENTS = (
         " prefetch_backoff=0.1, retry_backoff_ms=100, auto_offset_reset='latest',"
         " isolation_level='read_uncommitted', client_rack=None)",
         "building the next fetch delayed the replies to the present records",
-    ),
-)
-
-_DRIVER = "faust.transport.drivers.aiokafka"
-_ACCUMULATOR = "aiokafka.producer.message_accumulator"
-
-INNER_NAMES = (
-    InnerNames(
-        "agents/runtime/producer.py",
-        "`producer.send` costs a coroutine and a future for each record",
-        {
-            "aiokafka.producer:AIOKafkaProducer._message_accumulator": "",
-            f"{_ACCUMULATOR}:MessageAccumulator._append_batch": "(self, builder, tp)",
-            f"{_ACCUMULATOR}:MessageAccumulator._batches": "",
-            f"{_ACCUMULATOR}:MessageAccumulator._exception": "",
-            f"{_ACCUMULATOR}:MessageBatch._builder": "",
-            f"{_ACCUMULATOR}:BatchBuilder.append": (
-                "(self, *, timestamp, key, value, headers=[])"
-            ),
-        },
-    ),
-    InnerNames(
-        "agents/worker/app.py",
-        "a crashed agent or service left the process running",
-        {
-            "faust.app.base:App._crash": "(self, reason)",
-            "faust.app.base:App._on_agent_error": "(self, agent, exc)",
-            f"{_DRIVER}:Producer._producer": "",
-        },
-        "robinhood/faust#301",
-    ),
-    InnerNames(
-        "agents/worker/consumer.py",
-        "the drain loop and the commits are replaced; see Consumer above",
-        {
-            f"{_DRIVER}:Consumer._commit_offsets": (
-                "(self, offsets, start_new_transaction=True)"
-            ),
-            f"{_DRIVER}:Consumer._committed_offset": "",
-            f"{_DRIVER}:Consumer._drain_messages": "(self, fetcher)",
-            f"{_DRIVER}:Consumer._get_active_partitions": "(self)",
-            f"{_DRIVER}:Consumer._getmany": "(self, active_partitions, timeout)",
-            f"{_DRIVER}:Consumer._is_changelog_tp": "(self, tp)",
-            f"{_DRIVER}:Consumer._new_consumer_thread": "(self)",
-            f"{_DRIVER}:Consumer._read_offset": "",
-            f"{_DRIVER}:Consumer._stopped": "",
-            f"{_DRIVER}:Consumer._thread": "",
-            f"{_DRIVER}:Consumer._to_message": "(self, tp, record)",
-            f"{_DRIVER}:Consumer._unacked_messages": "",
-            f"{_DRIVER}:Consumer._waiting_for_ack": "",
-            f"{_DRIVER}:AIOKafkaConsumerThread._ensure_consumer": "(self)",
-            "faust.transport.conductor:Conductor._tp_index": "",
-        },
-        "faust-streaming/faust#221, #606",
-    ),
-    InnerNames(
-        "agents/worker/clients.py",
-        "a thread for the consumer halves the throughput; errors of the group, and waits"
-        " of a fetch, cannot be set; see Fetcher and Producer above",
-        {
-            f"{_DRIVER}:AIOKafkaConsumerThread._consumer": "",
-            f"{_DRIVER}:AIOKafkaConsumerThread._create_worker_consumer": (
-                "(self, transport)"
-            ),
-            f"{_DRIVER}:AIOKafkaConsumerThread._gather_remaining_tasks": "(self)",
-            f"{_DRIVER}:AIOKafkaConsumerThread._serve": "(self)",
-            f"{_DRIVER}:AIOKafkaConsumerThread._started": "",
-            f"{_DRIVER}:AIOKafkaConsumerThread._thread_running": "",
-            f"{_DRIVER}:AIOKafkaConsumerThread._thread_started": "",
-            f"{_DRIVER}:Producer._new_producer": "(self, transactional_id=None)",
-            f"{_DRIVER}:Producer._settings_extra": "(self)",
-            "aiokafka.consumer:AIOKafkaConsumer._coordinator": "",
-            "aiokafka.consumer:AIOKafkaConsumer._fetch_max_wait_ms": "",
-            "aiokafka.consumer.fetcher:Fetcher._proc_fetch_request": (
-                "(self, assignment, node_id, request)"
-            ),
-            "aiokafka.consumer.group_coordinator:GroupCoordinator._push_error_to_user": (
-                "(self, exc)"
-            ),
-            "aiokafka.producer:AIOKafkaProducer._message_accumulator": "",
-            f"{_ACCUMULATOR}:MessageAccumulator._batch_ttl": "",
-        },
-        "aio-libs/aiokafka#197",
-    ),
-    InnerNames(
-        "agents/worker/service.py",
-        "mode waits a second when a worker stops",
-        {"faust.worker:Worker._sentinel_task": "(self)"},
-    ),
-    InnerNames(
-        "agents/worker/tables.py",
-        "Faust's recovery skips records, and its table manager waits a second",
-        {
-            "faust.tables.manager:TableManager._recovery": "",
-            "faust.tables.manager:TableManager._update_channels": "(self)",
-            "faust.app.base:App._fetcher": "",
-        },
-        "faust-streaming/faust#216, #596",
     ),
 )
 

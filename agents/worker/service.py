@@ -13,7 +13,7 @@ from agents.runtime.in_flight import log_slow
 from agents.runtime.processor import AggregateAgent, ChangeListener
 from agents.runtime.state_store import Index
 from agents.worker.app import App, create_app
-from agents.worker.consumer import RawRecordsSchema
+from agents.worker.delivery import RawRecordsSchema
 from agents.worker.settings import WorkerSettings
 from topics.topic import Topic
 
@@ -50,7 +50,7 @@ class Service:
         """
         table = self.add_table(aggregate.changelog, aggregate.index)
         agent = AggregateAgent(self.app, aggregate, table, on_change)
-        table.on_recover(agent.on_recovered)
+        self.app.add_recovery_listener(agent.on_recovered)
         self.add_agent(aggregate.requests, agent.run)
         return agent
 
@@ -84,6 +84,7 @@ class Service:
 
     async def _update_gauges(self) -> None:
         consumer = self.app.consumer
+        metrics.update_standby_gauges(self.app.tables.recovery.standby_lags)
         metrics.update_gauges(
             consumer.lags(),
             {batch.tp: batch.seconds for batch in consumer.oldest()},

@@ -16,6 +16,7 @@ class WorkerSettings(KafkaSettings):
         worker: its name, and its static membership of the group: a worker of the same
             name keeps the partitions over a restart.
         state_dir: the directory of its local rows; no other worker uses it.
+        standby_replicas: how many other workers follow each partition's changelogs.
         session_timeout_seconds: how long a silent worker keeps its partitions. The
             broker's `group.min.session.timeout.ms` bounds it from below.
         metrics_port: of its metrics for Prometheus; 0: it has none.
@@ -23,6 +24,7 @@ class WorkerSettings(KafkaSettings):
 
     worker: str | None = None
     state_dir: Path = Path(".run/state")
+    standby_replicas: int = Field(default=0, ge=0)
     session_timeout_seconds: float = Field(default=6.0, gt=0)
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(default=0, ge=0, lt=2**16)

@@ -1,1 +1,3 @@
-"""The gRPC interface of ProductService: proto and generated stubs."""
+"""The gRPC interface of ProductService: its proto, and the messages generated from it."""
+
+SERVICE = "route256.product.ProductService"

@@ -1,4 +1,3 @@
-# Generated from schemas/product_service/product.proto by `python -m schemas.product_service.generate`; do not edit.
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message

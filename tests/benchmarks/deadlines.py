@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas.ids import SHARDS
+from schemas.contract import SHARDS
 from schemas.order import Status
 from tests.benchmarks.load import preload
 from tests.benchmarks.meter import rss_bytes

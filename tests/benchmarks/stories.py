@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from agents.ops.standins.catalogue import INVENTED
+from agents.ops.product_stand_in import INVENTED
 from tests.benchmarks.http import Client
 
 Story = Callable[[Client, int], Awaitable[object]]

@@ -1,4 +1,5 @@
-"""Run a campaign: `python -m tests.chaos [--rounds N] [--seed N] [--faults WORDS …]`.
+"""Run a campaign: `python -m tests.chaos [--rounds N] [--seed N] [--faults WORDS …]
+[--standbys N]`.
 
 Prints a line at the end of each round, and a table of all at the end. The exit code is 1
 after a violation.
@@ -10,14 +11,15 @@ import logging
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
-from tests.chaos import dependencies, network, processes, records
+from tests.chaos import dependencies, network, processes, records, recovery
 from tests.chaos.campaign import Round, campaign
 from tests.chaos.fault import FAULTS, Fault
 from tests.chaos.report import json_lines, line, table
 
-KINDS = (processes, network, dependencies, records)
+KINDS = (processes, network, dependencies, records, recovery)
 """The modules of the faults; an import adds them to the list."""
 
 
@@ -36,8 +38,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=10, help="of each fault")
     parser.add_argument("--seed", type=int, default=1, help="of the random choices")
     parser.add_argument("--faults", nargs="*", default=[""], help="parts of their names")
+    text = "of each partition, also for faults that need none"
+    parser.add_argument("--standbys", type=int, default=0, help=text)
     args = parser.parse_args()
-    faults = [one for one in FAULTS if any(word in one.name for word in args.faults)]
+    faults = [
+        replace(one, standbys=max(one.standbys, args.standbys))
+        for one in FAULTS
+        if any(word in one.name for word in args.faults)
+    ]
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     place = Path(tempfile.mkdtemp(prefix="chaos-"))
     played = asyncio.run(play(faults, args.rounds, args.seed, place))

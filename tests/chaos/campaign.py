@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from random import Random
 
@@ -45,20 +46,18 @@ class Round:
 async def campaign(
     faults: Iterable[Fault], rounds: int, seed: int, directory: Path
 ) -> AsyncIterator[Round]:
-    """Run a number of rounds of each fault, in shops with the cluster that it needs."""
-    wanted = sorted(faults, key=lambda one: one.brokers)
-    for brokers in sorted({fault.brokers for fault in wanted}):
-        plan = [
-            (fault, number)
-            for fault in wanted
-            if fault.brokers == brokers
-            for number in range(rounds)
-        ]
+    """Run a number of rounds of each fault, in shops of the kind that it needs."""
+    for (brokers, standbys), alike in groupby(sorted(faults, key=_needs), _needs):
+        plan = [(fault, number) for fault in alike for number in range(rounds)]
         while plan:
-            place = directory / f"{brokers}-brokers-{len(plan)}-left"
-            async with open_environment(place, brokers) as environment:
+            place = directory / f"{brokers}-brokers-{standbys}-standbys-{len(plan)}-left"
+            async with open_environment(place, brokers, standbys) as environment:
                 async for done in _play_until_broken(environment, plan, seed):
                     yield done
+
+
+def _needs(fault: Fault) -> tuple[int, int]:
+    return fault.brokers, fault.standbys
 
 
 async def _play_until_broken(

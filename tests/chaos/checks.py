@@ -88,7 +88,7 @@ class RoundChecks:
         assert not sent, f"{len(sent)} poisoned records are in no dead letters"
 
     async def _audit_finds_no_difference(self) -> None:
-        code, output = await _audit(self.environment)
+        code, output = await audit(self.environment)
         assert code == 0, f"make audit: exit code {code}\n{output}"
 
 
@@ -100,14 +100,14 @@ async def _violation(check: Callable[[], Awaitable[None]]) -> str | None:
     return None
 
 
-async def _audit(environment: Environment) -> tuple[int, str]:
+async def audit(environment: Environment, *options: str) -> tuple[int, str]:
     """Run `make audit`'s program on the shop; return its exit code and last lines."""
     own = {"KAFKA": environment.shop.kafka, "PARTITIONS": str(environment.shop.partitions)}
     own |= {
         "RUN_DIR": str(environment.shop.local.directory)
     }  # not the shop of this repository
     running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agents.ops.audit", "--quiet"),
+        *(sys.executable, "-m", "agents.ops.audit", "--quiet", *options),
         cwd=REPOSITORY,
         env={**os.environ, **own},
         stdout=asyncio.subprocess.PIPE,

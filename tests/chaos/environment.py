@@ -41,13 +41,20 @@ class ShopUnderTest(Shop):
     Args:
         directory: of all its files.
         brokers: see `Shop`.
+        standbys: of each partition.
         smtp_port: of the mail server that receives notifications.
     """
 
     later = ("checkout-3", "loms-3")
 
-    def __init__(self, directory: Path, brokers: int, smtp_port: int) -> None:
-        self._smtp = f"smtp://127.0.0.1:{smtp_port}"
+    def __init__(
+        self, directory: Path, brokers: int, standbys: int, smtp_port: int
+    ) -> None:
+        self._different = {
+            "SMTP_URL": f"smtp://127.0.0.1:{smtp_port}",
+            "PAYMENT_TIMEOUT_SECONDS": TIME_TO_PAY,
+            "STANDBY_REPLICAS": str(standbys),
+        }
         workers = {"checkout_workers": 3, "loms_workers": 3}
         super().__init__(directory, brokers, **workers, session_timeout_seconds="")
 
@@ -82,7 +89,7 @@ class ShopUnderTest(Shop):
 
     def _placed(self, process: Process) -> Process:
         """Return a worker with its environment in this shop."""
-        different = {"SMTP_URL": self._smtp, "PAYMENT_TIMEOUT_SECONDS": TIME_TO_PAY}
+        different = dict(self._different)
         if process.name == REMOTE and self.nodes:
             clients = (f"127.0.0.1:{node.tunnel_port}" for node in self.nodes)
             different["KAFKA"] = ",".join(clients)
@@ -123,13 +130,15 @@ class Environment:
 
 
 @asynccontextmanager
-async def open_environment(directory: Path, brokers: int) -> AsyncIterator[Environment]:
+async def open_environment(
+    directory: Path, brokers: int, standbys: int
+) -> AsyncIterator[Environment]:
     """Start a shop; stop it at the end, whatever its state."""
     async with AsyncExitStack() as stack:
         mails = MailSink()
         await mails.start()
         stack.push_async_callback(mails.stop)
-        shop = ShopUnderTest(directory, brokers, mails.port)
+        shop = ShopUnderTest(directory, brokers, standbys, mails.port)
         tunnels = [
             await _dig(stack, node.side_port, node.tunnel_port) for node in shop.nodes
         ]

@@ -21,12 +21,14 @@ class Fault:
         name: in tables.
         inject: injects the fault, and repairs it at the end of the context.
         brokers: the number that it needs; 0: the single broker of a local shop.
+        standbys: of each partition; at least so many.
         lasting: whether the shop has to serve while it lasts.
     """
 
     name: str
     inject: Injection
     brokers: int = 0
+    standbys: int = 0
     lasting: bool = False
 
 
@@ -34,7 +36,7 @@ FAULTS: list[Fault] = []
 
 
 def fault(
-    name: str, *, brokers: int = 0, lasting: bool = False
+    name: str, *, brokers: int = 0, standbys: int = 0, lasting: bool = False
 ) -> Callable[[Callable[[Environment], AsyncIterator[None]]], Injection]:
     """Register a fault; the code after its `yield` always runs, and repairs it."""
 
@@ -48,7 +50,7 @@ def fault(
             finally:
                 await anext(halves, None)
 
-        FAULTS.append(Fault(name, entry, brokers, lasting))
+        FAULTS.append(Fault(name, entry, brokers, standbys, lasting))
         return entry
 
     return listed

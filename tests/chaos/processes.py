@@ -35,7 +35,7 @@ async def kill_a_worker(environment: Environment) -> AsyncIterator[None]:
 async def lose_a_worker(environment: Environment) -> AsyncIterator[None]:
     """Another worker takes over."""
     victim = any_worker(environment, environment.random.choice(SERVICES))
-    async with _taken_over(environment, victim):
+    async with taken_over(environment, victim):
         await victim.crash(permanently=True)
     yield
     victim.start()
@@ -80,11 +80,12 @@ async def restart_a_worker(environment: Environment) -> AsyncIterator[None]:
 @fault("rolling restart")
 async def rolling_restart(environment: Environment) -> AsyncIterator[None]:
     """Each worker and gateway, one after the other."""
-    for unit in (
-        *environment.shop.workers(),
-        *(environment.shop[name] for name in GATEWAYS),
-    ):
-        await unit.restart()
+    for unit in environment.shop.workers():
+        await unit.stop()
+        await join(unit)
+        await environment.shop.ready()
+    for name in GATEWAYS:
+        await environment.shop[name].restart()
         await environment.shop.ready()
     yield
 
@@ -94,7 +95,7 @@ async def freeze_a_worker(environment: Environment) -> AsyncIterator[None]:
     """Another worker takes over; when this one continues it must not change anything."""
     victim = any_worker(environment, environment.random.choice(SERVICES))
     starts = victim.starts
-    async with _taken_over(environment, victim):
+    async with taken_over(environment, victim):
         victim.freeze()
     yield
     victim.thaw()
@@ -108,7 +109,7 @@ async def scale(environment: Environment) -> AsyncIterator[None]:
     await _stop([name for name in numbers if environment.shop[name].runs], environment)
     await environment.shop.ready()
     for name in numbers:
-        await _join(environment.shop[name])
+        await join(environment.shop[name])
     await environment.shop.ready()
     await _stop(numbers, environment)
     yield
@@ -116,26 +117,27 @@ async def scale(environment: Environment) -> AsyncIterator[None]:
         environment.shop[name].start()
 
 
-async def _join(unit: Unit) -> None:
+async def join(unit: Unit) -> None:
     """Start a worker, and wait until it has partitions."""
-    before = _ready(unit)
+    before = count_of(HAS_ROWS, unit)
     unit.start()
-    await until(lambda: _ready(unit) > before, f"{unit.name} is ready")
+    await until(lambda: count_of(HAS_ROWS, unit) > before, f"{unit.name} is ready")
 
 
 @asynccontextmanager
-async def _taken_over(environment: Environment, victim: Unit) -> AsyncIterator[None]:
+async def taken_over(environment: Environment, victim: Unit) -> AsyncIterator[None]:
     """Run the context's body, and wait until another worker has the victim's partitions."""
     service = victim.name.rpartition("-")[0]
     heirs = [unit for unit in environment.shop.workers(service) if unit is not victim]
-    before = sum(map(_ready, heirs))
+    before = count_of(HAS_ROWS, *heirs)
     yield
-    await until(lambda: sum(map(_ready, heirs)) > before, f"{victim.name} is replaced")
+    what = f"{victim.name} is replaced"
+    await until(lambda: count_of(HAS_ROWS, *heirs) > before, what)
 
 
-def _ready(unit: Unit) -> int:
-    """Return the number of such lines in a worker's log, over all starts."""
-    return unit.log.read_text(errors="replace").count(HAS_ROWS)
+def count_of(text: str, *units: Unit) -> int:
+    """Return how often a text is in the logs of workers, over all their starts."""
+    return sum(unit.log.read_text(errors="replace").count(text) for unit in units)
 
 
 async def _stop(names: list[str], environment: Environment) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import dependencies, network, processes, records
+from tests.chaos import dependencies, network, processes, records, recovery
 from tests.chaos.campaign import campaign
 from tests.chaos.fault import FAULTS
 
@@ -18,6 +18,9 @@ SHORT = (
     records.poison,
     network.kill_the_broker,
     network.cut_the_network,
+    recovery.kill_in_recovery,
+    recovery.kill_the_heir,
+    recovery.lose_unsynced_files,
 )
 SEED = 4
 

@@ -7,7 +7,7 @@ from aiohttp.test_utils import TestServer
 from tests.clients.chromium import Chromium
 from tests.clients.conftest import Visit
 from topics.kafka.settings import KafkaSettings
-from topics.ui.app import application
+from topics.ui import application
 
 
 async def test_a_request_is_sent_by_hand_and_its_reply_is_shown(

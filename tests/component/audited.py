@@ -13,8 +13,7 @@ from aiokafka import AIOKafkaProducer
 from agents.ops.audit.snapshots import TableSnapshot, read_changelogs
 from schemas.cart import ListCart
 from schemas.contract import Contract, Item
-from schemas.ids import order_id
-from schemas.order import CancelOrder, CreateOrder, PayOrder
+from schemas.order import CancelOrder, CreateOrder, PayOrder, order_id
 from schemas.stock import ReceiveStock
 from topics.catalog import TOPIC_OF
 from topics.kafka.reader import TopicReader
@@ -97,7 +96,7 @@ class Place:
     async def forge(self, key: bytes, value: bytes, ahead: int) -> str:
         """Write a row over the newest one; return its location."""
         snapshot = await self.snapshot_with(key)
-        version = str(snapshot.rows[key].row.source_offset + ahead).encode()
+        version = str(snapshot.rows[key].source_offset + ahead).encode()
         async with AIOKafkaProducer(bootstrap_servers=self.cluster.kafka) as producer:
             sent = await producer.send_and_wait(
                 snapshot.changelog.name,

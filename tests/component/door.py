@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import aiohttp
 
 from gateway.app import Gateway
-from gateway.docs.pages import pages
-from gateway.kafka.request_reply import RequestReplyClient
+from gateway.pages import pages
+from gateway.request_reply import RequestReplyClient
 from gateway.server import serving
 from gateway.settings import Settings
 from topics.kafka.settings import KafkaSettings

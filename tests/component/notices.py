@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import Transport, create_transports
+from agents.settings import NotificationSettings
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from tests.standins.mail_sink import MailSink

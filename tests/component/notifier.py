@@ -10,8 +10,8 @@ from faust.types import TP
 
 from agents.notifications.backoff import Backoff
 from agents.notifications.service import NotificationAgent
-from agents.notifications.settings import NotificationSettings
 from agents.runtime.in_flight import PartitionRecords
+from agents.settings import NotificationSettings
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from tests.component.worker_harness import Event, Stream, WorkerHarness, record
@@ -63,7 +63,7 @@ class Notifier:
 
     async def start(self) -> None:
         """Start the deliveries and the processing."""
-        await self.agent.start()
+        await self.agent.start(self.store.active)
         self._bench.run(self.agent.run(self._stream))
         self._bench.run(self._acknowledge())
 

@@ -11,8 +11,8 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from agents.runtime.rows import Row
 from agents.runtime.state_store import StateStore
 from tests.component.audited import PAID, SKU, Place, a_history, order, stop
+from tests.standins.broker import EmbeddedKafka
 from topics.admin import cluster_id, create
-from topics.broker.process import EmbeddedKafka, free_layout
 from topics.catalog import STOCK_CHANGELOG, STOCK_REQUESTS
 from topics.kafka.settings import KafkaSettings
 
@@ -20,7 +20,7 @@ from topics.kafka.settings import KafkaSettings
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A broker whose topics these tests damage."""
-    broker = EmbeddedKafka(free_layout(tmp_path_factory.mktemp("kafka")))
+    broker = EmbeddedKafka(tmp_path_factory.mktemp("kafka"))
     try:
         broker.start_and_wait()
         yield broker.bootstrap

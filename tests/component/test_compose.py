@@ -8,11 +8,11 @@ import pytest
 from agents.ops.local import compose
 from agents.ops.local.deployment import (
     Deployment,
-    ShopError,
     from_environment,
     load,
     settings,
 )
+from topics.cli import CommandError
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_failed_first_start_leaves_nothing(
     log: Path, shop: Deployment, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("FAILURE", "1")
-    with pytest.raises(ShopError):
+    with pytest.raises(CommandError):
         compose.up(shop)
     assert "down --remove-orphans" in log.read_text()
 

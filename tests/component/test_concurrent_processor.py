@@ -107,6 +107,7 @@ async def test_a_batch_of_a_revoked_partition_is_not_acknowledged(
     harness: WorkerHarness, processing: _Processing, deaths: list[str]
 ):
     event = await processing.read(changed(1, Status.NEW))
+    event.value[0].revoked = True
     await harness.app.partitions_revoked()
     processing.release.set()
     await breathe()

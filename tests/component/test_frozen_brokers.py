@@ -14,14 +14,14 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from tests.component.tools import Ended, begun, end, program
+from tests.standins.broker import EmbeddedKafka
 from tests.standins.shop import open_shop
 from topics.admin import create
-from topics.broker.process import EmbeddedKafka, free_layout
 from topics.catalog import CART_REQUESTS
 from topics.kafka import liveness
 from topics.kafka.liveness import run_supervised
 from topics.kafka.settings import KafkaSettings
-from topics.ui.app import application
+from topics.ui import application
 
 LIMIT_SECONDS = 10.0
 SLACK_SECONDS = 15.0  # several tools run at once, on a machine that is busy
@@ -44,7 +44,7 @@ TOOLS = {
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
     """Start a broker for these tests alone, with all topics."""
-    broker = EmbeddedKafka(free_layout(tmp_path_factory.mktemp("to freeze")))
+    broker = EmbeddedKafka(tmp_path_factory.mktemp("to freeze"))
     try:
         broker.start_and_wait()
         asyncio.run(create(KafkaSettings(kafka=broker.bootstrap, partitions=2)))
@@ -183,5 +183,3 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Report a broker as silent after less than a second."""
     monkeypatch.setattr(liveness, "LIMIT_SECONDS", 0.8)
     monkeypatch.setattr(liveness, "_INTERVAL_SECONDS", 0.1)
-    monkeypatch.setattr(liveness, "_CHECK_SECONDS", 0.05)
-    monkeypatch.setattr(liveness, "_MAX_CHECK_SECONDS", 0.1)

@@ -14,8 +14,8 @@ from aiokafka.errors import KafkaError
 
 from tests.component.tools import run
 from tests.e2e.nodes import Node, broker, nodes
+from tests.standins.broker import answers, free_port
 from topics.admin import create
-from topics.broker.process import answers, free_layout
 from topics.kafka.settings import KafkaSettings
 
 STARTS_SECONDS = 240.0
@@ -32,7 +32,7 @@ Brokers = dict[Node, subprocess.Popen]
 def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
     """Start three nodes, with all topics in three copies."""
     directory = tmp_path_factory.mktemp("three")
-    there = nodes(3, free_layout(directory).port)
+    there = nodes(3, free_port())
     started: Brokers = {}
     try:
         for node in there:
@@ -62,16 +62,24 @@ async def ready(cluster: KafkaSettings) -> None:
 
 
 async def leader_of(cluster: KafkaSettings, topic: str) -> int:
-    """Return the number of the node that leads partition 0."""
+    """Return the number of the node that leads partition 0.
+
+    A broker may not have a new topic yet: its answer then has no partitions.
+    """
     admin = AIOKafkaAdminClient(
         bootstrap_servers=cluster.kafka.split(","), request_timeout_ms=2000
     )
     await admin.start()
     try:
-        [there] = await admin.describe_topics([topic])
+        async with asyncio.timeout(FAILS_OVER_SECONDS):
+            while True:
+                [there] = await admin.describe_topics([topic])
+                for partition in there["partitions"]:
+                    if partition["partition"] == 0 and partition["leader"] >= 0:
+                        return int(partition["leader"])
+                await asyncio.sleep(0.2)
     finally:
         await admin.close()
-    return next(p["leader"] for p in there["partitions"] if p["partition"] == 0)
 
 
 async def is_registered(address: str, number: int) -> bool:

@@ -1,6 +1,8 @@
 """Kafka stops and starts again; the gateway reports it, and keeps running."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,9 +11,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from tests.component.door import PATIENCE_SECONDS, Door, open_door
 from tests.component.gateway_process import running
+from tests.standins.broker import EmbeddedKafka
 from tests.standins.shop import Shop, open_shop
 from topics.admin import create
-from topics.broker.process import EmbeddedKafka, free_layout
 from topics.catalog import STOCK_REQUESTS
 from topics.kafka.settings import KafkaSettings
 
@@ -21,7 +23,7 @@ STOCKS = {"type": "stocks", "stocks": []}
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory) -> AsyncIterator[EmbeddedKafka]:
     """A broker that these tests may kill."""
-    broker = EmbeddedKafka(free_layout(tmp_path_factory.mktemp("mortal")))
+    broker = EmbeddedKafka(tmp_path_factory.mktemp("mortal"))
     broker.start_and_wait()
     asyncio.run(create(KafkaSettings(kafka=broker.bootstrap, partitions=2)))
     yield broker
@@ -60,6 +62,23 @@ async def test_a_gateway_survives_an_outage_of_its_broker(broker: EmbeddedKafka)
         async with open_shop(broker.bootstrap) as shop:
             assert await served(door, shop)
         assert gateway.process.returncode is None
+
+
+async def test_a_broker_that_does_not_respond_is_an_outage(broker: EmbeddedKafka):
+    async with running(broker.bootstrap) as gateway:
+        door = gateway.door
+        await door.ready()
+        os.kill(broker.process.pid, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(5):
+                while (await door.call("GET", "/readyz")).status == 200:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            await responses_without_kafka(door)
+        finally:
+            os.kill(broker.process.pid, signal.SIGCONT)
+        await door.ready()
+        async with open_shop(broker.bootstrap) as shop:
+            assert await served(door, shop)
 
 
 async def responses_without_kafka(door: Door) -> None:

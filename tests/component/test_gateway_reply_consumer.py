@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from gateway.kafka.reply_consumer import ReplyConsumer
+from gateway.reply_consumer import ReplyConsumer
 from tests.component.door import PATIENCE_SECONDS
 from tests.standins.shop import Shop
 from topics.kafka.settings import KafkaSettings

@@ -7,14 +7,15 @@ import pytest
 
 from agents.ops.local.deployment import (
     Deployment,
-    ShopError,
     delete_state,
     from_environment,
     load,
     save,
     settings,
 )
-from agents.ops.local.processes import Tier, processes
+from agents.ops.local.native import processes
+from agents.ops.local.processes import Tier
+from topics.cli import CommandError
 
 
 def test_without_an_environment_there_is_one_of_each():
@@ -65,7 +66,7 @@ def test_each_gateway_has_an_index_and_a_port_of_its_own():
 
 @pytest.mark.parametrize("number", ["0", "-1", "x", "1.5", "65", "²"])
 def test_an_invalid_number_is_named(number: str):
-    with pytest.raises(ShopError, match=r"^LOMS_WORKERS: input should be "):
+    with pytest.raises(CommandError, match=r"^LOMS_WORKERS: input should be "):
         from_environment({"LOMS_WORKERS": number})
 
 

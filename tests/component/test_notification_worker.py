@@ -16,9 +16,9 @@ from aiokafka import AIOKafkaProducer
 from schemas.order import OrderStatusChanged, Status
 from tests.component.notifier import event_of
 from tests.e2e.waiting import until
+from tests.standins.broker import free_port
 from tests.standins.mail_sink import MailSink
 from tests.standins.webhook_sink import WebhookSink
-from topics.broker.process import free_layout
 from topics.catalog import ORDER_EVENTS
 from topics.kafka.settings import KafkaSettings
 
@@ -36,7 +36,7 @@ class _Worker:
 
     def __init__(self, cluster: KafkaSettings, directory: Path, **different: str) -> None:
         self._log = directory / "notifications.log"
-        self._metrics_port = free_layout(directory).port
+        self._metrics_port = free_port()
         own = {"KAFKA": cluster.kafka, "PARTITIONS": str(cluster.partitions)}
         own |= {"WORKER": "notifications-1", "STATE_DIR": str(directory / "state")}
         own |= {"METRICS_PORT": str(self._metrics_port)}

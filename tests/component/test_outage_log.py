@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from tests.e2e.waiting import until
+from tests.standins.broker import EmbeddedKafka, free_port
 from topics.admin import create
-from topics.broker.process import EmbeddedKafka, free_layout
 from topics.kafka.settings import KafkaSettings
 
 READY = re.compile(r"event=ready partitions=|event=listening")
@@ -58,7 +58,7 @@ class Logged:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[EmbeddedKafka]:
     """A broker that this test may kill."""
-    broker = EmbeddedKafka(free_layout(tmp_path / "kafka"))
+    broker = EmbeddedKafka(tmp_path / "kafka")
     broker.start_and_wait()
     asyncio.run(create(KafkaSettings(kafka=broker.bootstrap, partitions=2)))
     yield broker
@@ -112,10 +112,9 @@ async def test_an_outage_is_a_line_when_it_begins_and_one_when_it_ends(
 
 
 async def test_a_worker_that_starts_before_kafka_logs_it_once(tmp_path: Path):
-    place = free_layout(tmp_path / "kafka")
-    nowhere = {"KAFKA": f"127.0.0.1:{place.port}", "STATE_DIR": str(tmp_path / "state")}
+    broker = EmbeddedKafka(tmp_path / "kafka")
+    nowhere = {"KAFKA": broker.bootstrap, "STATE_DIR": str(tmp_path / "state")}
     worker = Logged(tmp_path / "worker.log", "agents", "checkout", **nowhere)
-    broker = EmbeddedKafka(place)
     try:
         assert (await worker.writes(GONE))[1] == broker.bootstrap
         broker.start()
@@ -131,7 +130,7 @@ async def test_a_worker_that_starts_before_kafka_logs_it_once(tmp_path: Path):
 
 
 async def test_the_kafka_ui_logs_an_outage_as_well(broker: EmbeddedKafka, tmp_path: Path):
-    port = free_layout(tmp_path).port
+    port = free_port()
     words = ("agents", "ui", "--port", str(port))
     ui = Logged(tmp_path / "ui.log", *words, KAFKA=broker.bootstrap)
     try:

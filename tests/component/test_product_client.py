@@ -4,13 +4,13 @@ from contextlib import aclosing
 import grpc
 import pytest
 
-from agents.ops.standins.catalogue import INVENTED, SAMPLES, Product
+from agents.aggregate import Refusal
+from agents.ops.product_stand_in import INVENTED, SAMPLES
 from agents.products.client import ProductClient
-from agents.products.settings import ProductSettings
-from agents.refusal import Refusal
-from schemas.cart import CartView
+from agents.products.pricing import Product
+from agents.settings import ProductSettings
+from schemas.cart import CartView, PriceCart
 from schemas.contract import Code, Item
-from schemas.product import PriceCart
 from tests.standins.gated_product_service import GatedStandIn
 from tests.standins.tunnel import Tunnel
 

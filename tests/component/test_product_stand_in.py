@@ -2,22 +2,23 @@ import asyncio
 import re
 import signal
 import sys
+from types import SimpleNamespace
 
 import aiohttp
 import grpc
 import pytest
 
-from agents.ops.standins.catalogue import EDGES, PRODUCTS, SAMPLE_STOCKS, SAMPLES
-from agents.ops.standins.product_service import TOKEN, ProductStandIn
-from schemas.product_service import product_pb2, product_pb2_grpc
+from agents.ops.product_stand_in import EDGES, PRODUCTS, SAMPLE_STOCKS, SAMPLES, TOKEN
+from schemas.product_service import SERVICE, product_pb2
+from tests.standins.product_service import ControlledStandIn
 
 SKU = 773297411
-MODULE = "agents.ops.standins.product_service"
+MODULE = "tests.standins.product_service"
 
 
 @pytest.fixture
 async def service():
-    stand_in = ProductStandIn()
+    stand_in = ControlledStandIn()
     await stand_in.start()
     yield stand_in
     await stand_in.stop()
@@ -26,7 +27,7 @@ async def service():
 @pytest.fixture
 async def stub(service):
     async with grpc.aio.insecure_channel(service.address) as channel:
-        yield product_pb2_grpc.ProductServiceStub(channel)
+        yield stub_of(channel)
 
 
 @pytest.fixture
@@ -46,6 +47,21 @@ async def port_in(stream: asyncio.StreamReader, words: str) -> int:
         if found := re.search(rf"{words}\D*(?:127\.0\.0\.1:)?(\d+)\s*$", line.decode()):
             return int(found[1])
     raise AssertionError(f"no {words!r} in its log")
+
+
+def stub_of(channel: grpc.aio.Channel) -> SimpleNamespace:
+    return SimpleNamespace(
+        GetProduct=channel.unary_unary(
+            f"/{SERVICE}/GetProduct",
+            product_pb2.GetProductRequest.SerializeToString,
+            product_pb2.GetProductResponse.FromString,
+        ),
+        ListSkus=channel.unary_unary(
+            f"/{SERVICE}/ListSkus",
+            product_pb2.ListSkusRequest.SerializeToString,
+            product_pb2.ListSkusResponse.FromString,
+        ),
+    )
 
 
 def get_product(stub, sku: int, token: str = TOKEN):
@@ -107,14 +123,14 @@ async def test_skus_come_in_pages_that_start_after_the_last(stub):
 
 async def test_a_port_that_is_taken_is_not_shared(service):
     with pytest.raises(RuntimeError, match="bind"):
-        await ProductStandIn().start(port=service.port)
+        await ControlledStandIn().start(port=service.port)
 
 
 async def test_the_control_port_changes_it_and_sigterm_stops_it(process):
-    port = await port_in(process.stderr, "event=listening address=")
     control_port = await port_in(process.stderr, "event=control-port")
+    port = await port_in(process.stderr, "event=listening address=")
     channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
-    stub = product_pb2_grpc.ProductServiceStub(channel)
+    stub = stub_of(channel)
     async with aiohttp.ClientSession(f"http://127.0.0.1:{control_port}") as control:
         await control.put(f"/products/{SKU}", json={"name": "Дёшево", "price": 1})
         await control.delete("/products/1148162")

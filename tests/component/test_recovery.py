@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from agents.ops.audit.snapshots import read_changelogs, read_local_stores
 from schemas.stock import ReceiveStock
 from tests.component.test_workers import Worker
 from tests.e2e.waiting import until
+from tests.standins.broker import EmbeddedKafka
 from topics.admin import cluster_id, create
-from topics.broker.process import EmbeddedKafka, free_layout
 from topics.catalog import STOCK_CHANGELOG, STOCK_REQUESTS
 from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
@@ -27,7 +27,7 @@ WITHIN_SECONDS = 120.0
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[KafkaSettings]:
     """A broker of its own: its changelogs are compared with the workers' rows."""
-    broker = EmbeddedKafka(free_layout(tmp_path / "kafka"))
+    broker = EmbeddedKafka(tmp_path / "kafka")
     try:
         broker.start_and_wait()
         yield KafkaSettings(kafka=broker.bootstrap, partitions=2)
@@ -105,9 +105,9 @@ async def test_a_killed_worker_reads_only_what_its_rows_lack(
         changelogs = await read_changelogs(reader, partitions)
     compared = set()
     for store in read_local_stores(directory, await cluster_id(cluster), []):
-        changelog = changelogs[store.changelog, store.partition]
-        expected = {key: each.row.value for key, each in changelog.rows.items()}
-        rows = {key: each.row.value for key, each in store.rows.items()}
+        changelog = changelogs[TopicPartition(store.changelog.name, store.partition)]
+        expected = {key: each.value for key, each in changelog.rows.items()}
+        rows = {key: each.value for key, each in store.rows.items()}
         if "loms-1" in str(store.store):
             assert rows == expected
             assert store.source_offset == changelog.source_offset

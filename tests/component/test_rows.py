@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> StateStore:
 async def changelog(harness: WorkerHarness, store: StateStore) -> ChangelogProducer:
     """An empty changelog of the rows."""
     written = ChangelogProducer(harness.app.batching_producer, STOCK_CHANGELOG, store)
-    await written.rewrite_superseded()
+    await written.rewrite_superseded({0})
     return written
 
 
@@ -94,7 +94,7 @@ async def test_a_zombies_write_is_overwritten_by_the_valid_row(
     recovered(store, Row(b"a", NEW, 9), Row(b"b", NEW, 9), Row(b"a", OLD, 5))
     harness.ends[TopicPartition(STOCK_CHANGELOG.name, 0)] = 3
     writer = ChangelogProducer(harness.app.batching_producer, STOCK_CHANGELOG, store)
-    rewriting = asyncio.create_task(writer.rewrite_superseded())
+    rewriting = asyncio.create_task(writer.rewrite_superseded({0}))
     await breathe()
     assert not rewriting.done()
     assert store.offsets[0].superseded

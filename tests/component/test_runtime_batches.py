@@ -10,8 +10,7 @@ from agents.loms.order import Order, StatusChange
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from agents.runtime.in_flight import MAX_IN_FLIGHT
 from schemas.contract import MAX_COUNT, MAX_LINES, MAX_STOCK, Item
-from schemas.ids import order_id
-from schemas.order import CreateOrder, ListOrder, Status, StockReserved
+from schemas.order import CreateOrder, ListOrder, Status, StockReserved, order_id
 from schemas.stock import ListStocks, ReceiveStock, Release, Reserve, Sell
 from tests.component.worker_harness import (
     DiedError,
@@ -204,3 +203,19 @@ async def test_a_batch_of_a_partition_without_rows_is_not_processed(
     assert "before its rows were recovered" in deaths[0]
     await breathe()
     assert not harness.lying
+
+
+async def test_a_batch_of_a_revoked_partition_is_not_processed(
+    harness: WorkerHarness, stock: Serving
+):
+    event = await stock.read(ReceiveStock(sku=1, warehouse_id=1, count=5))
+    await harness.all_arrives()
+    before = len(harness.sent(STOCK_ROWS))
+    for batch in event.value:
+        batch.revoked, batch.acknowledged = True, False
+    acks = event.acks
+    await stock.again(event)
+    assert not harness.lying
+    assert event.acks == acks + 1  # else its release would wait for ever
+    assert not event.settled
+    assert len(harness.sent(STOCK_ROWS)) == before

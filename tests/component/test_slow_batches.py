@@ -1,12 +1,14 @@
 """A worker whose records are not acknowledged: its log and its gauges."""
 
 import time
+from collections import deque
 
 import pytest
 from faust.types import TP
 
 from agents.runtime.in_flight import PartitionRecords
 from agents.worker.consumer import Consumer
+from agents.worker.delivery import ServedPartition
 from tests.component.worker_harness import WorkerHarness, record
 
 
@@ -20,7 +22,7 @@ async def test_a_worker_logs_its_oldest_batch_and_the_partition_that_waits(
 ):
     tp = TP("stock.requests", 1)
     old = PartitionRecords(tp, [record(b"")], began=time.monotonic() - 15)
-    consumer._delivered[tp].append(old)  # noqa: SLF001
+    consumer._served[tp] = ServedPartition(0, 0, 0, deque([old]))  # noqa: SLF001
     consumer.waiting = tp
     await harness.service._log_slow_batches()  # noqa: SLF001
     await harness.service._log_slow_batches()  # noqa: SLF001

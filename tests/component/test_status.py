@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.component.test_workers import Worker
 from tests.component.tools import run
 from tests.e2e.waiting import until
-from topics.broker.process import free_layout
+from tests.standins.broker import free_port
 from topics.kafka.settings import KafkaSettings
 from topics.topology import GROUPS, SERVICES
 
@@ -26,7 +26,7 @@ async def workers(
     started = {}
     for service in SERVICES:
         name = f"{service.name}-1"
-        port = free_layout(directory).port
+        port = free_port()
         own = {"METRICS_PORT": str(port), "WEBHOOK_URL": "http://127.0.0.1:9/"}
         worker = Worker(cluster, name, directory, **own)
         started[name] = worker, f"http://127.0.0.1:{port}/metrics"

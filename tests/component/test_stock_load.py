@@ -75,7 +75,7 @@ async def test_bad_lines_are_skipped_on_request_and_it_is_no_success(
         await shop.reply(await shop.request(), DONE)
         code, out, err = await end(process)
     assert (code, out) == (1, b"1 loaded, 1 bad and skipped\n")
-    assert err.startswith("line 3: count: ")
+    assert err.startswith("line 3: count must be at least 1, in ")
 
 
 async def test_a_file_without_lines_is_loaded_at_once(

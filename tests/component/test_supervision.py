@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.ops.local.deployment import ShopError
-from agents.ops.local.processes import Process
-from agents.ops.local.supervision import Supervisor
+from agents.ops.local.processes import Process, Supervisor
+from topics.cli import CommandError
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
 PRINT = (sys.executable, "-c", "import os, time; print(os.environ['VALUE'], flush=True);")
@@ -101,7 +100,7 @@ def test_settings_arrive_byte_for_byte_given_or_inherited(supervisor: Supervisor
 def test_a_setting_that_supervisord_would_change_is_refused(
     supervisor: Supervisor, odd: str
 ):
-    with pytest.raises(ShopError, match="OWN can't be passed on") as refused:
+    with pytest.raises(CommandError, match="OWN can't be passed on") as refused:
         supervisor.configure([Process("a", SLEEP, {"OWN": odd})])
     assert odd not in str(refused.value)
 
@@ -131,7 +130,7 @@ def test_a_crash_loop_ends_the_wait_with_the_end_of_the_log(supervisor: Supervis
     dies = (sys.executable, "-c", "import sys; sys.exit('out of luck')")
     start(supervisor, Process("unlucky", dies))
     forever = supervisor.guard(asyncio.sleep(600))
-    with pytest.raises(ShopError, match=r"unlucky does not come up: [\s\S]*out of luck"):
+    with pytest.raises(CommandError, match=r"unlucky does not come up: [\s\S]*out of luck"):
         asyncio.run(forever)
 
 

@@ -8,12 +8,12 @@ from email.message import EmailMessage
 import pytest
 
 from agents.notifications.notification import render
-from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import (
     PermanentError,
     TransientError,
     create_transports,
 )
+from agents.settings import NotificationSettings
 from tests.component.notices import BIG, event, over_smtp
 from tests.standins.mail_sink import MailSink
 

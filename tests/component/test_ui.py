@@ -18,9 +18,9 @@ from topics.catalog import (
 )
 from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.records import example_bodies
 from topics.topic import Topic
-from topics.ui.app import application
-from topics.ui.records import example_bodies
+from topics.ui import application
 
 FORM = "application/x-www-form-urlencoded"
 CALLS = [(topic, type_) for topic in DEFAULT_REPLIES for type_ in example_bodies(topic)]

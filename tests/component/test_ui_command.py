@@ -5,13 +5,13 @@ import signal
 import aiohttp
 
 from tests.component.tools import begun, end, run
-from topics.broker.process import free_layout
+from tests.standins.broker import free_port
 from topics.kafka.settings import KafkaSettings
 
 
 async def test_without_kafka_it_ends_with_one_line(tmp_path):
-    nowhere = KafkaSettings(kafka=f"127.0.0.1:{free_layout(tmp_path).port}")
-    port = str(free_layout(tmp_path).port)
+    nowhere = KafkaSettings(kafka=f"127.0.0.1:{free_port()}")
+    port = str(free_port())
     code, out, err = await run(nowhere, "ui", "--port", port)
     assert (code, out) == (1, b"")
     assert err.startswith(f"ui: Kafka at {nowhere.kafka}: ")
@@ -26,7 +26,7 @@ async def test_an_error_names_a_port_that_is_taken(cluster: KafkaSettings):
 
 
 async def test_it_serves_until_it_is_interrupted(cluster: KafkaSettings, tmp_path):
-    port = free_layout(tmp_path).port
+    port = free_port()
     async with begun(cluster, "ui", "--port", str(port)) as process:
         assert f"http://127.0.0.1:{port}".encode() in await process.stdout.readline()
         async with (

@@ -12,7 +12,7 @@ import pytest
 
 from agents.runtime.fail_stop import EXIT_CODE
 from tests.e2e.waiting import until
-from topics.broker.process import free_layout
+from tests.standins.broker import free_port
 from topics.kafka.settings import KafkaSettings
 
 READY = re.compile(r"ready partitions=(\d+)")
@@ -83,8 +83,7 @@ async def workers(cluster: KafkaSettings, tmp_path: Path) -> AsyncIterator[list[
 async def test_a_worker_without_partitions_keeps_running(
     workers: list[Worker], cluster: KafkaSettings
 ):
-    of_each = 2  # one of the requests, and the same one of the changelog
-    busy = [of_each] * cluster.partitions
+    busy = [1] * cluster.partitions
     async with asyncio.timeout(WITHIN_SECONDS):
         while sorted(_partitions(workers)) != [0, *busy]:  # noqa: ASYNC110 -- a log file
             await asyncio.sleep(_LOOK_SECONDS)
@@ -111,7 +110,7 @@ def _partitions(workers: list[Worker]) -> list[int]:
 async def test_a_worker_waits_for_kafka_and_can_be_stopped(
     tmp_path: Path,
 ):
-    nowhere = KafkaSettings(kafka=f"127.0.0.1:{free_layout(tmp_path).port}")
+    nowhere = KafkaSettings(kafka=f"127.0.0.1:{free_port()}")
     worker = Worker(nowhere, "checkout-1", tmp_path)
     await until(lambda: "event=kafka-unreachable" in worker.output, "it waits", 60)
     worker.process.terminate()

@@ -25,7 +25,7 @@ from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.contract import Contract
 from topics.catalog import TOPIC_OF, TOPICS
-from topics.kafka.partitioner import partition_of
+from topics.kafka.location import partition_of
 
 PARTITIONS = 2
 TIME_MS = 1_763_900_000_000
@@ -116,7 +116,7 @@ class WorkerHarness:
         """Put an aggregate's agent on the bench, with a table that has nothing in it."""
         agent = self.service.add_aggregate(aggregate)
         store = self.open(agent._table)  # noqa: SLF001
-        await agent.on_recovered()
+        await agent.on_recovered(set(range(PARTITIONS)))
         stream = Stream()
         self.run(agent.run(stream))
         return Serving(aggregate, agent, store, stream)
@@ -127,6 +127,7 @@ class WorkerHarness:
         store = table.data.rows = StateStore(path, "here", **table.options)
         for partition in range(PARTITIONS):
             store.load(partition)
+            store.active.add(partition)
         return store
 
     def run(self, agent: Any) -> None:

@@ -15,10 +15,11 @@ from pydantic import TypeAdapter
 
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
-from schemas.ids import SHARDS, order_id
+from schemas.contract import SHARDS
+from schemas.order import order_id
 from tests.contract.goldens import GOLDENS
 from topics.catalog import TOPICS
-from topics.kafka.partitioner import partition_of
+from topics.kafka.location import partition_of
 from topics.topic import Topic
 
 GOLDEN = Path(__file__).parent / "golden"

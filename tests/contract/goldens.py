@@ -10,6 +10,7 @@ from schemas.cart import (
     EraseCart,
     ListCart,
     OrderSettled,
+    PriceCart,
     Purchase,
     StockChecked,
 )
@@ -26,7 +27,6 @@ from schemas.order import (
     PayOrder,
     StockReserved,
 )
-from schemas.product import PriceCart
 from schemas.stock import (
     CheckStock,
     ListStocks,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from gateway.docs import openapi
+from gateway import openapi
 from gateway.routes import ROUTES
 from schemas.contract import Contract
 from tests.contract.goldens import GOLDENS

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agents.worker import compat as worker
-from gateway import connection as gateway
+from tests.contract.inner_names import INNER_NAMES, InnerNames
 from tests.contract.private_names import (
     PRODUCT,
     UNDOCUMENTED,
@@ -24,11 +24,11 @@ from tests.contract.private_names import (
     of_class,
 )
 from topics.kafka import compat as kafka
-from topics.kafka.compat import NONE_FILED, InnerNames, Replacement
+from topics.kafka.compat import NONE_FILED, Replacement
 
 ROOT = Path(__file__).parents[2]
 REPLACEMENTS = (*kafka.REPLACEMENTS, *worker.REPLACEMENTS)
-TABLE = (*kafka.INNER_NAMES, *worker.INNER_NAMES, *gateway.INNER_NAMES)
+TABLE = INNER_NAMES
 ROWS = [
     pytest.param(name, signature, id=f"{row.file}: {name}")
     for row in TABLE
@@ -134,7 +134,7 @@ def test_each_inner_name_that_is_used_is_in_a_table_for_its_file():
         str(file.relative_to(ROOT)): names
         for package in PRODUCT
         for file in (ROOT / package).rglob("*.py")
-        if not file.stem.endswith(("_pb2", "_pb2_grpc"))
+        if not file.stem.endswith("_pb2")
         if (names := names_used(file.read_text(), vars(import_module(_module(file)))))
     }
     assert used == listed

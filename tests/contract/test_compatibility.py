@@ -12,7 +12,7 @@ from agents.checkout.service import CART_AGGREGATE
 from agents.loms.order import StatusChange
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from agents.loms.stock import ReservationStatus
-from schemas.contract import Contract, Item
+from schemas.contract import Code, Contract, Item, Refused
 from schemas.order import Status
 from tests.contract.compatibility import (
     GOLDEN,
@@ -197,10 +197,13 @@ STEP = b'{"status":"new","at":"2026-11-23T12:00:00Z","by":"order.requests-1-0"}'
 
 def test_a_cart_of_the_release_before_is_read():
     (carts,) = CART_AGGREGATE.adapters
-    row = b'{"lines":{"7":2},"done":{"key:k":"purchase"},"refused":{},"checkouts":{}}'
-    assert Cart(lines={7: 2}, processed={"key:k": "purchase"}) == carts.validate_json(
-        row, extra="forbid"
+    row = (
+        b'{"lines":{"7":2},"done":{"key:k":"purchase"},"checkouts":{},"refused":'
+        b'{"cart.requests-1-0":{"code":"cart-full","text":"full"}}}'
     )
+    refused = {"cart.requests-1-0": Refused(code=Code.CART_FULL, text="full")}
+    cart = Cart(lines={7: 2}, processed={"key:k": "purchase"}, refused=refused)
+    assert cart == carts.validate_json(row, extra="forbid")
 
 
 def test_an_order_of_the_release_before_is_read():

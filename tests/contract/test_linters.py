@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.docs.pages import pages
+from gateway.pages import pages
 from tests.programs import npm_ci, run
 from topics.kafka.settings import KafkaSettings
 

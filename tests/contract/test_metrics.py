@@ -10,13 +10,13 @@ from prometheus_client import generate_latest
 
 from agents.loms import service as loms
 from agents.notifications import delivery as notifications
-from agents.products import instrumentation
+from agents.products import client as products
 from agents.runtime import metrics as worker
 from gateway import app as gateway
 from tests.contract.exposition import Family, asked_for, complaints, families, promtool
 
 OBSERVABILITY = Path(__file__).parents[2] / "agents/ops/observability"
-COUNTED_IN = (loms, notifications, instrumentation, worker, gateway)
+COUNTED_IN = (loms, notifications, products, worker, gateway)
 BASE_UNITS = ("seconds", "bytes", "records")
 OTHER_UNITS = (
     r"(^|_)(ms|millis\w*|micros\w*|nanos\w*|minutes?|hours?|[kmg]i?b|kilo\w*|mega\w*)(_|$)"

@@ -6,7 +6,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from gateway.docs.openapi import document
+from gateway.openapi import document
 from gateway.problems import PROBLEM_TYPES, GatewayError, Problem
 from gateway.requests import parse
 from gateway.routes import ROUTES

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from gateway.docs.openapi import document
-from gateway.docs.pages import pages
+from gateway.openapi import document
+from gateway.pages import pages
 from schemas.examples import EXAMPLES
 from topics.catalog import TOPICS
 from topics.kafka.settings import KafkaSettings

@@ -3,7 +3,8 @@
 from itertools import count
 from uuid import uuid4
 
-from agents.ops.standins.catalogue import INVENTED, Product
+from agents.ops.product_stand_in import INVENTED
+from agents.products.pricing import Product
 
 
 class IdFactory:

@@ -4,27 +4,34 @@ import asyncio
 import random
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
 
 from agents.ops.local import deployment as local
-from agents.ops.local.processes import Process, Tier, processes
-from agents.ops.local.readiness import ReadinessProbe
+from agents.ops.local.native import processes
+from agents.ops.local.processes import Process, Tier
+from agents.ops.local.readiness import one_for_each
 from tests.e2e.nodes import PORTS, broker, nodes
 from tests.e2e.processes import Unit
 from tests.e2e.waiting import until
+from tests.standins.broker import answers
 from topics.admin import create
-from topics.broker.config import is_free
-from topics.broker.process import answers
+from topics.broker.process import is_free
 from topics.kafka.settings import KafkaSettings
 
 BROKER_SECONDS = 240.0  # the machine may be slow
 SERVES_SECONDS = 240.0
 _CALL_SECONDS = 5.0
+_RETRY_SECONDS = 0.2
+_MAX_CALLS = 16
+
+_QUERIES = {"stocks": "sku", "listOrder": "orderID", "listCart": "user"}
+"""Calls that only the owner of a partition answers, each with the field of its key."""
 
 SESSION_SECONDS = "15"
 """The session timeout of workers, and of the single broker: a machine that pauses for some
@@ -36,6 +43,7 @@ _PORTS = (
 )  # three workers of orders and of carts, and one of each other service
 _PORTS_FROM, _PORTS_TO = 20_000, 32_000
 
+CONTROLLED = "tests.standins.product_service"
 _CHOSEN = {"gateways": 2, "loms_workers": 2, "session_timeout_seconds": SESSION_SECONDS}
 
 
@@ -159,11 +167,19 @@ class Shop:
     async def ready(self) -> None:
         """Wait until each gateway is ready, and the owner of each partition replies."""
         timeout = aiohttp.ClientTimeout(_CALL_SECONDS)
+        connector = aiohttp.TCPConnector(limit=_MAX_CALLS)
         async with (
             asyncio.timeout(SERVES_SECONDS),
-            aiohttp.ClientSession(timeout=timeout) as session,
+            aiohttp.ClientSession(timeout=timeout, connector=connector) as session,
         ):
-            await ReadinessProbe(session, self.gateways).ready(self.partitions)
+            readiness = (_answered(session, f"{url}/readyz") for url in self.gateways)
+            await asyncio.gather(*readiness)
+            queries = (
+                _answered(session, f"{self.gateways[0]}/{name}", {field: number})
+                for name, field in _QUERIES.items()
+                for number in one_for_each(self.partitions)
+            )
+            await asyncio.gather(*queries)
 
     def accept_ended(self) -> None:
         """Accept that processes have ended."""
@@ -185,7 +201,7 @@ class Shop:
     def adapted(self, process: Process) -> Process:
         """Return a process with the changes for tests.
 
-        The stand-in gets a control port. Gateways get a long reply timeout: a slow machine
+        The stand-in has a control port. Gateways get a long reply timeout: a slow machine
         is no fault of the shop.
         """
         if process.name == "kafka":
@@ -196,8 +212,23 @@ class Shop:
             return replace(process, environment=process.environment | patient)
         if process.name == "product-service":
             port = str(self._control_port)
-            return replace(process, command=(*process.command, "--control-port", port))
+            python, option, _, *arguments = process.command
+            command = (python, option, CONTROLLED, *arguments, "--control-port", port)
+            return replace(process, command=command)
         return process
+
+
+async def _answered(
+    session: aiohttp.ClientSession, url: str, body: dict[str, int] | None = None
+) -> None:
+    """Repeat a call until it succeeds, or until the owner has no such order."""
+    method = "GET" if body is None else "POST"
+    while True:
+        with suppress(aiohttp.ClientError, TimeoutError):
+            async with session.request(method, url, json=body) as response:
+                if response.status in (HTTPStatus.OK, HTTPStatus.NOT_FOUND):
+                    return
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 def _needs_no_topics(unit: Unit) -> bool:

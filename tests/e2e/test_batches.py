@@ -12,7 +12,7 @@ from tests.e2e.ids import IdFactory
 from tests.e2e.kafka import Kafka
 from tests.e2e.records import CORRELATION_ID, REPLY_TOPIC, Record
 from tests.e2e.steps import received, stocks
-from topics.kafka.partitioner import partition_of
+from topics.kafka.location import partition_of
 
 AT_ONCE_SECONDS = 3.0
 MEGABYTE = 2**20

@@ -1,7 +1,7 @@
 """The examples of the documents get the replies that the documents show."""
 
-from agents.ops.standins.catalogue import SAMPLE_STOCKS
-from gateway.docs.openapi import document
+from agents.ops.product_stand_in import SAMPLE_STOCKS
+from gateway.openapi import document
 from tests.e2e.clients import HttpClient
 
 _SAMPLES = SAMPLE_STOCKS[:3]  # no example has the other products

@@ -19,7 +19,7 @@ import trustme
 
 from agents.ops.local.deployment import REPOSITORY, settings
 from gateway.tokens import Role, line, new_token
-from topics.broker.config import is_free
+from topics.broker.process import is_free
 
 WITHIN_SECONDS = 240.0
 NAMES = {

@@ -5,7 +5,7 @@ from typing import Any
 import schemathesis
 from hypothesis import HealthCheck, settings
 
-from gateway.docs.openapi import document
+from gateway.openapi import document
 from tests.e2e.guarded import GuardedShop
 
 EXAMPLES = 20  # of each call

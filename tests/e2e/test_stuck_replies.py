@@ -17,7 +17,7 @@ from tests.e2e.records import REPLY_TOPIC
 from tests.e2e.shop import Shop
 from tests.e2e.steps import stocks
 from tests.e2e.waiting import until
-from topics.broker.process import answers
+from tests.standins.broker import answers
 from topics.kafka.settings import KafkaSettings
 
 SOON_SECONDS = 5.0

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, NamedTuple
 
-from schemas.ids import order_id
+from schemas.order import order_id
 
 Header = tuple[str, bytes | None]
 

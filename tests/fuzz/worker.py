@@ -20,7 +20,7 @@ from agents.runtime.transaction import PartitionTransaction
 from schemas.contract import Code
 from tests.fuzz.records import Fuzzer, Wire
 from topics.catalog import DEAD_LETTERS, ORDER_EVENTS, PRODUCT_REQUESTS
-from topics.kafka.lenient_records import LenientRecords
+from topics.kafka.compat import LenientRecords
 from topics.topic import Topic
 
 AGGREGATES: dict[Topic, Aggregate[Any, Any, Any]] = {

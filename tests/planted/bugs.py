@@ -1,5 +1,6 @@
 """All bugs of runtime, gateway and audit; those of the rules: tests/unit/bugs.py."""
 
-from tests.planted import of_audit, of_door, of_speech, of_state
+from tests.planted import of_audit, of_commits, of_door, of_moves, of_speech, of_state
 
-BUGS = (*of_state.BUGS, *of_speech.BUGS, *of_door.BUGS, *of_audit.BUGS)
+_SUBJECTS = (of_state, of_commits, of_moves, of_speech, of_door, of_audit)
+BUGS = tuple(bug for subject in _SUBJECTS for bug in subject.BUGS)

@@ -26,7 +26,7 @@ BUGS = (
     ),
     Bug(
         "the idempotency key is ignored",
-        "agents/cause.py",
+        "agents/aggregate.py",
         'return self.origin if key is None else f"key:{key}"',
         "return self.origin",
         f"{_ROUTER}requests_with_the_same_key_have_one_effect",
@@ -90,7 +90,7 @@ BUGS = (
     Bug(
         "records are processed before their rows are recovered",
         "agents/runtime/processor.py",
-        "if partition not in self.store.offsets:",
+        "if partition not in self.store.active:",
         "if False:",
         f"{_BATCHES}a_batch_of_a_partition_without_rows_is_not_processed",
     ),
@@ -152,7 +152,7 @@ BUGS = (
     ),
     Bug(
         "a webhook's URL is normalised",
-        "agents/notifications/settings.py",
+        "agents/settings.py",
         "safe=_UNCHANGED), encoded=True",
         "safe=_UNCHANGED), encoded=False",
         "tests/component/test_webhooks.py::test_a_webhooks_url_is_sent_byte_for_byte",
@@ -167,15 +167,15 @@ BUGS = (
     Bug(
         "batches of revoked partitions count as acknowledged",
         "agents/runtime/concurrent_processor.py",
-        "        if epoch != self._epoch:\n            raise asyncio.CancelledError\n",
+        "    if batch.revoked:\n        raise asyncio.CancelledError\n",
         "",
         f"{_CONCURRENT}a_batch_of_a_revoked_partition_is_not_acknowledged",
     ),
     Bug(
         "partitions are assigned though a topic is missing",
         "agents/worker/assignor.py",
-        "if missing:",
-        "if False:",
+        "if missing := sorted(topic for topic, count in counts.items() if not count):",
+        "if missing := ():",
         "tests/unit/test_assignor.py"
         "::test_an_assignment_without_a_subscribed_topic_is_refused",
     ),
@@ -188,7 +188,7 @@ BUGS = (
     ),
     Bug(
         "a reply goes to any waiting caller",
-        "gateway/kafka/request_reply.py",
+        "gateway/request_reply.py",
         "settings.gateway_index, self._resolve)",
         "settings.gateway_index, lambda _, reply: self._resolve("
         "next(iter(self._waiting), b''), reply))",
@@ -211,22 +211,22 @@ BUGS = (
     ),
     Bug(
         "a half-closed client gets nothing",
-        "gateway/connection.py",
-        "        self._close_after_last()\n        return True\n",
-        "        self._close_after_last()\n        return False\n",
+        "gateway/server.py",
+        "not self._messages\n        return True\n",
+        "not self._messages\n        return False\n",
         f"{_CONNECTIONS}a_half_closed_client_gets_the_response_that_it_waits_for",
     ),
     Bug(
         "a half-closed client gets the first response of a pipeline",
-        "gateway/connection.py",
-        "if self._half_closed and not self._messages:",
-        "if self._half_closed:",
+        "gateway/server.py",
+        "(self._half_closed and not self._messages)",
+        "self._half_closed",
         f"{_CONNECTIONS}a_half_closed_client_gets_each_response_of_a_pipeline",
     ),
     Bug(
         "connections take the files that Kafka needs",
-        "gateway/connection.py",
-        "if self._served < self._max_served:",
+        "gateway/server.py",
+        "if len(self._served) < self._max_served:",
         "if self._max_served:",
         f"{_CONNECTIONS}connections_above_the_file_limit_are_refused_and_kafka_keeps_its_files",
     ),

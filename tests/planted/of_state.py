@@ -1,109 +1,15 @@
-"""Bugs of batches, commits, rows and deadlines."""
+"""Bugs of stored rows, their files and their index."""
 
 from tests.planted.bug import Bug
 
-_BATCHES = "tests/component/test_runtime_batches.py::test_"
 _ROWS = "tests/component/test_rows.py::test_"
 _DEADLINES = "tests/unit/test_deadlines.py::test_"
 _CONCURRENT = "tests/component/test_concurrent_processor.py::test_"
 _STORES = "tests/unit/test_state_store.py::test_"
-_CHANGELOG = "tests/unit/test_changelog.py::test_"
+_FILES = "tests/unit/test_damaged_files.py::test_"
 _STORE = "agents/runtime/state_store.py"
-_COMMITS = "tests/component/test_commits.py::test_"
 
 BUGS = (
-    Bug(
-        "a batch counts as acknowledged before what it caused is",
-        "agents/runtime/in_flight.py",
-        "            await acks\n"
-        "            for batch in batches:\n"
-        "                batch.acknowledged = True\n",
-        "            for batch in batches:\n"
-        "                batch.acknowledged = True\n"
-        "            await acks\n",
-        f"{_BATCHES}a_batch_is_acknowledged_only_when_all_that_it_caused_is",
-    ),
-    Bug(
-        "a commit passes over an unacknowledged batch",
-        "agents/worker/consumer.py",
-        "            while open_batches and open_batches[0].acknowledged:\n"
-        "                offsets[tp] = open_batches.popleft().end\n",
-        "            for batch in filter(lambda b: b.acknowledged, open_batches):\n"
-        "                offsets[tp] = batch.end\n",
-        f"{_COMMITS}nothing_is_committed_over_an_unacknowledged_batch",
-    ),
-    Bug(
-        "a batch that Faust acked is committed",
-        "agents/worker/consumer.py",
-        "        message.acked = True\n",
-        "        message.acked = True\n"
-        "        self._delivered[message.tp][-1].acknowledged = True\n",
-        f"{_COMMITS}a_batch_that_faust_acked_is_not_committed_before_it_is_acknowledged",
-    ),
-    Bug(
-        "records fetched before a seek are delivered after it",
-        "agents/worker/consumer.py",
-        "                if epoch != self._epoch:\n                    return\n",
-        "",
-        f"{_COMMITS}records_fetched_before_the_flow_stopped_are_not_delivered_after_it",
-    ),
-    Bug(
-        "a partition without a commit is not sought",
-        "agents/worker/consumer.py",
-        "        if fresh:\n",
-        "        if False:\n",
-        f"{_COMMITS}a_partition_without_a_commit_begins_at_its_beginning",
-    ),
-    Bug(
-        "batches delivered before a seek are committed after it",
-        "agents/worker/consumer.py",
-        "        self._delivered.clear()\n",
-        "",
-        f"{_COMMITS}a_batch_delivered_before_a_seek_is_not_committed_after_it",
-    ),
-    Bug(
-        "chunks are as large as the fetch",
-        "agents/worker/consumer.py",
-        "if size > MAX_CHUNK_BYTES:",
-        "if size < 0:",
-        f"{_COMMITS}a_long_fetch_is_split_into_chunks_of_bounded_size",
-    ),
-    Bug(
-        "a zombie's row wins in recovery",
-        "agents/runtime/changelog.py",
-        "if not supersedes(row, known):",
-        "if False:",
-        f"{_ROWS}the_highest_source_offset_of_a_row_wins_in_any_order",
-    ),
-    Bug(
-        "a zombie's rows are left in the changelog",
-        "agents/runtime/changelog.py",
-        "            for row in offsets.superseded.values()\n",
-        "            for row in ()\n",
-        f"{_ROWS}a_zombies_write_is_overwritten_by_the_valid_row",
-    ),
-    Bug(
-        "another writer is ignored",
-        "agents/runtime/changelog.py",
-        "        if found != expected:\n",
-        "        if False:\n",
-        f"{_ROWS}another_writer_is_detected_at_the_next_row",
-    ),
-    Bug(
-        "rows are written one by one",
-        "agents/runtime/changelog.py",
-        "        delivery = self._producer.send_batch(tp, write.rows.items(), headers)\n",
-        "        for row in write.rows.items():\n"
-        "            delivery = self._producer.send_batch(tp, [row], headers)\n",
-        f"{_BATCHES}all_rows_of_a_record_are_one_record_batch_with_their_source_offset",
-    ),
-    Bug(
-        "rows that exceed a record batch are left out",
-        "agents/runtime/producer.py",
-        '                raise ValueError(f"more than one record batch for {tp}")\n',
-        "                break\n",
-        f"{_ROWS}rows_that_exceed_a_record_batch_are_not_written_at_all",
-    ),
     Bug(
         "rows are on disk before the changelog has them",
         _STORE,
@@ -132,13 +38,6 @@ BUGS = (
         f"{_STORES}rows_that_a_zombie_superseded_are_still_superseded_after_a_crash",
     ),
     Bug(
-        "processing begins before a zombie's rows are rewritten",
-        "agents/runtime/changelog.py",
-        "        if deliveries:\n            await asyncio.wait(deliveries)\n",
-        "",
-        f"{_ROWS}a_zombies_write_is_overwritten_by_the_valid_row",
-    ),
-    Bug(
         "rows that are too old are used",
         _STORE,
         "if not 0 <= age <= MAX_AGE.total_seconds():",
@@ -148,21 +47,14 @@ BUGS = (
     Bug(
         "rows are young though the changelog has more",
         _STORE,
-        "if offsets is not None and offsets.stored.changelog_offset == end:",
-        "if offsets is not None:",
+        "if offsets is None or offsets.stored.changelog_offset < end:",
+        "if offsets is None:",
         f"{_STORES}rows_are_young_while_the_changelog_has_nothing_behind_them",
-    ),
-    Bug(
-        "rows are young before their changelog was read to its end",
-        "agents/runtime/changelog.py",
-        "Progress(offsets.source_offset, changelog_offset, offsets.stored.at)",
-        "Progress(offsets.source_offset, changelog_offset, time.time())",
-        f"{_STORES}recovery_makes_rows_no_younger_before_its_end",
     ),
     Bug(
         "rows of an idle worker become too old",
         "agents/worker/tables.py",
-        "                store.confirm(tp.partition, end, at)\n",
+        "                store.confirm(partition, end, at)\n",
         "                pass\n",
         "tests/component/test_tables.py"
         "::test_rows_of_an_idle_partition_are_kept_young_and_flushed",
@@ -198,40 +90,18 @@ BUGS = (
         f"{_STORES}a_late_acknowledgement_of_an_assignment_that_ended_stores_nothing",
     ),
     Bug(
-        "a partition that stays keeps its unacknowledged rows through a rebalance",
-        "agents/runtime/changelog.py",
-        "    for partition in partitions:\n        store.load(partition)\n",
-        "    for partition in partitions - store.offsets.keys():\n"
-        "        store.load(partition)\n",
-        f"{_CHANGELOG}a_rebalance_reads_a_partition_from_its_stored_rows",
-    ),
-    Bug(
-        "acknowledged rows that cannot be stored are skipped",
-        "agents/runtime/changelog.py",
-        'fail_stop("rows of %s-%d were not stored: %r", *tp, error)',
-        "log.exception(error)",
-        f"{_ROWS}acknowledged_rows_that_cannot_be_stored_end_the_worker",
-    ),
-    Bug(
-        "rows stay though the changelog has lost some of them",
-        "agents/runtime/changelog.py",
-        "elif 0 <= found < expected:",
-        "elif found < 0:",
-        f"{_ROWS}rows_behind_records_that_the_changelog_has_lost_are_dropped",
-    ),
-    Bug(
         "damage within a range of rows ends it silently",
         "agents/runtime/database.py",
         "            position.status()\n",
         "",
-        f"{_STORES}damage_that_is_found_while_reading_discards_the_files_at_the_next_start",
+        f"{_FILES}damage_that_is_found_while_reading_discards_the_files_at_the_next_start",
     ),
     Bug(
         "damaged files are opened again",
         "agents/runtime/database.py",
         "if self._damage.path.exists():",
         "if False:",
-        f"{_STORES}damage_that_is_found_while_reading_discards_the_files_at_the_next_start",
+        f"{_FILES}damage_that_is_found_while_reading_discards_the_files_at_the_next_start",
     ),
     Bug(
         "recovery stores no index entries",
@@ -255,19 +125,11 @@ BUGS = (
         f"{_ROWS}a_zombies_write_of_a_deleted_row_does_not_count",
     ),
     Bug(
-        "Faust logs errors for changelogs that are not read",
-        "agents/worker/consumer.py",
-        "    async def verify_all_partitions_active(self)",
-        "    async def verify_nothing(self)",
-        "tests/component/test_commits.py"
-        "::test_no_error_is_logged_for_partitions_that_are_not_read",
-    ),
-    Bug(
         "rows of another format or cluster are used",
         "agents/runtime/database.py",
         "if (found := rows.get(FORMAT_KEY)) != self._format:",
         "if (found := rows.get(FORMAT_KEY)) is None:",
-        f"{_STORES}rows_of_another_cluster_are_discarded",
+        f"{_FILES}rows_of_another_cluster_are_discarded",
     ),
     Bug(
         "the time to pay runs by the worker's clock",
@@ -290,13 +152,5 @@ BUGS = (
         "stored = self._store.offsets[self.partition]",
         "tests/unit/test_pending.py"
         "::test_rows_are_counted_once_though_more_are_added_meanwhile",
-    ),
-    Bug(
-        "a slow batch is logged all the time",
-        "agents/runtime/in_flight.py",
-        "batch.logged_from = seconds + REPEAT_SECONDS",
-        "batch.logged_from = seconds",
-        "tests/unit/test_slow_batches.py"
-        "::test_a_slow_batch_is_logged_after_ten_seconds_and_once_a_minute",
     ),
 )

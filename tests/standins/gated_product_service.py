@@ -2,10 +2,10 @@
 
 import asyncio
 
-from agents.ops.standins.product_service import ProductStandIn
+from tests.standins.product_service import ControlledStandIn
 
 
-class GatedStandIn(ProductStandIn):
+class GatedStandIn(ControlledStandIn):
     """A stand-in that counts calls in progress; they hang while its gate is clear."""
 
     def __init__(self) -> None:

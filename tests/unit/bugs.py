@@ -117,11 +117,10 @@ BUGS = (
     Bug(
         "the caller of an order that is cancelled meanwhile receives nothing",
         order,
-        "    yield _placement_reply(order, cause)\n\n\n",
-        "    if order.status is not Status.CANCELLED:\n"
-        "        yield _placement_reply(order, cause)\n"
-        "\n"
-        "\n",
+        "                yield _placement_reply(order, cause)\n        case PayOrder",
+        "                if order.status is not Status.CANCELLED:\n"
+        "                    yield _placement_reply(order, cause)\n"
+        "        case PayOrder",
     ),
     Bug(
         "an order that is cancelled while it is new keeps what is reserved later",

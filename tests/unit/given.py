@@ -10,9 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from agents.aggregate import Aggregate, OutgoingMessage
-from agents.cause import Cause
-from agents.refusal import Refusal
+from agents.aggregate import Aggregate, Cause, OutgoingMessage, Refusal
 from schemas.contract import Code, Contract, Refused
 from topics.kafka.headers import PURCHASE
 

@@ -7,8 +7,7 @@ from datetime import timedelta
 from agents.loms.stock import ReservationStatus
 from schemas.cart import AddToCart, DeleteFromCart, ListCart, Purchase, StockChecked
 from schemas.contract import MAX_COUNT, Code, Contract, Done, Refused
-from schemas.ids import order_id
-from schemas.order import CancelOrder, CreateOrder, ListOrder, PayOrder, Status
+from schemas.order import CancelOrder, CreateOrder, ListOrder, PayOrder, Status, order_id
 from schemas.stock import ListStocks, ReceiveStock
 
 from .ledger import Change, Ledger, Wish, units

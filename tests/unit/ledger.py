@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agents.cause import Cause
+from agents.aggregate import Cause
 from agents.checkout.cart import Cart
 from agents.loms.order import Order
 from agents.loms.stock import Reservation, StockLevel

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from aiokafka import ConsumerRecord
 
 from agents.ops.audit.replay import PartitionReplay, ReplayedRecord
-from agents.ops.audit.snapshots import SnapshotRow, TableSnapshot
+from agents.ops.audit.snapshots import TableSnapshot
 from agents.runtime.rows import Row
 from topics.kafka import headers as names
 
@@ -56,14 +56,14 @@ def snapshot_of(partition: Partition) -> TableSnapshot:
     found = TableSnapshot(partition.aggregate.changelog, 0, partition.version)
     for number, (key, value) in enumerate(partition.rows.items()):
         row = Row(key.encode(), value, partition.version)
-        found.rows[row.key] = SnapshotRow(row, f"{found.changelog.name}-0@{number}")
+        found.rows[row.key], found.offsets[row.key] = row, number
     return found
 
 
 def differences(partition: Partition, snapshot: TableSnapshot) -> list[str]:
     """Replay a partition; compare it at the source offset of a snapshot."""
     replayed = replay(partition)
-    replayed.compare(snapshot, len(partition.log))
+    replayed.compare(snapshot)
     for sent in log(partition):
         replayed.take(sent)
     return replayed.differences()

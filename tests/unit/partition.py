@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from agents.aggregate import Aggregate, OutgoingMessage
-from agents.cause import Cause
+from agents.aggregate import Aggregate, Cause, OutgoingMessage
 
 from .given import NOON, rows_of
 

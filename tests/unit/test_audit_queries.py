@@ -3,9 +3,8 @@
 import pytest
 
 from agents.ops.audit.queries import Query, QueryCheck, matches, sample
-from schemas.cart import CartView, PricedItem
+from schemas.cart import CartView, PriceCart, PricedItem
 from schemas.contract import Code, Item, Refused
-from schemas.product import PriceCart
 from schemas.stock import ListStocks, ReceiveStock, Stock, StocksView
 from topics.catalog import ORDER_REQUESTS, STOCK_REQUESTS
 from topics.kafka.location import RecordLocation

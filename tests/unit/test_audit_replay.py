@@ -5,10 +5,9 @@ from datetime import UTC, datetime
 import pytest
 from aiokafka import TopicPartition
 
-from agents.ops.audit.audit import is_quiet
 from agents.ops.audit.outputs import OutputCheck
-from agents.ops.audit.replay import LogReplay
-from agents.ops.audit.snapshots import SnapshotRow, TableSnapshot
+from agents.ops.audit.replay import replays_of
+from agents.ops.audit.snapshots import TableSnapshot
 from agents.runtime.rows import Row
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
@@ -32,16 +31,15 @@ def ranges(ends, begins=()):
     return {tp: OffsetRange(dict(begins).get(tp, 0), ends.get(tp, 0)) for tp in tps}
 
 
-def log_replay(ends, begins=()):
-    return LogReplay(ranges(ends, begins), dict.fromkeys(GROUPS, 1))
+def replays(ends, begins=()):
+    return replays_of(ranges(ends, begins), dict.fromkeys(GROUPS, 1))
 
 
 def notifications(*event_ids):
     """Return the changelog of these notifications."""
-    rows = {
-        name.encode(): SnapshotRow(Row(name.encode(), b"{}", 1), "") for name in event_ids
-    }
-    return {(SENT_CHANGELOG, 0): TableSnapshot(SENT_CHANGELOG, 0, 1, rows)}
+    rows = {name.encode(): Row(name.encode(), b"{}", 1) for name in event_ids}
+    tp = TopicPartition(SENT_CHANGELOG.name, 0)
+    return {tp: TableSnapshot(SENT_CHANGELOG, 0, 1, rows)}
 
 
 @pytest.mark.parametrize(
@@ -55,12 +53,11 @@ def notifications(*event_ids):
     ],
 )
 def test_a_committed_event_has_a_notification(committed, snapshots, missing):
-    outputs = OutputCheck({EVENTS: committed}, frozenset(), snapshots)
-    for replayed in log_replay({EVENTS: 1}).take(EVENTS, [record(EVENT, partition=0)]):
-        outputs.take(replayed)
+    outputs = OutputCheck(ranges({EVENTS: 1}), {EVENTS: committed}, snapshots)
+    outputs.take(replays({EVENTS: 1})[EVENTS].take(record(EVENT, partition=0)))
 
     expected = "order.events-0@0 is committed, and notifications-sent-changelog has no"
-    texts = outputs.missing()
+    texts = outputs.missing.values()
     assert [text.startswith(expected) for text in texts] == [True] * missing
     assert all(text.endswith(", key 1:new") for text in texts)
 
@@ -68,33 +65,33 @@ def test_a_committed_event_has_a_notification(committed, snapshots, missing):
 @pytest.mark.parametrize(("source_offset", "found"), [(1, 1), (2, 2)])
 def test_a_snapshot_ahead_of_its_log_is_named(source_offset, found):
     """And its rows are compared with the whole log."""
-    log = log_replay({STOCK: 1})
     row = Row(b"1", b'{"available":{"1":5},"reserved":{}}', source_offset)
-    snapshot = TableSnapshot(
-        STOCK_CHANGELOG, 0, source_offset, {b"1": SnapshotRow(row, "there@1")}
-    )
-    log.compare([snapshot])
-    (replayed,) = log.take(STOCK, [record(PUT_IN, partition=0)])
+    replay = replays({STOCK: 1})[STOCK]
+    replay.compare(TableSnapshot(STOCK_CHANGELOG, 0, source_offset, {row.key: row}))
+    replayed = replay.take(record(PUT_IN, partition=0))
 
     assert replayed.changed
-    assert log.replays[STOCK].received == {(1, 1): 5}
-    texts = log.differences()
+    texts = replay.differences()
     assert len(texts) == found  # the receipt is missing
     ahead = any("it includes 2 records" in text for text in texts)
     assert ahead == (source_offset == 2)
 
 
 def test_a_log_without_its_first_records_is_not_replayed():
-    log = log_replay({STOCK: 2}, begins={STOCK: 1}.items())
-    log.compare([TableSnapshot(STOCK_CHANGELOG, 0, 2)])
-    (replayed,) = log.take(STOCK, [record(PUT_IN, partition=0, offset=1)])
+    begins = {STOCK: 1}.items()
 
-    assert log.differences() == []
-    assert not replayed.changed
-    assert STOCK not in log.replays
-    assert log.whole_topics == {t.name for t in GROUPS} - {STOCK_REQUESTS.name}
+    assert STOCK in replays({STOCK: 2})
+    assert STOCK not in replays({STOCK: 2}, begins)
+    outputs = OutputCheck(ranges({STOCK: 2}, begins), {}, {})
+    assert outputs.whole == {t.name for t in GROUPS} - {STOCK_REQUESTS.name}
 
 
-@pytest.mark.parametrize(("committed", "quiet"), [(0, False), (1, True), (2, True)])
-def test_a_shop_is_quiet_when_all_records_are_committed(committed, quiet):
-    assert is_quiet(ranges({STOCK: 1}), {STOCK: committed}) == quiet
+@pytest.mark.parametrize(
+    ("committed", "begin", "conclusive"),
+    [(0, 0, True), (1, 1, False), (2, 1, True), (3, 1, True)],
+)
+def test_orders_are_compared_if_the_outputs_of_uncommitted_records_are_known(
+    committed, begin, conclusive
+):
+    parts = ranges({STOCK: 2}, {STOCK: begin}.items())
+    assert OutputCheck(parts, {STOCK: committed}, {}).is_conclusive() == conclusive

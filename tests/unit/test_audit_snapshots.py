@@ -1,11 +1,11 @@
 """Snapshots of tables are compared with the replay of their logs."""
 
 import re
-from dataclasses import replace
 
 import pytest
 
-from agents.ops.audit.snapshots import SnapshotRow, TableSnapshot
+from agents.ops.audit.snapshots import TableSnapshot
+from agents.runtime.changelog import PROCESSED_OFFSET_HEADER
 from agents.runtime.rows import Row
 from schemas.cart import AddToCart, EraseCart
 from schemas.stock import ReceiveStock
@@ -16,6 +16,7 @@ from topics.catalog import (
     STOCK_REQUESTS,
 )
 
+from .dead_letters import record
 from .logs import differences, log, replay, snapshot_of
 from .shoppers import Shoppers
 from .world import World
@@ -47,21 +48,22 @@ def busiest(topic):
 
 
 def forge(snapshot, key, value):
-    there = snapshot.rows[key]
-    snapshot.rows[key] = replace(there, row=there.row._replace(value=value))
+    snapshot.rows[key] = snapshot.rows[key]._replace(value=value)
+
+
+def location(snapshot, key):
+    return f"{snapshot.changelog.name}-0@{snapshot.offsets[key]}"
 
 
 @pytest.mark.parametrize("topic", [CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS])
 def test_a_changed_row_is_named(topic):
     partition, snapshot = busiest(topic)
-    key = next(
-        key for key, there in snapshot.rows.items() if NUMBER.search(there.row.value)
-    )
-    forge(snapshot, key, NUMBER.sub(b":9999", snapshot.rows[key].row.value, count=1))
+    key = next(key for key, there in snapshot.rows.items() if NUMBER.search(there.value))
+    forge(snapshot, key, NUMBER.sub(b":9999", snapshot.rows[key].value, count=1))
 
     (found,) = differences(partition, snapshot)
 
-    assert f"row {key.decode()!r} at {snapshot.rows[key].at}" in found
+    assert f"row {key.decode()!r} at {location(snapshot, key)}" in found
     assert f"source offset {snapshot.source_offset}: " in found
     assert f"{topic.name}-0@" in found
 
@@ -74,7 +76,7 @@ def test_a_missing_row_is_named():
 
     assert f"row {key.decode()!r}" in found
     assert "no row, but the log up to" in found
-    assert lost.row.value.decode()[:100] in found
+    assert lost.value.decode()[:100] in found
 
 
 def test_a_deleted_row_is_named():
@@ -84,7 +86,7 @@ def test_a_deleted_row_is_named():
 
     (found,) = differences(partition, snapshot)
 
-    assert f"row {key.decode()!r} at {snapshot.rows[key].at}" in found
+    assert f"row {key.decode()!r} at {location(snapshot, key)}" in found
 
 
 def test_a_row_may_be_gone_that_the_log_erases_further_on():
@@ -97,7 +99,7 @@ def test_a_row_may_be_gone_that_the_log_erases_further_on():
     snapshot = snapshot_of(partition)
     snapshot.rows.clear()  # Kafka has compacted the row and its deletion
     replayed = replay(partition)
-    replayed.compare(snapshot, snapshot.source_offset)
+    replayed.compare(snapshot)
     for sent in log(partition):
         replayed.take(sent)
     assert len(replayed.differences()) == 1
@@ -112,13 +114,12 @@ def test_a_row_may_be_gone_that_the_log_erases_further_on():
 def test_a_row_that_is_in_no_log_is_named():
     partition, snapshot = busiest(STOCK_REQUESTS)
     key = b"77"
-    snapshot.rows[key] = SnapshotRow(
-        Row(key, b'{"available":{"1":5},"reserved":{}}', 1), "there@9"
-    )
+    snapshot.rows[key] = Row(key, b'{"available":{"1":5},"reserved":{}}', 1)
+    snapshot.offsets[key] = 9
 
     (found,) = differences(partition, snapshot)
 
-    assert "row '77' at there@9" in found
+    assert "row '77' at loms-stock-changelog-0@9" in found
     assert "gives no row" in found
 
 
@@ -146,30 +147,34 @@ def test_rows_of_another_source_offset_are_named():
     assert differences(partition, snapshot)
 
 
-def row(source_offset, value, key=b"1"):
-    return SnapshotRow(Row(key, value, source_offset), f"there@{source_offset}")
+def changelog(*rows):
+    """Return the records of one row, which were written at these source offsets."""
+    name = ORDERS_CHANGELOG.name
+    for source_offset, value in rows:
+        header = (PROCESSED_OFFSET_HEADER, str(source_offset).encode())
+        yield record(name, value, b"1", [header])
 
 
 def test_of_a_rows_changelog_records_the_highest_source_offset_wins():
     snapshot = TableSnapshot(ORDERS_CHANGELOG, 0)
-    snapshot.recover([row(5, b"old"), row(9, b"new"), row(7, b"a zombie's")])
+    snapshot.recover(changelog((5, b"old"), (9, b"new"), (7, b"a zombie's")))
 
-    assert snapshot.rows[b"1"].row.value == b"new"
+    assert snapshot.rows[b"1"].value == b"new"
     assert snapshot.source_offset == 9
 
 
 def test_of_equal_source_offsets_the_later_record_wins():
     snapshot = TableSnapshot(ORDERS_CHANGELOG, 0)
-    snapshot.recover([row(9, b"first"), row(9, b"again")])
+    snapshot.recover(changelog((9, b"first"), (9, b"again")))
 
-    assert snapshot.rows[b"1"].row.value == b"again"
+    assert snapshot.rows[b"1"].value == b"again"
 
 
 def test_a_stale_row_is_named():
     partition, snapshot = busiest(ORDER_REQUESTS)
-    key, there = max(snapshot.rows.items(), key=lambda item: len(item[1].row.value))
+    key, there = max(snapshot.rows.items(), key=lambda item: len(item[1].value))
     earlier = b'"history":[{"status":"new"'
-    value = there.row.value
+    value = there.value
     assert earlier in value
     cut = value[: value.index(b"},{", value.index(earlier))]
     rest = value[value.index(b"]", value.index(earlier)) :]

@@ -4,9 +4,15 @@ import pytest
 
 from agents.checkout.cart import LineSet
 from agents.checkout.service import CART_AGGREGATE
-from schemas.cart import AddToCart, CartView, DeleteFromCart, ListCart, StockChecked
+from schemas.cart import (
+    AddToCart,
+    CartView,
+    DeleteFromCart,
+    ListCart,
+    PriceCart,
+    StockChecked,
+)
 from schemas.contract import Code, Done, Item
-from schemas.product import PriceCart
 from schemas.stock import CheckStock
 
 from .given import given

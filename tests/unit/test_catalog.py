@@ -8,9 +8,8 @@ import pytest
 
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
-from schemas.cart import AddToCart, OrderSettled, Purchase, StockChecked
-from schemas.contract import Done, Item, Refused
-from schemas.ids import SHARDS
+from schemas.cart import AddToCart, OrderSettled, PriceCart, Purchase, StockChecked
+from schemas.contract import SHARDS, Done, Item, Refused
 from schemas.order import (
     CancelOrder,
     CreateOrder,
@@ -20,7 +19,6 @@ from schemas.order import (
     PayOrder,
     StockReserved,
 )
-from schemas.product import PriceCart
 from schemas.stock import CheckStock, ListStocks, ReceiveStock, Release, Reserve, Sell
 from topics.catalog import (
     CART_REQUESTS,
@@ -132,7 +130,6 @@ def test_dead_letters_take_more_than_any_request_and_keep_it_for_ever():
     for source, letters in DEAD_LETTERS.items():
         most = int(source.config(FOREVER).get("max.message.bytes", A_MEBIBYTE))
         assert int(letters.config(FOREVER)["max.message.bytes"]) > most
-        assert FOREVER == letters.retention
         assert "-1" == letters.config(FOREVER)["retention.ms"]
 
 
@@ -141,7 +138,7 @@ def test_reply_topics_end_in_replies():
 
     assert {*DEFAULT_REPLIES.values(), GATEWAY_REPLIES} == set(replies)
     assert replies == [topic for topic in TOPICS if topic.name.endswith(".replies")]
-    assert all(timedelta(hours=1) == topic.retention for topic in replies)
+    assert all("3600000" == topic.config(FOREVER)["retention.ms"] for topic in replies)
 
 
 def test_requests_are_stamped_by_the_broker_and_kept_for_ever():

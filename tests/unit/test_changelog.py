@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from agents.runtime import changelog
-from agents.runtime.changelog import read_changelog
+from agents.runtime.changelog import read_changelogs
 from agents.runtime.rows import Progress, Row
 from agents.runtime.state_store import StateStore
 from topics.kafka.settings import KafkaSettings
@@ -62,7 +62,7 @@ async def read(
     """Recover the partition; return from which offset, and how many records."""
     consumer = _Consumer(rows)
     monkeypatch.setattr(changelog, "AIOKafkaConsumer", lambda **_: consumer)
-    count = await read_changelog(TP.topic, store, {0}, KafkaSettings())
+    count = await read_changelogs({TP.topic: store}, {0}, KafkaSettings())
     return consumer.sought[-1], count
 
 

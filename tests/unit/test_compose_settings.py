@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.notifications.settings import NotificationSettings
-from agents.products.settings import ProductSettings
+from agents.settings import NotificationSettings, ProductSettings
 from gateway.settings import Settings
 from topics.kafka.settings import KafkaSettings
 

@@ -13,8 +13,7 @@ from aiokafka.protocol.admin import ApiVersionRequest
 
 from topics.kafka import compat
 from topics.kafka import connection as connections
-from topics.kafka.connection import Connection, connect, find_auth_error
-from topics.telemetry.outage import Outages
+from topics.kafka.connection import Connection, Outages, connect, find_auth_error
 
 AT_ONCE_SECONDS = 2.0
 _NO_VERSIONS = struct.pack(">hi", 0, 0)

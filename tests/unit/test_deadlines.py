@@ -56,6 +56,7 @@ class Shop:
 def empty(tmp_path: Path) -> Iterator[Shop]:
     store = StateStore(tmp_path / "orders", "here", payment_index)
     store.load(0)
+    store.active.add(0)
     yield Shop(store, PaymentDeadlines(TIME_TO_PAY))
     store.close()
 
@@ -81,6 +82,7 @@ def test_an_order_that_was_paid_meanwhile_is_not_expired(shop: Shop):
     shop.put(order(Status.PAID))
     assert shop.overdue(DUE) == []
     shop.store.load(0)
+    shop.store.active.add(0)
     assert list(shop.store.due(0, b"~")) == []
 
 
@@ -89,6 +91,7 @@ def test_an_order_that_decided_is_not_expired_again(shop: Shop):
     shop.put(order(Status.CANCELLED))
     assert shop.overdue(DUE + timedelta(seconds=1)) == []
     shop.store.load(0)
+    shop.store.active.add(0)
     assert list(shop.store.due(0, b"~")) == []
 
 
@@ -102,6 +105,7 @@ def test_an_order_of_a_revoked_partition_is_not_expired(shop: Shop):
 def test_recovered_orders_are_expired(shop: Shop):
     assert shop.overdue(DUE) == [EXPIRATION]
     shop.store.load(0)
+    shop.store.active.add(0)
     assert shop.overdue(DUE + A_BIT) == []  # within a second of the first one
     assert shop.overdue(DUE + timedelta(seconds=1)) == [EXPIRATION]
     row = ORDER_AGGREGATE.adapters[0].dump_json(order(Status.AWAITING_PAYMENT, number=3))

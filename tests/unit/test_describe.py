@@ -9,13 +9,12 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.reply import Reply
-from topics.catalog import TOPICS
-from topics.describe import as_json, lines
+from topics.__main__ import as_json, as_table
+from topics.catalog import TOPICS, Reply
 from topics.topic import FOREVER, Topic, TopicKind, wire_type
 
 PARTITIONS = 5
-MINE = Topic("mine", TopicKind.REPLIES, "A topic of tests.", retention=timedelta(hours=1))
+MINE = Topic("mine", TopicKind.REPLIES, "A topic of tests.")
 
 
 def columns(table: list[str]) -> list[int]:
@@ -32,19 +31,19 @@ def cells(table: list[str], line: int) -> list[str]:
 
 def test_each_topic_of_the_catalogue_has_a_row():
     names = [
-        line.split()[0] for line in lines(TOPICS, PARTITIONS, FOREVER) if line[0] != " "
+        line.split()[0] for line in as_table(TOPICS, PARTITIONS, FOREVER) if line[0] != " "
     ]
     assert names == ["TOPIC", *(topic.name for topic in TOPICS)]
 
 
 def test_no_column_runs_into_the_next():
-    table = lines(TOPICS, PARTITIONS, FOREVER)
+    table = as_table(TOPICS, PARTITIONS, FOREVER)
     for begin in columns(table)[1:]:
         assert {line[begin - 2 : begin].strip() for line in table} == {""}
 
 
 def test_a_long_cell_continues_in_the_next_line():
-    table = lines([replace(MINE, carries=Reply)], PARTITIONS, FOREVER)
+    table = as_table([replace(MINE, carries=Reply)], PARTITIONS, FOREVER)
     assert cells(table, 1)[:4] == ["mine", "-", "5", "1 hour"]
     assert cells(table, 2)[:4] == ["", "", "", ""]
     carried = " ".join(cells(table, line)[4] for line in range(1, len(table)))
@@ -54,7 +53,6 @@ def test_a_long_cell_continues_in_the_next_line():
 @pytest.mark.parametrize(
     ("retention", "text"),
     [
-        (None, "compacted"),
         (FOREVER, "for ever"),
         (timedelta(days=1), "1 day"),
         (timedelta(days=30), "30 days"),
@@ -62,15 +60,18 @@ def test_a_long_cell_continues_in_the_next_line():
         (timedelta(minutes=90), "1:30:00"),
     ],
 )
-def test_a_retention_is_shown_as_text(retention: timedelta | None, text: str):
-    assert (
-        cells(lines([replace(MINE, retention=retention)], PARTITIONS, FOREVER), 1)[3]
-        == text
-    )
+def test_a_retention_is_shown_as_text(retention: timedelta, text: str):
+    requests = replace(MINE, kind=TopicKind.REQUESTS)
+    assert cells(as_table([requests], PARTITIONS, retention), 1)[3] == text
+
+
+def test_a_changelog_is_shown_as_compacted():
+    changelog = replace(MINE, kind=TopicKind.CHANGELOG)
+    assert cells(as_table([changelog], PARTITIONS, FOREVER), 1)[3] == "compacted"
 
 
 def test_partitions_are_those_of_the_topic_or_else_of_the_shop():
-    table = lines([MINE, replace(MINE, partitions=16)], PARTITIONS, FOREVER)
+    table = as_table([MINE, replace(MINE, partitions=16)], PARTITIONS, FOREVER)
     assert [cells(table, 1)[2], cells(table, 2)[2]] == ["5", "16"]
 
 
@@ -100,14 +101,14 @@ def test_request_topics_have_the_retention_of_the_setting():
     requests = [topic for topic in TOPICS if topic.kind is TopicKind.REQUESTS]
     assert {kept.pop(topic.name) for topic in requests} == {5 * 3_600_000}
     assert 5 * 3_600_000 not in kept.values()
-    assert cells(lines(requests[:1], PARTITIONS, retention), 1)[3] == "5 hours"
+    assert cells(as_table(requests[:1], PARTITIONS, retention), 1)[3] == "5 hours"
 
 
 def test_the_command_line_needs_no_cluster():
     nowhere = os.environ | {"KAFKA": "127.0.0.1:1", "PARTITIONS": str(PARTITIONS)}
     words = [sys.executable, "-m", "topics", "describe"]
     for option, wanted in (
-        ([], "\n".join(lines(TOPICS, PARTITIONS, FOREVER))),
+        ([], "\n".join(as_table(TOPICS, PARTITIONS, FOREVER))),
         (["--json"], as_json(TOPICS, PARTITIONS, FOREVER)),
     ):
         ran = subprocess.run(

@@ -10,10 +10,9 @@ from agents.ops.requests import refusal
 from agents.runtime.collector import MAX_DEAD_LETTER
 from agents.runtime.deserializer import Envelope, deserialize, parse_reply_context
 from gateway.routes import ROUTES
-from schemas.cart import Purchase
+from schemas.cart import PriceCart, Purchase
 from schemas.contract import Code, Refused
 from schemas.order import CreateOrder, ExpireOrder
-from schemas.product import PriceCart
 from schemas.stock import ReceiveStock, Release
 from tests.unit.dead_letters import dead_letter, fetched, record
 from topics.catalog import CART_REQUESTS, DEAD_LETTERS, ORDER_EVENTS, STOCK_REQUESTS

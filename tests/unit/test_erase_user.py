@@ -6,7 +6,7 @@ import pytest
 
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE
-from agents.ops.user_data import DELETION_DELAY, retained_data
+from agents.ops.erase_user import DELETION_DELAY, retained_data
 from schemas.cart import (
     AddToCart,
     CartView,
@@ -16,9 +16,15 @@ from schemas.cart import (
     Purchase,
     StockChecked,
 )
-from schemas.contract import Code, Done
-from schemas.ids import SHARDS, order_id
-from schemas.order import AnonymizeOrder, ListOrder, OrderPlaced, Status, StockReserved
+from schemas.contract import SHARDS, Code, Done
+from schemas.order import (
+    AnonymizeOrder,
+    ListOrder,
+    OrderPlaced,
+    Status,
+    StockReserved,
+    order_id,
+)
 from schemas.stock import CheckStock
 from topics.catalog import CARTS_CHANGELOG, ORDER_EVENTS, ORDERS_CHANGELOG, TOPICS
 from topics.topic import FOREVER

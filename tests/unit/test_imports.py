@@ -15,16 +15,15 @@ MAY_IMPORT = {
     "gateway": {"schemas", "topics", "gateway"},
 }
 RULES = {
-    *("schemas", "agents.cause", "agents.refusal", "pydantic"),
+    *("schemas", "agents.aggregate"),
     "topics.kafka.headers",  # names
 }
 PURE = {
-    "agents/cause.py": {"schemas"},
-    "agents/refusal.py": {"schemas"},
+    "agents/aggregate.py": {"schemas", "pydantic", "topics.topic"},
     "agents/checkout/cart.py": RULES,
     "agents/loms/order.py": RULES,
     "agents/loms/stock.py": RULES,
-    "agents/products/pricing.py": {"schemas", "agents.refusal"},
+    "agents/products/pricing.py": {"schemas", "agents.aggregate"},
     "agents/notifications/notification.py": {"schemas", "jinja2"},
 }
 BELOW = {
@@ -33,11 +32,12 @@ BELOW = {
         "topics.admin",
         "topics.catalog",
         "topics.kafka",
-        "topics.telemetry.outage",
         "topics.topic",
     },
     "agents/runtime": {
-        *("schemas", "topics", "agents.aggregate", "agents.cause", "agents.refusal"),
+        "schemas",
+        "topics",
+        "agents.aggregate",
         "agents.runtime",
     },
     "agents/worker": {
@@ -48,7 +48,7 @@ BELOW = {
         "agents.worker",
     },
     "agents/ops/audit": {
-        *("schemas", "topics", "agents.aggregate", "agents.cause", "agents.checkout"),
+        *("schemas", "topics", "agents.aggregate", "agents.checkout"),
         *("agents.loms", "agents.runtime", "agents.ops.audit"),
     },
 }

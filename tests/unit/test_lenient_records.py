@@ -6,7 +6,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.record.memory_records import MemoryRecords
 
 from topics.kafka import compat
-from topics.kafka.lenient_records import LenientRecords
+from topics.kafka.compat import LenientRecords
 
 
 def batch(first_offset: int, codec: int = 0) -> bytes:

@@ -5,10 +5,11 @@ from urllib.request import urlopen
 
 import pytest
 
-from agents.ops.local.deployment import Deployment, ShopError, from_environment
-from agents.ops.local.processes import processes
+from agents.ops.local.deployment import Deployment, from_environment
+from agents.ops.local.native import processes
 from agents.runtime import metrics
 from agents.worker.settings import WorkerSettings
+from topics.cli import CommandError
 
 
 @pytest.fixture
@@ -79,5 +80,5 @@ def test_each_worker_of_a_shop_has_a_port_and_keeps_it():
 def test_no_port_is_as_good_a_choice():
     assert set(ports(from_environment({"METRICS_PORT": "0"})).values()) == {"0"}
     assert ports(from_environment({"METRICS_PORT": "9300"}))["loms-1"] == "9302"
-    with pytest.raises(ShopError, match="METRICS_PORT"):
+    with pytest.raises(CommandError, match="METRICS_PORT"):
         from_environment({"METRICS_PORT": "32700"})

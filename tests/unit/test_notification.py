@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from agents.notifications.notification import render
-from agents.notifications.settings import NotificationSettings
+from agents.notifications.notification import WORDS, render
 from agents.notifications.transports import SmtpTransport
+from agents.settings import NotificationSettings
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 
@@ -93,7 +93,7 @@ def test_a_page_has_the_content_of_the_text(status):
 
 def test_no_text_is_markup(monkeypatch: pytest.MonkeyPatch):
     rude = "<script>&amp;</script> \"quoted\" 'too' </p>"
-    monkeypatch.setattr("agents.notifications.notification._words", lambda _: (rude, rude))
+    monkeypatch.setitem(WORDS, event().status, (rude, rude))
     html = render(event()).html
     assert Page(html).seen[:3] == [f"Order 8193 {rude}"] * 2 + [rude]
     assert "<script" not in html

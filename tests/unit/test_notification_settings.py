@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from agents.notifications.settings import NotificationSettings
 from agents.notifications.transports import create_transports
-from agents.products.settings import ProductSettings
+from agents.settings import NotificationSettings, ProductSettings
 
 
 @pytest.mark.parametrize("name", ["notify_from", "notify_to"])
@@ -71,18 +70,19 @@ def test_a_list_that_is_not_there_is_refused_at_the_start(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "why"),
+    ("service", "name", "value", "why"),
     [
-        ("NOTIFY_TO", "user-{id}@shop.test", "must have no braces except {user}"),
-        ("NOTIFY_OPT_OUT", "/none", "must be a readable file: No such file"),
-        ("WEBHOOK_URL", "chat.test", "must be http or https"),
+        ("notifications", "NOTIFY_TO", "{id}@shop.test", "no braces except {user}"),
+        ("notifications", "NOTIFY_OPT_OUT", "/none", "a readable file: No such file"),
+        ("notifications", "WEBHOOK_URL", "chat.test", "must be http or https"),
+        ("products", "PRODUCT_ATTEMPTS", "0", "greater than or equal to 1"),
     ],
 )
 def test_the_worker_logs_an_invalid_setting_in_a_line(
-    tmp_path: Path, name: str, value: str, why: str
+    tmp_path: Path, service: str, name: str, value: str, why: str
 ):
     environment = os.environ | {"STATE_DIR": str(tmp_path), name: value}
-    words = [sys.executable, "-m", "agents", "notifications"]
+    words = [sys.executable, "-m", "agents", service]
     ran = subprocess.run(
         words, env=environment, capture_output=True, text=True, check=False
     )

@@ -74,6 +74,16 @@ def test_an_edit_that_leaves_the_size_is_seen_by_its_time(path: Path):
     assert 1 not in listed
 
 
+def test_an_edit_within_one_tick_of_the_clock_is_seen(path: Path):
+    path.write_text("0\n")
+    listed = OptOut(path)
+    for _ in range(50):
+        for user in (1, 2):
+            path.write_text(f"{user}\n")
+            assert user in listed
+            assert 3 - user not in listed
+
+
 def test_another_file_of_the_same_name_is_seen(path: Path):
     path.write_text("1\n")
     listed = OptOut(path)

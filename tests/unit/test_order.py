@@ -4,8 +4,7 @@ import pytest
 
 from agents.loms.service import ORDER_AGGREGATE
 from schemas.cart import OrderSettled
-from schemas.contract import Code, Item
-from schemas.ids import SHARDS, order_id
+from schemas.contract import SHARDS, Code, Item
 from schemas.order import (
     CancelOrder,
     CreateOrder,
@@ -13,6 +12,7 @@ from schemas.order import (
     OrderStatusChanged,
     Status,
     StockReserved,
+    order_id,
 )
 from schemas.stock import Release, Reserve
 

@@ -5,9 +5,8 @@ from hypothesis import given as for_all
 from hypothesis import strategies as any_
 
 from agents.loms.service import ORDER_AGGREGATE
-from schemas.contract import Code, Refused
-from schemas.ids import SHARDS, order_id
-from schemas.order import CreateOrder, ListOrder, OrderView, Status
+from schemas.contract import SHARDS, Code, Refused
+from schemas.order import CreateOrder, ListOrder, OrderView, Status, order_id
 
 from .given import by, given
 from .test_order import CREATE, ID, ITEMS, NEW, USER

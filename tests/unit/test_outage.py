@@ -11,7 +11,8 @@ from aiokafka import errors
 
 import agents
 import gateway
-from topics.telemetry.outage import _REPEATED, Outages
+from topics.kafka.connection import Outages
+from topics.telemetry.logging import _REPEATED, repeats_outage
 
 BROKER, OTHER = "10.0.0.1:9092", "10.0.0.2:9092"
 WHY = "ConnectionRefusedError: [Errno 111] Connection refused"
@@ -42,6 +43,10 @@ def record(template: str, *words: object, error: bool = False) -> logging.LogRec
     return logging.LogRecord("aiokafka", logging.ERROR, "", 1, template, words, why)
 
 
+def suppresses(outages: Outages, line: logging.LogRecord) -> bool:
+    return repeats_outage(line) and outages.suppress()
+
+
 def chatter(error: object = REFUSED) -> logging.LogRecord:
     return record("Failed fetch messages from %s: %s", 1, error)
 
@@ -51,7 +56,7 @@ def test_an_outage_is_one_line_at_its_begin_and_one_at_its_end(outages, clock, c
     for _ in range(40):
         clock.now += 0.5
         outages.failed(BROKER, REFUSED)
-        assert outages.suppress(chatter())
+        assert suppresses(outages, chatter())
     clock.now += 1.25
     outages.answered(BROKER)
     clock.now += 1.0
@@ -60,7 +65,7 @@ def test_an_outage_is_one_line_at_its_begin_and_one_at_its_end(outages, clock, c
         f"event=kafka-unreachable broker={BROKER} reason={WHY!r}",
         f"event=kafka-reachable broker={BROKER} after_seconds=21.2 suppressed=40",
     ]
-    assert not outages.suppress(chatter())
+    assert not suppresses(outages, chatter())
 
 
 def test_while_it_lasts_there_is_one_line_a_minute_with_what_was_suppressed(
@@ -70,7 +75,7 @@ def test_while_it_lasts_there_is_one_line_a_minute_with_what_was_suppressed(
     for _ in range(150):
         clock.now += 1.0
         outages.failed(BROKER, errors.RequestTimedOutError())
-        outages.suppress(chatter())
+        suppresses(outages, chatter())
     begin, *minutes = caplog.messages
     assert "for_seconds" not in begin
     assert minutes == [
@@ -109,6 +114,7 @@ def test_the_answers_of_another_broker_end_no_outage(outages, clock, caplog):
     [
         ('Unable connect to "%s:%s": %s', ("10.0.0.1", 9092, REFUSED)),
         ("Unable connect to node with id %s: %s", (1, ssl.SSLError("closed"))),
+        ("Unable connect to node with id %s: %s", (1, errors.SaslAuthenticationFailed())),
         ("Unable to update metadata from %s", ([1],)),
         ("Unable to request metadata from node with id %s: %r", (1, TimeoutError())),
         ("Group Coordinator Request failed: %s", (errors.NodeNotReadyError("1"),)),
@@ -121,9 +127,9 @@ def test_lines_that_repeat_an_outage_are_suppressed_while_there_is_one(
     outages, template, words
 ):
     line = record(template, *words)
-    assert not outages.suppress(line)
+    assert not suppresses(outages, line)
     outages.failed(BROKER, REFUSED)
-    assert outages.suppress(line)
+    assert suppresses(outages, line)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +146,7 @@ def test_lines_that_repeat_an_outage_are_suppressed_while_there_is_one(
 )
 def test_other_errors_are_written_also_during_an_outage(outages, line):
     outages.failed(BROKER, REFUSED)
-    assert not outages.suppress(line)
+    assert not suppresses(outages, line)
 
 
 def test_every_suppressed_line_is_one_of_the_installed_client_or_of_the_shop():
@@ -159,20 +165,20 @@ def test_an_error_stands_for_its_cause(outages):
     outages.failed(BROKER, REFUSED)
     away, other = RuntimeError("Kafka at …"), RuntimeError("no topic")
     away.__cause__, other.__cause__ = errors.KafkaConnectionError("…"), KeyError("…")
-    assert outages.suppress(record("event=waiting-for-kafka reason=%r", away))
-    assert not outages.suppress(record("event=waiting-for-kafka reason=%r", other))
+    assert suppresses(outages, record("event=waiting-for-kafka reason=%r", away))
+    assert not suppresses(outages, record("event=waiting-for-kafka reason=%r", other))
 
 
 def test_a_broker_without_recent_attempts_hides_no_lines(outages, clock, caplog):
     outages.failed(BROKER, REFUSED)
     clock.now += 61.0
-    assert not outages.suppress(chatter())
+    assert not suppresses(outages, chatter())
     outages.answered(BROKER)
     assert "event=kafka-reachable" in caplog.messages[-1]
 
 
 def test_a_tool_logs_outages_only_once_it_has_reached_a_broker(outages, caplog):
-    outages.mute_first_contact()
+    outages.muted = True
     outages.failed(BROKER, REFUSED)
     assert caplog.messages == []
     outages.answered(OTHER)

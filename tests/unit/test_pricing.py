@@ -2,13 +2,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.aggregate import Refusal
 from agents.products.client import TokenBucket
 from agents.products.pricing import Product, price_cart, skus
-from agents.products.settings import ProductSettings
-from agents.refusal import Refusal
-from schemas.cart import PricedItem
+from agents.settings import ProductSettings
+from schemas.cart import PriceCart, PricedItem
 from schemas.contract import MAX_COUNT, MAX_LINES, MAX_PRICE, Code, Item
-from schemas.product import PriceCart
 
 
 def cart(*lines: tuple[int, int]) -> PriceCart:

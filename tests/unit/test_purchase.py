@@ -2,13 +2,12 @@
 
 import pytest
 
-from agents.cause import WithHeaders
+from agents.aggregate import WithHeaders
 from agents.checkout.cart import DEDUP_WINDOW, MAX_CHECKOUTS, CheckedOut
 from agents.checkout.service import CART_AGGREGATE
 from schemas.cart import AddToCart, DeleteFromCart, OrderSettled, Purchase
 from schemas.contract import MAX_LINES, Code, Item, Refused
-from schemas.ids import order_id
-from schemas.order import CreateOrder, OrderPlaced, Status
+from schemas.order import CreateOrder, OrderPlaced, Status, order_id
 
 from .given import by, given
 from .test_cart import FULL_LINE, LAMP, SOFA, USER, delete, line, lines

@@ -30,6 +30,7 @@ def record(offset: int, value: bytes) -> ConsumerRecord:
 def store(tmp_path: Path) -> Iterator[StateStore]:
     store = StateStore(tmp_path, "here")
     store.put(0, {}, SOURCE_OFFSET)
+    store.active.add(0)
     yield store
     store.close()
 

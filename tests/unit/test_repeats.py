@@ -177,7 +177,7 @@ def test_two_different_errors_are_both_written(log: Log):
 def test_lines_of_outages_have_their_own_limit(log: Log):
     for broker in range(3):
         log.write(
-            "event=kafka-unreachable broker=%s", broker, name="topics.telemetry.outage"
+            "event=kafka-unreachable broker=%s", broker, name="topics.kafka.connection"
         )
     assert len(log.lines) == 3
 

@@ -1,15 +1,25 @@
 """Settings are validated before a running shop is stopped."""
 
+import os
+
 import pytest
 
-from agents.ops.local.deployment import ShopError, settings, validate_settings
+from agents.ops.local.deployment import settings, validate_settings
 from gateway.settings import Settings
+from topics.cli import CommandError
 
 
-def test_valid_settings_pass():
-    validate_settings(
-        {"PAYMENT_TIMEOUT_SECONDS": "20", "SMTP_URL": "smtp://h:25", "GATEWAYS": "2"}
-    )
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in settings(os.environ):
+        monkeypatch.delenv(name)
+
+
+def test_valid_settings_pass(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PAYMENT_TIMEOUT_SECONDS", "20")
+    monkeypatch.setenv("SMTP_URL", "smtp://h:25")
+    monkeypatch.setenv("GATEWAYS", "2")
+    validate_settings()
 
 
 @pytest.mark.parametrize(
@@ -24,18 +34,20 @@ def test_valid_settings_pass():
     ],
 )
 def test_an_invalid_setting_is_named_and_its_value_is_not_repeated(
-    name: str, value: str, why: str
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str
 ):
-    with pytest.raises(ShopError) as error:
-        validate_settings({name: value})
+    monkeypatch.setenv(name, value)
+    with pytest.raises(CommandError) as error:
+        validate_settings()
     assert str(error.value).startswith(f"{name}: ")
     assert why in str(error.value)
     assert "Value error" not in str(error.value)
 
 
-def test_the_gateways_settings_are_validated_too():
-    with pytest.raises(ShopError, match=r"the gateway: .*reply_timeout_seconds"):
-        validate_settings({"REPLY_TIMEOUT_SECONDS": "-1"})
+def test_the_gateways_settings_are_validated_too(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("REPLY_TIMEOUT_SECONDS", "-1")
+    with pytest.raises(CommandError, match=r"the gateway: .*reply_timeout_seconds"):
+        validate_settings()
 
 
 def test_each_setting_of_a_gateway_is_a_setting_of_the_shop():

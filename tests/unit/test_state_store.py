@@ -3,53 +3,15 @@
 import random
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from agents.runtime.changelog import recover
-from agents.runtime.rows import Progress, Row, Write
-from agents.runtime.state_store import MAX_AGE, StateStore
+from agents.runtime.rows import Progress, Row
+from agents.runtime.state_store import MAX_AGE
 
-P = 3
-KEYS = [b"%d" % number for number in range(12)]
-
-
-def index(row: bytes) -> tuple[bytes, bool]:
-    """Index the rows with an even number, by their key's first digit, which begins them."""
-    return row[:1], int(row) % 2 == 0
-
-
-@dataclass
-class Changelog:
-    """A partition's changelog, its store, and what is on its way between them."""
-
-    path: Path
-    records: list[Row] = field(default_factory=list)
-    in_flight: list[Write] = field(default_factory=list)
-
-    def open(self) -> None:
-        self.store = StateStore(self.path, "here", index)
-        self.store.load(P)
-
-    def put(self, rows: dict[bytes, bytes | None], source_offset: int) -> None:
-        self.in_flight.append(self.store.put(P, rows, source_offset))
-
-    def acknowledge(self) -> None:
-        """Append the oldest write, and commit it."""
-        write = self.in_flight.pop(0)
-        self.records += [Row(k, v, write.source_offset) for k, v in write.rows.items()]
-        self.store.commit(write, len(self.records), time.time())
-
-    def recover(self) -> None:
-        """Read on from the stored rows, in two chunks."""
-        begin = self.store.offsets[P].stored.changelog_offset
-        for end in sorted({(begin + len(self.records)) // 2, len(self.records)}):
-            if begin < end:
-                recover(self.store, P, self.records[begin:end], end)
-                begin = end
+from .changelog import KEYS, Changelog, P, fold, stored
 
 
 @pytest.fixture
@@ -57,40 +19,6 @@ def changelog(tmp_path: Path) -> Changelog:
     changelog = Changelog(tmp_path / "store")
     changelog.open()
     return changelog
-
-
-@pytest.fixture
-def path(changelog: Changelog) -> Path:
-    """The files of a worker that was killed."""
-    changelog.put({b"key": b"4"}, 7)
-    changelog.acknowledge()
-    changelog.store.database.flush(wait=False)
-    changelog.store.close()
-    return changelog.path
-
-
-def stored(store: StateStore) -> tuple[object, ...]:
-    """Return the rows that are stored, and all that is stored about them."""
-    store.load(P)
-    offsets = store.offsets[P]
-    rows = {key: store.row(P, key) for key in KEYS}
-    entries = {each for each in store.due(P, b"~") if store.is_current(P, each)}
-    return rows, entries, offsets.stored.source_offset, offsets.superseded
-
-
-def fold(records: list[Row]) -> tuple[object, ...]:
-    """Return the same for a changelog, without any store."""
-    rows = {key: Row(key, None, 0) for key in KEYS}
-    superseded: dict[bytes, Row] = {}
-    for row in records:
-        if row.source_offset < rows[row.key].source_offset:
-            superseded[row.key] = rows[row.key]
-        else:
-            rows[row.key] = row
-            superseded.pop(row.key, None)
-    indexed = {key: index(row.value) for key, row in rows.items() if row.value}
-    entries = {value + b"/" + key for key, (value, live) in indexed.items() if live}
-    return rows, entries, max((r.source_offset for r in records), default=0), superseded
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -254,121 +182,6 @@ def test_recovery_makes_rows_no_younger_before_its_end(changelog: Changelog):
     store.store(P, [Row(b"a", b"1", 5)], Progress(5, 1, old))
     recover(store, P, [Row(b"b", b"1", 6)], 2)
     assert store.offsets[P].stored == Progress(6, 2, old)
-
-
-def test_rows_of_another_cluster_are_discarded(path: Path):
-    store = StateStore(path, "elsewhere")
-    assert not list(store.partitions())
-
-
-def test_files_of_another_format_are_discarded(
-    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-):
-    monkeypatch.setattr("agents.runtime.state_store.FORMAT", 0)
-    assert not list(StateStore(path, "here").partitions())
-    assert "event=local-state-discarded" in caplog.text
-
-
-def test_files_of_a_release_without_a_format_are_discarded(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    shutil.rmtree(path)
-    with monkeypatch.context() as patched:
-        patched.setattr("agents.runtime.database.FORMAT_KEY", b"\0\0\0\3key")
-        StateStore(path, "here").close()
-    (path / "at-rest.json").write_text("{}")
-    assert not list(StateStore(path, "here").partitions())
-    assert not (path / "at-rest.json").exists()
-
-
-def cut(file: Path) -> None:
-    whole = file.read_bytes()
-    file.write_bytes(whole[: len(whole) * 6 // 10])
-
-
-def zero(file: Path) -> None:
-    """As after a loss of power: its length was kept, and its end was not."""
-    whole = file.read_bytes()
-    kept = len(whole) * 6 // 10
-    file.write_bytes(whole[:kept] + bytes(len(whole) - kept))
-
-
-def remove(file: Path) -> None:
-    file.unlink()
-
-
-@pytest.mark.parametrize("harm", [cut, zero, remove], ids=lambda harm: harm.__name__)
-def test_with_a_damaged_file_rows_are_right_or_discarded(
-    changelog: Changelog, tmp_path: Path, harm: Callable[[Path], None]
-):
-    for version in range(8, 12):
-        changelog.put({KEYS[version]: b"%d" % version}, version)
-        changelog.acknowledge()
-        changelog.store.close()  # each life adds to the list of files
-        changelog.open()
-    changelog.store.close()
-    files = [f.name for f in (changelog.path / "rows").iterdir() if f.stat().st_size]
-    assert any(name.startswith("MANIFEST") for name in files)
-    found = set()
-    for name in files:
-        copy = shutil.copytree(changelog.path, tmp_path / name / "store")
-        harm(copy / "rows" / name)
-        prefix = _prefix_or_damage(copy, changelog.records)
-        found.add(prefix)
-        if prefix is None:  # it ended the worker; the next one discards the files
-            assert (copy / "damaged").exists()
-            assert _prefix_or_damage(copy, changelog.records) == 0
-    assert {0, len(changelog.records)} <= found
-
-
-def _prefix_or_damage(path: Path, records: list[Row]) -> int | None:
-    """Return up to where a store is right; None if RocksDB raises."""
-    store = StateStore(path, "here", index)
-    try:
-        found = stored(store)
-        prefix = store.offsets[P].stored.changelog_offset
-    except Exception:  # noqa: BLE001 -- rocksdict raises nothing better
-        return None
-    else:
-        assert found == fold(records[:prefix])
-        return prefix
-    finally:
-        store.close()
-
-
-@pytest.fixture
-def damaged(changelog: Changelog) -> StateStore:
-    """Many rows, with zeros in the middle of their file."""
-    rows = [Row(b"%06d" % n, b"%d" % n**4, 1) for n in range(50_000)]
-    changelog.records += rows
-    changelog.recover()
-    changelog.store.close()
-    file = max((changelog.path / "rows").glob("*.sst"), key=lambda f: f.stat().st_size)
-    whole = file.read_bytes()
-    middle = len(whole) // 2
-    file.write_bytes(whole[:middle] + bytes(9000) + whole[middle + 9000 :])
-    return StateStore(changelog.path, "here", index)
-
-
-def _list(store: StateStore) -> None:
-    list(store.rows(P))
-
-
-def _get(store: StateStore) -> None:
-    for n in range(50_000):
-        store.get(P, b"%06d" % n)
-
-
-@pytest.mark.parametrize("read", [_list, _get], ids=["rows", "get"])
-def test_damage_that_is_found_while_reading_discards_the_files_at_the_next_start(
-    damaged: StateStore, changelog: Changelog, read: Callable[[StateStore], None]
-):
-    with pytest.raises(Exception, match="Corruption"):
-        read(damaged)
-    damaged.close()
-    again = StateStore(changelog.path, "here", index)
-    assert not list(again.partitions())
-    again.close()
 
 
 def test_an_index_entry_comes_once_and_again_with_its_row(changelog: Changelog):

@@ -10,9 +10,9 @@ from agents.notifications import delivery as notifications
 from agents.ops.local.deployment import Deployment
 from agents.ops.status import (
     PartitionStatus,
-    WorkerMetrics,
     metrics_urls,
     parse_metrics,
+    standbys,
     status,
     table,
     transports,
@@ -21,11 +21,12 @@ from agents.runtime import metrics
 
 OWNED = PartitionStatus(TopicPartition("a.requests", 0), "loms-1@10.0.0.7", 5, 12, 7)
 FREE = PartitionStatus(TopicPartition("a.requests", 11), None, None, 3, 3)
+OLDEST = ("kafka_consumer_oldest_batch_seconds", "0", "a.requests")
+RECOVERING = ("recovery_in_progress",)
 
 
 def test_the_table_has_a_line_for_each_partition():
-    loms = WorkerMetrics(recovering=False, oldest={("a.requests", 0): 12.6})
-    lines = table([OWNED, FREE], {"loms-1": loms})
+    lines = table([OWNED, FREE], {"loms-1": {RECOVERING: 0, OLDEST: 12.6}})
 
     assert (
         "\n".join(lines)
@@ -48,16 +49,30 @@ def test_a_worker_s_metrics_are_read_as_it_writes_them():
     finally:
         metrics.RECOVERING.set(0)
 
-    assert found.recovering
-    assert found.oldest == {("a.requests", 0): 12.5}
+    assert found[RECOVERING] == 1
+    assert {key: age for key, age in found.items() if key[0] == OLDEST[0]} == {OLDEST: 12.5}
     # Other tests of this process have transports, too.
     lines = list(transports({"notifications-1": found}))
     assert "notifications-1: mail down, 4 pending, oldest 61 s" in lines
 
 
+def test_a_standby_is_shown_with_its_largest_lag():
+    tps = {TP("a-changelog", 0): 3, TP("a-changelog", 4): 9, TP("b-changelog", 0): 0}
+    metrics.update_standby_gauges(tps)
+    metrics.update_standby_gauges(tps | {TP("a-changelog", 4): 5})
+    lines = list(standbys({"loms-2": parse_metrics(generate_latest().decode())}))
+    metrics.update_standby_gauges({})
+
+    assert lines == [
+        "loms-2: standby of 2 partitions of a-changelog, at most 5 records behind",
+        "loms-2: standby of 1 partitions of b-changelog, at most 0 records behind",
+    ]
+    assert not list(standbys({"loms-2": parse_metrics(generate_latest().decode())}))
+
+
 @pytest.mark.parametrize("recovering", [True, False])
 def test_a_partition_has_the_metrics_of_its_owner(recovering: bool):
-    workers = {"loms-1": WorkerMetrics(recovering, {("a.requests", 0): 3.0})}
+    workers = {"loms-1": {RECOVERING: float(recovering), OLDEST: 3.0}}
 
     assert OWNED.cells(workers)[-2:] == ("3 s", "yes" if recovering else "no")
     assert OWNED.cells({"loms-2": workers["loms-1"]})[-2:] == ("-", "-")

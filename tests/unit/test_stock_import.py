@@ -41,15 +41,15 @@ def report(lines: int, *, bad: int = 0, **state: object) -> list[str]:
         (["3 loaded, 2 bad and skipped"], report(3, loaded=3, bad=2)),
         (
             ["line 3: refused, count-too-large (it is full)", "2 loaded, 1 refused"],
-            report(3, loaded=2, refused={3: NO}),
+            report(3, loaded=2, failed={3: NO}),
         ),
         (
             ["line 2: unanswered", "line 4: unanswered", "1 loaded, 2 unanswered", AGAIN],
-            report(3, loaded=1, unanswered=[4, 2]),
+            report(3, loaded=1, failed={4: None, 2: None}),
         ),
         (
             ["line 2: unanswered", "given up: why", "1 unanswered, 2 not sent", AGAIN],
-            report(3, sent=1, unanswered=[2], abort_reason="why"),
+            report(3, sent=1, failed={2: None}, abort_reason="why"),
         ),
         (
             ["given up: why", "1 loaded, 2 in flight or not sent", AGAIN],

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from agents.ops.local.deployment import Deployment, save, settings
-from topics.running_shop import running_shop, socket_path
-from topics.target import NoClusterError, choose, partitions
+from topics.target import NoClusterError, choose, partitions, running_shop, socket_path
 
 PORT = 1
 HERE = f"127.0.0.1:{PORT}"

@@ -1,4 +1,4 @@
-"""Requests about groups are retried until their coordinator has loaded them."""
+"""Reads up to end offsets; requests about groups wait for their coordinator."""
 
 from types import SimpleNamespace
 
@@ -10,7 +10,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from topics.catalog import CART_REQUESTS
 from topics.kafka import reader
-from topics.kafka.reader import TopicReader
+from topics.kafka.reader import TopicReader, read_to
 from topics.kafka.settings import KafkaSettings
 
 DONE, FRESH = (TopicPartition(CART_REQUESTS.name, number) for number in range(2))
@@ -76,3 +76,41 @@ async def test_a_forbidden_request_is_not_retried(reader_of):
     one = reader_of(ForbiddenError(), OFFSETS)
     with pytest.raises(ForbiddenError):
         await one.committed({CART_REQUESTS: "checkout"})
+
+
+class Consumer:
+    """A consumer of one partition, which fetches up to two records at once."""
+
+    def __init__(self, offsets):
+        self.offsets = offsets
+        self.next = 0
+
+    async def position(self, tp):
+        return self.next
+
+    async def getmany(self, *tps, **limits):
+        found = [SimpleNamespace(offset=o) for o in self.offsets if o >= self.next][:2]
+        if not found:
+            return {}
+        self.next = found[-1].offset + 1
+        return {DONE: found}
+
+
+@pytest.mark.parametrize(
+    ("offsets", "expected"),
+    [
+        ([0, 1, 2, 3, 4], [[0, 1], [2]]),
+        ([0, 1, 3, 4], [[0, 1]]),  # the records before the end were compacted
+        ([], []),
+    ],
+)
+async def test_records_are_read_up_to_the_end_and_no_list_is_empty(offsets, expected):
+    end = 3 if offsets else 0
+    read = read_to(Consumer(offsets), {DONE: end})
+    assert [[r.offset for r in records] async for _, records in read] == expected
+
+
+async def test_a_partition_that_ends_too_early_is_an_error(monkeypatch):
+    monkeypatch.setattr(reader, "_STALL_SECONDS", 0.0)
+    with pytest.raises(TimeoutError, match=r"no more records of .* before their ends"):
+        [_ async for _ in read_to(Consumer([0]), {DONE: 2})]

@@ -22,25 +22,25 @@ def test_no_permission_is_listed_twice():
 
 def test_each_request_topic_event_topic_and_table_has_exactly_one_reader():
     kinds = (TopicKind.REQUESTS, TopicKind.EVENTS, TopicKind.CHANGELOG)
-    read = [topic for service in SERVICES for topic in service.reads]
+    read = [topic for service in SERVICES for topic in (*service.consumes, *service.tables)]
     assert sorted(t.name for t in read) == sorted(t.name for t in TOPICS if t.kind in kinds)
 
 
 def test_only_its_owner_writes_to_a_table():
     for service in SERVICES:
         tables = {topic.name for topic in service.tables}
-        written = names(service.name, Operation.WRITE)
+        written = names(service.name, "Write")
         assert {name for name in written if name.endswith("-changelog")} == tables
 
 
 def test_no_user_reads_dead_letters_or_the_replies_of_others():
-    readers = {(acl.user, acl.name) for acl in acls() if acl.operation is Operation.READ}
+    readers = {(acl.user, acl.name) for acl in acls() if acl.operation == "Read"}
     ends = (".dlq", ".replies")
     assert {r for r in readers if r[1].endswith(ends)} == {("gateway", "gateway.replies")}
 
 
 def test_only_the_operator_may_change_topics():
-    changes = (Operation.CREATE, Operation.ALTER_CONFIGS, Operation.DESCRIBE)
+    changes = ("Create", "AlterConfigs", "Describe")
     assert {acl.user for acl in acls() if acl.operation in changes} == {OPERATOR}
 
 

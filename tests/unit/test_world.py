@@ -6,11 +6,9 @@ import pytest
 
 from agents.checkout import cart as carts
 from agents.loms import order
-from schemas import ids
 from schemas.cart import EraseCart
-from schemas.contract import Code, Item, Refused
-from schemas.ids import SHARDS
-from schemas.order import AnonymizeOrder, CreateOrder, OrderPlaced, Status
+from schemas.contract import SHARDS, Code, Item, Refused
+from schemas.order import AnonymizeOrder, CreateOrder, OrderPlaced, Status, order_id
 from schemas.stock import ReceiveStock
 
 from . import invariants
@@ -99,7 +97,7 @@ def test_the_days_are_eventful_enough_to_mean_something():
 @pytest.mark.parametrize("seed", SEEDS[:30])
 def test_purchases_whose_order_id_is_taken_get_their_lines_back(seed, monkeypatch):
     def one_of_two(user, request_id):
-        digest = ids.order_id(user, request_id) // SHARDS
+        digest = order_id(user, request_id) // SHARDS
         return digest % 2 * SHARDS + user % SHARDS
 
     monkeypatch.setattr(carts, "order_id", one_of_two)

@@ -25,8 +25,7 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-from agents.aggregate import OutgoingMessage
-from agents.cause import Cause, WithHeaders
+from agents.aggregate import Cause, OutgoingMessage, WithHeaders
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from schemas.cart import OrderSettled

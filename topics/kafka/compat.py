@@ -1,17 +1,20 @@
-"""Lists what we replace in aiokafka, and which of its inner names we use.
+"""What we replace in aiokafka.
 
-An upgrade of aiokafka is checked by `tests/contract/test_compat.py`: each row names an
-object of the installed version and its signature. A row whose object changed fails there.
+`tests/contract/test_compat.py` compares the rows with the installed version, and those of
+`tests/contract/inner_names.py`: the inner names of aiokafka that we use. A row whose object
+changed fails there after an upgrade.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 from aiokafka import conn
 from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import _DefaultRecordBatchPy
+from aiokafka.record.memory_records import _MemoryRecordsPy
 
 from topics.kafka.connection import Connection
-from topics.kafka.lenient_records import LenientRecords
 
 NONE_FILED = "none filed"
 
@@ -27,13 +30,52 @@ class Replacement(NamedTuple):
     upstream: str = NONE_FILED  # the issue whose end makes this unnecessary
 
 
-class InnerNames(NamedTuple):
-    """Private or undocumented names of a foreign package that a file of ours uses."""
+class LenientRecords(_MemoryRecordsPy):
+    """Fetched bytes as record batches; escapes header names that are no UTF-8.
 
-    file: str
-    why: str
-    objects: Mapping[str, str]  # signatures by `module:Class.name`; empty for an attribute
-    upstream: str = NONE_FILED
+    Brokers accept any bytes as a header's name. aiokafka decodes it as UTF-8, and its error
+    ends each fetch at the same offset. So one such record would stop its partition.
+    """
+
+    def next_batch(self, *_: Any) -> Any:
+        """Return the next batch; None at the end."""
+        piece = self._next_slice
+        batch = super().next_batch()
+        return batch if batch is None else _LenientBatch(batch, piece)
+
+
+class _LenientBatch:
+    """A batch that is decoded again, slowly, where the usual decoder fails."""
+
+    def __init__(self, batch: Any, piece: memoryview) -> None:
+        self._batch = batch
+        self._piece = piece
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._batch, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        read = 0
+        try:
+            for record in self._batch:
+                read += 1
+                yield record
+        except UnicodeDecodeError:
+            batch = _DefaultRecordBatchPy(self._piece)
+            batch._maybe_uncompress()
+            batch._buffer = _LenientBytes(batch._buffer)
+            yield from islice(batch, read, None)
+
+
+class _LenientBytes(bytearray):
+    """Bytes whose decoding escapes invalid UTF-8."""
+
+    def __getitem__(self, where: Any) -> Any:
+        part = super().__getitem__(where)
+        return _LenientBytes(part) if isinstance(where, slice) else part
+
+    def decode(self, *_: Any) -> str:
+        return super().decode("utf-8", "backslashreplace")
 
 
 REPLACEMENTS = (
@@ -56,77 +98,6 @@ REPLACEMENTS = (
         "uvloop raises a RuntimeError on a closed connection, which ends aiokafka's tasks;"
         " a close behind TLS waits 30 s",
         "aio-libs/aiokafka#1038",
-    ),
-)
-
-_CONNECTION = "aiokafka.conn:AIOKafkaConnection"
-_CLIENT = "aiokafka.client:AIOKafkaClient"
-_PROTOCOL = "aiokafka.protocol"
-_RECORD = "aiokafka.record"
-_BATCH = f"{_RECORD}.default_records:_DefaultRecordBatchPy"
-_RECORDS = f"{_RECORD}.memory_records:_MemoryRecordsPy"
-_ASSIGNMENT = "aiokafka.coordinator.protocol:ConsumerProtocolMemberAssignment"
-
-_METADATA = {
-    f"{_PROTOCOL}.metadata:MetadataRequest": "(topics=None, allow_auto_topic_creation=None)"
-}
-_REQUESTS = {
-    f"{_CLIENT}.bootstrap": "(self)",
-    f"{_CLIENT}.close": "(self)",
-    f"{_CLIENT}.send": "(self, node_id, request, *, group=<ConnectionGroup.DEFAULT: 0>)",
-}
-
-INNER_NAMES = (
-    InnerNames(
-        "topics/kafka/connection.py",
-        "reports outages of a broker; see AIOKafkaConnection above",
-        {
-            f"{_CONNECTION}._handle_frame": "(self, resp)",
-            f"{_CONNECTION}._request_timeout": "",
-            f"{_CONNECTION}._requests": "",
-            f"{_CONNECTION}._writer": "",
-        },
-        "aio-libs/aiokafka#1038",
-    ),
-    InnerNames(
-        "topics/kafka/lenient_records.py",
-        "decodes header names that are no UTF-8; see MemoryRecords above",
-        {
-            _BATCH: "(buffer)",
-            f"{_BATCH}._buffer": "",
-            f"{_BATCH}._maybe_uncompress": "(self)",
-            _RECORDS: "(bytes_data)",
-            f"{_RECORDS}._next_slice": "",
-            f"{_RECORDS}.next_batch": "(self, _min_slice=26, _magic_offset=16)",
-        },
-    ),
-    InnerNames(
-        "topics/kafka/reader.py",
-        "the admin client returns the assignments of members as bytes",
-        {_ASSIGNMENT: "(*args, **kwargs)", f"{_ASSIGNMENT}.partitions": "(self)"},
-    ),
-    InnerNames(
-        "topics/kafka/liveness.py",
-        "a request that any broker answers, over a separate connection",
-        _METADATA,
-    ),
-    InnerNames(
-        "gateway/kafka/broker_probe.py",
-        "a request that any broker answers; the public clients have no ping",
-        {**_REQUESTS, **_METADATA, f"{_CLIENT}.get_random_node": "(self)"},
-    ),
-    InnerNames(
-        "gateway/kafka/reply_consumer.py",
-        "an unexpected error ends the fetch task of aiokafka's consumer without a log line",
-        {
-            **_REQUESTS,
-            f"{_CLIENT}.set_topics": "(self, topics)",
-            f"{_PROTOCOL}.fetch:FetchRequest": (
-                "(max_wait_time, min_bytes, max_bytes, isolation_level, topics, rack_id='')"
-            ),
-            f"{_PROTOCOL}.offset:OffsetRequest": "(replica_id, isolation_level, topics)",
-            f"{_RECORD}.memory_records:MemoryRecords": "",
-        },
     ),
 )
 

@@ -1,6 +1,15 @@
-"""aiokafka's connections to brokers with fixes; and the reason of a failed one."""
+"""aiokafka's connections to brokers with fixes; and the outages of brokers.
 
-from collections.abc import Awaitable
+Kafka's clients log several lines for each attempt to reach a broker: 75 lines a second in a
+worker, which rotate all history away within hours. An outage has a line at its start, one a
+minute, and one at its end. `topics.telemetry.logging` suppresses the clients' lines.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cached_property
 from ssl import SSLCertVerificationError
 from typing import Any
 
@@ -13,18 +22,107 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from topics.telemetry.outage import OUTAGES
+_EVERY_SECONDS = 60.0
 
-_AUTHENTICATION_ERRORS = (
+_STEADY_SECONDS = 2.0
+"""An outage ends after so long without a failure: a flapping broker has one outage."""
+
+_RECENT_SECONDS = 60.0
+"""After so long without a failure, lines of the client have another cause."""
+
+AUTHENTICATION_ERRORS = (
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
     IllegalSaslStateError,
     SSLCertVerificationError,
 )
 
+log = logging.getLogger(__name__)
+
 
 class KafkaAuthenticationError(Exception):
     """Kafka refuses the client: a wrong password, an unknown certificate."""
+
+
+@dataclass(slots=True)
+class _Outage:
+    """The outage of one broker; times are monotonic seconds."""
+
+    began: float
+    failed: float
+    written: float
+    answered: float | None = None
+    suppressed: int = 0
+
+
+class Outages:
+    """The brokers that this process can't reach.
+
+    Args:
+        clock: returns monotonic seconds.
+
+    Attributes:
+        muted: nothing is logged until a broker has responded.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._outages: dict[str, _Outage] = {}
+        self.muted = False
+
+    def failed(self, broker: str, reason: BaseException | str) -> None:
+        """Record a failed connection or request to a broker: host:port."""
+        if self.muted:
+            return
+        now, text = self._clock(), _text(reason)
+        outage = self._outages.get(broker)
+        if outage is None:
+            self._outages[broker] = _Outage(began=now, failed=now, written=now)
+            log.warning("event=kafka-unreachable broker=%s reason=%r", broker, text)
+            return
+        outage.failed, outage.answered = now, None
+        if now - outage.written >= _EVERY_SECONDS:
+            outage.written = now
+            log.warning(
+                "event=kafka-unreachable broker=%s for_seconds=%.0f suppressed=%d"
+                " reason=%r",
+                broker,
+                now - outage.began,
+                outage.suppressed,
+                text,
+            )
+
+    def answered(self, broker: str) -> None:
+        """Record a response; it ends an outage without a recent failure."""
+        self.muted = False
+        outage = self._outages.get(broker)
+        if outage is None:
+            return
+        now = self._clock()
+        if outage.answered is None:
+            outage.answered = now
+        if now - outage.failed >= _STEADY_SECONDS:
+            del self._outages[broker]
+            log.warning(
+                "event=kafka-reachable broker=%s after_seconds=%.1f suppressed=%d",
+                broker,
+                outage.answered - outage.began,
+                outage.suppressed,
+            )
+
+    def suppress(self) -> bool:
+        """Count a line of the clients for a recent outage; return whether there is one."""
+        if not self._outages:
+            return False
+        latest = max(self._outages.values(), key=lambda outage: outage.failed)
+        if self._clock() - latest.failed > _RECENT_SECONDS:
+            return False
+        latest.suppressed += 1
+        return True
+
+
+OUTAGES = Outages()
+"""The outages of this process, shared by its clients."""
 
 
 class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is untyped
@@ -33,10 +131,10 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
     _open = False
     """Whether the broker has accepted the connection; before, it may still refuse it."""
 
-    @property
+    @cached_property
     def address(self) -> str:
-        """Return host:port of the broker."""
-        return f"{self.host}:{self.port}"
+        """The broker's host:port."""
+        return format_address(self.host, self.port)
 
     async def connect(self) -> Any:  # noqa: ANN401
         """Connect; report success or failure."""
@@ -89,6 +187,11 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
         return super().close(reason, exc)
 
 
+def format_address(host: str, port: int) -> str:
+    """Return host:port; an IPv6 address is in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 async def connect(address: str, options: dict[str, Any]) -> Connection:
     """Connect to a broker, with the options of aiokafka's clients.
 
@@ -100,7 +203,7 @@ async def connect(address: str, options: dict[str, Any]) -> Connection:
     others = {name: options[name] for name in options if name != "bootstrap_servers"}
     try:
         connection: Connection = await conn.create_conn(host, port, **others)
-    except _AUTHENTICATION_ERRORS as error:
+    except AUTHENTICATION_ERRORS as error:
         raise KafkaAuthenticationError(
             f"Kafka at {address} does not let us in: {error}"
         ) from error
@@ -120,3 +223,11 @@ async def find_auth_error(options: dict[str, Any]) -> KafkaAuthenticationError |
         except (OSError, KafkaError):
             continue
     return None
+
+
+def _text(reason: BaseException | str) -> str:
+    """Return a reason as text; an error without a text has the name of its class."""
+    if isinstance(reason, str):
+        return reason
+    name, text = type(reason).__name__, str(reason)
+    return text if name in text else f"{name}: {text}".removesuffix(": ")

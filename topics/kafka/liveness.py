@@ -5,28 +5,26 @@ brokers respond. aiokafka's own limits are 40 s for each attempt, without the br
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from contextlib import aclosing, closing
 from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from topics.kafka.connection import Connection, KafkaAuthenticationError, connect
+from topics.kafka.connection import KafkaAuthenticationError, connect, format_address
 from topics.kafka.settings import KafkaSettings
 
 LIMIT_SECONDS = 10.0
 """The time that a broker may take for a response."""
 
+_PARTS = 10
 _INTERVAL_SECONDS = 1.0
-_CHECK_SECONDS = 0.25
-_MAX_CHECK_SECONDS = 1.0
 _END_SECONDS = 1.0
 _FAILURES = (KafkaAuthenticationError, KafkaError, OSError)
 
 T = TypeVar("T")
-Probe = asyncio.Task[tuple[str, Exception | None]]
+_Heartbeats = dict[str, asyncio.Task[None]]
 
 
 class NotRespondingError(Exception):
@@ -44,16 +42,25 @@ async def run_supervised(
     """
     reached = await reach(cluster)
     task = asyncio.create_task(work(reached))
+    heartbeats: _Heartbeats = {}
+    _start(heartbeats, [reached.kafka], reached.client_options())
     try:
-        await _supervise(task, _Heartbeats(reached))
-    except BaseException:
+        while not task.done():
+            if silent := [a for a, heartbeat in heartbeats.items() if heartbeat.done()]:
+                raise _not_responding(silent)
+            await asyncio.wait(
+                {task, *heartbeats.values()},
+                timeout=_INTERVAL_SECONDS,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        return task.result()
+    finally:
+        for each in (task, *heartbeats.values()):
+            each.cancel()
         # A client that waits for a broker may not end in time.
-        task.cancel()
         await asyncio.wait({task}, timeout=_END_SECONDS)
         if task.done() and not task.cancelled():
-            task.exception()
-        raise
-    return task.result()
+            task.exception()  # else asyncio logs it
 
 
 async def reach(cluster: KafkaSettings) -> KafkaSettings:
@@ -65,112 +72,88 @@ async def reach(cluster: KafkaSettings) -> KafkaSettings:
         NotRespondingError: no broker can be reached.
         KafkaAuthenticationError: Kafka refuses the login or the connection.
     """
-    options = cluster.client_options()
-    addresses = cluster.kafka.split(",")
-    probes = {a: asyncio.create_task(_probe(a, options)) for a in addresses}
+    options, addresses = cluster.client_options(), cluster.kafka.split(",")
+    probes = [asyncio.create_task(_probe(address, options)) for address in addresses]
     try:
-        with suppress(TimeoutError):
-            for probe in asyncio.as_completed(probes.values(), timeout=LIMIT_SECONDS):
-                address, error = await probe
-                if error is None:
-                    return cluster.model_copy(update={"kafka": address})
-        raise _unreachable(probes)
+        for probe in asyncio.as_completed(probes):
+            address, error = await probe
+            if error is None:
+                return cluster.model_copy(update={"kafka": address})
     finally:
-        for task in probes.values():
+        for task in probes:
             task.cancel()
-
-
-async def _supervise(task: asyncio.Task[T], heartbeats: "_Heartbeats") -> None:
-    """Wait for the end of a task; raise if a broker does not respond."""
-    try:
-        while not (await asyncio.wait({task}, timeout=_CHECK_SECONDS))[0]:
-            if silent := heartbeats.silent():
-                raise _no_answer(silent)
-    finally:
-        heartbeats.cancel()
+    errors = dict(task.result() for task in probes)
+    for error in errors.values():
+        if isinstance(error, KafkaAuthenticationError):
+            raise error
+    if silent := [a for a, error in errors.items() if isinstance(error, TimeoutError)]:
+        raise _not_responding(silent)
+    error = errors[addresses[0]]
+    raise NotRespondingError(f"Kafka at {cluster.kafka}: {str(error) or repr(error)}")
 
 
 async def _probe(address: str, options: dict[str, Any]) -> tuple[str, Exception | None]:
+    """Return an address, and the error if its broker can't be reached."""
     try:
-        connection = await connect(address, options)
-        try:
-            await _brokers(connection)
-        finally:
-            connection.close()
+        async with aclosing(_metadata(address, options)) as responses:
+            await anext(responses)
     except _FAILURES as error:
         return address, error
     return address, None
 
 
-async def _brokers(connection: Connection) -> list[str]:
-    metadata = await connection.send(MetadataRequest([]))
-    return [f"{host}:{port}" for _, host, port, *_ in metadata.brokers]
+def _start(
+    heartbeats: _Heartbeats, addresses: Iterable[str], options: dict[str, Any]
+) -> None:
+    for address in addresses:
+        if address not in heartbeats:
+            heartbeat = _beat(heartbeats, address, options)
+            heartbeats[address] = asyncio.create_task(heartbeat)
 
 
-class _Heartbeats:
-    """Sends a request to each broker of a cluster, again and again.
-
-    Silence is counted at each check: a process that was stopped, or that computed for long,
-    has not read the responses of that time.
-    """
-
-    def __init__(self, cluster: KafkaSettings) -> None:
-        self._options = cluster.client_options()
-        self._silence: dict[str, float] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._checked_at = time.monotonic()
-        self._start([cluster.kafka])
-
-    def silent(self) -> list[str]:
-        """Return the addresses that have neither responded nor refused in time."""
-        now = time.monotonic()
-        passed = min(now - self._checked_at, _MAX_CHECK_SECONDS)
-        self._checked_at = now
-        for address in self._silence:
-            self._silence[address] += passed
-        return [a for a, seconds in self._silence.items() if seconds >= LIMIT_SECONDS]
-
-    def cancel(self) -> None:
-        """Close the connections."""
-        for task in self._tasks.values():
-            task.cancel()
-
-    def _start(self, addresses: Iterable[str]) -> None:
-        for address in addresses:
-            if address not in self._tasks:
-                self._tasks[address] = asyncio.create_task(self._run(address))
-
-    async def _run(self, address: str) -> None:
-        while True:
-            await self._pause(address)
-            with suppress(*_FAILURES):
-                connection = await connect(address, self._options)
-                try:
-                    while True:
-                        self._start(await _brokers(connection))
-                        await self._pause(address)
-                finally:
-                    connection.close()
-
-    async def _pause(self, address: str) -> None:
-        self._silence[address] = -_INTERVAL_SECONDS
+async def _beat(heartbeats: _Heartbeats, address: str, options: dict[str, Any]) -> None:
+    """Send requests to a broker until it is silent; include the brokers that it names."""
+    while True:
         await asyncio.sleep(_INTERVAL_SECONDS)
+        try:
+            async for brokers in _metadata(address, options):
+                _start(heartbeats, brokers, options)
+        except TimeoutError:
+            return
+        except _FAILURES:
+            continue  # a broker that refuses is not silent
 
 
-def _unreachable(probes: Mapping[str, Probe]) -> Exception:
-    """Return the error with the reason why no broker can be reached."""
-    results = [probe.result() for probe in probes.values() if probe.done()]
-    errors = [error for _, error in results if error is not None]
-    for error in errors:
-        if isinstance(error, KafkaAuthenticationError):
-            return error
-    if silent := [address for address, probe in probes.items() if not probe.done()]:
-        return _no_answer(silent)
-    reason = str(errors[0]) or repr(errors[0])
-    return NotRespondingError(f"Kafka at {','.join(probes)}: {reason}")
+async def _metadata(address: str, options: dict[str, Any]) -> AsyncGenerator[list[str]]:
+    """Yield the brokers that a broker names, in each response over one connection."""
+    with closing(await _within_limit(connect(address, options))) as connection:
+        while True:
+            response = await _within_limit(connection.send(MetadataRequest([])))
+            yield [format_address(host, port) for _, host, port, *_ in response.brokers]
+            await asyncio.sleep(_INTERVAL_SECONDS)
 
 
-def _no_answer(silent: Iterable[str]) -> NotRespondingError:
+async def _within_limit(request: Coroutine[Any, Any, T]) -> T:
+    """Return the response to a request.
+
+    It counts the limit in parts. A process that was stopped, or that computed for long, has
+    not read the responses of that time, which then is one part.
+
+    Raises:
+        TimeoutError: there is no response within the limit.
+    """
+    task = asyncio.create_task(request)
+    try:
+        for _ in range(_PARTS):
+            await asyncio.wait({task}, timeout=LIMIT_SECONDS / _PARTS)
+            if task.done():
+                return task.result()
+    finally:
+        task.cancel()
+    raise TimeoutError
+
+
+def _not_responding(silent: Iterable[str]) -> NotRespondingError:
     return NotRespondingError(
         f"Kafka at {', '.join(silent)} does not answer within {LIMIT_SECONDS:g} s"
     )

@@ -1,8 +1,10 @@
-"""The location of a record: topic, partition and offset."""
+"""The location of a record: topic, partition and offset; and the partition of a key."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple, Self
 
+from aiokafka.partitioner import murmur2
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 
 _LOCATION = re.compile(r"(.+)-([0-9]{1,10})@([0-9]{1,19})")
@@ -29,3 +31,12 @@ class RecordLocation(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.topic}-{self.partition}@{self.offset}"
+
+
+@lru_cache(maxsize=100_000)
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition of a key, as Java's and aiokafka's clients choose it.
+
+    It follows from the positive bits of the key's murmur2.
+    """
+    return int(murmur2(key) & 0x7FFFFFFF) % partitions

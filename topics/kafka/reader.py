@@ -4,11 +4,11 @@ import asyncio
 import heapq
 import re
 import time
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import wraps
+from functools import partial
 from operator import attrgetter
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -16,7 +16,7 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import GroupLoadInProgressError, KafkaError, for_code
 from aiokafka.structs import ConsumerRecord
 
-from topics.kafka.partitioner import partition_of
+from topics.kafka.location import partition_of
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
 
@@ -24,7 +24,6 @@ _MAX_POLL_RECORDS = 2000
 _POLL_MS = 200
 _FETCH_BYTES = 4 * 2**20
 _STALL_SECONDS = 60.0
-_EMPTY_GROUPS = ("Empty", "Dead")
 _COORDINATOR_SECONDS = 60.0
 _RETRY_SECONDS = 0.2
 _SUFFIX = re.compile(r"-[0-9A-Za-z_-]{22}$|-[0-9a-f-]{36}$")
@@ -32,7 +31,6 @@ _SUFFIX = re.compile(r"-[0-9A-Za-z_-]{22}$|-[0-9a-f-]{36}$")
 
 _AGE = attrgetter("timestamp", "topic", "partition", "offset")
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -40,8 +38,7 @@ class ReadError(Exception):
     """The requested topics or offsets can't be read; the message gives the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class OffsetRange:
+class OffsetRange(NamedTuple):
     """Offsets of a partition, from `begin` up to, and without, `end`."""
 
     begin: int
@@ -49,23 +46,31 @@ class OffsetRange:
 
 
 OffsetRanges = Mapping[TopicPartition, OffsetRange]
+PartitionRecords = tuple[TopicPartition, list[ConsumerRecord]]
 
 
-def _retried(request: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-    """Retry while a group's coordinator is absent, or is still loading its groups."""
+async def read_to(
+    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
+) -> AsyncIterator[PartitionRecords]:
+    """Yield the records of assigned partitions, from their positions up to their ends.
 
-    @wraps(request)
-    async def retried(*args: P.args, **kwargs: P.kwargs) -> T:
-        deadline = time.monotonic() + _COORDINATOR_SECONDS
-        while True:
-            try:
-                return await request(*args, **kwargs)
-            except KafkaError as error:
-                if not error.retriable or time.monotonic() > deadline:
-                    raise
-            await asyncio.sleep(_RETRY_SECONDS)
+    A list has records of one partition, in log order; it is not empty, and has at most
+    `max_poll_records` of the consumer.
 
-    return retried
+    Raises:
+        TimeoutError: no partition makes progress before its end.
+    """
+    left, last_progress = set(ends), time.monotonic()
+    while left := {tp for tp in left if await consumer.position(tp) < ends[tp]}:
+        fetched = await consumer.getmany(*left, timeout_ms=_POLL_MS)
+        for tp, records in fetched.items():
+            if count := bisect_left(records, ends[tp], key=attrgetter("offset")):
+                yield tp, records[:count]
+            await asyncio.sleep(0)  # getmany does not yield while it has records
+        if fetched:
+            last_progress = time.monotonic()
+        elif time.monotonic() - last_progress > _STALL_SECONDS:
+            raise TimeoutError(f"no more records of {sorted(left)} before their ends")
 
 
 class TopicReader:
@@ -80,6 +85,7 @@ class TopicReader:
             # A deleted offset raises; the default would skip it.
             auto_offset_reset="none",
             max_partition_fetch_bytes=_FETCH_BYTES,
+            max_poll_records=_MAX_POLL_RECORDS,
             fetch_max_wait_ms=_POLL_MS,
         )
 
@@ -120,17 +126,17 @@ class TopicReader:
         partitions = await self.partitions(groups)
         for group in set(groups.values()):
             of_group = {t: count for t, count in partitions.items() if groups[t] == group}
-            offsets |= await self._committed(group, _tps(of_group))
+            offsets |= await _retry(partial(self._committed, group, _tps(of_group)))
         return offsets
 
     async def has_members(self, group: str) -> bool:
         """Return whether a group has members."""
-        state, _ = await self._describe(group)
-        return state not in _EMPTY_GROUPS
+        state, _ = await _retry(partial(self._describe, group))
+        return state not in ("Empty", "Dead")
 
     async def owners(self, group: str) -> tuple[str, dict[TopicPartition, str]]:
         """Return a group's state, and the member that owns each partition: name@host."""
-        state, members = await self._describe(group)
+        state, members = await _retry(partial(self._describe, group))
         owners = {
             tp: f"{_SUFFIX.sub('', name)}@{host.removeprefix('/')}"
             for name, _, host, _, assigned in members
@@ -148,33 +154,14 @@ class TopicReader:
         ends = await self._consumer.end_offsets(tps)
         return {tp: OffsetRange(begins[tp], ends[tp]) for tp in tps}
 
-    async def read(
-        self, ranges: OffsetRanges
-    ) -> AsyncIterator[tuple[TopicPartition, list[ConsumerRecord]]]:
-        """Yield the records of offset ranges, each partition in log order.
-
-        Raises:
-            TimeoutError: no partition makes progress before its end.
-        """
-        left = {tp for tp, part in ranges.items() if part.begin < part.end}
-        if not left:  # stopping a consumer right after an assignment never ends
-            return
-        self._consumer.assign(list(left))
-        for tp in left:
+    def read(self, ranges: OffsetRanges) -> AsyncIterator[PartitionRecords]:
+        """Return the records of offset ranges, as `read_to` yields them."""
+        ends = {tp: part.end for tp, part in ranges.items() if part.begin < part.end}
+        if ends:  # stopping a consumer right after an assignment never ends
+            self._consumer.assign([*ends])
+        for tp in ends:
             self._consumer.seek(tp, ranges[tp].begin)
-        last_progress = time.monotonic()
-        while left:
-            fetched: Mapping[TopicPartition, list[ConsumerRecord]]
-            fetched = await self._consumer.getmany(
-                *left, timeout_ms=_POLL_MS, max_records=_MAX_POLL_RECORDS
-            )
-            for tp, records in fetched.items():
-                yield tp, [record for record in records if record.offset < ranges[tp].end]
-            if fetched:
-                last_progress = time.monotonic()
-            elif time.monotonic() - last_progress > _STALL_SECONDS:
-                raise TimeoutError(f"no more records of {sorted(left)} before their ends")
-            left = {tp for tp in left if await self._consumer.position(tp) < ranges[tp].end}
+        return read_to(self._consumer, ends)
 
     async def read_partition_of(
         self, topic: Topic, key: bytes
@@ -200,7 +187,6 @@ class TopicReader:
             newest = heapq.nlargest(limit, [*newest, *records], key=_AGE)
         return newest[::-1]
 
-    @_retried
     async def _committed(
         self, group: str, tps: list[TopicPartition]
     ) -> dict[TopicPartition, int]:
@@ -210,13 +196,24 @@ class TopicReader:
             raise GroupLoadInProgressError(f"no offsets of {group} for {missing}")
         return {tp: found.offset for tp, found in answer.items() if found.offset >= 0}
 
-    @_retried
     async def _describe(self, group: str) -> tuple[str, list[Any]]:
         (answer,) = await self._admin.describe_consumer_groups([group])
         ((error, _, state, _, _, members, *_),) = answer.groups
         if error:
             raise for_code(error)(group)
         return str(state), members
+
+
+async def _retry(request: Callable[[], Awaitable[T]]) -> T:
+    """Retry while a group's coordinator is absent, or is still loading its groups."""
+    deadline = time.monotonic() + _COORDINATOR_SECONDS
+    while True:
+        try:
+            return await request()
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 def _tps(partitions: Mapping[Topic, int]) -> list[TopicPartition]:

@@ -7,17 +7,15 @@ missing. Several tools may share it: each reads only replies to its own correlat
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
-from itertools import chain, count
+from itertools import chain
 from typing import Any, NamedTuple, Protocol, Self
 from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 
-from schemas.reply import Reply
 from topics.admin import create
-from topics.catalog import DEFAULT_REPLIES
+from topics.catalog import DEFAULT_REPLIES, Reply
 from topics.kafka import headers as names
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic, TopicKind
@@ -56,7 +54,6 @@ def reply_topic(name: str) -> Topic:
         TopicKind.REPLIES,
         "Replies to operators' tools.",
         carries=Reply,
-        retention=timedelta(hours=1),
         partitions=1,
     )
 
@@ -96,9 +93,6 @@ class RequestReplyClient:
             **options, enable_auto_commit=False, fetch_max_wait_ms=_POLL_MS
         )
         self._pending: dict[bytes, PendingReply] = {}
-        self._run = uuid4().hex
-        self._numbers = count(1)
-        self._polled = asyncio.Condition()
         self._reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -131,7 +125,7 @@ class RequestReplyClient:
         self, record: _Record
     ) -> AsyncIterator[tuple[RecordMetadata, PendingReply]]:
         """Send a request; yield its metadata and its possible results."""
-        correlation_id = f"{self._run}-{next(self._numbers)}".encode()
+        correlation_id = uuid4().hex.encode()
         headers = [(names.CORRELATION_ID, correlation_id)]
         if self._replies is not None:
             headers.append((names.REPLY_TOPIC, self._replies.encode()))
@@ -153,9 +147,8 @@ class RequestReplyClient:
         """Wait until all records that the topics hold now are read."""
         ends = await self._consumer.end_offsets(self._consumer.assignment())
         for tp, end in ends.items():
-            while await self._consumer.position(tp) < end:
-                async with self._polled:
-                    await self._polled.wait()
+            while await self._consumer.position(tp) < end:  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_MS / 1000)
 
     async def _partitions(self) -> list[TopicPartition]:
         default = {topic.name for topic in DEFAULT_REPLIES.values()}
@@ -171,8 +164,6 @@ class RequestReplyClient:
             fetched = await self._consumer.getmany(timeout_ms=_POLL_MS)
             for record in chain.from_iterable(fetched.values()):
                 self._resolve(record)
-            async with self._polled:
-                self._polled.notify_all()
 
     def _resolve(self, record: ConsumerRecord) -> None:
         correlation_id = dict(record.headers).get(names.CORRELATION_ID) or b""

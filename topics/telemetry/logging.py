@@ -1,7 +1,8 @@
 """Log lines as key=value, or as JSON objects with LOG_FORMAT=json.
 
 Repeated lines are limited: a failing environment or a hostile client can cause the same
-line with each request, and such lines would rotate all history away.
+line with each request, and such lines would rotate all history away. Lines of Kafka's
+clients about an outage of a broker are only counted: the outage has its own lines.
 """
 
 import json
@@ -12,14 +13,15 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from traceback import walk_tb
 
+from aiokafka import errors
 from cachetools import LRUCache
 
+from topics.kafka import connection
+from topics.kafka.connection import AUTHENTICATION_ERRORS, OUTAGES
 from topics.kafka.headers import CORRELATION_ID, LOG_CONTEXT, TRACE, trace_id
-from topics.telemetry import outage
-from topics.telemetry.outage import OUTAGES
 
 PLAIN = "time=%(asctime)s level=%(levelname)s logger=%(name)s %(message)s"
 
@@ -31,8 +33,56 @@ MAX_OBJECTS = 100
 
 _OBJECTS = re.compile(r"\b(?:topic=\S+ partition|partition|path|transport)=\S+")
 
-_SECONDS = timedelta(minutes=1).total_seconds()
+_SECONDS = 60.0
 _Key = tuple[object, ...]
+
+_OF_OUTAGES = (
+    OSError,  # includes timeouts
+    errors.KafkaConnectionError,
+    errors.NodeNotReadyError,
+    errors.RequestTimedOutError,
+    errors.StaleMetadata,
+    errors.BrokerNotAvailableError,
+    errors.CoordinatorNotAvailableError,
+    errors.CoordinatorLoadInProgressError,
+    errors.NotCoordinatorError,
+    errors.LeaderNotAvailableError,
+    errors.NotLeaderForPartitionError,
+    *AUTHENTICATION_ERRORS,  # the line of the outage has it
+)
+
+_REPEATED = {
+    'Unable connect to "%s:%s": %s',
+    "Unable connect to node with id %s: %s",
+    'Unable to request metadata from "%s:%s": %s',
+    "Unable to request metadata from node with id %s: %r",
+    "Unable to update metadata from %s",
+    "Error sending %s to node %s [%s] -- marking coordinator dead",
+    "Marking the coordinator dead (node %s)for group %s.",
+    "Group Coordinator Request failed: %s",
+    "Heartbeat session expired - marking coordinator dead",
+    "Heartbeat send request failed: %s. Will retry.",
+    (
+        "Heartbeat failed for group %s: coordinator (node %s)"
+        " is either not started or not valid"
+    ),
+    "LeaveGroup request failed: %s",
+    "OffsetCommit failed before join, ignoring: %s",
+    "Failed to commit on finallization: %s",
+    "Failed fetch messages from %s: %s",
+    "Failed fetch offsets from %s: %s",
+    "Unexpected error while fetching data: %s",
+    "Attempt to fetch offsets for partition %s failed due to: %s",
+    "FindCoordinator Request failed: %s",
+    "Cannot send %r to %s: %r",
+    "Could not send %r: %r",
+    "Got error produce response: %s",
+    "Got error produce response on topic-partition %s, retrying. Error: %s",
+    # Lines of the shop.
+    "event=waiting-for-kafka reason=%r",
+    "event=replies-interrupted error=%r",
+    "event=producer-failed error=%r",
+}
 
 
 def configure(service: str) -> None:
@@ -44,14 +94,14 @@ def configure(service: str) -> None:
 def configure_tool() -> None:
     """Log outages and critical lines only: a tool reports its failure itself."""
     _configure(logging.CRITICAL, logging.Formatter(PLAIN))
-    outage.log.setLevel(logging.WARNING)
-    OUTAGES.mute_first_contact()
+    connection.log.setLevel(logging.WARNING)
+    OUTAGES.muted = True  # the tool reports that it can't reach a broker
 
 
 def _configure(level: int, formatter: logging.Formatter) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
-    handler.addFilter(lambda record: not OUTAGES.suppress(record))
+    handler.addFilter(lambda record: not (repeats_outage(record) and OUTAGES.suppress()))
     handler.addFilter(RepeatFilter(handler))
     logging.basicConfig(level=level, handlers=[handler])
 
@@ -126,21 +176,19 @@ class RepeatFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to write a line now."""
         limited = logging.WARNING <= record.levelno < logging.CRITICAL
-        if not limited or record.name == outage.__name__:
+        if not limited or record.name == connection.__name__:
             return True
         with self._lock:
-            return self._is_first(self._key(record), record)
-
-    def _is_first(self, key: _Key, record: logging.LogRecord) -> bool:
-        line, now = self._lines.get(key), self._clock()
-        if line is None or (line.last is None and now - line.written >= _SECONDS):
-            self._lines[key] = _Line(now)
-            return True
-        if line.last is None:
-            self._later(line.written + _SECONDS - now, lambda: self._write(key))
-        line.last = record
-        line.suppressed += 1
-        return False
+            key, now = self._key(record), self._clock()
+            line = self._lines.get(key)
+            if line is None or (line.last is None and now - line.written >= _SECONDS):
+                self._lines[key] = _Line(now)
+                return True
+            if line.last is None:
+                self._later(line.written + _SECONDS - now, lambda: self._write(key))
+            line.last = record
+            line.suppressed += 1
+            return False
 
     def _write(self, key: _Key) -> None:
         with self._lock:
@@ -169,3 +217,19 @@ class RepeatFilter(logging.Filter):
         if len(known) < MAX_OBJECTS:
             known.add(objects)
         return (line, objects) if objects in known else line
+
+
+def repeats_outage(record: logging.LogRecord) -> bool:
+    """Return whether a line repeats an outage: a known one, with a connection error."""
+    text = str(record.msg)
+    if text not in _REPEATED or record.exc_info:
+        return False
+    return not any(map(_is_other_error, record.args or ()))
+
+
+def _is_other_error(arg: object) -> bool:
+    kind = arg if isinstance(arg, type) else type(arg)
+    if not issubclass(kind, BaseException) or issubclass(kind, _OF_OUTAGES):
+        return False
+    cause = getattr(arg, "__cause__", None)
+    return not isinstance(cause, BaseException) or _is_other_error(cause)

@@ -2,15 +2,12 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from agents.loms.order import Order
 from agents.loms.stock import Receipt, Reservation, ReservationStatus, StockLevel
 from schemas.contract import Contract
-from schemas.ids import SHARDS, order_id, purchase_id
-from schemas.order import Status
-from topics.kafka.partitioner import partition_of
+from schemas.order import Status, order_id, purchase_id
 
 _STATUS_IN_STOCK = {
     Status.AWAITING_PAYMENT: ReservationStatus.RESERVED,
@@ -36,41 +33,30 @@ Rows = Mapping[str, Any]
 ACCOUNTS: tuple[Account, ...] = ("received", "available", "reserved", "written_off")
 
 
-def balances(rows: Rows, received: Mapping[StockLocation, int] | None = None) -> Balances:
-    """Add up a stock table.
-
-    Args:
-        rows: of the table, or of some partitions.
-        received: units by the log; None: by the receipts among the rows.
-    """
+def balances(stock: Rows) -> Balances:
+    """Add up the table of stock."""
     found: defaultdict[StockLocation, Counter[Account]] = defaultdict(Counter)
-    for key, row in rows.items():
+    for key, row in stock.items():
         sku = int(key.partition("/")[0])
-        for account, allocation in _units(row):
+        for account, allocation in _units(row).items():
             for warehouse, units in allocation.items():
-                if received is None or account != "received":
-                    found[sku, warehouse][account] += units
-    for location, units in (received or {}).items():
-        found[location]["received"] += units
+                found[sku, warehouse][account] += units
     return found
 
 
-def _units(
-    row: StockLevel | Reservation | Receipt,
-) -> Iterator[tuple[Account, Mapping[int, int]]]:
+def _units(row: StockLevel | Reservation | Receipt) -> dict[Account, Mapping[int, int]]:
     match row:
         case StockLevel(available, reserved):
-            yield "available", available
-            yield "reserved", reserved
+            return {"available": available, "reserved": reserved}
         case Reservation(ReservationStatus.RESERVED, allocation):
-            yield "held", allocation
+            return {"held": allocation}
         case Reservation(ReservationStatus.SOLD, allocation):
-            yield "written_off", allocation
+            return {"written_off": allocation}
         case Receipt(request):
             _, warehouse, count = request.split()
-            yield "received", {int(warehouse): int(count)}
+            return {"received": {int(warehouse): int(count)}}
         case _:  # refused or released: no units
-            return
+            return {}
 
 
 def total(found: Balances) -> Counter[Account]:
@@ -98,49 +84,24 @@ def _line(first: object, *others: object) -> str:
 
 def violations(found: Balances) -> Iterator[str]:
     """Yield the violated invariants of balances."""
-    for (sku, warehouse), balance in found.items():
-        for violation in _violations(balance):
-            yield f"sku {sku}, warehouse {warehouse}: {violation}"
-
-
-def _violations(units: Counter[Account]) -> Iterator[str]:
-    if min(units.values()) < 0:
-        yield f"negative: {dict(units)}"
-    if units["reserved"] != units["held"]:
-        yield f"reserved {units['reserved']}, but reservations hold {units['held']}"
-    accounted = units["available"] + units["reserved"] + units["written_off"]
-    if units["received"] != accounted:
-        yield (
-            f"received {units['received']}, but available {units['available']} + reserved"
-            f" {units['reserved']} + written off {units['written_off']} = {accounted}"
-        )
-
-
-@dataclass(frozen=True)
-class Tables:
-    """All tables, each as the rows of its partitions, in the order of their numbers."""
-
-    carts: list[Rows]
-    orders: list[Rows]
-    stock: list[Rows]
-
-    def order(self, number: int) -> Order | None:
-        """Return an order, or None."""
-        found: Order | None = _owner(self.orders, number % SHARDS).get(str(number))
-        return found
-
-    def reservation(self, sku: int, order: int) -> Reservation | None:
-        """Return the reservation of a sku for an order, or None."""
-        found: Reservation | None = _owner(self.stock, sku).get(f"{sku}/{order}")
-        return found
-
-
-def _owner(partitions: list[Rows], key: int) -> Rows:
-    return partitions[partition_of(str(key).encode(), len(partitions))]
+    for (sku, warehouse), units in found.items():
+        where = f"sku {sku}, warehouse {warehouse}"
+        if min(units.values()) < 0:
+            yield f"{where}: negative: {dict(units)}"
+        reserved, held = units["reserved"], units["held"]
+        if reserved != held:
+            yield f"{where}: reserved {reserved}, but reservations hold {held}"
+        accounted = units["available"] + reserved + units["written_off"]
+        if units["received"] != accounted:
+            yield (
+                f"{where}: received {units['received']}, but available"
+                f" {units['available']} + reserved {reserved} + written off"
+                f" {units['written_off']} = {accounted}"
+            )
 
 
 def inconsistencies(
-    tables: Tables, in_flight: Iterable[Contract | None] = ()
+    carts: Rows, orders: Rows, stock: Rows, in_flight: Iterable[Contract | None] = ()
 ) -> Iterator[str]:
     """Yield the orders, reservations and purchases that contradict each other.
 
@@ -149,28 +110,26 @@ def inconsistencies(
     messages = list(in_flight)
     unsettled = {getattr(message, "order_id", None) for message in messages}
     users = {getattr(message, "user", None) for message in messages}
-    for rows in tables.orders:
-        for order in rows.values():
-            if order.order_id not in unsettled:
-                yield from _order_violations(order, tables)
-    for rows in tables.stock:
-        for number, text in _orphans(rows, tables):
-            if number not in unsettled:
-                yield text
-    for rows in tables.carts:
-        for user, cart in rows.items():
-            if int(user) not in users:
-                yield from _stuck_purchases(tables, int(user), cart.checkouts)
+    for order in orders.values():
+        if order.order_id not in unsettled:
+            yield from _order_violations(order, stock)
+    for key, row in stock.items():
+        sku, _, number = key.partition("/")
+        if isinstance(row, Reservation) and int(number) not in unsettled:
+            yield from _reservation_violations(row, sku, orders.get(number), number)
+    for user, cart in carts.items():
+        if int(user) not in users:
+            yield from _stuck_purchases(int(user), cart.checkouts, orders)
 
 
-def _order_violations(order: Order, tables: Tables) -> Iterator[str]:
+def _order_violations(order: Order, stock: Rows) -> Iterator[str]:
     """Yield the lines whose reservations contradict the status of their order."""
     if order.status is Status.NEW:
         yield f"order {order.order_id} is new, and no message for it is in flight"
         return
     required = _STATUS_IN_STOCK.get(order.status)
     for sku, count in order.lines.items():
-        reservation = tables.reservation(sku, order.order_id)
+        reservation = stock.get(f"{sku}/{order.order_id}")
         status = reservation.status if reservation else None
         units = sum(reservation.allocation.values()) if reservation else 0
         allowed = (required,) if required else _WITHOUT_STOCK
@@ -181,24 +140,21 @@ def _order_violations(order: Order, tables: Tables) -> Iterator[str]:
             )
 
 
-def _orphans(stock: Rows, tables: Tables) -> Iterator[tuple[int, str]]:
-    """Yield reserved or sold units that no order contains, with the order's number."""
-    for key, row in stock.items():
-        if not isinstance(row, Reservation) or row.status in _WITHOUT_STOCK:
-            continue
-        sku, _, number = key.partition("/")
-        order = tables.order(int(number))
-        if order is None or int(sku) not in order.lines:
-            text = (
-                f"sku {sku} is {row.status} for order {number}, which does not contain it"
-            )
-            yield int(number), text
+def _reservation_violations(
+    reservation: Reservation, sku: str, order: Order | None, number: str
+) -> Iterator[str]:
+    """Yield the reserved or sold units that their order does not contain."""
+    if reservation.status in _WITHOUT_STOCK:
+        return
+    if order is None or int(sku) not in order.lines:
+        text = f"sku {sku} is {reservation.status} for order {number}"
+        yield f"{text}, which does not contain it"
 
 
-def _stuck_purchases(tables: Tables, user: int, purchases: Iterable[str]) -> Iterator[str]:
+def _stuck_purchases(user: int, purchases: Iterable[str], orders: Rows) -> Iterator[str]:
     """Yield the purchases of a cart whose order will send no result any more."""
     for purchase in purchases:
-        order = tables.order(order_id(user, purchase_id(purchase)))
+        order = orders.get(str(order_id(user, purchase_id(purchase))))
         if order is None or order.status is not Status.NEW:
             status = order.status if order else "missing"
             yield f"user {user} waits for purchase {purchase}, whose order is {status}"

@@ -1,7 +1,7 @@
 """Checks that committed records have sent all that follows from them.
 
-A committed record has caused its outputs: each command and event of its replay is at least
-once in the log of its topic. Outputs of uncommitted records may still be in flight.
+Each command and event of a committed record's replay is at least once in the log of its
+topic. Outputs of uncommitted records may still be in flight.
 
 Replies are not checked: they stay for an hour, or went to clients' own topics. The reply to
 a purchase may be sent late, when the order is already paid or cancelled. Only whether the
@@ -16,7 +16,7 @@ from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
 from agents.ops.audit.replay import ReplayedRecord
-from agents.ops.audit.snapshots import Snapshots
+from agents.ops.audit.snapshots import AGGREGATES, Snapshots, as_text
 from agents.runtime.producer import ProducerRecord
 from schemas.cart import OrderSettled
 from schemas.contract import Contract
@@ -24,6 +24,7 @@ from schemas.order import OrderStatusChanged, Status
 from topics.catalog import SENT_CHANGELOG, TOPICS
 from topics.kafka import headers as names
 from topics.kafka.location import RecordLocation
+from topics.kafka.reader import OffsetRanges
 from topics.topic import TopicKind
 
 _TOPICS = {
@@ -39,77 +40,82 @@ class OutputCheck:
     """Compares the outputs of replayed records with the records of all logs.
 
     Attributes:
-        whole: the topics whose logs have their first records: only these are checked.
         snapshots: have the rows of sent notifications.
         in_flight: outputs of uncommitted records that are in no log yet.
+        missing: a line for each missing output, once all logs are read.
+        whole: topics whose logs have their first records; only these are checked.
     """
 
+    ranges: OffsetRanges
     committed: Mapping[TopicPartition, int]
-    whole: frozenset[str]
     snapshots: Snapshots
-    in_flight: dict[int, Contract | None] = field(default_factory=dict)
-    _expected: dict[int, str] = field(default_factory=dict)
-    _observed: set[int] = field(default_factory=set)
-    _unnotified: list[str] = field(default_factory=list)
+    in_flight: dict[int | None, Contract | None] = field(default_factory=dict)
+    missing: dict[int | None, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        cut = {tp.topic for tp, held in self.ranges.items() if held.begin}
+        self.whole = {tp.topic for tp in self.ranges} - cut
+        self._observed: set[int | None] = {None}
 
     def take(self, replayed: ReplayedRecord) -> None:
         """Observe a record, and expect its outputs."""
         request, record = replayed.request, replayed.record
         fingerprint = _fingerprint(record, request)
-        if fingerprint is not None:
-            self._observed.add(fingerprint)
-            self._expected.pop(fingerprint, None)
-            self.in_flight.pop(fingerprint, None)
+        self._observed.add(fingerprint)
+        self.missing.pop(fingerprint, None)
+        self.in_flight.pop(fingerprint, None)
+        tp = TopicPartition(record.topic, record.partition)
+        is_committed = record.offset < self.committed.get(tp, 0)
         for output in replayed.records_sent:
-            if output.topic in self.whole and output.topic in _TOPICS:
-                self._expect(record, output)
-        if isinstance(request, OrderStatusChanged):
-            self._check_notification(record, request.event_id)
+            if output.topic in self.whole:
+                self._expect(output, record, is_committed=is_committed)
+        if is_committed and isinstance(request, OrderStatusChanged):
+            changelog, key = SENT_CHANGELOG.name, request.event_id
+            sent = self.snapshots.get(TopicPartition(changelog, record.partition))
+            if sent is None or key.encode() not in sent.rows:
+                self.missing[hash(key)] = _missing(record, changelog, key)
 
-    def missing(self) -> list[str]:
-        """Return the outputs that are missing, once all logs are read."""
-        return [*self._unnotified, *self._expected.values()]
+    def is_conclusive(self) -> bool:
+        """Return whether no other messages than those in flight are on their way.
 
-    def _expect(self, source: ConsumerRecord, output: ProducerRecord) -> None:
+        Of a log without its first records, the outputs of uncommitted records are unknown.
+        """
+        topics = {topic.name for topic in AGGREGATES}
+        return self.whole >= topics or all(
+            self.committed.get(tp, 0) >= held.end
+            for tp, held in self.ranges.items()
+            if tp.topic in topics
+        )
+
+    def _expect(
+        self, output: ProducerRecord, source: ConsumerRecord, *, is_committed: bool
+    ) -> None:
         fingerprint = _fingerprint(output)
-        if fingerprint is None or fingerprint in self._observed:
+        if fingerprint in self._observed:
             return
-        if self._is_committed(source):
-            key = (output.key or b"").decode(errors="backslashreplace")
-            self._expected[fingerprint] = _missing(source, output.topic, key)
+        if is_committed:
+            key = as_text(output.key or b"")
+            self.missing[fingerprint] = _missing(source, output.topic, key)
         else:
             self.in_flight[fingerprint] = _decode(output)
 
-    def _check_notification(self, event: ConsumerRecord, event_id: str) -> None:
-        sent = self.snapshots.get((SENT_CHANGELOG, event.partition))
-        if self._is_committed(event) and (
-            sent is None or event_id.encode() not in sent.rows
-        ):
-            self._unnotified.append(_missing(event, SENT_CHANGELOG.name, event_id))
-
-    def _is_committed(self, record: ConsumerRecord) -> bool:
-        tp = TopicPartition(record.topic, record.partition)
-        return int(record.offset) < self.committed.get(tp, 0)
-
 
 def _missing(source: ConsumerRecord, topic: str, key: str) -> str:
-    return (
-        f"{RecordLocation.of(source)} is committed, and {topic} has no record that follows"
-        f" from it, key {key}"
-    )
+    text = f"{RecordLocation.of(source)} is committed, and {topic} has no record that"
+    return f"{text} follows from it, key {key}"
 
 
 def _fingerprint(
     record: ConsumerRecord | ProducerRecord, message: Contract | None = None
 ) -> int | None:
-    """Return the identity of a message, the same however often it is sent."""
+    """Return the identity of a message, however often it is sent; None: of a client."""
     topic, headers = _TOPICS[record.topic], dict(record.headers)
     if topic.kind is TopicKind.DEAD_LETTERS:
         original = (headers.get(name) for name in _ORIGINAL)
         return hash((record.topic, record.key, record.value, *original))
     name = names.ORIGIN if topic.kind is TopicKind.REQUESTS else names.EVENT_ID
     if name not in headers:
-        return None  # sent by a client
+        return None
     message = message or _decode(record)
     if isinstance(message, OrderSettled):
         end = message.status if message.status is Status.FAILED else None

@@ -15,14 +15,12 @@ from aiokafka import TopicPartition
 from pydantic import ValidationError
 
 from agents.aggregate import OutgoingMessage
-from agents.cause import Cause
 from agents.ops.audit.replay import ReplayedRecord
 from agents.ops.audit.snapshots import AGGREGATES, Snapshots
 from agents.runtime.producer import ProducerRecord
-from schemas.cart import CartView, ListCart
+from schemas.cart import CartView, ListCart, PriceCart
 from schemas.contract import Code, Contract, Refused
 from schemas.order import ListOrder
-from schemas.product import PriceCart
 from schemas.stock import ListStocks
 from topics.catalog import CART_REPLIES, CART_REQUESTS, ORDER_REQUESTS, PRODUCT_REQUESTS
 from topics.kafka.location import RecordLocation
@@ -58,6 +56,11 @@ class Query:
         request = self.request.to_json().decode()
         return request if self.at is None else f"{request} at {self.at}"
 
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether ProductService had no prices for a cart."""
+        return isinstance(self.reply, Refused) and self.reply.code in _NO_PRICE
+
 
 def sample(topic: Topic, keys: Iterable[str], limit: int, seed: int) -> list[Query]:
     """Return queries of some of a table's rows, chosen at random."""
@@ -72,48 +75,36 @@ def _query_for(topic: Topic, key: int) -> Contract:
     return ListOrder(order_id=key) if topic is ORDER_REQUESTS else ListStocks(sku=key)
 
 
-_Mismatch = tuple[Query, Cause, OutgoingMessage]
-"""A query, its context, and the reply of the rules."""
-
-
 class QueryCheck:
-    """Compares replies with those of the rules; counts carts without prices."""
+    """Compares replies with those of the rules."""
 
     def __init__(self, queries: Iterable[Query]) -> None:
         self._queries = {query.at: query for query in queries if query.reply is not None}
-        self._pending: dict[tuple[str, str], list[_Mismatch]] = {}
-        self.unpriced = 0
+        self._wrong: dict[Query, ReplayedRecord] = {}
 
     def take(self, replayed: ReplayedRecord) -> None:
-        """Check the reply to a record, or an unmatched reply against its new state."""
+        """Check the reply to a record, and wrong replies against its new state."""
         query = self._queries.pop(RecordLocation.of(replayed.record), None)
-        if not replayed.keys or not replayed.envelope:
-            return
-        row = replayed.record.topic, replayed.keys[0]
-        if query is None:
-            if replayed.changed and row in self._pending:
-                pending = self._pending[row]
-                self._pending[row] = [p for p in pending if not _matches_state(p, replayed)]
-            return
-        (expected,) = replayed.messages
-        if not matches(expected, query.reply):
-            mismatch = query, replayed.envelope.cause, expected
-            self._pending.setdefault(row, []).append(mismatch)
-        elif isinstance(query.reply, Refused) and isinstance(expected, PriceCart):
-            self.unpriced += 1
+        if query and replayed.envelope:
+            self._wrong[query] = replayed
+        if self._wrong and (query or replayed.changed):
+            wrong = self._wrong.items()
+            self._wrong = {q: at for q, at in wrong if not _is_right(q, at, replayed)}
 
     def wrong(self) -> Iterator[str]:
         """Yield the queries with wrong replies, and the replies of the rules."""
-        for pending in self._pending.values():
-            for query, _, expected in pending:
-                reply = query.reply.to_json().decode() if query.reply else ""
-                yield f"{query}: replied {reply}, but the log gives {expected}"
+        for query, at in self._wrong.items():
+            reply = query.reply.to_json().decode() if query.reply else ""
+            yield f"{query}: replied {reply}, but the log gives {at.messages[0]}"
 
 
-def _matches_state(mismatch: _Mismatch, replayed: ReplayedRecord) -> bool:
-    """Return whether a reply is correct for the state after a later record."""
-    query, cause, _ = mismatch
-    _, (expected,) = AGGREGATES[query.topic].step(replayed.state, query.request, cause)
+def _is_right(query: Query, at: ReplayedRecord, later: ReplayedRecord) -> bool:
+    """Return whether a reply is that of the rules after a record of the same row."""
+    is_same_row = query.topic.name == later.record.topic and at.keys[0] == later.keys[0]
+    if not (is_same_row and at.envelope):
+        return False
+    aggregate = AGGREGATES[query.topic]
+    _, (expected,) = aggregate.step(later.state, query.request, at.envelope.cause)
     return matches(expected, query.reply)
 
 
@@ -150,8 +141,9 @@ async def send_queries(
             continue
         keys = (
             key.decode(errors="replace")
-            for (changelog, number), snapshot in snapshots.items()
-            if changelog is aggregate.changelog and not ranges[topic.name, number].begin
+            for snapshot in snapshots.values()
+            if snapshot.changelog is aggregate.changelog
+            and not ranges[topic.name, snapshot.partition].begin
             for key in snapshot.rows
         )
         queries += sample(topic, keys, options.limit, options.seed)
@@ -175,20 +167,17 @@ async def unanswered(
     reader: TopicReader, options: QueryOptions, queries: Iterable[Query], notes: list[str]
 ) -> list[str]:
     """Return the queries without a reply, except those whose service does not run."""
-    missing: list[str] = []
-    left = [(query, query.at) for query in queries if query.at and query.reply is None]
-    if not left:
-        return missing
-    committed = await reader.committed(GROUPS)
-    idle = {topic: await _idle_group(reader, topic) for topic in AGGREGATES}
-    for query, at in left:
-        text = f"{query}: no reply within {options.timeout}"
-        if committed.get(TopicPartition(at.topic, at.partition), 0) > at.offset:
-            missing.append(f"{text}, and committed")
-        elif group := idle[query.topic]:
-            notes.append(f"{text}: {group} does not run")
-        else:
-            missing.append(text)
+    missing, committed = [], await reader.committed(GROUPS)
+    for query in queries:
+        if query.at and query.reply is None:
+            text = f"{query}: no reply within {options.timeout}"
+            tp = TopicPartition(query.at.topic, query.at.partition)
+            if committed.get(tp, 0) > query.at.offset:
+                missing.append(f"{text}, and committed")
+            elif group := await _idle_group(reader, query.topic):
+                notes.append(f"{text}: {group} does not run")
+            else:
+                missing.append(text)
     return missing
 
 

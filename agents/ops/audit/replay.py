@@ -7,8 +7,7 @@ replay of exactly the records that it includes.
 
 import sys
 from bisect import insort
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,6 @@ from agents.aggregate import OutgoingMessage
 from agents.ops.audit.snapshots import (
     AGGREGATES,
     NO_ROW,
-    SOURCES,
     TableSnapshot,
     adapter_of,
     as_text,
@@ -31,9 +29,8 @@ from agents.runtime.producer import ProducerRecord
 from agents.runtime.router import RecordRouter
 from agents.runtime.transaction import fold
 from schemas.contract import Contract
-from schemas.stock import ReceiveStock
 from topics.kafka.location import RecordLocation
-from topics.kafka.reader import OffsetRanges
+from topics.kafka.reader import OffsetRange, OffsetRanges, ReadError, TopicReader
 from topics.topic import Topic
 from topics.topology import GROUPS
 
@@ -70,45 +67,35 @@ class PartitionReplay:
 
     Attributes:
         changed_at: the offset of the last record that changed each row.
-        received: units that were put into a warehouse, by sku and warehouse.
     """
 
     def __init__(self, topic: Topic, partition: int, partitions: int) -> None:
-        self.topic = topic
-        self.partition = partition
         self.rows: dict[str, Any] = {}
         self.changed_at: dict[str, int] = {}
-        self.received: Counter[tuple[int, int]] = Counter()
+        self._topic = topic
+        self._partition = partition
         self._aggregate = AGGREGATES.get(topic)
         self._router = RecordRouter(topic, partitions)
-        self._offset = 0
+        self._offset = -1
         self._snapshots: list[TableSnapshot] = []
         self._differences: list[tuple[str, str, str]] = []
 
-    def compare(self, snapshot: TableSnapshot, end: int) -> None:
-        """Compare a snapshot once exactly its records are replayed; `end` is of the log."""
+    def compare(self, snapshot: TableSnapshot) -> None:
+        """Compare a snapshot once exactly its records are replayed."""
         insort(self._snapshots, snapshot, key=lambda each: -each.source_offset)
-        offset = snapshot.source_offset
-        if offset > end:
-            rows = snapshot.rows.items()
-            key = next((key for key, e in rows if e.row.source_offset == offset), b"")
-            found = f"it includes {offset} records"
-            self._add_difference(snapshot, key, found, end, "no more records")
 
     def take(self, record: ConsumerRecord) -> ReplayedRecord:
         """Replay the next record."""
         self._compare_up_to(record.offset)
         self._offset = record.offset
-        out = RecordCollector(self.topic)
+        out = RecordCollector(self._topic)
         envelope = self._router.route(record, out)
         if envelope is None or self._aggregate is None:
             return ReplayedRecord(record, envelope, records_sent=_sent(out))
         keys, before, after, messages = fold(self._aggregate, self, envelope)
         for message in messages:
             out.add(message, envelope)
-        changed, request = after is not before, envelope.request
-        if changed and isinstance(request, ReceiveStock):
-            self.received[request.sku, request.warehouse_id] += request.count
+        changed = after is not before
         return ReplayedRecord(record, envelope, keys, after, changed, messages, _sent(out))
 
     def state(self, keys: tuple[str, ...]) -> Any:  # noqa: ANN401 -- of any aggregate
@@ -140,20 +127,24 @@ class PartitionReplay:
         end lies beyond the deletion.
         """
         self._compare_up_to(sys.maxsize)
-        erased = self.changed_at.keys() - self.rows.keys()
         return [
             text
-            for key, found, text in self._differences
-            if found != NO_ROW or key not in erased
+            for name, found, text in self._differences
+            if found != NO_ROW or name in self.rows
         ]
 
     def _compare_up_to(self, offset: int) -> None:
         while self._snapshots and self._snapshots[-1].source_offset <= offset:
             snapshot = self._snapshots.pop()
+            end, rows = self._offset + 1, snapshot.rows
+            if snapshot.source_offset > end:
+                newest = max(rows, key=lambda key: rows[key].source_offset, default=b"")
+                found = f"it includes {snapshot.source_offset} records"
+                self._add_difference(snapshot, newest, found, end, "no more records")
             for key in snapshot.rows.keys() | {key.encode() for key in self.rows}:
                 name = as_text(key)
                 value, found = snapshot.decoded(key)
-                if value != self.rows.get(name) or (value is None and found is not NO_ROW):
+                if value != self.rows.get(name):
                     last = self.changed_at.get(name, snapshot.source_offset)
                     expected = short(self.json(name))
                     self._add_difference(snapshot, key, found, last, expected)
@@ -161,53 +152,43 @@ class PartitionReplay:
     def _add_difference(
         self, snapshot: TableSnapshot, key: bytes, found: str, last: int, expected: str
     ) -> None:
-        name, row = as_text(key), snapshot.rows.get(key)
-        at = row.at if row else f"partition {snapshot.partition}"
-        text = (
-            f"{snapshot.store or snapshot.changelog.name} row {name!r} at {at}, source"
-            f" offset {snapshot.source_offset}: {found}, but the log up to"
-            f" {RecordLocation(self.topic.name, self.partition, last)} gives {expected}"
-        )
-        self._differences.append((name, found, text))
+        at = RecordLocation(self._topic.name, self._partition, last)
+        row = snapshot.describe(key)
+        text = f"{row}: {found}, but the log up to {at} gives {expected}"
+        self._differences.append((as_text(key), found, text))
 
 
-class LogReplay:
-    """The replay of all partitions that still have their first records.
+def replays_of(
+    ranges: OffsetRanges, partitions: Mapping[Topic, int]
+) -> dict[TopicPartition, PartitionReplay]:
+    """Return the replays of all partitions that still have their first records."""
+    return {
+        tp: PartitionReplay(topic, number, partitions[topic])
+        for topic in GROUPS
+        for number in range(partitions[topic])
+        if ranges[tp := TopicPartition(topic.name, number)].begin == 0
+    }
 
-    Attributes:
-        whole_topics: no partition of them has lost records.
+
+async def replay_to(location: RecordLocation, reader: TopicReader) -> PartitionReplay:
+    """Replay a partition up to an offset.
+
+    Raises:
+        ReadError: the topic has no table, or the log does not hold these records.
     """
-
-    def __init__(self, ranges: OffsetRanges, partitions: Mapping[Topic, int]) -> None:
-        self.ranges = ranges
-        cut = {tp.topic for tp, held in ranges.items() if held.begin}
-        self.whole_topics = frozenset(tp.topic for tp in ranges) - cut
-        self.replays = {
-            tp: PartitionReplay(topic, number, count)
-            for topic, count in partitions.items()
-            for number in range(count)
-            if topic in GROUPS
-            and ranges[tp := TopicPartition(topic.name, number)].begin == 0
-        }
-
-    def compare(self, snapshots: Iterable[TableSnapshot]) -> None:
-        """Compare snapshots, each once exactly its records are replayed."""
-        for snapshot in snapshots:
-            if source := SOURCES.get(snapshot.changelog):
-                tp = TopicPartition(source.requests.name, snapshot.partition)
-                if replay := self.replays.get(tp):
-                    replay.compare(snapshot, self.ranges[tp].end)
-
-    def take(
-        self, tp: TopicPartition, records: Iterable[ConsumerRecord]
-    ) -> Iterator[ReplayedRecord]:
-        """Replay records of a partition, each when its effects are requested."""
-        replay = self.replays.get(tp)
-        yield from map(replay.take if replay else ReplayedRecord, records)
-
-    def differences(self) -> list[str]:
-        """Return the differences of all snapshots, once all logs are replayed."""
-        return [text for each in self.replays.values() for text in each.differences()]
+    topics = {topic.name: topic for topic in AGGREGATES}
+    if location.topic not in topics:
+        raise ReadError(f"{location.topic} has no table; {', '.join(topics)} have")
+    topic, tp = topics[location.topic], TopicPartition(*location[:2])
+    partitions = await reader.partitions([topic])
+    held = (await reader.offset_ranges(partitions)).get(tp, OffsetRange(0, 0))
+    if held.begin or location.offset > held.end:
+        raise ReadError(f"{tp.topic}-{tp.partition} holds {held.begin}…{held.end}")
+    replay = PartitionReplay(topic, tp.partition, partitions[topic])
+    async for _, records in reader.read({tp: OffsetRange(0, location.offset)}):
+        for record in records:
+            replay.take(record)
+    return replay
 
 
 def _sent(out: RecordCollector) -> list[ProducerRecord]:

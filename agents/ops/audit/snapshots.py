@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,7 +19,6 @@ from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from agents.runtime.changelog import decode_row, supersedes
 from agents.runtime.rows import Row
 from agents.runtime.state_store import StateStore
-from topics.kafka.location import RecordLocation
 from topics.kafka.reader import TopicReader
 from topics.topic import Topic
 from topics.topology import CHANGELOGS
@@ -35,16 +35,9 @@ SOURCES = {aggregate.changelog: aggregate for aggregate in AGGREGATES.values()}
 """The aggregates by their changelogs."""
 
 NO_ROW = "no row"
+_INVALID = object()
 _MAX_SHOWN = 300
 """Characters of a value that are printed."""
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotRow:
-    """A row of a snapshot, and its location there."""
-
-    row: Row
-    at: str
 
 
 @dataclass
@@ -55,42 +48,59 @@ class TableSnapshot:
         source_offset: the end of the source records that the copy includes.
         rows: by key, each with its highest source offset.
         store: the local store of the copy; None: it was read from the changelog.
+        offsets: of the rows in the changelog.
     """
 
     changelog: Topic
     partition: int
     source_offset: int = 0
-    rows: dict[bytes, SnapshotRow] = field(default_factory=dict)
+    rows: dict[bytes, Row] = field(default_factory=dict)
     store: Path | None = None
+    offsets: dict[bytes, int] = field(default_factory=dict)
 
-    def recover(self, rows: Iterable[SnapshotRow]) -> None:
+    @property
+    def source(self) -> TopicPartition | None:
+        """The partition of an aggregate's requests, which change the table."""
+        aggregate = SOURCES.get(self.changelog)
+        return aggregate and TopicPartition(aggregate.requests.name, self.partition)
+
+    def recover(self, records: Iterable[ConsumerRecord]) -> None:
         """Apply changelog records in log order, as a recovering worker does."""
-        for each in rows:
-            known = self.rows.get(each.row.key)
-            if supersedes(each.row, known.row if known else None):
-                self.rows[each.row.key] = each
-            self.source_offset = max(self.source_offset, each.row.source_offset)
+        for record in records:
+            row = decode_row(record)
+            if supersedes(row, self.rows.get(row.key)):
+                self.rows[row.key] = row
+                self.offsets[row.key] = record.offset
+            self.source_offset = max(self.source_offset, row.source_offset)
 
     def decoded(self, key: bytes) -> tuple[Any, str]:
-        """Return a row as a value, None if it is invalid; and as text."""
-        found = self.rows.get(key)
-        if found is None or found.row.value is None:
+        """Return a row as a value, None without one, or _INVALID; and as text."""
+        row = self.rows.get(key)
+        if row is None or row.value is None:
             return None, NO_ROW
-        text = short(as_text(found.row.value))
+        text = short(as_text(row.value))
         try:
             adapter = adapter_of(SOURCES[self.changelog], as_text(key))
-            return adapter.validate_json(found.row.value), text
+            return adapter.validate_json(row.value), text
         except ValidationError:
-            return None, f"{text}, which is invalid"
+            return _INVALID, f"{text}, which is invalid"
 
     def values(self) -> dict[str, Any]:
         """Return the rows as values, without deleted and invalid ones."""
-        values = {as_text(key): self.decoded(key)[0] for key in self.rows}
-        return {key: value for key, value in values.items() if value is not None}
+        rows = ((as_text(key), self.decoded(key)[0]) for key in self.rows)
+        return {key: value for key, value in rows if value not in (None, _INVALID)}
+
+    def describe(self, key: bytes) -> str:
+        """Return a row's key, its location and the snapshot's source offset as text."""
+        name, offset = self.store or self.changelog.name, self.offsets.get(key)
+        at = f"{name}, partition {self.partition}"
+        if offset is not None:
+            at = f"{name}-{self.partition}@{offset}"
+        return f"{name} row {as_text(key)!r} at {at}, source offset {self.source_offset}"
 
 
-Snapshots = Mapping[tuple[Topic, int], TableSnapshot]
-"""By changelog and partition."""
+Snapshots = Mapping[TopicPartition, TableSnapshot]
+"""By partition of a changelog."""
 
 
 async def read_changelogs(
@@ -98,16 +108,11 @@ async def read_changelogs(
 ) -> Snapshots:
     """Read all changelogs to their ends."""
     topics = {topic.name: topic for topic in CHANGELOGS}
-    counts = {topic: partitions[topic] for topic in CHANGELOGS}
-    ranges = await reader.offset_ranges(counts)
+    ranges = await reader.offset_ranges({topic: partitions[topic] for topic in CHANGELOGS})
     snapshots = {tp: TableSnapshot(topics[tp.topic], tp.partition) for tp in ranges}
     async for tp, records in reader.read(ranges):
-        snapshots[tp].recover(map(_located, records))
-    return {(each.changelog, each.partition): each for each in snapshots.values()}
-
-
-def _located(record: ConsumerRecord) -> SnapshotRow:
-    return SnapshotRow(decode_row(record), str(RecordLocation.of(record)))
+        snapshots[tp].recover(records)
+    return snapshots
 
 
 def read_local_stores(
@@ -131,38 +136,35 @@ def read_local_stores(
                 continue
             for changelog in SOURCES:
                 _, _, table = changelog.name.removesuffix("-changelog").partition("-")
-                store = state_dir / table
-                snapshots = _read_store(changelog, store, cluster)
-                if store.is_dir() and not snapshots:
-                    notes.append(f"{store} has no usable rows: a worker would rebuild it")
-                yield from snapshots
+                if (store := state_dir / table).is_dir():
+                    yield from _read_store(changelog, store, cluster, notes)
 
 
-def _read_store(changelog: Topic, path: Path, cluster: str) -> list[TableSnapshot]:
+def _read_store(
+    changelog: Topic, path: Path, cluster: str, notes: list[str]
+) -> Iterator[TableSnapshot]:
     """Read a copy of a store, since opening one changes it.
 
     It is valid if a worker that starts would use it, also after a crash.
     """
-    if not path.is_dir():
-        return []
     with TemporaryDirectory() as directory:
         copy = Path(directory) / path.name
         shutil.copytree(path, copy)
         store = StateStore(copy, cluster)
         for partition in list(store.partitions()):
             store.load(partition)
-        snapshots = []
+        if not store.offsets:
+            notes.append(f"{path} has no usable rows: a worker would rebuild it")
         for number, offsets in store.offsets.items():
-            end, at = offsets.source_offset, f"{path}, partition {number}"
-            rows = {k: SnapshotRow(Row(k, v, end), at) for k, v in store.rows(number)}
-            snapshots.append(TableSnapshot(changelog, number, end, rows, path))
+            end = offsets.source_offset
+            rows = {key: Row(key, value, end) for key, value in store.rows(number)}
+            yield TableSnapshot(changelog, number, end, rows, path)
         store.close()
-    return snapshots
 
 
 def adapter_of(aggregate: AnyAggregate, key: str) -> TypeAdapter[Any]:
     """Return the adapter of a row's JSON; a key with a slash has the second one."""
-    return aggregate.adapters[min(key.count("/"), len(aggregate.adapters) - 1, 1)]
+    return aggregate.adapters[-1 if "/" in key else 0]
 
 
 def as_text(raw: bytes) -> str:

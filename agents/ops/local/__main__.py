@@ -6,12 +6,11 @@ The shop runs in containers where there is a Docker engine, else as processes.
 import asyncio
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import click
 
@@ -20,52 +19,14 @@ from agents.ops.local.demo import walk_through
 from agents.ops.local.deployment import (
     REPOSITORY,
     Deployment,
-    ShopError,
     from_environment,
     load,
+    locked,
     validate_settings,
 )
-from agents.ops.local.progress import echo, step
-from agents.ops.local.supervision import Supervisor
-from topics.broker.config import BrokerLayout
-from topics.broker.java import CannotRunError
-from topics.broker.process import EmbeddedKafka
-from topics.cli import FAILED, HELP, INTERRUPTED
-from topics.running_shop import running_shop
-from topics.telemetry.logging import configure_tool
-
-# All files that a shop writes; RUN_DIR may have other files.
-_SHOP_FILES = ("kafka", "state", "logs", "marks", "lock", "supervisord.*", "shop.json")
-
-
-def _scale(shop: Deployment) -> None:
-    native.scale(shop.directory)
-    _ps(shop)
-
-
-def _down(shop: Deployment) -> None:
-    echo("stopped" if native.down(shop.directory) else "nothing runs")
-
-
-def _clean(shop: Deployment) -> None:
-    native.down(shop.directory)
-    for path in [path for pattern in _SHOP_FILES for path in shop.directory.glob(pattern)]:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    if not any(shop.directory.iterdir()):
-        shop.directory.rmdir()
-
-
-def _ps(shop: Deployment) -> None:
-    native.require_running(shop.directory)
-    for status in Supervisor(shop.directory).statuses():
-        echo(f"{status.name} {status.pid or '-'} {status.state}")
-
-
-def _logs(shop: Deployment) -> None:
-    files = sorted(map(str, (shop.directory / "logs").glob("*.log")))
-    if not files:
-        raise ShopError("there are no logs: make run-all")
-    os.execvp("tail", ["tail", "-n", "20", "-F", *files])  # noqa: S606, S607
+from agents.ops.local.processes import Supervisor
+from topics import cli
+from topics.target import Target, running_shop
 
 
 def _existing(shop: Deployment) -> Deployment | None:
@@ -79,7 +40,7 @@ def _existing(shop: Deployment) -> Deployment | None:
 def _demo(shop: Deployment) -> None:
     existing = _existing(shop)
     if existing is None:
-        raise ShopError("the shop does not run: make run-all")
+        raise cli.CommandError("the shop does not run: make run-all")
     asyncio.run(walk_through(existing))
 
 
@@ -90,79 +51,60 @@ def _ui(shop: Deployment) -> None:
 
 def _audit(shop: Deployment) -> None:
     """Audit an existing shop, or a stopped one; exit with the audit's code."""
-    state = shop.directory / "state"
-    arguments = ["--stores", str(state)] if state.is_dir() else []
-    arguments += shlex.split(os.environ.get("AUDIT", ""))
-    if existing := _existing(shop):
-        sys.exit(_run_audit(existing, arguments))
-    with native.locked(shop.directory), _kafka_alone(shop):
-        sys.exit(_run_audit(shop, arguments))
-
-
-def _run_audit(shop: Deployment, arguments: list[str]) -> int:
-    command = [sys.executable, "-m", "agents.ops.audit", *arguments]
-    own = {"KAFKA": shop.bootstrap, "PARTITIONS": str(shop.partitions)}
-    environment = {**os.environ, **own}
-    ran = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
-    return ran.returncode
+    state, existing = shop.directory / "state", _existing(shop)
+    command = [sys.executable, "-m", "agents.ops.audit"]
+    command += ["--stores", str(state)] if state.is_dir() else []
+    command += shlex.split(os.environ.get("AUDIT", ""))
+    audited = existing or shop
+    own = {"KAFKA": audited.bootstrap, "PARTITIONS": str(audited.partitions)}
+    with nullcontext() if existing else _kafka_alone(shop):
+        environment = {**os.environ, **own}
+        ran = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
+    sys.exit(ran.returncode)
 
 
 @contextmanager
 def _kafka_alone(shop: Deployment) -> Iterator[None]:
-    home = shop.directory / "kafka"
-    if not (home / "formatted").exists():
-        raise ShopError(f"there is no shop in {shop.directory}: make run-all")
-    broker = EmbeddedKafka(BrokerLayout(home, shop.kafka_port, shop.kafka_port + 1))
-    try:
-        with step("the shop is stopped: Kafka alone"):
-            broker.start_and_wait()
-        yield
-    except CannotRunError as error:
-        raise ShopError(str(error)) from error
-    finally:
-        broker.stop()
+    if not (shop.directory / "kafka" / "formatted").exists():
+        raise cli.CommandError(f"there is no shop in {shop.directory}: make run-all")
+    supervisor = Supervisor(shop.directory)
+    with locked(shop.directory):
+        try:
+            with cli.step("the shop is stopped: Kafka alone"):
+                supervisor.start(native.processes(shop), os.environ)
+                asyncio.run(supervisor.guard(native.start_kafka(shop, supervisor)))
+            yield
+        finally:
+            native.stop(supervisor)
 
 
-_COMMANDS = {
-    "up": native.up,
-    "scale": _scale,
-    "down": _down,
-    "clean": _clean,
-    "ps": _ps,
-    "logs": _logs,
-    "demo": _demo,
-    "ui": _ui,
-    "audit": _audit,
-}
+# `native` and `compose` have a function for each of the first ones.
+_COMMANDS = ("up", "down", "ps", "scale", "logs", "clean")
+_MORE_COMMANDS = {"demo": _demo, "ui": _ui, "audit": _audit}
 
 
-@click.command(context_settings=HELP)
-@click.argument("command", type=click.Choice([*_COMMANDS]))
+@click.command(context_settings=cli.HELP)
+@click.argument("command", type=click.Choice([*_COMMANDS, *_MORE_COMMANDS]))
 def main(command: str) -> None:
     """Start the shop, work on it, or stop it."""
     # An exception undoes a half-finished start.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped by SIGTERM"))
-    configure_tool()
-    try:
-        _run(command)
-    except ShopError as reason:
-        click.echo(f"shop: {reason}", err=True)
-        sys.exit(FAILED)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    sys.exit(cli.run(Target("shop"), lambda _: _run(command)))
 
 
-def _run(command: str) -> None:
+def _run(command: str) -> int:
     shop = from_environment()
     is_start = command == "up"
     if is_start:
-        validate_settings(os.environ)
+        validate_settings()
     containers = compose.in_containers(shop)
-    runs_there = load(containers.directory) is not None
-    if command in compose.COMMANDS and (runs_there or (is_start and compose.is_chosen())):
-        compose.COMMANDS[command](containers)
+    if command in _MORE_COMMANDS:
+        _MORE_COMMANDS[command](shop)
+    elif load(containers.directory) or (is_start and compose.is_chosen()):
+        getattr(compose, command)(containers)
     else:
-        _COMMANDS[command](shop)
+        getattr(native, command)(shop)
+    return cli.OK
 
 
 if __name__ == "__main__":

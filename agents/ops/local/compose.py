@@ -9,7 +9,6 @@ from agents.ops.local.deployment import (
     COUNTS,
     REPOSITORY,
     Deployment,
-    ShopError,
     delete_state,
     from_environment,
     load,
@@ -17,7 +16,7 @@ from agents.ops.local.deployment import (
     save,
     settings,
 )
-from agents.ops.local.progress import echo, step
+from topics.cli import CommandError, echo, step
 
 _ENGINE_SECONDS = 5.0
 _MOST_GATEWAYS = 4  # each has its own port, so it is a service of its own
@@ -66,13 +65,15 @@ def up(shop: Deployment) -> None:
         if not saved:
             down(shop)
         raise
-    echo(f"""
-The shop is open, in containers.
-  gateway         {shop.gateway_scheme}://127.0.0.1:{shop.gateway_port}
-  Kafka           {shop.bootstrap}
-  Kafka UI        http://127.0.0.1:8088
-  mail            http://127.0.0.1:8025
-Try: make demo · make ps · make logs · make scale LOMS_WORKERS=2 · make down""")
+    echo(
+        "",
+        "The shop is open, in containers.",
+        f"  gateway         {shop.gateway_scheme}://127.0.0.1:{shop.gateway_port}",
+        f"  Kafka           {shop.bootstrap}",
+        "  Kafka UI        http://127.0.0.1:8088",
+        "  mail            http://127.0.0.1:8025",
+        "Try: make demo · make ps · make logs · make scale LOMS_WORKERS=2 · make down",
+    )
 
 
 def scale(shop: Deployment) -> None:
@@ -107,12 +108,9 @@ def logs(shop: Deployment) -> None:
     _compose(shop, {}, "logs", "--follow", "--tail", "20")
 
 
-COMMANDS = {each.__name__: each for each in (up, down, ps, scale, logs, clean)}
-
-
 def _bring_up(shop: Deployment, given: dict[str, str], *options: str) -> None:
     if shop.gateways > _MOST_GATEWAYS:
-        raise ShopError(f"in containers there are {_MOST_GATEWAYS} gateways at most")
+        raise CommandError(f"in containers there are {_MOST_GATEWAYS} gateways at most")
     save(replace(shop, gateway_host=""), given)  # the port is open on loopback
     scales = (f"checkout={shop.checkout_workers}", f"loms={shop.loms_workers}")
     options += tuple(word for scale in scales for word in ("--scale", scale))
@@ -142,4 +140,4 @@ def _compose(shop: Deployment, given: dict[str, str], *arguments: str) -> None:
     command = ("docker", "compose", *arguments)
     ran = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
     if ran.returncode:
-        raise ShopError(f"docker compose {arguments[0]} failed")
+        raise CommandError(f"docker compose {arguments[0]} failed")

@@ -8,8 +8,6 @@ import os
 import secrets
 import ssl
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -18,17 +16,16 @@ from typing import Any
 from aiohttp import ClientError, ClientSession, TCPConnector
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
-from pydantic import ValidationError
 
-from agents.ops.local.deployment import Deployment, ShopError
-from agents.ops.local.progress import echo
+from agents.ops.local.deployment import Deployment
 from topics.catalog import STOCK_REQUESTS, TOPICS
+from topics.cli import CommandError, echo
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.headers import TRACE, trace_id
 from topics.kafka.liveness import NotRespondingError, run_supervised
 from topics.kafka.request_reply import assign_at_end
 from topics.kafka.settings import KafkaSettings
-from topics.target import NoClusterError, choose
+from topics.target import choose
 from topics.topic import TopicKind
 
 # Products without sample stock: the demo sells the units that it receives.
@@ -38,6 +35,11 @@ _LOCKED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 _TRACEPARENT = TRACE[0]
 _TIMEOUT_SECONDS = 10.0
 _QUIET_MS = 400
+
+_FAILURES = (
+    *(ClientError, KafkaError, OSError),
+    *(NotRespondingError, KafkaAuthenticationError),
+)
 
 
 @dataclass
@@ -49,47 +51,39 @@ class Walk:
     """
 
     session: ClientSession
-    url: str
     producer: AIOKafkaProducer
     consumer: AIOKafkaConsumer
 
     async def call(self, title: str, path: str, *, expect: int = 200, **body: Any) -> Any:  # noqa: ANN401
         """Make a call; print the reply and the records; end the demo at another status."""
         trace = _new_trace()
-        echo(f"\n■ {title}\n  POST {path} {_json(body)}")
+        echo("", f"■ {title}", f"  POST {path} {_json(body)}")
         headers = {_TRACEPARENT: trace}
-        response = await self.session.post(self.url + path, json=body, headers=headers)
+        response = await self.session.post(path, json=body, headers=headers)
         reply = await response.json(content_type=None)
         echo(f"  → {response.status} {_json(reply)}")
         if response.status in _LOCKED:
-            raise ShopError(
+            raise CommandError(
                 "the gateway needs the token of an operator: GATEWAY_TOKEN=... make demo"
                 " (python -m gateway token operator makes one)"
             )
         await self._show(trace)
         if response.status != expect:
-            raise ShopError(
+            raise CommandError(
                 f"the demo ends here: {path} returned {response.status}, not {expect}"
             )
         return reply
 
-    async def send(self, title: str, value: dict[str, Any]) -> None:
+    async def send(self, value: dict[str, Any], *title: str) -> None:
         """Send a request to stock over Kafka, with neither key nor reply topic."""
         trace = _new_trace()
-        echo(f"\n■ {title}\n  {STOCK_REQUESTS.name} ← {_json(value)}")
+        echo("", *title, f"  {STOCK_REQUESTS.name} ← {_json(value)}")
         headers, encoded = [(_TRACEPARENT, trace.encode())], _json(value).encode()
         await self.producer.send_and_wait(STOCK_REQUESTS.name, encoded, headers=headers)
         await self._show(trace)
 
     async def _show(self, trace: str) -> None:
-        for record in await self._records_of(trace):
-            value = record.value.decode()
-            short = value if len(value) <= _MAX_WIDTH else value[: _MAX_WIDTH - 1] + "…"
-            key = (record.key or b"no key").decode()
-            echo(f"    {record.topic:<17}{key:<12}{short}")
-
-    async def _records_of(self, trace: str) -> list[ConsumerRecord[Any, Any]]:
-        """Return the records of a trace, once a reply and no more records arrive."""
+        """Print the records of a trace, once a reply and no more records arrive."""
         found: list[ConsumerRecord[Any, Any]] = []
         deadline = time.monotonic() + _TIMEOUT_SECONDS
         while time.monotonic() < deadline:
@@ -99,55 +93,36 @@ class Walk:
             found += new
             if not new and any(record.topic.endswith(".replies") for record in found):
                 break
-        return sorted(found, key=lambda record: record.timestamp)
+        for record in sorted(found, key=lambda record: record.timestamp):
+            value = record.value.decode()
+            short = value if len(value) <= _MAX_WIDTH else value[: _MAX_WIDTH - 1] + "…"
+            key = (record.key or b"no key").decode()
+            echo(f"    {record.topic:<17}{key:<12}{short}")
 
 
 async def walk_through(shop: Deployment) -> None:
     """Make each call of the demo."""
-    try:
-        cluster, origin = choose()
-    except (NoClusterError, ValidationError) as error:
-        raise ShopError(str(error)) from error
-    echo(f"Kafka at {cluster.kafka}, {origin}")
-    url = shop.gateway_urls[0]
-    echo(f"Purchases at {url}. Indented lines are records on Kafka: topic, key, value.")
-    echo("Each step waits until no more records arrive.")
-    failures = (
-        ClientError,
-        KafkaError,
-        NotRespondingError,
-        KafkaAuthenticationError,
-        OSError,
+    cluster, origin = choose()
+    echo(
+        f"Kafka at {cluster.kafka}, {origin}",
+        f"Purchases at {shop.gateway_urls[0]}."
+        " Indented lines are records on Kafka: topic, key, value.",
+        "Each step waits until no more records arrive.",
     )
     try:
         await run_supervised(cluster, partial(_walk_through, shop))
-    except failures as error:
-        raise ShopError(f"the shop does not answer (make run-all?): {error}") from error
+    except _FAILURES as error:
+        raise CommandError(f"the shop does not answer (make run-all?): {error}") from error
+    echo("", "The demo is complete. Next: make logs, make kafka-ui.")
 
 
 async def _walk_through(shop: Deployment, cluster: KafkaSettings) -> None:
-    async with _walking(shop, cluster) as walk:
-        user = secrets.randbelow(2**31)
-        await _fill_a_cart(walk, user)
-        await _order_and_cancel(walk, user)
-        await _order_and_pay(walk, user)
-        await _order_in_vain(walk, user)
-        await walk.send(
-            "A request over Kafka by any client, with neither key nor reply topic.\n"
-            "  The shop passes it on to its owner; the reply goes to the common topic.",
-            {"type": "stocks", "sku": 1076963},
-        )
-        echo("\nThe demo is complete. Next: make logs, make kafka-ui.")
-
-
-@asynccontextmanager
-async def _walking(shop: Deployment, cluster: KafkaSettings) -> AsyncIterator[Walk]:
     options = cluster.client_options()
-    consumer, producer = AIOKafkaConsumer(**options), AIOKafkaProducer(**options)
-    async with _session(shop) as session, AsyncExitStack() as stack:
-        for client in (consumer, producer):
-            stack.push_async_callback(client.stop)
-            await client.start()
+    async with (
+        _session(shop) as session,
+        AIOKafkaConsumer(**options) as consumer,
+        AIOKafkaProducer(**options) as producer,
+    ):
         partitions = [
             TopicPartition(topic.name, number)
             for topic in TOPICS
@@ -155,19 +130,29 @@ async def _walking(shop: Deployment, cluster: KafkaSettings) -> AsyncIterator[Wa
             for number in range(topic.partitions or cluster.partitions)
         ]
         await assign_at_end(consumer, partitions)
-        yield Walk(session, shop.gateway_urls[0], producer, consumer)
+        walk, user = Walk(session, producer, consumer), secrets.randbelow(2**31)
+        await _fill_a_cart(walk, user)
+        await _order_and_cancel(walk, user)
+        await _order_and_pay(walk, user)
+        await _order_in_vain(walk, user)
+        await walk.send(
+            {"type": "stocks", "sku": 1076963},
+            "■ A request over Kafka by any client, with neither key nor reply topic.",
+            "  The shop passes it on to its owner; the reply goes to the common topic.",
+        )
 
 
 def _session(shop: Deployment) -> ClientSession:
     token = os.environ.get("GATEWAY_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    if not shop.gateway_tls_cert:
-        return ClientSession(headers=headers)
-    # Only the gateway's certificate is trusted, for any host name.
-    context = ssl.create_default_context(cafile=shop.gateway_tls_cert)
-    context.check_hostname = False
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return ClientSession(headers=headers, connector=TCPConnector(ssl=context))
+    connector = None
+    if shop.gateway_tls_cert:
+        # Only the gateway's certificate is trusted, for any host name.
+        context = ssl.create_default_context(cafile=shop.gateway_tls_cert)
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        connector = TCPConnector(ssl=context)
+    return ClientSession(shop.gateway_urls[0], headers=headers, connector=connector)
 
 
 async def _fill_a_cart(walk: Walk, user: int) -> None:

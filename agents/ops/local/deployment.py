@@ -4,11 +4,13 @@ All settings of all services are validated here before a start, while the old sh
 runs.
 """
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from itertools import count
 from pathlib import Path
@@ -18,17 +20,16 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic_settings import BaseSettings
 
-from agents.loms.settings import LomsSettings
-from agents.notifications.settings import NotificationSettings
-from agents.products.settings import ProductSettings
+from agents.settings import LomsSettings, NotificationSettings, ProductSettings
 from agents.worker.settings import WorkerSettings
-from topics.running_shop import run_directory
+from topics.broker.process import FIRST_EPHEMERAL_PORT
+from topics.cli import CommandError
+from topics.target import run_directory
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 _STATE_FILE = "shop.json"
 _MOST_WORKERS = 64
-_FIRST_EPHEMERAL_PORT = 32768
 
 # The counts that `make scale` changes.
 COUNTS = ("gateways", "checkout_workers", "loms_workers")
@@ -36,13 +37,9 @@ COUNTS = ("gateways", "checkout_workers", "loms_workers")
 # Clients on this machine connect to these instead of a wildcard address.
 _WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
-_Port = Annotated[int, Field(ge=1, lt=_FIRST_EPHEMERAL_PORT)]
+_Port = Annotated[int, Field(ge=1, lt=FIRST_EPHEMERAL_PORT)]
 _Count = Annotated[int, Field(ge=1, le=_MOST_WORKERS)]
-_MetricsPort = Annotated[int, Field(ge=0, lt=_FIRST_EPHEMERAL_PORT - 2 * _MOST_WORKERS - 2)]
-
-
-class ShopError(Exception):
-    """A command failed; the message gives the reason."""
+_MetricsPort = Annotated[int, Field(ge=0, lt=FIRST_EPHEMERAL_PORT - 2 * _MOST_WORKERS - 2)]
 
 
 @dataclass(frozen=True)
@@ -113,11 +110,6 @@ class Deployment:
             ports[self.product_port] = "PRODUCT_PORT"
         return ports
 
-    def metrics_port_of(self, service: str, index: int) -> int:
-        """Return a worker's port, which is independent of the other counts; 0: none."""
-        first = {"products": 0, "notifications": 1, "loms": 2, "checkout": 3}[service]
-        return self.metrics_port and self.metrics_port + first + 2 * index
-
     def scaled(self, environment: Mapping[str, str]) -> "Deployment":
         """Return the shop with the counts that the environment names."""
         given = _given(environment)
@@ -134,8 +126,8 @@ _SERVICES: tuple[type[BaseSettings], ...] = (
 # Agents can't import the gateway; a test compares these with its settings.
 _GATEWAY = {"GATEWAY_TLS_KEY", "GATEWAY_TOKENS", "MAX_IN_FLIGHT", "REPLY_TIMEOUT_SECONDS"}
 _BROKER = {"KAFKA_HEAP", "KAFKA_JVM_OPTIONS", "KAFKA_USERS"}
-_FIELDS = {each.name for each in fields(Deployment)}
-_SHARED = {name for kind in _SERVICES for name in kind.model_fields} | _FIELDS
+_SHARED = {name for kind in _SERVICES for name in kind.model_fields}
+_SHARED |= {each.name for each in fields(Deployment)}
 _SHARED -= {"worker", "state_dir", "directory", *COUNTS}
 
 # A change of one of these, or of a variable of OpenTelemetry, restarts all processes.
@@ -147,19 +139,17 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Deployment:
     return _checked(_given(environment) | {"directory": run_directory(environment)})
 
 
-def validate_settings(environment: Mapping[str, str]) -> None:
-    """Validate the settings of all services."""
-    given = _given(environment)
+def validate_settings() -> None:
+    """Validate the settings of all services in the environment."""
     errors: list[str] = []
     for kind in _SERVICES:
         try:
-            kind.model_validate({n: given[n] for n in kind.model_fields if n in given})
+            kind()
         except ValidationError as invalid:
             errors += _reasons(invalid)
     if errors:
-        raise ShopError("; ".join(dict.fromkeys(errors)))
-    check = (sys.executable, "-m", "gateway", "check")
-    output_of(*check, failure="the gateway: ", env=environment)
+        raise CommandError(*dict.fromkeys(errors))
+    output_of(sys.executable, "-m", "gateway", "check", failure="the gateway: ")
 
 
 def settings(environment: Mapping[str, str]) -> dict[str, str]:
@@ -194,18 +184,27 @@ def delete_state(directory: Path) -> None:
     (directory / _STATE_FILE).unlink(missing_ok=True)
 
 
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the lock of a directory, which excludes other processes of this machine."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def output_of(
     *command: str,
     failure: str = "",
     cwd: Path = REPOSITORY,
     env: Mapping[str, str] = os.environ,
 ) -> str:
-    """Return a command's standard output; its standard error is that of a `ShopError`."""
+    """Return a command's standard output; a `CommandError` has its standard error."""
     ran = subprocess.run(
         command, cwd=cwd, env=env, capture_output=True, text=True, check=False
     )
     if ran.returncode:
-        raise ShopError(failure + ran.stderr.strip())
+        raise CommandError(*(failure + ran.stderr.strip()).split("\n"))
     return ran.stdout
 
 
@@ -217,7 +216,7 @@ def _checked(values: dict[str, object]) -> Deployment:
     try:
         return TypeAdapter(Deployment).validate_python(values)
     except ValidationError as invalid:
-        raise ShopError("; ".join(_reasons(invalid))) from None
+        raise CommandError(*_reasons(invalid)) from None
 
 
 def _reasons(invalid: ValidationError) -> Iterator[str]:

@@ -11,7 +11,7 @@ from statistics import median
 from agents.ops.local.readiness import one_for_each
 from tests.e2e.clients import NoAnswer, ShopClient
 from tests.e2e.waiting import until
-from topics.kafka.partitioner import partition_of
+from topics.kafka.location import partition_of
 
 EXPECTED_CODES = (None, "unknown-order")
 _ANSWERED_SECONDS = 240.0

@@ -11,13 +11,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from agents.loms.order import Order, StatusChange
 from agents.loms.service import ORDER_AGGREGATE
 from agents.runtime.changelog import PROCESSED_OFFSET_HEADER
-from schemas.ids import SHARDS
+from schemas.contract import SHARDS
 from schemas.order import Status
 from tests.benchmarks.recovery.counter import one_gateway
 from tests.benchmarks.recovery.outage import Outage, outage
 from tests.e2e.shop import Shop
 from topics.catalog import ORDERS_CHANGELOG
-from topics.kafka.partitioner import partition_of
+from topics.kafka.location import partition_of
 from topics.kafka.settings import KafkaSettings
 
 _RECOVERED = re.compile(r"recovered rows=(\d+) seconds=([\d.]+)")

@@ -1,1 +1,0 @@
-"""A stand-in of ProductService, for machines without the real service."""

@@ -1,1 +1,0 @@
-"""The documents of the interfaces and their pages: OpenAPI, AsyncAPI, Swagger UI."""

@@ -1,1 +1,0 @@
-"""Kafka in a browser: topics, records, and a form to send one."""
