@@ -165,7 +165,19 @@ async def rolling_restart(shop: ProbedShop) -> None:
         is_ours = unit.process.tier != Tier.KAFKA and unit.name != "product-service"
         if is_ours and unit.runs:
             await unit.restart()
+            began = unit.log.stat().st_size
+            await until(partial(_is_up, unit, began), f"{unit.name} is up", _SHARE_SECONDS)
             await shop.ready()
+
+
+def _is_up(unit: Unit, began: int) -> bool:
+    """Return whether a process has been ready since its log had a size.
+
+    The shop serves all keys meanwhile, so that of the shop would not do.
+    """
+    return b"event=ready" in unit.log.read_bytes()[began:] or unit.process.tier == (
+        Tier.GATEWAY
+    )
 
 
 async def broker_killed(shop: ProbedShop) -> None:
