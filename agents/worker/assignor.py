@@ -32,13 +32,16 @@ class Assignor(AbstractPartitionAssignor):
         members: the number of members that do not leave.
     """
 
-    name = "faust"
-
     def __init__(self, app: Any, replicas: int = 0) -> None:
         self._app = app
         self._standbys = replicas
         self.plan = MemberPlan()
         self.members = 0
+
+    @property
+    def name(self) -> str:
+        """The protocol of the group: that of older releases, whose members may remain."""
+        return "faust" if self._app.tables.changelog_topics else "roundrobin"
 
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
         """Return this worker's metadata, for the leader."""

@@ -193,6 +193,11 @@ def test_members_of_an_older_release_own_nothing():
     assert not leader.plan.standby
 
 
+@pytest.mark.parametrize(("changelogs", "name"), [((), "roundrobin"), (("a",), "faust")])
+def test_a_group_has_the_protocol_of_older_releases(changelogs, name):
+    assert joined(Member(), frozenset(changelogs)).name == name
+
+
 def test_an_assignment_without_a_subscribed_topic_is_refused():
     with pytest.raises(_DiedError, match=r"b\.requests"):
         assigned(_Cluster(a=2), one=Member())

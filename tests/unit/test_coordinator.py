@@ -151,6 +151,8 @@ class _Tasks:
 class _Assignor(Assignor):
     """Ours, without a worker."""
 
+    name = "faust"
+
     def __init__(self) -> None: ...
 
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
