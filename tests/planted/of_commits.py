@@ -153,4 +153,12 @@ BUGS = (
         "tests/unit/test_slow_batches.py"
         "::test_a_slow_batch_is_logged_after_ten_seconds_and_once_a_minute",
     ),
+    Bug(
+        "records that wait during a rebalance are skipped",
+        "agents/worker/consumer.py",
+        "        await self.app.topics.maybe_wait_for_subscriptions()\n",
+        "        self.app.consumer_generation_id = self._generation\n"
+        "        await self.app.topics.maybe_wait_for_subscriptions()\n",
+        f"{_COMMITS}records_that_were_delivered_before_a_rebalance_are_not_skipped",
+    ),
 )
