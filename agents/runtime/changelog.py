@@ -135,15 +135,13 @@ async def read_changelogs(
     before: another worker may have had it in between. The stores are by changelog topic.
     """
     tps = [TopicPartition(topic, p) for topic in stores for p in partitions]
-    for tp in tps:
-        stores[tp.topic].load(tp.partition)
     if not tps:
         return 0
     consumer = AIOKafkaConsumer(**cluster.client_options(), **CONSUMER_OPTIONS)
     await consumer.start()
     try:
         at = time.time()
-        ends = await seek_to_stored(consumer, stores, tps)
+        ends = await load_stored(consumer, stores, tps)
         count = 0
         async for tp, records in read_to(consumer, ends):
             end = records[-1].offset + 1
@@ -174,13 +172,15 @@ async def changelog_ends(
         await consumer.stop()
 
 
-async def seek_to_stored(
+async def load_stored(
     consumer: AIOKafkaConsumer, stores: Mapping[str, StateStore], tps: list[TopicPartition]
 ) -> dict[TopicPartition, int]:
-    """Assign changelogs, and seek behind the stored rows; return the changelogs' ends.
+    """Load stored rows, and seek their changelogs behind them; return the changelogs' ends.
 
     Rows beyond the end are dropped: the changelog has lost records.
     """
+    for tp in tps:
+        stores[tp.topic].load(tp.partition)
     consumer.assign(tps)
     ends: dict[TopicPartition, int] = await consumer.end_offsets(tps)
     for tp, end in ends.items():

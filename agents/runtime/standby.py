@@ -9,7 +9,7 @@ from contextlib import suppress
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from agents.runtime.changelog import CONSUMER_OPTIONS, decode_row, recover, seek_to_stored
+from agents.runtime.changelog import CONSUMER_OPTIONS, decode_row, load_stored, recover
 from agents.runtime.fail_stop import BackgroundTasks
 from agents.runtime.state_store import StateStore
 from topics.kafka.settings import KafkaSettings
@@ -64,9 +64,7 @@ class StandbyReader:
         consumer = AIOKafkaConsumer(**self._cluster.client_options(), **CONSUMER_OPTIONS)
         await consumer.start()
         try:
-            for tp in tps:
-                self._stores[tp.topic].load(tp.partition)
-            for tp, end in (await seek_to_stored(consumer, self._stores, tps)).items():
+            for tp, end in (await load_stored(consumer, self._stores, tps)).items():
                 self.lags[tp] = end - await consumer.position(tp)
                 self._stores[tp.topic].release(tp.partition)
         finally:
@@ -107,10 +105,8 @@ class StandbyReader:
         consumer = AIOKafkaConsumer(**self._cluster.client_options(), **options)
         await consumer.start()
         try:
-            for tp in tps:
-                self._stores[tp.topic].load(tp.partition)
             at = time.time()
-            ends = unconfirmed = await seek_to_stored(consumer, self._stores, tps)
+            ends = unconfirmed = await load_stored(consumer, self._stores, tps)
             while True:
                 for tp, end in ends.items():
                     position = await consumer.position(tp)

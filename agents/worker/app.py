@@ -82,7 +82,8 @@ class App(faust.App):
     ) -> None:
         """Await a listener with the partitions of which the rows are recovered.
 
-        It is called after each rebalance, and before the records of new partitions come.
+        It is called before the records of new partitions come; and without partitions,
+        when others were given up.
         """
         self._recovery_listeners.append(listener)
 

@@ -63,10 +63,7 @@ class Consumer(DeliveringConsumer):
 
         Later, a request to the group's coordinator could wait for a join.
         """
-        tps = self._sources(partitions)
-        committed = await self._coordinator.fetch_committed_offsets(list(tps))
-        for tp in tps:
-            self._begins[tp] = committed[tp].offset if tp in committed else 0
+        self._begins |= await self._committed(partitions)
 
     async def serve(self, partitions: set[int]) -> None:
         """Deliver the records of partitions that were taken over."""
@@ -104,13 +101,11 @@ class Consumer(DeliveringConsumer):
         A commit has the group's generation as its metadata: a later owner, which was
         assigned the partition in that generation, waits for it.
         """
-        tps = self._sources(partitions)
-        committed = await self._coordinator.fetch_committed_offsets(list(tps))
-        offsets = {tp: committed[tp].offset if tp in committed else 0 for tp in tps}
-        for tp in tps & self._revoked.keys():
+        offsets = await self._committed(partitions)
+        for tp in offsets.keys() & self._revoked.keys():
             self._revoked[tp].advance()
             offsets[tp] = max(offsets[tp], self._revoked[tp].acknowledged)
-        if not await self._commit(offsets, self._coordinator.generation):
+        if not await self._commit(offsets, self.generation):
             log.warning("event=release-not-committed partitions=%s", sorted(partitions))
 
     def forget_revoked(self) -> None:
@@ -171,6 +166,12 @@ class Consumer(DeliveringConsumer):
     def _sources(self, partitions: set[int]) -> set[TopicPartition]:
         topics = self._thread._ensure_consumer().subscription()
         return {TopicPartition(t, p) for t in topics for p in partitions}
+
+    async def _committed(self, partitions: set[int]) -> dict[TP, int]:
+        """Return the committed offsets of partitions; 0 where there is none."""
+        tps = self._sources(partitions)
+        committed = await self._coordinator.fetch_committed_offsets(list(tps))
+        return {tp: committed[tp].offset if tp in committed else 0 for tp in tps}
 
     async def _commit(self, offsets: Mapping[TP, int], generation: int) -> bool:
         """Commit; False: the group rebalances, and a later commit has these offsets too."""

@@ -117,10 +117,10 @@ BUGS = (
     Bug(
         "a partition that is recovered keeps its unacknowledged rows",
         "agents/runtime/changelog.py",
-        "        stores[tp.topic].load(tp.partition)\n    if",
+        "        stores[tp.topic].load(tp.partition)\n    consumer",
         "        if tp.partition not in stores[tp.topic].offsets:\n"
         "            stores[tp.topic].load(tp.partition)\n"
-        "    if",
+        "    consumer",
         f"{_CHANGELOG}a_rebalance_reads_a_partition_from_its_stored_rows",
     ),
     Bug(

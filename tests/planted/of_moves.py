@@ -288,11 +288,9 @@ BUGS = (
     ),
     Bug(
         "a standby begins without its stored rows",
-        _READER,
-        "            for tp in tps:\n"
-        "                self._stores[tp.topic].load(tp.partition)\n"
-        "            at = time.time()\n",
-        "            at = time.time()\n",
+        "agents/runtime/changelog.py",
+        "        stores[tp.topic].load(tp.partition)\n    consumer",
+        "        pass\n    consumer",
         f"{_STANDBY}rows_that_are_too_old_are_read_again",
     ),
     Bug(
