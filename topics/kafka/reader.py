@@ -129,6 +129,10 @@ class TopicReader:
             offsets |= await _retry(partial(self._committed, group, _tps(of_group)))
         return offsets
 
+    async def groups(self) -> set[str]:
+        """Return the names of all consumer groups of the cluster."""
+        return {name for name, *_ in await self._admin.list_consumer_groups()}
+
     async def has_members(self, group: str) -> bool:
         """Return whether a group has members."""
         state, _ = await _retry(partial(self._describe, group))

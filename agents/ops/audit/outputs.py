@@ -8,8 +8,8 @@ a purchase may be sent late, when the order is already paid or cancelled. Only w
 order failed is always the same.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import InitVar, dataclass, field
 
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
@@ -44,6 +44,7 @@ class OutputCheck:
         in_flight: outputs of uncommitted records that are in no log yet.
         missing: a line for each missing output, once all logs are read.
         whole: topics whose logs have their first records; only these are checked.
+        sent: outputs of a checkpoint, which are in no log that is read.
     """
 
     ranges: OffsetRanges
@@ -51,11 +52,13 @@ class OutputCheck:
     snapshots: Snapshots
     in_flight: dict[int | None, Contract | None] = field(default_factory=dict)
     missing: dict[int | None, str] = field(default_factory=dict)
+    sent: InitVar[Iterable[ProducerRecord]] = ()
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, sent: Iterable[ProducerRecord]) -> None:
         cut = {tp.topic for tp, held in self.ranges.items() if held.begin}
         self.whole = {tp.topic for tp in self.ranges} - cut
-        self._observed: set[int | None] = {None}
+        self._observed: set[int | None] = {None, *map(_fingerprint, sent)}
+        self._uncommitted: dict[int | None, ProducerRecord] = {}
 
     def take(self, replayed: ReplayedRecord) -> None:
         """Observe a record, and expect its outputs."""
@@ -67,7 +70,7 @@ class OutputCheck:
         tp = TopicPartition(record.topic, record.partition)
         is_committed = record.offset < self.committed.get(tp, 0)
         for output in replayed.records_sent:
-            if output.topic in self.whole:
+            if output.topic in _TOPICS:
                 self._expect(output, record, is_committed=is_committed)
         if is_committed and isinstance(request, OrderStatusChanged):
             changelog, key = SENT_CHANGELOG.name, request.event_id
@@ -87,11 +90,18 @@ class OutputCheck:
             if tp.topic in topics
         )
 
+    def sent_early(self) -> list[ProducerRecord]:
+        """Return the outputs of uncommitted records that are in their logs already."""
+        uncommitted = self._uncommitted.items()
+        return [output for key, output in uncommitted if key in self._observed]
+
     def _expect(
         self, output: ProducerRecord, source: ConsumerRecord, *, is_committed: bool
     ) -> None:
         fingerprint = _fingerprint(output)
-        if fingerprint in self._observed:
+        if not is_committed:
+            self._uncommitted[fingerprint] = output
+        if fingerprint in self._observed or output.topic not in self.whole:
             return
         if is_committed:
             key = as_text(output.key or b"")

@@ -8,7 +8,7 @@ replay of exactly the records that it includes.
 import sys
 from bisect import insort
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -60,6 +60,21 @@ class ReplayedRecord:
         return self.envelope.request if self.envelope else None
 
 
+@dataclass(frozen=True, slots=True)
+class TableState:
+    """A partition of a table after the records below an offset.
+
+    Attributes:
+        changed_at: by key, the offset of the last record that changed a row.
+        changed_end: the end of the records that changed any row, deleted ones included.
+    """
+
+    offset: int = 0
+    rows: Mapping[str, Any] = field(default_factory=dict)
+    changed_at: Mapping[str, int] = field(default_factory=dict)
+    changed_end: int = 0
+
+
 class PartitionReplay:
     """The replay of one partition, and its differences from snapshots.
 
@@ -67,6 +82,7 @@ class PartitionReplay:
 
     Attributes:
         changed_at: the offset of the last record that changed each row.
+        captured: the state at the offset of `capture_at`, once it is replayed.
     """
 
     def __init__(self, topic: Topic, partition: int, partitions: int) -> None:
@@ -77,16 +93,36 @@ class PartitionReplay:
         self._aggregate = AGGREGATES.get(topic)
         self._router = RecordRouter(topic, partitions)
         self._offset = -1
+        self._begin, self._changed_end = 0, 0
+        self._capture_at: int | None = None
+        self.captured: TableState | None = None
         self._snapshots: list[TableSnapshot] = []
         self._differences: list[tuple[str, str, str]] = []
 
-    def compare(self, snapshot: TableSnapshot) -> None:
-        """Compare a snapshot once exactly its records are replayed."""
+    def begin_at(self, state: TableState) -> None:
+        """Begin at the state of a checkpoint."""
+        self.rows, self.changed_at = {**state.rows}, {**state.changed_at}
+        self._offset, self._changed_end = state.offset - 1, state.changed_end
+        self._begin = state.changed_end
+
+    def capture_at(self, offset: int) -> None:
+        """Capture the state once the records below an offset are replayed."""
+        self._capture_at = offset
+
+    def compare(self, snapshot: TableSnapshot) -> bool:
+        """Compare a snapshot once exactly its records are replayed.
+
+        Returns:
+            False for a local store from before the checkpoint, whose rows are unknown.
+        """
+        if snapshot.store and snapshot.source_offset < self._begin:
+            return False
         insort(self._snapshots, snapshot, key=lambda each: -each.source_offset)
+        return True
 
     def take(self, record: ConsumerRecord) -> ReplayedRecord:
         """Replay the next record."""
-        self._compare_up_to(record.offset)
+        self._reach(record.offset)
         self._offset = record.offset
         out = RecordCollector(self._topic)
         envelope = self._router.route(record, out)
@@ -108,6 +144,7 @@ class PartitionReplay:
         for key, row in zip(keys, rows, strict=True):
             if row is not self.rows.get(key):
                 self.changed_at[key] = self._offset
+                self._changed_end = self._offset + 1
                 self.rows[key] = row
                 if row is None:
                     del self.rows[key]
@@ -126,12 +163,21 @@ class PartitionReplay:
         deletion, a day after compaction. Then no record of the changelog shows that its
         end lies beyond the deletion.
         """
-        self._compare_up_to(sys.maxsize)
+        self._reach(sys.maxsize)
         return [
             text
             for name, found, text in self._differences
             if found != NO_ROW or name in self.rows
         ]
+
+    def _reach(self, offset: int) -> None:
+        """Compare and capture what lies at or below the offset of the next record."""
+        self._compare_up_to(offset)
+        if self._capture_at is not None and self._capture_at <= offset:
+            self.captured = TableState(
+                self._capture_at, {**self.rows}, {**self.changed_at}, self._changed_end
+            )
+            self._capture_at = None
 
     def _compare_up_to(self, offset: int) -> None:
         while self._snapshots and self._snapshots[-1].source_offset <= offset:
@@ -170,8 +216,12 @@ def replays_of(
     }
 
 
-async def replay_to(location: RecordLocation, reader: TopicReader) -> PartitionReplay:
-    """Replay a partition up to an offset.
+async def replay_to(
+    location: RecordLocation,
+    reader: TopicReader,
+    checkpoint: Mapping[TopicPartition, TableState],
+) -> PartitionReplay:
+    """Replay a partition up to an offset, from its state at a checkpoint.
 
     Raises:
         ReadError: the topic has no table, or the log does not hold these records.
@@ -182,10 +232,13 @@ async def replay_to(location: RecordLocation, reader: TopicReader) -> PartitionR
     topic, tp = topics[location.topic], TopicPartition(*location[:2])
     partitions = await reader.partitions([topic])
     held = (await reader.offset_ranges(partitions)).get(tp, OffsetRange(0, 0))
-    if held.begin or location.offset > held.end:
-        raise ReadError(f"{tp.topic}-{tp.partition} holds {held.begin}…{held.end}")
+    state = checkpoint.get(tp, TableState())
+    begin = max(held.begin, state.offset)
+    if held.begin > state.offset or not begin <= location.offset <= held.end:
+        raise ReadError(f"{tp.topic}-{tp.partition} holds {begin}…{held.end}")
     replay = PartitionReplay(topic, tp.partition, partitions[topic])
-    async for _, records in reader.read({tp: OffsetRange(0, location.offset)}):
+    replay.begin_at(state)
+    async for _, records in reader.read({tp: OffsetRange(begin, location.offset)}):
         for record in records:
             replay.take(record)
     return replay
