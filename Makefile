@@ -33,7 +33,7 @@ demo: .venv/.base ## walk through the whole story against the running shop
 kafka-ui: .venv/.base ## show Kafka in a browser: topics, records, and a form to send some; Ctrl-C ends it
 	@$(LOCAL) ui
 
-audit: .venv/.base ## replay all logs and compare them with the state: AUDIT="--questions 1000 --quiet"
+audit: .venv/.base ## replay all logs and compare them with the state: AUDIT="--quiet", AUDIT="--checkpoint /backup"
 	@$(LOCAL) audit
 
 ps: .venv/.base ## show the processes: NAME PID STATE

@@ -24,8 +24,11 @@ FOREVER = timedelta(milliseconds=-1)
 
 _SETTINGS: dict[TopicKind, dict[str, str]] = {
     # The broker's clock stamps requests: deadlines do not depend on clients' clocks.
-    # Their retention is a setting.
-    TopicKind.REQUESTS: {"message.timestamp.type": "LogAppendTime"},
+    # Their retention is a setting. Deleted records leave the disk by segments.
+    TopicKind.REQUESTS: {
+        "message.timestamp.type": "LogAppendTime",
+        "segment.bytes": str(64 * 2**20),
+    },
     TopicKind.EVENTS: {"retention.ms": str(30 * 86_400_000)},
     # A segment is deleted when its newest record has expired, so segments are small.
     TopicKind.REPLIES: {

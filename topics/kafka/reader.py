@@ -131,7 +131,7 @@ class TopicReader:
 
     async def groups(self) -> set[str]:
         """Return the names of all consumer groups of the cluster."""
-        return {name for name, *_ in await self._admin.list_consumer_groups()}
+        return {name for name, *_ in await _retry(self._admin.list_consumer_groups)}
 
     async def has_members(self, group: str) -> bool:
         """Return whether a group has members."""

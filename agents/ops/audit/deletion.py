@@ -1,7 +1,7 @@
-"""Deletes the requests below a checkpoint, which a later audit then needs.
+"""Deletes the requests below a checkpoint; the next audit begins there.
 
 Only requests are deleted: events have a retention, and dead letters stay. Workers recover
-from changelogs, so nobody but the audit reads requests below the committed offsets.
+from changelogs. Of the requests below the committed offsets, only the audit has a use.
 """
 
 from collections import Counter

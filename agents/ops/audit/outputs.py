@@ -44,7 +44,7 @@ class OutputCheck:
         in_flight: outputs of uncommitted records that are in no log yet.
         missing: a line for each missing output, once all logs are read.
         whole: topics whose logs have their first records; only these are checked.
-        sent: outputs of a checkpoint, which are in no log that is read.
+        sent: outputs that the checkpoint of the audit's begin has.
     """
 
     ranges: OffsetRanges
