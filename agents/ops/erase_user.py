@@ -78,8 +78,8 @@ _RETAINED: tuple[tuple[Topic, str, tuple[str, ...]], ...] = (
 _ELSEWHERE = """\
 REQUEST_RETENTION_HOURS limits how long requests stay (python -m topics create).
 Elsewhere: sent mails and webhooks, logs and traces, the list of NOTIFY_OPT_OUT, topics of
-clients, earlier checkpoints of the audit, and the bare number in files of workers until they
-are rebuilt.
+clients, checkpoints of the audit, and the bare number in files of workers until they are
+rebuilt.
 Kafka compacts no partition without new records."""
 
 _TEMPORARY = (Code.WRONG_STATUS, Code.UNAVAILABLE, Code.UNKNOWN_ORDER)

@@ -84,10 +84,11 @@ async def audit_shop(options: Options, cluster: KafkaSettings) -> Report:
         committed = await reader.committed(GROUPS)
         cuts = start.next_offsets(first, committed) if options.captures else {}
         snapshots = await read_changelogs(reader, partitions)
+        covered = start.covered(first)
         whole = {
             tp: snapshot
             for tp, snapshot in snapshots.items()
-            if snapshot.source and not start.covered(first)[snapshot.source].begin
+            if snapshot.source and not covered[snapshot.source].begin
         }
         queries = await send_queries(reader, cluster, options.queries, whole, report.notes)
         held = await reader.offset_ranges(logs)
