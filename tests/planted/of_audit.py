@@ -157,7 +157,7 @@ BUGS = (
         "agents/ops/audit/checkpoint.py",
         "max(begin, committed.get(tp, 0)) if tp.topic in consumed else end",
         "end",
-        f"{_CHECKPOINT}an_audit_from_a_checkpoint_finds_the_same",
+        f"{_CHECKPOINT}a_lost_output_of_a_record_that_was_uncommitted_is_named",
     ),
     Bug(
         "a damaged file of a checkpoint is read",

@@ -174,13 +174,9 @@ class PartitionReplay:
         """Compare and capture what lies at or below the offset of the next record."""
         self._compare_up_to(offset)
         if self._capture_at is not None and self._capture_at <= offset:
-            rows, changed_at = (
-                {**self.rows},
-                {key: self.changed_at[key] for key in self.rows},
-            )
-            self.captured = TableState(
-                self._capture_at, rows, changed_at, self._changed_end
-            )
+            rows, end = {**self.rows}, self._changed_end
+            changed_at = {key: self.changed_at[key] for key in rows}
+            self.captured = TableState(self._capture_at, rows, changed_at, end)
             self._capture_at = None
 
     def _compare_up_to(self, offset: int) -> None:
