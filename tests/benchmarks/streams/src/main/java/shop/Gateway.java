@@ -41,7 +41,6 @@ final class Gateway {
           "/addToCart", Messages.AddToCart.class,
           "/purchase", Messages.Purchase.class,
           "/createOrder", Messages.CreateOrder.class,
-          "/listOrder", Messages.ListOrder.class,
           "/orderPayed", Messages.PayOrder.class,
           "/stocks", Messages.ListStocks.class,
           "/receiveStock", Messages.ReceiveStock.class);

@@ -60,7 +60,6 @@ final class Messages {
   @JsonTypeInfo(use = JsonTypeInfo.Id.NAME, property = "type")
   @JsonSubTypes({
     @Type(value = CreateOrder.class, name = "createOrder"),
-    @Type(value = ListOrder.class, name = "listOrder"),
     @Type(value = PayOrder.class, name = "orderPayed"),
     @Type(value = StockReserved.class, name = "stockReserved")
   })
@@ -99,8 +98,6 @@ final class Messages {
       return orderID();
     }
   }
-
-  record ListOrder(long orderID) implements OfOrder {}
 
   record PayOrder(long orderID) implements OfOrder {}
 
@@ -155,7 +152,6 @@ final class Messages {
     @Type(value = Done.class, name = "done"),
     @Type(value = Refused.class, name = "refused"),
     @Type(value = OrderPlaced.class, name = "orderPlaced"),
-    @Type(value = OrderView.class, name = "order"),
     @Type(value = StocksView.class, name = "stocks")
   })
   sealed interface Reply {}
@@ -165,8 +161,6 @@ final class Messages {
   record Refused(String code, String text) implements Reply {}
 
   record OrderPlaced(long orderID) implements Reply {}
-
-  record OrderView(Status status, long user, List<Item> items) implements Reply {}
 
   record StocksView(List<Stock> stocks) implements Reply {}
 

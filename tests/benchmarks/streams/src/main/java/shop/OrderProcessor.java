@@ -46,10 +46,8 @@ final class OrderProcessor extends AggregateProcessor<OrderRequest> {
     }
     if (request instanceof StockReserved answer) {
       recordAnswer(order, answer, cause);
-    } else if (request instanceof PayOrder) {
-      pay(order, cause);
     } else {
-      reply(new OrderView(order.status(), order.user(), order.items()));
+      pay(order, cause);
     }
   }
 
