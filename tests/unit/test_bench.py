@@ -1,11 +1,13 @@
 """What `make bench` counts, and what its report compares."""
 
 import asyncio
+import re
 from types import SimpleNamespace
 
 import pytest
 from aiokafka import TopicPartition
 
+from agents.ops.local.deployment import REPOSITORY
 from tests.benchmarks import preloaded
 from tests.benchmarks.customers import Timing
 from tests.benchmarks.meter import Spent
@@ -89,3 +91,12 @@ def test_a_peer_is_compared_by_rate_latency_and_cpu_without_the_load():
     line = next(line for line in results.lines() if line.endswith("2.00"))
     assert line.split() == ["story", "|", "other", "0.50", "1.50", "2.00"]
     assert results.middle("story", P50) == 6
+
+
+def test_the_peer_has_the_brokers_version_of_kafka():
+    version = re.compile(
+        r"<groupId>org.apache.kafka</groupId>.*?<version>(.*?)<", re.DOTALL
+    )
+    poms = ("topics/broker/pom.xml", "tests/benchmarks/streams/pom.xml")
+
+    assert len({version.search((REPOSITORY / pom).read_text())[1] for pom in poms}) == 1

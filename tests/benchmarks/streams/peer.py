@@ -121,21 +121,23 @@ class Peer:
     async def measure(self) -> None:
         """Run the measurements of a round, with each guarantee."""
         for guarantee, unit in self._units.items():
-            name = results.PEER + GUARANTEES[guarantee]
-            await self._measurements.preloaded(
-                results.RECEIVE + name,
-                _PREFIX + STOCK_REQUESTS.name,
-                commands.receive_stock,
-                partial(start, unit, READY),
-            )
-            async with connected([self._port] * CLIENTS) as clients:
-                await stories.stock_up(clients)
-            await self._measurements.warm_up(
-                stories.full_story, self._port, CLIENTS, WARM_UP_SECONDS
-            )
-            for what in MEASURED:
-                story, number = STORIES[what]
-                await self._measurements.calls(
-                    what + name, story, self._port, number, {"streams": unit.pid}
-                )
-            await unit.stop()
+            try:
+                await self._measure(unit, results.PEER + GUARANTEES[guarantee])
+            finally:
+                await unit.stop()
+
+    async def _measure(self, unit: Unit, name: str) -> None:
+        measure, port = self._measurements, self._port
+        await measure.preloaded(
+            results.RECEIVE + name,
+            _PREFIX + STOCK_REQUESTS.name,
+            commands.receive_stock,
+            partial(start, unit, READY),
+        )
+        async with connected([port] * CLIENTS) as clients:
+            await stories.stock_up(clients)
+        await measure.warm_up(stories.full_story, port, CLIENTS, WARM_UP_SECONDS)
+        pids = {unit.name: unit.pid}
+        for what in MEASURED:
+            story, number = STORIES[what]
+            await measure.calls(what + name, story, port, number, pids)
