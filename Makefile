@@ -60,12 +60,8 @@ chaos: ready-to-test ## play a campaign of faults against a shop of its own: CHA
 planted: ready-to-test ## plant bugs, one by one, into a copy of the shop: PLANTED="--only rows"
 	$(VENV) -m tests.planted $(PLANTED)
 
-# A broker under measurement gets more memory than one that shares its machine.
-bench growth: export KAFKA_HEAP = 512m
-bench growth: export KAFKA_JVM_OPTIONS = -XX:+UseSerialGC
-
-bench: ready-to-test ## measure the shop beside its floors, in one run: BENCH="--rounds 3 --seconds 4"
-	$(VENV) -m tests.benchmarks $(BENCH)
+bench: ready-to-test ## measure the shop beside its floors: BENCH="--rounds 3"; beside Kafka Streams too (Maven): PEER=streams
+	$(VENV) -m tests.benchmarks $(if $(PEER),--peer $(PEER)) $(BENCH)
 
 growth: ready-to-test ## measure how cost grows, and draw it: GROWTH="load state" (all: 10 minutes)
 	$(VENV) -m tests.benchmarks.growth --plots tests/benchmarks/plots $(GROWTH)

@@ -231,6 +231,14 @@ BUGS = (
         f"{_CONNECTIONS}connections_above_the_file_limit_are_refused_and_kafka_keeps_its_files",
     ),
     Bug(
+        "readers of committed records stop at the end of a transaction",
+        "topics/kafka/compat.py",
+        "    def __next__(self) -> Any:\n",
+        "    def next(self) -> Any:\n",
+        "tests/unit/test_lenient_records.py"
+        "::test_aiokafka_reads_a_transactions_marker_as_its_own_batch",
+    ),
+    Bug(
         "clients connect without what we replace",
         "topics/kafka/settings.py",
         "        compat.apply()\n",

@@ -54,6 +54,10 @@ class _LenientBatch:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
 
+    def __next__(self) -> Any:
+        # aiokafka reads the marker of a transaction so, if only committed records count.
+        return next(self._batch)
+
     def __iter__(self) -> Iterator[Any]:
         read = 0
         try:
