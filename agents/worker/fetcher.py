@@ -29,7 +29,7 @@ Positions = dict[TopicPartition, int]
 
 
 class FetchSession:
-    """What a broker knows of this consumer.
+    """The partitions that a broker fetches for this consumer.
 
     Attributes:
         positions: the partitions of the session, as they were sent.
@@ -41,18 +41,18 @@ class FetchSession:
         self._epoch = 0
 
     def request(self, positions: Positions, most: int) -> tuple[Any, ...]:
-        """Return the session, the changed partitions and the forgotten ones."""
+        """Return the session, the changed partitions and the removed ones."""
         if not self._epoch:
             self.positions = {}
         topics: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
         for tp, offset in positions.items():
             if self.positions.get(tp) != offset:
                 topics[tp.topic].append((tp.partition, offset, most))
-        forgotten: defaultdict[str, list[int]] = defaultdict(list)
+        removed: defaultdict[str, list[int]] = defaultdict(list)
         for topic, number in self.positions.keys() - positions.keys():
-            forgotten[topic].append(number)
+            removed[topic].append(number)
         self.positions = positions
-        return (self._id, self._epoch), topics, forgotten
+        return (self._id, self._epoch), topics, removed
 
     def answered(self, response: wire.FetchResponse) -> bool:
         """Continue the session; return whether the response belongs to it."""

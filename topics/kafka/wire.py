@@ -78,7 +78,7 @@ class FetchRequest(Message):
     Args:
         session: its id, and its epoch.
         topics: the partitions to fetch by topic: number, offset, most bytes.
-        forgotten: the partitions that leave the session.
+        removed: the partitions that leave the session.
     """
 
     API_KEY = 1
@@ -89,12 +89,12 @@ class FetchRequest(Message):
         limits: tuple[int, int, int, int],
         session: tuple[int, int],
         topics: Mapping[str, list[tuple[int, int, int]]],
-        forgotten: Mapping[str, list[int]],
+        removed: Mapping[str, list[int]],
     ) -> None:
         self._limits = limits
         self._session = session
         self._topics = topics
-        self._forgotten = forgotten
+        self._removed = removed
 
     def encode(self) -> bytes:
         """Return the request."""
@@ -109,8 +109,8 @@ class FetchRequest(Message):
                 _FETCH_PARTITION.pack(number, -1, offset, -1, most)
                 for number, offset, most in partitions
             ]
-        parts.append(_INT32.pack(len(self._forgotten)))
-        for topic, numbers in self._forgotten.items():
+        parts.append(_INT32.pack(len(self._removed)))
+        for topic, numbers in self._removed.items():
             parts += _text(topic), _INT32.pack(len(numbers)), *map(_INT32.pack, numbers)
         parts.append(_text(""))  # no rack
         return b"".join(parts)
