@@ -40,8 +40,8 @@ BUGS = (
     Bug(
         "a cart joins a call that is in flight: its price may be older than its request",
         _COALESCING,
-        "carts += self._unsent.pop(sku, ())",
-        "carts += self._unsent.get(sku, ())",
+        "for cart in carts:\n                cart.receive",
+        "for cart in carts + self._unsent.pop(sku, []):\n                cart.receive",
         f"{_CARTS}no_price_is_older_than_the_request_of_its_cart",
     ),
     Bug(
