@@ -38,6 +38,14 @@ BUGS = (
         f"{_WIRE}a_fetched_response_is_what_aiokafka_would_read",
     ),
     Bug(
+        "replies wait behind any number of records",
+        "agents/runtime/in_flight.py",
+        "self._records + records > MAX_RECORDS",
+        "self._records < 0",
+        "tests/component/test_runtime_batches.py::test_"
+        "no_more_records_are_read_than_replies_may_wait_for",
+    ),
+    Bug(
         "a cart joins a call that is in flight: its price may be older than its request",
         _COALESCING,
         "for cart in carts:\n                cart.receive",
