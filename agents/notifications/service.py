@@ -68,13 +68,13 @@ class NotificationAgent:
     async def run(self, stream: Any) -> None:  # noqa: ANN401 -- Faust's
         """Process the stream without end."""
         async for event in stream.noack().events():
-            await self.batches.acquire()
+            records = await self.batches.acquire(event.message.value)
             self._pause_monitor.check()
             fetched = unrevoked(event.message.value)
             out = RecordCollector(ORDER_EVENTS)
             sent = {write for batch in fetched for write in self._process(batch, out)}
             sent |= await self._publisher.send([*out.commands, *out.replies_and_events])
-            self.batches.complete(event, fetched, _acknowledged(sent, out))
+            self.batches.complete(event, fetched, _acknowledged(sent, out), records)
 
     async def start(self, recovered: set[int]) -> None:
         """Start the deliveries of all partitions, once the rows of some are recovered."""

@@ -48,10 +48,11 @@ class ConcurrentProcessor:
             fetched: ConsumerRecords = event.message.value
             event.message.incref(len(fetched) - 1)  # each batch completes on its own
             for batch in fetched:
-                await self.batches.acquire()
+                records = await self.batches.acquire([batch])
                 self._pause_monitor.check()
                 tasks = await self._start_all(batch)
-                self.batches.complete(event, [batch], _await_all(batch, tasks))
+                acks = _await_all(batch, tasks)
+                self.batches.complete(event, [batch], acks, records)
 
     async def _start_all(self, batch: PartitionRecords) -> list[asyncio.Task[None]]:
         """Start handlers as capacity permits; no more once the partition is revoked."""

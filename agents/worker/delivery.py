@@ -23,7 +23,7 @@ from agents.runtime.in_flight import ConsumerRecords, PartitionRecords
 from agents.worker.clients import EventLoopConsumerThread
 
 POLL_SECONDS = 0.1
-MAX_CHUNK_BYTES = 128 * 2**10
+MAX_CHUNK_BYTES = 32 * 2**10
 
 
 class RawRecordsSchema(faust.Schema):

@@ -391,7 +391,7 @@ async def test_records_that_were_delivered_before_a_rebalance_are_not_skipped(
 
 
 async def test_a_long_fetch_is_split_into_chunks_of_bounded_size(consumer: _Delivered):
-    large = [record(b"x" * 50_000, partition=0, offset=n) for n in range(4)]
+    large = [record(b"x" * 12_500, partition=0, offset=n) for n in range(4)]
     await fetched(consumer, {HERE: large, THERE: large})
     cut = [[(b.tp, len(b.records)) for b in poll] for poll in consumer.polls]
     assert cut == [[(HERE, 3)], [(HERE, 1), (THERE, 2)], [(THERE, 2)]]
