@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from itertools import filterfalse
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,9 @@ from topics import cli
 from topics.admin import cluster_id
 from topics.cli import raise_file_limit
 from topics.kafka.location import RecordLocation
-from topics.kafka.reader import TopicReader
+from topics.kafka.reader import ReadError, TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.layout import UNFINISHED, layout_of
 from topics.target import Target
 from topics.topic import Topic
 from topics.topology import CHANGELOGS, GROUPS, LOGS
@@ -107,15 +109,19 @@ async def audit_shop(
     """
     began, count, report = time.monotonic(), 0, Report()
     async with TopicReader(cluster) as reader:
+        layout = await layout_of(reader)
+        if layout.plan is not None:
+            raise ReadError(UNFINISHED)
         partitions = await reader.partitions((*LOGS, *CHANGELOGS))
         committed = await reader.committed(GROUPS)
-        snapshots = await read_changelogs(reader, partitions)
+        snapshots = await read_changelogs(reader, partitions, layout.generation)
         queries = await send_queries(reader, cluster, options, snapshots, report.notes)
         ranges = await reader.offset_ranges({topic: partitions[topic] for topic in LOGS})
         copies = [*snapshots.values()]
         if stores is not None:
-            copies += read_local_stores(stores, await cluster_id(cluster), report.notes)
-        replays = replays_of(ranges, partitions)
+            here = stores, await cluster_id(cluster), report.notes, layout.generation
+            copies += read_local_stores(*here)
+        replays = replays_of(ranges, partitions, layout.generation)
         for copy in copies:
             if copy.source in replays:
                 replays[copy.source].compare(copy)
@@ -123,7 +129,7 @@ async def audit_shop(
         async for tp, records in reader.read(ranges):
             count += len(records)
             take = replays[tp].take if tp in replays else ReplayedRecord
-            for replayed in map(take, records):
+            for replayed in map(take, filterfalse(layout.ignores, records)):
                 outputs.take(replayed)
                 replies.take(replayed)
         for replay in replays.values():
