@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import orjson
 from aiokafka.structs import ConsumerRecord
 
-from topics.admin import kafka_errors
+from topics.admin import TopicsError, kafka_errors
 from topics.catalog import SHOP_LAYOUT
 from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
@@ -70,6 +70,23 @@ async def layout_of(reader: TopicReader) -> Layout:
         for topic, partitions in stored.get("ignored", {}).items()
     }
     return Layout(stored.get("generation", 0), ignored, newest.get(PLAN))
+
+
+class UnfinishedError(TopicsError):
+    """A repartition is unfinished."""
+
+
+async def require_finished(cluster: KafkaSettings) -> Layout:
+    """Return the layout in force.
+
+    Raises:
+        UnfinishedError: a repartition is unfinished.
+        TopicsError: Kafka does not answer.
+    """
+    layout = await read_layout(cluster)
+    if layout.plan is not None:
+        raise UnfinishedError(UNFINISHED)
+    return layout
 
 
 async def read_layout(cluster: KafkaSettings) -> Layout:

@@ -21,7 +21,7 @@ from agents.worker.tables import TableManager
 from topics.admin import TopicsError, cluster_id, partition_drift
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.settings import KafkaSettings
-from topics.layout import UNFINISHED, read_layout
+from topics.layout import UnfinishedError, require_finished
 
 MAX_BATCH_BYTES = 900 * 2**10
 MAX_REQUEST_BYTES = 3 * 2**20
@@ -144,13 +144,11 @@ async def _wait_for_kafka(cluster: KafkaSettings) -> tuple[str, int]:
     pause = _MIN_BACKOFF_SECONDS
     while True:
         try:
-            layout = await read_layout(cluster)
-            if layout.plan is not None:
-                fail_stop("%s", UNFINISHED)
+            layout = await require_finished(cluster)
             for line in await partition_drift(cluster):
                 fail_stop("PARTITIONS is wrong: %s", line)
             return await cluster_id(cluster), layout.generation
-        except KafkaAuthenticationError as error:
+        except (KafkaAuthenticationError, UnfinishedError) as error:
             fail_stop("%s", error)
         except TopicsError as error:
             log.warning("event=waiting-for-kafka reason=%r", str(error))

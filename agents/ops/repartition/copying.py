@@ -51,13 +51,13 @@ async def merge(
         consumer.assign([*ends])
         for tp in ends:
             consumer.seek(tp, ranges[tp].begin)
-        async for record in _Merge(consumer, ends).records():
+        async for record in Merge(consumer, ends).records():
             yield record
     finally:
         await consumer.stop()
 
 
-class _Merge:
+class Merge:
     """The partitions of a consumer, merged.
 
     A record may be yielded once the heads, the next records, of all others are known.

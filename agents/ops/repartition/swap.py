@@ -6,6 +6,7 @@ acknowledged in a topic that is deleted a moment later. Each step can be repeate
 
 import asyncio
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
@@ -110,22 +111,29 @@ class Swap:
         """
         await self.admin.configure(topic.name, planned.config | _NO_RECORDS)
         deadline = time.monotonic() + _FREEZE_SECONDS
-        left = {*range(planned.partitions)}
-        while left := {number for number in left if not await self._refuses(topic, number)}:
-            if time.monotonic() > deadline:
-                raise CommandError(f"{topic.name}: partitions {sorted(left)} accept writes")
-            await asyncio.sleep(_POLL_SECONDS)
+        left: Iterable[int] = range(planned.partitions)
+        async with AIOKafkaProducer(**self.cluster.client_options(), acks="all") as probes:
+            while left := await _accepting(probes, topic, left):
+                if time.monotonic() > deadline:
+                    raise CommandError(f"{topic.name}: partitions {left} accept writes")
+                await asyncio.sleep(_POLL_SECONDS)
 
-    async def _refuses(self, topic: Topic, number: int) -> bool:
-        # A refused record ends an idempotent producer, so each probe has its own.
-        async with AIOKafkaProducer(
-            **self.cluster.client_options(), acks="all"
-        ) as producer:
-            batch = producer.create_batch()
-            batch.append(key=None, value=None, timestamp=None, headers=[*PROBE])
-            batch.close()
-            try:
-                await (await producer.send_batch(batch, topic.name, partition=number))
-            except MessageSizeTooLargeError:
-                return True
-        return False
+
+async def _accepting(
+    producer: AIOKafkaProducer, topic: Topic, numbers: Iterable[int]
+) -> list[int]:
+    """Return the partitions whose leaders accept a probe."""
+    deliveries = {}
+    for number in numbers:
+        batch = producer.create_batch()
+        batch.append(key=None, value=None, timestamp=None, headers=[*PROBE])
+        batch.close()
+        deliveries[number] = await producer.send_batch(batch, topic.name, partition=number)
+    accepting = []
+    for number, delivery in deliveries.items():
+        try:
+            await delivery
+        except MessageSizeTooLargeError:
+            continue
+        accepting.append(number)
+    return accepting
