@@ -1,8 +1,12 @@
 """A repartition that is interrupted again and again, on a broker of its own."""
 
+import asyncio
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -223,8 +227,23 @@ async def _require_events(grown: Grown, before: dict) -> None:
     assert pending == 2 * len(ORDERS)
 
 
+async def _require_no_starts(grown: Grown, directory: Path) -> None:
+    """Neither a worker nor a gateway starts while the repartition is unfinished."""
+    own = {"KAFKA": grown.cluster.kafka, "PARTITIONS": str(OLD), "GATEWAY_PORT": "0"}
+    for words, code in (("gateway", 1), ("agents loms", 70)):
+        started = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", *words.split()),
+            env={**os.environ, **own, "STATE_DIR": str(directory)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await started.communicate()
+        assert started.returncode == code
+        assert b"a repartition is unfinished" in out
+
+
 async def test_until_topics_are_replaced_it_can_be_undone(
-    grown: Grown, monkeypatch: pytest.MonkeyPatch
+    grown: Grown, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     await grown.fill()
     before = await grown.everything(TOPICS)
@@ -237,6 +256,7 @@ async def test_until_topics_are_replaced_it_can_be_undone(
     with pytest.raises(CommandError, match="unfinished"):
         async with Repartition(grown.cluster, silent) as tool:
             await tool.run(NEW + 1)
+    await _require_no_starts(grown, tmp_path)
 
     async with Repartition(grown.cluster, silent) as tool:
         await tool.abort()

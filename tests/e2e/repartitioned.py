@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import aiohttp
 from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from pydantic import ValidationError
 
 from agents.ops.local.deployment import REPOSITORY
@@ -20,12 +22,18 @@ from tests.e2e.ids import IdFactory
 from tests.e2e.records import Record
 from tests.e2e.shop import Shop
 from tests.e2e.traffic import Shopper, ShopperPool, stocked
+from tests.e2e.waiting import until
+from topics.admin import TopicsError
 from topics.kafka.location import partition_of
 from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.layout import read_layout
 from topics.topic import Topic
+from topics.topology import GROUPS
 
 WORKERS = ("checkout-1", "loms-1", "products-1", "notifications-1")
+_RETRY_SECONDS = 0.1
+_PAUSE_SECONDS = 0.005
 TOOL = (sys.executable, "-m", "agents.ops.repartition")
 
 
@@ -97,6 +105,26 @@ class RepartitionedShop(Shop):
                     headers=[*each.headers],
                 )
 
+    async def done(self) -> None:
+        """Wait until the workers have processed all requests, forwarded ones included."""
+
+        async def are_done() -> bool:
+            async with TopicReader(self.cluster) as reader:
+                ranges = await reader.offset_ranges(await reader.partitions(GROUPS))
+                committed = await reader.committed(GROUPS)
+            return all(committed.get(tp, 0) == part.end for tp, part in ranges.items())
+
+        await until(are_done, "all requests are processed")
+
+    async def changes(self, number: int) -> None:
+        """Return when the plan of a repartition has changed so often."""
+        seen = None
+        while number:
+            with suppress(TopicsError):
+                plan = (await read_layout(self.cluster)).plan
+                number -= plan != seen
+                seen = plan
+
     async def records(self, topic: Topic) -> list[ConsumerRecord]:
         """Return all records of a topic, by partition and offset."""
         async with TopicReader(self.cluster) as reader:
@@ -154,3 +182,70 @@ def totals(audited: dict[str, Any]) -> Counter:
     """Return the units of all accounts."""
     names = ("received", "available", "reserved", "written_off", "skus")
     return Counter({name: audited[name] for name in names})
+
+
+class Writing:
+    """A client that writes unkeyed receipts all the time, and one that asks a gateway.
+
+    Attributes:
+        acknowledged: units of acknowledged requests.
+        unknown: units of those that may be stored or not.
+        statuses: of the gateway's responses.
+    """
+
+    def __init__(self, shop: RepartitionedShop, http: HttpClient, sku: int) -> None:
+        self.acknowledged = self.unknown = 0
+        self.statuses: set[int] = set()
+        self._shop = shop
+        self._http = http
+        self._sku = sku
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(each()) for each in (self._write, self._ask)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+        for task in self._tasks:
+            if not task.cancelled():
+                task.result()
+
+    async def goes_on(self) -> None:
+        """Wait until further requests are acknowledged."""
+        until_now = self.acknowledged
+        await until(lambda: self.acknowledged > until_now + 5, "further requests")
+
+    async def _write(self) -> None:
+        record = receipt(self._sku, 1)
+        while True:
+            options = self._shop.cluster.client_options()
+            producer = AIOKafkaProducer(**options, acks="all", request_timeout_ms=3000)
+            try:
+                await producer.start()
+                while True:
+                    self.unknown += 1
+                    await producer.send_and_wait(record.topic, record.value)
+                    self.unknown -= 1
+                    self.acknowledged += 1
+                    await asyncio.sleep(_PAUSE_SECONDS)
+            except MessageSizeTooLargeError:
+                self.unknown -= 1
+            except KafkaError:
+                await asyncio.sleep(_RETRY_SECONDS)
+            finally:
+                with suppress(KafkaError):
+                    await producer.stop()
+
+    async def _ask(self) -> None:
+        while True:
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with (
+                    asyncio.timeout(1),
+                    self._http.session.post(
+                        f"{self._http.url}/stocks", json={"sku": self._sku}
+                    ) as response,
+                ):
+                    self.statuses.add(response.status)
+                    assert response.status != 503 or response.headers["Retry-After"]

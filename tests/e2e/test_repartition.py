@@ -1,5 +1,7 @@
 """A grown shop gets another number of partitions, up and down."""
 
+import asyncio
+import random
 import time
 from collections.abc import AsyncIterator
 
@@ -10,7 +12,14 @@ from tests.e2e.audit import carts_and_orders
 from tests.e2e.clients import HttpClient
 from tests.e2e.ids import IdFactory
 from tests.e2e.records import Record
-from tests.e2e.repartitioned import RepartitionedShop, by_owner, receipt, totals, traffic
+from tests.e2e.repartitioned import (
+    RepartitionedShop,
+    Writing,
+    by_owner,
+    receipt,
+    totals,
+    traffic,
+)
 from tests.e2e.steps import stocks
 from tests.e2e.traffic import OPEN
 from topics.catalog import CART_REQUESTS, ORDER_EVENTS, ORDER_REQUESTS, STOCK_REQUESTS
@@ -75,3 +84,44 @@ async def _pay_one(shoppers, http: HttpClient) -> None:
     shopper = next(s for s in shoppers if any(o[0] == OPEN for o in s.orders.values()))
     shopper.clients = [http]
     await shopper._pay()  # noqa: SLF001
+
+
+async def test_killed_at_any_instant_it_goes_on_and_no_acknowledged_request_is_lost(
+    place: RepartitionedShop, ids: IdFactory
+):
+    """Clients write all the time; the tool and the broker are killed (kill -9)."""
+    http = HttpClient(place.gateways[0])
+    shoppers = await traffic(place, ids, shoppers=4, steps=6)
+    before, chance = totals(await place.audit()), random.Random(1)
+    await place.stop_workers()
+    sku = ids.sku()
+    async with Writing(place, http, sku) as writing:
+        kills = 0
+        while True:
+            tool = await place.tool("3")
+            watched = asyncio.create_task(place.changes(chance.randint(1, 9)))
+            ended = asyncio.create_task(tool.communicate())
+            await asyncio.wait({watched, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done() and tool.returncode == 0:
+                break
+            if chance.random() < 1 / 4:
+                await place["kafka"].crash()
+                await place.broker_answers()
+            if not ended.done():
+                tool.kill()
+            await ended
+            watched.cancel()
+            kills += 1
+        watched.cancel()
+        await writing.goes_on()
+    assert kills > 3
+    assert totals(await place.audit())["written_off"] == before["written_off"]
+    await place.start_workers(3)
+    await place.done()
+    received = (await stocks(http, sku))[1]
+    assert writing.acknowledged <= received <= writing.acknowledged + writing.unknown
+    for shopper in shoppers:
+        await carts_and_orders(shopper, http)
+    await place.audit()
+    assert writing.statuses <= {200, 503, 504}
+    await http.close()
