@@ -23,6 +23,8 @@ from topics.kafka.reader import OffsetRange, TopicReader
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
 
+_WAIT_MS = 2
+
 HeadersOf = Callable[[ConsumerRecord], Headers]
 """Returns the headers of a staged record in the new topic."""
 
@@ -116,8 +118,13 @@ class Filling:
     async def _compare(self) -> list[_Filled]:
         """Return how far each partition of the new topic is filled."""
         counts, staging = self.planned.counts, staging_of(self.topic)
-        async with TopicReader(self.cluster) as staged, TopicReader(self.cluster) as new:
+        async with (
+            TopicReader(self.cluster, _WAIT_MS) as staged,
+            TopicReader(self.cluster, _WAIT_MS) as new,
+        ):
             ranges = await new.offset_ranges({self.topic: len(counts)})
+            if not any(part.end for part in ranges.values()):
+                return [_Filled() for _ in counts]
             filled = []
             for number, count in enumerate(counts):
                 tp = TopicPartition(self.topic.name, number)

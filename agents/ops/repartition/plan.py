@@ -23,6 +23,7 @@ class Step(StrEnum):
         PLANNED: nothing is done.
         STAGED: its records are in the staging topic.
         FROZEN: it refuses writes, and the staging topic has all of its records.
+        DELETED: the old topic is deleted.
         FILLED: the new topic has all of them.
         DONE: the new topic has its settings, and the staging topic is deleted.
     """
@@ -30,6 +31,7 @@ class Step(StrEnum):
     PLANNED = "planned"
     STAGED = "staged"
     FROZEN = "frozen"
+    DELETED = "deleted"
     FILLED = "filled"
     DONE = "done"
 

@@ -54,6 +54,8 @@ class Swap:
                 await self.staging.catch_up(topic, advance)
             await self.store.save(self.plan)
         if planned.step is Step.FROZEN:
+            await self._delete_old(topic, planned)
+        if planned.step is Step.DELETED:
             await self._create(topic, planned, copying(planned.config))
             await self._fill(topic, planned, advance)
             planned.step = Step.FILLED
@@ -66,17 +68,34 @@ class Swap:
 
     async def _replace_replies(self, topic: Topic, planned: TopicPlan) -> None:
         """Create a topic of replies empty: their callers wait no longer."""
-        if planned.step is not Step.DONE:
+        if planned.step is Step.PLANNED:
+            await self._delete_old(topic, planned)
+        if planned.step is Step.DELETED:
             await self._create(topic, planned, planned.config)
             await self._done(planned)
+
+    async def _delete_old(self, topic: Topic, planned: TopicPlan) -> None:
+        if await self.admin.partitions(topic.name) == planned.partitions:
+            await self.admin.delete(topic.name)
+        planned.step = Step.DELETED
+        await self.store.save(self.plan)
 
     async def _create(
         self, topic: Topic, planned: TopicPlan, config: dict[str, str]
     ) -> None:
-        new = self.plan.partitions
-        if await self.admin.partitions(topic.name) == planned.partitions:
-            await self.admin.delete(topic.name)
-        await self.admin.create(topic.name, new, planned.replication, config)
+        """Create the new topic, unless it exists.
+
+        Where clients can create topics (`auto.create.topics.enable`), one may have created
+        it with other partitions, and have records in it that must not be deleted.
+        """
+        name, new = topic.name, self.plan.partitions
+        found = await self.admin.partitions(name)
+        if found not in (0, new):
+            raise CommandError(
+                f"{name}: a client created it anew, with {found} partitions: stop the"
+                " clients, save its records, delete it, and go on"
+            )
+        await self.admin.create(name, new, planned.replication, config)
 
     async def _done(self, planned: TopicPlan) -> None:
         planned.step = Step.DONE
