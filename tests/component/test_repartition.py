@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import MessageSizeTooLargeError
 
 from agents.ops.repartition.cluster import TopicAdmin
 from agents.ops.repartition.plan import PlanStore
@@ -38,6 +39,7 @@ from topics.layout import layout_of, require_finished
 
 OLD, NEW = 2, 3
 FOREIGN = ReceiveStock(sku=SKUS[0], warehouse_id=9, count=9)
+LATE = ReceiveStock(sku=SKUS[0], warehouse_id=8, count=8)
 
 
 class CrashError(Exception):
@@ -56,10 +58,14 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grown]:
 
 
 class Crashes:
-    """Ends the tool before or after a step, and while it copies."""
+    """Ends the tool before or after a step, and while it copies.
+
+    Attributes:
+        late: the requests that a client wrote into topics until they refused them.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, grown: Grown) -> None:
-        self.left = 0
+        self.left = self.late = 0
         self._grown = grown
         for owner, names in (
             (TopicAdmin, ("create", "delete", "configure", "delete_records")),
@@ -71,18 +77,22 @@ class Crashes:
     def _wrapped(self, step: Any) -> Any:
         async def crashing(owner: Any, *arguments: Any) -> None:
             self._count()
+            if step.__name__ == "configure" and arguments[0] == STOCK_REQUESTS.name:
+                with suppress(MessageSizeTooLargeError):
+                    await self._write(LATE)
+                    self.late += 1
             await step(owner, *arguments)
             if step.__name__ == "create" and arguments[:2] == (STOCK_REQUESTS.name, NEW):
-                await self._write_foreign()
+                await self._write(FOREIGN)
             self._count()
 
         return crashing
 
-    async def _write_foreign(self) -> None:
+    async def _write(self, request: ReceiveStock) -> None:
         """Write as a client does that writes all the time."""
         options = self._grown.cluster.client_options()
         async with AIOKafkaProducer(**options) as producer:
-            key, value = STOCK_REQUESTS.key_of(FOREIGN), FOREIGN.to_json()
+            key, value = STOCK_REQUESTS.key_of(request), request.to_json()
             await producer.send_and_wait(STOCK_REQUESTS.name, value, key)
 
     def _count(self) -> None:
@@ -124,7 +134,7 @@ async def test_a_repartition_goes_on_wherever_it_was_interrupted(
     assert (layout.generation, layout.plan) == (1, None)
     grown.cluster = KafkaSettings(kafka=grown.cluster.kafka, partitions=NEW)
     assert await check(grown.cluster) == []
-    await _require_requests(grown, before[STOCK_REQUESTS.name])
+    await _require_requests(grown, before[STOCK_REQUESTS.name], crashes.late)
     await _require_rows(grown)
     await _require_events(grown, before[ORDER_EVENTS.name])
     dead = await grown.records(STOCK_DLQ)
@@ -139,13 +149,13 @@ async def _layout(grown: Grown):
         return await layout_of(reader)
 
 
-async def _require_requests(grown: Grown, before: dict) -> None:
+async def _require_requests(grown: Grown, before: dict, written_late: int) -> None:
     layout, committed = await _layout(grown), await grown.committed("loms", STOCK_REQUESTS)
     known = {
         identity(RecordLocation(STOCK_REQUESTS.name, *at), 0): record
         for at, record in before.items()
     }
-    origins, foreign = [], []
+    origins, foreign, late = [], [], 0
     for number, records in (await grown.records(STOCK_REQUESTS)).items():
         counts: dict[bytes, list[int]] = {}
         for record in records:
@@ -153,8 +163,9 @@ async def _require_requests(grown: Grown, before: dict) -> None:
                 foreign.append(record)
                 continue
             origin = dict(record.headers).get("origin", b"").decode()
-            if record.value == FOREIGN.to_json():
+            if record.value in (FOREIGN.to_json(), LATE.to_json()):
                 assert record.offset >= committed[number]
+                late += record.value == LATE.to_json()
                 continue
             key, value, timestamp, headers = known[origin]
             assert (record.key, record.value, record.timestamp) == (key, value, timestamp)
@@ -177,6 +188,7 @@ async def _require_requests(grown: Grown, before: dict) -> None:
         for record in records
         if record.value == FOREIGN.to_json()
     }
+    assert late == written_late > 0
     assert foreign
     for record in foreign:
         assert record.value == FOREIGN.to_json()

@@ -92,7 +92,7 @@ class Swap:
         found = await self.admin.partitions(name)
         if found not in (0, new):
             raise CommandError(
-                f"{name}: a client created it anew, with {found} partitions: stop the"
+                f"{name}: a client created it again, with {found} partitions: stop the"
                 " clients, save its records, delete it, and go on"
             )
         await self.admin.create(name, new, planned.replication, config)
