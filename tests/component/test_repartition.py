@@ -319,3 +319,11 @@ def test_rows_move_behind_their_sources():
         for topic in MOVED
         if topic.source
     )
+
+
+async def test_only_one_runs_at_a_time(grown: Grown):
+    await grown.fill()
+    async with Repartition(grown.cluster, silent):
+        with pytest.raises(CommandError, match="another repartition runs"):
+            async with Repartition(grown.cluster, silent):
+                pass

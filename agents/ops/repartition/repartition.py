@@ -42,13 +42,15 @@ class Repartition:
         self._progress = progress
         self._admin = TopicAdmin(cluster)
         self._store = PlanStore(cluster)
-        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        async with TopicReader(self._cluster) as reader:
-            self._layout = await layout_of(reader)
-        await self._stack.enter_async_context(self._admin)
-        await self._stack.enter_async_context(self._store)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(groups.exclusive(self._cluster))
+            await stack.enter_async_context(self._admin)
+            await stack.enter_async_context(self._store)
+            async with TopicReader(self._cluster) as reader:
+                self._layout = await layout_of(reader)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
