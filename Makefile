@@ -18,7 +18,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
 	$(eval override export $(name) := $$(value $(name)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run-all demo kafka-ui audit ps scale logs down clean test chaos planted fuzz recovery bench growth \
+.PHONY: help run-all demo kafka-ui audit ps scale repartition logs down clean test chaos planted fuzz recovery bench growth \
 	compose-test fresh asyncapi clients check ready-to-test
 
 help: ## list the commands
@@ -41,6 +41,9 @@ ps: .venv/.base ## show the processes: NAME PID STATE
 
 scale: .venv/.base ## change the numbers of processes: make scale LOMS_WORKERS=3 (CHECKOUT_WORKERS, GATEWAYS)
 	@$(LOCAL) scale
+
+repartition: .venv/.base ## change the number of partitions of a stopped or running shop: make repartition PARTITIONS=64
+	@$(LOCAL) repartition
 
 logs: .venv/.base ## follow the logs of all processes
 	@$(LOCAL) logs

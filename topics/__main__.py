@@ -23,6 +23,7 @@ from topics import cli
 from topics.admin import check, create, plan
 from topics.catalog import TOPICS
 from topics.kafka.settings import KafkaSettings
+from topics.layout import require_finished
 from topics.target import Target, partitions
 from topics.topic import Topic, TopicKind, format_retention, wire_type
 from topics.topology import acls
@@ -47,6 +48,7 @@ def main() -> None:
 @click.option("--yes", is_flag=True, help="Write without a confirmation.")
 @_on_cluster
 def _create(target: Target, *, yes: bool) -> int:
+    cli.answer(target, require_finished)
     missing, changed = cli.answer(target, plan)
     if not yes and cli.is_attended():
         cli.echo_error(*missing, *changed)

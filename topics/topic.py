@@ -1,5 +1,6 @@
 """The declaration of a topic."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -63,6 +64,9 @@ class Topic:
         key: the attribute of a contract whose decimal text is the record key.
         event_id: the attribute of a contract that identifies an event.
         partitions: None for the setting `PARTITIONS`.
+        source: of a changelog: the topic whose records change the rows.
+        owner_of_row: of a changelog: returns the key of the records that change a row, by
+            the row's key.
     """
 
     name: str
@@ -72,6 +76,8 @@ class Topic:
     key: str = ""
     event_id: str = ""
     partitions: int | None = None
+    source: "Topic | None" = None
+    owner_of_row: Callable[[str], str] = str
 
     @property
     def contracts(self) -> tuple[type[Contract], ...]:

@@ -8,6 +8,7 @@ receiver can recognise a repeat.
 
 import asyncio
 from collections.abc import Container
+from functools import cached_property
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
@@ -50,7 +51,7 @@ class NotificationAgent:
         self._pause_monitor = app.pause_monitor
         path = settings.notify_opt_out
         self._opted_out: Container[int] = OptOut(path) if path else ()
-        self._router = RecordRouter(ORDER_EVENTS, app.settings.partitions)
+        self._app = app
         self._publisher = Publisher(app)
         self.batches = InFlightBatches()
         self._traced = tracing.is_on()
@@ -141,6 +142,11 @@ class NotificationAgent:
             for transport in transports:
                 rows[pending_key(transport, record.offset, event.order_id)] = pending
         return rows
+
+    @cached_property
+    def _router(self) -> RecordRouter:
+        app = self._app
+        return RecordRouter(ORDER_EVENTS, app.settings.partitions, app.generation)
 
     def _write(self, partition: int, rows: Rows, source_offset: int) -> asyncio.Future[Any]:
         acked = self.sent_log.record(partition, rows, source_offset)

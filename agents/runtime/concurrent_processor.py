@@ -6,6 +6,7 @@ cancelled: the new owner handles those records again.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
@@ -34,7 +35,7 @@ class ConcurrentProcessor:
         self._topic = topic
         self._pause_monitor = worker.pause_monitor
         self._handler = handler
-        self._router = RecordRouter(topic, worker.settings.partitions)
+        self._worker = worker
         self._publisher = Publisher(worker)
         self.batches = InFlightBatches()
         self._capacity = asyncio.Semaphore(MAX_CONCURRENCY)
@@ -88,6 +89,11 @@ class ConcurrentProcessor:
         records = [*out.commands, *out.replies_and_events]
         if deliveries := await self._publisher.send(records):
             await asyncio.wait(deliveries)
+
+    @cached_property
+    def _router(self) -> RecordRouter:
+        partitions, generation = self._worker.settings.partitions, self._worker.generation
+        return RecordRouter(self._topic, partitions, generation)
 
     async def _on_partitions_revoked(self) -> None:
         for task, batch in self._batches.items():

@@ -41,7 +41,7 @@ class AggregateAgent:
         self._table = table
         self._pause_monitor = worker.pause_monitor
         self._on_change = on_change
-        self._router = RecordRouter(aggregate.requests, worker.settings.partitions)
+        self._worker = worker
         self._publisher = Publisher(worker)
         self.batches = InFlightBatches()
         self._deferred: asyncio.Task[Deliveries] | None = None
@@ -153,6 +153,11 @@ class AggregateAgent:
             await previous
         written: Deliveries = {self._changelog.produce(write) for write in writes}
         return written | await self._publisher.send(out.replies_and_events)
+
+    @cached_property
+    def _router(self) -> RecordRouter:
+        partitions, generation = self._worker.settings.partitions, self._worker.generation
+        return RecordRouter(self._aggregate.requests, partitions, generation)
 
     @cached_property
     def _changelog(self) -> ChangelogProducer:

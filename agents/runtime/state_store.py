@@ -51,6 +51,8 @@ class StateStore:
         path: a directory of its own; created, and emptied if its files are unusable.
         cluster: the id of the Kafka cluster of the rows.
         index: of the rows; its entries are stored together with them.
+        generation: how often the table was repartitioned; stored rows of another
+            generation are unusable.
 
     Attributes:
         offsets: by partition that is read from the changelog or written to it.
@@ -58,10 +60,18 @@ class StateStore:
         database: the stored rows.
     """
 
-    def __init__(self, path: Path, cluster: str, index: Index = lambda _: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        cluster: str,
+        index: Index = lambda _: None,
+        generation: int = 0,
+    ) -> None:
         self._path = path
+        self.generation = generation
         self._index = index
-        self.database = Database(path, orjson.dumps([FORMAT, cluster]))
+        file_format = [FORMAT, cluster, generation] if generation else [FORMAT, cluster]
+        self.database = Database(path, orjson.dumps(file_format))
         self.offsets: defaultdict[int, PartitionOffsets] = defaultdict(PartitionOffsets)
         self.active: set[int] = set()
 

@@ -56,6 +56,7 @@ class Service:
 
     def add_agent(self, topic: Topic, run: Callable[[Any], Any]) -> None:
         """Add a Faust agent for the records of a topic."""
+        metrics.DEAD_LETTERS.labels(topic.name)  # from zero: Prometheus misses no first one
         schema = RawRecordsSchema(key_type=bytes, value_type=bytes)
         source = self.app.topic(topic.name, schema=schema)
         self.app.agent(source, name=topic.name)(run)

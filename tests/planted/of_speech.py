@@ -76,8 +76,8 @@ BUGS = (
     Bug(
         "batches in flight have no bound",
         "agents/runtime/in_flight.py",
-        "        await self._capacity.acquire()\n",
-        "        await asyncio.sleep(0)\n",
+        "self._polls >= MAX_IN_FLIGHT or ",
+        "",
         f"{_BATCHES}no_more_batches_are_read_than_may_be_in_flight",
     ),
     Bug(

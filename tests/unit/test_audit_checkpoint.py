@@ -56,7 +56,7 @@ class Audit:
         held = EMPTY | {tp: OffsetRange(0, len(p.log)) for tp, p in partitions.items()}
         committed = {tp: partition.committed for tp, partition in partitions.items()}
         cuts = self.start.next_offsets(held, committed)
-        self.start.require("here", held)
+        self.start.require("here", 0, held)
         self.replays = replays_of(self.start.covered(held), dict.fromkeys(GROUPS, 1))
         self.start.resume(self.replays)
         self.outputs = OutputCheck(
@@ -76,7 +76,7 @@ class Audit:
                     self.outputs.take(replayed)
                 self.records += 1
         self.differences = [d for each in self.replays.values() for d in each.differences()]
-        self.checkpoint = capture("here", cuts, self.replays, self.outputs.sent_early())
+        self.checkpoint = capture("here", 0, cuts, self.replays, self.outputs.sent_early())
 
     def result(self) -> tuple:
         rows = {tp: (r.rows, r.changed_at) for tp, r in self.replays.items()}
@@ -170,7 +170,7 @@ def test_a_store_from_before_a_checkpoint_is_not_compared(
     assert replay.compare(copy) == compared
 
 
-A_CHECKPOINT = Checkpoint("here", dict.fromkeys(EMPTY, 5))
+A_CHECKPOINT = Checkpoint("here", 0, dict.fromkeys(EMPTY, 5))
 
 
 def held(different: Mapping[TopicPartition, OffsetRange]) -> OffsetRanges:
@@ -178,26 +178,27 @@ def held(different: Mapping[TopicPartition, OffsetRange]) -> OffsetRanges:
 
 
 @pytest.mark.parametrize(
-    ("cluster", "different", "reason"),
+    ("place", "different", "reason"),
     [
-        ("elsewhere", {}, "of cluster here, not elsewhere"),
-        ("here", {STOCK: OffsetRange(6, 9)}, "stock.requests-0 lacks records"),
-        ("here", {STOCK: OffsetRange(0, 4)}, "stock.requests-0 ends at 4"),
-        ("here", {STOCK._replace(partition=1): OffsetRange(0, 9)}, "number of partitions"),
+        (("elsewhere", 0), {}, "of cluster here, not elsewhere"),
+        (("here", 0), {STOCK: OffsetRange(6, 9)}, "stock.requests-0 lacks records"),
+        (("here", 0), {STOCK: OffsetRange(0, 4)}, "stock.requests-0 ends at 4"),
+        (("here", 0), {STOCK._replace(partition=1): OffsetRange(0, 9)}, "repartition"),
+        (("here", 1), {}, "before a repartition"),
     ],
 )
 def test_logs_that_do_not_continue_a_checkpoint_are_refused(
-    cluster: str, different: dict[TopicPartition, OffsetRange], reason: str
+    place: tuple[str, int], different: dict[TopicPartition, OffsetRange], reason: str
 ):
     with pytest.raises(ReadError, match=reason):
-        A_CHECKPOINT.require(cluster, held(different))
+        A_CHECKPOINT.require(*place, held(different))
 
 
 def test_events_and_dead_letters_may_be_deleted_by_their_retention():
     names = (ORDER_EVENTS.name, DEAD_LETTERS[STOCK_REQUESTS].name)
     gone = {TopicPartition(name, 0): OffsetRange(6, 9) for name in names}
 
-    A_CHECKPOINT.require("here", held(gone))
+    A_CHECKPOINT.require("here", 0, held(gone))
 
     covered = A_CHECKPOINT.covered(held(gone))
     assert {tp for tp, part in covered.items() if part.begin} == gone.keys()

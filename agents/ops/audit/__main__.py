@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import filterfalse
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,9 @@ from topics import cli
 from topics.admin import cluster_id
 from topics.cli import raise_file_limit
 from topics.kafka.location import RecordLocation
-from topics.kafka.reader import TopicReader
+from topics.kafka.reader import ReadError, TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.layout import UNFINISHED, layout_of
 from topics.target import Target
 from topics.topic import Topic
 from topics.topology import CHANGELOGS, GROUPS, LOGS
@@ -77,13 +79,16 @@ async def audit_shop(options: Options, cluster: KafkaSettings) -> Report:
     """
     began, count, report, start = time.monotonic(), 0, Report(), options.start
     async with TopicReader(cluster) as reader:
+        layout = await layout_of(reader)
+        if layout.plan is not None:
+            raise ReadError(UNFINISHED)
         partitions = await reader.partitions((*LOGS, *CHANGELOGS))
         logs = {topic: partitions[topic] for topic in LOGS}
         name, first = await cluster_id(cluster), await reader.offset_ranges(logs)
-        start.require(name, first)
+        start.require(name, layout.generation, first)
         committed = await reader.committed(GROUPS)
         cuts = start.next_offsets(first, committed) if options.captures else {}
-        snapshots = await read_changelogs(reader, partitions)
+        snapshots = await read_changelogs(reader, partitions, layout.generation)
         covered = start.covered(first)
         whole = {
             tp: snapshot
@@ -92,22 +97,23 @@ async def audit_shop(options: Options, cluster: KafkaSettings) -> Report:
         }
         queries = await send_queries(reader, cluster, options.queries, whole, report.notes)
         held = await reader.offset_ranges(logs)
-        start.require(name, held)
+        start.require(name, layout.generation, held)
         ranges = start.covered(held)
-        replays = replays_of(ranges, partitions)
+        replays = replays_of(ranges, partitions, layout.generation)
         start.resume(replays)
         for tp in cuts.keys() & replays.keys():
             replays[tp].capture_at(cuts[tp])
         copies = [*snapshots.values()]
         if options.stores is not None:
-            copies += read_local_stores(options.stores, name, report.notes)
+            here = options.stores, name, report.notes, layout.generation
+            copies += read_local_stores(*here)
         report.notes += _compare(copies, replays)
         outputs = OutputCheck(ranges, committed, snapshots, sent=start.sent)
         replies = QueryCheck(queries)
         async for tp, records in reader.read(start.unread(held)):
             count += len(records)
             take = replays[tp].take if tp in replays else ReplayedRecord
-            for replayed in map(take, records):
+            for replayed in map(take, filterfalse(layout.ignores, records)):
                 outputs.take(replayed)
                 replies.take(replayed)
         for replay in replays.values():
@@ -123,7 +129,8 @@ async def audit_shop(options: Options, cluster: KafkaSettings) -> Report:
         if begin
     ]
     if options.captures:
-        report.checkpoint = capture(name, cuts, replays, outputs.sent_early())
+        place = name, layout.generation, cuts
+        report.checkpoint = capture(*place, replays, outputs.sent_early())
     report.totals = {
         "rows": sum(len(copy.rows) for copy in copies),
         "records": count,

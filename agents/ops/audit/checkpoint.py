@@ -28,6 +28,7 @@ class Checkpoint:
 
     Attributes:
         cluster: the id of the Kafka cluster.
+        generation: the number of repartitions before it.
         offsets: of consumed topics and dead letters; the next audit begins there.
         tables: of the replayed partitions, after the records below the offset.
         sent: outputs of later records that were sent already, maybe below the offset of
@@ -35,18 +36,19 @@ class Checkpoint:
     """
 
     cluster: str = ""
+    generation: int = 0
     offsets: Mapping[TopicPartition, int] = field(default_factory=dict)
     tables: Mapping[TopicPartition, TableState] = field(default_factory=dict)
     sent: Sequence[ProducerRecord] = ()
 
-    def require(self, cluster: str, held: OffsetRanges) -> None:
+    def require(self, cluster: str, generation: int, held: OffsetRanges) -> None:
         """Raise a ReadError unless these logs of a cluster continue the checkpoint."""
         if not self.offsets:
             return
         if cluster != self.cluster:
             raise ReadError(f"the checkpoint is of cluster {self.cluster}, not {cluster}")
-        if held.keys() != self.offsets.keys():
-            raise ReadError("the checkpoint is of another number of partitions")
+        if generation != self.generation or held.keys() != self.offsets.keys():
+            raise ReadError("the checkpoint is from before a repartition")
         for tp, offset in self.offsets.items():
             begin, end = held[tp]
             if end < offset:
@@ -101,10 +103,11 @@ class Checkpoint:
 
 def capture(
     cluster: str,
+    generation: int,
     offsets: Mapping[TopicPartition, int],
     replays: Mapping[TopicPartition, PartitionReplay],
     sent: Collection[ProducerRecord],
 ) -> Checkpoint:
     """Return the checkpoint of replays that have captured their states at its offsets."""
     tables = {tp: replay.captured for tp, replay in replays.items() if replay.captured}
-    return Checkpoint(cluster, dict(offsets), tables, tuple(sent))
+    return Checkpoint(cluster, generation, dict(offsets), tables, tuple(sent))

@@ -2,7 +2,7 @@
 
 2026-11-29T120000Z/
     SHA256SUMS                  of the other files; `sha256sum -c SHA256SUMS` verifies
-    manifest.json               format, cluster, time; of each log its offset
+    manifest.json               format, cluster, generation, time; of each log its offset
     stock.requests-0.jsonl.gz   rows: key, changed_at (an offset), row (as stored)
     sent.jsonl.gz               outputs: topic; key, value and headers in base64
 """
@@ -92,7 +92,8 @@ def load(path: Path) -> Checkpoint:
         if "changed_end" in log:
             tables[tp] = _table(path, tp, log)
     sent = tuple(map(_output, _lines(path / _SENT)))
-    return Checkpoint(manifest["cluster"], offsets, tables, sent)
+    place = manifest["cluster"], manifest["generation"]
+    return Checkpoint(*place, offsets, tables, sent)
 
 
 def _verify(path: Path) -> None:
@@ -112,7 +113,11 @@ def _manifest(checkpoint: Checkpoint) -> dict[str, Any]:
         logs[f"{tp.topic}-{tp.partition}"] = log = {"offset": offset}
         if state := checkpoint.tables.get(tp):
             log |= {"changed_end": state.changed_end, "rows": len(state.rows)}
-    return {"cluster": checkpoint.cluster, "logs": logs}
+    return {
+        "cluster": checkpoint.cluster,
+        "generation": checkpoint.generation,
+        "logs": logs,
+    }
 
 
 def _encoded_rows(aggregate: AnyAggregate, state: TableState) -> Iterator[bytes]:

@@ -32,7 +32,7 @@ _TOPICS = {
     for topic in TOPICS
     if topic.kind in (TopicKind.REQUESTS, TopicKind.EVENTS, TopicKind.DEAD_LETTERS)
 }
-_ORIGINAL = ("dlq.topic", "dlq.partition", "dlq.offset")
+_ORIGINAL = ("dlq.topic", "dlq.partition", "dlq.offset", "dlq.generation")
 
 
 @dataclass

@@ -31,6 +31,7 @@ from agents.runtime.transaction import fold
 from schemas.contract import Contract
 from topics.kafka.location import RecordLocation
 from topics.kafka.reader import OffsetRange, OffsetRanges, ReadError, TopicReader
+from topics.layout import layout_of
 from topics.topic import Topic
 from topics.topology import GROUPS
 
@@ -85,13 +86,15 @@ class PartitionReplay:
         captured: the state at the offset of `capture_at`, once it is replayed.
     """
 
-    def __init__(self, topic: Topic, partition: int, partitions: int) -> None:
+    def __init__(
+        self, topic: Topic, partition: int, partitions: int, generation: int = 0
+    ) -> None:
         self.rows: dict[str, Any] = {}
         self.changed_at: dict[str, int] = {}
         self._topic = topic
         self._partition = partition
         self._aggregate = AGGREGATES.get(topic)
-        self._router = RecordRouter(topic, partitions)
+        self._router = RecordRouter(topic, partitions, generation)
         self._offset = -1
         self._begin, self._changed_end = 0, 0
         self._capture_at: int | None = None
@@ -205,11 +208,11 @@ class PartitionReplay:
 
 
 def replays_of(
-    ranges: OffsetRanges, partitions: Mapping[Topic, int]
+    ranges: OffsetRanges, partitions: Mapping[Topic, int], generation: int = 0
 ) -> dict[TopicPartition, PartitionReplay]:
     """Return the replays of all partitions that still have their first records."""
     return {
-        tp: PartitionReplay(topic, number, partitions[topic])
+        tp: PartitionReplay(topic, number, partitions[topic], generation)
         for topic in GROUPS
         for number in range(partitions[topic])
         if ranges[tp := TopicPartition(topic.name, number)].begin == 0
@@ -230,17 +233,18 @@ async def replay_to(
     if location.topic not in topics:
         raise ReadError(f"{location.topic} has no table; {', '.join(topics)} have")
     topic, tp = topics[location.topic], TopicPartition(*location[:2])
-    partitions = await reader.partitions([topic])
+    partitions, layout = await reader.partitions([topic]), await layout_of(reader)
     held = (await reader.offset_ranges(partitions)).get(tp, OffsetRange(0, 0))
     state = checkpoint.get(tp, TableState())
     begin = max(held.begin, state.offset)
     if held.begin > state.offset or not begin <= location.offset <= held.end:
         raise ReadError(f"{tp.topic}-{tp.partition} holds {begin}…{held.end}")
-    replay = PartitionReplay(topic, tp.partition, partitions[topic])
+    replay = PartitionReplay(topic, tp.partition, partitions[topic], layout.generation)
     replay.begin_at(state)
     async for _, records in reader.read({tp: OffsetRange(begin, location.offset)}):
         for record in records:
-            replay.take(record)
+            if not layout.ignores(record):
+                replay.take(record)
     return replay
 
 

@@ -49,6 +49,7 @@ class TableSnapshot:
         rows: by key, each with its highest source offset.
         store: the local store of the copy; None: it was read from the changelog.
         offsets: of the rows in the changelog.
+        generation: how often the table was repartitioned.
     """
 
     changelog: Topic
@@ -57,6 +58,7 @@ class TableSnapshot:
     rows: dict[bytes, Row] = field(default_factory=dict)
     store: Path | None = None
     offsets: dict[bytes, int] = field(default_factory=dict)
+    generation: int = 0
 
     @property
     def source(self) -> TopicPartition | None:
@@ -67,7 +69,7 @@ class TableSnapshot:
     def recover(self, records: Iterable[ConsumerRecord]) -> None:
         """Apply changelog records in log order, as a recovering worker does."""
         for record in records:
-            row = decode_row(record)
+            row = decode_row(record, self.generation)
             if supersedes(row, self.rows.get(row.key)):
                 self.rows[row.key] = row
                 self.offsets[row.key] = record.offset
@@ -104,19 +106,22 @@ Snapshots = Mapping[TopicPartition, TableSnapshot]
 
 
 async def read_changelogs(
-    reader: TopicReader, partitions: Mapping[Topic, int]
+    reader: TopicReader, partitions: Mapping[Topic, int], generation: int = 0
 ) -> Snapshots:
     """Read all changelogs to their ends."""
     topics = {topic.name: topic for topic in CHANGELOGS}
     ranges = await reader.offset_ranges({topic: partitions[topic] for topic in CHANGELOGS})
-    snapshots = {tp: TableSnapshot(topics[tp.topic], tp.partition) for tp in ranges}
+    snapshots = {
+        tp: TableSnapshot(topics[tp.topic], tp.partition, generation=generation)
+        for tp in ranges
+    }
     async for tp, records in reader.read(ranges):
         snapshots[tp].recover(records)
     return snapshots
 
 
 def read_local_stores(
-    directory: Path, cluster: str, notes: list[str]
+    directory: Path, cluster: str, notes: list[str], generation: int = 0
 ) -> Iterator[TableSnapshot]:
     """Yield the snapshots of local stores whose workers are down.
 
@@ -124,6 +129,7 @@ def read_local_stores(
         directory: has a state directory for each worker.
         cluster: the id of the Kafka cluster.
         notes: receives a line for each store that can't be read.
+        generation: how often the tables were repartitioned.
     """
     for state_dir in sorted(path for path in directory.iterdir() if path.is_dir()):
         lock = state_dir / "lock"
@@ -137,11 +143,11 @@ def read_local_stores(
             for changelog in SOURCES:
                 _, _, table = changelog.name.removesuffix("-changelog").partition("-")
                 if (store := state_dir / table).is_dir():
-                    yield from _read_store(changelog, store, cluster, notes)
+                    yield from _read_store(changelog, store, cluster, notes, generation)
 
 
 def _read_store(
-    changelog: Topic, path: Path, cluster: str, notes: list[str]
+    changelog: Topic, path: Path, cluster: str, notes: list[str], generation: int
 ) -> Iterator[TableSnapshot]:
     """Read a copy of a store, since opening one changes it.
 
@@ -150,7 +156,7 @@ def _read_store(
     with TemporaryDirectory() as directory:
         copy = Path(directory) / path.name
         shutil.copytree(path, copy)
-        store = StateStore(copy, cluster)
+        store = StateStore(copy, cluster, generation=generation)
         for partition in list(store.partitions()):
             store.load(partition)
         if not store.offsets:
