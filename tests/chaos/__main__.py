@@ -14,12 +14,19 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from tests.chaos import dependencies, network, processes, records, recovery
+from tests.chaos import (
+    dependencies,
+    network,
+    processes,
+    records,
+    recovery,
+    repartitions,
+)
 from tests.chaos.campaign import Round, campaign
 from tests.chaos.fault import FAULTS, Fault
 from tests.chaos.report import json_lines, line, table
 
-KINDS = (processes, network, dependencies, records, recovery)
+KINDS = (processes, network, dependencies, records, recovery, repartitions)
 """The modules of the faults; an import adds them to the list."""
 
 
