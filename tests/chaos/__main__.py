@@ -14,12 +14,23 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from tests.chaos import checkpoints, dependencies, network, processes, records, recovery
+from tests.chaos import (
+    checkpoints,
+    dependencies,
+    network,
+    processes,
+    records,
+    recovery,
+    repartitions,
+)
 from tests.chaos.campaign import Round, campaign
 from tests.chaos.fault import FAULTS, Fault
 from tests.chaos.report import json_lines, line, table
 
-KINDS = (processes, network, dependencies, records, recovery, checkpoints)
+KINDS = (
+    *(processes, network, dependencies, records, recovery),
+    *(checkpoints, repartitions),
+)
 """The modules of the faults; an import adds them to the list."""
 
 
