@@ -15,6 +15,7 @@ CART_AGGREGATE: Aggregate[cart.Cart | None, CartRequest, cart.CartEvent] = Aggre
     decide=cart.decide,
     evolve=cart.evolve,
     follow_up=cart.follow_up,
+    expires=cart.expires,
 )
 
 

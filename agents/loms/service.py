@@ -56,6 +56,7 @@ STOCK_AGGREGATE: Aggregate[stock.StockState, StockRequest, stock.StockMoved] = A
     evolve=stock.evolve,
     follow_up=stock.follow_up,
     state=stock.StockState,
+    expires=stock.expires,
 )
 
 

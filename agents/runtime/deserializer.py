@@ -179,11 +179,13 @@ def deserialize(
     headers = dict(record.headers)
     if len(headers) < len(record.headers):
         _require_one_key(record.headers)
+    origin = _origin(headers)
     cause = Cause(
         timestamp=_time(record.timestamp),
-        origin=_origin(headers) or f"{record.topic}-{record.partition}-{record.offset}",
+        origin=origin or f"{record.topic}-{record.partition}-{record.offset}",
         idempotency_key=_idempotency_key(headers),
         headers=_extra(headers),
+        is_first=origin is None,
     )
     return Envelope(request, cause, reply_context, topic.key_of(request))
 

@@ -17,7 +17,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import orjson
@@ -36,6 +36,8 @@ _PARTITION_BYTES = 4
 _OFFSET_BYTES = 8
 _INDEX, _ROWS = b"\0", b"\1"  # a partition's progress, index and rows lie in this order
 _INDEX_END = b"\xff"
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 Index = Callable[[bytes], tuple[bytes, bool] | None]
 """Returns the index value of a row's JSON, without a slash, and whether the row is in the
@@ -226,6 +228,11 @@ class StateStore:
 
     def _stored(self, partition: int, key: bytes) -> bytes:
         return self.database.get(_stored_key(partition, key))
+
+
+def index_value(at: datetime) -> bytes:
+    """Return a time as text that sorts as times do."""
+    return b"%016d" % max(0, (at - _EPOCH) // timedelta(microseconds=1))
 
 
 def _stored_key(partition: int, key: bytes) -> bytes:

@@ -134,8 +134,8 @@ BUGS = (
     Bug(
         "the time to pay runs by the worker's clock",
         "agents/loms/payment_deadlines.py",
-        "last = _index_value(now - self.time_to_pay)",
-        "last = _index_value(datetime.now(UTC) - self.time_to_pay)",
+        "last = index_value(now - self.time_to_pay)",
+        "last = index_value(datetime.now().astimezone() - self.time_to_pay)",
         f"{_DEADLINES}the_time_to_pay_runs_from_the_records_own_time",
     ),
     Bug(

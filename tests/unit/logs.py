@@ -1,11 +1,15 @@
 """A World's logs as Kafka has them: each partition is the only one of its topic."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from aiokafka import ConsumerRecord
 
 from agents.ops.audit.replay import PartitionReplay, ReplayedRecord
 from agents.ops.audit.snapshots import TableSnapshot
+from agents.runtime.collector import RecordCollector
+from agents.runtime.deserializer import Envelope
+from agents.runtime.router import RecordRouter
 from agents.runtime.rows import Row
 from topics.kafka import headers as names
 
@@ -40,9 +44,26 @@ def log(partition: Partition) -> list[ConsumerRecord]:
     return [record(partition, offset, sent) for offset, sent in enumerate(partition.log)]
 
 
+class _Router(RecordRouter):
+    """Knows which origins stand in a header in the World, too."""
+
+    def __init__(self, partition: Partition) -> None:
+        super().__init__(partition.aggregate.requests, 1)
+        self._log = partition.log
+
+    def route(self, record: ConsumerRecord, out: RecordCollector) -> Envelope | None:
+        envelope = super().route(record, out)
+        is_first = self._log[record.offset].origin is None
+        return envelope and replace(
+            envelope, cause=replace(envelope.cause, is_first=is_first)
+        )
+
+
 def replay(partition: Partition) -> PartitionReplay:
     """Return the replay of a partition before its first record."""
-    return PartitionReplay(partition.aggregate.requests, 0, 1)
+    replay = PartitionReplay(partition.aggregate.requests, 0, 1)
+    replay._router = _Router(partition)  # noqa: SLF001 -- the World's origins are its own
+    return replay
 
 
 def replayed_records(world: World) -> Iterator[ReplayedRecord]:

@@ -7,12 +7,9 @@ queries, the audit writes nothing.
 Exit codes: 0 the shop matches its logs; 1 differences or violations; 2 no audit possible.
 """
 
-import json
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,16 +17,7 @@ from typing import Any
 import click
 from aiokafka import TopicPartition
 
-from agents.ops.audit.invariants import (
-    ACCOUNTS,
-    MAX_LINES,
-    Balances,
-    balances,
-    inconsistencies,
-    table,
-    total,
-    violations,
-)
+from agents.ops.audit.invariants import balances, inconsistencies, table, violations
 from agents.ops.audit.outputs import OutputCheck
 from agents.ops.audit.queries import QueryCheck, QueryOptions, send_queries, unanswered
 from agents.ops.audit.replay import (
@@ -38,6 +26,7 @@ from agents.ops.audit.replay import (
     replay_to,
     replays_of,
 )
+from agents.ops.audit.report import Report
 from agents.ops.audit.snapshots import (
     SOURCES,
     Snapshots,
@@ -46,6 +35,7 @@ from agents.ops.audit.snapshots import (
 )
 from topics import cli
 from topics.admin import cluster_id
+from topics.catalog import STOCK_CHANGELOG
 from topics.cli import raise_file_limit
 from topics.kafka.location import RecordLocation
 from topics.kafka.reader import TopicReader
@@ -55,44 +45,6 @@ from topics.topic import Topic
 from topics.topology import CHANGELOGS, GROUPS, LOGS
 
 _OFFSET = "TOPIC-PARTITION=OFFSET"
-
-
-@dataclass
-class Report:
-    """The result of an audit.
-
-    Attributes:
-        differences: rows and replies that differ from the replay of their log.
-        notes: parts that were not audited, with the reason.
-        totals: for programs, in addition to those of the other attributes.
-    """
-
-    differences: list[str] = field(default_factory=list)
-    violations: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    balances: Balances = field(default_factory=dict)
-    totals: dict[str, Any] = field(default_factory=dict)
-
-    def lines(self, *, quiet: bool) -> Iterator[str]:
-        """Yield the report: lines for operators, then one of JSON for programs.
-
-        A quiet report has only the totals of the table.
-        """
-        yield from table(self.balances, limit=0 if quiet else MAX_LINES)
-        yield from (f"note: {note}" for note in self.notes)
-        for name, found in ("difference", self.differences), ("violation", self.violations):
-            yield from (f"{name}: {each}" for each in found[:MAX_LINES])
-            if len(found) > MAX_LINES:
-                yield f"… and {len(found) - MAX_LINES} {name}s more"
-        if not (self.differences or self.violations):
-            yield "The shop matches its logs: no difference, no violation."
-        sums = total(self.balances)
-        totals = {
-            "skus": len({sku for sku, _ in self.balances}),
-            "differences": len(self.differences),
-            "violations": len(self.violations),
-        }
-        yield json.dumps(self.totals | totals | {name: sums[name] for name in ACCOUNTS})
 
 
 async def audit_shop(
@@ -158,21 +110,29 @@ def _check_tables(
 ) -> None:
     """Check the invariants of all tables; of cut logs, the tables are the snapshots."""
     tables: dict[Topic, dict[str, Any]] = {changelog: {} for changelog in SOURCES}
+    uncounted: set[int] = set()
     for snapshot in snapshots.values():
         if snapshot.source:
             replay = replays.get(snapshot.source)
-            tables[snapshot.changelog] |= replay.rows if replay else snapshot.values()
+            rows = replay.rows if replay else snapshot.values()
+            tables[snapshot.changelog] |= rows
+            if replay is None and snapshot.changelog is STOCK_CHANGELOG:
+                uncounted |= {int(key.partition("/")[0]) for key in rows}
     carts, orders, stock = tables.values()
-    report.balances = balances(stock)
-    report.violations += [*outputs.missing.values(), *violations(report.balances)]
+    counted = [replay.turnover for replay in replays.values()]
+    report.balances = balances(stock, counted)
+    report.violations += [
+        *outputs.missing.values(),
+        *violations(report.balances, uncounted),
+    ]
     if outputs.in_flight:
         report.notes.append(
             f"{len(outputs.in_flight)} messages of uncommitted records are in flight: their"
             " orders and users are not checked"
         )
     if outputs.is_conclusive():
-        in_flight = outputs.in_flight.values()
-        report.violations += inconsistencies(carts, orders, stock, in_flight)
+        now, in_flight = datetime.now(UTC), outputs.in_flight.values()
+        report.violations += inconsistencies(carts, orders, stock, now, in_flight)
     else:
         report.notes.append(
             "orders are not compared with stock: logs have lost their first records, and"
@@ -231,7 +191,7 @@ async def _print_states(
             if key in replay.rows:
                 row += f", last changed at {replay.changed_at[key]}"
             click.echo(row)
-        if not keys and (found := balances(replay.rows)):
+        if not keys and (found := balances(replay.rows, [replay.turnover])):
             click.echo("\n".join((*table(found), *violations(found))))
 
 

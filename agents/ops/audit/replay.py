@@ -7,14 +7,17 @@ replay of exactly the records that it includes.
 
 import sys
 from bisect import insort
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from agents.aggregate import OutgoingMessage
+from agents.ops.audit.invariants import Balances, add_turnover
 from agents.ops.audit.snapshots import (
     AGGREGATES,
     NO_ROW,
@@ -66,19 +69,23 @@ class PartitionReplay:
     In a topic without a table, only invalid and misrouted records have effects.
 
     Attributes:
+        rows: by key; expired ones stay.
         changed_at: the offset of the last record that changed each row.
+        turnover: units that were received and written off.
     """
 
     def __init__(self, topic: Topic, partition: int, partitions: int) -> None:
         self.rows: dict[str, Any] = {}
         self.changed_at: dict[str, int] = {}
+        self.turnover: Balances = defaultdict(Counter)
         self._topic = topic
         self._partition = partition
         self._aggregate = AGGREGATES.get(topic)
         self._router = RecordRouter(topic, partitions)
         self._offset = -1
+        self._newest_ms = 0
         self._snapshots: list[TableSnapshot] = []
-        self._differences: list[tuple[str, str, str]] = []
+        self._differences: list[tuple[str, str, datetime | None, str]] = []
 
     def compare(self, snapshot: TableSnapshot) -> None:
         """Compare a snapshot once exactly its records are replayed."""
@@ -88,6 +95,7 @@ class PartitionReplay:
         """Replay the next record."""
         self._compare_up_to(record.offset)
         self._offset = record.offset
+        self._newest_ms = max(self._newest_ms, record.timestamp)
         out = RecordCollector(self._topic)
         envelope = self._router.route(record, out)
         if envelope is None or self._aggregate is None:
@@ -95,12 +103,16 @@ class PartitionReplay:
         keys, before, after, messages = fold(self._aggregate, self, envelope)
         for message in messages:
             out.add(message, envelope)
-        changed = after is not before
+        if changed := after is not before:
+            add_turnover(self.turnover, envelope.request, before, after)
         return ReplayedRecord(record, envelope, keys, after, changed, messages, _sent(out))
 
-    def state(self, keys: tuple[str, ...]) -> Any:  # noqa: ANN401 -- of any aggregate
-        """Return the state under these keys."""
-        return self._aggregate and self._aggregate.state(*map(self.rows.get, keys))
+    def state(self, keys: tuple[str, ...], at: datetime) -> Any:  # noqa: ANN401 -- any
+        """Return the state under these keys, without rows that have expired at a time."""
+        if self._aggregate is None:
+            return None
+        rows = (self._aggregate.unexpired(self.rows.get(key), at) for key in keys)
+        return self._aggregate.state(*rows)
 
     def put(self, keys: tuple[str, ...], after: Any) -> None:  # noqa: ANN401
         """Keep the state after the record that is being replayed."""
@@ -122,16 +134,20 @@ class PartitionReplay:
     def differences(self) -> list[str]:
         """Return all differences, once the log is replayed.
 
-        A row may be missing because the log deletes it later. Kafka also drops the
-        deletion, a day after compaction. Then no record of the changelog shows that its
-        end lies beyond the deletion.
+        A row may be missing because the log deletes it later, or because it has expired
+        by the time of a later record. Kafka also drops the deletion, a day after
+        compaction. Then no record of the changelog shows that its end lies beyond the
+        deletion.
         """
         self._compare_up_to(sys.maxsize)
         return [
             text
-            for name, found, text in self._differences
-            if found != NO_ROW or name in self.rows
+            for name, found, expires, text in self._differences
+            if found != NO_ROW or (name in self.rows and not self._is_over(expires))
         ]
+
+    def _is_over(self, time: datetime | None) -> bool:
+        return time is not None and time.timestamp() * 1000 <= self._newest_ms
 
     def _compare_up_to(self, offset: int) -> None:
         while self._snapshots and self._snapshots[-1].source_offset <= offset:
@@ -155,7 +171,11 @@ class PartitionReplay:
         at = RecordLocation(self._topic.name, self._partition, last)
         row = snapshot.describe(key)
         text = f"{row}: {found}, but the log up to {at} gives {expected}"
-        self._differences.append((as_text(key), found, text))
+        name = as_text(key)
+        replayed, expires = self.rows.get(name), None
+        if replayed is not None and self._aggregate is not None:
+            expires = self._aggregate.expires(replayed)
+        self._differences.append((name, found, expires, text))
 
 
 def replays_of(
