@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from agents.runtime.state_store import StateStore, index_value
+from agents.runtime.layout import index_value
+from agents.runtime.state_store import StateStore
 from schemas.order import ExpireOrder, Status
 
 RETRY_INTERVAL = timedelta(seconds=1)

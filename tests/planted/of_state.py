@@ -106,8 +106,8 @@ BUGS = (
     Bug(
         "recovery stores no index entries",
         _STORE,
-        "if value and (indexed := self._index(value)):",
-        "if progress.at != offsets.stored.at and (indexed := self._index(value or b'')):",
+        "elif indexed := self._index(value):",
+        "elif progress.at != offsets.stored.at and (indexed := self._index(value)):",
         f"{_CONCURRENT}recovered_orders_that_await_payment_are_expired",
     ),
     Bug(
@@ -120,7 +120,7 @@ BUGS = (
     Bug(
         "a deleted row loses its source offset",
         _STORE,
-        'pairs.append((prefix + key, stamp + (value or b"")))',
+        "pairs.append((prefix + key, stamp + (value or now)))",
         'pairs.append((prefix + key, stamp + value if value else b""))',
         f"{_ROWS}a_zombies_write_of_a_deleted_row_does_not_count",
     ),
