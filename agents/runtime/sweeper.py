@@ -30,7 +30,7 @@ SWEEP_SECONDS = 0.25
 MAX_ENTRIES = 1000
 """Of one step: more would block the loop, and with it the group's heartbeats."""
 
-PASS_SECONDS = 600.0
+PASS_SECONDS = 60.0
 MARGIN = timedelta(hours=1)
 
 Clock = Callable[[int], datetime | None]
@@ -107,6 +107,11 @@ class Sweeper:
             limit -= self._sweep(self._partitions[-1], limit)
             if limit:
                 self._partitions.pop()
+
+    @property
+    def is_in_pass(self) -> bool:
+        """Whether partitions are left to be swept."""
+        return bool(self._partitions)
 
     @property
     def _store(self) -> StateStore:

@@ -200,10 +200,10 @@ async def test_a_step_is_bounded_and_the_next_one_goes_on(
     assert left == [5, 2, 0, 0]
 
 
-async def test_a_pass_begins_every_ten_minutes(
+async def test_a_pass_begins_every_minute(
     harness: WorkerHarness, stock: Serving, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(sweeper, "PASS_SECONDS", 600)
+    monkeypatch.setattr(sweeper, "PASS_SECONDS", 60)
     sweep(harness, None)
     sweep(harness, EXPIRY + MARGIN)
     await harness.all_arrives()

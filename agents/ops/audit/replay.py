@@ -160,10 +160,11 @@ class PartitionReplay:
             for key in snapshot.rows.keys() | {key.encode() for key in self.rows}:
                 name = as_text(key)
                 value, found = snapshot.decoded(key)
-                if value != self.rows.get(name):
+                expected = self.rows.get(name)
+                if value not in (expected, snapshot.as_stored(key, value, expected)):
                     last = self.changed_at.get(name, snapshot.source_offset)
-                    expected = short(self.json(name))
-                    self._add_difference(snapshot, key, found, last, expected)
+                    text = short(self.json(name))
+                    self._add_difference(snapshot, key, found, last, text)
 
     def _add_difference(
         self, snapshot: TableSnapshot, key: bytes, found: str, last: int, expected: str

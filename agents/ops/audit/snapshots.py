@@ -4,11 +4,12 @@ import fcntl
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import orjson
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 from pydantic import TypeAdapter, ValidationError
@@ -84,6 +85,24 @@ class TableSnapshot:
             return adapter.validate_json(row.value), text
         except ValidationError:
             return _INVALID, f"{text}, which is invalid"
+
+    def as_stored(self, key: bytes, value: Any, expected: Any) -> Any:  # noqa: ANN401 -- rows
+        """Return an expected row as the release that stored the row would have it.
+
+        It lacks the fields that a later release has added, with their defaults.
+        """
+        row = self.rows.get(key)
+        if row is None or row.value is None or type(value) is not type(expected):
+            return expected
+        stored = orjson.loads(row.value)
+        newer = {
+            field.name: field.default
+            for field in fields(expected)
+            if field.default is not MISSING
+            and field.name not in stored
+            and getattr(value, field.name) == field.default
+        }
+        return replace(expected, **newer)
 
     def values(self) -> dict[str, Any]:
         """Return the rows as values, without deleted and invalid ones."""
