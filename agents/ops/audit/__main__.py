@@ -125,6 +125,11 @@ def _check_tables(
         *outputs.missing.values(),
         *violations(report.balances, uncounted),
     ]
+    if uncounted:
+        report.notes.append(
+            f"what was received and sold of {len(uncounted)} skus is unknown: their logs"
+            " have lost the first records"
+        )
     if outputs.in_flight:
         report.notes.append(
             f"{len(outputs.in_flight)} messages of uncommitted records are in flight: their"
