@@ -37,13 +37,14 @@ MARK_RETENTION = 2 * MAX_AGE
 have not read its write within `MAX_AGE` are dropped."""
 
 FORMAT = 2
-"""To be raised with any change of stored keys or values, or of an index."""
+"""To be raised with any change of stored keys or values, of an index, or of a retention."""
 
 _INDEX_END = b"\xff"
 
 Index = Callable[[bytes], tuple[bytes, bool] | None]
 """Returns the index value of a row's JSON, without a slash, and whether the row is in the
-index now. None: it never was. A later version has the same value: so its entry is found."""
+index now. None: it never was. A later version has the same value, so its entry is found;
+else a sweep drops the entry (agents/runtime/sweeper.py)."""
 
 log = logging.getLogger(__name__)
 
