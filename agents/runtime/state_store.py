@@ -33,8 +33,7 @@ MAX_AGE = timedelta(hours=12)
 changelog, and older rows would stay for ever."""
 
 MARK_RETENTION = 2 * MAX_AGE
-"""Of the marks of deleted rows. A zombie writes within minutes of a deletion, and rows that
-have not read its write within `MAX_AGE` are dropped."""
+"""Of the marks of deleted rows: a zombie writes soon, and stored rows are younger."""
 
 FORMAT = 2
 """To be raised with any change of stored keys or values, of an index, or of a retention."""
