@@ -27,7 +27,7 @@ from tests.chaos.fault import FAULTS, Fault
 from tests.chaos.report import json_lines, line, table
 
 KINDS = (processes, network, dependencies, records, recovery, repartitions)
-"""The modules of the faults; an import adds them to the list."""
+"""The modules of the faults; an import adds them to the list, in which they are played."""
 
 
 async def play(faults: list[Fault], rounds: int, seed: int, place: Path) -> list[Round]:
