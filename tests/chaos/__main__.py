@@ -31,7 +31,7 @@ KINDS = (
     *(processes, network, dependencies, records, recovery),
     *(checkpoints, repartitions),
 )
-"""The modules of the faults; an import adds them to the list."""
+"""The modules of the faults; an import adds them to the list, in which they are played."""
 
 
 async def play(faults: list[Fault], rounds: int, seed: int, place: Path) -> list[Round]:

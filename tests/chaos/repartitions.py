@@ -28,7 +28,7 @@ async def repartition(environment: Environment) -> AsyncIterator[None]:
         if "PARTITIONS" in own:
             own = own | {"PARTITIONS": str(number)}
             unit.process = replace(unit.process, environment=own)
-    await environment.kafka.read_again()
+    await environment.kafka.read_again(shop.cluster)
     for unit in workers:
         unit.start()
     yield

@@ -53,8 +53,9 @@ class Kafka:
         await self.producer.start()
         await self._start_reading()
 
-    async def read_again(self) -> None:
+    async def read_again(self, cluster: KafkaSettings) -> None:
         """Read all topics from their beginnings, after they were created again."""
+        self._cluster = cluster
         await self._stop_reading()
         self.seen.clear()
         await self._start_reading()
