@@ -38,6 +38,7 @@ from topics.kafka.settings import KafkaSettings
 from topics.layout import layout_of, require_finished
 
 OLD, NEW = 2, 3
+_START_SECONDS = 90.0
 FOREIGN = ReceiveStock(sku=SKUS[0], warehouse_id=9, count=9)
 LATE = ReceiveStock(sku=SKUS[0], warehouse_id=8, count=8)
 
@@ -116,7 +117,7 @@ async def test_a_repartition_goes_on_wherever_it_was_interrupted(
     await grown.fill()
     before = await grown.everything(TOPICS)
     crashes, finished = Crashes(monkeypatch, grown), False
-    for limit in count(3):
+    for limit in count(4, 4):
         crashes.left = limit
         try:
             async with Repartition(grown.cluster, crashes.progress) as tool:
@@ -250,7 +251,12 @@ async def _require_no_starts(grown: Grown, directory: Path) -> None:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        out, _ = await started.communicate()
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                out, _ = await started.communicate()
+        finally:
+            if started.returncode is None:
+                started.kill()
         assert started.returncode == code
         assert b"a repartition is unfinished" in out
 
