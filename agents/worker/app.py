@@ -144,10 +144,12 @@ async def _wait_for_kafka(cluster: KafkaSettings) -> tuple[str, int]:
     pause = _MIN_BACKOFF_SECONDS
     while True:
         try:
-            layout = await require_finished(cluster)
-            for line in await partition_drift(cluster):
+            layout, drift, name = await asyncio.gather(
+                require_finished(cluster), partition_drift(cluster), cluster_id(cluster)
+            )
+            for line in drift:
                 fail_stop("PARTITIONS is wrong: %s", line)
-            return await cluster_id(cluster), layout.generation
+            return name, layout.generation
         except (KafkaAuthenticationError, UnfinishedError) as error:
             fail_stop("%s", error)
         except TopicsError as error:
