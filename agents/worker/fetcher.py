@@ -69,7 +69,7 @@ class FetchSession:
 
 
 class SessionFetch(wire.Message):
-    """A fetch of all partitions at their positions, as far as its session needs it."""
+    """A fetch of all partitions at their `positions`, as far as its session needs it."""
 
     API_KEY = wire.FetchRequest.API_KEY
     API_VERSION = wire.FetchRequest.API_VERSION
@@ -83,7 +83,7 @@ class SessionFetch(wire.Message):
     ) -> None:
         self._session = session
         self._limits = limits
-        self._positions = positions
+        self.positions = positions
         self._most = most
         self._response: wire.FetchResponse | None = None
         self.is_pending = False
@@ -91,7 +91,7 @@ class SessionFetch(wire.Message):
     def encode(self) -> bytes:
         """Return the request, in the state of the session at this moment."""
         self.is_pending = True
-        parts = self._session.request(self._positions, self._most)
+        parts = self._session.request(self.positions, self._most)
         return wire.FetchRequest(self._limits, *parts).encode()
 
     def decode(self, response: BytesIO) -> wire.FetchResponse:
@@ -106,7 +106,7 @@ class SessionFetch(wire.Message):
     def topics(self) -> wire.Topics:
         """The partitions of the response as they were requested, for aiokafka."""
         return [
-            (topic, [(p, self._positions[TopicPartition(topic, p)], 0) for p, *_ in found])
+            (topic, [(p, self.positions[TopicPartition(topic, p)], 0) for p, *_ in found])
             for topic, found in (self._response.topics if self._response else ())
         ]
 
@@ -121,7 +121,7 @@ class SessionFetcher(fetcher.Fetcher):
     def __init__(self, *args: Any, **options: Any) -> None:
         self._sessions: defaultdict[int, FetchSession] = defaultdict(FetchSession)
         self._wait_ms: int = options["fetch_max_wait_ms"]
-        self._fetched_at = 0.0
+        self._fetched_at: defaultdict[int, float] = defaultdict(float)
         super().__init__(*args, **options)
 
     def _get_actions_per_node(self, assignment: Any) -> tuple[Any, ...]:
@@ -173,12 +173,12 @@ class SessionFetcher(fetcher.Fetcher):
         try:
             for _ in range(YIELDS):
                 await asyncio.sleep(0)
-            seconds = SECONDS_BY_PARTITION * len(assignment.tps)
-            if (left := self._fetched_at + seconds - monotonic()) > 0:
+            seconds = SECONDS_BY_PARTITION * len(request.positions)
+            if (left := self._fetched_at[node] + seconds - monotonic()) > 0:
                 await asyncio.sleep(left)
         except asyncio.CancelledError:
             return False  # as aiokafka does when its partitions are revoked
-        self._fetched_at = monotonic()
+        self._fetched_at[node] = monotonic()
         try:
             new: bool = await super()._proc_fetch_request(assignment, node, request)
             longer = min(2 * self._wait_ms, MAX_IDLE_WAIT_MS)

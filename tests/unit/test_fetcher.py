@@ -128,15 +128,14 @@ DONE: list[object] = []
 def fetching() -> SessionFetcher:
     bare = SessionFetcher.__new__(SessionFetcher)
     bare._fetch_max_wait_ms = bare._wait_ms = 50
-    bare._fetched_at = 0.0
+    bare._fetched_at = defaultdict(float)
     bare._sessions = defaultdict(FetchSession)
     return bare
 
 
 def start(fetching: SessionFetcher, partitions: int = 1) -> asyncio.Task[bool]:
-    assignment = SimpleNamespace(tps=range(partitions))
-    request = SimpleNamespace(is_pending=False)
-    return asyncio.create_task(fetching._proc_fetch_request(assignment, 1, request))
+    request = SimpleNamespace(is_pending=False, positions=range(partitions))
+    return asyncio.create_task(fetching._proc_fetch_request(None, 1, request))
 
 
 async def test_ready_tasks_run_before_the_next_fetch(answers, fetching):
@@ -170,7 +169,7 @@ async def test_a_failed_fetch_ends_its_session(monkeypatch, fetching):
     session = fetching._sessions[1]
     answer(sent(session, {A: 1}).fetch)
     request = SessionFetch(session, (50, 1, 1000, 0), {A: 2}, 99)
-    assert not await fetching._proc_fetch_request(SimpleNamespace(tps={A}), 1, request)
+    assert not await fetching._proc_fetch_request(None, 1, request)
     assert sent(session, {A: 2}).session == (ID, 0)
 
 
