@@ -147,13 +147,14 @@ async def _wait_for_kafka(cluster: KafkaSettings) -> tuple[str, int]:
             layout, drift, name = await asyncio.gather(
                 require_finished(cluster), partition_drift(cluster), cluster_id(cluster)
             )
-            for line in drift:
-                fail_stop("PARTITIONS is wrong: %s", line)
-            return name, layout.generation
         except (KafkaAuthenticationError, UnfinishedError) as error:
             fail_stop("%s", error)
         except TopicsError as error:
             log.warning("event=waiting-for-kafka reason=%r", str(error))
+        else:
+            for line in drift:
+                fail_stop("PARTITIONS is wrong: %s", line)
+            return name, layout.generation
         await asyncio.sleep(pause)
         pause = min(2 * pause, _MAX_BACKOFF_SECONDS)
 
