@@ -9,7 +9,7 @@ from topics.admin import create
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic, TopicKind
 
-SECONDS = 20.0
+SECONDS = 10.0
 FIRST, SECOND = (
     Topic(name, TopicKind.REQUESTS, "A topic of tests.") for name in ("one", "another")
 )
