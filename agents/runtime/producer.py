@@ -62,8 +62,8 @@ class BatchingProducer:
         while topic not in self._partitions:
             producer = self._producer()
             # aiokafka refreshes all topics until one is added, then only added ones. It
-            # does not add one that it knows: its leaders would be lost at the next refresh,
-            # and its batches would wait for ever.
+            # does not add one whose metadata is loaded: the next refresh would lose its
+            # leaders, and its batches would wait for ever.
             producer.client.add_topic(topic)
             try:
                 partitions = await producer.partitions_for(topic)
