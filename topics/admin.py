@@ -158,7 +158,7 @@ async def kafka_errors(cluster: KafkaSettings) -> AsyncIterator[None]:
     except (KafkaError, OSError) as error:
         if auth_error := await find_auth_error(cluster.client_options()):
             raise auth_error from error
-        raise TopicsError(f"Kafka at {cluster.kafka}: {error!r}") from error
+        raise TopicsError(f"Kafka at {cluster.kafka}: {error}") from error
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ class TopicKind(StrEnum):
 
 
 FOREVER = timedelta(milliseconds=-1)
+EVENT_RETENTION = timedelta(days=30)
 
 _SETTINGS: dict[TopicKind, dict[str, str]] = {
     # The broker's clock stamps requests: deadlines do not depend on clients' clocks.
@@ -30,7 +31,7 @@ _SETTINGS: dict[TopicKind, dict[str, str]] = {
         "message.timestamp.type": "LogAppendTime",
         "segment.bytes": str(64 * 2**20),
     },
-    TopicKind.EVENTS: {"retention.ms": str(30 * 86_400_000)},
+    TopicKind.EVENTS: {"retention.ms": str(EVENT_RETENTION // timedelta(milliseconds=1))},
     # A segment is deleted when its newest record has expired, so segments are small.
     TopicKind.REPLIES: {
         "retention.ms": str(3_600_000),

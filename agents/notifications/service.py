@@ -17,7 +17,15 @@ from agents.notifications.backoff import DEFAULT_BACKOFF, Backoff
 from agents.notifications.delivery import TransportDelivery, log_notification
 from agents.notifications.opt_out import OptOut
 from agents.notifications.pending import encode, pending_key
-from agents.notifications.sent_log import OPTED_OUT, SENT, Rows, SentLog, event_row
+from agents.notifications.sent_log import (
+    OPTED_OUT,
+    SENT,
+    TOO_OLD,
+    Rows,
+    SentLog,
+    event_row,
+    is_too_old,
+)
 from agents.notifications.transports import create_transports
 from agents.runtime.collector import Deliveries, Publisher, RecordCollector
 from agents.runtime.fail_stop import fail_stop
@@ -133,8 +141,12 @@ class NotificationAgent:
             return {}
         token = LOG_CONTEXT.set(envelope.reply_context.headers)
         outcome = OPTED_OUT if event.user in self._opted_out else SENT
+        if is_too_old(event):
+            outcome = TOO_OLD
         log_notification(event, "log", outcome)
         LOG_CONTEXT.reset(token)
+        if outcome == TOO_OLD:
+            return {}
         transports = [d.name for d in self._deliveries if outcome == SENT]
         rows: Rows = {key: event_row(event, outcome, transports)}
         if transports:

@@ -143,7 +143,8 @@ def _size(headers: Iterable[tuple[str, bytes]]) -> int:
 
 def _of_client(record: ConsumerRecord) -> Iterator[tuple[str, bytes]]:
     """Yield the headers without those that the shop added when it moved the record."""
-    return (header for header in record.headers if header[0] != names.ORIGIN)
+    moved = (names.ORIGIN, names.MOVED)
+    return (header for header in record.headers if header[0] not in moved)
 
 
 @lru_cache(maxsize=10_000)
@@ -189,11 +190,13 @@ def deserialize(
     headers = dict(record.headers)
     if len(headers) < len(record.headers):
         _require_one_key(record.headers)
+    origin = _origin(headers)
     cause = Cause(
         timestamp=_time(record.timestamp),
-        origin=_origin(headers) or identity(record, generation),
+        origin=origin or identity(record, generation),
         idempotency_key=_idempotency_key(headers),
         headers=_extra(headers),
+        is_first=origin is None or names.MOVED in headers,
     )
     return Envelope(request, cause, reply_context, topic.key_of(request))
 

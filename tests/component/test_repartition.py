@@ -169,7 +169,8 @@ async def _require_requests(grown: Grown, before: dict, written_late: int) -> No
                 continue
             key, value, timestamp, headers = known[origin]
             assert (record.key, record.value, record.timestamp) == (key, value, timestamp)
-            assert [*record.headers] == [*headers, ("origin", origin.encode())]
+            moved = ("origin", origin.encode()), ("moved", b"1")
+            assert [*record.headers] == [*headers, *moved]
             origins.append(origin)
             is_waiting = value in grown.waiting or value == b"invalid"
             assert (record.offset >= committed[number]) >= is_waiting

@@ -62,21 +62,9 @@ class RepartitionedShop(Shop):
             self[name].start(PARTITIONS=str(partitions))
         await self.ready()
 
-    async def tool(self, *arguments: str) -> asyncio.subprocess.Process:
-        """Start the tool."""
-        return await asyncio.create_subprocess_exec(
-            *TOOL,
-            *arguments,
-            "--yes",
-            cwd=REPOSITORY,
-            env={**os.environ, "KAFKA": self.kafka},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-
     async def repartition(self, *arguments: str) -> tuple[int, str]:
         """Run the tool; return its exit code and its output."""
-        tool = await self.tool(*arguments)
+        tool = await start_tool(self, *arguments)
         out, _ = await tool.communicate()
         return tool.returncode, out.decode()
 
@@ -116,21 +104,61 @@ class RepartitionedShop(Shop):
 
         await until(are_done, "all requests are processed")
 
-    async def changes(self, number: int) -> None:
-        """Return when the plan of a repartition has changed so often."""
-        seen = None
-        while number:
-            with suppress(TopicsError):
-                plan = (await read_layout(self.cluster)).plan
-                number -= plan != seen
-                seen = plan
-
     async def records(self, topic: Topic) -> list[ConsumerRecord]:
         """Return all records of a topic, by partition and offset."""
         async with TopicReader(self.cluster) as reader:
             ranges = await reader.offset_ranges(await reader.partitions([topic]))
             found = [each async for _, records in reader.read(ranges) for each in records]
         return sorted(found, key=lambda each: (each.partition, each.offset))
+
+
+async def start_tool(shop: Shop, *arguments: str) -> asyncio.subprocess.Process:
+    """Start the tool."""
+    return await asyncio.create_subprocess_exec(
+        *TOOL,
+        *arguments,
+        "--yes",
+        cwd=REPOSITORY,
+        env={**os.environ, "KAFKA": shop.kafka},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+
+
+async def repartition_with_kills(
+    shop: Shop, partitions: int, chance: random.Random, kafka_crashes: float = 0.0
+) -> int:
+    """Repartition; kill the tool, and sometimes the broker, after some steps of the plan.
+
+    Returns:
+        The number of kills.
+    """
+    kills = 0
+    while True:
+        tool = await start_tool(shop, str(partitions))
+        watched = asyncio.create_task(_plan_changes(shop, chance.randint(1, 9)))
+        ended = asyncio.create_task(tool.communicate())
+        await asyncio.wait({watched, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if chance.random() < kafka_crashes and not ended.done():
+            await shop["kafka"].crash()
+            await shop.broker_answers()
+        if not ended.done():
+            tool.kill()
+        await ended
+        watched.cancel()
+        if tool.returncode == 0:
+            return kills
+        kills += 1
+
+
+async def _plan_changes(shop: Shop, number: int) -> None:
+    """Return when the plan of a repartition has changed so often."""
+    seen = None
+    while number:
+        with suppress(TopicsError):
+            plan = (await read_layout(shop.cluster)).plan
+            number -= plan != seen
+            seen = plan
 
 
 async def traffic(

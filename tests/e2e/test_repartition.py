@@ -1,6 +1,5 @@
 """A grown shop gets another number of partitions, up and down."""
 
-import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ from tests.e2e.repartitioned import (
     Writing,
     by_owner,
     receipt,
+    repartition_with_kills,
     totals,
     traffic,
 )
@@ -96,23 +96,7 @@ async def test_killed_at_any_instant_it_goes_on_and_no_acknowledged_request_is_l
     await place.stop_workers()
     sku = ids.sku()
     async with Writing(place, http, sku) as writing:
-        kills = 0
-        while True:
-            tool = await place.tool("3")
-            watched = asyncio.create_task(place.changes(chance.randint(1, 9)))
-            ended = asyncio.create_task(tool.communicate())
-            await asyncio.wait({watched, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if ended.done() and tool.returncode == 0:
-                break
-            if chance.random() < 1 / 4:
-                await place["kafka"].crash()
-                await place.broker_answers()
-            if not ended.done():
-                tool.kill()
-            await ended
-            watched.cancel()
-            kills += 1
-        watched.cancel()
+        kills = await repartition_with_kills(place, 3, chance, kafka_crashes=0.25)
         await writing.goes_on()
     assert kills > 3
     assert totals(await place.audit())["written_off"] == before["written_off"]

@@ -7,12 +7,13 @@ from tests.planted import (
     of_door,
     of_moves,
     of_repartition,
+    of_retention,
     of_speech,
     of_state,
 )
 
 _SUBJECTS = (
     *(of_state, of_commits, of_moves, of_clients, of_speech, of_door, of_audit),
-    *(of_repartition,),
+    *(of_repartition, of_retention),
 )
 BUGS = tuple(bug for subject in _SUBJECTS for bug in subject.BUGS)

@@ -31,9 +31,8 @@ BUGS = (
         "a commit passes over an unacknowledged batch",
         "agents/worker/delivery.py",
         "        while self.batches and self.batches[0].acknowledged:\n"
-        "            self.acknowledged = self.batches.popleft().end\n",
-        "        for batch in filter(lambda b: b.acknowledged, self.batches):\n"
-        "            self.acknowledged = batch.end\n",
+        "            batch = self.batches.popleft()\n",
+        "        for batch in filter(lambda b: b.acknowledged, self.batches):\n",
         f"{_COMMITS}nothing_is_committed_over_an_unacknowledged_batch",
     ),
     Bug(

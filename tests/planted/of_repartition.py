@@ -21,8 +21,15 @@ BUGS = (
     Bug(
         "moved records lose their first location",
         _PLACEMENT,
-        "headers.append((names.ORIGIN, identity(record, self._generation).encode()))",
+        'headers += [(names.ORIGIN, origin), (names.MOVED, b"1")]',
         "pass",
+        f"{_UNIT}a_record_moves_to_its_owner_and_keeps_its_first_location",
+    ),
+    Bug(
+        "a moved record passes for a forwarded one: the audit expects another receipt",
+        _PLACEMENT,
+        ', (names.MOVED, b"1")]',
+        "]",
         f"{_UNIT}a_record_moves_to_its_owner_and_keeps_its_first_location",
     ),
     Bug(

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from aiokafka import TopicPartition
 
+from agents.ops.audit.audit import replays_of
 from agents.ops.audit.checkpoint import Checkpoint, capture
 from agents.ops.audit.checkpoint_files import load, newest, save
 from agents.ops.audit.outputs import OutputCheck
-from agents.ops.audit.replay import PartitionReplay, TableState, replays_of
-from agents.ops.audit.snapshots import AGGREGATES, TableSnapshot
+from agents.ops.audit.replay import PartitionReplay
+from agents.ops.audit.snapshots import AGGREGATES, TableSnapshot, TableState
 from topics.catalog import DEAD_LETTERS, ORDER_EVENTS, STOCK_CHANGELOG, STOCK_REQUESTS
 from topics.cli import CommandError
 from topics.kafka.reader import OffsetRange, OffsetRanges, ReadError
@@ -66,7 +67,8 @@ class Audit:
         self.outputs.whole = {topic.name for topic in AGGREGATES}
         unread = self.start.unread(held)
         for tp, replay in self.replays.items():
-            replay.capture_at(cuts[tp])
+            stored = snapshot_of(partitions[tp]).stored_keys() if tp in partitions else ()
+            replay.capture_at(cuts[tp], stored)
         for tp, partition in partitions.items():
             replay = self.replays[tp]
             replay.compare(snapshot_of(partition))
@@ -79,7 +81,7 @@ class Audit:
         self.checkpoint = capture("here", 0, cuts, self.replays, self.outputs.sent_early())
 
     def result(self) -> tuple:
-        rows = {tp: (r.rows, r.changed_at) for tp, r in self.replays.items()}
+        rows = {tp: (r.rows, r.changed_at, r.turnover) for tp, r in self.replays.items()}
         return rows, self.differences, self.outputs.missing, self.outputs.in_flight
 
 

@@ -62,7 +62,7 @@ def test_a_record_moves_to_its_owner_and_keeps_its_first_location(
 ):
     found = placed(record(REQUEST.to_json()), processed=processed, generation=generation)
     assert found.partition == partition_of(b"7", NEW)
-    assert found.headers == [("origin", origin % OWNER)]
+    assert found.headers == [("origin", origin % OWNER), ("moved", b"1")]
     assert ORIGIN.fullmatch(found.headers[0][1])
 
 

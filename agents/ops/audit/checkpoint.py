@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from aiokafka import TopicPartition
 
-from agents.ops.audit.replay import PartitionReplay, TableState
+from agents.ops.audit.replay import PartitionReplay
+from agents.ops.audit.snapshots import TableState
 from agents.runtime.producer import ProducerRecord
 from topics.kafka.reader import OffsetRange, OffsetRanges, ReadError
 from topics.topic import TopicKind

@@ -4,6 +4,7 @@
     SHA256SUMS                  of the other files; `sha256sum -c SHA256SUMS` verifies
     manifest.json               format, cluster, generation, time; of each log its offset
     stock.requests-0.jsonl.gz   rows: key, changed_at (an offset), row (as stored)
+    turnover.jsonl.gz           units in all: topic, partition, sku, warehouse, and accounts
     sent.jsonl.gz               outputs: topic; key, value and headers in base64
 """
 
@@ -11,7 +12,9 @@ import gzip
 import hashlib
 import os
 from base64 import b64decode, b64encode
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,8 +25,13 @@ from aiokafka import TopicPartition
 from pydantic import ValidationError
 
 from agents.ops.audit.checkpoint import Checkpoint
-from agents.ops.audit.replay import TableState
-from agents.ops.audit.snapshots import AGGREGATES, AnyAggregate, adapter_of
+from agents.ops.audit.invariants import Balances
+from agents.ops.audit.snapshots import (
+    AGGREGATES,
+    AnyAggregate,
+    TableState,
+    adapter_of,
+)
 from agents.runtime.producer import ProducerRecord
 from topics.cli import CommandError
 
@@ -31,6 +39,7 @@ FORMAT = 1
 """Raised with any change that an older release, or a newer one, can't read."""
 
 _SUMS, _MANIFEST, _SENT = "SHA256SUMS", "manifest.json", "sent.jsonl.gz"
+_TURNOVER = "turnover.jsonl.gz"
 _GZIP_LEVEL = 6
 _TABLES: dict[str, AnyAggregate] = {topic.name: AGGREGATES[topic] for topic in AGGREGATES}
 
@@ -47,6 +56,7 @@ def save(directory: Path, checkpoint: Checkpoint, now: datetime) -> Path:
             if tp.topic in _TABLES:
                 rows = _encoded_rows(_TABLES[tp.topic], state)
                 _write_lines(temporary / _rows_file(tp), rows)
+        _write_lines(temporary / _TURNOVER, _encoded_turnover(checkpoint))
         _write_lines(temporary / _SENT, map(_encoded_output, checkpoint.sent))
         manifest = {"format": FORMAT, "time": now, **_manifest(checkpoint)}
         options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
@@ -84,13 +94,13 @@ def load(path: Path) -> Checkpoint:
     manifest = orjson.loads((path / _MANIFEST).read_bytes())
     if manifest["format"] != FORMAT:
         raise CommandError(f"{path}: format {manifest['format']} instead of {FORMAT}")
-    offsets, tables = {}, {}
+    offsets, tables, turnover = {}, {}, _turnover(path)
     for name, log in manifest["logs"].items():
         topic, _, number = name.rpartition("-")
         tp = TopicPartition(topic, int(number))
         offsets[tp] = log["offset"]
         if "changed_end" in log:
-            tables[tp] = _table(path, tp, log)
+            tables[tp] = replace(_table(path, tp, log), turnover=turnover[tp])
     sent = tuple(map(_output, _lines(path / _SENT)))
     place = manifest["cluster"], manifest["generation"]
     return Checkpoint(*place, offsets, tables, sent)
@@ -113,6 +123,7 @@ def _manifest(checkpoint: Checkpoint) -> dict[str, Any]:
         logs[f"{tp.topic}-{tp.partition}"] = log = {"offset": offset}
         if state := checkpoint.tables.get(tp):
             log |= {"changed_end": state.changed_end, "rows": len(state.rows)}
+            log |= {"newest_ms": state.newest_ms}
     return {
         "cluster": checkpoint.cluster,
         "generation": checkpoint.generation,
@@ -138,7 +149,23 @@ def _table(path: Path, tp: TopicPartition, log: dict[str, int]) -> TableState:
                 text = f"{file}: this release can't read row {key!r}"
                 raise CommandError(text) from error
             rows[key], changed_at[key] = row, line["changed_at"]
-    return TableState(log["offset"], rows, changed_at, log["changed_end"])
+    ends = log["changed_end"], log["newest_ms"]
+    return TableState(log["offset"], rows, changed_at, *ends)
+
+
+def _encoded_turnover(checkpoint: Checkpoint) -> Iterator[bytes]:
+    for (topic, number), state in checkpoint.tables.items():
+        for (sku, warehouse), units in state.turnover.items():
+            place = {"topic": topic, "partition": number, "sku": sku}
+            yield orjson.dumps({**place, "warehouse": warehouse, "units": units})
+
+
+def _turnover(path: Path) -> defaultdict[TopicPartition, Balances]:
+    found: defaultdict[TopicPartition, Balances] = defaultdict(lambda: defaultdict(Counter))
+    for line in _lines(path / _TURNOVER):
+        tp = TopicPartition(line["topic"], line["partition"])
+        found[tp][line["sku"], line["warehouse"]].update(line["units"])
+    return found
 
 
 def _encoded_output(record: ProducerRecord) -> bytes:

@@ -8,6 +8,7 @@ a purchase may be sent late, when the order is already paid or cancelled. Only w
 order failed is always the same.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass, field
 
@@ -21,11 +22,12 @@ from agents.runtime.producer import ProducerRecord
 from schemas.cart import OrderSettled
 from schemas.contract import Contract
 from schemas.order import OrderStatusChanged, Status
+from schemas.stock import Reserve
 from topics.catalog import SENT_CHANGELOG, TOPICS
 from topics.kafka import headers as names
 from topics.kafka.location import RecordLocation
 from topics.kafka.reader import OffsetRanges
-from topics.topic import TopicKind
+from topics.topic import EVENT_RETENTION, TopicKind
 
 _TOPICS = {
     topic.name: topic
@@ -43,6 +45,7 @@ class OutputCheck:
         snapshots: have the rows of sent notifications.
         in_flight: outputs of uncommitted records that are in no log yet.
         missing: a line for each missing output, once all logs are read.
+        now: in seconds; older notifications than `EVENT_RETENTION` may be deleted.
         whole: topics whose logs have their first records; only these are checked.
         sent: outputs that the checkpoint of the audit's begin has.
     """
@@ -52,6 +55,7 @@ class OutputCheck:
     snapshots: Snapshots
     in_flight: dict[int | None, Contract | None] = field(default_factory=dict)
     missing: dict[int | None, str] = field(default_factory=dict)
+    now: float = field(default_factory=time.time)
     sent: InitVar[Iterable[ProducerRecord]] = ()
 
     def __post_init__(self, sent: Iterable[ProducerRecord]) -> None:
@@ -75,7 +79,8 @@ class OutputCheck:
         if is_committed and isinstance(request, OrderStatusChanged):
             changelog, key = SENT_CHANGELOG.name, request.event_id
             sent = self.snapshots.get(TopicPartition(changelog, record.partition))
-            if sent is None or key.encode() not in sent.rows:
+            is_kept = request.at.timestamp() > self.now - EVENT_RETENTION.total_seconds()
+            if is_kept and (sent is None or key.encode() not in sent.rows):
                 self.missing[hash(key)] = _missing(record, changelog, key)
 
     def is_conclusive(self) -> bool:
@@ -130,6 +135,8 @@ def _fingerprint(
     if isinstance(message, OrderSettled):
         end = message.status if message.status is Status.FAILED else None
         message = message.model_copy(update={"status": end})
+    if isinstance(message, Reserve):  # older releases do not send `at`
+        message = message.model_copy(update={"at": None})
     # Encoded again, so that records of an older version of the shop are the same.
     value = message.to_json() if message else record.value
     return hash((record.topic, record.key, headers[name], value))

@@ -1,6 +1,7 @@
-"""The result of an audit, and how it is printed."""
+"""The result of an audit, for people and for programs."""
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +24,7 @@ class Report:
     differences: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    balances: Balances = field(default_factory=dict)
+    balances: Balances = field(default_factory=lambda: defaultdict(Counter))
     totals: dict[str, Any] = field(default_factory=dict)
     checkpoint: Checkpoint | None = None
 

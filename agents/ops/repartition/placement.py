@@ -71,7 +71,8 @@ class RequestPlacement:
     def _with_origin(self, record: ConsumerRecord) -> Headers:
         headers = [*record.headers]
         if not ORIGIN.fullmatch(dict(headers).get(names.ORIGIN) or b""):
-            headers.append((names.ORIGIN, identity(record, self._generation).encode()))
+            origin = identity(record, self._generation).encode()
+            headers += [(names.ORIGIN, origin), (names.MOVED, b"1")]
         return headers
 
 
