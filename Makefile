@@ -18,7 +18,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
 	$(eval override export $(name) := $$(value $(name)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run-all demo kafka-ui audit ps scale repartition logs down clean test chaos planted fuzz recovery bench growth \
+.PHONY: help run-all demo kafka-ui audit ps scale repartition logs down clean test chaos two-machines planted fuzz recovery bench growth \
 	compose-test fresh asyncapi clients check ready-to-test
 
 help: ## list the commands
@@ -59,6 +59,10 @@ test: ready-to-test ## run all tests, on a broker of their own
 
 chaos: ready-to-test ## play a campaign of faults against a shop of its own: CHAOS="--rounds 10 --seed 1"
 	$(VENV) -m tests.chaos $(CHAOS)
+
+two-machines: ready-to-test ## play MACHINES.md in network namespaces: three brokers, two machines, one of which dies (Linux)
+	unshare --map-root-user --net --mount sh -euc 'mount -t tmpfs run /run; ip link set lo up; \
+		exec $(VENV) -m pytest -q -rs tests/e2e/test_machines.py'
 
 planted: ready-to-test ## plant bugs, one by one, into a copy of the shop: PLANTED="--only rows"
 	$(VENV) -m tests.planted $(PLANTED)

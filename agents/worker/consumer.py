@@ -133,7 +133,8 @@ class Consumer(DeliveringConsumer):
 
     async def force_commit(self, *_: Any, **__: Any) -> bool:
         """Commit each partition up to its first unacknowledged batch."""
-        if self._coordinator.is_joining:
+        # Faust's timer runs before there is a coordinator: a login may take long.
+        if not self._served or self._coordinator.is_joining:
             return False
         advanced = {tp: served for tp, served in self._served.items() if served.advance()}
         offsets = {tp: served.acknowledged for tp, served in advanced.items()}

@@ -207,6 +207,12 @@ async def test_a_batch_that_faust_acked_is_not_committed_before_it_is_acknowledg
     assert consumer.commits == []
 
 
+async def test_nothing_is_committed_before_the_member_is_connected(consumer: _Delivered):
+    await consumer.revoke({HERE.partition, THERE.partition})
+    consumer._thread._coordinator = None  # noqa: SLF001
+    assert not await consumer.force_commit()
+
+
 async def test_a_commit_waits_while_the_member_joins_again(consumer: _Delivered):
     await deliver(consumer, 5)
     consumer.batches[0].acknowledged = True

@@ -67,6 +67,18 @@ AIOKAFKA = (
         "a request that any broker answers, over a separate connection",
         _METADATA,
     ),
+    InnerNames(
+        "topics/grants.py",
+        "the admin client has no ACLs",
+        {
+            **_REQUESTS,
+            f"{_CLIENT}.get_random_node": "(self)",
+            f"{_PROTOCOL}.admin:CreateAclsRequest": (
+                "(resource_type, resource_name, resource_pattern_type_filter, principal,"
+                " host, operation, permission_type)"
+            ),
+        },
+    ),
 )
 
 _DRIVER = "faust.transport.drivers.aiokafka"

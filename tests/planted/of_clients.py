@@ -38,6 +38,22 @@ BUGS = (
         f"{_WIRE}a_fetched_response_is_what_aiokafka_would_read",
     ),
     Bug(
+        "a topic that the producer knows already is not added to those it refreshes",
+        "agents/runtime/producer.py",
+        "            producer.client.add_topic(topic)\n",
+        "",
+        "tests/component/test_producer.py::test_"
+        "a_topic_keeps_its_leaders_when_the_producer_learns_of_another",
+    ),
+    Bug(
+        "a refused grant of a permission counts as granted",
+        "topics/grants.py",
+        "        if code:\n",
+        "        if False:\n",
+        "tests/component/test_topics.py::test_"
+        "rights_can_not_be_granted_by_a_cluster_without_an_authorizer",
+    ),
+    Bug(
         "replies wait behind any number of records",
         "agents/runtime/in_flight.py",
         "self._records + records > MAX_RECORDS",

@@ -10,6 +10,13 @@ _COMMITS = "tests/component/test_commits.py::test_"
 
 BUGS = (
     Bug(
+        "a worker ends if it is not connected when Faust's commit timer runs first",
+        "agents/worker/consumer.py",
+        "if not self._served or self._coordinator.is_joining",
+        "if self._coordinator.is_joining",
+        f"{_COMMITS}nothing_is_committed_before_the_member_is_connected",
+    ),
+    Bug(
         "a batch counts as acknowledged before what it caused is",
         "agents/runtime/in_flight.py",
         "            await acks\n"
