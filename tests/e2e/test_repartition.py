@@ -1,5 +1,6 @@
 """A grown shop gets another number of partitions, up and down."""
 
+import os
 import random
 import time
 from collections.abc import AsyncIterator
@@ -86,6 +87,7 @@ async def _pay_one(shoppers, http: HttpClient) -> None:
     await shopper._pay()  # noqa: SLF001
 
 
+@pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="minutes: LONG_TESTS=1")
 async def test_killed_at_any_instant_it_goes_on_and_no_acknowledged_request_is_lost(
     place: RepartitionedShop, ids: IdFactory
 ):
