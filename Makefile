@@ -18,7 +18,7 @@ $(foreach name,$(.VARIABLES),$(if $(findstring command,$(origin $(name))),\
 	$(eval override export $(name) := $$(value $(name)))))
 
 .DEFAULT_GOAL := help
-.PHONY: help run-all demo kafka-ui audit ps scale logs down clean test chaos planted fuzz recovery bench growth \
+.PHONY: help run-all demo kafka-ui audit ps scale repartition logs down clean test chaos two-machines planted fuzz recovery bench growth \
 	compose-test fresh asyncapi clients check ready-to-test
 
 help: ## list the commands
@@ -33,7 +33,7 @@ demo: .venv/.base ## walk through the whole story against the running shop
 kafka-ui: .venv/.base ## show Kafka in a browser: topics, records, and a form to send some; Ctrl-C ends it
 	@$(LOCAL) ui
 
-audit: .venv/.base ## replay all logs and compare them with the state: AUDIT="--questions 1000 --quiet"
+audit: .venv/.base ## replay all logs and compare them with the state: AUDIT="--quiet", AUDIT="--checkpoint /backup"
 	@$(LOCAL) audit
 
 ps: .venv/.base ## show the processes: NAME PID STATE
@@ -41,6 +41,9 @@ ps: .venv/.base ## show the processes: NAME PID STATE
 
 scale: .venv/.base ## change the numbers of processes: make scale LOMS_WORKERS=3 (CHECKOUT_WORKERS, GATEWAYS)
 	@$(LOCAL) scale
+
+repartition: .venv/.base ## change the number of partitions of a stopped or running shop: make repartition PARTITIONS=64
+	@$(LOCAL) repartition
 
 logs: .venv/.base ## follow the logs of all processes
 	@$(LOCAL) logs
@@ -57,15 +60,15 @@ test: ready-to-test ## run all tests, on a broker of their own
 chaos: ready-to-test ## play a campaign of faults against a shop of its own: CHAOS="--rounds 10 --seed 1"
 	$(VENV) -m tests.chaos $(CHAOS)
 
+two-machines: ready-to-test ## play MACHINES.md in network namespaces: three brokers, two machines, one of which dies (Linux)
+	unshare --map-root-user --net --mount sh -euc 'mount -t tmpfs run /run; ip link set lo up; \
+		exec $(VENV) -m pytest -q -rs tests/e2e/test_machines.py'
+
 planted: ready-to-test ## plant bugs, one by one, into a copy of the shop: PLANTED="--only rows"
 	$(VENV) -m tests.planted $(PLANTED)
 
-# A broker under measurement gets more memory than one that shares its machine.
-bench growth: export KAFKA_HEAP = 512m
-bench growth: export KAFKA_JVM_OPTIONS = -XX:+UseSerialGC
-
-bench: ready-to-test ## measure the shop beside its floors, in one run: BENCH="--rounds 3 --seconds 4"
-	$(VENV) -m tests.benchmarks $(BENCH)
+bench: ready-to-test ## measure the shop beside its floors: BENCH="--rounds 3"; beside Kafka Streams too (Maven): PEER=streams
+	$(VENV) -m tests.benchmarks $(if $(PEER),--peer $(PEER)) $(BENCH)
 
 growth: ready-to-test ## measure how cost grows, and draw it: GROWTH="load state" (all: 10 minutes)
 	$(VENV) -m tests.benchmarks.growth --plots tests/benchmarks/plots $(GROWTH)

@@ -30,12 +30,15 @@ class Cause:
             identifies one attempt of a client; follow-ups carry it as a header.
         idempotency_key: of the client, shared by all attempts at one request.
         headers: extra ones, for rules; follow-ups carry them, too.
+        is_first: whether the record itself is the first of the conversation. Another one
+            was forwarded, perhaps again after a crash, or is a follow-up.
     """
 
     timestamp: datetime
     origin: str
     idempotency_key: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    is_first: bool = True
 
     @property
     def request_id(self) -> str:
@@ -74,6 +77,10 @@ def renamed(name: str, old: str) -> FieldInfo:
     return info
 
 
+def never(_: object) -> None:
+    """Return None: a row that does not expire."""
+
+
 @dataclass(frozen=True, eq=False)
 class Aggregate(Generic[S, R, E]):
     """The rules of an aggregate, as the runtime calls them.
@@ -87,6 +94,9 @@ class Aggregate(Generic[S, R, E]):
         evolve: applies one event.
         follow_up: returns the messages to send, from the state after and the request.
         state: builds the state from its rows; a single row is the state itself.
+        expires: returns from when on a row counts as absent, by the timestamp of the record
+            that is processed; None: never. So the state stays a fold of the log, whether
+            and whenever the row is deleted.
         index: of the table, by a row's JSON; see `agents.runtime.state_store.Index`.
     """
 
@@ -98,12 +108,20 @@ class Aggregate(Generic[S, R, E]):
     evolve: Callable[[S, E], S]
     follow_up: Callable[[S, R, Cause], Iterable[OutgoingMessage]]
     state: Callable[..., S] = lambda row: row
+    expires: Callable[[Any], datetime | None] = never
     index: Callable[[bytes], tuple[bytes, bool] | None] = lambda _: None
 
     @cached_property
     def adapters(self) -> tuple[TypeAdapter[Any], ...]:
         """The JSON codec of each of a state's rows."""
         return tuple(TypeAdapter(row) for row in self.rows)
+
+    def unexpired(self, row: Any, at: datetime) -> Any:  # noqa: ANN401 -- one of `rows`
+        """Return a row; None if there is none, or if it has expired at a time."""
+        if row is None:
+            return None
+        end = self.expires(row)
+        return row if end is None or at < end else None
 
     def step(
         self, state: S, request: R, cause: Cause, *, redelivered: bool = False

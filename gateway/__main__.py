@@ -24,13 +24,15 @@ from pydantic import ValidationError
 
 from gateway.app import Gateway
 from gateway.pages import pages
-from gateway.request_reply import RequestReplyClient
+from gateway.request_reply import RETRY, RequestReplyClient
 from gateway.server import serving
 from gateway.settings import Settings
 from gateway.tokens import Role, line, new_token
+from topics.admin import TopicsError
 from topics.cli import FAILED, HELP, MISUSED, OK, paragraphs, raise_file_limit
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.settings import KafkaSettings, format_settings_errors
+from topics.layout import UnfinishedError, require_finished
 from topics.telemetry import tracing
 from topics.telemetry.logging import configure
 
@@ -46,10 +48,30 @@ async def run(settings: Settings, cluster: KafkaSettings) -> None:
     shown = pages(cluster, is_locked=settings.gateway_tokens is not None)
     async with asyncio.TaskGroup() as group:
         connected = group.create_task(client.run())
+        checked = group.create_task(_require_finished(cluster))
         async with serving(Gateway(client, shown, settings), settings):
             await stop.wait()
         connected.cancel()
+        checked.cancel()
     log.info("event=stopped")
+
+
+async def _require_finished(cluster: KafkaSettings) -> None:
+    """End the gateway if a repartition is unfinished, once Kafka answers.
+
+    Raises:
+        UnfinishedError: it is.
+    """
+    while True:
+        try:
+            await require_finished(cluster)
+        except UnfinishedError:
+            raise
+        except TopicsError as error:
+            log.debug("event=layout-unknown reason=%r", str(error))
+        else:
+            return
+        await asyncio.sleep(RETRY.total_seconds())
 
 
 @click.group(help=paragraphs(__doc__), invoke_without_command=True, context_settings=HELP)
@@ -93,7 +115,7 @@ def _serve() -> None:
     code = OK
     try:
         uvloop.run(run(settings, cluster))
-    except* (OSError, KafkaAuthenticationError) as errors:
+    except* (OSError, KafkaAuthenticationError, UnfinishedError) as errors:
         error: BaseException = errors
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from schemas.contract import (
     Contract,
@@ -40,11 +40,15 @@ class CheckStock(SkuMessage, extra="ignore"):
 
 
 class Reserve(SkuMessage, extra="ignore"):
-    """Reserve an order's line; all units or none."""
+    """Reserve an order's line; all units or none.
+
+    `at` is when the order was created; older releases do not send it.
+    """
 
     type: Literal["reserve"] = "reserve"
     order_id: OrderId = Field(alias="orderID")
     count: Count
+    at: AwareDatetime | None = None
 
 
 class Release(SkuMessage, extra="ignore"):

@@ -1,19 +1,21 @@
-"""Create and check a cluster's topics; print their declarations and their ACLs.
+"""Create and check a cluster's topics; print their declarations; print or grant their ACLs.
 
     python -m topics create [--yes]    create missing topics, correct other settings
     python -m topics check             a line for each difference; exit code 1 if any
     python -m topics describe [--json] all declarations; needs no cluster
     python -m topics acls [--nest] [CLIENT …]   the least rights of each user
 
-Each line of `acls` is for `kafka-acls.sh`. The cluster is that of the shop that runs in
-this directory, else that of `KAFKA`. The partitions come from the same place.
-`REQUEST_RETENTION_HOURS` comes from the environment. At a terminal `create` prompts for a
-confirmation. Without one it creates missing topics; it changes settings only with `--yes`.
+Each line of `acls` is for `kafka-acls.sh`; `--grant` grants them instead. The cluster is
+that of the shop that runs in this directory, else that of `KAFKA`. The partitions come from
+the same place. `REQUEST_RETENTION_HOURS` comes from the environment. At a terminal `create`
+prompts for a confirmation. Without one it creates missing topics; it changes settings only
+with `--yes`.
 """
 
 import json
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from itertools import zip_longest
 from textwrap import wrap
 
@@ -22,7 +24,9 @@ import click
 from topics import cli
 from topics.admin import check, create, plan
 from topics.catalog import TOPICS
+from topics.grants import grant
 from topics.kafka.settings import KafkaSettings
+from topics.layout import require_finished
 from topics.target import Target, partitions
 from topics.topic import Topic, TopicKind, format_retention, wire_type
 from topics.topology import acls
@@ -47,6 +51,7 @@ def main() -> None:
 @click.option("--yes", is_flag=True, help="Write without a confirmation.")
 @_on_cluster
 def _create(target: Target, *, yes: bool) -> int:
+    cli.answer(target, require_finished)
     missing, changed = cli.answer(target, plan)
     if not yes and cli.is_attended():
         cli.echo_error(*missing, *changed)
@@ -78,12 +83,18 @@ def _describe(_: Target, *, is_json: bool) -> int:
     return cli.OK
 
 
-@main.command("acls", help="Print the least rights of each user.")
+@main.command("acls", help="Print or grant the least rights of each user.")
 @click.argument("client", nargs=-1)
 @click.option("--nest", is_flag=True, help="The clients use NestJS.")
+@click.option("--grant", "grants", is_flag=True, help="Grant them, as an administrator.")
 @_on_cluster
-def _acls(_: Target, *, client: list[str], nest: bool) -> int:
-    cli.echo(*map(str, acls(client, nest=nest)))
+def _acls(target: Target, *, client: list[str], nest: bool, grants: bool) -> int:
+    permissions = acls(client, nest=nest)
+    if grants:
+        cli.answer(target, partial(grant, permissions=permissions))
+        cli.echo(f"{len(permissions)} rights are granted")
+    else:
+        cli.echo(*map(str, permissions))
     return cli.OK
 
 

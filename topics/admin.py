@@ -146,21 +146,30 @@ def _require_partitions(found: _Found, cluster: KafkaSettings) -> None:
     for topic, (partitions, *_) in found.items():
         # Keys would move to other partitions, and their state would stay in the old ones.
         for line in _partition_drift(topic, partitions, cluster):
-            raise TopicsError(f"PARTITIONS of existing topics can't change: {line}")
+            text = f"{line}: make repartition changes the PARTITIONS of existing topics"
+            raise TopicsError(text)
 
 
 @asynccontextmanager
-async def _admin(cluster: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(**cluster.client_options())
+async def kafka_errors(cluster: KafkaSettings) -> AsyncIterator[None]:
+    """Raise a TopicsError, or KafkaAuthenticationError, for an error of Kafka's clients."""
     try:
-        await admin.start()
-        yield admin
+        yield
     except (KafkaError, OSError) as error:
         if auth_error := await find_auth_error(cluster.client_options()):
             raise auth_error from error
         raise TopicsError(f"Kafka at {cluster.kafka}: {error}") from error
-    finally:
-        await admin.close()
+
+
+@asynccontextmanager
+async def _admin(cluster: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    async with kafka_errors(cluster):
+        admin = AIOKafkaAdminClient(**cluster.client_options())
+        try:
+            await admin.start()
+            yield admin
+        finally:
+            await admin.close()
 
 
 async def _describe(admin: AIOKafkaAdminClient, topics: Collection[Topic]) -> _Found:

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from schemas import decoder
 from schemas.cart import CartRequest, CartView, ProductRequest
-from schemas.contract import Contract, Done, Refused
+from schemas.contract import Contract, Done, Refused, shard
 from schemas.order import OrderPlaced, OrderRequest, OrderStatusChanged, OrderView
 from schemas.stock import StockRequest, StocksView
 from topics.topic import Topic, TopicKind
@@ -100,19 +100,50 @@ DEFAULT_REPLIES = {
 }
 
 
-def _changelog(name: str, doc: str) -> Topic:
-    return Topic(name, TopicKind.CHANGELOG, doc)
+def _shard_of(order: str) -> str:
+    return str(shard(int(order)))
 
 
-CARTS_CHANGELOG = _changelog("checkout-carts-changelog", "The table of carts, by user.")
-ORDERS_CHANGELOG = _changelog("loms-orders-changelog", "The table of orders, by orderID.")
-STOCK_CHANGELOG = _changelog(
-    "loms-stock-changelog", "The table of stock: sku, and sku/orderID."
+def _order_of_notification(row: str) -> str:
+    order, colon, _status = row.partition(":")
+    return order if colon else row.rpartition("/")[2]
+
+
+CARTS_CHANGELOG = Topic(
+    "checkout-carts-changelog",
+    TopicKind.CHANGELOG,
+    "The table of carts, by user.",
+    source=CART_REQUESTS,
 )
-SENT_CHANGELOG = _changelog(
+ORDERS_CHANGELOG = Topic(
+    "loms-orders-changelog",
+    TopicKind.CHANGELOG,
+    "The table of orders, by orderID.",
+    source=ORDER_REQUESTS,
+    owner_of_row=_shard_of,
+)
+STOCK_CHANGELOG = Topic(
+    "loms-stock-changelog",
+    TopicKind.CHANGELOG,
+    "The table of stock: sku, and sku/orderID.",
+    source=STOCK_REQUESTS,
+    owner_of_row=lambda row: row.partition("/")[0],
+)
+SENT_CHANGELOG = Topic(
     "notifications-sent-changelog",
+    TopicKind.CHANGELOG,
     "Notifications by orderID:status; pending ones by transport/offset/orderID.",
+    source=ORDER_EVENTS,
+    owner_of_row=lambda row: _shard_of(_order_of_notification(row)),
 )
+
+SHOP_LAYOUT = Topic(
+    "shop.layout",
+    TopicKind.CHANGELOG,
+    "How often the topics were repartitioned; only a repartition creates it.",
+    partitions=1,
+)
+"""Not one of `TOPICS`: without it, the shop was never repartitioned."""
 
 TOPICS = (
     *(CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS, PRODUCT_REQUESTS),

@@ -1,5 +1,6 @@
 """The declaration of a topic."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -21,12 +22,16 @@ class TopicKind(StrEnum):
 
 
 FOREVER = timedelta(milliseconds=-1)
+EVENT_RETENTION = timedelta(days=30)
 
 _SETTINGS: dict[TopicKind, dict[str, str]] = {
     # The broker's clock stamps requests: deadlines do not depend on clients' clocks.
-    # Their retention is a setting.
-    TopicKind.REQUESTS: {"message.timestamp.type": "LogAppendTime"},
-    TopicKind.EVENTS: {"retention.ms": str(30 * 86_400_000)},
+    # Their retention is a setting. Deleted records leave the disk by segments.
+    TopicKind.REQUESTS: {
+        "message.timestamp.type": "LogAppendTime",
+        "segment.bytes": str(64 * 2**20),
+    },
+    TopicKind.EVENTS: {"retention.ms": str(EVENT_RETENTION // timedelta(milliseconds=1))},
     # A segment is deleted when its newest record has expired, so segments are small.
     TopicKind.REPLIES: {
         "retention.ms": str(3_600_000),
@@ -60,6 +65,9 @@ class Topic:
         key: the attribute of a contract whose decimal text is the record key.
         event_id: the attribute of a contract that identifies an event.
         partitions: None for the setting `PARTITIONS`.
+        source: of a changelog: the topic whose records change the rows.
+        owner_of_row: of a changelog: returns the key of the records that change a row, by
+            the row's key.
     """
 
     name: str
@@ -69,6 +77,8 @@ class Topic:
     key: str = ""
     event_id: str = ""
     partitions: int | None = None
+    source: "Topic | None" = None
+    owner_of_row: Callable[[str], str] = str
 
     @property
     def contracts(self) -> tuple[type[Contract], ...]:

@@ -103,11 +103,12 @@ def acls(clients: Iterable[str] = (), *, nest: bool = False) -> list[Acl]:
         for topic in catalog.TOPICS
         for operation in ("Create", "Describe", "AlterConfigs")
     ]
-    allowed += _topics(GATEWAY, "Read", [catalog.GATEWAY_REPLIES])
+    allowed += _topics(GATEWAY, "Read", [catalog.GATEWAY_REPLIES, catalog.SHOP_LAYOUT])
     allowed += _topics(GATEWAY, "Write", _CLIENT_REQUEST_TOPICS)
     for service in SERVICES:
         allowed.append(Acl(service.name, "Read", "group", service.name))
-        allowed += _topics(service.name, "Read", (*service.consumes, *service.tables))
+        read = (*service.consumes, *service.tables, catalog.SHOP_LAYOUT)
+        allowed += _topics(service.name, "Read", read)
         allowed += _topics(service.name, "Write", service.writes)
     for client in clients:
         allowed += _client(client, nest=nest)

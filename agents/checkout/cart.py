@@ -4,6 +4,7 @@
     purchase  ──▶ the lines leave ──▶ createOrder … orderSettled ──▶ deleted, or
                                                                      restored if it failed
     forgetCart ──▶ neither lines nor history
+    a month without a change ──▶ an empty cart is forgotten
 
 addToCart keeps no pending state: checkStock carries all that its answer needs. A purchase
 stays in the state until its order settles, so a redelivered purchase sends it again.
@@ -11,6 +12,7 @@ stays in the state until its order settles, so a redelivered purchase sends it a
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Annotated, TypeVar
 
 from agents.aggregate import Cause, Refusal, WithHeaders, renamed
@@ -35,6 +37,9 @@ DEDUP_WINDOW = 256
 MAX_RECORDED_REFUSALS = 32
 MAX_CHECKOUTS = 16
 
+RETENTION = timedelta(days=30)
+"""Of an empty cart since its last change."""
+
 T = TypeVar("T")
 Lines = Mapping[int, int]
 
@@ -50,6 +55,7 @@ class Cart:
         refused: refusals by origin, newest last; at most 32. A redelivered attempt is
             refused again in the same words; another one is decided afresh.
         checkouts: lines of the purchases in flight, by request id.
+        changed_at: when the row changed last; None in rows of older releases.
     """
 
     lines: Lines = field(default_factory=dict)
@@ -58,6 +64,7 @@ class Cart:
     )
     refused: Mapping[str, Refused] = field(default_factory=dict)
     checkouts: Mapping[str, Lines] = field(default_factory=dict)
+    changed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,7 @@ class LineSet:
     count: int
     request_id: str
     request: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ class CheckedOut:
     """All lines left the cart for an order."""
 
     request_id: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +93,7 @@ class CheckoutEnded:
     request_id: str
     restored: bool
     refused: bool
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,7 @@ class Declined:
 
     origin: str
     refusal: Refused
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +111,13 @@ class CartErased:
 
 
 CartEvent = LineSet | CheckedOut | CheckoutEnded | Declined | CartErased
+
+
+def expires(cart: Cart) -> datetime | None:
+    """Return from when on a cart counts as absent; None: never."""
+    if cart.lines or cart.checkouts or cart.changed_at is None:
+        return None
+    return cart.changed_at + RETENTION
 
 
 def identify(request: CartRequest, _: Cause) -> tuple[str, ...]:
@@ -111,18 +129,23 @@ def decide(cart: Cart | None, request: CartRequest, cause: Cause) -> list[CartEv
     """Return the events of a request; none when nothing is left to do."""
     cart = cart or Cart()
     if isinstance(request, OrderSettled):
-        return _end_checkout(cart, request)
+        return _end_checkout(cart, request, cause)
     if cause.origin in cart.refused:
         return []
     try:
         return _process(cart, request, cause)
     except Refusal as refusal:
-        return [Declined(cause.origin, refusal.reply)]
+        return [Declined(cause.origin, refusal.reply, cause.timestamp)]
 
 
 def evolve(cart: Cart | None, event: CartEvent) -> Cart | None:
     """Apply one event of `decide`, without checks."""
-    cart = cart or Cart()
+    if isinstance(event, CartErased):
+        return None
+    return replace(_changed(cart or Cart(), event), changed_at=event.at)
+
+
+def _changed(cart: Cart, event: LineSet | CheckedOut | CheckoutEnded | Declined) -> Cart:
     match event:
         case LineSet(sku, count, request_id, request):
             others = {s: n for s, n in cart.lines.items() if s != sku}
@@ -138,8 +161,6 @@ def evolve(cart: Cart | None, event: CartEvent) -> Cart | None:
         case Declined(origin, refusal):
             refused = _newest({**cart.refused, origin: refusal}, MAX_RECORDED_REFUSALS)
             return replace(cart, refused=refused)
-        case CartErased():
-            return None
 
 
 def follow_up(
@@ -172,11 +193,10 @@ def _process(
             return [_add(cart, request, cause)]
         case DeleteFromCart(sku=sku):
             left = cart.lines.get(sku, 0) - request.count
-            fingerprint = request_fingerprint(request)
-            return [LineSet(sku, max(left, 0), cause.request_id, fingerprint)]
+            return [_set(sku, max(left, 0), request, cause)]
         case Purchase():
             _require_purchasable(cart)
-            return [CheckedOut(cause.request_id)]
+            return [CheckedOut(cause.request_id, cause.timestamp)]
         case EraseCart():
             if cart.checkouts:  # their orders may still be created, unseen by the eraser
                 text = "a purchase of this cart is in flight"
@@ -223,7 +243,12 @@ def _add(cart: Cart, checked: StockChecked, cause: Cause) -> LineSet:
     if total > checked.available:
         text = f"of sku {checked.sku}, {checked.available} can be bought, not {total}"
         raise Refusal(Code.INSUFFICIENT_STOCK, text)
-    return LineSet(checked.sku, total, cause.request_id, request_fingerprint(checked))
+    return _set(checked.sku, total, checked, cause)
+
+
+def _set(sku: int, count: int, request: CartRequest, cause: Cause) -> LineSet:
+    fingerprint = request_fingerprint(request)
+    return LineSet(sku, count, cause.request_id, fingerprint, cause.timestamp)
 
 
 def _require_purchasable(cart: Cart) -> None:
@@ -236,12 +261,13 @@ def _require_purchasable(cart: Cart) -> None:
         raise Refusal(Code.UNAVAILABLE, "too many purchases of this cart are in flight")
 
 
-def _end_checkout(cart: Cart, settled: OrderSettled) -> list[CartEvent]:
+def _end_checkout(cart: Cart, settled: OrderSettled, cause: Cause) -> list[CartEvent]:
     if settled.purchase not in cart.checkouts:
         return []
     refused = settled.order_id is None
     restored = refused or settled.status is Status.FAILED
-    return [CheckoutEnded(settled.purchase, restored=restored, refused=refused)]
+    at = cause.timestamp
+    return [CheckoutEnded(settled.purchase, restored=restored, refused=refused, at=at)]
 
 
 def _after_checkout(cart: Cart, ended: CheckoutEnded) -> Cart:

@@ -2,6 +2,7 @@
 
 from agents.aggregate import Aggregate
 from agents.checkout import cart
+from agents.runtime.sweeper import expiry_index
 from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.cart import CartRequest
@@ -15,6 +16,8 @@ CART_AGGREGATE: Aggregate[cart.Cart | None, CartRequest, cart.CartEvent] = Aggre
     decide=cart.decide,
     evolve=cart.evolve,
     follow_up=cart.follow_up,
+    expires=cart.expires,
+    index=expiry_index(cart.Cart, cart.expires, b'"lines":{}', b'"checkouts":{}'),
 )
 
 

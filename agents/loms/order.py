@@ -287,8 +287,9 @@ def _after_create(order: Order, request: CreateOrder, cause: Cause) -> Iterator[
     if order.status is not Status.NEW:
         yield _placement_reply(order, cause)
         return
+    at = order.history[0].at
     for sku, count in order.lines.items():
-        yield Reserve(sku=sku, order_id=order.order_id, count=count)
+        yield Reserve(sku=sku, order_id=order.order_id, count=count, at=at)
 
 
 def _conflict(order: Order, request: CreateOrder, cause: Cause) -> Refused | None:

@@ -7,9 +7,10 @@ expireOrder, and decides by the clock of its records.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import takewhile
 
+from agents.runtime.layout import index_value
 from agents.runtime.state_store import StateStore
 from schemas.order import ExpireOrder, Status
 
@@ -19,7 +20,6 @@ or the first one is still in flight."""
 
 _STATUS, _AT = b'"status":"', b'"at":"'
 _AWAITING = _STATUS + f'{Status.AWAITING_PAYMENT}"'.encode()
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 def payment_index(row: bytes) -> tuple[bytes, bool] | None:
@@ -33,12 +33,7 @@ def payment_index(row: bytes) -> tuple[bytes, bool] | None:
         return None
     begin = row.index(_AT, awaiting) + len(_AT)
     since = datetime.fromisoformat(row[begin : row.index(b'"', begin)].decode())
-    return _index_value(since), awaiting == row.rfind(_STATUS)
-
-
-def _index_value(since: datetime) -> bytes:
-    """Return a time as text that sorts as times do."""
-    return b"%016d" % max(0, (since - _EPOCH) // timedelta(microseconds=1))
+    return index_value(since), awaiting == row.rfind(_STATUS)
 
 
 @dataclass
@@ -64,7 +59,7 @@ class PaymentDeadlines:
             del self._sent[partition, entry]
             if partition in store.active:
                 yield partition, entry
-        last = _index_value(now - self.time_to_pay)
+        last = index_value(now - self.time_to_pay)
         for partition in store.active:
             for entry in store.due(partition, last):
                 if (partition, entry) not in self._sent:

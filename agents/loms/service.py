@@ -12,6 +12,7 @@ from agents.loms.order import Order
 from agents.loms.payment_deadlines import PaymentDeadlines, payment_index
 from agents.runtime.collector import Publisher
 from agents.runtime.producer import ProducerRecord
+from agents.runtime.sweeper import expiry_index
 from agents.runtime.transaction import Change
 from agents.settings import LomsSettings
 from agents.worker.service import Service
@@ -56,6 +57,8 @@ STOCK_AGGREGATE: Aggregate[stock.StockState, StockRequest, stock.StockMoved] = A
     evolve=stock.evolve,
     follow_up=stock.follow_up,
     state=stock.StockState,
+    expires=stock.expires,
+    index=expiry_index(stock.Reservation | stock.Receipt, stock.expires, b'"at":"'),
 )
 
 

@@ -6,11 +6,14 @@
 Each order has an entry of its own, so a command costs the same however many
 reservations are open. Answers are final: a refusal is stored too, and a release that
 overtakes its reserve makes the reserve fail.
+
+Entries expire: those of closed reservations after a day. A reserve that comes later is
+refused, since the order may have had an entry.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
@@ -32,6 +35,17 @@ from schemas.stock import (
 
 MAX_WAREHOUSES = 1000
 """Of one sku: its stock level is one row, and its stocks are one reply."""
+
+RETENTION = timedelta(days=1)
+"""Of closed reservations and of receipts."""
+
+FORWARDED_RETENTION = timedelta(days=30)
+"""Of the receipt of a forwarded record: a crash may forward it once more, as late as the
+worker's next start."""
+
+MAX_RESERVE_AGE = RETENTION - timedelta(hours=1)
+"""A reserve is refused when its order is older. An entry is younger than its order, except
+for the difference of two brokers' clocks: so an entry that has expired is not missed."""
 
 Allocation = Mapping[int, int]
 
@@ -67,10 +81,14 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Fingerprint of a receiveStock that was processed."""
+    """Fingerprint of a receiveStock that was processed.
+
+    Rows of older releases do not have `is_forwarded`.
+    """
 
     request: str
     at: datetime
+    is_forwarded: bool = False
 
 
 class StockState(NamedTuple):
@@ -87,6 +105,17 @@ class StockMoved:
     available: Allocation
     reserved: Allocation
     entry: Reservation | Receipt
+
+
+def expires(row: StockLevel | Reservation | Receipt) -> datetime | None:
+    """Return from when on a row counts as absent; None: never."""
+    match row:
+        case Receipt(at=at, is_forwarded=True):
+            return at + FORWARDED_RETENTION
+        case Reservation(status=ReservationStatus.RESERVED) | StockLevel():
+            return None
+        case Reservation(at=at) | Receipt(at=at):
+            return at + RETENTION
 
 
 def identify(request: StockRequest, cause: Cause) -> tuple[str, ...]:
@@ -113,7 +142,7 @@ def decide(state: StockState, request: StockRequest, cause: Cause) -> list[Stock
         case ReceiveStock():
             return _receive(state, request, cause)
         case Reserve() if state.entry is None:
-            return [_reserve(state.level or StockLevel(), request.count, cause)]
+            return [_reserve(state.level or StockLevel(), request, cause)]
         case Release() if state.entry is None:
             return [_nothing_moved(ReservationStatus.RELEASED, cause)]
         case Release() | Sell():
@@ -155,11 +184,14 @@ def follow_up(state: StockState, request: StockRequest, _: Cause) -> Iterator[Co
 
 def _receive(state: StockState, request: ReceiveStock, cause: Cause) -> list[StockMoved]:
     warehouse, count = request.warehouse_id, request.count
-    receipt = Receipt(f"receiveStock {warehouse} {count}", cause.timestamp)
+    fingerprint = f"receiveStock {warehouse} {count}"
+    receipt = Receipt(fingerprint, cause.timestamp, is_forwarded=not cause.is_first)
     if isinstance(state.entry, Receipt):
         if state.entry.request != receipt.request:
             text = f"this idempotency key was used for: {state.entry.request}"
             raise Refusal(Code.KEY_REUSED, text)
+        if receipt.is_forwarded and not state.entry.is_forwarded:
+            return [StockMoved({}, {}, replace(state.entry, is_forwarded=True))]
         return []
     level = state.level or StockLevel()
     warehouses = level.available.keys() | level.reserved.keys()
@@ -173,10 +205,12 @@ def _receive(state: StockState, request: ReceiveStock, cause: Cause) -> list[Sto
     return [StockMoved({warehouse: count}, {}, receipt)]
 
 
-def _reserve(level: StockLevel, count: int, cause: Cause) -> StockMoved:
-    if sum(level.available.values()) < count:
+def _reserve(level: StockLevel, request: Reserve, cause: Cause) -> StockMoved:
+    if request.at is not None and cause.timestamp - request.at > MAX_RESERVE_AGE:
         return _nothing_moved(ReservationStatus.REFUSED, cause)
-    allocation = _pick(level.available, count)
+    if sum(level.available.values()) < request.count:
+        return _nothing_moved(ReservationStatus.REFUSED, cause)
+    allocation = _pick(level.available, request.count)
     entry = Reservation(ReservationStatus.RESERVED, allocation, cause.timestamp)
     return StockMoved(_negated(allocation), allocation, entry)
 

@@ -27,7 +27,7 @@ _CANCEL_AGAIN_SECONDS = 0.1
 
 NOTICES = Counter(
     "notices_total",
-    "Attempts by outcome: sent, refused, opted out, or failed and retried.",
+    "Attempts by outcome: sent, refused, opted out, too old, or failed and retried.",
     ["transport", "outcome"],
 )
 PENDING = Gauge(
@@ -191,11 +191,11 @@ class TransportDelivery:
 
 
 def log_notification(event: OrderStatusChanged, transport: str, outcome: str) -> None:
-    """Log and count a status change of an order, or that its user has opted out."""
+    """Log and count a status change of an order, or why it is not notified."""
     NOTICES.labels(transport, outcome).inc()
     text = 'event=notification id="%s" order=%d user=%d status="%s"'
-    if outcome == OPTED_OUT:
-        text = 'event=not-notified id="%s" order=%d user=%d status="%s" reason="opted out"'
+    if outcome != SENT:
+        text = f'event=not-notified{text.partition("notification")[2]} reason="{outcome}"'
     _log.info(text, event.event_id, event.order_id, event.user, event.status)
 
 

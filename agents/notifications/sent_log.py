@@ -5,6 +5,7 @@ The key of an event's row is its id; those of pending rows are in `pending`.
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -14,14 +15,17 @@ from agents.notifications.pending import PENDING, PendingDelivery
 from agents.runtime.changelog import ChangelogProducer
 from agents.runtime.collector import TRUNCATED, Publisher, RecordCollector
 from agents.runtime.fail_stop import BackgroundTasks
+from agents.runtime.layout import index_value
 from agents.runtime.producer import DeliveryFuture
 from agents.runtime.state_store import StateStore
 from agents.worker.service import Service
 from schemas.order import OrderStatusChanged
 from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG
+from topics.topic import EVENT_RETENTION
 
 SENT = "sent"
 OPTED_OUT = "opted out"
+TOO_OLD = "too old"
 
 Rows = dict[bytes, bytes | None]
 
@@ -52,13 +56,30 @@ def _overall(outcomes: set[str]) -> str:
     return "; ".join(refusals) or (OPTED_OUT if OPTED_OUT in outcomes else SENT)
 
 
+def sent_index(row: bytes) -> tuple[bytes, bool] | None:
+    """Return the time of an event whose deliveries are complete; of other rows None."""
+    if not row.startswith(b'{"at":') or (fields := orjson.loads(row))["outcome"] == PENDING:
+        return None
+    return index_value(datetime.fromisoformat(fields["at"]).astimezone(UTC)), True
+
+
+def is_too_old(event: OrderStatusChanged) -> bool:
+    """Return whether an event's row may have been deleted: so it may have been notified."""
+    return event.at.astimezone(UTC) < _kept_since()
+
+
+def _kept_since(_: int = 0) -> datetime:
+    """Return the time of the oldest events that Kafka keeps, by this worker's clock."""
+    return datetime.now(UTC) - EVENT_RETENTION
+
+
 class SentLog:
     """Stores events and pending deliveries, in the table and its changelog."""
 
     def __init__(self, service: Service) -> None:
         self._app = service.app
         self._publisher = Publisher(service.app)
-        self.table = service.add_table(SENT_CHANGELOG)
+        self.table = service.add_table(SENT_CHANGELOG, sent_index, _kept_since)
         self._writes: dict[int, tuple[Rows, asyncio.Task[None]]] = {}
         self._unflushed = BackgroundTasks()
 

@@ -8,6 +8,7 @@ receiver can recognise a repeat.
 
 import asyncio
 from collections.abc import Container
+from functools import cached_property
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
@@ -16,7 +17,15 @@ from agents.notifications.backoff import DEFAULT_BACKOFF, Backoff
 from agents.notifications.delivery import TransportDelivery, log_notification
 from agents.notifications.opt_out import OptOut
 from agents.notifications.pending import encode, pending_key
-from agents.notifications.sent_log import OPTED_OUT, SENT, Rows, SentLog, event_row
+from agents.notifications.sent_log import (
+    OPTED_OUT,
+    SENT,
+    TOO_OLD,
+    Rows,
+    SentLog,
+    event_row,
+    is_too_old,
+)
 from agents.notifications.transports import create_transports
 from agents.runtime.collector import Deliveries, Publisher, RecordCollector
 from agents.runtime.fail_stop import fail_stop
@@ -50,7 +59,7 @@ class NotificationAgent:
         self._pause_monitor = app.pause_monitor
         path = settings.notify_opt_out
         self._opted_out: Container[int] = OptOut(path) if path else ()
-        self._router = RecordRouter(ORDER_EVENTS, app.settings.partitions)
+        self._app = app
         self._publisher = Publisher(app)
         self.batches = InFlightBatches()
         self._traced = tracing.is_on()
@@ -68,13 +77,13 @@ class NotificationAgent:
     async def run(self, stream: Any) -> None:  # noqa: ANN401 -- Faust's
         """Process the stream without end."""
         async for event in stream.noack().events():
-            await self.batches.acquire()
+            records = await self.batches.acquire(event.message.value)
             self._pause_monitor.check()
             fetched = unrevoked(event.message.value)
             out = RecordCollector(ORDER_EVENTS)
             sent = {write for batch in fetched for write in self._process(batch, out)}
             sent |= await self._publisher.send([*out.commands, *out.replies_and_events])
-            self.batches.complete(event, fetched, _acknowledged(sent, out))
+            self.batches.complete(event, fetched, _acknowledged(sent, out), records)
 
     async def start(self, recovered: set[int]) -> None:
         """Start the deliveries of all partitions, once the rows of some are recovered."""
@@ -132,8 +141,12 @@ class NotificationAgent:
             return {}
         token = LOG_CONTEXT.set(envelope.reply_context.headers)
         outcome = OPTED_OUT if event.user in self._opted_out else SENT
+        if is_too_old(event):
+            outcome = TOO_OLD
         log_notification(event, "log", outcome)
         LOG_CONTEXT.reset(token)
+        if outcome == TOO_OLD:
+            return {}
         transports = [d.name for d in self._deliveries if outcome == SENT]
         rows: Rows = {key: event_row(event, outcome, transports)}
         if transports:
@@ -141,6 +154,11 @@ class NotificationAgent:
             for transport in transports:
                 rows[pending_key(transport, record.offset, event.order_id)] = pending
         return rows
+
+    @cached_property
+    def _router(self) -> RecordRouter:
+        app = self._app
+        return RecordRouter(ORDER_EVENTS, app.settings.partitions, app.generation)
 
     def _write(self, partition: int, rows: Rows, source_offset: int) -> asyncio.Future[Any]:
         acked = self.sent_log.record(partition, rows, source_offset)

@@ -21,7 +21,7 @@ from schemas.stock import Release, Reserve, Sell
 from topics.catalog import DEAD_LETTERS, ORDER_EVENTS, SENT_CHANGELOG
 from topics.cli import CommandError
 from topics.kafka import headers as names
-from topics.kafka.location import RecordLocation
+from topics.kafka.location import RecordLocation, identity
 from topics.kafka.reader import TopicReader
 from topics.kafka.request_reply import PendingReply, RequestReplyClient
 from topics.topic import Topic
@@ -59,7 +59,11 @@ def original_record(dead: ConsumerRecord) -> ProducerRecord:
     """
     source, location = SOURCES[dead.topic], RecordLocation.of(dead)
     about = dlq_headers(dead)
-    origin = f"{source.name}-{about.get('partition')}-{about.get('offset')}"
+    try:
+        at = RecordLocation(source.name, int(about["partition"]), int(about["offset"]))
+        origin = identity(at, int(about.get("generation", 0)))
+    except (KeyError, ValueError):
+        origin = ""
     if about.get("topic") != source.name or not ORIGIN.fullmatch(origin.encode()):
         raise CommandError(f"{location} has no valid source in its headers")
     if about.get("reason", "").endswith(TRUNCATED):

@@ -4,9 +4,8 @@
 
 The command erases the cart with its history. It anonymizes each order: the order keeps the
 lines for the accounts, and later requests get "unknown-order". Open orders prevent the
-erasure, unless `--cancel` cancels them. The output lists the data that Kafka retains, and
-until when: Kafka deletes no single record of a log. Another run after an interruption is
-safe.
+erasure, unless `--cancel` cancels them. The output lists what Kafka retains, and until
+when, since Kafka deletes no single record. Another run after an interruption is safe.
 
 Exit code: 0 the user is erased; 1 not; 2 wrong usage; 130 interrupted.
 """
@@ -24,8 +23,10 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from agents.loms.order import OPEN, Order
+from agents.loms.stock import RETENTION
 from agents.ops import requests
 from agents.ops.requests import RefusedReply, RequestOptions, newest_rows
+from agents.runtime.sweeper import MARGIN
 from schemas.cart import EraseCart
 from schemas.contract import SHARDS, Code, Contract, UserId
 from schemas.order import AnonymizeOrder, CancelOrder, ListOrder
@@ -43,13 +44,12 @@ from topics.kafka.reader import TopicReader
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
 from topics.target import Target
-from topics.topic import Topic, TopicKind
+from topics.topic import EVENT_RETENTION, Topic, TopicKind
 
 DELETION_DELAY = timedelta(minutes=10)
 """A broker checks every five minutes, and deletes files a minute later."""
 
-_USER = TypeAdapter[int](UserId)
-_ORDER = TypeAdapter(Order)
+_USER, _ORDER = TypeAdapter[int](UserId), TypeAdapter(Order)
 _LOGS = {
     TopicKind.REQUESTS: "requests",
     TopicKind.EVENTS: "events of orders",
@@ -70,16 +70,18 @@ _RETAINED: tuple[tuple[Topic, str, tuple[str, ...]], ...] = (
     (ORDERS_CHANGELOG, "earlier versions of rows", _COMPACTION),
     (CARTS_CHANGELOG, "the user's number alone", _TOMBSTONE),
     (ORDERS_CHANGELOG, "orders, anonymized", ()),
-    (STOCK_CHANGELOG, "stock of orders, by orderID", ()),
-    (SENT_CHANGELOG, "sent and pending notifications, by orderID", ()),
+    (STOCK_CHANGELOG, "stock of orders, by orderID", _TOMBSTONE),
+    (SENT_CHANGELOG, "sent notifications, by orderID", _TOMBSTONE),
 )
 """Data of an erased user, and the settings that add up to its retention; (): for ever."""
+_KEPT = {STOCK_CHANGELOG: RETENTION + MARGIN, SENT_CHANGELOG: EVENT_RETENTION + MARGIN}
 
 _ELSEWHERE = """\
 REQUEST_RETENTION_HOURS limits how long requests stay (python -m topics create).
-Elsewhere: sent mails and webhooks, logs and traces, the list of NOTIFY_OPT_OUT, topics of
-clients, and the bare number in files of workers until they are rebuilt.
-Kafka compacts no partition without new records."""
+Elsewhere: mails and webhooks, sent and pending ones; logs and traces; the list of
+NOTIFY_OPT_OUT; topics of clients; checkpoints of the audit; the bare number in workers'
+files until they are rebuilt.
+Kafka compacts no partition without new records, nor do workers delete its rows."""
 
 _TEMPORARY = (Code.WRONG_STATUS, Code.UNAVAILABLE, Code.UNKNOWN_ORDER)
 """Refusals that may end: a purchase or a cancellation is still in progress."""
@@ -120,6 +122,7 @@ def retained_data(
         if periods and min(periods) >= 0:
             with suppress(OverflowError):  # Kafka's maximum stands for "never", as -1 does
                 until = now + timedelta(milliseconds=sum(periods)) + DELETION_DELAY
+                until += _KEPT.get(topic, timedelta())
         yield topic.name, what, until
 
 

@@ -20,6 +20,7 @@ from topics import cli
 from topics.catalog import TOPIC_OF
 from topics.kafka.reader import TopicReader
 from topics.kafka.request_reply import REPLIES
+from topics.layout import layout_of
 from topics.topic import Topic
 from topics.topology import GROUPS
 
@@ -120,8 +121,9 @@ async def newest_rows(
     Only the partition of the key is read.
     """
     rows: dict[bytes, Row] = {}
+    generation = (await layout_of(reader)).generation
     async for record in reader.read_partition_of(changelog, key):
-        row = decode_row(record)
+        row = decode_row(record, generation)
         known = rows.get(row.key)
         if matches(row) if known is None else supersedes(row, known):
             rows[row.key] = row

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import monotonic, perf_counter
 
 import grpc
@@ -11,6 +11,7 @@ from prometheus_client import Counter, Histogram
 
 from agents.aggregate import Refusal
 from agents.products import pricing
+from agents.products.coalescing import Begin, CoalescedCalls
 from agents.products.pricing import Product
 from agents.runtime.fail_stop import BackgroundTasks
 from agents.settings import ProductSettings
@@ -102,6 +103,7 @@ class ProductClient:
         self._slots = asyncio.Semaphore(settings.max_concurrency)
         rate = settings.calls_per_second
         self._bucket = TokenBucket(rate, settings.product_burst) if rate else None
+        self._calls = CoalescedCalls(self._product)
         self._closing = BackgroundTasks()
         self._open_channel()
 
@@ -117,6 +119,7 @@ class ProductClient:
 
     async def aclose(self) -> None:
         """Cancel the calls in flight and close the channel."""
+        await self._calls.aclose()
         await self._channel.close()
         await asyncio.gather(*self._closing)
 
@@ -127,31 +130,24 @@ class ProductClient:
             Refusal: UNKNOWN_PRODUCT, PRODUCT_SERVICE, TOTAL_TOO_LARGE.
         """
         skus, budget = pricing.skus(request), self._settings.product_budget_seconds
-        if self._bucket and self._bucket.seconds_for(len(skus)) > budget:
+        calls = self._calls.new_calls(skus)
+        if self._bucket and self._bucket.seconds_for(calls) > budget:
             text = f"has a rate limit too low for {len(skus)} products within {budget:g} s"
             raise _refusal(text)
         try:
             async with asyncio.timeout(budget):
-                products = await self._products(skus)
+                products = await self._calls.products(skus)
         except TimeoutError:
             text = "event=cart-not-priced user=%d skus=%d reason=timeout"
             _log.warning(text, request.user, len(skus))
             raise _refusal("did not respond in time") from None
         return pricing.price_cart(request, products)
 
-    async def _products(self, skus: Iterable[int]) -> dict[int, Product]:
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = {sku: group.create_task(self._product(sku)) for sku in skus}
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None  # the others followed from it
-        return {sku: task.result() for sku, task in tasks.items()}
-
-    async def _product(self, sku: int) -> Product:
+    async def _product(self, sku: int, begin: Begin) -> Product:
         """Call until the status is final or the attempts are used up."""
         for attempt in range(1, self._settings.product_attempts + 1):
             try:
-                return await self._call(sku)
+                return await self._call(sku, begin)
             except grpc.aio.AioRpcError as error:
                 code = error.code()
             if code not in RETRYABLE_CODES:
@@ -162,10 +158,13 @@ class ProductClient:
                 await asyncio.sleep(limit * random.uniform(0.5, 1))
         raise _final_refusal(sku, code)
 
-    async def _call(self, sku: int) -> Product:
+    async def _call(self, sku: int, begin: Begin) -> Product:
         async with self._slots:
+            if not begin():
+                raise _refusal(f"was not called for sku {sku}: no cart waits for it")
             if self._bucket:
                 await self._bucket.take()
+                begin()
             response = await self._get_product(sku)
         if response is None:  # grpc's result for bytes that are not a GetProductResponse
             raise _refusal(f"sent an unreadable response for sku {sku}")

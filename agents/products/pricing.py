@@ -9,6 +9,7 @@ from schemas.contract import MAX_PRICE, Code
 
 # A reply must fit into one Kafka record of 1 MiB, however long the names are.
 _MAX_VIEW_BYTES = 900_000
+_MAX_ITEM_BYTES, _MAX_CHARACTER_BYTES = 100, 6  # of JSON: without its name, and of that
 
 
 class Product(NamedTuple):
@@ -37,7 +38,8 @@ def price_cart(request: PriceCart, products: Mapping[int, Product]) -> CartView:
     if total > MAX_PRICE:
         raise Refusal(Code.TOTAL_TOO_LARGE, f"the sum {total} is over {MAX_PRICE}")
     cart = CartView(items=items, total_price=total)
-    if len(cart.model_dump_json().encode()) > _MAX_VIEW_BYTES:
+    most = sum(_MAX_ITEM_BYTES + _MAX_CHARACTER_BYTES * len(i.name) for i in items)
+    if most > _MAX_VIEW_BYTES and len(cart.to_json()) > _MAX_VIEW_BYTES:
         text = "the names of ProductService are too long for a reply"
         raise Refusal(Code.PRODUCT_SERVICE, text)
     return cart

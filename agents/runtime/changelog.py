@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 
 from agents.runtime.fail_stop import fail_stop
-from agents.runtime.producer import BatchingProducer, DeliveryFuture
+from agents.runtime.producer import BatchingProducer, DeliveryFuture, Headers
 from agents.runtime.rows import Progress, Row, Write
 from agents.runtime.state_store import StateStore
 from topics.kafka.reader import read_to
@@ -23,6 +23,7 @@ from topics.topic import Topic
 
 PROCESSED_OFFSET_HEADER = "version"
 MAX_POLL_RECORDS = 5000
+_OLDER = -1
 
 CONSUMER_OPTIONS: dict[str, Any] = {
     "enable_auto_commit": False,
@@ -68,7 +69,7 @@ class ChangelogProducer:
             fail_stop("rows of %s were sent after its revocation", tp)
         expected, at = offsets.changelog_offset, time.time()
         offsets.changelog_offset += len(write.rows)
-        headers = [(PROCESSED_OFFSET_HEADER, str(write.source_offset).encode())]
+        headers = offset_headers(write.source_offset, self._store.generation)
         delivery = self._producer.send_batch(tp, write.rows.items(), headers)
         delivery.add_done_callback(lambda done: self._commit(done, write, expected, at))
         return delivery
@@ -90,12 +91,34 @@ class ChangelogProducer:
             fail_stop(text, *tp, found, expected)
 
 
-def decode_row(record: ConsumerRecord) -> Row:
-    """Read a changelog record."""
+def offset_headers(source_offset: int, generation: int) -> Headers:
+    """Return the headers of rows: `offset`, or `generation/offset` after a repartition.
+
+    An offset means another record in each generation. Releases that know no generations
+    stop at such a row; they would give new requests the identity of old ones.
+    """
+    text = f"{generation}/{source_offset}" if generation else f"{source_offset}"
+    return [(PROCESSED_OFFSET_HEADER, text.encode())]
+
+
+def decode_row(record: ConsumerRecord, generation: int = 0) -> Row:
+    """Read a changelog record of a table of a generation.
+
+    A zombie worker's record of an earlier generation is older than each row.
+
+    Raises:
+        ValueError: the record is of a later generation.
+    """
     for name, value in record.headers:
         if name == PROCESSED_OFFSET_HEADER:
-            return Row(record.key, record.value, int(value))
-    return Row(record.key, record.value, 0)
+            prefix, _, offset = value.rpartition(b"/")
+            written = int(prefix or b"0")
+            if written > generation:
+                raise ValueError(f"a row of generation {written}, not {generation}")
+            return Row(
+                record.key, record.value, _OLDER if written < generation else int(offset)
+            )
+    return Row(record.key, record.value, _OLDER if generation else 0)
 
 
 def supersedes(row: Row, known: Row | None) -> bool:
@@ -145,7 +168,9 @@ async def read_changelogs(
         count = 0
         async for tp, records in read_to(consumer, ends):
             end = records[-1].offset + 1
-            recover(stores[tp.topic], tp.partition, map(decode_row, records), end)
+            store = stores[tp.topic]
+            rows = (decode_row(record, store.generation) for record in records)
+            recover(store, tp.partition, rows, end)
             count += len(records)
         for tp, end in ends.items():
             store = stores[tp.topic]

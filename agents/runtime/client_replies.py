@@ -20,14 +20,15 @@ from cachetools import TTLCache
 
 from agents.runtime.fail_stop import BackgroundTasks
 from agents.runtime.producer import BatchingProducer, DeliveryFuture, ProducerRecord
+from agents.runtime.transaction import MAX_BATCH_BYTES
 from topics.kafka.settings import KafkaSettings
 
 SEND_TIMEOUT = timedelta(seconds=5)
 """The time that a batch waits for replies to an unavailable topic."""
 
 SEND_TIMEOUT_UNDER_LOAD = timedelta(seconds=0.5)
-LOAD_THRESHOLD = 32
-"""Half of the batches that may be in flight: the other half completes soon."""
+LOAD_THRESHOLD = 2
+"""Half of the full batches that may be in flight: the other half completes soon."""
 
 DELIVERY_TIMEOUT = timedelta(minutes=10)
 MAX_BUFFERED_BYTES = 32 * 2**20  # limit of late replies; above it they are dropped
@@ -143,6 +144,7 @@ class ClientReplyProducer:
         raw = AIOKafkaProducer(
             **options,
             acks="all",  # not idempotent: a dropped record would leave a gap
+            max_batch_size=MAX_BATCH_BYTES,
             request_timeout_ms=SEND_TIMEOUT // timedelta(milliseconds=1),
         )
         admin = AIOKafkaAdminClient(**options)

@@ -99,7 +99,7 @@ class RecordCollector:
             ProducerRecord(self.source.name, envelope.key, record.value, headers)
         )
 
-    def dead_letter(self, record: ConsumerRecord, reason: str) -> None:
+    def dead_letter(self, record: ConsumerRecord, reason: str, generation: int = 0) -> None:
         """Send a record to the dead letter topic, byte for byte, with the reason.
 
         Only a record that its sender compressed can exceed a dead letter: it is cut.
@@ -115,6 +115,8 @@ class RecordCollector:
             "dlq.partition": str(record.partition),
             "dlq.offset": str(record.offset),
         }
+        if generation:
+            details["dlq.generation"] = str(generation)
         headers += [(name, text.encode()) for name, text in details.items()]
         DEAD_LETTER_COUNT.labels(self.source.name).inc()
         topic = DEAD_LETTERS[self.source].name
@@ -135,6 +137,10 @@ class Worker(Protocol):
     @property
     def settings(self) -> KafkaSettings:
         """The settings of Kafka's clients."""
+
+    @property
+    def generation(self) -> int:
+        """How often the topics were repartitioned; known once the worker has started."""
 
     def add_revocation_listener(self, listener: Callable[[], Awaitable[None]]) -> None:
         """Await a listener before partitions are given up."""

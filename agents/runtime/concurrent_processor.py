@@ -6,6 +6,7 @@ cancelled: the new owner handles those records again.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from typing import Any
 
 from aiokafka.structs import ConsumerRecord
@@ -34,7 +35,7 @@ class ConcurrentProcessor:
         self._topic = topic
         self._pause_monitor = worker.pause_monitor
         self._handler = handler
-        self._router = RecordRouter(topic, worker.settings.partitions)
+        self._worker = worker
         self._publisher = Publisher(worker)
         self.batches = InFlightBatches()
         self._capacity = asyncio.Semaphore(MAX_CONCURRENCY)
@@ -48,10 +49,11 @@ class ConcurrentProcessor:
             fetched: ConsumerRecords = event.message.value
             event.message.incref(len(fetched) - 1)  # each batch completes on its own
             for batch in fetched:
-                await self.batches.acquire()
+                records = await self.batches.acquire([batch])
                 self._pause_monitor.check()
                 tasks = await self._start_all(batch)
-                self.batches.complete(event, [batch], _await_all(batch, tasks))
+                acks = _await_all(batch, tasks)
+                self.batches.complete(event, [batch], acks, records)
 
     async def _start_all(self, batch: PartitionRecords) -> list[asyncio.Task[None]]:
         """Start handlers as capacity permits; no more once the partition is revoked."""
@@ -87,6 +89,11 @@ class ConcurrentProcessor:
         records = [*out.commands, *out.replies_and_events]
         if deliveries := await self._publisher.send(records):
             await asyncio.wait(deliveries)
+
+    @cached_property
+    def _router(self) -> RecordRouter:
+        partitions, generation = self._worker.settings.partitions, self._worker.generation
+        return RecordRouter(self._topic, partitions, generation)
 
     async def _on_partitions_revoked(self) -> None:
         for task, batch in self._batches.items():

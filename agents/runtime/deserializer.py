@@ -1,7 +1,7 @@
 """Deserializes records: the request, its cause and its reply context."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -14,6 +14,7 @@ from agents.runtime.producer import Headers
 from schemas.contract import Contract
 from topics.catalog import explain
 from topics.kafka import headers as names
+from topics.kafka.location import identity
 from topics.topic import Topic
 
 REPLY_TOPIC = re.compile(
@@ -118,7 +119,7 @@ def parse_reply_context(record: ConsumerRecord) -> ReplyContext:
         return ReplyContext(error=_TOO_MUCH)
     topic, valid = _reply_topic((headers.get(names.REPLY_TOPIC) or b"")[: MAX_TOPIC + 1])
     partition, error = _partition(headers.get(names.REPLY_PARTITION))
-    if sum([len(name) + len(value or b"") for name, value in record.headers]) > MAX_HEADERS:
+    if _size(record.headers) > MAX_HEADERS and _size(_of_client(record)) > MAX_HEADERS:
         error = _TOO_MUCH
     elif id_size > MAX_PROPAGATED_BYTES:
         error = f"{names.CORRELATION_ID}: more than {MAX_PROPAGATED_BYTES} bytes"
@@ -134,6 +135,16 @@ def parse_reply_context(record: ConsumerRecord) -> ReplyContext:
         invalid_reply_topic=topic if topic and not valid else None,
         error=error,
     )
+
+
+def _size(headers: Iterable[tuple[str, bytes]]) -> int:
+    return sum([len(name) + len(value or b"") for name, value in headers])
+
+
+def _of_client(record: ConsumerRecord) -> Iterator[tuple[str, bytes]]:
+    """Yield the headers without those that the shop added when it moved the record."""
+    moved = (names.ORIGIN, names.MOVED)
+    return (header for header in record.headers if header[0] not in moved)
 
 
 @lru_cache(maxsize=10_000)
@@ -161,9 +172,9 @@ def _partition(value: bytes | None) -> tuple[int | None, str | None]:
 
 
 def deserialize(
-    topic: Topic, record: ConsumerRecord, reply_context: ReplyContext
+    topic: Topic, record: ConsumerRecord, reply_context: ReplyContext, generation: int = 0
 ) -> Envelope:
-    """Deserialize a record.
+    """Deserialize a record of a topic that was repartitioned so often.
 
     Raises:
         InvalidRecord: the record breaks the topic's contract; the text has the fields.
@@ -179,11 +190,13 @@ def deserialize(
     headers = dict(record.headers)
     if len(headers) < len(record.headers):
         _require_one_key(record.headers)
+    origin = _origin(headers)
     cause = Cause(
         timestamp=_time(record.timestamp),
-        origin=_origin(headers) or f"{record.topic}-{record.partition}-{record.offset}",
+        origin=origin or identity(record, generation),
         idempotency_key=_idempotency_key(headers),
         headers=_extra(headers),
+        is_first=origin is None or names.MOVED in headers,
     )
     return Envelope(request, cause, reply_context, topic.key_of(request))
 

@@ -15,6 +15,9 @@ from agents.runtime.fail_stop import BackgroundTasks
 MAX_IN_FLIGHT = 64
 """Polls of an aggregate, or batches of a concurrent processor; then reading pauses."""
 
+MAX_RECORDS = 2_000
+"""Records of these polls. The replies to so many may wait while more are processed."""
+
 SLOW_SECONDS = 10.0
 REPEAT_SECONDS = 60.0
 
@@ -89,21 +92,41 @@ class InFlightBatches:
     """Marks each batch as acknowledged when all that it caused is."""
 
     def __init__(self) -> None:
-        self._capacity = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._polls = self._records = 0
+        self._completed = asyncio.Event()
         self._completing = BackgroundTasks()
 
-    async def acquire(self) -> None:
-        """Wait until one more batch may be read."""
-        await self._capacity.acquire()
+    async def acquire(self, batches: ConsumerRecords) -> int:
+        """Wait until these batches may be processed; return their number of records."""
+        records = sum(len(batch.records) for batch in batches)
+        while self._polls and (
+            self._polls >= MAX_IN_FLIGHT or self._records + records > MAX_RECORDS
+        ):
+            self._completed.clear()
+            await self._completed.wait()
+        self._polls += 1
+        self._records += records
+        return records
 
     def complete(
-        self, event: Any, batches: ConsumerRecords, acks: Coroutine[Any, Any, None]
+        self,
+        event: Any,
+        batches: ConsumerRecords,
+        acks: Coroutine[Any, Any, None],
+        records: int,
     ) -> None:
-        """Await the acknowledgements of batches, and then let them be committed."""
-        self._completing.start(self._complete(event, batches, acks))
+        """Await the acknowledgements of batches, and then let them be committed.
+
+        The number of records is that of `acquire`; it includes those of revoked batches.
+        """
+        self._completing.start(self._complete(event, batches, acks, records))
 
     async def _complete(
-        self, event: Any, batches: ConsumerRecords, acks: Coroutine[Any, Any, None]
+        self,
+        event: Any,
+        batches: ConsumerRecords,
+        acks: Coroutine[Any, Any, None],
+        records: int,
     ) -> None:
         try:
             await acks
@@ -113,4 +136,6 @@ class InFlightBatches:
             for batch in batches:  # Faust acks when all batches of the poll are done
                 batch.done = True
             event.ack()  # Faust's own; nothing is committed without `acknowledged`
-            self._capacity.release()
+            self._polls -= 1
+            self._records -= records
+            self._completed.set()

@@ -44,6 +44,8 @@ RECOVERING = Gauge(
 )
 RECOVERED = Counter("recovery_records_total", "Changelog records read by recoveries.")
 
+DROPPED = Counter("rows_dropped_total", "Rows deleted after their retention.", ["table"])
+
 STANDBY_LAG = Gauge(
     "standby_lag_records",
     "Changelog records that this worker has not read, of a partition that it follows.",

@@ -41,7 +41,7 @@ class AggregateAgent:
         self._table = table
         self._pause_monitor = worker.pause_monitor
         self._on_change = on_change
-        self._router = RecordRouter(aggregate.requests, worker.settings.partitions)
+        self._worker = worker
         self._publisher = Publisher(worker)
         self.batches = InFlightBatches()
         self._deferred: asyncio.Task[Deliveries] | None = None
@@ -56,15 +56,15 @@ class AggregateAgent:
     async def run(self, stream: Any) -> None:
         """Process all polls of the topic."""
         async for event in stream.noack().events():
-            await self.batches.acquire()
+            records = await self.batches.acquire(event.message.value)
             self._pause_monitor.check()
-            await self._process(event)
+            await self._process(event, records)
 
     async def on_recovered(self, partitions: set[int]) -> None:
         """Prepare the changelog for partitions whose rows are recovered."""
         await self._changelog.rewrite_superseded(partitions)
 
-    async def _process(self, event: Any) -> None:
+    async def _process(self, event: Any, records: int) -> None:
         """Fold the records and send their commands; the rest follows behind them."""
         fetched = unrevoked(event.message.value)
         out = RecordCollector(self._aggregate.requests)
@@ -77,7 +77,7 @@ class AggregateAgent:
             self._send_deferred(out, writes, commands, self._deferred)
         )
         acks = _await_acks(commands, self._deferred, out)
-        self.batches.complete(event, fetched, acks)
+        self.batches.complete(event, fetched, acks, records)
 
     def _process_partition(
         self, batch: PartitionRecords, out: RecordCollector
@@ -153,6 +153,11 @@ class AggregateAgent:
             await previous
         written: Deliveries = {self._changelog.produce(write) for write in writes}
         return written | await self._publisher.send(out.replies_and_events)
+
+    @cached_property
+    def _router(self) -> RecordRouter:
+        partitions, generation = self._worker.settings.partitions, self._worker.generation
+        return RecordRouter(self._aggregate.requests, partitions, generation)
 
     @cached_property
     def _changelog(self) -> ChangelogProducer:

@@ -55,13 +55,18 @@ class BatchingProducer:
         self._partitions: dict[str, int] = {}
 
     async def partition_count(self, topic: str) -> int:
-        """Return how many partitions a topic has; load its metadata.
+        """Return how many partitions a topic has; load its metadata, and keep it loaded.
 
         A broker that has just started lacks all topics for a while.
         """
         while topic not in self._partitions:
+            producer = self._producer()
+            # aiokafka refreshes all topics until one is added, then only added ones. It
+            # does not add one whose metadata is loaded: the next refresh would lose its
+            # leaders, and its batches would wait for ever.
+            producer.client.add_topic(topic)
             try:
-                partitions = await self._producer().partitions_for(topic)
+                partitions = await producer.partitions_for(topic)
             except UnknownTopicOrPartitionError as error:
                 log.warning("event=topic-unknown topic=%s reason=%r", topic, error)
             else:

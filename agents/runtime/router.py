@@ -15,7 +15,6 @@ from agents.runtime.deserializer import (
     deserialize,
     parse_reply_context,
 )
-from agents.runtime.metrics import DEAD_LETTERS
 from schemas.contract import Code, Refused
 from topics.catalog import DEFAULT_REPLIES
 from topics.kafka.location import partition_of
@@ -24,12 +23,17 @@ from topics.topic import Topic
 
 
 class RecordRouter:
-    """Routes the records of a topic, which has so many partitions."""
+    """Routes the records of a topic.
 
-    def __init__(self, topic: Topic, partitions: int) -> None:
+    Args:
+        partitions: of the topic.
+        generation: how often the topic was repartitioned.
+    """
+
+    def __init__(self, topic: Topic, partitions: int, generation: int = 0) -> None:
         self._topic = topic
         self._partitions = partitions
-        DEAD_LETTERS.labels(topic.name)  # from zero, or Prometheus would miss the first
+        self._generation = generation
 
     def route(self, record: ConsumerRecord, out: RecordCollector) -> Envelope | None:
         """Deserialize a record; forward a misrouted one, dead-letter an invalid one.
@@ -40,9 +44,9 @@ class RecordRouter:
         reply_context = parse_reply_context(record)
         invalid_topic = reply_context.invalid_reply_topic
         try:
-            envelope = deserialize(self._topic, record, reply_context)
+            envelope = deserialize(self._topic, record, reply_context, self._generation)
         except InvalidRecord as invalid:
-            out.dead_letter(record, str(invalid))
+            out.dead_letter(record, str(invalid), self._generation)
             if reply_context.reply_topic is not None or invalid_topic is not None:
                 _refuse(str(invalid), record, reply_context, out)
             return None
@@ -51,7 +55,7 @@ class RecordRouter:
             if self._topic in DEFAULT_REPLIES:
                 _refuse(text, record, reply_context, out)
             else:  # an event has no reply, and must not vanish
-                out.dead_letter(record, text)
+                out.dead_letter(record, text, self._generation)
             return None
         if partition_of(envelope.key, self._partitions) != record.partition:
             out.forward(record, envelope)

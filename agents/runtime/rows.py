@@ -39,7 +39,7 @@ class PartitionOffsets:
         superseded: rows whose newest changelog record is a zombie's write. They are
             written again.
         unacknowledged: writes that the changelog has not acknowledged yet, by row.
-        cursor: `due` has yielded the index entries below it.
+        cursor: `due` has yielded the index entries below it; empty: none.
     """
 
     source_offset: int = 0

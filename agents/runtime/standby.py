@@ -129,7 +129,8 @@ class StandbyReader:
                     if records[0].offset < store.offsets[tp.partition].changelog_offset:
                         log.warning("event=rows-discarded partition=%s reason=lost", tp)
                         store.drop_partition(tp.partition)
-                    recover(store, tp.partition, map(decode_row, records), end)
+                    rows = (decode_row(record, store.generation) for record in records)
+                    recover(store, tp.partition, rows, end)
                     await asyncio.sleep(0)
         finally:
             with suppress(KafkaError):

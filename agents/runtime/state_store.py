@@ -10,7 +10,8 @@ here, so a crash loses its newest batches. What remains is a prefix of the batch
 thus the fold of the changelog up to the offset in it. Recovery reads on from there. No
 file can have a row that the changelog lacks, so no crash leaves anything to be judged.
 
-A deleted row keeps its source offset: otherwise a zombie's later write would count.
+A deleted row leaves a mark with its source offset: otherwise a zombie's later write would
+count. The marks of a day are kept, as long as the changelog keeps its tombstones.
 """
 
 import logging
@@ -18,10 +19,12 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 import orjson
 
+from agents.runtime import layout
 from agents.runtime.database import FORMAT_KEY, Database
 from agents.runtime.rows import PartitionOffsets, Progress, Row, Write
 
@@ -29,17 +32,18 @@ MAX_AGE = timedelta(hours=12)
 """Half of the changelog's delete.retention.ms: after that, a deletion may be gone from the
 changelog, and older rows would stay for ever."""
 
-FORMAT = 1
-"""To be raised with any change of stored keys or values, or of an index."""
+MARK_RETENTION = 2 * MAX_AGE
+"""Of the marks of deleted rows: a zombie writes soon, and stored rows are younger."""
 
-_PARTITION_BYTES = 4
-_OFFSET_BYTES = 8
-_INDEX, _ROWS = b"\0", b"\1"  # a partition's progress, index and rows lie in this order
+FORMAT = 2
+"""To be raised with any change of stored keys or values, of an index, or of a retention."""
+
 _INDEX_END = b"\xff"
 
 Index = Callable[[bytes], tuple[bytes, bool] | None]
 """Returns the index value of a row's JSON, without a slash, and whether the row is in the
-index now. None: it never was. A later version has the same value: so its entry is found."""
+index now. None: it never was. A later version has the same value, so its entry is found;
+else a sweep drops the entry (agents/runtime/sweeper.py)."""
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +55,8 @@ class StateStore:
         path: a directory of its own; created, and emptied if its files are unusable.
         cluster: the id of the Kafka cluster of the rows.
         index: of the rows; its entries are stored together with them.
+        generation: how often the table was repartitioned; stored rows of another
+            generation are unusable.
 
     Attributes:
         offsets: by partition that is read from the changelog or written to it.
@@ -58,10 +64,18 @@ class StateStore:
         database: the stored rows.
     """
 
-    def __init__(self, path: Path, cluster: str, index: Index = lambda _: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        cluster: str,
+        index: Index = lambda _: None,
+        generation: int = 0,
+    ) -> None:
         self._path = path
+        self.generation = generation
         self._index = index
-        self.database = Database(path, orjson.dumps([FORMAT, cluster]))
+        file_format = [FORMAT, cluster, generation] if generation else [FORMAT, cluster]
+        self.database = Database(path, orjson.dumps(file_format))
         self.offsets: defaultdict[int, PartitionOffsets] = defaultdict(PartitionOffsets)
         self.active: set[int] = set()
 
@@ -69,7 +83,7 @@ class StateStore:
         """Begin an assignment with the stored rows; unacknowledged ones are forgotten."""
         self.release(partition)
         self.offsets[partition] = offsets = PartitionOffsets()
-        if stored := self._stored(partition, b""):
+        if stored := self._stored(partition):
             *progress, superseded = orjson.loads(stored)
             offsets.stored = Progress(*progress)
             offsets.source_offset, offsets.changelog_offset, _ = offsets.stored
@@ -80,7 +94,7 @@ class StateStore:
         """End an assignment. Stored rows stay while they are young enough to be used."""
         self.active.discard(partition)
         self.offsets.pop(partition, None)
-        if stored := self._stored(partition, b""):
+        if stored := self._stored(partition):
             age = time.time() - Progress(*orjson.loads(stored)[:-1]).at
             if not 0 <= age <= MAX_AGE.total_seconds():
                 text = "event=rows-discarded path=%s partition=%d reason='%.0f s old'"
@@ -92,13 +106,13 @@ class StateStore:
         offsets = self.offsets.get(partition)
         if offsets is not None and (write := offsets.unacknowledged.get(key)):
             return write.rows[key]
-        return self._stored(partition, key)[_OFFSET_BYTES:] or None
+        return layout.json_of(self._stored(partition, key))
 
     def row(self, partition: int, key: bytes) -> Row:
-        """Return a stored row with its source offset, which a deleted row keeps; else 0."""
+        """Return a stored row with its source offset, or that of its mark; else 0."""
         stored = self._stored(partition, key)
-        source_offset = int.from_bytes(stored[:_OFFSET_BYTES], "big")
-        return Row(key, stored[_OFFSET_BYTES:] or None, source_offset)
+        source_offset = int.from_bytes(stored[: layout.OFFSET_BYTES], "big")
+        return Row(key, layout.json_of(stored), source_offset)
 
     def put(
         self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int
@@ -139,14 +153,17 @@ class StateStore:
 
         A row has its key, its JSON and its source offset, as `Row` has.
         """
-        offsets, prefix = self.offsets[partition], _stored_key(partition, b"")
+        offsets, prefix = self.offsets[partition], layout.stored_key(partition)
+        now = layout.encode_time(time.time())
         pairs: list[tuple[bytes, bytes | None]] = []
         for key, value, source_offset in rows:
-            stamp = source_offset.to_bytes(_OFFSET_BYTES, "big")
-            pairs.append((prefix + key, stamp + (value or b"")))
-            if value and (indexed := self._index(value)):
+            stamp = source_offset.to_bytes(layout.OFFSET_BYTES, "big")
+            pairs.append((prefix + key, stamp + (value or now)))
+            if not value:
+                pairs.append((prefix + layout.MARKS + now + key, b""))
+            elif indexed := self._index(value):
                 entry, is_live = indexed[0] + b"/" + key, indexed[1]
-                pairs.append((prefix + _INDEX + entry, b"" if is_live else None))
+                pairs.append((prefix + layout.INDEX + entry, b"" if is_live else None))
                 if is_live:
                     offsets.cursor = min(offsets.cursor, entry)
         superseded = [key.decode("latin-1") for key in offsets.superseded]
@@ -166,12 +183,12 @@ class StateStore:
         return True
 
     def rows(
-        self, partition: int, begin: bytes = _ROWS, end: bytes | None = None
+        self, partition: int, begin: bytes = layout.ROWS, end: bytes | None = None
     ) -> Iterator[tuple[bytes, bytes]]:
         """Yield stored rows' keys and JSON, in key order, from `begin` to below `end`."""
-        for key, stored in self.database.scan(*_range(partition, begin, end)):
-            if value := stored[_OFFSET_BYTES:]:
-                yield key[_PARTITION_BYTES:], value
+        for key, stored in self.database.scan(*layout.key_range(partition, begin, end)):
+            if value := layout.json_of(stored):
+                yield key[layout.PARTITION_BYTES :], value
 
     def due(self, partition: int, last: bytes) -> Iterator[bytes]:
         """Yield index entries up to an index value: the value, a slash, the row's key.
@@ -181,8 +198,8 @@ class StateStore:
         offsets, end = self.offsets[partition], last + b"0"  # the character after /
         if offsets.cursor >= end:
             return
-        begin, start = _INDEX + offsets.cursor, _PARTITION_BYTES + len(_INDEX)
-        for key, _ in self.database.scan(*_range(partition, begin, _ROWS)):
+        begin, start = layout.INDEX + offsets.cursor, layout.ENTRY_BEGIN
+        for key, _ in self.database.scan(*layout.key_range(partition, begin, layout.MARKS)):
             offsets.cursor = entry = key[start:]
             if entry >= end:
                 return
@@ -193,20 +210,35 @@ class StateStore:
     def is_current(self, partition: int, entry: bytes) -> bool:
         """Return whether an index entry is its stored row's."""
         indexed, _, key = entry.partition(b"/")
-        value = self._stored(partition, key)[_OFFSET_BYTES:]
-        return bool(value) and self._index(value) == (indexed, True)
+        value = layout.json_of(self._stored(partition, key))
+        return value is not None and self._index(value) == (indexed, True)
+
+    def drop_entries(self, partition: int, entries: Iterable[bytes]) -> None:
+        """Remove index entries that are not current."""
+        prefix = layout.stored_key(partition, layout.INDEX)
+        self.database.write((prefix + entry, None) for entry in entries)
+
+    def drop_marks(self, partition: int, until: float, limit: int) -> int:
+        """Drop marks of rows that were deleted before a time; return the marks read."""
+        end = layout.MARKS + layout.encode_time(until)
+        marks = self.database.scan(*layout.key_range(partition, layout.MARKS, end))
+        entries = [entry for entry, _ in islice(marks, limit)]
+        dropped = [*entries]
+        for at, key in map(layout.split_mark, entries):
+            if layout.value_of(self._stored(partition, key)) == at:  # no later version
+                dropped.append(layout.stored_key(partition, key))
+        self.database.write((key, None) for key in dropped)
+        return len(entries)
 
     def purge(self, partition: int, begin: bytes, end: bytes | None) -> None:
         """Remove a range of keys, with the source offsets of deleted rows."""
-        self.database.delete_range(*_range(partition, begin, end))
+        self.database.delete_range(*layout.key_range(partition, begin, end))
 
     def partitions(self) -> Iterator[int]:
         """Yield the partitions of which rows are stored, assigned ones or not."""
-        partition = 0
-        while found := next(
-            self.database.scan(_stored_key(partition, b""), FORMAT_KEY), None
-        ):
-            partition = int.from_bytes(found[0][:_PARTITION_BYTES], "big")
+        partition, end = 0, FORMAT_KEY
+        while found := next(self.database.scan(layout.stored_key(partition), end), None):
+            partition = int.from_bytes(found[0][: layout.PARTITION_BYTES], "big")
             yield partition
             partition += 1
 
@@ -224,14 +256,5 @@ class StateStore:
         self.offsets.clear()
         self.database.close()
 
-    def _stored(self, partition: int, key: bytes) -> bytes:
-        return self.database.get(_stored_key(partition, key))
-
-
-def _stored_key(partition: int, key: bytes) -> bytes:
-    return partition.to_bytes(_PARTITION_BYTES, "big") + key
-
-
-def _range(partition: int, begin: bytes, end: bytes | None) -> tuple[bytes, bytes]:
-    last = _stored_key(partition + 1, b"") if end is None else _stored_key(partition, end)
-    return _stored_key(partition, begin), last
+    def _stored(self, partition: int, key: bytes = b"") -> bytes:
+        return self.database.get(layout.stored_key(partition, key))

@@ -1,5 +1,6 @@
 """The rows that a run of records changes: each read once and written once."""
 
+from datetime import datetime
 from functools import cache
 from typing import Any, Protocol, get_type_hints
 
@@ -32,9 +33,10 @@ class PartitionTransaction:
         self._unknown: dict[str, dict[str, Any]] = {}
         self._bytes = 0
 
-    def state(self, keys: tuple[str, ...]) -> Any:
-        """Return the state under these keys."""
-        return self._aggregate.state(*map(self._row, keys, range(len(keys))))
+    def state(self, keys: tuple[str, ...], at: datetime) -> Any:
+        """Return the state under these keys, without rows that have expired at a time."""
+        rows = (self._unexpired(key, index, at) for index, key in enumerate(keys))
+        return self._aggregate.state(*rows)
 
     def put(self, keys: tuple[str, ...], after: Any) -> None:
         """Keep the state after a record."""
@@ -61,6 +63,12 @@ class PartitionTransaction:
     def changes(self) -> list[Change]:
         """Return the changed rows."""
         return [(key, self._stored[key], self._rows[key]) for key in self._changes]
+
+    def _unexpired(self, key: str, index: int, at: datetime) -> Any:
+        row = self._aggregate.unexpired(self._row(key, index), at)
+        if row is None:  # a new row takes over nothing
+            self._unknown.pop(key, None)
+        return row
 
     def _row(self, key: str, index: int) -> Any:
         if key not in self._rows:
@@ -98,8 +106,8 @@ class PartitionTransaction:
 class Rows(Protocol):
     """The rows of a partition."""
 
-    def state(self, keys: tuple[str, ...]) -> Any:
-        """Return the state under these keys."""
+    def state(self, keys: tuple[str, ...], at: datetime) -> Any:
+        """Return the state under these keys, without rows that have expired at a time."""
 
     def put(self, keys: tuple[str, ...], after: Any) -> None:
         """Keep the state after a record."""
@@ -115,7 +123,7 @@ def fold(
     """Fold one record into rows; return its keys, state before and after, and messages."""
     request, cause = envelope.request, envelope.cause
     keys = aggregate.identify(request, cause)
-    before = rows.state(keys)
+    before = rows.state(keys, cause.timestamp)
     after, messages = aggregate.step(before, request, cause, redelivered=redelivered)
     if after is not before:
         rows.put(keys, after)

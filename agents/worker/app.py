@@ -21,6 +21,7 @@ from agents.worker.tables import TableManager
 from topics.admin import TopicsError, cluster_id, partition_drift
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.settings import KafkaSettings
+from topics.layout import UnfinishedError, require_finished
 
 MAX_BATCH_BYTES = 900 * 2**10
 MAX_REQUEST_BYTES = 3 * 2**20
@@ -57,6 +58,7 @@ class App(faust.App):
 
     Attributes:
         pause_monitor: runs from the start, also during a long recovery.
+        generation: how often the topics were repartitioned, once the app has started.
         batching_producer: sends the worker's records; a failed send stops the worker.
     """
 
@@ -64,6 +66,7 @@ class App(faust.App):
     pause_monitor: PauseMonitor
     settings: WorkerSettings
     cluster_id: str
+    generation: int = 0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._revocation_listeners: list[Callable[[], Awaitable[None]]] = []
@@ -104,7 +107,7 @@ class App(faust.App):
 
     async def on_first_start(self) -> None:
         """Wait for Kafka, instead of restarting until it runs."""
-        self.cluster_id = await _wait_for_kafka(self.settings)
+        self.cluster_id, self.generation = await _wait_for_kafka(self.settings)
         await super().on_first_start()
 
     async def on_stop(self) -> None:
@@ -131,22 +134,27 @@ def _on_delivery(delivery: DeliveryFuture) -> None:
         fail_stop("a record was not sent: %r", error)
 
 
-async def _wait_for_kafka(cluster: KafkaSettings) -> str:
-    """Return the cluster's id once a broker answers, however long that takes.
+async def _wait_for_kafka(cluster: KafkaSettings) -> tuple[str, int]:
+    """Return the cluster's id and the topics' generation once a broker answers.
 
     A wrong number of partitions stops the worker: it would forward records to other owners
-    than its fellow workers do. So does a failed authentication, which no retry cures.
+    than its fellow workers do. So do a failed authentication, which no retry cures, and a
+    repartition that is unfinished.
     """
     pause = _MIN_BACKOFF_SECONDS
     while True:
         try:
-            for line in await partition_drift(cluster):
-                fail_stop("PARTITIONS is wrong: %s", line)
-            return await cluster_id(cluster)
-        except KafkaAuthenticationError as error:
+            layout, drift, name = await asyncio.gather(
+                require_finished(cluster), partition_drift(cluster), cluster_id(cluster)
+            )
+        except (KafkaAuthenticationError, UnfinishedError) as error:
             fail_stop("%s", error)
         except TopicsError as error:
             log.warning("event=waiting-for-kafka reason=%r", str(error))
+        else:
+            for line in drift:
+                fail_stop("PARTITIONS is wrong: %s", line)
+            return name, layout.generation
         await asyncio.sleep(pause)
         pause = min(2 * pause, _MAX_BACKOFF_SECONDS)
 

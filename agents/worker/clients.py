@@ -5,7 +5,6 @@ import math
 from typing import Any, NoReturn
 
 import faust
-from aiokafka.consumer import fetcher
 from aiokafka.errors import InvalidSessionTimeoutError
 from faust.transport.drivers import aiokafka as driver
 
@@ -13,8 +12,6 @@ from agents.runtime.fail_stop import fail_stop
 
 FETCH_MAX_WAIT_MS = 50
 """Faust hard-codes 1500 ms: an idle partition would delay its neighbours."""
-
-YIELDS = 8  # turns of the event loop until a fetched record is processed and its reply sent
 
 
 class EventLoopConsumerThread(driver.AIOKafkaConsumerThread):
@@ -69,23 +66,6 @@ def _fail_stop_on(error: BaseException) -> NoReturn:
     if isinstance(error, InvalidSessionTimeoutError):
         fail_stop("SESSION_TIMEOUT_SECONDS is outside the range that the brokers allow")
     fail_stop("the group refused this worker: %r", error)
-
-
-class YieldingFetcher(fetcher.Fetcher):
-    """Yields to the event loop before each fetch; replaces aiokafka's `Fetcher`.
-
-    aiokafka fetches at once. Building a fetch takes as long as processing a record, and
-    would delay that record's reply.
-    """
-
-    async def _proc_fetch_request(self, *request: Any) -> bool:
-        try:
-            for _ in range(YIELDS):
-                await asyncio.sleep(0)
-        except asyncio.CancelledError:
-            return False  # as aiokafka does when its partitions are revoked
-        new_data: bool = await super()._proc_fetch_request(*request)
-        return new_data
 
 
 class Producer(driver.Producer):

@@ -7,9 +7,10 @@ from aiokafka.consumer import consumer
 from faust import stores
 from faust.transport.drivers import aiokafka as driver
 
-from agents.worker.clients import Producer, YieldingFetcher
+from agents.worker.clients import Producer
 from agents.worker.consumer import Consumer
 from agents.worker.coordinator import GroupCoordinator, SubscriptionState
+from agents.worker.fetcher import SessionFetcher
 from agents.worker.tables import StateStoreAdapter
 from topics.kafka import compat
 from topics.kafka.compat import Replacement
@@ -55,13 +56,13 @@ REPLACEMENTS = (
     Replacement(
         consumer,
         "Fetcher",
-        YieldingFetcher,
+        SessionFetcher,
         "(client, subscriptions, *, key_deserializer=None, value_deserializer=None,"
         " fetch_min_bytes=1, fetch_max_bytes=52428800, fetch_max_wait_ms=500,"
         " max_partition_fetch_bytes=1048576, check_crcs=True, fetcher_timeout=0.2,"
         " prefetch_backoff=0.1, retry_backoff_ms=100, auto_offset_reset='latest',"
         " isolation_level='read_uncommitted', client_rack=None)",
-        "building the next fetch delayed the replies to the present records",
+        "a fetch named all partitions, and building it delayed replies to present records",
     ),
 )
 

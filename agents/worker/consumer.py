@@ -11,6 +11,7 @@ It corrects Faust:
 import asyncio
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -132,14 +133,17 @@ class Consumer(DeliveringConsumer):
 
     async def force_commit(self, *_: Any, **__: Any) -> bool:
         """Commit each partition up to its first unacknowledged batch."""
-        if self._coordinator.is_joining:
+        # Faust's timer runs before there is a coordinator: a login may take long.
+        if not self._served or self._coordinator.is_joining:
             return False
         advanced = {tp: served for tp, served in self._served.items() if served.advance()}
         offsets = {tp: served.acknowledged for tp, served in advanced.items()}
+        times = {tp: served.acknowledged_at for tp, served in advanced.items()}
         if not offsets or not await self._commit(offsets, self._generation):
             return False
         for tp, offset in offsets.items():
             advanced[tp].committed = offset
+            advanced[tp].committed_at = times[tp]
         return True
 
     def lags(self) -> dict[TP, int]:
@@ -150,6 +154,13 @@ class Consumer(DeliveringConsumer):
             for tp, served in self._served.items()
             if (end := consumer.highwater(tp)) is not None
         }
+
+    def committed_at(self, tp: TopicPartition) -> datetime | None:
+        """Return the time of the newest committed record; None: none, or not served."""
+        served = self._served.get(tp)
+        if served is None or served.committed_at is None:
+            return None
+        return datetime.fromtimestamp(served.committed_at / 1000, UTC)
 
     def oldest(self) -> ConsumerRecords:
         """Return the oldest batch in flight of each partition that has one.

@@ -23,7 +23,7 @@ from agents.runtime.in_flight import ConsumerRecords, PartitionRecords
 from agents.worker.clients import EventLoopConsumerThread
 
 POLL_SECONDS = 0.1
-MAX_CHUNK_BYTES = 128 * 2**10
+MAX_CHUNK_BYTES = 32 * 2**10
 
 
 class RawRecordsSchema(faust.Schema):
@@ -46,6 +46,9 @@ class ServedPartition:
         position: the offset of the next record to be delivered.
         acknowledged: the offset up to which it can be committed.
         committed: the offset up to which it is.
+        acknowledged_at: when the last record below `acknowledged` was written, in
+            milliseconds; None: none was processed yet.
+        committed_at: the same for `committed`.
         batches: delivered, and not acknowledged with all before them; in log order.
     """
 
@@ -53,11 +56,15 @@ class ServedPartition:
     acknowledged: int
     committed: int
     batches: deque[PartitionRecords] = field(default_factory=deque)
+    acknowledged_at: int | None = None
+    committed_at: int | None = None
 
     def advance(self) -> bool:
         """Advance over acknowledged batches; return whether there is more to commit."""
         while self.batches and self.batches[0].acknowledged:
-            self.acknowledged = self.batches.popleft().end
+            batch = self.batches.popleft()
+            self.acknowledged = batch.end
+            self.acknowledged_at = batch.records[-1].timestamp
         return self.acknowledged > self.committed
 
 

@@ -3,15 +3,19 @@
 import gc
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import faust
+from aiokafka import TopicPartition
 
-from agents.aggregate import Aggregate
+from agents.aggregate import Aggregate, never
 from agents.runtime import metrics
 from agents.runtime.in_flight import log_slow
 from agents.runtime.processor import AggregateAgent, ChangeListener
 from agents.runtime.state_store import Index
+from agents.runtime.sweeper import SWEEP_SECONDS, Clock, Sweeper
 from agents.worker.app import App, create_app
 from agents.worker.delivery import RawRecordsSchema
 from agents.worker.settings import WorkerSettings
@@ -28,14 +32,20 @@ GC_THRESHOLD = 20_000
 
 
 class Service:
-    """A service under construction; its name is that of its consumer group."""
+    """A service under construction; its name is that of its consumer group.
+
+    Attributes:
+        sweepers: of the tables, by name.
+    """
 
     def __init__(self, name: str, settings: WorkerSettings) -> None:
         self.settings = settings
         self.app: App = create_app(name, settings)
+        self.sweepers: dict[str, Sweeper] = {}
         # Also while a rebalance waits for a batch: no add_timer.
         self.app.timer(SLOW_CHECK_SECONDS, name="slow-batches")(self._log_slow_batches)
         self.add_timer(FLUSH_SECONDS, self.app.tables.flush_rows)
+        self.add_timer(SWEEP_SECONDS, self._sweep)
         if settings.metrics_port:
             self.add_timer(METRICS_SECONDS, self._update_gauges)
 
@@ -48,7 +58,11 @@ class Service:
 
         Call `on_change` with the rows that each transaction changed.
         """
-        table = self.add_table(aggregate.changelog, aggregate.index)
+        clock = partial(self._committed_at, aggregate.requests)
+        expires = aggregate.expires is not never
+        table = self.add_table(
+            aggregate.changelog, aggregate.index, clock if expires else None
+        )
         agent = AggregateAgent(self.app, aggregate, table, on_change)
         self.app.add_recovery_listener(agent.on_recovered)
         self.add_agent(aggregate.requests, agent.run)
@@ -56,19 +70,29 @@ class Service:
 
     def add_agent(self, topic: Topic, run: Callable[[Any], Any]) -> None:
         """Add a Faust agent for the records of a topic."""
+        metrics.DEAD_LETTERS.labels(topic.name)  # from zero: Prometheus misses no first one
         schema = RawRecordsSchema(key_type=bytes, value_type=bytes)
         source = self.app.topic(topic.name, schema=schema)
         self.app.agent(source, name=topic.name)(run)
 
-    def add_table(self, changelog: Topic, index: Index = lambda _: None) -> Any:
-        """Add the Faust table of a changelog."""
+    def add_table(
+        self,
+        changelog: Topic,
+        index: Index = lambda _: None,
+        clock: Clock | None = None,
+    ) -> Any:
+        """Add the Faust table of a changelog; with a clock, its index is by expiry."""
         name = changelog.name.removeprefix(f"{self.app.conf.id}-")
-        return self.app.Table(
+        table = self.app.Table(
             name.removesuffix("-changelog"),
             key_type=bytes,
             value_type=bytes,
             options={"index": index},
         )
+        sweeper = self.sweepers[table.name] = Sweeper(self.app, changelog, table, clock)
+        self.app.add_recovery_listener(sweeper.start)
+        self.app.add_revocation_listener(sweeper.stop)
+        return table
 
     def add_timer(self, seconds: float, run: Callable[[], Awaitable[None]]) -> None:
         """Call a function periodically, once the tables are recovered."""
@@ -81,6 +105,15 @@ class Service:
 
     async def _log_slow_batches(self) -> None:
         log_slow(self.app.consumer.oldest(), self.app.consumer.waiting)
+
+    async def _sweep(self) -> None:
+        for sweeper in self.sweepers.values():
+            sweeper.step()
+
+    def _committed_at(self, topic: Topic, partition: int) -> datetime | None:
+        at: datetime | None
+        at = self.app.consumer.committed_at(TopicPartition(topic.name, partition))
+        return at
 
     async def _update_gauges(self) -> None:
         consumer = self.app.consumer

@@ -28,7 +28,10 @@ class StateStoreAdapter(base.Store):
     async def on_start(self) -> None:
         """Open the store."""
         path = self.app.settings.state_dir / self.table.name
-        self.rows = StateStore(path, self.app.cluster_id, **self.options)
+        generation = self.app.generation
+        self.rows = StateStore(
+            path, self.app.cluster_id, generation=generation, **self.options
+        )
 
     async def on_stop(self) -> None:
         """Close the rows."""

@@ -1,44 +1,63 @@
 """A measured shop: each part of a round."""
 
 import asyncio
-import itertools
-import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks import commands, results, stories
-from tests.benchmarks.customers import Customer, Timing, measure
-from tests.benchmarks.echo import REQUESTS
-from tests.benchmarks.helpers import beside, listens
-from tests.benchmarks.http import Client
-from tests.benchmarks.load import REPLIES, Command, Replies, preload
-from tests.benchmarks.meter import Meter
+from agents.ops.local.processes import Process
+from tests.benchmarks import commands, echo, results, stories
+from tests.benchmarks.helpers import Running, beside, listens, logged
+from tests.benchmarks.http import Client, connected
+from tests.benchmarks.load import REPLIES, Command
+from tests.benchmarks.measurements import Measurements, Pids, start
+from tests.benchmarks.preloaded import Replies
 from tests.benchmarks.requester import Requester, open_requester
-from tests.benchmarks.results import Result, Results
 from tests.e2e.shop import Shop
 from topics.admin import create
+from topics.catalog import STOCK_CHANGELOG, STOCK_REQUESTS
 from topics.topic import Topic, TopicKind
 
 CLIENTS = 64
-PRELOADED = 60_000
 CONTENDERS = 500
 STOCK = 100
+READY = "event=ready"
 
-_PRELOADED: dict[str, Command] = {
-    results.RECEIVE: commands.receive_stock,
-    results.RECEIVE_HOT: commands.receive_hot,
-    results.STOCKS: commands.stocks,
+_PRELOADED: dict[str, tuple[Command, str | None]] = {
+    results.RECEIVE: (commands.receive_stock, STOCK_CHANGELOG.name),
+    results.RECEIVE_HOT: (commands.receive_hot, None),
+    results.STOCKS: (commands.stocks, None),
 }
-_STORIES: dict[str, stories.Story] = {
-    results.HTTP_STOCKS: stories.stocks,
-    results.LIST_CART: stories.list_cart,
-    results.STORY: stories.full_story,
-    results.ORDER: stories.create_order,
-    results.ORDER_10: stories.ten_lines,
-    results.ORDER_HOT: stories.create_hot_order,
+STORIES: dict[str, tuple[stories.Story, int]] = {
+    results.HTTP_STOCKS: (stories.stocks, CLIENTS),
+    results.LIST_CART: (stories.list_cart, CLIENTS),
+    results.STORY_1: (stories.full_story, 1),
+    results.STORY_8: (stories.full_story, 8),
+    results.STORY: (stories.full_story, CLIENTS),
+    results.ORDER: (stories.create_order, CLIENTS),
+    results.ORDER_10: (stories.ten_lines, CLIENTS),
+    results.ORDER_HOT: (stories.create_hot_order, CLIENTS),
 }
+"""The calls over HTTP, and the number of their clients."""
+
+
+class DefaultShop(Shop):
+    """A shop with the processes and settings that `make run-all` starts."""
+
+    later = ()
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, gateways=1, loms_workers=1, session_timeout_seconds="")
+
+    def adapted(self, process: Process) -> Process:
+        """Return the process as it is."""
+        return process
 
 
 class Bench:
@@ -46,106 +65,108 @@ class Bench:
 
     Args:
         shop: one worker of each service, one gateway.
-        asker: sends requests over Kafka.
-        replies: counts the replies.
-        clients: of the gateway.
-        seconds: of each measurement without an end of its own.
+        requester: sends requests over Kafka.
+        measurements: of this run.
+
+    Attributes:
+        free_port: for servers that are measured in turn with the shop's gateway.
     """
 
     def __init__(
-        self,
-        shop: Shop,
-        requester: Requester,
-        replies: Replies,
-        clients: Sequence[Client],
-        seconds: float,
+        self, shop: Shop, requester: Requester, measurements: Measurements
     ) -> None:
-        self.results = Results()
         self._shop = shop
         self._requester = requester
-        self._replies = replies
-        self._clients = clients
-        self._seconds = seconds
-        self._numbers = itertools.count()
-        self._hello_port = shop.local.gateway_ports[0] + 3
+        self._measurements = measurements
+        self._worker = shop["loms-1"]
+        self._port = shop.local.gateway_ports[0]
+        self.free_port = self._port + 3
 
     async def preloaded(self) -> None:
         """Measure how fast one process consumes a topic's records."""
-        await self._shop["loms-1"].stop()
-        await preload(self._shop.kafka, REQUESTS, commands.receive_stock, PRELOADED)
-        async with beside("tests.benchmarks.echo", self._shop.kafka):
-            await self._rate(results.ECHO)
-        for what, command in _PRELOADED.items():
-            await preload(self._shop.kafka, "stock.requests", command, PRELOADED)
-            self._shop["loms-1"].start()
-            await self._rate(what)
-            await self._shop["loms-1"].stop()
+        await self._worker.stop()
+        async with AsyncExitStack() as stack:
+
+            async def start_echo() -> Pids:
+                running = await stack.enter_async_context(self._echo())
+                await logged(running.log, echo.READY)
+                return {"echo": running.pid}
+
+            await self._measurements.preloaded(
+                results.ECHO, echo.REQUESTS, commands.receive_stock, start_echo
+            )
+        for what, (command, changelog) in _PRELOADED.items():
+            await self._measurements.preloaded(
+                what,
+                STOCK_REQUESTS.name,
+                command,
+                partial(start, self._worker, READY),
+                changelog,
+            )
+            await self._worker.stop()
 
     async def over_kafka(self) -> None:
         """Measure requests over Kafka with one reply: the floors, and the shop."""
-        async with beside("tests.benchmarks.echo", self._shop.kafka) as pid:
-            ask = self._requester.customer(REQUESTS, commands.stocks)
-            await self._measure(results.ECHO_1, [ask], {"echo": pid})
-            await self._measure(results.ECHO_64, [ask] * CLIENTS, {"echo": pid})
+        measure = self._measurements.requests
+        async with self._echo() as running:
+            ask = self._requester.customer(echo.REQUESTS, commands.stocks)
+            pids: Pids = {"echo": running.pid}
+            await measure(results.ECHO_1, [ask], pids)
+            await measure(results.ECHO_64, [ask] * CLIENTS, pids)
         await self._hello()
         await self._alone()
-        self._shop["loms-1"].start()
+        self._worker.start()
         await self._shop.ready()
-        ask = self._requester.customer("stock.requests", commands.stocks)
-        await self._measure(results.HOP, [ask], self._pids)
-        await self._measure(results.HOP_64, [ask] * CLIENTS, self._pids)
+        ask = self._requester.customer(STOCK_REQUESTS.name, commands.stocks)
+        await measure(results.HOP, [ask], self._pids)
+        await measure(results.HOP_64, [ask] * CLIENTS, self._pids)
 
     async def over_http(self) -> None:
-        """Measure the calls of 64 HTTP clients."""
-        for what, story in _STORIES.items():
-            customers = [partial(story, client) for client in self._clients]
-            await self._measure(what, customers, self._pids)
+        """Measure the calls of HTTP clients."""
+        for what, (story, clients) in STORIES.items():
+            await self._measurements.calls(what, story, self._port, clients, self._pids)
 
     async def contended(self) -> None:
         """Send 500 orders of 100 units at once; exactly 100 orders must get one."""
-        port = self._shop.local.gateway_ports[0]
-        contenders = [await Client.connect(port) for _ in range(CONTENDERS)]
-        counts = await stories.contend(contenders, 3_900_000_001, STOCK)
+        async with connected([self._port] * CONTENDERS) as contenders:
+            counts = await stories.contend(contenders, 3_900_000_001, STOCK)
         print(f"{CONTENDERS} createOrders at once for {STOCK}: {counts}", flush=True)
         assert counts == {"awaiting payment": STOCK, "failed": CONTENDERS - STOCK}
-        for client in contenders:
-            client.close()
 
-    async def _rate(self, what: str) -> None:
-        rate = await self._replies.rate(PRELOADED)
-        self.results.add(what, Result(Timing(rate, 0.0, 0.0)))
+    @asynccontextmanager
+    async def stopped(self) -> AsyncIterator[None]:
+        """Run no process but the broker within this context."""
+        units = [unit for unit in self._shop.units.values() if unit.name != "kafka"]
+        await asyncio.gather(*(unit.stop() for unit in units))
+        yield
+        for unit in units:
+            unit.start()
+        await self._shop.ready()
 
     async def _hello(self) -> None:
-        port = self._hello_port
-        async with beside("tests.benchmarks.hello", str(port)) as pid:
+        port = self.free_port
+        async with beside("tests.benchmarks.hello", str(port)) as running:
             await listens(port)
-            connected = [await Client.connect(port) for _ in range(CLIENTS)]
-            customers = [partial(stories.stocks, client) for client in connected]
-            await self._measure(results.HELLO, customers, {"hello": pid})
-            for client in connected:
-                client.close()
+            await self._measurements.calls(
+                results.HELLO, stories.stocks, port, CLIENTS, {"hello": running.pid}
+            )
 
     async def _alone(self) -> None:
         """Measure a gateway whose requests get replies from an echo."""
-        async with beside("tests.benchmarks.echo_replier", self._shop.kafka) as pid:
-            await until_answered(self._shop.local.gateway_ports[0])
-            customers = [partial(stories.stocks, client) for client in self._clients]
-            gateway = self._shop["gateway-1"].pid
-            pids = {"gateway-1": gateway, "echo_replier": pid}
-            await self._measure(results.ALONE, customers, pids)
-
-    async def _measure(
-        self, what: str, customers: Sequence[Customer], pids: dict[str, int]
-    ) -> None:
-        kafka = self._shop["kafka"].pid
-        meter = Meter({**pids, "kafka": kafka, "load": os.getpid()})
-        timing = await measure(customers, self._numbers, self._seconds, meter.start)
-        self.results.add(what, Result(timing, self._seconds, meter.read()))
+        async with beside("tests.benchmarks.echo_replier", self._shop.kafka) as running:
+            await until_answered(self._port)
+            pids = {"gateway-1": self._shop["gateway-1"].pid, "echo_replier": running.pid}
+            await self._measurements.calls(
+                results.ALONE, stories.stocks, self._port, CLIENTS, pids
+            )
 
     @property
     def _pids(self) -> dict[str, int]:
         units = self._shop.units.values()
         return {unit.name: unit.pid for unit in units if unit.runs}
+
+    def _echo(self) -> AbstractAsyncContextManager[Running]:
+        return beside("tests.benchmarks.echo", self._shop.kafka)
 
 
 async def until_answered(port: int) -> None:
@@ -161,20 +182,21 @@ async def until_answered(port: int) -> None:
 
 
 @asynccontextmanager
-async def opened(directory: Path, seconds: float) -> AsyncIterator[Bench]:
-    """A shop with stock and connected clients."""
+async def opened(
+    directory: Path, seconds: float, records: int
+) -> AsyncIterator[tuple[Bench, Measurements]]:
+    """A shop with stock, and the measurements on its broker."""
     async with AsyncExitStack() as stack:
-        shop = Shop(directory, gateways=1, loms_workers=1)
-        await stack.enter_async_context(shop.opened())
+        shop = await stack.enter_async_context(DefaultShop(directory).opened())
         ours = [
             Topic(name, TopicKind.REPLIES, "Of a benchmark.")
-            for name in (REQUESTS, REPLIES)
+            for name in (echo.REQUESTS, REPLIES)
         ]
         await create(shop.cluster, ours)
         replies = await Replies.open(shop.kafka)
         stack.push_async_callback(replies.consumer.stop)
         requester = await stack.enter_async_context(open_requester(shop.kafka))
-        port = shop.local.gateway_ports[0]
-        clients = [await Client.connect(port) for _ in range(CLIENTS)]
-        await stories.stock_up(clients)
-        yield Bench(shop, requester, replies, clients, seconds)
+        async with connected([shop.local.gateway_ports[0]] * CLIENTS) as clients:
+            await stories.stock_up(clients)
+        measurements = Measurements(shop.cluster, shop["kafka"], replies, seconds, records)
+        yield Bench(shop, requester, measurements), measurements

@@ -11,6 +11,11 @@ PLOTS: dict[str, tuple[str, str, dict[str, str]]] = {
     "load": ("Latency of a full story", "clients", {"p50": "p50, ms", "p99": "p99, ms"}),
     "workers": ("Full stories", "workers", {"per_second": "a second"}),
     "state": ("Recovery", "orders", {"recovery_seconds": "seconds"}),
+    "year": (
+        "A year of carts, stock and notifications",
+        "day",
+        {"thousand_rows": "rows, thousands", "disk_mb": "disk, MB", "rss_mb": "memory, MB"},
+    ),
 }
 
 

@@ -8,6 +8,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from tests.benchmarks.load import PARTITIONS, REPLIES
 
 REQUESTS = "bench.requests"
+READY = "ready"
+"""Is printed when the echo begins to fetch."""
 
 
 async def echo(bootstrap: str) -> None:
@@ -27,6 +29,7 @@ async def echo(bootstrap: str) -> None:
     )
     async with consumer, producer:
         consumer.assign([TopicPartition(REQUESTS, number) for number in range(PARTITIONS)])
+        print(READY, flush=True)
         while True:
             fetched = await consumer.getmany(timeout_ms=500, max_records=500)
             sent = [

@@ -11,7 +11,7 @@ import json
 import math
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from tests.benchmarks.curves import PLOTS, draw
 from tests.benchmarks.customers import Timing, measure
 from tests.benchmarks.deadlines import lateness
 from tests.benchmarks.footprint import footprints
-from tests.benchmarks.http import Client
+from tests.benchmarks.http import Client, connected
 from tests.benchmarks.meter import rss_bytes
 from tests.benchmarks.recovery.counter import one_gateway, put
 from tests.benchmarks.recovery.rebuild import fill, last_recovery
@@ -56,18 +56,13 @@ class LoadGenerator:
 
     async def run(self, story: stories.Story, clients: int = CLIENTS) -> Timing:
         """Measure a number of clients that repeat a story."""
-        async with self.clients(clients) as connected:
-            customers = [partial(story, client) for client in connected]
+        async with self.clients(clients) as open_clients:
+            customers = [partial(story, client) for client in open_clients]
             return await measure(customers, self._numbers, self._seconds)
 
-    @asynccontextmanager
-    async def clients(self, number: int) -> AsyncIterator[list[Client]]:
+    def clients(self, number: int) -> AbstractAsyncContextManager[list[Client]]:
         """Connect a number of clients; close them at the end of the context."""
-        ports = itertools.islice(itertools.cycle(self._ports), number)
-        connected = [await Client.connect(port) for port in ports]
-        yield connected
-        for client in connected:
-            client.close()
+        return connected(itertools.islice(itertools.cycle(self._ports), number))
 
 
 class FullShop(Shop):

@@ -6,23 +6,33 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 from tests.e2e.waiting import until
 
 
+@dataclass(frozen=True)
+class Running:
+    """A process, and the file of its output."""
+
+    pid: int
+    log: Path
+
+
 @asynccontextmanager
-async def beside(*words: str) -> AsyncIterator[int]:
-    """Run `python -m …` within this context; yield its process id.
+async def beside(*words: str) -> AsyncIterator[Running]:
+    """Run `python -m …` within this context.
 
     Raises:
         RuntimeError: it ended before.
     """
-    with tempfile.TemporaryFile() as log:
+    with tempfile.NamedTemporaryFile() as log:
         running = await asyncio.create_subprocess_exec(
             sys.executable, "-m", *words, stdout=log, stderr=log
         )
         try:
-            yield running.pid
+            yield Running(running.pid, Path(log.name))
         finally:
             lasted = running.returncode is None
             if lasted:
@@ -41,3 +51,14 @@ async def listens(port: int) -> None:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
     await until(look, f"a process listens on {port}")
+
+
+async def logged(log: Path, text: str, since: int = 0) -> None:
+    """Wait until a text is in a log, behind its first bytes."""
+
+    def look() -> bool:
+        with log.open("rb") as file:
+            file.seek(since)
+            return text.encode() in file.read()
+
+    await until(look, f"{text} in {log}")

@@ -7,6 +7,8 @@ them as the gateway. This one parses only responses of a gateway.
 import asyncio
 import json
 import re
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Any, Self
 
 _HOST = "127.0.0.1"
@@ -65,3 +67,12 @@ class Client(asyncio.Protocol):
         """Fail the request in flight."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionError(f"hung up: {error!r}"))
+
+
+@asynccontextmanager
+async def connected(ports: Iterable[int]) -> AsyncIterator[list[Client]]:
+    """Connect a client to each of the ports; close them at the end of the context."""
+    clients = [await Client.connect(port) for port in ports]
+    yield clients
+    for client in clients:
+        client.close()

@@ -1,14 +1,12 @@
-"""Writes requests to a topic in advance, and counts the replies."""
+"""Writes requests to a topic in advance."""
 
 import asyncio
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 
 from topics.kafka.headers import CORRELATION_ID, REPLY_TOPIC
 
@@ -46,36 +44,3 @@ async def preload(
             await producer.send(topic, value, key=key, headers=headers)
             if (early := began + count / rate - loop.time()) > PACE_SECONDS:
                 await asyncio.sleep(early)
-
-
-@dataclass
-class Replies:
-    """Counts the records of the reply topic."""
-
-    consumer: AIOKafkaConsumer
-    seen: set[bytes] = field(default_factory=set)
-
-    @classmethod
-    async def open(cls, bootstrap: str) -> "Replies":
-        """Start to read at the current end."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, fetch_max_wait_ms=20)
-        await consumer.start()
-        partitions = [TopicPartition(REPLIES, number) for number in range(PARTITIONS)]
-        consumer.assign(partitions)
-        await consumer.seek_to_end(*partitions)
-        return cls(consumer)
-
-    async def rate(self, number: int) -> float:
-        """Return replies a second, from the first fetch of them to the last.
-
-        Earlier replies are not counted.
-        """
-        self.seen.clear()
-        await self.consumer.seek_to_end(*self.consumer.assignment())
-        began, first = 0.0, 0
-        while len(self.seen) < number:
-            for records in (await self.consumer.getmany(timeout_ms=1000)).values():
-                self.seen |= {dict(each.headers)[CORRELATION_ID] for each in records}
-            if self.seen and not first:
-                began, first = perf_counter(), len(self.seen)
-        return (number - first) / (perf_counter() - began)

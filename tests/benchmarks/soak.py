@@ -1,8 +1,10 @@
-"""A shop under a small, steady load: the memory of its processes over time.
+"""A shop under a small, steady load: the memory of its processes over time, and its disk.
 
-    python -m tests.benchmarks.soak [--minutes 10] [--rate 20]
+    python -m tests.benchmarks.soak [--minutes 10] [--rate 20] [--checkpoint 5] [--brief]
 
-Memory that grows by the minute under a constant load is a leak.
+Memory that grows by the minute under a constant load is a leak. With `--checkpoint MINUTES`
+the shop is audited that often, from its last checkpoint, and older requests are deleted:
+the disk levels off. `--brief` lets Kafka delete and compact within seconds instead of days.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import time
 from itertools import count
 from pathlib import Path
 
+from tests.benchmarks.disk import BriefShop, Checkpoints, Disk
 from tests.benchmarks.meter import rss_bytes
 from tests.e2e.clients import HttpClient
 from tests.e2e.ids import IdFactory
@@ -31,14 +34,19 @@ class Soak:
     Args:
         client: the client of all of them.
         rate: stories begun per second.
+        checkpoints: of the shop, written and used every so many minutes; 0: never.
 
     Attributes:
         seconds: the durations of the stories that have ended.
     """
 
-    def __init__(self, client: HttpClient, rate: float) -> None:
+    def __init__(
+        self, client: HttpClient, rate: float, checkpoints: Checkpoints, every: int
+    ) -> None:
         self._client = client
         self._rate = rate
+        self._checkpoints = checkpoints
+        self._every = every
         self._users = count(_FIRST_USER)
         self._product, _ = IdFactory().product()
         self.seconds: list[float] = []
@@ -48,7 +56,10 @@ class Soak:
         await receive(self._client, self._product, STOCK)
         memory = []
         for minute in range(minutes):
-            await self._minute()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._minute())
+                if self._every and minute and minute % self._every == 0:
+                    tasks.create_task(self._checkpoint())
             memory.append({unit.name: rss_bytes(unit.pid) >> 20 for unit in running(shop)})
             self._print(minute + 1, memory[-1])
         return memory
@@ -60,6 +71,9 @@ class Soak:
             while time.monotonic() < ends:
                 shoppers.create_task(self._story(next(self._users)))
                 await asyncio.sleep(1 / self._rate)
+
+    async def _checkpoint(self) -> None:
+        print(await self._checkpoints.advance(), flush=True)
 
     async def _story(self, user: int) -> None:
         began = time.monotonic()
@@ -86,18 +100,29 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=int, default=10)
     parser.add_argument("--rate", type=float, default=20.0)
+    parser.add_argument("--checkpoint", type=int, default=0, metavar="MINUTES")
+    parser.add_argument("--brief", action="store_true")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        shop = Shop(Path(directory) / "shop")
+        shop = (BriefShop if args.brief else Shop)(Path(directory) / "shop")
         client = HttpClient(shop.gateways[0])
+        checkpoints = Checkpoints(shop, Path(directory) / "checkpoints")
+        soak = Soak(client, args.rate, checkpoints, args.checkpoint)
         try:
             await shop.start()
-            memory = await Soak(client, args.rate).run(args.minutes, shop)
+            disk = Disk(shop)
+            curve = asyncio.create_task(disk.run())
+            memory = await soak.run(args.minutes, shop)
+            curve.cancel()
+            if args.checkpoint:
+                print(await checkpoints.advance())
+                print(*disk.curve, sep="\n")
         finally:
             await client.close()
             await shop.stop()
     grown = {name: memory[-1][name] - memory[0][name] for name in memory[0]}
-    print(json.dumps({"soak": args.minutes, "rate": args.rate, "grown_mb": grown}))
+    result = {"soak": args.minutes, "rate": args.rate, "grown_mb": grown}
+    print(json.dumps(result | {"disk_mb": disk.curve}))
 
 
 if __name__ == "__main__":

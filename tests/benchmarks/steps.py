@@ -61,10 +61,16 @@ def steps(
     reply_context = parse_reply_context(request)
     envelope = deserialize(topic, request, reply_context)
     keys = aggregate.identify(envelope.request, envelope.cause)
-    state = PartitionTransaction(aggregate, store, 0).state(keys)
+
+    def read() -> Any:
+        return PartitionTransaction(aggregate, store, 0).state(
+            keys, envelope.cause.timestamp
+        )
+
+    state = read()
     after, messages = aggregate.step(state, envelope.request, envelope.cause)
     fold = PartitionTransaction(aggregate, store, 0)
-    fold.state(keys)
+    fold.state(keys, envelope.cause.timestamp)
     if after is not state:
         fold.put(keys, after)
     rows = fold.encoded_changes()
@@ -73,7 +79,7 @@ def steps(
     yield "read its headers", lambda: parse_reply_context(request)
     yield "validate it, and its cause", lambda: deserialize(topic, request, reply_context)
     yield "all at the desk", lambda: desk.route(request, RecordCollector(topic))
-    yield "read its rows", lambda: PartitionTransaction(aggregate, store, 0).state(keys)
+    yield "read its rows", read
     yield (
         "decide, evolve, follow up",
         lambda: aggregate.step(state, envelope.request, envelope.cause),

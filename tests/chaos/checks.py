@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from agents.ops.local.deployment import REPOSITORY
 from tests.chaos.environment import Environment
@@ -100,8 +101,19 @@ async def _violation(check: Callable[[], Awaitable[None]]) -> str | None:
     return None
 
 
+def checkpoints(environment: Environment) -> Path:
+    """Return the directory of the shop's checkpoints."""
+    return environment.shop.local.directory / "checkpoints"
+
+
 async def audit(environment: Environment, *options: str) -> tuple[int, str]:
-    """Run `make audit`'s program on the shop; return its exit code and last lines."""
+    """Run `make audit`'s program on the shop; return its exit code and last lines.
+
+    It begins at the newest checkpoint, if there is one.
+    """
+    found = checkpoints(environment)
+    if found.is_dir() and any(found.iterdir()) and "--forget-before" not in options:
+        options = ("--from", str(found), *options)
     own = {"KAFKA": environment.shop.kafka, "PARTITIONS": str(environment.shop.partitions)}
     own |= {
         "RUN_DIR": str(environment.shop.local.directory)

@@ -26,7 +26,7 @@ def _with_field(file: str, last: str) -> Edit:
 
 
 NEXT_RELEASE = (
-    Edit("agents/runtime/state_store.py", "\nFORMAT = 1\n", "\nFORMAT = 1001\n"),
+    Edit("agents/runtime/state_store.py", "\nFORMAT = 2\n", "\nFORMAT = 1002\n"),
     _with_field(
         "agents/loms/order.py",
         "    answers: Mapping[int, bool] = field(default_factory=dict)\n",

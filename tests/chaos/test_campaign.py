@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import dependencies, network, processes, records, recovery
+from tests.chaos import checkpoints, dependencies, network, processes, records, recovery
 from tests.chaos.campaign import campaign
 from tests.chaos.fault import FAULTS
 
@@ -21,6 +21,7 @@ SHORT = (
     recovery.kill_in_recovery,
     recovery.kill_the_heir,
     recovery.lose_unsynced_files,
+    checkpoints.forget_requests,
 )
 SEED = 4
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from faust.types import TP
@@ -20,7 +20,7 @@ from tests.standins.mail_sink import MailSink
 from tests.standins.webhook_sink import WebhookSink
 from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG
 
-NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+NOON = datetime.now(UTC).replace(microsecond=0) - timedelta(days=7)
 SOON = Backoff(first=0.01, maximum=0.05)
 NEVER = Backoff(first=3600, maximum=3600)
 _POLL_SECONDS = 0.005

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from aiokafka import TopicPartition
@@ -15,7 +16,13 @@ from agents.runtime.in_flight import ConsumerRecords, PartitionRecords
 from agents.worker.consumer import Consumer
 from agents.worker.delivery import ServedPartition
 from schemas.stock import ListStocks
-from tests.component.worker_harness import Stream, WorkerHarness, breathe, record
+from tests.component.worker_harness import (
+    TIME_MS,
+    Stream,
+    WorkerHarness,
+    breathe,
+    record,
+)
 from topics.catalog import STOCK_REQUESTS
 
 log = logging.getLogger(__name__)
@@ -200,6 +207,12 @@ async def test_a_batch_that_faust_acked_is_not_committed_before_it_is_acknowledg
     assert consumer.commits == []
 
 
+async def test_nothing_is_committed_before_the_member_is_connected(consumer: _Delivered):
+    await consumer.revoke({HERE.partition, THERE.partition})
+    consumer._thread._coordinator = None  # noqa: SLF001
+    assert not await consumer.force_commit()
+
+
 async def test_a_commit_waits_while_the_member_joins_again(consumer: _Delivered):
     await deliver(consumer, 5)
     consumer.batches[0].acknowledged = True
@@ -217,6 +230,24 @@ async def test_a_refused_commit_is_made_again(consumer: _Delivered):
     consumer.refused = False
     assert await consumer.force_commit()
     assert consumer.commits == [{HERE: 6}, {HERE: 6}]
+
+
+async def test_the_time_of_the_newest_committed_record_is_known(consumer: _Delivered):
+    assert consumer.committed_at(HERE) is None
+    await deliver(consumer, 5)
+    await fetched(consumer, {HERE: [replace(records(6)[0], timestamp=TIME_MS + 1000)]})
+    for number, batch in enumerate(consumer.batches):
+        batch.acknowledged = consumer.refused = True
+        before = consumer.committed_at(HERE)
+        await consumer.force_commit()
+        assert consumer.committed_at(HERE) == before
+        consumer.refused = False
+        await consumer.force_commit()
+        time = consumer.committed_at(HERE)
+        assert time
+        assert time.timestamp() * 1000 == TIME_MS + 1000 * number
+    await consumer.revoke({0})
+    assert consumer.committed_at(HERE) is None
 
 
 async def test_records_fetched_before_a_revocation_are_not_delivered_after_it(
@@ -391,7 +422,7 @@ async def test_records_that_were_delivered_before_a_rebalance_are_not_skipped(
 
 
 async def test_a_long_fetch_is_split_into_chunks_of_bounded_size(consumer: _Delivered):
-    large = [record(b"x" * 50_000, partition=0, offset=n) for n in range(4)]
+    large = [record(b"x" * 12_500, partition=0, offset=n) for n in range(4)]
     await fetched(consumer, {HERE: large, THERE: large})
     cut = [[(b.tp, len(b.records)) for b in poll] for poll in consumer.polls]
     assert cut == [[(HERE, 3)], [(HERE, 1), (THERE, 2)], [(THERE, 2)]]

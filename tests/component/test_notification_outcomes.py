@@ -7,7 +7,7 @@ import pytest
 
 from agents.runtime.deserializer import MAX_HEADERS, MAX_VALUE
 from schemas.order import Status
-from tests.component.notifier import StartNotifier, event_of, mailed, posted, smtp
+from tests.component.notifier import NOON, StartNotifier, event_of, mailed, posted, smtp
 from tests.component.worker_harness import WorkerHarness, header
 from tests.standins.mail_sink import MailSink
 from tests.standins.webhook_sink import WebhookSink
@@ -40,7 +40,7 @@ async def test_a_dead_letter_is_the_record_byte_for_byte(
     hook.answers.append(410)
     notifier = await start(webhook_url=hook.url)
     value = b' {"type":"orderStatusChanged", "orderID":1,"user":-7,"status":"new",\n'
-    value += b'"items":[{"sku":1,"count":2}],"at":"2026-11-23T12:00:00Z"} '
+    value += b'"items":[{"sku":1,"count":2}],"at":"%s"} ' % NOON.isoformat().encode()
     await notifier.read_record(value, key=b"\xff\x00", headers=[("h\u00e9", b"\xfe\n")])
     await notifier.until(lambda: not notifier.pending)
     [dead] = harness.sent("notifications.dlq")
@@ -117,5 +117,5 @@ async def test_an_event_is_one_row_where_no_transport_has_to_deliver_it(
 ):
     notifier = await start()
     await notifier.read(event_of(1, NEW), event_of(1, NEW))
-    row = {"at": "2026-11-23T12:00:00+00:00", "outcome": "sent"}
+    row = {"at": NOON.isoformat(), "outcome": "sent"}
     assert notifier.rows == {"1:new": row}

@@ -8,7 +8,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from agents.loms.order import Order, StatusChange
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
-from agents.runtime.in_flight import MAX_IN_FLIGHT
+from agents.runtime.in_flight import MAX_IN_FLIGHT, MAX_RECORDS
 from schemas.contract import MAX_COUNT, MAX_LINES, MAX_STOCK, Item
 from schemas.order import CreateOrder, ListOrder, Status, StockReserved, order_id
 from schemas.stock import ListStocks, ReceiveStock, Release, Reserve, Sell
@@ -76,6 +76,27 @@ async def test_no_more_batches_are_read_than_may_be_in_flight(
     assert stock.stream.taken == MAX_IN_FLIGHT + 1  # one waits for room
     await harness.all_arrives()
     assert all(batch.settled for batch in batches)
+
+
+async def test_no_more_records_are_read_than_replies_may_wait_for(
+    harness: WorkerHarness, stock: Serving
+):
+    most = [ListStocks(sku=1)] * (MAX_RECORDS // 2)
+    batches = [await stock.read(*most) for _ in range(4)]
+    assert stock.stream.taken == 3  # the third waits for room
+    await harness.all_arrives()
+    assert all(batch.settled for batch in batches)
+
+
+async def test_a_batch_larger_than_the_limit_is_read_alone(
+    harness: WorkerHarness, stock: Serving
+):
+    large = await stock.read(*[ListStocks(sku=1)] * (MAX_RECORDS + 1))
+    small = await stock.read(ListStocks(sku=1))
+    assert stock.stream.taken == 2  # the second waits for room
+    await harness.all_arrives()
+    assert large.settled
+    assert small.settled
 
 
 async def test_all_rows_of_a_record_are_one_record_batch_with_their_source_offset(

@@ -140,6 +140,16 @@ async def test_yes_changes_settings_without_a_confirmation(
     assert await check(cluster) == []
 
 
+async def test_rights_can_not_be_granted_by_a_cluster_without_an_authorizer(
+    cluster: KafkaSettings,
+):
+    code, out, err = await topics_program(cluster, "acls", "--grant")
+    assert (code, out) == (1, b"")
+    [line] = err.splitlines()
+    assert line.startswith("topics: --add --allow-principal User:topics")
+    assert "No Authorizer is configured" in line
+
+
 async def topics_program(cluster: KafkaSettings, *words: str) -> Ended:
     async with program(cluster, "topics", *words) as process:
         return await end(process)

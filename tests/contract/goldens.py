@@ -58,7 +58,9 @@ GOLDENS: dict[type[Contract], str] = {
     ListStocks: '{"sku":1076963,"type":"stocks"}',
     ReceiveStock: '{"sku":1076963,"type":"receiveStock","warehouseID":10,"count":70}',
     CheckStock: '{"sku":1,"type":"checkStock","user":7,"count":2}',
-    Reserve: '{"sku":1,"type":"reserve","orderID":4103,"count":2}',
+    Reserve: (
+        '{"sku":1,"type":"reserve","orderID":4103,"count":2,"at":"2026-11-23T12:00:00Z"}'
+    ),
     Release: '{"sku":1,"type":"release","orderID":4103}',
     Sell: '{"sku":1,"type":"sell","orderID":4103}',
     PriceCart: '{"user":7,"type":"priceCart","items":[{"sku":1,"count":2}]}',

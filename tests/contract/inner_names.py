@@ -21,6 +21,7 @@ _PROTOCOL = "aiokafka.protocol"
 _RECORD = "aiokafka.record"
 _BATCH = f"{_RECORD}.default_records:_DefaultRecordBatchPy"
 _RECORDS = f"{_RECORD}.memory_records:_MemoryRecordsPy"
+_FETCHER = "aiokafka.consumer.fetcher:Fetcher"
 _ASSIGNMENT = "aiokafka.coordinator.protocol:ConsumerProtocolMemberAssignment"
 
 _METADATA = {
@@ -65,6 +66,18 @@ AIOKAFKA = (
         "topics/kafka/liveness.py",
         "a request that any broker answers, over a separate connection",
         _METADATA,
+    ),
+    InnerNames(
+        "topics/grants.py",
+        "the admin client has no ACLs",
+        {
+            **_REQUESTS,
+            f"{_CLIENT}.get_random_node": "(self)",
+            f"{_PROTOCOL}.admin:CreateAclsRequest": (
+                "(resource_type, resource_name, resource_pattern_type_filter, principal,"
+                " host, operation, permission_type)"
+            ),
+        },
     ),
 )
 
@@ -183,9 +196,6 @@ WORKER = (
             "aiokafka.consumer:AIOKafkaConsumer._coordinator": "",
             "aiokafka.consumer:AIOKafkaConsumer._fetch_max_wait_ms": "",
             "aiokafka.consumer:AIOKafkaConsumer._partition_assignment_strategy": "",
-            "aiokafka.consumer.fetcher:Fetcher._proc_fetch_request": (
-                "(self, assignment, node_id, request)"
-            ),
             "aiokafka.consumer.group_coordinator:GroupCoordinator._push_error_to_user": (
                 "(self, exc)"
             ),
@@ -193,6 +203,23 @@ WORKER = (
             f"{_ACCUMULATOR}:MessageAccumulator._batch_ttl": "",
         },
         "aio-libs/aiokafka#197",
+    ),
+    InnerNames(
+        "agents/worker/fetcher.py",
+        "fetches name all partitions; see the replacement of Fetcher",
+        {
+            f"{_FETCHER}._client": "",
+            f"{_FETCHER}._fetch_max_bytes": "",
+            f"{_FETCHER}._fetch_max_wait_ms": "",
+            f"{_FETCHER}._fetch_min_bytes": "",
+            f"{_FETCHER}._fetcher_timeout": "",
+            f"{_FETCHER}._get_actions_per_node": "(self, assignment)",
+            f"{_FETCHER}._in_flight": "",
+            f"{_FETCHER}._isolation_level": "",
+            f"{_FETCHER}._max_partition_fetch_bytes": "",
+            f"{_FETCHER}._proc_fetch_request": "(self, assignment, node_id, request)",
+            f"{_FETCHER}._records": "",
+        },
     ),
     InnerNames(
         "agents/worker/service.py",

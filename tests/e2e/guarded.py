@@ -6,15 +6,15 @@ Each process has a separate user. The broker logs every right that is used.
 import re
 from pathlib import Path
 from secrets import token_hex
+from typing import get_args
 
 import trustme
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.protocol.admin import CreateAclsRequest
 from cryptography.hazmat.primitives import serialization
 
 from agents.ops.local.processes import Process, Tier
 from tests.e2e.shop import Shop
 from topics.admin import create
+from topics.grants import grant
 from topics.kafka.settings import KafkaSettings
 from topics.topology import GATEWAY, OPERATOR, SERVICES, Acl, Operation, acls
 
@@ -34,17 +34,7 @@ _USED = re.compile(
     r"Principal = User:(\S+) is Allowed operation = (READ|WRITE|CREATE|ALTER_CONFIGS)"
     r" .* resource = (Topic|Group):LITERAL:(\S+) "
 )
-
-# Numbers of Kafka's protocol.
-_RESOURCES = {"topic": 2, "group": 3}
-_OPERATIONS: dict[Operation, int] = {
-    "Read": 3,
-    "Write": 4,
-    "Create": 5,
-    "Describe": 8,
-    "AlterConfigs": 11,
-}
-_LITERAL, _ALLOW = 3, 3
+_OPERATIONS = {name.upper(): name for name in get_args(Operation)}
 
 
 class GuardedShop(Shop):
@@ -82,7 +72,7 @@ class GuardedShop(Shop):
 
     async def prepare(self) -> None:
         """Grant the catalogue's rights to each user, and create the topics."""
-        await self._grant(acls([CUSTOMER]))
+        await grant(self.cluster_of(ADMIN), acls([CUSTOMER]))
         await create(self.cluster)
 
     def rights_used(self) -> set[Acl]:
@@ -102,23 +92,6 @@ class GuardedShop(Shop):
             "KAFKA_SASL_PASSWORD": self.passwords[user],
             "KAFKA_SSL_CAFILE": str(self.authority),
         }
-
-    async def _grant(self, rights: list[Acl]) -> None:
-        admin = AIOKafkaAdminClient(**self.cluster_of(ADMIN).client_options())
-        await admin.start()
-        for acl in rights:
-            request = CreateAclsRequest(
-                _RESOURCES[acl.resource],
-                acl.name,
-                _LITERAL,
-                f"User:{acl.user}",
-                "*",
-                _OPERATIONS[acl.operation],
-                _ALLOW,
-            )
-            answer = await admin._send_to_controller(request)  # noqa: SLF001 -- there is no public method
-            assert not answer.creation_responses[0][0], answer
-        await admin.close()
 
     def _clients(self) -> list[tuple[str, str]]:
         port, paper = self.local.kafka_port, str(self._certificate)
@@ -168,5 +141,4 @@ def _certify(authority: Path, certificate: Path) -> None:
 
 
 def _operation(name: str) -> Operation:
-    names = {operation.upper(): operation for operation in _OPERATIONS}
-    return names[name.replace("_", "")]
+    return _OPERATIONS[name.replace("_", "")]

@@ -50,32 +50,48 @@ class Kafka:
             request_timeout_ms=_FROZEN_AFTER_MS,
             metadata_max_age_ms=_FROZEN_AFTER_MS,
         )
+        await self.producer.start()
+        await self._start_reading()
+
+    async def read_again(self, cluster: KafkaSettings) -> None:
+        """Read all topics from their beginnings, after they were created again."""
+        self._cluster = cluster
+        await self._stop_reading()
+        self.seen.clear()
+        await self._start_reading()
+
+    async def _start_reading(self) -> None:
         self._consumer = AIOKafkaConsumer(
-            **where,
+            **self._cluster.client_options(),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             metadata_max_age_ms=_FROZEN_AFTER_MS,
         )
-        await self.producer.start()
         await self._consumer.start()
         topics = [*(topic.name for topic in TOPICS), self.replies]
+        admin = AIOKafkaAdminClient(**self._cluster.client_options())
+        await admin.start()
         self._consumer.assign(
             [
-                TopicPartition(topic, partition)
-                for topic in topics
-                for partition in await self.producer.partitions_for(topic)
+                TopicPartition(topic["topic"], partition["partition"])
+                for topic in await admin.describe_topics(topics)
+                for partition in topic["partitions"]
             ]
         )
+        await admin.close()
         self._reading = asyncio.create_task(self._read())
 
     async def stop(self) -> None:
         """Disconnect."""
+        await self._stop_reading()
+        await self.producer.stop()
+
+    async def _stop_reading(self) -> None:
         self._reading.cancel()
         # aiokafka raises its own cancellation if a fetch has just failed.
         with suppress(asyncio.CancelledError):
             await self._consumer.stop()
-        await self.producer.stop()
 
     async def create(self, topic: str, partitions: int = 2, **config: str) -> None:
         """Create a topic, with settings if given (their dots are written as `_`)."""

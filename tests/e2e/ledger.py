@@ -58,11 +58,15 @@ async def ledger(kafka: Kafka, client: ShopClient, sku: int) -> Ledger:
 
 
 def rows(kafka: Kafka, changelog: str, owner: bytes) -> dict[str, Any]:
-    """Return the rows of a table: of each key the highest version, the last of equals."""
-    newest: dict[bytes, tuple[int, int, ConsumerRecord]] = {}
+    """Return the rows of a table: of each key the highest version, the last of equals.
+
+    A version is a source offset; after a repartition, its generation is in front of it.
+    """
+    newest: dict[bytes, tuple[tuple[int, int], int, ConsumerRecord]] = {}
     for record in kafka.seen[changelog]:
         if record.key.partition(b"/")[0] == owner:
-            version = int(dict(record.headers)["version"])
+            generation, _, offset = dict(record.headers)["version"].rpartition(b"/")
+            version = int(generation or 0), int(offset)
             there = newest.get(record.key)
             if there is None or (version, record.offset) >= there[:2]:
                 newest[record.key] = version, record.offset, record

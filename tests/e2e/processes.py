@@ -42,7 +42,6 @@ class Unit:
         self.starts = 0
         self.expected = 0
         self.code = REPOSITORY
-        self._began = 0.0
         self._process: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._different: dict[str, str] = {}
@@ -74,6 +73,7 @@ class Unit:
         self.stop_supervisor()
         if not self.runs:
             return
+        ends = self._good_ends()
         self._process.terminate()
         try:
             async with asyncio.timeout(STOP_SECONDS):
@@ -82,7 +82,7 @@ class Unit:
             self._process.kill()
             await self._process.wait()
             raise
-        assert status in self._good_ends(), f"{self.name} ended with {status}"
+        assert status in ends, f"{self.name} ended with {status}"
 
     async def restart(self, **different: str) -> None:
         """Stop and start the process, with a changed environment if given."""
@@ -116,10 +116,10 @@ class Unit:
     async def _keep(self) -> None:
         pause = 0.0
         while True:
-            self._began = time.monotonic()
+            began = time.monotonic()
             await self._run()
             # As supervisord does: the pause between failed starts grows.
-            came_up = time.monotonic() - self._began > _UP_SECONDS
+            came_up = time.monotonic() - began > _UP_SECONDS
             pause = 0.0 if came_up else min(pause + 1, _LONGEST_PAUSE_SECONDS)
             await asyncio.sleep(pause)
 
@@ -138,8 +138,11 @@ class Unit:
 
     def _good_ends(self) -> tuple[int, ...]:
         """Return the exit codes for SIGTERM; Python has no handler while it starts."""
-        came_up = time.monotonic() - self._began > _UP_SECONDS
-        return (0, _JAVA_TERMINATED) if came_up else (0, _JAVA_TERMINATED, -signal.SIGTERM)
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+        has_handler = caught >> (signal.SIGTERM - 1) & 1
+        codes = (0, _JAVA_TERMINATED)
+        return codes if has_handler else (*codes, -signal.SIGTERM)
 
     def stop_supervisor(self) -> None:
         """Stop the supervisor."""

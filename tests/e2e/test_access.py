@@ -26,8 +26,9 @@ from tests.e2e.steps import receive, status
 from tests.e2e.waiting import until
 from tests.standins.broker import answers
 from topics.admin import create
-from topics.catalog import TOPICS
+from topics.catalog import SHOP_LAYOUT, TOPICS
 from topics.kafka.settings import KafkaSettings
+from topics.layout import LAYOUT, Layout
 from topics.topic import TopicKind
 from topics.topology import GATEWAY, OPERATOR, SERVICES, acls
 
@@ -195,8 +196,11 @@ async def test_each_declared_right_is_used_and_no_other_one_is(
     guarded: GuardedShop, admin: Kafka, guarded_http: HttpClient
 ):
     await _story(guarded_http)
-    for worker in ("checkout-1", "loms-1", "notifications-1"):
-        await guarded[worker].crash()  # the next one reads its table from the changelog
+    await create(guarded.cluster_of(ADMIN), [SHOP_LAYOUT])
+    await admin.send(Record(SHOP_LAYOUT.name, Layout().to_json(), key=LAYOUT))
+    for name in ("checkout-1", "loms-1", "notifications-1", "products-1", "gateway-1"):
+        # The next one reads the layout, and its table from the changelog.
+        await guarded[name].crash()
     await guarded.ready()
     await _have_settings_changed(guarded)
     await _misplace_a_record_everywhere(admin)

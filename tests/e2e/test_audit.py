@@ -5,6 +5,8 @@ import json
 import os
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
 
 import pytest_asyncio
 
@@ -39,14 +41,17 @@ async def load(
         yield there
 
 
-async def test_the_running_shop_matches_its_logs(load: Load):
-    """While shoppers continue."""
+async def test_the_running_shop_matches_its_logs(load: Load, tmp_path: Path):
+    """While shoppers continue; the second audit begins at the checkpoint of the first."""
 
-    async def audit() -> None:
-        code, output = await audited(load.shop, "--quiet")
+    async def audit(*options: str) -> None:
+        code, output = await audited(load.shop, "--quiet", *options)
         assert code == 0, output
         counts = json.loads(output.splitlines()[-1])
         assert counts["records"] > 0
         assert counts["questions"] > 0
 
-    await load.during(audit)
+    directory = str(tmp_path)
+    await load.during(
+        partial(audit, "--checkpoint", directory), partial(audit, "--from", directory)
+    )

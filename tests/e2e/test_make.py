@@ -150,6 +150,23 @@ def test_scaling_adds_and_removes_processes_and_is_saved(make: Make):
     make("scale", "GATEWAYS=1")
 
 
+def test_the_number_of_partitions_changes_and_is_remembered(make: Make):
+    before, stocks = make.processes(), make.stocks(1076963)
+    make("repartition", "PARTITIONS=3")
+    after = make.processes()
+    assert after.keys() == NAMES
+    assert after["kafka"] == before["kafka"]
+    assert make.stocks(1076963) == stocks
+    assert "The shop is open" in make("run-all")
+    refused = make.attempt("run-all", PARTITIONS="8")
+    assert "only make repartition changes it" in refused.stderr
+    make("down")
+    make("repartition", "PARTITIONS=2")
+    make("run-all")
+    assert make.stocks(1076963) == stocks
+    assert "no difference" in make("audit")
+
+
 def test_changed_settings_restart_the_shop_with_its_state(make: Make):
     make("run-all", PAYMENT_TIMEOUT_SECONDS="1234")
     pid, _ = make.processes()["loms-1"]

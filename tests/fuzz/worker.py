@@ -92,7 +92,7 @@ class Worker:
         transaction = PartitionTransaction(aggregate, self._rows, _PARTITION)
         request, cause = envelope.request, envelope.cause
         keys = aggregate.identify(request, cause)
-        state = transaction.state(keys)
+        state = transaction.state(keys, cause.timestamp)
         after, messages = aggregate.step(state, request, cause)
         if after is not state:
             transaction.put(keys, after)

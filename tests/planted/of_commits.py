@@ -10,6 +10,13 @@ _COMMITS = "tests/component/test_commits.py::test_"
 
 BUGS = (
     Bug(
+        "a worker ends if it is not connected when Faust's commit timer runs first",
+        "agents/worker/consumer.py",
+        "if not self._served or self._coordinator.is_joining",
+        "if self._coordinator.is_joining",
+        f"{_COMMITS}nothing_is_committed_before_the_member_is_connected",
+    ),
+    Bug(
         "a batch counts as acknowledged before what it caused is",
         "agents/runtime/in_flight.py",
         "            await acks\n"
@@ -24,9 +31,8 @@ BUGS = (
         "a commit passes over an unacknowledged batch",
         "agents/worker/delivery.py",
         "        while self.batches and self.batches[0].acknowledged:\n"
-        "            self.acknowledged = self.batches.popleft().end\n",
-        "        for batch in filter(lambda b: b.acknowledged, self.batches):\n"
-        "            self.acknowledged = batch.end\n",
+        "            batch = self.batches.popleft()\n",
+        "        for batch in filter(lambda b: b.acknowledged, self.batches):\n",
         f"{_COMMITS}nothing_is_committed_over_an_unacknowledged_batch",
     ),
     Bug(

@@ -76,8 +76,8 @@ BUGS = (
     Bug(
         "batches in flight have no bound",
         "agents/runtime/in_flight.py",
-        "        await self._capacity.acquire()\n",
-        "        await asyncio.sleep(0)\n",
+        "self._polls >= MAX_IN_FLIGHT or ",
+        "",
         f"{_BATCHES}no_more_batches_are_read_than_may_be_in_flight",
     ),
     Bug(
@@ -229,6 +229,14 @@ BUGS = (
         "if len(self._served) < self._max_served:",
         "if self._max_served:",
         f"{_CONNECTIONS}connections_above_the_file_limit_are_refused_and_kafka_keeps_its_files",
+    ),
+    Bug(
+        "readers of committed records stop at the end of a transaction",
+        "topics/kafka/compat.py",
+        "    def __next__(self) -> Any:\n",
+        "    def next(self) -> Any:\n",
+        "tests/unit/test_lenient_records.py"
+        "::test_aiokafka_reads_a_transactions_marker_as_its_own_batch",
     ),
     Bug(
         "clients connect without what we replace",

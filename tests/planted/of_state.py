@@ -106,8 +106,8 @@ BUGS = (
     Bug(
         "recovery stores no index entries",
         _STORE,
-        "if value and (indexed := self._index(value)):",
-        "if progress.at != offsets.stored.at and (indexed := self._index(value or b'')):",
+        "elif indexed := self._index(value):",
+        "elif progress.at != offsets.stored.at and (indexed := self._index(value)):",
         f"{_CONCURRENT}recovered_orders_that_await_payment_are_expired",
     ),
     Bug(
@@ -120,7 +120,7 @@ BUGS = (
     Bug(
         "a deleted row loses its source offset",
         _STORE,
-        'pairs.append((prefix + key, stamp + (value or b"")))',
+        "pairs.append((prefix + key, stamp + (value or now)))",
         'pairs.append((prefix + key, stamp + value if value else b""))',
         f"{_ROWS}a_zombies_write_of_a_deleted_row_does_not_count",
     ),
@@ -134,8 +134,8 @@ BUGS = (
     Bug(
         "the time to pay runs by the worker's clock",
         "agents/loms/payment_deadlines.py",
-        "last = _index_value(now - self.time_to_pay)",
-        "last = _index_value(datetime.now(UTC) - self.time_to_pay)",
+        "last = index_value(now - self.time_to_pay)",
+        "last = index_value(datetime.now().astimezone() - self.time_to_pay)",
         f"{_DEADLINES}the_time_to_pay_runs_from_the_records_own_time",
     ),
     Bug(

@@ -8,7 +8,9 @@ from agents import aggregate
 from agents.checkout import cart
 from agents.loms import order, stock
 
-from . import test_cart, test_order, test_stock
+from . import test_cart, test_order, test_retention, test_stock, test_world_days
+
+_DAYS = test_world_days.test_every_law_holds_while_rows_expire
 
 
 class Bug(NamedTuple):
@@ -163,7 +165,7 @@ BUGS = (
     Bug(
         "more is reserved than there is",
         stock,
-        "if sum(level.available.values()) < count:",
+        "if sum(level.available.values()) < request.count:",
         "if not level.available:",
     ),
     Bug(
@@ -185,5 +187,76 @@ BUGS = (
         "(-w[1], w[0])",
         "(w[1], w[0])",
         test_stock.test_a_reservation_takes_from_the_fullest_and_of_equals_from_the_lowest,
+    ),
+    Bug(
+        "a reservation that is held expires",
+        stock,
+        "case Reservation(status=ReservationStatus.RESERVED) | StockLevel():",
+        "case StockLevel():",
+        _DAYS,
+    ),
+    Bug(
+        "a late reserve reserves again",
+        stock,
+        "if request.at is not None and cause.timestamp - request.at > MAX_RESERVE_AGE:",
+        "if False:",
+        _DAYS,
+    ),
+    Bug(
+        "a reserve counts as late long after the entry has expired",
+        stock,
+        "cause.timestamp - request.at > MAX_RESERVE_AGE",
+        "cause.timestamp - request.at > 2 * RETENTION",
+        _DAYS,
+    ),
+    Bug(
+        "the receipt of a forwarded record is kept for a day only",
+        stock,
+        "return at + FORWARDED_RETENTION",
+        "return at + RETENTION",
+        _DAYS,
+    ),
+    Bug(
+        "a receipt that is forwarded later is kept for a day only",
+        stock,
+        "if receipt.is_forwarded and not state.entry.is_forwarded:",
+        "if False:",
+        test_retention.test_a_receipt_that_is_forwarded_later_is_kept_as_long,
+    ),
+    Bug(
+        "a late release makes its order reserve again",
+        stock,
+        "return [_nothing_moved(ReservationStatus.RELEASED, cause)]",
+        "return [_reserve(state.level, Reserve(sku=request.sku, order_id=request.order_id,"
+        " count=1), cause)]",
+        _DAYS,
+    ),
+    Bug(
+        "a cart with lines expires",
+        cart,
+        "if cart.lines or cart.checkouts or cart.changed_at is None:",
+        "if cart.checkouts or cart.changed_at is None:",
+        test_retention.test_a_cart_expires_when_it_is_empty,
+    ),
+    Bug(
+        "a cart with a purchase in flight expires",
+        cart,
+        "if cart.lines or cart.checkouts or cart.changed_at is None:",
+        "if cart.lines or cart.changed_at is None:",
+        test_retention.test_a_cart_expires_when_it_is_empty,
+    ),
+    Bug(
+        "a cart expires a month after its first change",
+        cart,
+        "changed_at=event.at)",
+        "changed_at=(cart or Cart()).changed_at or event.at)",
+        test_retention.test_each_change_keeps_a_cart_for_another_month,
+    ),
+    Bug(
+        "rows are absent for records from before they expire",
+        aggregate,
+        "return row if end is None or at < end else None",
+        "return row if end is None else None",
+        _DAYS,
     ),
 )

@@ -134,6 +134,7 @@ def through_json(aggregate: Aggregate[Any, Any, Any], state: Any) -> Any:
 def _same(before: Any, after: Any) -> bool:
     """Compare states but for their memory of refusals, which is no effect."""
     if hasattr(after, "refused"):
-        after = replace(after, refused={})
-        before = replace(before, refused={}) if before else type(after)()
+        after = replace(after, refused={}, changed_at=None)
+        before = before or type(after)()
+        before = replace(before, refused={}, changed_at=None)
     return bool(before == after)

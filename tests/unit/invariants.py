@@ -55,6 +55,7 @@ def goods_are_conserved(ledger: Ledger) -> None:
 def stock_agrees_with_orders(ledger: Ledger) -> None:
     """Whole lines of those that stand are set aside or written off, and nothing else."""
     assert {o for _, o in ledger.entries} <= set(ledger.orders)
+    assert max(ledger.reserved.values(), default=0) <= 1
     for name, order in ledger.orders.items():
         for sku, count in order.lines.items():
             entry = ledger.entries[sku, name]

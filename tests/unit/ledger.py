@@ -8,7 +8,13 @@ from typing import Any
 from agents.aggregate import Cause
 from agents.checkout.cart import Cart
 from agents.loms.order import Order
-from agents.loms.stock import Reservation, StockLevel
+from agents.loms.stock import (
+    Receipt,
+    Reservation,
+    ReservationStatus,
+    StockLevel,
+    StockState,
+)
 from schemas.cart import OrderSettled
 from schemas.contract import Contract, Refused
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
@@ -44,8 +50,11 @@ class Ledger:
     """The rows, the requests with their answers, and the replay of each log.
 
     Attributes:
-        live: the rows of each partition, as they came to be.
+        live: the rows of each partition, as they came to be, without expired ones.
         replayed: the same, folded from the log at one go.
+        everything: these rows and those that have expired.
+        entries: of orders, by sku and order; those that have expired, too.
+        reserved: how many times each was reserved.
         returns: what the end of a purchase put back, by user and purchase.
         changes: what any other request did to a cart's lines, by user and request id.
     """
@@ -55,15 +64,22 @@ class Ledger:
         self.wishes: defaultdict[Wish, list[list[Contract]]] = defaultdict(list)
         self.returns: defaultdict[tuple[int, str], list[Change]] = defaultdict(list)
         self.changes: defaultdict[tuple[int, str], list[Change]] = defaultdict(list)
-        self.live = {partition.name: partition.rows for partition in world.all()}
+        self.entries: dict[tuple[int, int], Reservation] = {}
+        self.reserved: Counter[tuple[int, int]] = Counter()
+        self.live: dict[str, Rows] = {}
+        self.everything: dict[str, Rows] = {}
         self.replayed: dict[str, Rows] = {}
         self._read_rows()
         self._read_answers()
         for partition in world.all():
-            rows = self.replayed[partition.name] = Rows()
+            rows = Rows()
             replay = Partition(partition.aggregate, partition.name, partition.log)
             for turn in replay.fold(0, len(replay.log), rows):
                 self._note(turn)
+            self.everything[partition.name] = dict(rows)
+            newest = max((record.at for record in partition.log), default=world.now)
+            self.live[partition.name] = partition.unexpired(partition.rows, newest)
+            self.replayed[partition.name] = partition.unexpired(rows, newest)
 
     def done(self, kind: type[Contract]) -> list[tuple[Wish, Contract]]:
         """The wishes that came true, with their answers."""
@@ -81,18 +97,12 @@ class Ledger:
         rows: dict[Any, dict[str, Any]] = defaultdict(dict)
         for partition in self.world.all():
             for name, row in partition.rows.items():
-                adapter = partition.aggregate.adapters[1 if "/" in name else 0]
-                rows[partition.aggregate.requests][name] = adapter.validate_json(row)
+                rows[partition.aggregate.requests][name] = partition.decode(name, row)
         self.carts: dict[int, Cart] = {int(u): c for u, c in rows[CART_REQUESTS].items()}
         self.orders: dict[int, Order] = {int(o): r for o, r in rows[ORDER_REQUESTS].items()}
-        self.levels: dict[int, StockLevel] = {}
-        self.entries: dict[tuple[int, int], Reservation] = {}
-        for name, row in rows[STOCK_REQUESTS].items():
-            sku, _, entry = name.partition("/")
-            if not entry:
-                self.levels[int(sku)] = row
-            elif isinstance(row, Reservation):
-                self.entries[int(sku), int(entry)] = row
+        self.levels: dict[int, StockLevel] = {
+            int(sku): row for sku, row in rows[STOCK_REQUESTS].items() if "/" not in sku
+        }
 
     def _read_answers(self) -> None:
         for origin, attempt in self.world.attempts.items():
@@ -101,6 +111,8 @@ class Ledger:
             self.wishes[wish].append(self.world.replies[origin])
 
     def _note(self, turn: Turn) -> None:
+        if isinstance(turn.after, StockState) and turn.after is not turn.before:
+            self._note_entry(turn.request, turn.after.entry)
         if not isinstance(turn.after, Cart):
             return
         before = turn.before.lines if turn.before else {}
@@ -111,6 +123,14 @@ class Ledger:
                 self.returns[user, turn.request.purchase].append(change)
         elif change.delta:
             self.changes[user, turn.cause.request_id].append(change)
+
+    def _note_entry(self, request: Any, entry: Reservation | Receipt | None) -> None:
+        """Keep an order's entry; one that follows an expired one holds nothing."""
+        if isinstance(entry, Reservation):
+            name = request.sku, request.order_id
+            self.reserved[name] += entry.status is ReservationStatus.RESERVED
+            if entry.allocation or name not in self.entries:
+                self.entries[name] = entry
 
 
 def units(entries: Mapping[Any, Reservation], sku: int) -> Counter[int]:

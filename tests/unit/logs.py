@@ -17,6 +17,8 @@ def record(partition: Partition, offset: int, sent: Record) -> ConsumerRecord:
     """Return a record as a consumer fetches it; its origin is the World's."""
     topic = partition.aggregate.requests
     headers = [(names.ORIGIN, (sent.origin or f"{partition.name}-{offset}").encode())]
+    if sent.origin is None:
+        headers.append((names.MOVED, b"1"))
     if sent.key is not None:
         headers.append((names.IDEMPOTENCY_KEY, sent.key.encode()))
     headers += [(name, value.encode()) for name, value in sent.headers.items()]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from agents.aggregate import Aggregate, Cause, OutgoingMessage
@@ -10,6 +10,8 @@ from agents.aggregate import Aggregate, Cause, OutgoingMessage
 from .given import NOON, rows_of
 
 Rows = dict[str, bytes]
+
+PURGE_MARGIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,27 @@ class Partition:
         self.writes = [self.writes[len(self.writes) - 1 - lost]]
         self.position = self.committed
 
+    def purge(self) -> None:
+        """Delete rows that expired an hour before the last committed record, or earlier.
+
+        Records that come again are not older than that, within a clock's errors.
+        """
+        if not self.committed:
+            return
+        at = self.log[self.committed - 1].at - PURGE_MARGIN
+        self.write(self.unexpired(self.rows, at), self.version)
+
+    def unexpired(self, rows: Rows, at: datetime) -> Rows:
+        """Return the rows that have not expired at a time."""
+        return {
+            name: row
+            for name, row in rows.items()
+            if self.aggregate.unexpired(self.decode(name, row), at) is not None
+        }
+
+    def decode(self, name: str, row: bytes) -> Any:
+        return self.aggregate.adapters[1 if "/" in name else 0].validate_json(row)
+
     def commit(self) -> None:
         del self.writes[:-1]
         self.committed = self.position
@@ -95,18 +118,18 @@ class Partition:
         record = self.log[offset]
         request = self.aggregate.requests.decode(record.value)
         origin = record.origin or f"{self.name}-{offset}"
-        cause = Cause(record.at, origin, record.key, record.headers)
+        is_first = record.origin is None
+        cause = Cause(record.at, origin, record.key, record.headers, is_first)
         names = self.aggregate.identify(request, cause)
-        before = self._decode(names, rows)
+        before = self._decode(names, rows, record.at)
         seen = offset < self.version
         after, messages = self.aggregate.step(before, request, cause, redelivered=seen)
         return Turn(request, cause, names, before, after, messages, seen)
 
-    def _decode(self, names: Sequence[str], rows: Rows) -> Any:
+    def _decode(self, names: Sequence[str], rows: Rows, at: datetime) -> Any:
         parts = zip(names, self.aggregate.adapters, strict=False)
-        return self.aggregate.state(
-            *(a.validate_json(rows[name]) if name in rows else None for name, a in parts)
-        )
+        found = (a.validate_json(rows[name]) if name in rows else None for name, a in parts)
+        return self.aggregate.state(*(self.aggregate.unexpired(row, at) for row in found))
 
     def _encode(
         self, names: Sequence[str], state: Any

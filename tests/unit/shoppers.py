@@ -8,7 +8,7 @@ from schemas.contract import Contract, Item
 from schemas.order import CancelOrder, CreateOrder, ExpireOrder, ListOrder, PayOrder
 from schemas.stock import ListStocks, ReceiveStock
 
-from .world import World
+from .world import Attempt, World
 
 # Two users of one shard, a negative one, and one that no double holds exactly.
 USERS = (7, 7 + 4096, -3, 2**63 - 1)
@@ -16,6 +16,7 @@ SKUS = (1, 2, 3)
 BULK = 4
 WAREHOUSES = (10, 7, -1)
 UNPAID_SECONDS = 600
+A_DAY, A_MONTH = timedelta(hours=22), timedelta(days=29)
 NOBODYS_ORDER = 5
 
 
@@ -53,7 +54,7 @@ class Shoppers:
 
     def _do_something(self) -> None:
         chance = self._random.random()
-        keyed = [attempt for attempt in self._world.attempts.values() if attempt.key]
+        keyed = [a for a in self._world.attempts.values() if a.key and self._counts(a)]
         if chance < 0.2 and keyed:
             again = self._random.choice(keyed)
             self._world.ask(again.request, again.key)
@@ -64,6 +65,11 @@ class Shoppers:
             self._let_time_pass()
         else:
             self._ask(self._something())
+
+    def _counts(self, attempt: Attempt) -> bool:
+        """Return whether its key is still remembered: that of a receipt for a day."""
+        age = self._world.now - self._world.asked_at[attempt.key]
+        return age < (A_DAY if isinstance(attempt.request, ReceiveStock) else A_MONTH)
 
     def _ask(self, request: Contract) -> None:
         self._keys += 1

@@ -1,17 +1,18 @@
 """All logs together: snapshots ahead of their log, events without a notification."""
 
-from datetime import UTC, datetime
+import dataclasses
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiokafka import TopicPartition
 
+from agents.ops.audit.audit import replays_of
 from agents.ops.audit.outputs import OutputCheck
-from agents.ops.audit.replay import replays_of
 from agents.ops.audit.snapshots import TableSnapshot
 from agents.runtime.rows import Row
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
-from schemas.stock import ReceiveStock
+from schemas.stock import ListStocks, ReceiveStock
 from tests.component.worker_harness import record
 from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG, STOCK_CHANGELOG, STOCK_REQUESTS
 from topics.kafka.reader import OffsetRange
@@ -53,7 +54,8 @@ def notifications(*event_ids):
     ],
 )
 def test_a_committed_event_has_a_notification(committed, snapshots, missing):
-    outputs = OutputCheck(ranges({EVENTS: 1}), {EVENTS: committed}, snapshots)
+    now = NOON.timestamp()
+    outputs = OutputCheck(ranges({EVENTS: 1}), {EVENTS: committed}, snapshots, now=now)
     outputs.take(replays({EVENTS: 1})[EVENTS].take(record(EVENT, partition=0)))
 
     expected = "order.events-0@0 is committed, and notifications-sent-changelog has no"
@@ -95,3 +97,31 @@ def test_orders_are_compared_if_the_outputs_of_uncommitted_records_are_known(
 ):
     parts = ranges({STOCK: 2}, {STOCK: begin}.items())
     assert OutputCheck(parts, {STOCK: committed}, {}).is_conclusive() == conclusive
+
+
+@pytest.mark.parametrize(("days", "missing"), [(29, True), (31, False)])
+def test_a_notification_may_be_deleted_when_kafka_deletes_its_event(days, missing):
+    now = (NOON + timedelta(days=days)).timestamp()
+    outputs = OutputCheck(ranges({EVENTS: 1}), {EVENTS: 1}, {}, now=now)
+    outputs.take(replays({EVENTS: 1})[EVENTS].take(record(EVENT, partition=0)))
+
+    assert bool(outputs.missing) == missing
+
+
+@pytest.mark.parametrize(
+    ("later", "missing"), [(timedelta(hours=23), True), (timedelta(hours=25), False)]
+)
+def test_an_entry_may_be_deleted_once_a_record_is_younger(later, missing):
+    """Even one that changes no row, so that it is not in the snapshot's offset."""
+    replay = replays({STOCK: 2})[STOCK]
+    level = Row(b"1", b'{"available":{"1":5},"reserved":{}}', 1)
+    replay.compare(TableSnapshot(STOCK_CHANGELOG, 0, 1, {level.key: level}))
+    replay.take(record(PUT_IN, partition=0))
+    query = record(ListStocks(sku=1), offset=1, partition=0)
+    replay.take(dataclasses.replace(query, timestamp=query.timestamp + _ms(later)))
+
+    assert bool(replay.differences()) == missing
+
+
+def _ms(time):
+    return time // timedelta(milliseconds=1)

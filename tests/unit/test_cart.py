@@ -15,14 +15,14 @@ from schemas.cart import (
 from schemas.contract import Code, Done, Item
 from schemas.stock import CheckStock
 
-from .given import given
+from .given import NOON, given
 
 USER, LAMP, SOFA = 42, 1, 2
 FULL_LINE, FULL_CART = 65535, 1000
 
 
 def line(count, sku=LAMP):
-    return LineSet(sku, count, f"filled-{sku}", "addToCart")
+    return LineSet(sku, count, f"filled-{sku}", "addToCart", NOON)
 
 
 def add(count=1, sku=LAMP):

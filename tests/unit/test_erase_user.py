@@ -26,7 +26,14 @@ from schemas.order import (
     order_id,
 )
 from schemas.stock import CheckStock
-from topics.catalog import CARTS_CHANGELOG, ORDER_EVENTS, ORDERS_CHANGELOG, TOPICS
+from topics.catalog import (
+    CARTS_CHANGELOG,
+    ORDER_EVENTS,
+    ORDERS_CHANGELOG,
+    SENT_CHANGELOG,
+    STOCK_CHANGELOG,
+    TOPICS,
+)
 from topics.topic import FOREVER
 
 from .given import by, given
@@ -191,6 +198,16 @@ def test_rows_are_deleted_by_the_compaction_of_the_catalogue():
     )
     number = found[CARTS_CHANGELOG.name, "the user's number alone"]
     assert number == NOW + 2 * compacted + A_DAY + DELETION_DELAY
+
+
+def test_rows_that_expire_are_deleted_later():
+    found = until(retained_data(settings(), NOW))
+
+    tombstone = found[CARTS_CHANGELOG.name, "the user's number alone"]
+    hour = timedelta(hours=1)
+    stock = found[STOCK_CHANGELOG.name, "stock of orders, by orderID"]
+    sent = found[SENT_CHANGELOG.name, "sent notifications, by orderID"]
+    assert (stock, sent) == (tombstone + A_DAY + hour, tombstone + 30 * A_DAY + hour)
 
 
 def test_without_a_limit_of_compaction_rows_stay():

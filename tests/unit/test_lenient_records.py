@@ -48,6 +48,10 @@ def test_valid_records_are_decoded_by_aiokafka():
     ]
 
 
+def test_aiokafka_reads_a_transactions_marker_as_its_own_batch():
+    assert next(LenientRecords(batch(5)).next_batch()).offset == 5
+
+
 def test_aiokafka_itself_still_fails():
     invalid = batch(5).replace(b"\x08name\x08name", b"\x08\xff\xfea\x00\x08name", 1)
     records = MemoryRecords(invalid)

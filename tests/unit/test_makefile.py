@@ -32,6 +32,18 @@ def test_make_still_takes_options_of_several_words():
     assert "-m tests.fuzz --records 5 --seed 7\n" in ran.stdout
 
 
+def test_make_bench_names_a_peer_only_if_asked():
+    for words, end in (
+        ([], ""),
+        (["PEER=streams", "BENCH=--rounds 1"], "--peer streams --rounds 1"),
+    ):
+        command = ["make", "-n", "bench", *words]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert (
+            ran.stdout.splitlines()[-1].partition("-m tests.benchmarks")[2].strip() == end
+        )
+
+
 @pytest.mark.parametrize(
     ("suitable", "unsuitable", "chosen"),
     [

@@ -23,8 +23,8 @@ ITEMS = (Item(sku=LAMP, count=2), Item(sku=SOFA, count=1))
 CREATE = by(CreateOrder(user=USER, items=ITEMS), "it", key="k")
 ID = order_id(USER, "key:k")
 RESERVES = (
-    Reserve(sku=LAMP, order_id=ID, count=2),
-    Reserve(sku=SOFA, order_id=ID, count=1),
+    Reserve(sku=LAMP, order_id=ID, count=2, at=NOON),
+    Reserve(sku=SOFA, order_id=ID, count=1, at=NOON),
 )
 PLACED = OrderPlaced(order_id=ID)
 

@@ -9,13 +9,13 @@ from schemas.cart import AddToCart, DeleteFromCart, OrderSettled, Purchase
 from schemas.contract import MAX_LINES, Code, Item, Refused
 from schemas.order import CreateOrder, OrderPlaced, Status, order_id
 
-from .given import by, given
+from .given import NOON, by, given
 from .test_cart import FULL_LINE, LAMP, SOFA, USER, delete, line, lines
 
 PURCHASE = Purchase(user=USER)
 ORDER_ID = order_id(USER, "purchase:key:k")
 PLACED = OrderPlaced(order_id=ORDER_ID)
-BEGUN = CheckedOut("key:k")
+BEGUN = CheckedOut("key:k", NOON)
 ENDINGS = [Status.AWAITING_PAYMENT, Status.CANCELLED, Status.PAID]
 
 
@@ -118,7 +118,9 @@ def test_lines_that_returned_do_not_return_again_when_the_order_changes_later():
 
 
 def test_the_end_of_one_purchase_leaves_another_one_in_flight():
-    cart = given(CART_AGGREGATE, line(7), CheckedOut("key:other"), state=bought().state)
+    cart = given(
+        CART_AGGREGATE, line(7), CheckedOut("key:other", NOON), state=bought().state
+    )
 
     outcome = cart.when(settled(Status.FAILED))
 
@@ -147,7 +149,7 @@ def test_a_cart_that_grew_too_large_for_an_order_by_what_came_back_is_not_purcha
     too_large.when(PURCHASE, key="other").then_refused(Code.CART_FULL)
     given(CART_AGGREGATE, delete(sku=10_000), state=too_large.state).when(
         PURCHASE, key="other"
-    ).then(CheckedOut("key:other"))
+    ).then(CheckedOut("key:other", NOON))
 
 
 def test_lines_return_when_the_order_id_belongs_to_another_request():
@@ -174,7 +176,9 @@ def test_a_purchase_that_was_refused_is_refused_again_for_the_same_attempt():
 
 
 def test_a_cart_has_a_bounded_number_of_purchases_in_flight():
-    in_flight = [e for n in range(MAX_CHECKOUTS) for e in (line(1), CheckedOut(f"{n}"))]
+    in_flight = [
+        e for n in range(MAX_CHECKOUTS) for e in (line(1), CheckedOut(f"{n}", NOON))
+    ]
 
     given(CART_AGGREGATE, *in_flight, line(1)).when(PURCHASE).then_refused(Code.UNAVAILABLE)
 

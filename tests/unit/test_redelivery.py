@@ -38,7 +38,11 @@ def store(tmp_path: Path) -> Iterator[StateStore]:
 def collected(store: StateStore, offset: int, value: bytes) -> RecordCollector:
     settings = SimpleNamespace(partitions=1)
     app = SimpleNamespace(
-        batching_producer=None, client_replies=None, pause_monitor=None, settings=settings
+        batching_producer=None,
+        client_replies=None,
+        pause_monitor=None,
+        settings=settings,
+        generation=0,
     )
     table = SimpleNamespace(data=SimpleNamespace(rows=store))
     out = RecordCollector(CART_REQUESTS)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.runtime import layout
 from agents.runtime.changelog import recover
 from agents.runtime.rows import Progress, Row
 from agents.runtime.state_store import MAX_AGE
@@ -228,3 +229,57 @@ def test_an_entry_of_a_deleted_row_does_not_count(changelog: Changelog):
         changelog.put({b"a": value}, 1)
         changelog.acknowledge()
     assert not [e for e in changelog.store.due(P, b"9") if changelog.store.is_current(P, e)]
+
+
+def _keys(changelog: Changelog) -> int:
+    """Count all stored keys of the partition, but for its progress."""
+    keys = changelog.store.database.scan(*layout.key_range(P, layout.INDEX, None))
+    return sum(1 for _ in keys)
+
+
+def test_marks_of_deleted_rows_are_dropped_when_they_are_a_day_old(
+    changelog: Changelog, monkeypatch: pytest.MonkeyPatch
+):
+    store, began = changelog.store, time.time()
+    for hour, row in enumerate((b"1", None, b"1", None)):  # deleted at one and at three
+        monkeypatch.setattr(time, "time", lambda hour=hour: began + hour * 3600)
+        changelog.put({b"1": row, b"3": b"3"}, hour + 5)
+        changelog.acknowledge()
+    assert store.row(P, b"1") == Row(b"1", None, 8)
+    dropped = [store.drop_marks(P, began + hour * 3600 + 1, 9) for hour in (0, 1, 2)]
+    assert dropped == [0, 1, 0]
+    assert store.row(P, b"1") == Row(b"1", None, 8)  # its mark is younger
+    assert store.drop_marks(P, began + 3 * 3600 + 1, 9) == 1
+    assert store.row(P, b"1") == Row(b"1", None, 0)
+    assert _keys(changelog) == 1
+
+
+def test_marks_are_dropped_in_steps(changelog: Changelog):
+    changelog.put(dict.fromkeys(KEYS), 5)
+    changelog.acknowledge()
+    later = time.time() + 2
+    assert [changelog.store.drop_marks(P, later, 5) for _ in range(4)] == [5, 5, 2, 0]
+    assert _keys(changelog) == 0
+
+
+def test_a_mark_of_a_row_that_was_written_again_is_dropped_and_the_row_stays(
+    changelog: Changelog,
+):
+    for row in (None, b"1"):
+        changelog.put({b"1": row}, 5)
+        changelog.acknowledge()
+    assert changelog.store.drop_marks(P, time.time() + 2, 5) == 1
+    assert changelog.store.get(P, b"1") == b"1"
+
+
+def test_index_entries_that_are_not_current_can_be_dropped(changelog: Changelog):
+    changelog.put({b"2": b"2", b"4": b"4"}, 5)
+    changelog.acknowledge()
+    changelog.store.drop_entries(P, [b"2/2"])
+    assert list(changelog.store.due(P, b"~")) == [b"4/4"]
+
+
+def test_entries_in_front_of_a_value_do_not_include_marks(changelog: Changelog):
+    changelog.put({b"1": None}, 5)
+    changelog.acknowledge()
+    assert list(changelog.store.due(P, b"~")) == []

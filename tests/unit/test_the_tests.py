@@ -64,4 +64,4 @@ def run(spec):
     """Run a specification with each of its rows."""
     marks = getattr(spec, "pytestmark", ())
     for row in marks[0].args[1] if marks else ((),):
-        spec(*row)
+        spec(*row) if isinstance(row, tuple) else spec(row)

@@ -16,6 +16,9 @@ class Changelog:
     def __init__(self, *rows: tuple[bytes, bytes | None, int]) -> None:
         self.rows = rows
 
+    async def names(self) -> list[str]:
+        return [SENT_CHANGELOG.name]
+
     async def read_partition_of(self, *_: object) -> AsyncIterator[ConsumerRecord]:
         for key, value, offset in self.rows:
             headers = ((PROCESSED_OFFSET_HEADER, str(offset).encode()),)

@@ -10,7 +10,8 @@ The guarantees of the runtime are modelled, and nothing beyond them:
   from its last commit, which may be many runs ago. What was written since then may be lost
   from some run on, although its messages were sent; a record below the version that is left
   was folded in before, and is marked so (`seen`);
-- any message may arrive twice, the second time much later.
+- any message may arrive twice, the second time much later;
+- where days pass, expired rows are deleted between any two runs.
 
 One thing is worse than in production: a message may be overtaken by later ones, even on its
 way from one partition to another. Nothing but R9 leans on that order (`delays=0` keeps it).
@@ -21,7 +22,7 @@ Which partition comes next, and all the rest, is drawn from a seed.
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
@@ -43,6 +44,9 @@ Outgoing = tuple[Cause, OutgoingMessage]
 
 A_MILLISECOND = timedelta(milliseconds=1)
 
+LEAPS = [timedelta(hours=hours) for hours in (1, 12, 22, 24, 25, 26, 49)]
+SKEW = timedelta(minutes=50)
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -60,14 +64,22 @@ class World:
         crashes: how many times a partition crashes, at most.
         echoes: how likely a message is to arrive twice.
         delays: how likely it is to be overtaken.
+        leaps: how many times hours or days pass at once, at most; then the clocks of
+            brokers differ, too, but for orders.
     """
 
     def __init__(
-        self, seed: int, crashes: int = 30, echoes: float = 0.08, delays: float = 0.12
+        self,
+        seed: int,
+        crashes: int = 30,
+        echoes: float = 0.08,
+        delays: float = 0.12,
+        leaps: int = 0,
     ) -> None:
         self.random = Random(seed)
         self.now = NOON
         self.attempts: dict[str, Attempt] = {}
+        self.asked_at: dict[str | None, datetime] = {}
         self.replies: defaultdict[str, list[Contract]] = defaultdict(list)
         self.events: defaultdict[int, list[OrderStatusChanged]] = defaultdict(list)
         self.partitions = {
@@ -80,6 +92,8 @@ class World:
         self._crashes = crashes
         self._echoes = echoes
         self._delays = delays
+        self.leaps = leaps
+        self._skew = SKEW if leaps else timedelta()
         self._late: list[tuple[Partition, Record]] = []
 
     def ask(self, request: Contract, key: str | None = None) -> str:
@@ -94,6 +108,7 @@ class World:
             name = f"stray-{name}"
         self._append(partition, Record(request.to_json(), name if stray else None, key))
         self.attempts[name] = Attempt(request, key)
+        self.asked_at.setdefault(key, self.now)
         return name
 
     def remind(self, request: Contract) -> None:
@@ -109,6 +124,9 @@ class World:
 
     def step(self) -> bool:
         """Serve a run of some partition; False when all is quiet."""
+        if self.leaps and self.random.random() < 0.03:
+            self.leaps -= 1
+            self.now += self.random.choice(LEAPS)
         busy = [p for p in self.all() if p.position < len(p.log)]
         if self._late and (not busy or self.random.random() < 0.1):
             self._append(*self._late.pop(self.random.randrange(len(self._late))))
@@ -121,6 +139,8 @@ class World:
         return [partition for topic in self.partitions.values() for partition in topic]
 
     def _serve(self, partition: Partition) -> None:
+        if self._skew and self.random.random() < 0.5:
+            partition.purge()
         end = min(partition.position + self.random.randint(1, 4), len(partition.log))
         rows = dict(partition.rows)
         turns = list(partition.fold(partition.position, end, rows))
@@ -180,7 +200,10 @@ class World:
 
     def _append(self, partition: Partition, record: Record) -> None:
         self.now += A_MILLISECOND
-        partition.log.append(replace(record, at=self.now))
+        at = self.now
+        if partition.aggregate is not ORDER_AGGREGATE and self._skew:
+            at -= self.random.random() * self._skew
+        partition.log.append(replace(record, at=at))
         if record.origin and self.random.random() < self._echoes:
             self._late.append((partition, record))
 

@@ -15,7 +15,7 @@ from topics.broker.java import CannotRunError, jars, java, run_tool
 FIRST_EPHEMERAL_PORT = 32768
 
 _DEFAULT_HEAP = "256m"
-# Starts in half the time and needs half the memory; benchmarks override it.
+# Starts in half the time and needs half the memory.
 _DEFAULT_JVM_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 
 _VOTERS = "controller.quorum.voters="

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 from aiokafka import conn
 from aiokafka.consumer import fetcher
+from aiokafka.producer import sender
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import _MemoryRecordsPy
 
+from topics.kafka import wire
 from topics.kafka.connection import Connection
 
 NONE_FILED = "none filed"
@@ -53,6 +55,10 @@ class _LenientBatch:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
+
+    def __next__(self) -> Any:
+        # aiokafka reads the marker of a transaction so, if only committed records count.
+        return next(self._batch)
 
     def __iter__(self) -> Iterator[Any]:
         read = 0
@@ -98,6 +104,13 @@ REPLACEMENTS = (
         "uvloop raises a RuntimeError on a closed connection, which ends aiokafka's tasks;"
         " a close behind TLS waits 30 s",
         "aio-libs/aiokafka#1038",
+    ),
+    Replacement(
+        sender,
+        "ProduceRequest",
+        wire.ProduceRequest,
+        "(transactional_id, required_acks, timeout, topics)",
+        "a request cost more than its records where each partition has few",
     ),
 )
 

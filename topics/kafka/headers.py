@@ -9,6 +9,9 @@ REPLY_PARTITION = "kafka_replyPartition"
 NEST_IS_DISPOSED = "kafka_nest-is-disposed"
 IDEMPOTENCY_KEY = "idempotency-key"
 ORIGIN = "origin"
+MOVED = "moved"
+"""Of a first record that a repartition moved: only so does it have an origin."""
+
 PURCHASE = "purchase"
 EVENT_ID = "event-id"
 TRACE = ("traceparent", "tracestate")

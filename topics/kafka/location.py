@@ -1,4 +1,4 @@
-"""The location of a record: topic, partition and offset; and the partition of a key."""
+"""The location of a record, its identity, and the partition of a key."""
 
 import re
 from functools import lru_cache
@@ -31,6 +31,16 @@ class RecordLocation(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.topic}-{self.partition}@{self.offset}"
+
+
+def identity(location: RecordLocation | ConsumerRecord, generation: int) -> str:
+    """Return the identity of a record that a client wrote: `topic-partition-offset`.
+
+    A repartition creates the topic again, and its offsets begin again. So its generation,
+    the number of repartitions before it, follows the name, unless it is 0.
+    """
+    topic = f"{location.topic}.{generation}" if generation else location.topic
+    return f"{topic}-{location.partition}-{location.offset}"
 
 
 @lru_cache(maxsize=100_000)

@@ -74,9 +74,14 @@ async def read_to(
 
 
 class TopicReader:
-    """Reads the shop's topics; commits nothing and joins no group."""
+    """Reads the shop's topics; commits nothing and joins no group.
 
-    def __init__(self, cluster: KafkaSettings) -> None:
+    Args:
+        wait_ms: how long a broker waits for new records. A reader that reads one small
+            partition after the other must not wait at the end of each.
+    """
+
+    def __init__(self, cluster: KafkaSettings, wait_ms: int = _POLL_MS) -> None:
         options = cluster.client_options()
         self._admin = AIOKafkaAdminClient(**options)
         self._consumer = AIOKafkaConsumer(
@@ -86,7 +91,7 @@ class TopicReader:
             auto_offset_reset="none",
             max_partition_fetch_bytes=_FETCH_BYTES,
             max_poll_records=_MAX_POLL_RECORDS,
-            fetch_max_wait_ms=_POLL_MS,
+            fetch_max_wait_ms=wait_ms,
         )
 
     async def __aenter__(self) -> Self:
@@ -128,6 +133,10 @@ class TopicReader:
             of_group = {t: count for t, count in partitions.items() if groups[t] == group}
             offsets |= await _retry(partial(self._committed, group, _tps(of_group)))
         return offsets
+
+    async def groups(self) -> set[str]:
+        """Return the names of all consumer groups of the cluster."""
+        return {name for name, *_ in await _retry(self._admin.list_consumer_groups)}
 
     async def has_members(self, group: str) -> bool:
         """Return whether a group has members."""

@@ -1,13 +1,22 @@
 """Invariants of the tables: stock is conserved, and carts, orders and stock agree."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Literal
 
-from agents.loms.order import Order
-from agents.loms.stock import Receipt, Reservation, ReservationStatus, StockLevel
+from agents.loms.order import OPEN, Order
+from agents.loms.stock import (
+    MAX_RESERVE_AGE,
+    RETENTION,
+    Receipt,
+    Reservation,
+    ReservationStatus,
+    StockLevel,
+)
 from schemas.contract import Contract
 from schemas.order import Status, order_id, purchase_id
+from schemas.stock import ReceiveStock, Sell
 
 _STATUS_IN_STOCK = {
     Status.AWAITING_PAYMENT: ReservationStatus.RESERVED,
@@ -25,7 +34,7 @@ Account = Literal["received", "available", "reserved", "held", "written_off"]
 """What units are: received in all; held by reservations that are neither sold nor
 released; written off by sold ones."""
 
-Balances = dict[StockLocation, Counter[Account]]
+Balances = defaultdict[StockLocation, Counter[Account]]
 """Units of a sku in one warehouse, by account."""
 
 Rows = Mapping[str, Any]
@@ -33,9 +42,27 @@ Rows = Mapping[str, Any]
 ACCOUNTS: tuple[Account, ...] = ("received", "available", "reserved", "written_off")
 
 
-def balances(stock: Rows) -> Balances:
-    """Add up the table of stock."""
-    found: defaultdict[StockLocation, Counter[Account]] = defaultdict(Counter)
+def add_turnover(found: Balances, request: Contract, before: Any, after: Any) -> None:  # noqa: ANN401 -- states
+    """Add the units that a record received or wrote off.
+
+    Its entry may be deleted later, so the units are counted when the record is replayed.
+    """
+    match request:
+        case ReceiveStock() if before.entry is None:
+            found[request.sku, request.warehouse_id]["received"] += request.count
+        case Sell():
+            for warehouse, units in after.entry.allocation.items():
+                found[request.sku, warehouse]["written_off"] += units
+        case _:
+            pass
+
+
+def balances(stock: Rows, turnover: Iterable[Balances] = ()) -> Balances:
+    """Add up the table of stock, and the turnover of each partition."""
+    found: Balances = defaultdict(Counter)
+    for part in turnover:
+        for location, counted in part.items():
+            found[location].update(counted)
     for key, row in stock.items():
         sku = int(key.partition("/")[0])
         for account, allocation in _units(row).items():
@@ -50,12 +77,7 @@ def _units(row: StockLevel | Reservation | Receipt) -> dict[Account, Mapping[int
             return {"available": available, "reserved": reserved}
         case Reservation(ReservationStatus.RESERVED, allocation):
             return {"held": allocation}
-        case Reservation(ReservationStatus.SOLD, allocation):
-            return {"written_off": allocation}
-        case Receipt(request):
-            _, warehouse, count = request.split()
-            return {"received": {int(warehouse): int(count)}}
-        case _:  # refused or released: no units
+        case _:  # closed, or a receipt: they may have been deleted
             return {}
 
 
@@ -82,8 +104,8 @@ def _line(first: object, *others: object) -> str:
     return f"{first:<12}" + "".join(f" {cell:>20}" for cell in others)
 
 
-def violations(found: Balances) -> Iterator[str]:
-    """Yield the violated invariants of balances."""
+def violations(found: Balances, uncounted: Container[int] = ()) -> Iterator[str]:
+    """Yield the violated invariants of balances; of `uncounted` skus without turnover."""
     for (sku, warehouse), units in found.items():
         where = f"sku {sku}, warehouse {warehouse}"
         if min(units.values()) < 0:
@@ -92,7 +114,7 @@ def violations(found: Balances) -> Iterator[str]:
         if reserved != held:
             yield f"{where}: reserved {reserved}, but reservations hold {held}"
         accounted = units["available"] + reserved + units["written_off"]
-        if units["received"] != accounted:
+        if units["received"] != accounted and sku not in uncounted:
             yield (
                 f"{where}: received {units['received']}, but available"
                 f" {units['available']} + reserved {reserved} + written off"
@@ -101,18 +123,23 @@ def violations(found: Balances) -> Iterator[str]:
 
 
 def inconsistencies(
-    carts: Rows, orders: Rows, stock: Rows, in_flight: Iterable[Contract | None] = ()
+    carts: Rows,
+    orders: Rows,
+    stock: Rows,
+    now: datetime,
+    in_flight: Iterable[Contract | None] = (),
 ) -> Iterator[str]:
     """Yield the orders, reservations and purchases that contradict each other.
 
-    The orders and users of messages in flight can't be checked yet.
+    The orders and users of messages in flight can't be checked yet; nor the reservations
+    that may have expired by `now`.
     """
     messages = list(in_flight)
     unsettled = {getattr(message, "order_id", None) for message in messages}
     users = {getattr(message, "user", None) for message in messages}
     for order in orders.values():
         if order.order_id not in unsettled:
-            yield from _order_violations(order, stock)
+            yield from _order_violations(order, stock, now)
     for key, row in stock.items():
         sku, _, number = key.partition("/")
         if isinstance(row, Reservation) and int(number) not in unsettled:
@@ -122,7 +149,7 @@ def inconsistencies(
             yield from _stuck_purchases(int(user), cart.checkouts, orders)
 
 
-def _order_violations(order: Order, stock: Rows) -> Iterator[str]:
+def _order_violations(order: Order, stock: Rows, now: datetime) -> Iterator[str]:
     """Yield the lines whose reservations contradict the status of their order."""
     if order.status is Status.NEW:
         yield f"order {order.order_id} is new, and no message for it is in flight"
@@ -130,6 +157,8 @@ def _order_violations(order: Order, stock: Rows) -> Iterator[str]:
     required = _STATUS_IN_STOCK.get(order.status)
     for sku, count in order.lines.items():
         reservation = stock.get(f"{sku}/{order.order_id}")
+        if _has_expired(order, reservation, now):
+            continue
         status = reservation.status if reservation else None
         units = sum(reservation.allocation.values()) if reservation else 0
         allowed = (required,) if required else _WITHOUT_STOCK
@@ -138,6 +167,16 @@ def _order_violations(order: Order, stock: Rows) -> Iterator[str]:
                 f"order {order.order_id} is {order.status}, {count} of sku {sku}, but"
                 f" its reservation is {status or 'missing'}, {units} units"
             )
+
+
+def _has_expired(order: Order, row: Reservation | None, now: datetime) -> bool:
+    """Return whether an order's reservation is deleted, or a late command replaced it."""
+    if order.status in OPEN:
+        return False
+    over_since = order.history[-1].at
+    if row is None:
+        return now - over_since >= RETENTION
+    return row.at - over_since > MAX_RESERVE_AGE
 
 
 def _reservation_violations(

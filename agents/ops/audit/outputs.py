@@ -8,8 +8,9 @@ a purchase may be sent late, when the order is already paid or cancelled. Only w
 order failed is always the same.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import InitVar, dataclass, field
 
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
@@ -21,18 +22,19 @@ from agents.runtime.producer import ProducerRecord
 from schemas.cart import OrderSettled
 from schemas.contract import Contract
 from schemas.order import OrderStatusChanged, Status
+from schemas.stock import Reserve
 from topics.catalog import SENT_CHANGELOG, TOPICS
 from topics.kafka import headers as names
 from topics.kafka.location import RecordLocation
 from topics.kafka.reader import OffsetRanges
-from topics.topic import TopicKind
+from topics.topic import EVENT_RETENTION, TopicKind
 
 _TOPICS = {
     topic.name: topic
     for topic in TOPICS
     if topic.kind in (TopicKind.REQUESTS, TopicKind.EVENTS, TopicKind.DEAD_LETTERS)
 }
-_ORIGINAL = ("dlq.topic", "dlq.partition", "dlq.offset")
+_ORIGINAL = ("dlq.topic", "dlq.partition", "dlq.offset", "dlq.generation")
 
 
 @dataclass
@@ -43,7 +45,9 @@ class OutputCheck:
         snapshots: have the rows of sent notifications.
         in_flight: outputs of uncommitted records that are in no log yet.
         missing: a line for each missing output, once all logs are read.
+        now: in seconds; older notifications than `EVENT_RETENTION` may be deleted.
         whole: topics whose logs have their first records; only these are checked.
+        sent: outputs that the checkpoint of the audit's begin has.
     """
 
     ranges: OffsetRanges
@@ -51,11 +55,14 @@ class OutputCheck:
     snapshots: Snapshots
     in_flight: dict[int | None, Contract | None] = field(default_factory=dict)
     missing: dict[int | None, str] = field(default_factory=dict)
+    now: float = field(default_factory=time.time)
+    sent: InitVar[Iterable[ProducerRecord]] = ()
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, sent: Iterable[ProducerRecord]) -> None:
         cut = {tp.topic for tp, held in self.ranges.items() if held.begin}
         self.whole = {tp.topic for tp in self.ranges} - cut
-        self._observed: set[int | None] = {None}
+        self._observed: set[int | None] = {None, *map(_fingerprint, sent)}
+        self._uncommitted: dict[int | None, ProducerRecord] = {}
 
     def take(self, replayed: ReplayedRecord) -> None:
         """Observe a record, and expect its outputs."""
@@ -67,12 +74,13 @@ class OutputCheck:
         tp = TopicPartition(record.topic, record.partition)
         is_committed = record.offset < self.committed.get(tp, 0)
         for output in replayed.records_sent:
-            if output.topic in self.whole:
+            if output.topic in _TOPICS:
                 self._expect(output, record, is_committed=is_committed)
         if is_committed and isinstance(request, OrderStatusChanged):
             changelog, key = SENT_CHANGELOG.name, request.event_id
             sent = self.snapshots.get(TopicPartition(changelog, record.partition))
-            if sent is None or key.encode() not in sent.rows:
+            is_kept = request.at.timestamp() > self.now - EVENT_RETENTION.total_seconds()
+            if is_kept and (sent is None or key.encode() not in sent.rows):
                 self.missing[hash(key)] = _missing(record, changelog, key)
 
     def is_conclusive(self) -> bool:
@@ -87,11 +95,18 @@ class OutputCheck:
             if tp.topic in topics
         )
 
+    def sent_early(self) -> list[ProducerRecord]:
+        """Return the outputs of uncommitted records that are in their logs already."""
+        uncommitted = self._uncommitted.items()
+        return [output for key, output in uncommitted if key in self._observed]
+
     def _expect(
         self, output: ProducerRecord, source: ConsumerRecord, *, is_committed: bool
     ) -> None:
         fingerprint = _fingerprint(output)
-        if fingerprint in self._observed:
+        if not is_committed:
+            self._uncommitted[fingerprint] = output
+        if fingerprint in self._observed or output.topic not in self.whole:
             return
         if is_committed:
             key = as_text(output.key or b"")
@@ -120,6 +135,8 @@ def _fingerprint(
     if isinstance(message, OrderSettled):
         end = message.status if message.status is Status.FAILED else None
         message = message.model_copy(update={"status": end})
+    if isinstance(message, Reserve):  # older releases do not send `at`
+        message = message.model_copy(update={"at": None})
     # Encoded again, so that records of an older version of the shop are the same.
     value = message.to_json() if message else record.value
     return hash((record.topic, record.key, headers[name], value))

@@ -130,11 +130,10 @@ async def send_queries(
     snapshots: Snapshots,
     notes: list[str],
 ) -> list[Query]:
-    """Query rows whose logs are whole, of services that run."""
+    """Query rows of services that run; the logs of the snapshots are whole."""
     queries: list[Query] = []
     if not options.limit:
         return queries
-    ranges = await reader.offset_ranges(await reader.partitions(AGGREGATES))
     for topic, aggregate in AGGREGATES.items():
         if idle := await _idle_group(reader, topic):
             notes.append(f"{idle} does not run: no query of {topic.name}")
@@ -143,7 +142,6 @@ async def send_queries(
             key.decode(errors="replace")
             for snapshot in snapshots.values()
             if snapshot.changelog is aggregate.changelog
-            and not ranges[topic.name, snapshot.partition].begin
             for key in snapshot.rows
         )
         queries += sample(topic, keys, options.limit, options.seed)

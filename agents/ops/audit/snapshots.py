@@ -2,13 +2,15 @@
 
 import fcntl
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import orjson
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 from pydantic import TypeAdapter, ValidationError
@@ -16,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from agents.aggregate import Aggregate
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
+from agents.ops.audit.invariants import Account, StockLocation
 from agents.runtime.changelog import decode_row, supersedes
 from agents.runtime.rows import Row
 from agents.runtime.state_store import StateStore
@@ -40,6 +43,25 @@ _MAX_SHOWN = 300
 """Characters of a value that are printed."""
 
 
+@dataclass(frozen=True, slots=True)
+class TableState:
+    """A partition of a table after the records below an offset.
+
+    Attributes:
+        changed_at: by key, the offset of the last record that changed a row.
+        changed_end: the end of the records that changed any row, deleted ones included.
+        newest_ms: the newest timestamp of these records.
+        turnover: units that were received and written off.
+    """
+
+    offset: int = 0
+    rows: Mapping[str, Any] = field(default_factory=dict)
+    changed_at: Mapping[str, int] = field(default_factory=dict)
+    changed_end: int = 0
+    newest_ms: int = 0
+    turnover: Mapping[StockLocation, Counter[Account]] = field(default_factory=dict)
+
+
 @dataclass
 class TableSnapshot:
     """A copy of one partition of a table.
@@ -49,6 +71,7 @@ class TableSnapshot:
         rows: by key, each with its highest source offset.
         store: the local store of the copy; None: it was read from the changelog.
         offsets: of the rows in the changelog.
+        generation: how often the table was repartitioned.
     """
 
     changelog: Topic
@@ -57,6 +80,7 @@ class TableSnapshot:
     rows: dict[bytes, Row] = field(default_factory=dict)
     store: Path | None = None
     offsets: dict[bytes, int] = field(default_factory=dict)
+    generation: int = 0
 
     @property
     def source(self) -> TopicPartition | None:
@@ -67,7 +91,7 @@ class TableSnapshot:
     def recover(self, records: Iterable[ConsumerRecord]) -> None:
         """Apply changelog records in log order, as a recovering worker does."""
         for record in records:
-            row = decode_row(record)
+            row = decode_row(record, self.generation)
             if supersedes(row, self.rows.get(row.key)):
                 self.rows[row.key] = row
                 self.offsets[row.key] = record.offset
@@ -84,6 +108,28 @@ class TableSnapshot:
             return adapter.validate_json(row.value), text
         except ValidationError:
             return _INVALID, f"{text}, which is invalid"
+
+    def as_stored(self, key: bytes, value: Any, expected: Any) -> Any:  # noqa: ANN401 -- rows
+        """Return an expected row as the release that stored the row would have it.
+
+        It lacks the fields that a later release has added, with their defaults.
+        """
+        row = self.rows.get(key)
+        if row is None or row.value is None or type(value) is not type(expected):
+            return expected
+        stored = orjson.loads(row.value)
+        newer = {
+            field.name: field.default
+            for field in fields(expected)
+            if field.default is not MISSING
+            and field.name not in stored
+            and getattr(value, field.name) == field.default
+        }
+        return replace(expected, **newer)
+
+    def stored_keys(self) -> set[bytes]:
+        """Return the keys of the rows, without those of deleted ones."""
+        return {key for key, row in self.rows.items() if row.value is not None}
 
     def values(self) -> dict[str, Any]:
         """Return the rows as values, without deleted and invalid ones."""
@@ -104,19 +150,22 @@ Snapshots = Mapping[TopicPartition, TableSnapshot]
 
 
 async def read_changelogs(
-    reader: TopicReader, partitions: Mapping[Topic, int]
+    reader: TopicReader, partitions: Mapping[Topic, int], generation: int = 0
 ) -> Snapshots:
     """Read all changelogs to their ends."""
     topics = {topic.name: topic for topic in CHANGELOGS}
     ranges = await reader.offset_ranges({topic: partitions[topic] for topic in CHANGELOGS})
-    snapshots = {tp: TableSnapshot(topics[tp.topic], tp.partition) for tp in ranges}
+    snapshots = {
+        tp: TableSnapshot(topics[tp.topic], tp.partition, generation=generation)
+        for tp in ranges
+    }
     async for tp, records in reader.read(ranges):
         snapshots[tp].recover(records)
     return snapshots
 
 
 def read_local_stores(
-    directory: Path, cluster: str, notes: list[str]
+    directory: Path, cluster: str, notes: list[str], generation: int = 0
 ) -> Iterator[TableSnapshot]:
     """Yield the snapshots of local stores whose workers are down.
 
@@ -124,6 +173,7 @@ def read_local_stores(
         directory: has a state directory for each worker.
         cluster: the id of the Kafka cluster.
         notes: receives a line for each store that can't be read.
+        generation: how often the tables were repartitioned.
     """
     for state_dir in sorted(path for path in directory.iterdir() if path.is_dir()):
         lock = state_dir / "lock"
@@ -137,11 +187,11 @@ def read_local_stores(
             for changelog in SOURCES:
                 _, _, table = changelog.name.removesuffix("-changelog").partition("-")
                 if (store := state_dir / table).is_dir():
-                    yield from _read_store(changelog, store, cluster, notes)
+                    yield from _read_store(changelog, store, cluster, notes, generation)
 
 
 def _read_store(
-    changelog: Topic, path: Path, cluster: str, notes: list[str]
+    changelog: Topic, path: Path, cluster: str, notes: list[str], generation: int
 ) -> Iterator[TableSnapshot]:
     """Read a copy of a store, since opening one changes it.
 
@@ -150,7 +200,7 @@ def _read_store(
     with TemporaryDirectory() as directory:
         copy = Path(directory) / path.name
         shutil.copytree(path, copy)
-        store = StateStore(copy, cluster)
+        store = StateStore(copy, cluster, generation=generation)
         for partition in list(store.partitions()):
             store.load(partition)
         if not store.offsets:

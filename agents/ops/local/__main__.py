@@ -1,4 +1,4 @@
-"""What `make` runs: python -m agents.ops.local up|down|ps|scale|logs|clean|demo|ui|audit.
+"""What `make` runs: python -m agents.ops.local up|down|ps|scale|repartition|logs|clean|….
 
 The shop runs in containers where there is a Docker engine, else as processes.
 """
@@ -9,8 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 import click
 
@@ -21,10 +20,9 @@ from agents.ops.local.deployment import (
     Deployment,
     from_environment,
     load,
-    locked,
     validate_settings,
 )
-from agents.ops.local.processes import Supervisor
+from agents.ops.local.repartition import kafka_alone, repartition
 from topics import cli
 from topics.target import Target, running_shop
 
@@ -57,30 +55,20 @@ def _audit(shop: Deployment) -> None:
     command += shlex.split(os.environ.get("AUDIT", ""))
     audited = existing or shop
     own = {"KAFKA": audited.bootstrap, "PARTITIONS": str(audited.partitions)}
-    with nullcontext() if existing else _kafka_alone(shop):
+    with nullcontext() if existing else kafka_alone(shop):
         environment = {**os.environ, **own}
         ran = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
     sys.exit(ran.returncode)
 
 
-@contextmanager
-def _kafka_alone(shop: Deployment) -> Iterator[None]:
-    if not (shop.directory / "kafka" / "formatted").exists():
-        raise cli.CommandError(f"there is no shop in {shop.directory}: make run-all")
-    supervisor = Supervisor(shop.directory)
-    with locked(shop.directory):
-        try:
-            with cli.step("the shop is stopped: Kafka alone"):
-                supervisor.start(native.processes(shop), os.environ)
-                asyncio.run(supervisor.guard(native.start_kafka(shop, supervisor)))
-            yield
-        finally:
-            native.stop(supervisor)
-
-
 # `native` and `compose` have a function for each of the first ones.
 _COMMANDS = ("up", "down", "ps", "scale", "logs", "clean")
-_MORE_COMMANDS = {"demo": _demo, "ui": _ui, "audit": _audit}
+_MORE_COMMANDS = {
+    "demo": _demo,
+    "ui": _ui,
+    "audit": _audit,
+    "repartition": repartition,
+}
 
 
 @click.command(context_settings=cli.HELP)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from agents.ops.local.deployment import (
     COUNTS,
+    PARTITIONS_FILE,
     REPOSITORY,
     Deployment,
     delete_state,
@@ -83,6 +84,16 @@ def scale(shop: Deployment) -> None:
     ps(shop)
 
 
+def stop_services(shop: Deployment) -> None:
+    """Stop all containers except Kafka and what does not use it."""
+    _compose(shop, {}, "stop", *sorted(_SCALED - {"gateway"}), *_gateways(shop))
+
+
+def restart(shop: Deployment, given: dict[str, str]) -> None:
+    """Start the containers again, with another number of partitions."""
+    _bring_up(shop, given, "--no-build")
+
+
 def down(shop: Deployment, *options: str) -> None:
     """Stop all containers; keep the volumes."""
     _compose(shop, {}, "down", "--remove-orphans", *options)
@@ -92,6 +103,7 @@ def down(shop: Deployment, *options: str) -> None:
 def clean(shop: Deployment) -> None:
     """Stop all containers; remove the volumes."""
     down(shop, "--volumes")
+    (shop.directory.parent / PARTITIONS_FILE).unlink(missing_ok=True)
 
 
 def ps(_shop: Deployment) -> None:
@@ -136,7 +148,8 @@ def _profiles(shop: Deployment) -> str:
 def _compose(shop: Deployment, given: dict[str, str], *arguments: str) -> None:
     # `down` stops the containers of all profiles.
     profiles = "*" if arguments[0] == "down" else _profiles(shop)
-    environment = {**os.environ, **given, "COMPOSE_PROFILES": profiles}
+    own = {"COMPOSE_PROFILES": profiles, "PARTITIONS": str(shop.partitions)}
+    environment = {**os.environ, **given, **own}
     command = ("docker", "compose", *arguments)
     ran = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
     if ran.returncode:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +30,9 @@ from topics.target import run_directory
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 _STATE_FILE = "shop.json"
+PARTITIONS_FILE = "marks/partitions"
+"""Has the number of partitions after `make repartition`, also while the shop is stopped."""
+
 _MOST_WORKERS = 64
 
 # The counts that `make scale` changes.
@@ -136,7 +140,10 @@ _SETTINGS = {"LOG_FORMAT"} | _GATEWAY | _BROKER | {name.upper() for name in _SHA
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Deployment:
     """Return the shop of the environment; empty variables count as unset."""
-    return _checked(_given(environment) | {"directory": run_directory(environment)})
+    directory = run_directory(environment)
+    stored = directory / PARTITIONS_FILE
+    default = {"partitions": stored.read_text()} if stored.exists() else {}
+    return _checked(default | _given(environment) | {"directory": directory})
 
 
 def validate_settings() -> None:
@@ -161,6 +168,11 @@ def settings(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def digests(values: Mapping[str, str]) -> dict[str, str]:
+    """Return a digest of each value: some are passwords, and changes show all the same."""
+    return {name: sha256(value.encode()).hexdigest() for name, value in values.items()}
+
+
 def save(shop: Deployment, given: Mapping[str, str]) -> None:
     """Save a running shop and its settings, readable by its owner only."""
     text = json.dumps({"shop": asdict(shop), "given": dict(given)}, default=str, indent=1)
@@ -168,6 +180,13 @@ def save(shop: Deployment, given: Mapping[str, str]) -> None:
     state = shop.directory / _STATE_FILE
     state.touch(mode=0o600)
     state.write_text(text)
+
+
+def save_partitions(directory: Path, partitions: int) -> None:
+    """Make a number of partitions the default of a shop's directory."""
+    file = directory / PARTITIONS_FILE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(str(partitions))
 
 
 def load(directory: Path) -> tuple[Deployment, dict[str, str]] | None:

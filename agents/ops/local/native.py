@@ -6,12 +6,12 @@ import shutil
 import sys
 import time
 from contextlib import suppress
-from hashlib import sha256
 
 from agents.ops.local.deployment import (
     COUNTS,
     Deployment,
     delete_state,
+    digests,
     load,
     locked,
     output_of,
@@ -25,6 +25,7 @@ from topics.broker.process import is_free
 from topics.cli import CommandError, echo, step
 from topics.kafka.liveness import NotRespondingError, reach
 from topics.kafka.settings import KafkaSettings
+from topics.layout import require_finished
 
 _KAFKA_SECONDS = 180.0
 _CLUSTER_SECONDS = 15.0  # an existing cluster should answer at once
@@ -86,9 +87,7 @@ def _cluster(shop: Deployment) -> dict[str, str]:
 
 def up(wanted: Deployment) -> None:
     """Start the shop, unless it runs; a failed start leaves no process."""
-    # Digests suffice to detect changes, and some values are passwords.
-    values = settings(os.environ).items()
-    given = {name: sha256(value.encode()).hexdigest() for name, value in values}
+    given = digests(settings(os.environ))
     with locked(wanted.directory):
         supervisor = Supervisor(wanted.directory)
         running = load(wanted.directory) if supervisor.is_running else None
@@ -140,7 +139,7 @@ def clean(shop: Deployment) -> None:
 def ps(shop: Deployment) -> None:
     """Print each process: name, process id, state."""
     supervisor = Supervisor(shop.directory)
-    _require_running(supervisor)
+    require_running(supervisor)
     for status in supervisor.statuses():
         echo(f"{status.name} {status.pid or '-'} {status.state}")
 
@@ -179,7 +178,7 @@ async def start_kafka(shop: Deployment, supervisor: Supervisor) -> KafkaSettings
     raise CommandError(f"Kafka at {cluster.kafka} does not answer")
 
 
-def _require_running(supervisor: Supervisor) -> tuple[Deployment, dict[str, str]]:
+def require_running(supervisor: Supervisor) -> tuple[Deployment, dict[str, str]]:
     """Return the running shop, and digests of its settings."""
     saved = load(supervisor.directory) if supervisor.is_running else None
     if saved is None:
@@ -188,10 +187,10 @@ def _require_running(supervisor: Supervisor) -> tuple[Deployment, dict[str, str]
 
 
 def _rescale(supervisor: Supervisor) -> Deployment:
-    running, given = _require_running(supervisor)
+    running, given = require_running(supervisor)
     shop = running.scaled(os.environ)
     _require_free_ports(shop, running)
-    asyncio.run(supervisor.guard(_open(shop, supervisor, given)))
+    asyncio.run(supervisor.guard(launch(shop, supervisor, given)))
     return shop
 
 
@@ -200,8 +199,7 @@ def _restart(shop: Deployment, supervisor: Supervisor, given: dict[str, str]) ->
         saved = load(shop.directory)
         if saved and not shop.kafka and saved[0].partitions != shop.partitions:
             raise CommandError(
-                f"PARTITIONS is {saved[0].partitions} and can't change, since keys"
-                " determine the partitions of records; make clean deletes all records"
+                f"PARTITIONS is {saved[0].partitions}, and only make repartition changes it"
             )
         if saved:
             _require_free_ports(shop, saved[0])
@@ -215,14 +213,14 @@ def _restart(shop: Deployment, supervisor: Supervisor, given: dict[str, str]) ->
                 output_of(sys.executable, "-m", "topics.broker", "fetch")
         environment = {name: value for name, value in os.environ.items() if value}
         supervisor.start(processes(shop), environment)
-        asyncio.run(supervisor.guard(_open(shop, supervisor, given)))
+        asyncio.run(supervisor.guard(launch(shop, supervisor, given)))
     except BaseException:
         # A failed or interrupted start leaves no process behind.
         stop(supervisor)
         raise
 
 
-async def _open(shop: Deployment, supervisor: Supervisor, given: dict[str, str]) -> None:
+async def launch(shop: Deployment, supervisor: Supervisor, given: dict[str, str]) -> None:
     """Start processes in order, until all services answer."""
     all_processes = processes(shop)
     supervisor.update(all_processes)
@@ -230,6 +228,7 @@ async def _open(shop: Deployment, supervisor: Supervisor, given: dict[str, str])
     with step(f"Kafka at {shop.bootstrap}"):
         cluster = await start_kafka(shop, supervisor)
     with step("topics"):
+        await require_finished(cluster)
         await create(cluster)
     with step("services, until the owner of each partition answers"):
         supervisor.run(process.name for process in all_processes)

@@ -1,0 +1,1 @@
+"""Changes the number of partitions of a shop that has records."""

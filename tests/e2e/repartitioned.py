@@ -1,0 +1,279 @@
+"""A shop of its own whose topics are repartitioned, and its history."""
+
+import asyncio
+import json
+import os
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from pydantic import ValidationError
+
+from agents.ops.local.deployment import REPOSITORY
+from tests.e2e.clients import HttpClient
+from tests.e2e.ids import IdFactory
+from tests.e2e.records import Record
+from tests.e2e.shop import Shop
+from tests.e2e.traffic import Shopper, ShopperPool, stocked
+from tests.e2e.waiting import until
+from topics.admin import TopicsError
+from topics.kafka.location import partition_of
+from topics.kafka.reader import TopicReader
+from topics.kafka.settings import KafkaSettings
+from topics.layout import read_layout
+from topics.topic import Topic
+from topics.topology import GROUPS
+
+WORKERS = ("checkout-1", "loms-1", "products-1", "notifications-1")
+_RETRY_SECONDS = 0.1
+_PAUSE_SECONDS = 0.005
+TOOL = (sys.executable, "-m", "agents.ops.repartition")
+
+
+class RepartitionedShop(Shop):
+    """A small shop; its number of partitions changes."""
+
+    later = ()
+
+    def __init__(self, directory: Path, partitions: int) -> None:
+        super().__init__(
+            directory,
+            partitions=partitions,
+            gateways=1,
+            loms_workers=1,
+            session_timeout_seconds="6",
+        )
+
+    async def stop_workers(self) -> None:
+        """Stop all workers; Kafka and the gateway stay."""
+        await asyncio.gather(*(self[name].stop() for name in WORKERS))
+
+    async def start_workers(self, partitions: int) -> None:
+        """Start all workers with a number of partitions."""
+        self.cluster = KafkaSettings(kafka=self.kafka, partitions=partitions)
+        for name in WORKERS:
+            self[name].start(PARTITIONS=str(partitions))
+        await self.ready()
+
+    async def repartition(self, *arguments: str) -> tuple[int, str]:
+        """Run the tool; return its exit code and its output."""
+        tool = await start_tool(self, *arguments)
+        out, _ = await tool.communicate()
+        return tool.returncode, out.decode()
+
+    async def audit(self) -> dict[str, Any]:
+        """Audit the shop, which must be clean; return the totals."""
+        ran = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "agents.ops.audit"),
+            cwd=REPOSITORY,
+            env={**os.environ, "KAFKA": self.kafka, "PARTITIONS": str(self.partitions)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await ran.communicate()
+        assert ran.returncode == 0, out.decode()
+        return json.loads(out.decode().splitlines()[-1])
+
+    async def send(self, *records: Record) -> None:
+        """Send records in order."""
+        async with AIOKafkaProducer(**self.cluster.client_options()) as producer:
+            for each in records:
+                await producer.send_and_wait(
+                    each.topic,
+                    each.value,
+                    each.key,
+                    each.partition,
+                    headers=[*each.headers],
+                )
+
+    async def done(self) -> None:
+        """Wait until the workers have processed all requests, forwarded ones included."""
+
+        async def are_done() -> bool:
+            async with TopicReader(self.cluster) as reader:
+                ranges = await reader.offset_ranges(await reader.partitions(GROUPS))
+                committed = await reader.committed(GROUPS)
+            return all(committed.get(tp, 0) == part.end for tp, part in ranges.items())
+
+        await until(are_done, "all requests are processed")
+
+    async def records(self, topic: Topic) -> list[ConsumerRecord]:
+        """Return all records of a topic, by partition and offset."""
+        async with TopicReader(self.cluster) as reader:
+            ranges = await reader.offset_ranges(await reader.partitions([topic]))
+            found = [each async for _, records in reader.read(ranges) for each in records]
+        return sorted(found, key=lambda each: (each.partition, each.offset))
+
+
+async def start_tool(shop: Shop, *arguments: str) -> asyncio.subprocess.Process:
+    """Start the tool."""
+    return await asyncio.create_subprocess_exec(
+        *TOOL,
+        *arguments,
+        "--yes",
+        cwd=REPOSITORY,
+        env={**os.environ, "KAFKA": shop.kafka},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+
+
+async def repartition_with_kills(
+    shop: Shop, partitions: int, chance: random.Random, kafka_crashes: float = 0.0
+) -> int:
+    """Repartition; kill the tool, and sometimes the broker, after some steps of the plan.
+
+    Returns:
+        The number of kills.
+    """
+    kills = 0
+    while True:
+        tool = await start_tool(shop, str(partitions))
+        watched = asyncio.create_task(_plan_changes(shop, chance.randint(1, 9)))
+        ended = asyncio.create_task(tool.communicate())
+        await asyncio.wait({watched, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if chance.random() < kafka_crashes and not ended.done():
+            await shop["kafka"].crash()
+            await shop.broker_answers()
+        if not ended.done():
+            tool.kill()
+        await ended
+        watched.cancel()
+        if tool.returncode == 0:
+            return kills
+        kills += 1
+
+
+async def _plan_changes(shop: Shop, number: int) -> None:
+    """Return when the plan of a repartition has changed so often."""
+    seen = None
+    while number:
+        with suppress(TopicsError):
+            plan = (await read_layout(shop.cluster)).plan
+            number -= plan != seen
+            seen = plan
+
+
+async def traffic(
+    shop: RepartitionedShop, ids: IdFactory, shoppers: int = 8, steps: int = 12
+) -> list[Shopper]:
+    """Have shoppers make calls over HTTP; return them with the expected results."""
+    client = HttpClient(shop.gateways[0])
+    assortment = await stocked(client, ids, 4)
+    pool = ShopperPool(
+        [
+            Shopper(ids.user(), [client], assortment, random.Random(n))
+            for n in range(shoppers)
+        ]
+    )
+    await pool.complete(steps)
+    await pool.finish()
+    return pool.shoppers
+
+
+def receipt(sku: int, count: int, **where: Any) -> Record:
+    """Return an unkeyed request: its location is its identity."""
+    body = {"type": "receiveStock", "sku": sku, "warehouseID": 1, "count": count}
+    return Record("stock.requests", json.dumps(body).encode(), **where)
+
+
+def by_owner(
+    topic: Topic, records: Iterable[ConsumerRecord], partitions: int, late: int
+) -> dict[bytes, list[tuple[int, bytes]]]:
+    """Return times and values of the valid records of each owner, in their order.
+
+    Misrouted ones are left out, if they were processed; those that come `late`, with this
+    time or a later one, are not.
+    """
+    found: dict[bytes, list[tuple[int, bytes]]] = {}
+    for record in records:
+        with suppress(ValidationError):
+            owner = topic.key_of(topic.decode(record.value))
+            is_owner = partition_of(owner, partitions) == record.partition
+            if is_owner or record.timestamp >= late:
+                found.setdefault(owner, []).append((record.timestamp, record.value))
+    return {
+        owner: [each for each in of_owner if each[0] < late]
+        + sorted(each for each in of_owner if each[0] >= late)
+        for owner, of_owner in found.items()
+    }
+
+
+def totals(audited: dict[str, Any]) -> Counter:
+    """Return the units of all accounts."""
+    names = ("received", "available", "reserved", "written_off", "skus")
+    return Counter({name: audited[name] for name in names})
+
+
+class Writing:
+    """A client that writes unkeyed receipts all the time, and one that asks a gateway.
+
+    Attributes:
+        acknowledged: units of acknowledged requests.
+        unknown: units of those that may be stored or not.
+        statuses: of the gateway's responses.
+    """
+
+    def __init__(self, shop: RepartitionedShop, http: HttpClient, sku: int) -> None:
+        self.acknowledged = self.unknown = 0
+        self.statuses: set[int] = set()
+        self._shop = shop
+        self._http = http
+        self._sku = sku
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(each()) for each in (self._write, self._ask)]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+        for task in self._tasks:
+            if not task.cancelled():
+                task.result()
+
+    async def goes_on(self) -> None:
+        """Wait until further requests are acknowledged."""
+        until_now = self.acknowledged
+        await until(lambda: self.acknowledged > until_now + 5, "further requests")
+
+    async def _write(self) -> None:
+        record = receipt(self._sku, 1)
+        while True:
+            options = self._shop.cluster.client_options()
+            producer = AIOKafkaProducer(**options, acks="all", request_timeout_ms=3000)
+            try:
+                await producer.start()
+                while True:
+                    self.unknown += 1
+                    await producer.send_and_wait(record.topic, record.value)
+                    self.unknown -= 1
+                    self.acknowledged += 1
+                    await asyncio.sleep(_PAUSE_SECONDS)
+            except MessageSizeTooLargeError:
+                self.unknown -= 1
+            except KafkaError:
+                await asyncio.sleep(_RETRY_SECONDS)
+            finally:
+                with suppress(KafkaError):
+                    await producer.stop()
+
+    async def _ask(self) -> None:
+        while True:
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with (
+                    asyncio.timeout(1),
+                    self._http.session.post(
+                        f"{self._http.url}/stocks", json={"sku": self._sku}
+                    ) as response,
+                ):
+                    self.statuses.add(response.status)
+                    assert response.status != 503 or response.headers["Retry-After"]

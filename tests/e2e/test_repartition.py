@@ -1,0 +1,113 @@
+"""A grown shop gets another number of partitions, up and down."""
+
+import os
+import random
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.audit import carts_and_orders
+from tests.e2e.clients import HttpClient
+from tests.e2e.ids import IdFactory
+from tests.e2e.records import Record
+from tests.e2e.repartitioned import (
+    RepartitionedShop,
+    Writing,
+    by_owner,
+    receipt,
+    repartition_with_kills,
+    totals,
+    traffic,
+)
+from tests.e2e.steps import stocks
+from tests.e2e.traffic import OPEN
+from topics.catalog import CART_REQUESTS, ORDER_EVENTS, ORDER_REQUESTS, STOCK_REQUESTS
+
+pytestmark = pytest.mark.slow
+
+LOGS = (CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS, ORDER_EVENTS)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def place(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[RepartitionedShop]:
+    """A running shop with one partition."""
+    async with RepartitionedShop(tmp_path_factory.mktemp("parts"), 1).opened() as shop:
+        yield shop
+
+
+async def test_a_shop_goes_on_with_more_partitions_and_then_with_fewer(
+    place: RepartitionedShop, ids: IdFactory
+):
+    http = HttpClient(place.gateways[0])
+    shoppers = await traffic(place, ids)
+    sku, key = ids.sku(), ids.key()
+    body = {"sku": sku, "warehouseID": 1, "count": 5}
+    await http.do("receiveStock", key, **body)
+    await place.send(receipt(sku, 1), Record("stock.requests", b"not JSON", b"7"))
+    await place.send(*(receipt(sku, 10) for _ in range(3)))
+    expected = 5 + 1 + 30
+    assert (await stocks(http, sku))[1] == expected
+    for partitions in (4, 2):
+        before = await place.audit()
+        await place.stop_workers()
+        late = time.time_ns() // 10**6
+        await place.send(*(receipt(sku, 100, key=b"%d" % n) for n in range(3)))
+        logs = {topic: await place.records(topic) for topic in LOGS}
+
+        code, output = await place.repartition(str(partitions))
+
+        assert code == 0, output
+        after = totals(await place.audit())
+        # It counts requests that wait, too.
+        assert after - totals(before) == {"received": 300, "available": 300}
+        for topic, records in logs.items():
+            moved = by_owner(topic, await place.records(topic), partitions, late)
+            assert moved == by_owner(topic, records, place.partitions, late)
+        await place.start_workers(partitions)
+        expected += 300
+        # In the new topics their offsets are those of records before.
+        await place.send(*(receipt(sku, 1000) for _ in range(40)))
+        expected += 40_000
+        await http.do("receiveStock", key, **body)
+        assert (await stocks(http, sku))[1] == expected
+        for shopper in shoppers:
+            await carts_and_orders(shopper, http)
+        await _pay_one(shoppers, http)
+        await place.audit()
+    await http.close()
+
+
+async def _pay_one(shoppers, http: HttpClient) -> None:
+    shopper = next(s for s in shoppers if any(o[0] == OPEN for o in s.orders.values()))
+    shopper.clients = [http]
+    await shopper._pay()  # noqa: SLF001
+
+
+@pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="minutes: LONG_TESTS=1")
+async def test_killed_at_any_instant_it_goes_on_and_no_acknowledged_request_is_lost(
+    place: RepartitionedShop, ids: IdFactory
+):
+    """Clients write all the time; the tool and the broker are killed (kill -9)."""
+    http = HttpClient(place.gateways[0])
+    shoppers = await traffic(place, ids, shoppers=4, steps=6)
+    before, chance = totals(await place.audit()), random.Random(1)
+    await place.stop_workers()
+    sku = ids.sku()
+    async with Writing(place, http, sku) as writing:
+        kills = await repartition_with_kills(place, 3, chance, kafka_crashes=0.25)
+        await writing.goes_on()
+    assert kills > 3
+    assert totals(await place.audit())["written_off"] == before["written_off"]
+    await place.start_workers(3)
+    await place.done()
+    received = (await stocks(http, sku))[1]
+    assert writing.acknowledged <= received <= writing.acknowledged + writing.unknown
+    for shopper in shoppers:
+        await carts_and_orders(shopper, http)
+    await place.audit()
+    assert writing.statuses <= {200, 503, 504}
+    await http.close()

@@ -1,0 +1,107 @@
+"""Bugs of a repartition."""
+
+from tests.planted.bug import Bug
+
+_UNIT = "tests/unit/test_repartition.py::test_"
+_COMPONENT = "tests/component/test_repartition.py::test_"
+_INTERRUPTED = f"{_COMPONENT}a_repartition_goes_on_wherever_it_was_interrupted"
+_LOGS = "agents/ops/repartition/logs.py"
+_SWAP = "agents/ops/repartition/swap.py"
+_FILLING = "agents/ops/repartition/filling.py"
+_PLACEMENT = "agents/ops/repartition/placement.py"
+
+BUGS = (
+    Bug(
+        "new requests have the identity of old ones",
+        "topics/kafka/location.py",
+        'topic = f"{location.topic}.{generation}" if generation else location.topic',
+        "topic = location.topic",
+        f"{_UNIT}each_generation_gives_a_location_another_identity",
+    ),
+    Bug(
+        "moved records lose their first location",
+        _PLACEMENT,
+        'headers += [(names.ORIGIN, origin), (names.MOVED, b"1")]',
+        "pass",
+        f"{_UNIT}a_record_moves_to_its_owner_and_keeps_its_first_location",
+    ),
+    Bug(
+        "a moved record passes for a forwarded one: the audit expects another receipt",
+        _PLACEMENT,
+        ', (names.MOVED, b"1")]',
+        "]",
+        f"{_UNIT}a_record_moves_to_its_owner_and_keeps_its_first_location",
+    ),
+    Bug(
+        "misrouted records count twice, here and in the copy at their owner",
+        _PLACEMENT,
+        "if is_processed and not is_owner and context.invalid_reply_topic is None:",
+        "if False:",
+        f"{_UNIT}of_processed_records_those_with_a_copy_elsewhere_are_dropped",
+    ),
+    Bug(
+        "requests that wait lie among processed ones",
+        _LOGS,
+        "        third[tp] = OffsetRange(known, end)\n",
+        "        third[tp] = OffsetRange(known, known)\n"
+        "        first[tp] = OffsetRange(begin, end)\n"
+        "        second[tp] = OffsetRange(end, end)\n",
+        f"{_UNIT}the_three_parts_of_a_log_follow_each_other",
+    ),
+    Bug(
+        "partitions are read one after the other",
+        "agents/ops/repartition/copying.py",
+        "(head.timestamp, tp.partition, head)",
+        "(tp.partition, tp.partition, head)",
+        f"{_UNIT}partitions_are_merged_by_time_and_each_stays_in_its_order",
+    ),
+    Bug(
+        "the broker's clock stamps moved records",
+        _LOGS,
+        '    "message.timestamp.type": "CreateTime",\n',
+        '    "message.timestamp.type": "LogAppendTime",\n',
+        _INTERRUPTED,
+    ),
+    Bug(
+        "a client's write among the past counts as processed",
+        _FILLING,
+        "        elif filled.count < planned.included[number]:\n",
+        "        elif False:\n",
+        _INTERRUPTED,
+    ),
+    Bug(
+        "a log without its first records looks whole",
+        "agents/ops/repartition/stage.py",
+        "planned.fillers = [int(is_cut)] * partitions",
+        "planned.fillers = [0] * partitions",
+        f"{_COMPONENT}a_log_without_its_first_records_does_not_look_whole",
+    ),
+    Bug(
+        "pending notifications keep offsets of old partitions",
+        "agents/ops/repartition/rows.py",
+        "            yield pending_key(transport, new, order), value\n",
+        "            yield key, value\n",
+        _INTERRUPTED,
+    ),
+    Bug(
+        "what came between two stages is not copied",
+        _SWAP,
+        "                await self.staging.catch_up(topic, advance)\n",
+        "                planned.step = Step.FROZEN\n",
+        _INTERRUPTED,
+    ),
+    Bug(
+        "workers start in the middle of a repartition",
+        "agents/worker/app.py",
+        "            layout = await require_finished(cluster)\n",
+        "            from topics.layout import Layout\n            layout = Layout()\n",
+        f"{_COMPONENT}until_topics_are_replaced_it_can_be_undone",
+    ),
+    Bug(
+        "rows of an earlier generation count",
+        "agents/runtime/changelog.py",
+        "_OLDER if written < generation else int(offset)",
+        "int(offset)",
+        f"{_UNIT}rows_of_an_earlier_generation_are_a_zombies_and_of_a_later_one_an_error",
+    ),
+)

@@ -1,0 +1,163 @@
+"""Bugs of rows that expire, of their deletion, and of what is left of them."""
+
+from tests.planted.bug import Bug
+
+_SWEEPS = "tests/component/test_sweeper.py::test_"
+_INDEX = "tests/unit/test_expiry_index.py::test_"
+_STORES = "tests/unit/test_state_store.py::test_"
+_REPLAYS = "tests/unit/test_audit_replay.py::test_"
+_SWEEPER = "agents/runtime/sweeper.py"
+_STORE = "agents/runtime/state_store.py"
+
+BUGS = (
+    Bug(
+        "a row is deleted as soon as it has expired",
+        _SWEEPER,
+        "return at and at - MARGIN",
+        "return at",
+        f"{_SWEEPS}rows_are_deleted_an_hour_after_they_expired",
+    ),
+    Bug(
+        "a deletion passes for unwritten rows in front of it",
+        _SWEEPER,
+        "self._store.offsets[partition].stored.source_offset",
+        "self._store.offsets[partition].source_offset",
+        f"{_SWEEPS}a_deletion_does_not_pass_for_rows_in_front_of_it",
+    ),
+    Bug(
+        "a row that is being written is deleted",
+        _SWEEPER,
+        "if key not in unacknowledged}",
+        "if key}",
+        f"{_SWEEPS}a_row_that_is_being_written_is_left_alone",
+    ),
+    Bug(
+        "a worker deletes rows of partitions that it only follows",
+        _SWEEPER,
+        "if expired and partition in store.active:",
+        "if expired:",
+        f"{_SWEEPS}rows_of_another_owner_are_not_deleted_but_entries_of_deleted_ones_are",
+    ),
+    Bug(
+        "rows are deleted after a revocation",
+        _SWEEPER,
+        "        if self._is_stopped:\n",
+        "        if False:\n",
+        f"{_SWEEPS}a_revocation_waits_for_deletions_and_none_follows",
+    ),
+    Bug(
+        "a partition is given up while deletions are on their way",
+        _SWEEPER,
+        "            await asyncio.wait(self._in_flight)\n",
+        "            pass\n",
+        f"{_SWEEPS}a_revocation_waits_for_deletions_and_none_follows",
+    ),
+    Bug(
+        "a step of the sweep has no bound",
+        _SWEEPER,
+        "entries = list(islice(due, limit - count))",
+        "entries = list(due)",
+        f"{_SWEEPS}a_step_is_bounded_and_the_next_one_goes_on",
+    ),
+    Bug(
+        "a sweep comes to each index entry once",
+        _SWEEPER,
+        'self._store.offsets[partition].cursor = b""',
+        "pass",
+        f"{_SWEEPS}index_entries_of_deleted_rows_go_with_the_next_pass",
+    ),
+    Bug(
+        "rows are deleted by the time of records that may come again",
+        "agents/worker/consumer.py",
+        "datetime.fromtimestamp(served.committed_at / 1000, UTC)",
+        "datetime.fromtimestamp((served.acknowledged_at or 0) / 1000, UTC)",
+        "tests/component/test_commits.py"
+        "::test_the_time_of_the_newest_committed_record_is_known",
+    ),
+    Bug(
+        "an expired row counts until it is deleted",
+        "agents/runtime/transaction.py",
+        "rows = (self._unexpired(key, index, at) for",
+        "rows = (self._row(key, index) for",
+        f"{_SWEEPS}an_expired_row_is_absent_whether_it_is_deleted_or_not",
+    ),
+    Bug(
+        "a new row has unknown fields of an expired one",
+        "agents/runtime/transaction.py",
+        "        if row is None:  # a new row takes over nothing\n",
+        "        if False:\n",
+        f"{_SWEEPS}a_new_row_has_nothing_of_an_expired_one",
+    ),
+    Bug(
+        "a forwarded record passes for the first one",
+        "agents/runtime/deserializer.py",
+        "is_first=origin is None or names.MOVED in headers,",
+        "is_first=True,",
+        f"{_SWEEPS}a_receipt_knows_whether_its_record_was_forwarded",
+    ),
+    Bug(
+        "a mark is dropped with an older one of its row",
+        _STORE,
+        "if layout.value_of(self._stored(partition, key)) == at:",
+        "if not layout.json_of(self._stored(partition, key)):",
+        f"{_STORES}marks_of_deleted_rows_are_dropped_when_they_are_a_day_old",
+    ),
+    Bug(
+        "a row that was written again is dropped with its mark",
+        _STORE,
+        "if layout.value_of(self._stored(partition, key)) == at:",
+        "if at:",
+        f"{_STORES}a_mark_of_a_row_that_was_written_again_is_dropped_and_the_row_stays",
+    ),
+    Bug(
+        "marks pass for index entries",
+        _STORE,
+        "layout.key_range(partition, begin, layout.MARKS)",
+        "layout.key_range(partition, begin, layout.ROWS)",
+        f"{_STORES}entries_in_front_of_a_value_do_not_include_marks",
+    ),
+    Bug(
+        "a notification is deleted before it is delivered",
+        "agents/notifications/sent_log.py",
+        '(fields := orjson.loads(row))["outcome"] == PENDING',
+        '(fields := orjson.loads(row))["outcome"] == SENT * 2',
+        f"{_INDEX}a_notification_is_in_the_index_once_all_its_deliveries_are_complete",
+    ),
+    Bug(
+        "an old event is notified again",
+        "agents/notifications/service.py",
+        "        if is_too_old(event):\n",
+        "        if False:\n",
+        f"{_SWEEPS}an_event_whose_row_may_be_deleted_is_not_notified",
+    ),
+    Bug(
+        "the audit misses rows that have expired",
+        "agents/ops/audit/replay.py",
+        "and not self._is_over(expires)",
+        "",
+        f"{_REPLAYS}an_entry_may_be_deleted_once_a_record_is_younger",
+    ),
+    Bug(
+        "the audit misses notifications whose events are deleted",
+        "agents/ops/audit/outputs.py",
+        "if is_kept and (sent",
+        "if (sent",
+        f"{_REPLAYS}a_notification_may_be_deleted_when_kafka_deletes_its_event",
+    ),
+    Bug(
+        "the audit counts what was sold by rows that may be deleted",
+        "agents/ops/audit/invariants.py",
+        '                found[request.sku, warehouse]["written_off"] += units\n',
+        "                pass\n",
+        "tests/unit/test_audit_invariants.py"
+        "::test_a_reservation_may_be_deleted_a_day_after_its_order_is_over",
+    ),
+    Bug(
+        "the audit misses reserves of older releases",
+        "agents/ops/audit/outputs.py",
+        "if isinstance(message, Reserve):",
+        "if False:",
+        "tests/unit/test_audit_outputs.py"
+        "::test_a_reserve_of_an_older_release_is_the_same_command",
+    ),
+)

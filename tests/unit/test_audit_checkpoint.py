@@ -1,0 +1,270 @@
+"""An audit from a checkpoint comes to the same as one from the first records."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from aiokafka import TopicPartition
+
+from agents.ops.audit.audit import replays_of
+from agents.ops.audit.checkpoint import Checkpoint, capture
+from agents.ops.audit.checkpoint_files import load, newest, save
+from agents.ops.audit.outputs import OutputCheck
+from agents.ops.audit.replay import PartitionReplay
+from agents.ops.audit.snapshots import AGGREGATES, TableSnapshot, TableState
+from topics.catalog import DEAD_LETTERS, ORDER_EVENTS, STOCK_CHANGELOG, STOCK_REQUESTS
+from topics.cli import CommandError
+from topics.kafka.reader import OffsetRange, OffsetRanges, ReadError
+from topics.topology import GROUPS, LOGS
+
+from . import world as worlds
+from .logs import log, snapshot_of
+from .shoppers import Shoppers
+from .world import World
+
+SEEDS = range(30)
+NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
+STOCK = TopicPartition(STOCK_REQUESTS.name, 0)
+EMPTY = {TopicPartition(topic.name, 0): OffsetRange(0, 0) for topic in LOGS}
+
+
+@pytest.fixture(autouse=True)
+def _one_partition_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the logs of a World have them."""
+    monkeypatch.setattr(worlds, "PARTITIONS", 1)
+
+
+@dataclass
+class Audit:
+    """An audit of a World in which messages may be in flight, from a checkpoint on.
+
+    Attributes:
+        lost: the value of records that are not observed.
+    """
+
+    world: World
+    start: Checkpoint = field(default_factory=Checkpoint)
+    lost: bytes | None = None
+    replays: Mapping[TopicPartition, PartitionReplay] = field(default_factory=dict)
+    records: int = 0
+
+    def __post_init__(self) -> None:
+        partitions = {
+            STOCK.__class__(p.aggregate.requests.name, 0): p for p in self.world.all()
+        }
+        held = EMPTY | {tp: OffsetRange(0, len(p.log)) for tp, p in partitions.items()}
+        committed = {tp: partition.committed for tp, partition in partitions.items()}
+        cuts = self.start.next_offsets(held, committed)
+        self.start.require("here", 0, held)
+        self.replays = replays_of(self.start.covered(held), dict.fromkeys(GROUPS, 1))
+        self.start.resume(self.replays)
+        self.outputs = OutputCheck(
+            self.start.covered(held), committed, {}, sent=self.start.sent
+        )
+        # A World has only these logs.
+        self.outputs.whole = {topic.name for topic in AGGREGATES}
+        unread = self.start.unread(held)
+        for tp, replay in self.replays.items():
+            stored = snapshot_of(partitions[tp]).stored_keys() if tp in partitions else ()
+            replay.capture_at(cuts[tp], stored)
+        for tp, partition in partitions.items():
+            replay = self.replays[tp]
+            replay.compare(snapshot_of(partition))
+            for record in log(partition)[unread[tp].begin :]:
+                replayed = replay.take(record)
+                if record.value != self.lost:
+                    self.outputs.take(replayed)
+                self.records += 1
+        self.differences = [d for each in self.replays.values() for d in each.differences()]
+        self.checkpoint = capture("here", 0, cuts, self.replays, self.outputs.sent_early())
+
+    def result(self) -> tuple:
+        rows = {tp: (r.rows, r.changed_at, r.turnover) for tp, r in self.replays.items()}
+        return rows, self.differences, self.outputs.missing, self.outputs.in_flight
+
+
+def shopping(seed: int, steps: int) -> tuple[World, Shoppers]:
+    world = World(seed, echoes=0, delays=0)
+    people = Shoppers(world)
+    people.open_the_shop()
+    people.shop(steps)
+    return world, people
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_audit_from_a_checkpoint_finds_the_same(seed: int, tmp_path: Path):
+    """Also from one that was written by an audit from an earlier one."""
+    world, people = shopping(seed, 40)
+    first = Audit(world)
+    assert not first.differences
+    assert not first.outputs.missing
+    start = load(save(tmp_path, first.checkpoint, NOON))
+    assert start == first.checkpoint
+    people.shop(40)
+    whole, later = Audit(world), Audit(world, start)
+    assert later.result() == whole.result()
+    assert not whole.differences
+    assert later.records < whole.records
+    assert later.checkpoint.tables == whole.checkpoint.tables
+    assert later.checkpoint.offsets == whole.checkpoint.offsets
+
+    people.shop(20)
+    world.settle()
+    for partition in world.all():
+        partition.commit()
+    last = Audit(world, later.checkpoint)
+    assert last.result() == Audit(world).result()
+    assert last.outputs.missing == last.outputs.in_flight == {}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_lost_output_of_a_record_that_was_uncommitted_is_named(seed: int):
+    """It would have been sent after the checkpoint."""
+    world, _ = shopping(seed, 40)
+    start = Audit(world).checkpoint
+    (stock,) = world.partitions[STOCK_REQUESTS]
+    before = [sent.value for sent in stock.log]
+    world.settle()
+    for partition in world.all():
+        partition.commit()
+    later = [sent.value for sent in stock.log[len(before) :]]
+
+    for value in set(later) - set(before):
+        missing = Audit(world, lost=value).outputs.missing
+        assert Audit(world, start, lost=value).outputs.missing == missing
+
+
+def test_outputs_of_later_records_may_lie_before_a_checkpoint():
+    """Else the test above would prove nothing about them."""
+    found = [Audit(shopping(seed, 40)[0]).checkpoint for seed in SEEDS]
+    assert sum(len(each.sent) for each in found) > len(SEEDS)
+
+
+def test_a_row_that_differs_is_named_as_in_a_whole_audit(tmp_path: Path):
+    """Its last change lies before the checkpoint."""
+    world, _ = shopping(1, 60)
+    world.settle()
+    for partition in world.all():
+        partition.commit()
+    start = load(save(tmp_path, Audit(world).checkpoint, NOON))
+    (stock,) = world.partitions[STOCK_REQUESTS]
+    key = next(key for key in stock.rows if "/" not in key)
+    forged = stock.rows | {key: b'{"available":{"1":9},"reserved":{}}'}
+    stock.writes[-1] = forged, stock.version
+
+    later = Audit(world, start)
+
+    assert later.records == 0
+    (found,) = later.differences
+    assert f"row {key!r}" in found
+    assert later.differences == Audit(world).differences
+
+
+@pytest.mark.parametrize(("source_offset", "compared"), [(6, False), (7, True), (9, True)])
+def test_a_store_from_before_a_checkpoint_is_not_compared(
+    source_offset: int, compared: bool, tmp_path: Path
+):
+    replay = PartitionReplay(STOCK_REQUESTS, 0, 1)
+    replay.begin_at(TableState(9, changed_end=7))
+    copy = TableSnapshot(STOCK_CHANGELOG, 0, source_offset, {}, tmp_path)
+    assert replay.compare(copy) == compared
+
+
+A_CHECKPOINT = Checkpoint("here", 0, dict.fromkeys(EMPTY, 5))
+
+
+def held(different: Mapping[TopicPartition, OffsetRange]) -> OffsetRanges:
+    return {tp: OffsetRange(0, 9) for tp in EMPTY} | dict(different)
+
+
+@pytest.mark.parametrize(
+    ("place", "different", "reason"),
+    [
+        (("elsewhere", 0), {}, "of cluster here, not elsewhere"),
+        (("here", 0), {STOCK: OffsetRange(6, 9)}, "stock.requests-0 lacks records"),
+        (("here", 0), {STOCK: OffsetRange(0, 4)}, "stock.requests-0 ends at 4"),
+        (("here", 0), {STOCK._replace(partition=1): OffsetRange(0, 9)}, "repartition"),
+        (("here", 1), {}, "before a repartition"),
+    ],
+)
+def test_logs_that_do_not_continue_a_checkpoint_are_refused(
+    place: tuple[str, int], different: dict[TopicPartition, OffsetRange], reason: str
+):
+    with pytest.raises(ReadError, match=reason):
+        A_CHECKPOINT.require(*place, held(different))
+
+
+def test_events_and_dead_letters_may_be_deleted_by_their_retention():
+    names = (ORDER_EVENTS.name, DEAD_LETTERS[STOCK_REQUESTS].name)
+    gone = {TopicPartition(name, 0): OffsetRange(6, 9) for name in names}
+
+    A_CHECKPOINT.require("here", 0, held(gone))
+
+    covered = A_CHECKPOINT.covered(held(gone))
+    assert {tp for tp, part in covered.items() if part.begin} == gone.keys()
+
+
+def test_a_log_without_its_first_records_gives_no_checkpoint():
+    with pytest.raises(ReadError, match="has lost its first 3 records"):
+        Checkpoint().next_offsets(held({STOCK: OffsetRange(3, 9)}), {})
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    return save(tmp_path, Audit(shopping(2, 40)[0]).checkpoint, NOON)
+
+
+def test_the_newest_checkpoint_of_a_directory_is_taken(saved: Path):
+    earlier = replace(load(saved), sent=())
+    save(saved.parent, earlier, NOON.replace(year=2025))
+    assert newest(saved.parent) == newest(saved) == saved
+
+
+def test_a_directory_without_a_checkpoint_is_named(tmp_path: Path):
+    with pytest.raises(CommandError, match=f"no checkpoint in {tmp_path}"):
+        newest(tmp_path)
+
+
+def files(path: Path) -> Iterator[Path]:
+    yield from sorted(path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "sent.jsonl.gz", f"{STOCK_REQUESTS.name}-0.jsonl.gz"]
+)
+@pytest.mark.parametrize("damage", ["changed", "lost", "unlisted"])
+def test_a_damaged_file_is_refused(saved: Path, name: str, damage: str):
+    file, sums = saved / name, saved / "SHA256SUMS"
+    match damage:
+        case "changed":
+            content = file.read_bytes()
+            file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        case "lost":
+            file.unlink()
+        case "unlisted":
+            lines = sums.read_text().splitlines(keepends=True)
+            sums.write_text("".join(line for line in lines if name not in line))
+
+    with pytest.raises(CommandError, match=f"{file} is missing, or is not the file"):
+        load(saved)
+
+
+def test_another_format_is_refused(saved: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("agents.ops.audit.checkpoint_files.FORMAT", 2)
+    with pytest.raises(CommandError, match="format 1 instead of 2"):
+        load(saved)
+
+
+def test_an_interrupted_write_leaves_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(_: Path) -> None:
+        raise OSError("no space left")
+
+    checkpoint = Audit(shopping(2, 40)[0]).checkpoint
+    monkeypatch.setattr("agents.ops.audit.checkpoint_files._sync", fail)
+    with pytest.raises(OSError, match="no space left"):
+        save(tmp_path, checkpoint, NOON)
+    assert list(tmp_path.iterdir()) == []
