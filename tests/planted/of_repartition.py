@@ -93,8 +93,9 @@ BUGS = (
     Bug(
         "workers start in the middle of a repartition",
         "agents/worker/app.py",
-        "            layout = await require_finished(cluster)\n",
-        "            from topics.layout import Layout\n            layout = Layout()\n",
+        "require_finished(cluster), partition_drift(cluster), cluster_id(cluster)",
+        "asyncio.sleep(0, __import__('topics.layout').layout.Layout()),"
+        " partition_drift(cluster), cluster_id(cluster)",
         f"{_COMPONENT}until_topics_are_replaced_it_can_be_undone",
     ),
     Bug(

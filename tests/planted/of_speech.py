@@ -197,7 +197,7 @@ BUGS = (
     Bug(
         "a worker with a wrong number of partitions runs",
         "agents/worker/app.py",
-        "for line in await partition_drift(cluster):",
+        "for line in drift:",
         "for line in ():",
         "tests/component/test_workers.py"
         "::test_a_worker_with_a_wrong_number_of_partitions_ends",
