@@ -157,17 +157,13 @@ class SessionFetcher(fetcher.Fetcher):
             self._fetch_max_bytes,
             self._isolation_level,
         )
+        most = self._max_partition_fetch_bytes
         requests = [
-            (node, SessionFetch(self._sessions[node], limits, positions, self._most))
+            (node, SessionFetch(self._sessions[node], limits, positions, most))
             for node, positions in fetchable.items()
             if node not in backoffs and node not in resets
         ]
         return requests, resets, timeout, is_leaderless, resumed
-
-    @property
-    def _most(self) -> int:
-        most: int = self._max_partition_fetch_bytes
-        return most
 
     async def _proc_fetch_request(self, assignment: Any, node: int, request: Any) -> bool:
         try:

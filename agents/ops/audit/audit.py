@@ -79,7 +79,7 @@ async def audit_shop(options: Options, cluster: KafkaSettings) -> Report:
         ranges = start.covered(held)
         replays = replays_of(ranges, partitions, layout.generation)
         start.resume(replays)
-        stored = {s.source: s.stored_keys() for s in snapshots.values() if s.source}
+        stored = {s.source: s.stored_keys() for s in snapshots.values() if s.source in cuts}
         for tp in cuts.keys() & replays.keys():
             replays[tp].capture_at(cuts[tp], stored.get(tp, ()))
         copies = [*snapshots.values()]
