@@ -1,5 +1,6 @@
 """An audit from a checkpoint comes to the same as one from the first records."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -220,6 +221,17 @@ def test_the_newest_checkpoint_of_a_directory_is_taken(saved: Path):
     earlier = replace(load(saved), sent=())
     save(saved.parent, earlier, NOON.replace(year=2025))
     assert newest(saved.parent) == newest(saved) == saved
+
+
+def test_units_beyond_64_bits_are_saved_exactly(saved: Path, tmp_path: Path):
+    checkpoint = load(saved)
+    turnover = {(1, 2): Counter({"received": 2**64 + 1})}
+    stock = replace(checkpoint.tables[STOCK], turnover=turnover)
+    tables = {**checkpoint.tables, STOCK: stock}
+
+    again = load(save(tmp_path, replace(checkpoint, tables=tables), datetime.now(UTC)))
+
+    assert again.tables[STOCK].turnover == turnover
 
 
 def test_a_directory_without_a_checkpoint_is_named(tmp_path: Path):
