@@ -54,7 +54,7 @@ down: .venv/.base ## stop everything; the state stays
 clean: .venv/.base ## stop everything and delete all state
 	@$(LOCAL) clean
 
-# Tests wait more than they compute. The files of the longest ones come first.
+# Tests wait more than they compute. In sequence the longest ones (chaos) begin first.
 IN_PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 
 test: ready-to-test ## run all tests, on a broker of their own
