@@ -15,7 +15,6 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import MessageSizeTooLargeError
 
-from agents.ops.repartition.cluster import TopicAdmin
 from agents.ops.repartition.plan import PlanStore
 from agents.ops.repartition.repartition import MOVED, Repartition
 from schemas.stock import ReceiveStock
@@ -35,6 +34,7 @@ from topics.cli import CommandError
 from topics.kafka.location import RecordLocation, identity, partition_of
 from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicAdmin
 from topics.layout import layout_of, require_finished
 
 OLD, NEW = 2, 3
@@ -69,7 +69,7 @@ class Crashes:
         self.left = self.late = 0
         self._grown = grown
         for owner, names in (
-            (TopicAdmin, ("create", "delete", "configure", "delete_records")),
+            (TopicAdmin, ("create_and_wait", "delete", "configure", "delete_records")),
             (PlanStore, ("save", "finish")),
         ):
             for name in names:
@@ -78,12 +78,15 @@ class Crashes:
     def _wrapped(self, step: Any) -> Any:
         async def crashing(owner: Any, *arguments: Any) -> None:
             self._count()
-            if step.__name__ == "configure" and arguments[0] == STOCK_REQUESTS.name:
+            if step.__name__ == "configure" and STOCK_REQUESTS.name in arguments[0]:
                 with suppress(MessageSizeTooLargeError):
                     await self._write(LATE)
                     self.late += 1
             await step(owner, *arguments)
-            if step.__name__ == "create" and arguments[:2] == (STOCK_REQUESTS.name, NEW):
+            if step.__name__ == "create_and_wait" and arguments[:2] == (
+                STOCK_REQUESTS.name,
+                NEW,
+            ):
                 await self._write(FOREIGN)
             self._count()
 
