@@ -23,11 +23,9 @@ STOCKS = {"type": "stocks", "stocks": []}
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory) -> AsyncIterator[EmbeddedKafka]:
     """A broker that these tests may kill."""
-    broker = EmbeddedKafka(tmp_path_factory.mktemp("mortal"))
-    broker.start_and_wait()
-    asyncio.run(create(KafkaSettings(kafka=broker.bootstrap, partitions=2)))
-    yield broker
-    broker.stop()
+    with EmbeddedKafka(tmp_path_factory.mktemp("mortal")) as broker:
+        asyncio.run(create(KafkaSettings(kafka=broker.bootstrap, partitions=2)))
+        yield broker
 
 
 async def unavailable(door: Door) -> None:

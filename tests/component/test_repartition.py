@@ -50,12 +50,8 @@ class CrashError(Exception):
 @pytest.fixture
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grown]:
     """Topics with a past, on a broker of their own."""
-    broker = EmbeddedKafka(tmp_path_factory.mktemp("kafka"))
-    try:
-        broker.start_and_wait()
+    with EmbeddedKafka(tmp_path_factory.mktemp("kafka")) as broker:
         yield Grown(KafkaSettings(kafka=broker.bootstrap, partitions=OLD))
-    finally:
-        broker.stop()
 
 
 class Crashes:
