@@ -86,8 +86,7 @@ class ConcurrentProcessor:
 
     async def _send(self, out: RecordCollector) -> None:
         self._pause_monitor.check()
-        records = [*out.commands, *out.replies_and_events]
-        if deliveries := await self._publisher.send(records):
+        if deliveries := await self._publisher.send(out.records):
             await asyncio.wait(deliveries)
 
     @cached_property

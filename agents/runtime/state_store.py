@@ -38,8 +38,6 @@ MARK_RETENTION = 2 * MAX_AGE
 FORMAT = 2
 """To be raised with any change of stored keys or values, of an index, or of a retention."""
 
-_INDEX_END = b"\xff"
-
 log = logging.getLogger(__name__)
 
 
@@ -196,7 +194,7 @@ class StateStore:
                 return
             offsets.cursor += b"\0"
             yield entry
-        offsets.cursor = _INDEX_END
+        offsets.cursor = b"\xff"  # behind all entries
 
     def is_current(self, partition: int, entry: bytes) -> bool:
         """Return whether an index entry is its stored row's."""
