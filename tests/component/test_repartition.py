@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
+from agents.ops.repartition.groups import by_partition
 from agents.ops.repartition.plan import PlanStore
 from agents.ops.repartition.repartition import MOVED, Repartition
 from schemas.stock import ReceiveStock
@@ -200,13 +200,10 @@ async def test_until_topics_are_replaced_it_can_be_undone(
 async def test_a_log_without_its_first_records_does_not_look_whole(grown: Grown):
     """And a notification whose event is gone is delivered before all others."""
     await grown.fill()
-    admin = AIOKafkaAdminClient(**grown.cluster.client_options())
-    await admin.start()
     ends = await grown.ends(ORDER_EVENTS)
-    for topic in (ORDER_EVENTS, STOCK_REQUESTS):
-        tps = [TopicPartition(topic.name, number) for number in range(OLD)]
-        await admin.delete_records({tp: RecordsToDelete(2) for tp in tps})
-    await admin.close()
+    async with TopicAdmin(grown.cluster) as admin:
+        for topic in (ORDER_EVENTS, STOCK_REQUESTS):
+            await admin.delete_records(by_partition(topic.name, [2] * OLD))
 
     for partitions in (NEW, OLD):
         async with Repartition(grown.cluster, silent) as tool:
