@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import orjson
 from aiokafka.structs import ConsumerRecord
 
-from topics.admin import TopicsError, kafka_errors
 from topics.catalog import SHOP_LAYOUT
 from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicsError, kafka_errors
 
 UNFINISHED = (
     "a repartition is unfinished: run it again (make repartition PARTITIONS=…), or with"

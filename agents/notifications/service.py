@@ -82,7 +82,7 @@ class NotificationAgent:
             fetched = unrevoked(event.message.value)
             out = RecordCollector(ORDER_EVENTS)
             sent = {write for batch in fetched for write in self._process(batch, out)}
-            sent |= await self._publisher.send([*out.commands, *out.replies_and_events])
+            sent |= await self._publisher.send(out.records)
             self.batches.complete(event, fetched, _acknowledged(sent, out), records)
 
     async def start(self, recovered: set[int]) -> None:

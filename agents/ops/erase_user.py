@@ -229,10 +229,9 @@ async def _erase(
 ) -> list[str]:
     """Erase a user; return the lines about it, and about the data that Kafka retains."""
     existing = await describe(cluster)
+    if missing := ", ".join(sorted(t.name for t in TOPICS if t not in existing)):
+        raise cli.CommandError(f"there are no topics {missing}, or no right to see them")
     settings = {topic.name: found.config for topic, found in existing.items()}
-    if missing := {topic.name for topic in TOPICS} - settings.keys():
-        names = ", ".join(sorted(missing))
-        raise cli.CommandError(f"there are no topics {names}, or no right to see them")
     async with (
         TopicReader(cluster) as reader,
         RequestReplyClient(cluster, options.replies) as client,

@@ -25,7 +25,7 @@ MAX_PARTITION = 2**31 - 1
 _DIGITS = 11
 """One more than the largest partition has, so that a longer number stays invalid."""
 
-IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
+IDEMPOTENCY_KEY = re.compile(names.KEY_PATTERN)
 MAX_HEADERS = 64 * 2**10
 _TOO_MUCH = f"headers: more than {MAX_HEADERS} bytes"
 MAX_PROPAGATED_BYTES = 4 * 2**10

@@ -18,9 +18,10 @@ from agents.worker import compat
 from agents.worker.assignor import Assignor
 from agents.worker.settings import WorkerSettings
 from agents.worker.tables import TableManager
-from topics.admin import TopicsError, cluster_id, partition_drift
+from topics.admin import cluster_id, partition_drift
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicsError
 from topics.layout import UnfinishedError, require_finished
 
 MAX_BATCH_BYTES = 900 * 2**10

@@ -4,22 +4,18 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import RecordMetadata
 
 from schemas.contract import Contract
 from schemas.stock import ListStocks, ReceiveStock, Release
-from tests.component.audited import WITHIN_SECONDS, Place, stop
-from tests.standins.broker import EmbeddedKafka
-from topics.admin import create
+from tests.component.audited import WITHIN_SECONDS, Place, opened, stop
 from topics.catalog import STOCK_REQUESTS
-from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicAdmin
 
 _WORKER = """
 from agents.__main__ import main
@@ -34,35 +30,23 @@ _LOOK_SECONDS = 0.2
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    broker = EmbeddedKafka(tmp_path_factory.mktemp("kafka"))
-    try:
-        broker.start_and_wait()
-        yield broker.bootstrap
-    finally:
-        broker.stop()
+def empty_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with opened(tmp_path_factory) as place:
+        yield place
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def place(
-    broker: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Place]:
+async def place(empty_place: Place) -> Place:
     """A cluster whose stock requests have the times of their senders."""
-    cluster = KafkaSettings(kafka=broker, partitions=2)
-    await create(cluster)
-    admin = AIOKafkaAdminClient(**cluster.client_options())
-    await admin.start()
+    place = empty_place
     own = {"message.timestamp.type": "CreateTime", "retention.ms": "-1"}
-    await admin.alter_configs(
-        [ConfigResource(ConfigResourceType.TOPIC, STOCK_REQUESTS.name, own)]
-    )
-    await admin.close()
-    place = Place(cluster, tmp_path_factory.mktemp("state"))
+    async with TopicAdmin(place.cluster) as admin:
+        await admin.configure({STOCK_REQUESTS.name: own})
     # The broker applies settings some time later, and has no event for it.
     async with asyncio.timeout(WITHIN_SECONDS):
         while (await send(place, ListStocks(sku=1), DAYS_AGO, b"p")).timestamp_type:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_SECONDS)
-    yield place
+    return place
 
 
 def started(place: Place) -> subprocess.Popen:

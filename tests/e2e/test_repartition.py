@@ -14,7 +14,6 @@ from tests.e2e.ids import IdFactory
 from tests.e2e.records import Record
 from tests.e2e.repartitioned import (
     RepartitionedShop,
-    Writing,
     by_owner,
     receipt,
     repartition_with_kills,
@@ -23,6 +22,7 @@ from tests.e2e.repartitioned import (
 )
 from tests.e2e.steps import stocks
 from tests.e2e.traffic import OPEN
+from tests.e2e.writing import Writing
 from topics.catalog import CART_REQUESTS, ORDER_EVENTS, ORDER_REQUESTS, STOCK_REQUESTS
 
 pytestmark = pytest.mark.slow

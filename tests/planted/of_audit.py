@@ -7,6 +7,7 @@ _REPLAY = "tests/unit/test_audit_replay.py::test_"
 _OUTPUTS = "tests/unit/test_audit_outputs.py::test_"
 _QUERIES = "tests/unit/test_audit_queries.py::test_"
 _CHECKPOINT = "tests/unit/test_audit_checkpoint.py::test_"
+_FILES = "tests/unit/test_checkpoint_files.py::test_"
 _DELETION = "tests/component/test_audit_checkpoint.py::test_"
 _SNAPSHOTS = "tests/unit/test_audit_snapshots.py::test_"
 
@@ -164,14 +165,14 @@ BUGS = (
         "agents/ops/audit/checkpoint_files.py",
         "if not file.exists() or _digest(file) != digests.get(name):",
         "if not file.exists():",
-        f"{_CHECKPOINT}a_damaged_file_is_refused",
+        f"{_FILES}a_damaged_file_is_refused",
     ),
     Bug(
         "a checkpoint is visible before its files are on the disk",
         "agents/ops/audit/checkpoint_files.py",
         "with TemporaryDirectory(prefix=",
         "path.mkdir()\n    with TemporaryDirectory(prefix=",
-        f"{_CHECKPOINT}an_interrupted_write_leaves_no_checkpoint",
+        f"{_FILES}an_interrupted_write_leaves_no_checkpoint",
     ),
     Bug(
         "an audit begins above the checkpoint",

@@ -3,8 +3,9 @@
 from tests.planted.bug import Bug
 
 _SWEEPS = "tests/component/test_sweeper.py::test_"
+_EXPIRED = "tests/component/test_expired_rows.py::test_"
 _INDEX = "tests/unit/test_expiry_index.py::test_"
-_STORES = "tests/unit/test_state_store.py::test_"
+_ENTRIES = "tests/unit/test_state_index.py::test_"
 _REPLAYS = "tests/unit/test_audit_replay.py::test_"
 _SWEEPER = "agents/runtime/sweeper.py"
 _STORE = "agents/runtime/state_store.py"
@@ -79,42 +80,42 @@ BUGS = (
         "agents/runtime/transaction.py",
         "rows = (self._unexpired(key, index, at) for",
         "rows = (self._row(key, index) for",
-        f"{_SWEEPS}an_expired_row_is_absent_whether_it_is_deleted_or_not",
+        f"{_EXPIRED}an_expired_row_is_absent_whether_it_is_deleted_or_not",
     ),
     Bug(
         "a new row has unknown fields of an expired one",
         "agents/runtime/transaction.py",
         "        if row is None:  # a new row takes over nothing\n",
         "        if False:\n",
-        f"{_SWEEPS}a_new_row_has_nothing_of_an_expired_one",
+        f"{_EXPIRED}a_new_row_has_nothing_of_an_expired_one",
     ),
     Bug(
         "a forwarded record passes for the first one",
         "agents/runtime/deserializer.py",
         "is_first=origin is None or names.MOVED in headers,",
         "is_first=True,",
-        f"{_SWEEPS}a_receipt_knows_whether_its_record_was_forwarded",
+        f"{_EXPIRED}a_receipt_knows_whether_its_record_was_forwarded",
     ),
     Bug(
         "a mark is dropped with an older one of its row",
         _STORE,
         "if layout.value_of(self._stored(partition, key)) == at:",
         "if not layout.json_of(self._stored(partition, key)):",
-        f"{_STORES}marks_of_deleted_rows_are_dropped_when_they_are_a_day_old",
+        f"{_ENTRIES}marks_of_deleted_rows_are_dropped_when_they_are_a_day_old",
     ),
     Bug(
         "a row that was written again is dropped with its mark",
         _STORE,
         "if layout.value_of(self._stored(partition, key)) == at:",
         "if at:",
-        f"{_STORES}a_mark_of_a_row_that_was_written_again_is_dropped_and_the_row_stays",
+        f"{_ENTRIES}a_mark_of_a_row_that_was_written_again_is_dropped_and_the_row_stays",
     ),
     Bug(
         "marks pass for index entries",
         _STORE,
         "layout.key_range(partition, begin, layout.MARKS)",
         "layout.key_range(partition, begin, layout.ROWS)",
-        f"{_STORES}entries_in_front_of_a_value_do_not_include_marks",
+        f"{_ENTRIES}entries_in_front_of_a_value_do_not_include_marks",
     ),
     Bug(
         "a notification is deleted before it is delivered",
@@ -128,7 +129,7 @@ BUGS = (
         "agents/notifications/service.py",
         "        if is_too_old(event):\n",
         "        if False:\n",
-        f"{_SWEEPS}an_event_whose_row_may_be_deleted_is_not_notified",
+        f"{_EXPIRED}an_event_whose_row_may_be_deleted_is_not_notified",
     ),
     Bug(
         "the audit misses rows that have expired",

@@ -1,27 +1,13 @@
 """Bugs to plant into the rules, one at a time."""
 
-from collections.abc import Callable
-from types import ModuleType
-from typing import NamedTuple
-
 from agents import aggregate
 from agents.checkout import cart
 from agents.loms import order, stock
 
 from . import test_cart, test_order, test_retention, test_stock, test_world_days
+from .bug import Bug
 
 _DAYS = test_world_days.test_every_law_holds_while_rows_expire
-
-
-class Bug(NamedTuple):
-    """What a rule would do and how it comes to; a World catches it unless a spec does."""
-
-    name: str
-    module: ModuleType
-    right: str
-    wrong: str
-    spec: Callable[..., None] | None = None
-
 
 BUGS = (
     Bug(
@@ -30,12 +16,7 @@ BUGS = (
         "lines=lines, processed=processed)\n        case CheckedOut",
         "lines=lines)\n        case CheckedOut",
     ),
-    Bug(
-        "a cart drops its refusals",
-        cart,
-        "if cause.origin in cart.refused:",
-        "if False:",
-    ),
+    Bug("a cart drops its refusals", cart, "if cause.origin in cart.refused:", "if False:"),
     Bug(
         "a cart takes no notice of another request under the same key",
         cart,

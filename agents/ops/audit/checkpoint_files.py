@@ -157,16 +157,14 @@ def _encoded_turnover(checkpoint: Checkpoint) -> Iterator[bytes]:
     for (topic, number), state in checkpoint.tables.items():
         for (sku, warehouse), units in state.turnover.items():
             place = {"topic": topic, "partition": number, "sku": sku}
-            exact = {kind: str(count) for kind, count in units.items()}  # may pass 64 bits
-            yield orjson.dumps({**place, "warehouse": warehouse, "units": exact})
+            yield orjson.dumps({**place, "warehouse": warehouse, "units": units})
 
 
 def _turnover(path: Path) -> defaultdict[TopicPartition, Balances]:
     found: defaultdict[TopicPartition, Balances] = defaultdict(lambda: defaultdict(Counter))
     for line in _lines(path / _TURNOVER):
         tp = TopicPartition(line["topic"], line["partition"])
-        units = {kind: int(count) for kind, count in line["units"].items()}
-        found[tp][line["sku"], line["warehouse"]].update(units)
+        found[tp][line["sku"], line["warehouse"]].update(line["units"])
     return found
 
 

@@ -126,13 +126,13 @@ class PartitionReplay:
         out = RecordCollector(self._topic)
         envelope = self._router.route(record, out)
         if envelope is None or self._aggregate is None:
-            return ReplayedRecord(record, envelope, records_sent=_sent(out))
+            return ReplayedRecord(record, envelope, records_sent=out.records)
         keys, before, after, messages = fold(self._aggregate, self, envelope)
         for message in messages:
             out.add(message, envelope)
         if changed := after is not before:
             add_turnover(self.turnover, envelope.request, before, after)
-        return ReplayedRecord(record, envelope, keys, after, changed, messages, _sent(out))
+        return ReplayedRecord(record, envelope, keys, after, changed, messages, out.records)
 
     def state(self, keys: tuple[str, ...], at: datetime) -> Any:  # noqa: ANN401 -- any
         """Return the state under these keys, without rows that have expired at a time."""
@@ -227,7 +227,3 @@ class PartitionReplay:
         name = as_text(key)
         expires = self._expiry(self.rows.get(name))
         self._differences.append((name, found, expires, text))
-
-
-def _sent(out: RecordCollector) -> list[ProducerRecord]:
-    return [*out.commands, *out.replies_and_events]
