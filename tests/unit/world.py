@@ -31,8 +31,8 @@ from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from schemas.cart import OrderSettled
 from schemas.contract import Contract
-from schemas.order import OrderStatusChanged
-from topics.catalog import TOPIC_OF
+from schemas.order import DeleteOrder, OrderStatusChanged
+from topics.catalog import ORDER_REQUESTS, TOPIC_OF
 
 from .given import NOON
 from .partition import Partition, Record, Turn
@@ -114,6 +114,16 @@ class World:
     def remind(self, request: Contract) -> None:
         """Send a request without a caller, as a timer does."""
         self._append(self._home(request), Record(request.to_json()))
+
+    def delete_orders(self, days: int) -> None:
+        """Have orders of any age decide on their deletion, as the timer does old ones.
+
+        All records that changed one are committed; others about it may come again.
+        """
+        for partition in self.partitions[ORDER_REQUESTS]:
+            for name, row in partition.rows.items():
+                if partition.kept.get(name) == row:
+                    self.remind(DeleteOrder(order_id=int(name), retention_days=days))
 
     def settle(self) -> None:
         """Deliver until all is quiet."""
