@@ -201,8 +201,8 @@ def follow_up(
     order: Order | None, request: OrderRequest, cause: Cause
 ) -> Iterator[Contract]:
     """Return commands to stock, events and the reply, from the state after."""
-    if order is None and (isinstance(request, _Internal) or PURCHASE in cause.headers):
-        return  # it is deleted, and the cart has its outcome
+    if order is None and isinstance(request, _Internal):
+        return
     order = require_order(order, request)
     match request:
         case ListOrder():

@@ -188,13 +188,6 @@ BUGS = (
         test_order_deletion.test_a_late_message_of_the_shop_changes_nothing_and_reaches_no_client,
     ),
     Bug(
-        "the caller of a purchase receives a refusal when the order is deleted",
-        order,
-        " or PURCHASE in cause.headers)",
-        ")",
-        test_order_deletion.test_a_redelivered_create_order_of_a_purchase_leaves_the_answer_to_the_cart,
-    ),
-    Bug(
         "goods are sold twice",
         stock,
         "entry.status is not ReservationStatus.RESERVED",

@@ -16,9 +16,9 @@ from agents.loms.stock import (
     StockLevel,
     StockState,
 )
-from schemas.cart import OrderSettled
+from schemas.cart import OrderSettled, Purchase
 from schemas.contract import Code, Contract, Refused
-from schemas.order import CreateOrder, order_id
+from schemas.order import CreateOrder, order_id, purchase_id
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 
 from .partition import Partition, Rows, Turn
@@ -121,9 +121,13 @@ class Ledger:
 
     def _before_deletion(self, wish: Wish, answers: list[Contract]) -> list[Contract]:
         """Leave out later answers to a record that changed nothing: the order is gone."""
-        number = getattr(wish.request, "order_id", None)
-        if isinstance(wish.request, CreateOrder):
-            number = order_id(wish.request.user, wish.request_id)
+        match wish.request:
+            case CreateOrder(user=user):
+                number = order_id(user, wish.request_id)
+            case Purchase(user=user):
+                number = order_id(user, purchase_id(wish.request_id))
+            case request:
+                number = getattr(request, "order_id", None)
         codes = [answer.code if isinstance(answer, Refused) else None for answer in answers]
         if number not in self.deleted or Code.UNKNOWN_ORDER not in codes:
             return answers

@@ -46,7 +46,7 @@ class Partition:
             left them; a crash may take any number of the newest, but not the first.
         position: of the next record.
         committed: where it goes on after a crash.
-        kept: the rows at the last commit.
+        kept: rows of which all records are committed.
     """
 
     aggregate: Aggregate[Any, Any, Any]
@@ -104,7 +104,8 @@ class Partition:
     def commit(self) -> None:
         del self.writes[:-1]
         self.committed = self.position
-        self.kept = self.rows
+        if self.version <= self.committed:  # else rows include records that come again
+            self.kept = self.rows
 
     def fold(self, start: int, end: int, rows: Rows) -> Iterator[Turn]:
         """Let records take their turns on top of rows, which change."""

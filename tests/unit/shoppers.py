@@ -19,7 +19,12 @@ UNPAID_SECONDS = 600
 A_DAY, A_MONTH = timedelta(hours=22), timedelta(days=29)
 NOBODYS_ORDER = 5
 RETENTION_DAYS = 20
-_REMEMBERED = {ReceiveStock: A_DAY, CreateOrder: timedelta(days=RETENTION_DAYS)}
+_UNTIL_DELETION = timedelta(days=RETENTION_DAYS)
+_REMEMBERED = {
+    ReceiveStock: A_DAY,
+    CreateOrder: _UNTIL_DELETION,
+    Purchase: _UNTIL_DELETION,
+}
 
 
 class Shoppers:

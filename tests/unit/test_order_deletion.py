@@ -14,7 +14,6 @@ from schemas.order import (
     ListOrder,
     Status,
     StockReserved,
-    order_id,
 )
 
 from .given import by, given
@@ -23,12 +22,10 @@ from .test_order import (
     CREATE,
     FAILED,
     ID,
-    LAMP,
     LAMP_YES,
     NEW,
     RESERVES,
     SOFA,
-    USER,
     event,
 )
 from .test_order_ends import (
@@ -122,22 +119,14 @@ def test_a_late_message_of_the_shop_changes_nothing_and_reaches_no_client(late, 
     deleted.when(late, seen=seen).then_nothing().sending_nothing()
 
 
-def test_a_redelivered_create_order_of_a_purchase_leaves_the_answer_to_the_cart():
-    bought = by(CREATE.request, "buyer", purchase="key:k")
-    number = order_id(USER, "purchase:key:k")
-    answers = (
-        by(
-            StockReserved(order_id=number, sku=sku, reserved=False),
-            "buyer",
-            purchase="key:k",
-        )
-        for sku in (LAMP, SOFA)
-    )
-    delete = by(DeleteOrder(order_id=number, retention_days=30), at=DAYS)
-    deleted = given(ORDER_AGGREGATE, bought, *answers, delete)
+def test_a_repeated_create_order_that_is_redelivered_after_the_deletion_is_refused():
+    repeated = by(CREATE.request, "again", key="k")
+    deleted = given(ORDER_AGGREGATE, *PAID, repeated, by(DELETE, at=DAYS))
 
-    assert deleted.state is None
-    deleted.when(bought, seen=True).sending_nothing()
+    outcome = deleted.when(repeated, seen=True)
+
+    assert outcome.after is None
+    assert [Code.UNKNOWN_ORDER] == [reply.code for reply in outcome.sent]
 
 
 def test_a_redelivered_deletion_deletes_no_later_order():

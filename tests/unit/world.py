@@ -125,6 +125,21 @@ class World:
                 if partition.kept.get(name) == row:
                     self.remind(DeleteOrder(order_id=int(name), retention_days=days))
 
+    def halt_orders(self, days: timedelta) -> None:
+        """Kill the workers of orders in the middle of their runs, and let days pass."""
+        orders = self.partitions[ORDER_REQUESTS]
+        for partition in orders:
+            self._serve(partition, killed=True)
+        others = [partition for partition in self.all() if partition not in orders]
+        while busy := [p for p in others if p.position < len(p.log)] or self._late:
+            if busy is self._late:
+                self._append(*self._late.pop())
+            else:
+                self._serve(self.random.choice(busy))
+        for partition in others:
+            partition.commit()
+        self.now += days
+
     def settle(self) -> None:
         """Deliver until all is quiet."""
         for _ in range(MOST_STEPS):
@@ -148,7 +163,7 @@ class World:
     def all(self) -> list[Partition]:
         return [partition for topic in self.partitions.values() for partition in topic]
 
-    def _serve(self, partition: Partition) -> None:
+    def _serve(self, partition: Partition, *, killed: bool = False) -> None:
         if self._skew and self.random.random() < 0.5:
             partition.purge()
         end = min(partition.position + self.random.randint(1, 4), len(partition.log))
@@ -156,7 +171,7 @@ class World:
         turns = list(partition.fold(partition.position, end, rows))
         commands, rest = self._outgoing(turns)
         outgoing = [*commands, *rest]
-        crashes = self._crashes > 0 and self.random.random() < 0.15
+        crashes = killed or (self._crashes > 0 and self.random.random() < 0.15)
         sent = self.random.randint(0, len(outgoing)) if crashes else len(outgoing)
         for cause, message in outgoing[:sent]:
             self._send(message, cause)
