@@ -16,7 +16,7 @@ from agents.runtime.deserializer import ORIGIN
 from agents.runtime.producer import ProducerRecord
 from schemas.cart import OrderSettled
 from schemas.contract import Code, Contract
-from schemas.order import ExpireOrder, OrderStatusChanged, StockReserved
+from schemas.order import DeleteOrder, ExpireOrder, OrderStatusChanged, StockReserved
 from schemas.stock import Release, Reserve, Sell
 from topics.catalog import DEAD_LETTERS, ORDER_EVENTS, SENT_CHANGELOG
 from topics.cli import CommandError
@@ -31,7 +31,7 @@ SOURCES: dict[str, Topic] = {dead.name: source for source, dead in DEAD_LETTERS.
 """The topic of origin, by the name of the dead letter topic."""
 
 WITHOUT_REPLY = (
-    *(ExpireOrder, OrderSettled, OrderStatusChanged, StockReserved),
+    *(DeleteOrder, ExpireOrder, OrderSettled, OrderStatusChanged, StockReserved),
     *(Release, Reserve, Sell),
 )
 """Requests that have no reply, or one for another service."""

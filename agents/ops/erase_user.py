@@ -77,7 +77,8 @@ _RETAINED: tuple[tuple[Topic, str, tuple[str, ...]], ...] = (
 _KEPT = {STOCK_CHANGELOG: RETENTION + MARGIN, SENT_CHANGELOG: EVENT_RETENTION + MARGIN}
 
 _ELSEWHERE = """\
-REQUEST_RETENTION_HOURS limits how long requests stay (python -m topics create).
+REQUEST_RETENTION_HOURS limits how long requests stay (python -m topics create), and
+ORDER_RETENTION_DAYS how long orders do.
 Elsewhere: mails and webhooks, sent and pending ones; logs and traces; the list of
 NOTIFY_OPT_OUT; topics of clients; checkpoints of the audit; the bare number in workers'
 files until they are rebuilt.

@@ -99,9 +99,13 @@ class StateStore:
 
     def row(self, partition: int, key: bytes) -> Row:
         """Return a stored row with its source offset, or that of its mark; else 0."""
-        stored = self._stored(partition, key)
-        source_offset = int.from_bytes(stored[: layout.OFFSET_BYTES], "big")
-        return Row(key, layout.json_of(stored), source_offset)
+        return layout.row_of(key, self._stored(partition, key))
+
+    def page(self, partition: int, begin: bytes, limit: int) -> list[Row]:
+        """Return stored rows and marks from a key on, so many; b"": the first."""
+        keys = layout.key_range(partition, begin or layout.ROWS, None)
+        found = islice(self.database.scan(*keys), limit)
+        return [layout.row_of(key[layout.PARTITION_BYTES :], row) for key, row in found]
 
     def put(
         self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int

@@ -155,6 +155,11 @@ class Consumer(DeliveringConsumer):
             if (end := consumer.highwater(tp)) is not None
         }
 
+    def committed_offset(self, tp: TopicPartition) -> int:
+        """Return the committed offset of a partition; 0: none, or not served."""
+        served = self._served.get(tp)
+        return served.committed if served else 0
+
     def committed_at(self, tp: TopicPartition) -> datetime | None:
         """Return the time of the newest committed record; None: none, or not served."""
         served = self._served.get(tp)

@@ -88,9 +88,13 @@ async def test_a_refused_commit_is_made_again(consumer: Delivered):
     await deliver(consumer, 5)
     consumer.batches[0].acknowledged = consumer.refused = True
     assert not await consumer.force_commit()
+    assert consumer.committed_offset(HERE) == 0
     consumer.refused = False
     assert await consumer.force_commit()
     assert consumer.commits == [{HERE: 6}, {HERE: 6}]
+    assert consumer.committed_offset(HERE) == 6
+    await consumer.revoke({0})
+    assert consumer.committed_offset(HERE) == 0
 
 
 async def test_the_time_of_the_newest_committed_record_is_known(consumer: Delivered):

@@ -8,6 +8,8 @@ _INDEX = "tests/unit/test_expiry_index.py::test_"
 _ENTRIES = "tests/unit/test_state_index.py::test_"
 _REPLAYS = "tests/unit/test_audit_replay.py::test_"
 _SWEEPER = "agents/runtime/sweeper.py"
+_ORDERS = "tests/unit/test_old_orders.py::test_"
+_OLD_ORDERS = "agents/loms/retention.py"
 _STORE = "agents/runtime/state_store.py"
 
 BUGS = (
@@ -130,6 +132,56 @@ BUGS = (
         "        if is_too_old(event):\n",
         "        if False:\n",
         f"{_EXPIRED}an_event_whose_row_may_be_deleted_is_not_notified",
+    ),
+    Bug(
+        "an order is deleted before its records are committed",
+        _OLD_ORDERS,
+        "if row.source_offset <= end and",
+        "if",
+        f"{_ORDERS}an_order_is_found_once_all_records_that_changed_it_are_committed",
+    ),
+    Bug(
+        "the age of an order runs from its first status",
+        _OLD_ORDERS,
+        "row.rindex(_AT)",
+        "row.index(_AT)",
+        f"{_ORDERS}a_young_order_is_not_parsed",
+    ),
+    Bug(
+        "a pass over the orders reads the same ones for ever",
+        _OLD_ORDERS,
+        'self._cursor = rows[-1].key + b"\\0"',
+        'self._cursor = b""',
+        f"{_ORDERS}a_step_reads_few_rows_and_the_next_one_goes_on",
+    ),
+    Bug(
+        "orders of a revoked partition are deleted",
+        _OLD_ORDERS,
+        "if partition in store.active:",
+        "if True:",
+        f"{_ORDERS}the_orders_of_a_revoked_partition_are_not_found",
+    ),
+    Bug(
+        "an invalid row of an order stops the worker",
+        _OLD_ORDERS,
+        "except ValueError:  # invalid",
+        "except KeyError:  # invalid",
+        f"{_ORDERS}an_invalid_row_is_left_alone",
+    ),
+    Bug(
+        "a worker takes an offset that is only acknowledged for committed",
+        "agents/worker/consumer.py",
+        "return served.committed if served else 0",
+        "return served.acknowledged if served else 0",
+        "tests/component/test_commits.py::test_a_refused_commit_is_made_again",
+    ),
+    Bug(
+        "the audit misses deleted orders",
+        "agents/ops/audit/invariants.py",
+        "if order is None and is_sold and now - reservation.at > MAX_RESERVE_AGE:",
+        "if False:",
+        "tests/unit/test_audit_invariants.py"
+        "::test_the_order_of_an_older_sale_may_be_deleted",
     ),
     Bug(
         "the audit misses rows that have expired",

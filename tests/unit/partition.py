@@ -46,6 +46,7 @@ class Partition:
             left them; a crash may take any number of the newest, but not the first.
         position: of the next record.
         committed: where it goes on after a crash.
+        kept: rows of which all records are committed.
     """
 
     aggregate: Aggregate[Any, Any, Any]
@@ -54,6 +55,7 @@ class Partition:
     writes: list[tuple[Rows, int]] = field(default_factory=lambda: [({}, 0)])
     position: int = 0
     committed: int = 0
+    kept: Rows = field(default_factory=dict)
 
     @property
     def rows(self) -> Rows:
@@ -102,6 +104,8 @@ class Partition:
     def commit(self) -> None:
         del self.writes[:-1]
         self.committed = self.position
+        if self.version <= self.committed:  # else rows include records that come again
+            self.kept = self.rows
 
     def fold(self, start: int, end: int, rows: Rows) -> Iterator[Turn]:
         """Let records take their turns on top of rows, which change."""

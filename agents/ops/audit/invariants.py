@@ -143,7 +143,7 @@ def inconsistencies(
     for key, row in stock.items():
         sku, _, number = key.partition("/")
         if isinstance(row, Reservation) and int(number) not in unsettled:
-            yield from _reservation_violations(row, sku, orders.get(number), number)
+            yield from _reservation_violations(row, sku, orders.get(number), number, now)
     for user, cart in carts.items():
         if int(user) not in users:
             yield from _stuck_purchases(int(user), cart.checkouts, orders)
@@ -180,10 +180,16 @@ def _has_expired(order: Order, row: Reservation | None, now: datetime) -> bool:
 
 
 def _reservation_violations(
-    reservation: Reservation, sku: str, order: Order | None, number: str
+    reservation: Reservation, sku: str, order: Order | None, number: str, now: datetime
 ) -> Iterator[str]:
-    """Yield the reserved or sold units that their order does not contain."""
+    """Yield the reserved or sold units that their order does not contain.
+
+    The order of an older sale may be deleted.
+    """
     if reservation.status in _WITHOUT_STOCK:
+        return
+    is_sold = reservation.status is ReservationStatus.SOLD
+    if order is None and is_sold and now - reservation.at > MAX_RESERVE_AGE:
         return
     if order is None or int(sku) not in order.lines:
         text = f"sku {sku} is {reservation.status} for order {number}"
