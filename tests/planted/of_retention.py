@@ -131,11 +131,34 @@ BUGS = (
         f"{_SWEEPS}an_event_whose_row_may_be_deleted_is_not_notified",
     ),
     Bug(
+        "any record that looks moved may have large headers",
+        "agents/runtime/deserializer.py",
+        'if headers[-1] == (names.MOVED, b"1") and _origin(dict(headers[-2:])) is not None:',
+        "if headers[-1][0] == names.MOVED:",
+        "tests/unit/test_repartition.py"
+        "::test_headers_of_a_client_that_look_moved_are_limited_as_others",
+    ),
+    Bug(
         "the audit misses rows that have expired",
         "agents/ops/audit/replay.py",
-        "and not self._is_over(expires)",
-        "",
+        "not (self._is_over(expires) or self._is_gone(name))",
+        "name in self.rows",
         f"{_REPLAYS}an_entry_may_be_deleted_once_a_record_is_younger",
+    ),
+    Bug(
+        "the audit misses rows that expired after a later change",
+        "agents/ops/audit/replay.py",
+        "name not in self.rows or self._is_over(self._expiry(self.rows[name]))",
+        "name not in self.rows",
+        f"{_REPLAYS}a_cart_may_be_deleted_although_an_older_row_was_the_last_to_change",
+    ),
+    Bug(
+        "a checkpoint has sums of 64 bits at most",
+        "agents/ops/audit/checkpoint_files.py",
+        "json.dumps(line).encode()",
+        "orjson.dumps(line)",
+        "tests/unit/test_audit_checkpoint.py"
+        "::test_more_may_be_received_in_all_than_a_warehouse_can_hold",
     ),
     Bug(
         "the audit misses notifications whose events are deleted",
