@@ -24,6 +24,7 @@ from tests.component.worker_harness import (
     record,
 )
 from topics.catalog import STOCK_REQUESTS
+from topics.layout import Layout
 
 log = logging.getLogger(__name__)
 HERE = TP("stock.requests", 0)
@@ -181,6 +182,15 @@ async def test_an_acknowledged_batch_is_committed_once(consumer: _Delivered):
     await consumer.force_commit()
     await consumer.force_commit()
     assert consumer.commits == [{HERE: 7}]
+
+
+async def test_a_record_that_is_no_part_of_the_log_is_not_delivered(consumer: _Delivered):
+    """It has a copy; as a redelivered record it would be refused before that."""
+    consumer.app.layout = Layout(1, {HERE.topic: {0: [(5, 7), (8, 9)]}})
+    await deliver(consumer, 4, 5, 6, 7)
+    await deliver(consumer, 8)
+    offsets = [record.offset for batch in consumer.batches for record in batch.records]
+    assert offsets == [4, 7]
 
 
 async def test_nothing_is_committed_over_an_unacknowledged_batch(consumer: _Delivered):

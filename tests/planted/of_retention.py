@@ -131,14 +131,6 @@ BUGS = (
         f"{_SWEEPS}an_event_whose_row_may_be_deleted_is_not_notified",
     ),
     Bug(
-        "any record that looks moved may have large headers",
-        "agents/runtime/deserializer.py",
-        'if headers[-1] == (names.MOVED, b"1") and _origin(dict(headers[-2:])) is not None:',
-        "if headers[-1][0] == names.MOVED:",
-        "tests/unit/test_repartition.py"
-        "::test_headers_of_a_client_that_look_moved_are_limited_as_others",
-    ),
-    Bug(
         "the audit misses rows that have expired",
         "agents/ops/audit/replay.py",
         "not (self._is_over(expires) or self._is_gone(name))",
