@@ -48,6 +48,14 @@ BUGS = (
         "::test_a_record_that_is_no_part_of_the_log_is_not_delivered",
     ),
     Bug(
+        "rows of notifications overtake the dead letters of records before them",
+        "agents/notifications/service.py",
+        "                await asyncio.wait(commands)\n",
+        "                pass\n",
+        "tests/component/test_notification_rows.py"
+        "::test_rows_are_written_behind_the_dead_letters_of_all_records_before_them",
+    ),
+    Bug(
         "any record that looks moved may have large headers",
         "agents/runtime/deserializer.py",
         'if headers[-1] == (names.MOVED, b"1") and _origin(dict(headers[-2:])) is not None:',
