@@ -142,9 +142,9 @@ def _size(headers: Iterable[tuple[str, bytes]]) -> int:
 
 
 def _of_client(record: ConsumerRecord) -> Sequence[tuple[str, bytes]]:
-    """Return the headers without the two that the shop appended when it moved the record."""
+    """Return the headers without the two that a repartition has appended, if it has."""
     headers: Sequence[tuple[str, bytes]] = record.headers
-    if headers[-1] == (names.MOVED, b"1") and _origin(dict(headers[-2:])) is not None:
+    if headers[-1] == (names.MOVED, b"1") and _origin(dict(headers[-2:])):
         return headers[:-2]
     return headers
 

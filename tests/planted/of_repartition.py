@@ -58,7 +58,7 @@ BUGS = (
     Bug(
         "any record that looks moved may have large headers",
         "agents/runtime/deserializer.py",
-        'if headers[-1] == (names.MOVED, b"1") and _origin(dict(headers[-2:])) is not None:',
+        'if headers[-1] == (names.MOVED, b"1") and _origin(dict(headers[-2:])):',
         "if headers[-1][0] == names.MOVED:",
         f"{_UNIT}headers_of_a_client_that_look_moved_are_limited_as_others",
     ),
