@@ -168,6 +168,14 @@ BUGS = (
         "::test_a_reservation_may_be_deleted_a_day_after_its_order_is_over",
     ),
     Bug(
+        "the audit misses a refusal that expires before its order fails",
+        "agents/ops/audit/invariants.py",
+        "over_since if was_reserved else order.history[0].at",
+        "over_since",
+        "tests/unit/test_audit_invariants.py"
+        "::test_a_refusal_may_be_deleted_a_day_later_though_its_order_failed_in_between",
+    ),
+    Bug(
         "the audit misses reserves of older releases",
         "agents/ops/audit/outputs.py",
         "if isinstance(message, Reserve):",
