@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from aiokafka import TopicPartition
@@ -253,11 +255,22 @@ async def test_the_time_of_the_newest_committed_record_is_known(consumer: _Deliv
         assert consumer.committed_at(HERE) == before
         consumer.refused = False
         await consumer.force_commit()
-        time = consumer.committed_at(HERE)
-        assert time
-        assert time.timestamp() * 1000 == TIME_MS + 1000 * number
+        at = consumer.committed_at(HERE)
+        assert at
+        assert at.timestamp() * 1000 == TIME_MS + 1000 * number
     await consumer.revoke({0})
     assert consumer.committed_at(HERE) is None
+
+
+@pytest.mark.parametrize("timestamp", [int(time.time() * 1000) + 86_400_000, 2**63 - 1])
+async def test_a_clock_that_is_ahead_does_not_count(consumer: _Delivered, timestamp: int):
+    """Rows would be deleted that later records may find."""
+    await fetched(consumer, {HERE: [replace(records(5)[0], timestamp=timestamp)]})
+    consumer.batches[0].acknowledged = True
+    await consumer.force_commit()
+    at = consumer.committed_at(HERE)
+    assert at
+    assert at <= datetime.now(UTC)
 
 
 async def test_records_fetched_before_a_revocation_are_not_delivered_after_it(
