@@ -1,7 +1,7 @@
 """Deserializes records: the request, its cause and its reply context."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -141,10 +141,12 @@ def _size(headers: Iterable[tuple[str, bytes]]) -> int:
     return sum([len(name) + len(value or b"") for name, value in headers])
 
 
-def _of_client(record: ConsumerRecord) -> Iterator[tuple[str, bytes]]:
-    """Yield the headers without those that the shop added when it moved the record."""
-    moved = (names.ORIGIN, names.MOVED)
-    return (header for header in record.headers if header[0] not in moved)
+def _of_client(record: ConsumerRecord) -> Sequence[tuple[str, bytes]]:
+    """Return the headers without the two that a repartition has appended, if it has."""
+    headers: Sequence[tuple[str, bytes]] = record.headers
+    if headers[-1] == (names.MOVED, b"1") and _origin(dict(headers[-2:])):
+        return headers[:-2]
+    return headers
 
 
 @lru_cache(maxsize=10_000)

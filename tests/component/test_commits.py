@@ -1,6 +1,8 @@
 """Deliveries and commits of the consumer, whatever Faust does in between."""
 
+import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from faust.types import TP
@@ -20,6 +22,7 @@ from tests.component.worker_harness import (
     WorkerHarness,
     record,
 )
+from topics.layout import Layout
 
 
 @pytest.fixture
@@ -42,6 +45,15 @@ async def test_an_acknowledged_batch_is_committed_once(consumer: Delivered):
     await consumer.force_commit()
     await consumer.force_commit()
     assert consumer.commits == [{HERE: 7}]
+
+
+async def test_a_record_that_is_no_part_of_the_log_is_not_delivered(consumer: Delivered):
+    """It has a copy; as a redelivered record it would be refused before that."""
+    consumer.app.layout = Layout(1, {HERE.topic: {0: [(5, 7), (8, 9)]}})
+    await deliver(consumer, 4, 5, 6, 7)
+    await deliver(consumer, 8)
+    offsets = [record.offset for batch in consumer.batches for record in batch.records]
+    assert offsets == [4, 7]
 
 
 async def test_nothing_is_committed_over_an_unacknowledged_batch(consumer: Delivered):
@@ -108,11 +120,22 @@ async def test_the_time_of_the_newest_committed_record_is_known(consumer: Delive
         assert consumer.committed_at(HERE) == before
         consumer.refused = False
         await consumer.force_commit()
-        time = consumer.committed_at(HERE)
-        assert time
-        assert time.timestamp() * 1000 == TIME_MS + 1000 * number
+        at = consumer.committed_at(HERE)
+        assert at
+        assert at.timestamp() * 1000 == TIME_MS + 1000 * number
     await consumer.revoke({0})
     assert consumer.committed_at(HERE) is None
+
+
+@pytest.mark.parametrize("timestamp", [int(time.time() * 1000) + 86_400_000, 2**63 - 1])
+async def test_a_clock_that_is_ahead_does_not_count(consumer: Delivered, timestamp: int):
+    """Rows would be deleted that later records may find."""
+    await fetched(consumer, {HERE: [replace(records(5)[0], timestamp=timestamp)]})
+    consumer.batches[0].acknowledged = True
+    await consumer.force_commit()
+    at = consumer.committed_at(HERE)
+    assert at
+    assert at <= datetime.now(UTC)
 
 
 async def test_records_fetched_before_a_revocation_are_not_delivered_after_it(

@@ -40,6 +40,29 @@ BUGS = (
         f"{_UNIT}of_processed_records_those_with_a_copy_elsewhere_are_dropped",
     ),
     Bug(
+        "workers process records that are no part of the log",
+        "agents/worker/delivery.py",
+        "if layout.ignored:",
+        "if False:",
+        "tests/component/test_commits.py"
+        "::test_a_record_that_is_no_part_of_the_log_is_not_delivered",
+    ),
+    Bug(
+        "rows of notifications overtake the dead letters of records before them",
+        "agents/notifications/service.py",
+        "                await asyncio.wait(commands)\n",
+        "                pass\n",
+        "tests/component/test_notification_rows.py"
+        "::test_rows_are_written_behind_the_dead_letters_of_all_records_before_them",
+    ),
+    Bug(
+        "any record that looks moved may have large headers",
+        "agents/runtime/deserializer.py",
+        'if headers[-1] == (names.MOVED, b"1") and _origin(dict(headers[-2:])):',
+        "if headers[-1][0] == names.MOVED:",
+        f"{_UNIT}headers_of_a_client_that_look_moved_are_limited_as_others",
+    ),
+    Bug(
         "requests that wait lie among processed ones",
         _LOGS,
         "        third[tp] = OffsetRange(known, end)\n",

@@ -72,10 +72,17 @@ BUGS = (
     Bug(
         "rows are deleted by the time of records that may come again",
         "agents/worker/consumer.py",
-        "datetime.fromtimestamp(served.committed_at / 1000, UTC)",
-        "datetime.fromtimestamp((served.acknowledged_at or 0) / 1000, UTC)",
+        "min(served.committed_at / 1000, time.time())",
+        "min((served.acknowledged_at or 0) / 1000, time.time())",
         "tests/component/test_commits.py"
         "::test_the_time_of_the_newest_committed_record_is_known",
+    ),
+    Bug(
+        "rows are deleted by a clock that is ahead",
+        "agents/worker/consumer.py",
+        "min(served.committed_at / 1000, time.time())",
+        "served.committed_at / 1000",
+        "tests/component/test_commits.py::test_a_clock_that_is_ahead_does_not_count",
     ),
     Bug(
         "an expired row counts until it is deleted",
@@ -186,9 +193,24 @@ BUGS = (
     Bug(
         "the audit misses rows that have expired",
         "agents/ops/audit/replay.py",
-        "and not self._is_over(expires)",
-        "",
+        "not (self._is_over(expires) or self._is_gone(name))",
+        "name in self.rows",
         f"{_REPLAYS}an_entry_may_be_deleted_once_a_record_is_younger",
+    ),
+    Bug(
+        "the audit misses rows that expired after a later change",
+        "agents/ops/audit/replay.py",
+        "name not in self.rows or self._is_over(self._expiry(self.rows[name]))",
+        "name not in self.rows",
+        f"{_REPLAYS}a_cart_may_be_deleted_although_an_older_row_was_the_last_to_change",
+    ),
+    Bug(
+        "a checkpoint has sums of 64 bits at most",
+        "agents/ops/audit/checkpoint_files.py",
+        "json.dumps(line).encode()",
+        "orjson.dumps(line)",
+        "tests/unit/test_audit_checkpoint.py"
+        "::test_more_may_be_received_in_all_than_a_warehouse_can_hold",
     ),
     Bug(
         "the audit misses notifications whose events are deleted",
@@ -204,6 +226,14 @@ BUGS = (
         "                pass\n",
         "tests/unit/test_audit_invariants.py"
         "::test_a_reservation_may_be_deleted_a_day_after_its_order_is_over",
+    ),
+    Bug(
+        "the audit misses a refusal that expires before its order fails",
+        "agents/ops/audit/invariants.py",
+        "over_since if was_reserved else order.history[0].at",
+        "over_since",
+        "tests/unit/test_audit_invariants.py"
+        "::test_a_refusal_may_be_deleted_a_day_later_though_its_order_failed_in_between",
     ),
     Bug(
         "the audit misses reserves of older releases",

@@ -1,5 +1,6 @@
 """An audit from a checkpoint comes to the same as one from the first records."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,6 +51,16 @@ def test_an_audit_from_a_checkpoint_finds_the_same(seed: int, tmp_path: Path):
     last = Audit(world, later.checkpoint)
     assert last.result() == Audit(world).result()
     assert last.outputs.missing == last.outputs.in_flight == {}
+
+
+@pytest.mark.parametrize("received", [2**64 - 1, 2**64, 2**65 + 1])
+def test_more_may_be_received_in_all_than_a_warehouse_can_hold(
+    received: int, tmp_path: Path
+):
+    units = Counter({"received": received, "written_off": received - 5})
+    tables = {STOCK: TableState(turnover={(1, 7): units})}
+    checkpoint = Checkpoint("here", 0, {STOCK: 0}, tables)
+    assert load(save(tmp_path, checkpoint, NOON)) == checkpoint
 
 
 @pytest.mark.parametrize("seed", SEEDS)

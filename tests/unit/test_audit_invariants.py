@@ -218,6 +218,24 @@ def test_a_reservation_may_be_deleted_a_day_after_its_order_is_over(day):
     assert list(violations(day.balances)) == []  # what it wrote off was counted
 
 
+def test_a_refusal_may_be_deleted_a_day_later_though_its_order_failed_in_between(day):
+    """The answer to another line came late."""
+    order = day.an_order(Status.FAILED)
+    number, new = str(order.order_id), order.history[0]
+    refused = [key for sku in order.lines if (key := f"{sku}/{number}") in day.stock]
+    for key in refused:
+        del day.stock[key]
+    failed = replace(order.history[-1], at=new.at + timedelta(hours=2))
+    day.orders[number] = replace(order, history=(new, failed))
+    text = f"order {number} is failed"
+
+    def wrong(now):
+        return [w for w in inconsistencies(*day.tables[:3], now) if text in w]
+
+    assert wrong(new.at + RETENTION - timedelta(seconds=1))
+    assert not wrong(new.at + RETENTION)
+
+
 def test_a_late_commands_entry_is_not_the_orders(day):
     key, sold, _, _ = day.reservation(ReservationStatus.SOLD)
     over_at = day.orders[key.partition("/")[2]].history[-1].at

@@ -113,6 +113,21 @@ def test_a_record_stays_valid_when_its_origin_makes_its_headers_too_large():
     assert parse_reply_context(record(b"", headers=[padding, ("a", b"")])).error
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("moved", b"1" * (MAX_HEADERS + 1))],
+        [("moved", b"1")] * MAX_HEADERS,
+        [("origin", b"a-1-1"), ("moved", b"1" * (MAX_HEADERS + 1))],
+        [("origin", b"1" * (MAX_HEADERS + 1)), ("moved", b"1")],
+    ],
+    ids=["large", "many", "behind an origin", "large origin"],
+)
+def test_headers_of_a_client_that_look_moved_are_limited_as_others(headers: list):
+    """A forwarded record has them, and could be larger than its topic allows."""
+    assert parse_reply_context(record(REQUEST.to_json(), headers=headers)).error
+
+
 def test_each_generation_gives_a_location_another_identity():
     def origin(generation: int) -> str:
         of = record(REQUEST.to_json())

@@ -175,7 +175,10 @@ def _has_expired(order: Order, row: Reservation | None, now: datetime) -> bool:
         return False
     over_since = order.history[-1].at
     if row is None:
-        return now - over_since >= RETENTION
+        was_reserved = any(s.status is Status.AWAITING_PAYMENT for s in order.history)
+        # A line is refused, or released, while the answers to others are awaited.
+        closed_since = over_since if was_reserved else order.history[0].at
+        return now - closed_since >= RETENTION
     return row.at - over_since > MAX_RESERVE_AGE
 
 

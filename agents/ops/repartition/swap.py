@@ -77,7 +77,8 @@ class Swap:
             await self._done(planned)
 
     async def _delete_old(self, topic: Topic, planned: TopicPlan) -> None:
-        if (await self.admin.partitions()).get(topic.name) == planned.partitions:
+        # A broker that has just started may not see a topic that is there.
+        if (await self.admin.partitions()).get(topic.name) in (None, planned.partitions):
             await self.admin.delete(topic.name)
         planned.step = Step.DELETED
         await self.store.save(self.plan)
