@@ -116,6 +116,7 @@ async def test_a_repartition_goes_on_wherever_it_was_interrupted(
 ):
     await grown.fill()
     before = await grown.everything(TOPICS)
+    processed = await grown.committed("loms", STOCK_REQUESTS)
     crashes, finished = Crashes(monkeypatch, grown), False
     for limit in count(4, 4):
         crashes.left = limit
@@ -133,6 +134,10 @@ async def test_a_repartition_goes_on_wherever_it_was_interrupted(
 
     layout = await _layout(grown)
     assert (layout.generation, layout.plan) == (1, None)
+    moved = layout.moved[0][STOCK_REQUESTS.name]
+    assert moved.old == [(0, processed[number]) for number in range(OLD)]
+    committed = await grown.committed("loms", STOCK_REQUESTS)
+    assert moved.new == [(0, committed[number]) for number in range(NEW)]
     grown.cluster = KafkaSettings(kafka=grown.cluster.kafka, partitions=NEW)
     assert await check(grown.cluster) == []
     await _require_requests(grown, before[STOCK_REQUESTS.name], crashes.late)
@@ -301,8 +306,15 @@ async def test_a_log_without_its_first_records_does_not_look_whole(grown: Grown)
     await admin.close()
 
     for partitions in (NEW, OLD):
+        committed = await grown.committed("loms", STOCK_REQUESTS)
+        async with TopicReader(grown.cluster) as reader:
+            counts = await reader.partitions([STOCK_REQUESTS])
+            ranges = await reader.offset_ranges(counts)
         async with Repartition(grown.cluster, silent) as tool:
             await tool.run(partitions)
+        layout = await _layout(grown)
+        moved = layout.moved[layout.generation - 1][STOCK_REQUESTS.name]
+        assert moved.old == [(ranges[tp].begin, committed[tp.partition]) for tp in ranges]
 
     assert sum((await grown.ends(ORDER_EVENTS)).values()) >= sum(ends.values())
     async with TopicReader(grown.cluster) as reader:
