@@ -100,14 +100,15 @@ async def layout_of(reader: TopicReader) -> Layout:
         for topic, partitions in stored.get("ignored", {}).items()
     }
     moved = {
-        int(generation): {topic: _moved_log(**log) for topic, log in logs.items()}
+        int(generation): {topic: _moved_log(log) for topic, log in logs.items()}
         for generation, logs in stored.get("moved", {}).items()
     }
     return Layout(stored.get("generation", 0), ignored, moved, newest.get(PLAN))
 
 
-def _moved_log(old: Iterable[Sequence[int]], new: Iterable[Sequence[int]]) -> MovedLog:
-    return MovedLog([OffsetRange(*part) for part in old], [OffsetRange(*p) for p in new])
+def _moved_log(stored: Mapping[str, Iterable[tuple[int, int]]]) -> MovedLog:
+    old, new = ([OffsetRange(*part) for part in stored[name]] for name in ("old", "new"))
+    return MovedLog(old, new)
 
 
 class UnfinishedError(TopicsError):

@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import MessageSizeTooLargeError
 
 from agents.ops.repartition.cluster import TopicAdmin
-from agents.ops.repartition.plan import PlanStore
+from agents.ops.repartition.plan import Plan, PlanStore
 from agents.ops.repartition.repartition import MOVED, Repartition
 from schemas.stock import ReceiveStock
 from tests.component.grown import ORDERS, READER, SKUS, STOCK_DLQ, Grown
@@ -33,9 +33,9 @@ from topics.catalog import (
 )
 from topics.cli import CommandError
 from topics.kafka.location import RecordLocation, identity, partition_of
-from topics.kafka.reader import TopicReader
+from topics.kafka.reader import OffsetRange, TopicReader
 from topics.kafka.settings import KafkaSettings
-from topics.layout import layout_of, require_finished
+from topics.layout import Layout, MovedLog, layout_of, require_finished
 
 OLD, NEW = 2, 3
 _START_SECONDS = 90.0
@@ -329,6 +329,19 @@ async def test_a_log_without_its_first_records_does_not_look_whole(grown: Grown)
         there = {record.offset for record in events[number]}
         assert all(offset < begin or offset in there for offset in offsets)
     assert (await _layout(grown)).generation == 2
+
+
+async def test_a_large_layout_replaces_its_plan(grown: Grown):
+    """Both are written at once, or not at all."""
+    parts = [OffsetRange(number, number + 1) for number in range(5000)]
+    layout = Layout(1, moved={0: {STOCK_REQUESTS.name: MovedLog(parts, parts)}})
+    async with TopicAdmin(grown.cluster) as admin:
+        await admin.create(SHOP_LAYOUT.name, 1, 1, {})
+    async with PlanStore(grown.cluster) as store:
+        await store.save(Plan(1, 1, {}))
+        await store.finish(layout)
+
+    assert await _layout(grown) == layout
 
 
 def test_rows_move_behind_their_sources():

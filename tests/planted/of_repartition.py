@@ -49,6 +49,20 @@ BUGS = (
         f"{_UNIT}the_three_parts_of_a_log_follow_each_other",
     ),
     Bug(
+        "records that wait pass for processed ones in the layout",
+        _LOGS,
+        "planned.processed = [done[0][tp] for tp in sorted(ranges)]",
+        "planned.processed = [ranges[tp] for tp in sorted(ranges)]",
+        _INTERRUPTED,
+    ),
+    Bug(
+        "the plan outlives a large layout",
+        "agents/ops/repartition/plan.py",
+        '{"max_batch_size": _BATCH_BYTES}',
+        "{}",
+        f"{_COMPONENT}a_large_layout_replaces_its_plan",
+    ),
+    Bug(
         "partitions are read one after the other",
         "agents/ops/repartition/copying.py",
         "(head.timestamp, tp.partition, head)",
