@@ -35,9 +35,16 @@ BUGS = (
     Bug(
         "misrouted records count twice, here and in the copy at their owner",
         _PLACEMENT,
-        "if is_processed and not is_owner and context.invalid_reply_topic is None:",
-        "if False:",
+        "return not is_owner",
+        "return False",
         f"{_UNIT}of_processed_records_those_with_a_copy_elsewhere_are_dropped",
+    ),
+    Bug(
+        "the dead letter of an event is missed at its new location",
+        _PLACEMENT,
+        "return self._topic not in DEFAULT_REPLIES",
+        "return False",
+        f"{_UNIT}a_processed_event_that_is_a_dead_letter_is_dropped",
     ),
     Bug(
         "requests that wait lie among processed ones",

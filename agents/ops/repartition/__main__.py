@@ -62,12 +62,12 @@ def repartition(target: Target, *, partitions: int | None, abort: bool, yes: boo
         "Undo the repartition" if abort else f"Copy all topics to {partitions} partitions"
     )
     cluster = target.cluster
-    if partitions:
-        cli.echo_error(*cli.read(target, notes))
     if not yes:
         cli.require_terminal()
-        if not cli.confirm(f"{what} at {cluster.kafka}?"):
-            raise cli.CommandError("nothing was done")
+    if partitions:
+        cli.echo_error(*cli.read(target, notes))
+    if not (yes or cli.confirm(f"{what} at {cluster.kafka}?")):
+        raise cli.CommandError("nothing was done")
 
     async def work(cluster: KafkaSettings) -> list[str]:
         async with Repartition(cluster, _progress) as work:
