@@ -201,6 +201,20 @@ def test_of_events_and_dead_letters_an_audit_may_read_some_again(topic, offset, 
     assert [start.offsets[topic.name, number] for number in range(NEW)] == expected
 
 
+def test_a_row_may_be_deleted_once_it_has_expired_by_the_time_of_its_old_partition():
+    """Its new partition may have no record of that time yet."""
+    world, _ = shopping(1, 60, OLD)
+    settled(world)
+    start = Audit(world).checkpoint
+    world.repartition(NEW)
+    later = moved(start, world)
+    for topic in world.partitions:
+        new = {s.newest_ms for tp, s in later.tables.items() if tp.topic == topic.name}
+        old = {s.newest_ms for tp, s in start.tables.items() if tp.topic == topic.name}
+        assert len(old) == OLD
+        assert new == {max(old)}
+
+
 def test_the_offsets_of_the_oldest_repartitions_give_way():
     """The record of the layout must not become too large."""
     many = MovedLog([OffsetRange(2**40, 2**40)] * 1000, [OffsetRange(2**40, 2**40)] * 1000)

@@ -1,13 +1,13 @@
 """Continues a checkpoint in the logs of a shop that was repartitioned since.
 
 A repartition moves each row with its owner. It writes the processed records of a log first,
-those of an owner in their order. So a checkpoint continues in the new logs if either all of
-these records, or none of them, lie below its offsets. All do if nobody has processed a
-record since. None do if `--forget-before` has deleted all the others.
+those of an owner in their order. So a checkpoint continues in the new logs if its offsets
+are at the end of these records, or at their begin. They are at the end if no record was
+processed since, and at the begin if `--forget-before` has deleted the records below.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +36,7 @@ async def continued(checkpoint: Checkpoint, cluster: KafkaSettings) -> Checkpoin
     One of another cluster stays as it is; an audit refuses it.
 
     Raises:
-        ReadError: it does not continue in the logs.
+        ReadError: it does not continue in the present logs.
     """
     if checkpoint.cluster != await cluster_id(cluster):
         return checkpoint
@@ -61,24 +61,19 @@ def move(checkpoint: Checkpoint, moved: Mapping[str, MovedLog]) -> Checkpoint:
     if any(topic.name not in moved for topic in LOGS):
         text = "whose offsets are not known: an older release did it, or it is too long ago"
         raise ReadError(f"the checkpoint is from before a repartition, {text}")
+    offsets: dict[TopicPartition, int] = {}
+    tables: dict[TopicPartition, TableState] = {}
     for topic in LOGS:
-        checkpoint = _moved(checkpoint, topic, moved[topic.name])
-    return replace(checkpoint, generation=checkpoint.generation + 1)
-
-
-def _moved(checkpoint: Checkpoint, topic: Topic, moved: MovedLog) -> Checkpoint:
-    """Return a checkpoint with new offsets and tables of one topic."""
-    old, offsets = _tps(topic, moved.old), _new_offsets(checkpoint, topic, moved)
-    tables = [checkpoint.tables[tp] for tp in old if tp in checkpoint.tables]
-    new = dict(zip(_tps(topic, moved.new), offsets, strict=True))
-    of_others = {tp: n for tp, n in checkpoint.offsets.items() if tp.topic != topic.name}
-    others = {tp: s for tp, s in checkpoint.tables.items() if tp.topic != topic.name}
-    states = _regrouped(topic, tables, offsets) if topic in GROUPS else ()
-    return replace(
-        checkpoint,
-        offsets=of_others | new,
-        tables=others | dict(zip(new, states, strict=False)),
-    )
+        log = moved[topic.name]
+        of_topic = _new_offsets(checkpoint, topic, log)
+        new = _tps(topic, len(of_topic))
+        offsets |= zip(new, of_topic, strict=True)
+        if topic in GROUPS:
+            old = _tps(topic, len(log.old))
+            states = [checkpoint.tables[tp] for tp in old if tp in checkpoint.tables]
+            tables |= zip(new, _regrouped(topic, states, of_topic), strict=True)
+    generation = checkpoint.generation + 1
+    return replace(checkpoint, generation=generation, offsets=offsets, tables=tables)
 
 
 def _new_offsets(checkpoint: Checkpoint, topic: Topic, moved: MovedLog) -> list[int]:
@@ -86,7 +81,7 @@ def _new_offsets(checkpoint: Checkpoint, topic: Topic, moved: MovedLog) -> list[
 
     Of events and dead letters, the audit may read some again: they have no rows there.
     """
-    offsets = [checkpoint.offsets.get(tp, -1) for tp in _tps(topic, moved.old)]
+    offsets = [checkpoint.offsets.get(tp, -1) for tp in _tps(topic, len(moved.old))]
     if offsets == [part.end for part in moved.old]:
         return [part.end for part in moved.new]
     if topic.name not in REQUESTS or offsets == [part.begin for part in moved.old]:
@@ -134,5 +129,5 @@ def _regrouped(
     ]
 
 
-def _tps(topic: Topic, partitions: Iterable[object]) -> list[TopicPartition]:
-    return [TopicPartition(topic.name, number) for number, _ in enumerate(partitions)]
+def _tps(topic: Topic, partitions: int) -> list[TopicPartition]:
+    return [TopicPartition(topic.name, number) for number in range(partitions)]
