@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
 from agents.ops.repartition.groups import by_partition
-from agents.ops.repartition.plan import PlanStore
+from agents.ops.repartition.plan import Plan, PlanStore
 from agents.ops.repartition.repartition import MOVED, Repartition
 from schemas.stock import ReceiveStock
 from tests.component.grown import STOCK_DLQ, Grown
@@ -40,10 +40,10 @@ from topics.catalog import (
 )
 from topics.cli import CommandError
 from topics.kafka.location import partition_of
-from topics.kafka.reader import TopicReader
+from topics.kafka.reader import OffsetRange, TopicReader
 from topics.kafka.settings import KafkaSettings
 from topics.kafka.topic_admin import TopicAdmin
-from topics.layout import require_finished
+from topics.layout import Layout, MovedLog, require_finished
 
 _START_SECONDS = 90.0
 
@@ -120,6 +120,7 @@ async def test_a_repartition_goes_on_wherever_it_was_interrupted(
 ):
     await grown.fill()
     before = await grown.everything(TOPICS)
+    processed = await grown.committed("loms", STOCK_REQUESTS)
     crashes, finished = Crashes(monkeypatch, grown), False
     for limit in count(4, 4):
         crashes.left = limit
@@ -137,6 +138,10 @@ async def test_a_repartition_goes_on_wherever_it_was_interrupted(
 
     layout = await current_layout(grown)
     assert (layout.generation, layout.plan) == (1, None)
+    moved = layout.moved[0][STOCK_REQUESTS.name]
+    assert moved.old == [(0, processed[number]) for number in range(OLD)]
+    committed = await grown.committed("loms", STOCK_REQUESTS)
+    assert moved.new == [(0, committed[number]) for number in range(NEW)]
     grown.cluster = KafkaSettings(kafka=grown.cluster.kafka, partitions=NEW)
     assert await check(grown.cluster) == []
     await require_requests(grown, before[STOCK_REQUESTS.name], crashes.late)
@@ -206,8 +211,15 @@ async def test_a_log_without_its_first_records_does_not_look_whole(grown: Grown)
             await admin.delete_records(by_partition(topic.name, [2] * OLD))
 
     for partitions in (NEW, OLD):
+        committed = await grown.committed("loms", STOCK_REQUESTS)
+        async with TopicReader(grown.cluster) as reader:
+            counts = await reader.partitions([STOCK_REQUESTS])
+            ranges = await reader.offset_ranges(counts)
         async with Repartition(grown.cluster, silent) as tool:
             await tool.run(partitions)
+        layout = await current_layout(grown)
+        moved = layout.moved[layout.generation - 1][STOCK_REQUESTS.name]
+        assert moved.old == [(ranges[tp].begin, committed[tp.partition]) for tp in ranges]
 
     assert sum((await grown.ends(ORDER_EVENTS)).values()) >= sum(ends.values())
     async with TopicReader(grown.cluster) as reader:
@@ -222,6 +234,19 @@ async def test_a_log_without_its_first_records_does_not_look_whole(grown: Grown)
         there = {record.offset for record in events[number]}
         assert all(offset < begin or offset in there for offset in offsets)
     assert (await current_layout(grown)).generation == 2
+
+
+async def test_a_large_layout_replaces_its_plan(grown: Grown):
+    """Both are written at once, or not at all."""
+    parts = [OffsetRange(number, number + 1) for number in range(5000)]
+    layout = Layout(1, moved={0: {STOCK_REQUESTS.name: MovedLog(parts, parts)}})
+    async with TopicAdmin(grown.cluster) as admin:
+        await admin.create(SHOP_LAYOUT.name, 1, 1, {})
+    async with PlanStore(grown.cluster) as store:
+        await store.save(Plan(1, 1, {}))
+        await store.finish(layout)
+
+    assert await current_layout(grown) == layout
 
 
 def test_rows_move_behind_their_sources():

@@ -64,10 +64,14 @@ class RepartitionedShop(Shop):
         out, _ = await tool.communicate()
         return tool.returncode, out.decode()
 
-    async def audit(self) -> dict[str, Any]:
+    async def kill_workers(self) -> None:
+        """Kill all workers at the same time (kill -9)."""
+        await asyncio.gather(*(self[name].crash(permanently=True) for name in WORKERS))
+
+    async def audit(self, *options: str | Path) -> dict[str, Any]:
         """Audit the shop, which must be clean; return the totals."""
         ran = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "agents.ops.audit"),
+            *(sys.executable, "-m", "agents.ops.audit", *options),
             cwd=REPOSITORY,
             env={**os.environ, "KAFKA": self.kafka, "PARTITIONS": str(self.partitions)},
             stdout=asyncio.subprocess.PIPE,

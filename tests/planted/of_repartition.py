@@ -35,9 +35,16 @@ BUGS = (
     Bug(
         "misrouted records count twice, here and in the copy at their owner",
         _PLACEMENT,
-        "if is_processed and not is_owner and context.invalid_reply_topic is None:",
-        "if False:",
+        "return not is_owner",
+        "return False",
         f"{_UNIT}of_processed_records_those_with_a_copy_elsewhere_are_dropped",
+    ),
+    Bug(
+        "the dead letter of an event is missed at its new location",
+        _PLACEMENT,
+        "return self._topic not in DEFAULT_REPLIES",
+        "return False",
+        f"{_UNIT}a_processed_event_that_is_a_dead_letter_is_dropped",
     ),
     Bug(
         "workers process records that are no part of the log",
@@ -70,6 +77,20 @@ BUGS = (
         "        first[tp] = OffsetRange(begin, end)\n"
         "        second[tp] = OffsetRange(end, end)\n",
         f"{_UNIT}the_three_parts_of_a_log_follow_each_other",
+    ),
+    Bug(
+        "records that wait pass for processed ones in the layout",
+        _LOGS,
+        "planned.processed = [done[0][tp] for tp in sorted(ranges)]",
+        "planned.processed = [ranges[tp] for tp in sorted(ranges)]",
+        _INTERRUPTED,
+    ),
+    Bug(
+        "the plan outlives a large layout",
+        "agents/ops/repartition/plan.py",
+        '{"max_batch_size": _BATCH_BYTES}',
+        "{}",
+        f"{_COMPONENT}a_large_layout_replaces_its_plan",
     ),
     Bug(
         "partitions are read one after the other",

@@ -16,13 +16,18 @@ PURGE_MARGIN = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Record:
-    """A message in a log, with the conversation in its headers."""
+    """A message in a log, with the conversation in its headers.
+
+    Attributes:
+        is_moved: a repartition has written its origin.
+    """
 
     value: bytes
     origin: str | None = None
     key: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     at: datetime = NOON
+    is_moved: bool = False
 
 
 class Turn(NamedTuple):
@@ -47,6 +52,7 @@ class Partition:
         position: of the next record.
         committed: where it goes on after a crash.
         kept: rows of which all records are committed.
+        begin: records below are deleted.
     """
 
     aggregate: Aggregate[Any, Any, Any]
@@ -56,6 +62,7 @@ class Partition:
     position: int = 0
     committed: int = 0
     kept: Rows = field(default_factory=dict)
+    begin: int = 0
 
     @property
     def rows(self) -> Rows:
@@ -122,7 +129,7 @@ class Partition:
         record = self.log[offset]
         request = self.aggregate.requests.decode(record.value)
         origin = record.origin or f"{self.name}-{offset}"
-        is_first = record.origin is None
+        is_first = record.origin is None or record.is_moved
         cause = Cause(record.at, origin, record.key, record.headers, is_first)
         names = self.aggregate.identify(request, cause)
         before = self._decode(names, rows, record.at)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,20 +12,16 @@ from agents.ops.audit.checkpoint import Checkpoint
 from agents.ops.audit.checkpoint_files import load, save
 from agents.ops.audit.replay import PartitionReplay
 from agents.ops.audit.snapshots import TableSnapshot, TableState
-from tests.unit.checkpoints import EMPTY, NOON, Audit, shopping
 from topics.catalog import DEAD_LETTERS, ORDER_EVENTS, STOCK_CHANGELOG, STOCK_REQUESTS
 from topics.kafka.reader import OffsetRange, OffsetRanges, ReadError
+from topics.topology import LOGS
 
-from . import world as worlds
+from .audits import Audit, shopping
 
 SEEDS = range(30)
+NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 STOCK = TopicPartition(STOCK_REQUESTS.name, 0)
-
-
-@pytest.fixture(autouse=True)
-def _one_partition_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the logs of a World have them."""
-    monkeypatch.setattr(worlds, "PARTITIONS", 1)
+EMPTY = {TopicPartition(topic.name, 0): OffsetRange(0, 0) for topic in LOGS}
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -1,22 +1,18 @@
 """The files of a checkpoint: they are whole, or refused."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from agents.ops.audit.checkpoint_files import load, newest, save
-from tests.unit.checkpoints import NOON, Audit, shopping
 from topics.catalog import STOCK_REQUESTS
 from topics.cli import CommandError
 
-from . import world as worlds
+from .audits import Audit, shopping
 
-
-@pytest.fixture(autouse=True)
-def _one_partition_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the logs of a World have them."""
-    monkeypatch.setattr(worlds, "PARTITIONS", 1)
+NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
 
 @pytest.fixture

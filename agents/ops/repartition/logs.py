@@ -130,6 +130,7 @@ class LogStaging:
                 for _ in range(fillers):
                     await writer.add(number, None, None, 0, FILLER)
             *done, rest = parts(ranges, *progress)
+            planned.processed = [done[0][tp] for tp in sorted(ranges)]
             for part, is_processed in (*((each, True) for each in done), (rest, False)):
                 async for record in merge(self.cluster, part):
                     advance(1)

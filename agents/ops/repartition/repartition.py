@@ -77,7 +77,7 @@ class Repartition:
             with self._progress(f"{topic.name}: replaced", records) as advance:
                 await swap.replace(topic, advance)
         left_out = await self._commit(plan)
-        await self._store.finish(plan.layout)
+        await self._store.finish(plan.layout_after(self._layout))
         return [
             f"the topics have {partitions} partitions: set PARTITIONS={partitions}",
             *(
