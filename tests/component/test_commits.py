@@ -127,9 +127,10 @@ async def test_the_time_of_the_newest_committed_record_is_known(consumer: Delive
     assert consumer.committed_at(HERE) is None
 
 
-@pytest.mark.parametrize("timestamp", [int(time.time() * 1000) + 86_400_000, 2**63 - 1])
-async def test_a_clock_that_is_ahead_does_not_count(consumer: Delivered, timestamp: int):
+@pytest.mark.parametrize("ahead_ms", [86_400_000, 2**62])
+async def test_a_clock_that_is_ahead_does_not_count(consumer: Delivered, ahead_ms: int):
     """Rows would be deleted that later records may find."""
+    timestamp = int(time.time() * 1000) + ahead_ms
     await fetched(consumer, {HERE: [replace(records(5)[0], timestamp=timestamp)]})
     consumer.batches[0].acknowledged = True
     await consumer.force_commit()

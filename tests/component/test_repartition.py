@@ -241,7 +241,7 @@ async def test_a_large_layout_replaces_its_plan(grown: Grown):
     parts = [OffsetRange(number, number + 1) for number in range(5000)]
     layout = Layout(1, moved={0: {STOCK_REQUESTS.name: MovedLog(parts, parts)}})
     async with TopicAdmin(grown.cluster) as admin:
-        await admin.create(SHOP_LAYOUT.name, 1, 1, {})
+        await admin.create_and_wait(SHOP_LAYOUT.name, 1, 1, {})
     async with PlanStore(grown.cluster) as store:
         await store.save(Plan(1, 1, {}))
         await store.finish(layout)
