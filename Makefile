@@ -54,8 +54,11 @@ down: .venv/.base ## stop everything; the state stays
 clean: .venv/.base ## stop everything and delete all state
 	@$(LOCAL) clean
 
+# Tests wait more than they compute. In sequence the longest ones (chaos) begin first.
+IN_PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
+
 test: ready-to-test ## run all tests, on a broker of their own
-	$(VENV) -m pytest -q
+	$(VENV) -m pytest -q $(IN_PARALLEL)
 
 chaos: ready-to-test ## play a campaign of faults against a shop of its own: CHAOS="--rounds 10 --seed 1"
 	$(VENV) -m tests.chaos $(CHAOS)
@@ -140,4 +143,4 @@ check: .venv/.check ## what CI runs: format, lint, types, compose file, Dockerfi
 	$(VENV) -m mypy --strict agents gateway schemas topics
 	.venv/bin/docker-compose config -q
 	.venv/bin/hadolint agents/ops/local/Dockerfile
-	$(VENV) -m pytest -q -rs
+	$(VENV) -m pytest -q -rs $(IN_PARALLEL)

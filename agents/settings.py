@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from yarl import URL
 
-from schemas.order import MAX_TIMEOUT_SECONDS
+from schemas.order import MAX_RETENTION_DAYS, MAX_TIMEOUT_SECONDS, MIN_RETENTION_DAYS
 
 # The addresses of the stand-in, natively and in compose; others are external.
 _STAND_INS = ("127.0.0.1", "localhost", "product-service")
@@ -26,11 +26,20 @@ _CONFIG = SettingsConfigDict(env_ignore_empty=True, hide_input_in_errors=True)
 
 
 class LomsSettings(BaseSettings):
-    """How long an order may await payment."""
+    """Times of orders.
+
+    Attributes:
+        payment_timeout_seconds: how long an order may await payment.
+        order_retention_days: after its last status; then an order is deleted. Unset, orders
+            stay for ever.
+    """
 
     model_config = _CONFIG
 
     payment_timeout_seconds: int = Field(default=600, ge=0, le=MAX_TIMEOUT_SECONDS)
+    order_retention_days: (
+        Annotated[int, Field(ge=MIN_RETENTION_DAYS, le=MAX_RETENTION_DAYS)] | None
+    ) = None
 
 
 class ProductSettings(BaseSettings):

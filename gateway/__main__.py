@@ -28,10 +28,10 @@ from gateway.request_reply import RETRY, RequestReplyClient
 from gateway.server import serving
 from gateway.settings import Settings
 from gateway.tokens import Role, line, new_token
-from topics.admin import TopicsError
 from topics.cli import FAILED, HELP, MISUSED, OK, paragraphs, raise_file_limit
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.settings import KafkaSettings, format_settings_errors
+from topics.kafka.topic_admin import TopicsError
 from topics.layout import UnfinishedError, require_finished
 from topics.telemetry import tracing
 from topics.telemetry.logging import configure

@@ -11,6 +11,7 @@ from schemas.contract import Code, Contract, definitions, reference
 from schemas.examples import EXAMPLES
 from topics.asyncapi import INFO
 from topics.catalog import TOPIC_OF
+from topics.kafka.headers import KEY_PATTERN
 
 _ABOUT = """\
 Each call is a POST with a JSON body. All numbers are exact integers. Errors are problem
@@ -41,7 +42,7 @@ _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "A request that is repeated with its key has one effect and one reply.",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
+    "schema": {"type": "string", "pattern": f"^{KEY_PATTERN}$"},
 }
 _CHALLENGED = {GatewayError.UNAUTHORIZED, GatewayError.FORBIDDEN}
 _CHALLENGE = {

@@ -12,11 +12,11 @@ from gateway.routes import ROUTES, Route
 from gateway.settings import Settings
 from schemas.contract import Code, Contract
 from schemas.decoder import TYPE_IS_NO_FIELD, Decoder, explain
-from topics.kafka.headers import IDEMPOTENCY_KEY, TRACE
+from topics.kafka.headers import IDEMPOTENCY_KEY, KEY_PATTERN, TRACE
 
 MAX_BODY_BYTES = 2**20
 
-_KEY = re.compile(r"[!-~]{1,128}")  # visible ASCII
+_KEY = re.compile(KEY_PATTERN)
 _MAX_SHOWN = 100
 _TOO_LARGE = GatewayError.TOO_LARGE, f"a body has at most {MAX_BODY_BYTES} bytes"
 _DECODERS = {route.request: Decoder(route.request) for route in ROUTES}

@@ -24,6 +24,10 @@ from schemas.contract import (
 MAX_TIMEOUT_SECONDS = 2**31 - 1
 """68 years: a deadline so far ahead still is a date."""
 
+MIN_RETENTION_DAYS, MAX_RETENTION_DAYS = 2, 36_500
+"""Of an order that is over. Stock keeps its closed reservations for a day. An order that is
+created again by the same key must not find them."""
+
 
 class Status(StrEnum):
     """Status of an order; the last three are final."""
@@ -122,6 +126,15 @@ class ExpireOrder(OrderMessage, extra="ignore"):
     )
 
 
+class DeleteOrder(OrderMessage, extra="ignore"):
+    """Delete an order that is over for so long; sent by LOMS' own timer."""
+
+    type: Literal["deleteOrder"] = "deleteOrder"
+    retention_days: int = Field(
+        alias="retentionDays", strict=True, ge=MIN_RETENTION_DAYS, le=MAX_RETENTION_DAYS
+    )
+
+
 class StockReserved(OrderMessage, extra="ignore"):
     """Stock's answer to a reserve: the whole line, or nothing."""
 
@@ -137,6 +150,7 @@ OrderRequest = Annotated[
     | CancelOrder
     | AnonymizeOrder
     | ExpireOrder
+    | DeleteOrder
     | StockReserved,
     Field(discriminator="type"),
 ]

@@ -5,23 +5,23 @@ All functions raise TopicsError, or KafkaAuthenticationError if Kafka refuses th
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection
 from itertools import chain
-from typing import NamedTuple
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.admin import NewTopic
 
 from topics.catalog import TOPICS
-from topics.kafka.connection import find_auth_error
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import (
+    ExistingTopic,
+    TopicAdmin,
+    TopicsError,
+    kafka_errors,
+)
 from topics.topic import Topic, TopicKind
 
 _LEADERS_SECONDS = 30.0
 _POLL_SECONDS = 0.1
-_SET_ON_TOPIC = 1  # Kafka's number for a setting whose source is the topic itself
 
 # The partition of their records, or rows, selects the worker that owns them.
 _OWNED = (TopicKind.REQUESTS, TopicKind.EVENTS, TopicKind.CHANGELOG)
@@ -35,25 +35,12 @@ _LEFT_TO_OPERATORS = {
     "unclean.leader.election.enable",
 }
 
-
-class TopicsError(Exception):
-    """The topics can't be read or changed; the message has the reason, in one line."""
-
-
-class _Description(NamedTuple):
-    """A topic of the cluster; `overrides` are the settings set on the topic itself."""
-
-    partitions: int
-    config: dict[str, str]
-    overrides: set[str]
-
-
-_Found = dict[Topic, _Description]
+_Found = dict[Topic, ExistingTopic]
 
 
 async def describe(cluster: KafkaSettings, topics: Collection[Topic] = TOPICS) -> _Found:
     """Return the descriptions of existing topics."""
-    async with _admin(cluster) as admin:
+    async with kafka_errors(cluster), TopicAdmin(cluster) as admin:
         return await _describe(admin, topics)
 
 
@@ -73,7 +60,7 @@ async def create(cluster: KafkaSettings, topics: Collection[Topic] = TOPICS) -> 
         TopicsError: an existing topic has another number of partitions, the cluster
             refuses a change, or partitions stay without a leader.
     """
-    async with _admin(cluster) as admin:
+    async with kafka_errors(cluster), TopicAdmin(cluster) as admin:
         found = await _describe(admin, topics)
         _require_partitions(found, cluster)
         missing = [topic for topic in topics if topic not in found]
@@ -99,9 +86,8 @@ async def partition_drift(cluster: KafkaSettings) -> list[str]:
     A worker computes the owner of a record from that number. With a wrong one it would
     forward records to workers that do not own them. Missing topics are ignored.
     """
-    async with _admin(cluster) as admin:
-        existing = await admin.describe_topics()
-    counts = {topic["topic"]: len(topic["partitions"]) for topic in existing}
+    async with kafka_errors(cluster), TopicAdmin(cluster) as admin:
+        counts = await admin.partitions()
     return [
         line
         for topic in TOPICS
@@ -112,15 +98,15 @@ async def partition_drift(cluster: KafkaSettings) -> list[str]:
 
 async def cluster_id(cluster: KafkaSettings) -> str:
     """Return the id of the cluster."""
-    async with _admin(cluster) as admin:
-        return str((await admin.describe_cluster())["cluster_id"])
+    async with kafka_errors(cluster), TopicAdmin(cluster) as admin:
+        return await admin.cluster_id()
 
 
-def _drift(topic: Topic, found: _Description | None, cluster: KafkaSettings) -> list[str]:
+def _drift(topic: Topic, found: ExistingTopic | None, cluster: KafkaSettings) -> list[str]:
     if found is None:
         return [f"{topic.name}: missing"]
     declared = topic.config(cluster.request_retention)
-    undeclared = found.overrides - declared.keys() - _LEFT_TO_OPERATORS
+    undeclared = found.own_config.keys() - declared.keys() - _LEFT_TO_OPERATORS
     return [
         *_partition_drift(topic, found.partitions, cluster),
         *_config_drift(topic, found, cluster),
@@ -134,7 +120,7 @@ def _partition_drift(topic: Topic, partitions: int, cluster: KafkaSettings) -> l
     return [] if partitions == declared else [line]
 
 
-def _config_drift(topic: Topic, found: _Description, cluster: KafkaSettings) -> list[str]:
+def _config_drift(topic: Topic, found: ExistingTopic, cluster: KafkaSettings) -> list[str]:
     return [
         f"{topic.name}: {name} is {found.config.get(name)}, not {value}"
         for name, value in topic.config(cluster.request_retention).items()
@@ -150,49 +136,12 @@ def _require_partitions(found: _Found, cluster: KafkaSettings) -> None:
             raise TopicsError(text)
 
 
-@asynccontextmanager
-async def kafka_errors(cluster: KafkaSettings) -> AsyncIterator[None]:
-    """Raise a TopicsError, or KafkaAuthenticationError, for an error of Kafka's clients."""
-    try:
-        yield
-    except (KafkaError, OSError) as error:
-        if auth_error := await find_auth_error(cluster.client_options()):
-            raise auth_error from error
-        raise TopicsError(f"Kafka at {cluster.kafka}: {error}") from error
+async def _describe(admin: TopicAdmin, topics: Collection[Topic]) -> _Found:
+    existing = await admin.existing(topic.name for topic in topics)
+    return {topic: existing[topic.name] for topic in topics if topic.name in existing}
 
 
-@asynccontextmanager
-async def _admin(cluster: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    async with kafka_errors(cluster):
-        admin = AIOKafkaAdminClient(**cluster.client_options())
-        try:
-            await admin.start()
-            yield admin
-        finally:
-            await admin.close()
-
-
-async def _describe(admin: AIOKafkaAdminClient, topics: Collection[Topic]) -> _Found:
-    existing = {topic["topic"]: topic for topic in await admin.describe_topics()}
-    declared = {topic.name: topic for topic in topics if topic.name in existing}
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in declared]
-    responses = await admin.describe_configs(resources) if resources else []
-    found = {}
-    for code, text, _, name, settings in (r for rs in responses for r in rs.resources):
-        _require_success(name, code, text)
-        found[declared[name]] = _Description(
-            partitions=len(existing[name]["partitions"]),
-            config={setting[0]: setting[1] for setting in settings},
-            overrides={setting[0] for setting in settings if setting[3] == _SET_ON_TOPIC},
-        )
-    return found
-
-
-async def _add(
-    admin: AIOKafkaAdminClient, topics: list[Topic], cluster: KafkaSettings
-) -> None:
-    if not topics:
-        return
+async def _add(admin: TopicAdmin, topics: list[Topic], cluster: KafkaSettings) -> None:
     new_topics = [
         NewTopic(
             topic.name,
@@ -202,46 +151,24 @@ async def _add(
         )
         for topic in topics
     ]
-    response = await admin.create_topics(new_topics)
-    for name, code, text in response.topic_errors:
-        # Another process that starts at the same time may have created it.
-        if code != TopicAlreadyExistsError.errno:
-            _require_success(name, code, text)
+    if new_topics:
+        await admin.create(new_topics)
 
 
-async def _configure(
-    admin: AIOKafkaAdminClient, found: _Found, cluster: KafkaSettings
-) -> None:
+async def _configure(admin: TopicAdmin, found: _Found, cluster: KafkaSettings) -> None:
     # The request replaces all settings of a topic, so the operator's are repeated.
-    resources = []
-    for topic, (_, config, overrides) in found.items():
-        settings = {name: config[name] for name in overrides}
-        settings |= topic.config(cluster.request_retention)
-        resources.append(ConfigResource(ConfigResourceType.TOPIC, topic.name, settings))
-    for response in await admin.alter_configs(resources) if resources else []:
-        for code, text, _, name in response.resources:
-            _require_success(name, code, text)
+    configs = {
+        topic.name: existing.own_config | topic.config(cluster.request_retention)
+        for topic, existing in found.items()
+    }
+    if configs:
+        await admin.configure(configs)
 
 
-async def _await_leaders(admin: AIOKafkaAdminClient, topics: Collection[Topic]) -> None:
+async def _await_leaders(admin: TopicAdmin, topics: Collection[Topic]) -> None:
     deadline = time.monotonic() + _LEADERS_SECONDS
-    while leaderless := {topic.name for topic in topics} - await _led(admin):
+    while leaderless := {topic.name for topic in topics} - (await admin.led()).keys():
         if time.monotonic() > deadline:
             names = ", ".join(sorted(leaderless))
             raise TopicsError(f"no leader for partitions of {names}")
         await asyncio.sleep(_POLL_SECONDS)
-
-
-async def _led(admin: AIOKafkaAdminClient) -> set[str]:
-    # From a list of all topics: a broker that lacks a new topic answers a request for it
-    # with an error.
-    return {
-        topic["topic"]
-        for topic in await admin.describe_topics()
-        if topic["partitions"] and all(p["leader"] >= 0 for p in topic["partitions"])
-    }
-
-
-def _require_success(name: str, code: int, text: str | None) -> None:
-    if code:
-        raise TopicsError(f"{name}: {text or for_code(code).__name__}")

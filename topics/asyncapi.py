@@ -72,7 +72,7 @@ _REQUEST_HEADERS = {
     ),
     names.IDEMPOTENCY_KEY: _text(
         "A request that is repeated with its key has one effect and one reply.",
-        pattern="^[!-~]{1,128}$",
+        pattern=f"^{names.KEY_PATTERN}$",
     ),
 }
 _EVENT_ID = {names.EVENT_ID: _text("orderID:status; the same for a repeated event.")}

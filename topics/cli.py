@@ -14,11 +14,11 @@ import click
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
-from topics.admin import TopicsError
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.liveness import NotRespondingError, reach, run_supervised
 from topics.kafka.reader import ReadError, TopicReader
 from topics.kafka.settings import KafkaSettings, format_settings_errors
+from topics.kafka.topic_admin import TopicsError
 from topics.target import NoClusterError, Target
 from topics.telemetry import logging
 

@@ -6,8 +6,8 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import for_code
 from aiokafka.protocol.admin import CreateAclsRequest
 
-from topics.admin import TopicsError, kafka_errors
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicsError, kafka_errors
 from topics.topology import Acl, Operation
 
 # Numbers of Kafka's protocol.

@@ -4,16 +4,16 @@ Only `python -m agents.ops.repartition` writes it. A shop that was never reparti
 no such topic, and is of generation 0.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import orjson
 from aiokafka.structs import ConsumerRecord
 
-from topics.admin import TopicsError, kafka_errors
 from topics.catalog import SHOP_LAYOUT
-from topics.kafka.reader import TopicReader
+from topics.kafka.reader import OffsetRange, TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicsError, kafka_errors
 
 UNFINISHED = (
     "a repartition is unfinished: run it again (make repartition PARTITIONS=…), or with"
@@ -22,6 +22,24 @@ UNFINISHED = (
 
 LAYOUT, PLAN = b"layout", b"plan"
 """The keys of its records; the plan is that of an unfinished repartition."""
+
+_MAX_BYTES = 2**19
+"""Of its record: brokers take records of at most 1 MiB by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovedLog:
+    """The records of a log that the shop had processed when it was repartitioned.
+
+    In the new log they come first; those that waited are behind them.
+
+    Attributes:
+        old: their range in each old partition.
+        new: their range in each new one; it lacks invalid and misrouted ones.
+    """
+
+    old: Sequence[OffsetRange]
+    new: Sequence[OffsetRange]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +52,8 @@ class Layout:
             and without, the second. Clients wrote these records into a topic that was being
             filled, among records of its past. Their copies, with this location as their
             origin, lie behind it; they themselves are no part of the log.
+        moved: the moved logs of each repartition by its old generation, and by topic. An
+            audit needs them, to go on from a checkpoint of that generation.
         plan: of an unfinished repartition, as JSON.
     """
 
@@ -41,6 +61,7 @@ class Layout:
     ignored: Mapping[str, Mapping[int, Sequence[tuple[int, int]]]] = field(
         default_factory=dict
     )
+    moved: Mapping[int, Mapping[str, MovedLog]] = field(default_factory=dict)
     plan: bytes | None = None
 
     def ignores(self, record: ConsumerRecord) -> bool:
@@ -51,9 +72,18 @@ class Layout:
         return any(begin <= record.offset < end for begin, end in ranges)
 
     def to_json(self) -> bytes:
-        """Return the record of the layout."""
-        fields = {"generation": self.generation, "ignored": self.ignored}
-        return orjson.dumps(fields, option=orjson.OPT_NON_STR_KEYS)
+        """Return the record of the layout, if need be without the oldest moved logs."""
+        fields = {
+            "generation": self.generation,
+            "ignored": self.ignored,
+            "moved": self.moved,
+        }
+        record = orjson.dumps(fields, option=orjson.OPT_NON_STR_KEYS, default=list)
+        if len(record) <= _MAX_BYTES or not self.moved:
+            return record
+        oldest = min(self.moved)
+        later = {at: logs for at, logs in self.moved.items() if at != oldest}
+        return replace(self, moved=later).to_json()
 
 
 async def layout_of(reader: TopicReader) -> Layout:
@@ -69,7 +99,16 @@ async def layout_of(reader: TopicReader) -> Layout:
         topic: {int(number): ranges for number, ranges in partitions.items()}
         for topic, partitions in stored.get("ignored", {}).items()
     }
-    return Layout(stored.get("generation", 0), ignored, newest.get(PLAN))
+    moved = {
+        int(generation): {topic: _moved_log(log) for topic, log in logs.items()}
+        for generation, logs in stored.get("moved", {}).items()
+    }
+    return Layout(stored.get("generation", 0), ignored, moved, newest.get(PLAN))
+
+
+def _moved_log(stored: Mapping[str, Iterable[tuple[int, int]]]) -> MovedLog:
+    old, new = ([OffsetRange(*part) for part in stored[name]] for name in ("old", "new"))
+    return MovedLog(old, new)
 
 
 class UnfinishedError(TopicsError):

@@ -6,6 +6,7 @@
      └─cancelOrder──▶ cancelled     └─ten minutes──▶ cancelled
 
     A final order ──forgetOrder──▶ has no user, and answers no client
+    An order that is over ──deleteOrder, days later──▶ is no order any more
 
 The only clock is the records' own timestamps. Follow-ups derive from the state and the
 record alone: a redelivered record sends the same messages again, so any worker can resume
@@ -24,6 +25,7 @@ from schemas.order import (
     AnonymizeOrder,
     CancelOrder,
     CreateOrder,
+    DeleteOrder,
     ExpireOrder,
     ListOrder,
     OrderPlaced,
@@ -41,6 +43,11 @@ from topics.kafka.headers import PURCHASE
 
 OPEN: tuple[Status, ...] = (Status.NEW, Status.AWAITING_PAYMENT)
 """All other statuses are final."""
+
+
+_Internal = StockReserved | ExpireOrder | DeleteOrder
+"""Messages of the shop itself. A deleted order ignores them: a refusal of a late answer of
+stock would reach the client of the createOrder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,15 @@ class Order:
         """The current status."""
         return self.history[-1].status
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its status is final, and stock has answered for every line."""
+        return self.status not in OPEN and self.last_answer is not None
+
+    def is_deletable(self, at: datetime, days: int) -> bool:
+        """Return whether the order is over, and its last status so many days old."""
+        return self.is_over and at - self.history[-1].at >= timedelta(days=days)
+
 
 @dataclass(frozen=True, slots=True)
 class Created:
@@ -118,7 +134,12 @@ class Anonymized:
     """The buyer is erased; the lines stay for the books."""
 
 
-OrderEvent = Created | LineAnswered | StatusChanged | Anonymized
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The order ends its life, and with it the memory of its idempotency keys."""
+
+
+OrderEvent = Created | LineAnswered | StatusChanged | Anonymized | Deleted
 
 
 def identify(request: OrderRequest, cause: Cause) -> tuple[str, ...]:
@@ -136,21 +157,19 @@ def decide(order: Order | None, request: OrderRequest, cause: Cause) -> list[Ord
     """
     if isinstance(request, CreateOrder):
         return [] if order else [Created(_new(request, cause))]
+    if isinstance(request, _Internal):
+        return _decide_internal(order, request, cause) if order else []
     order = require_order(order, request)
     match request:
         case ListOrder():
             return []
-        case StockReserved():
-            return _record_answer(order, request, cause)
         case PayOrder() | CancelOrder():
             return _close(order, request, cause)
         case AnonymizeOrder():
             return _anonymize(order)
-        case ExpireOrder():
-            return _expire(order, request, cause)
 
 
-def evolve(order: Order | None, event: OrderEvent) -> Order:
+def evolve(order: Order | None, event: OrderEvent) -> Order | None:
     """Apply one event of `decide`, without checks."""
     if isinstance(event, Created):
         return event.order
@@ -174,22 +193,24 @@ def evolve(order: Order | None, event: OrderEvent) -> Order:
                 history=tuple(replace(change, origin="") for change in order.history),
                 processed={},
             )
+        case Deleted():
+            return None
 
 
 def follow_up(
     order: Order | None, request: OrderRequest, cause: Cause
 ) -> Iterator[Contract]:
     """Return commands to stock, events and the reply, from the state after."""
+    if order is None and isinstance(request, _Internal):
+        return
     order = require_order(order, request)
     match request:
         case ListOrder():
             yield OrderView(status=order.status, user=order.user, items=_items(order))
         case CreateOrder():
             yield from _after_create(order, request, cause)
-        case StockReserved(sku=sku):
-            if sku == order.last_answer:
-                yield from _after(order, cause, Status.AWAITING_PAYMENT, Status.FAILED)
-                yield _placement_reply(order, cause)
+        case StockReserved():
+            yield from _after_answer(order, request, cause)
         case PayOrder():
             yield from _after(order, cause, Status.PAID)
             yield _closing_reply(order, Status.PAID)
@@ -200,6 +221,8 @@ def follow_up(
             yield from _after(order, cause, Status.CANCELLED)
         case AnonymizeOrder():
             yield DONE
+        case DeleteOrder():
+            return
 
 
 def require_order(order: Order | None, request: OrderRequest) -> Order:
@@ -233,6 +256,16 @@ def _new(request: CreateOrder, cause: Cause) -> Order:
 
 def _change(status: Status, cause: Cause) -> StatusChange:
     return StatusChange(status, cause.timestamp, cause.origin)
+
+
+def _decide_internal(order: Order, message: _Internal, cause: Cause) -> list[OrderEvent]:
+    match message:
+        case StockReserved():
+            return _record_answer(order, message, cause)
+        case ExpireOrder():
+            return _expire(order, message, cause)
+        case DeleteOrder(retention_days=days):
+            return [Deleted()] if order.is_deletable(cause.timestamp, days) else []
 
 
 def _record_answer(order: Order, answer: StockReserved, cause: Cause) -> list[OrderEvent]:
@@ -272,7 +305,7 @@ def _expire(order: Order, request: ExpireOrder, cause: Cause) -> list[OrderEvent
 def _anonymize(order: Order) -> list[OrderEvent]:
     if order.anonymized:
         return []
-    if order.status in OPEN or order.last_answer is None:
+    if not order.is_over:
         text = f"order {order.order_id} is {order.status}, and not over yet"
         raise Refusal(Code.WRONG_STATUS, text)
     return [Anonymized()]
@@ -290,6 +323,12 @@ def _after_create(order: Order, request: CreateOrder, cause: Cause) -> Iterator[
     at = order.history[0].at
     for sku, count in order.lines.items():
         yield Reserve(sku=sku, order_id=order.order_id, count=count, at=at)
+
+
+def _after_answer(order: Order, answer: StockReserved, cause: Cause) -> Iterator[Contract]:
+    if answer.sku == order.last_answer:
+        yield from _after(order, cause, Status.AWAITING_PAYMENT, Status.FAILED)
+        yield _placement_reply(order, cause)
 
 
 def _conflict(order: Order, request: CreateOrder, cause: Cause) -> Refused | None:

@@ -1,23 +1,26 @@
 """LOMS on Kafka: orders, stock, the payment deadlines and the metrics of orders."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
+from aiokafka import TopicPartition
 from prometheus_client import Counter, Histogram
 
 from agents.aggregate import Aggregate
 from agents.loms import order, stock
 from agents.loms.order import Order
 from agents.loms.payment_deadlines import PaymentDeadlines, payment_index
+from agents.loms.retention import OrderRetention
 from agents.runtime.collector import Publisher
+from agents.runtime.metrics import DROPPED
 from agents.runtime.producer import ProducerRecord
 from agents.runtime.sweeper import expiry_index
 from agents.runtime.transaction import Change
 from agents.settings import LomsSettings
 from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
-from schemas.order import OrderRequest, Status
+from schemas.order import DeleteOrder, ExpireOrder, OrderRequest, Status
 from schemas.stock import StockRequest
 from topics.catalog import ORDER_REQUESTS, ORDERS_CHANGELOG, STOCK_CHANGELOG, STOCK_REQUESTS
 
@@ -36,6 +39,7 @@ LATENESS = Histogram(
     "From the end of the time to pay to the cancellation, by the broker's clock.",
     buckets=(0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 60, 600),
 )
+_DELETED = DROPPED.labels("orders")
 _ORDERS = {status: ORDERS.labels(status) for status in Status}
 
 ORDER_AGGREGATE: Aggregate[Order | None, OrderRequest, order.OrderEvent] = Aggregate(
@@ -70,24 +74,40 @@ class Loms:
         self.service.add_aggregate(STOCK_AGGREGATE)
         self._orders = self.service.add_aggregate(ORDER_AGGREGATE, self._on_change)
         self._publisher = Publisher(self.service.app)
-        self._time_to_pay = timedelta(seconds=LomsSettings().payment_timeout_seconds)
+        settings_of_orders = LomsSettings()
+        self._time_to_pay = timedelta(seconds=settings_of_orders.payment_timeout_seconds)
         self._deadlines = PaymentDeadlines(self._time_to_pay)
         self.service.add_timer(TICK_SECONDS, self._expire_overdue)
+        if days := settings_of_orders.order_retention_days:
+            self._retention = OrderRetention(days)
+            self.service.add_timer(TICK_SECONDS, self._delete_old)
 
     def _on_change(self, changes: Sequence[Change]) -> None:
         for _, before, after in changes:
-            observe(before, after, self._time_to_pay)
+            if after is None:
+                _DELETED.inc()
+            else:
+                observe(before, after, self._time_to_pay)
 
     async def _expire_overdue(self) -> None:
         """Send an expireOrder to due orders; the next ticks send the excess."""
         overdue = self._deadlines.overdue(self._orders.store, datetime.now(UTC))
+        await self._send(islice(overdue, MAX_EXPIRATIONS_PER_TICK))
+
+    async def _delete_old(self) -> None:
+        """Send a deleteOrder to the old orders among the next rows."""
+        store, now = self._orders.store, datetime.now(UTC)
+        await self._send(self._retention.step(store, self._committed, now))
+
+    def _committed(self, partition: int) -> int:
+        tp = TopicPartition(ORDER_REQUESTS.name, partition)
+        offset: int = self.service.app.consumer.committed_offset(tp)
+        return offset
+
+    async def _send(self, requests: Iterable[ExpireOrder | DeleteOrder]) -> None:
         topic, key_of = ORDER_REQUESTS.name, ORDER_REQUESTS.key_of
-        expirations = islice(overdue, MAX_EXPIRATIONS_PER_TICK)
         await self._publisher.send(
-            [
-                ProducerRecord(topic, key_of(each), each.to_json(), [])
-                for each in expirations
-            ]
+            [ProducerRecord(topic, key_of(each), each.to_json(), []) for each in requests]
         )
 
 

@@ -114,7 +114,7 @@ class SentLog:
         if outcome not in (SENT, OPTED_OUT):
             out = RecordCollector(ORDER_EVENTS)
             reason = outcome + TRUNCATED if pending.is_cut else outcome
-            out.dead_letter(pending.record, reason)
+            out.dead_letter(pending.record, reason, self._app.generation)
             self._app.pause_monitor.check()
             await asyncio.wait(await self._publisher.send(out.commands))
         partition, event_id = pending.record.partition, pending.event.event_id.encode()

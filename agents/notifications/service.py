@@ -7,7 +7,7 @@ receiver can recognise a repeat.
 """
 
 import asyncio
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -63,7 +63,6 @@ class NotificationAgent:
         self._publisher = Publisher(app)
         self.batches = InFlightBatches()
         self._traced = tracing.is_on()
-        self._revocations = 0
         self.sent_log = SentLog(service)
         self._deliveries = [
             TransportDelivery(
@@ -81,8 +80,13 @@ class NotificationAgent:
             self._pause_monitor.check()
             fetched = unrevoked(event.message.value)
             out = RecordCollector(ORDER_EVENTS)
-            sent = {write for batch in fetched for write in self._process(batch, out)}
-            sent |= await self._publisher.send([*out.commands, *out.replies_and_events])
+            writes = [rows for batch in fetched for rows in self._process(batch, out)]
+            # A row implies that no record before it lacks its dead letter or its forwarded
+            # copy: a repartition drops such records.
+            if commands := await self._publisher.send(out.commands):
+                await asyncio.wait(commands)
+            sent = {self._write(*rows) for rows in writes}
+            sent |= await self._publisher.send(out.replies_and_events)
             self.batches.complete(event, fetched, _acknowledged(sent, out), records)
 
     async def start(self, recovered: set[int]) -> None:
@@ -107,26 +111,33 @@ class NotificationAgent:
         for delivery in self._deliveries:
             delivery.purge()
 
-    def _process(self, batch: PartitionRecords, out: RecordCollector) -> Deliveries:
-        """Log the new events of a batch and write their rows, in chunks of bounded size."""
+    def _process(
+        self, batch: PartitionRecords, out: RecordCollector
+    ) -> Iterator[tuple[int, Rows, int]]:
+        """Log the new events of a batch; yield their rows, in chunks of bounded size.
+
+        Each chunk has its partition and its source offset.
+        """
         partition = batch.tp.partition
         if partition not in self.sent_log.store.active:
             fail_stop("%s came before its rows were recovered", batch.tp)
-        written: Deliveries = set()
+        known: set[bytes] = set()
         rows: Rows = {}
         size = 0
         for record in batch.records:
-            new = self._rows(record, out, rows)
+            new = self._rows(record, out, known)
             rows |= new
+            known |= new.keys()
             size += sum(_RECORD_BYTES + len(k) + len(row or b"") for k, row in new.items())
             if size > MAX_BATCH_BYTES:
-                written.add(self._write(partition, rows, record.offset + 1))
+                yield partition, rows, record.offset + 1
                 rows, size = {}, 0
         if rows:
-            written.add(self._write(partition, rows, batch.end))
-        return written
+            yield partition, rows, batch.end
 
-    def _rows(self, record: ConsumerRecord, out: RecordCollector, before: Rows) -> Rows:
+    def _rows(
+        self, record: ConsumerRecord, out: RecordCollector, before: Container[bytes]
+    ) -> Rows:
         """Log a new event and return its rows; none for a repeated event."""
         envelope = self._router.route(record, out)
         if envelope is None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
@@ -16,7 +16,7 @@ from agents.runtime.deserializer import ORIGIN
 from agents.runtime.producer import ProducerRecord
 from schemas.cart import OrderSettled
 from schemas.contract import Code, Contract
-from schemas.order import ExpireOrder, OrderStatusChanged, StockReserved
+from schemas.order import DeleteOrder, ExpireOrder, OrderStatusChanged, StockReserved
 from schemas.stock import Release, Reserve, Sell
 from topics.catalog import DEAD_LETTERS, ORDER_EVENTS, SENT_CHANGELOG
 from topics.cli import CommandError
@@ -24,14 +24,14 @@ from topics.kafka import headers as names
 from topics.kafka.location import RecordLocation, identity
 from topics.kafka.reader import TopicReader
 from topics.kafka.request_reply import PendingReply, RequestReplyClient
-from topics.topic import Topic
+from topics.topic import EVENT_RETENTION, Topic
 from topics.topology import GROUPS
 
 SOURCES: dict[str, Topic] = {dead.name: source for source, dead in DEAD_LETTERS.items()}
 """The topic of origin, by the name of the dead letter topic."""
 
 WITHOUT_REPLY = (
-    *(ExpireOrder, OrderSettled, OrderStatusChanged, StockReserved),
+    *(DeleteOrder, ExpireOrder, OrderSettled, OrderStatusChanged, StockReserved),
     *(Release, Reserve, Sell),
 )
 """Requests that have no reply, or one for another service."""
@@ -142,9 +142,13 @@ class DeadLetterReplay:
     async def _require_unsent(self, event: OrderStatusChanged) -> None:
         """Raise a CommandError unless the notification of an event has no outcome yet.
 
-        So a dead letter of one transport is not sent again by another one.
+        So a dead letter of one transport is not sent again by another one. The outcome of
+        an old event may be deleted; its notification is not sent.
         """
         name, key = event.event_id, ORDER_EVENTS.key_of(event)
+        if event.at.astimezone(UTC) < datetime.now(UTC) - EVENT_RETENTION:
+            days = EVENT_RETENTION.days
+            raise CommandError(f"notification {name} is older than {days} days")
         for row in await requests.newest_rows(
             self.reader, SENT_CHANGELOG, key, lambda row: row.key == name.encode()
         ):

@@ -77,7 +77,8 @@ _RETAINED: tuple[tuple[Topic, str, tuple[str, ...]], ...] = (
 _KEPT = {STOCK_CHANGELOG: RETENTION + MARGIN, SENT_CHANGELOG: EVENT_RETENTION + MARGIN}
 
 _ELSEWHERE = """\
-REQUEST_RETENTION_HOURS limits how long requests stay (python -m topics create).
+REQUEST_RETENTION_HOURS limits how long requests stay (python -m topics create), and
+ORDER_RETENTION_DAYS how long orders do.
 Elsewhere: mails and webhooks, sent and pending ones; logs and traces; the list of
 NOTIFY_OPT_OUT; topics of clients; checkpoints of the audit; the bare number in workers'
 files until they are rebuilt.
@@ -229,10 +230,9 @@ async def _erase(
 ) -> list[str]:
     """Erase a user; return the lines about it, and about the data that Kafka retains."""
     existing = await describe(cluster)
+    if missing := ", ".join(sorted(t.name for t in TOPICS if t not in existing)):
+        raise cli.CommandError(f"there are no topics {missing}, or no right to see them")
     settings = {topic.name: found.config for topic, found in existing.items()}
-    if missing := {topic.name for topic in TOPICS} - settings.keys():
-        names = ", ".join(sorted(missing))
-        raise cli.CommandError(f"there are no topics {names}, or no right to see them")
     async with (
         TopicReader(cluster) as reader,
         RequestReplyClient(cluster, options.replies) as client,

@@ -2,18 +2,13 @@
 
 from functools import cached_property
 
-from aiokafka.structs import ConsumerRecord
-
-from agents.aggregate import Refusal
 from agents.products.client import ProductClient
-from agents.runtime.collector import RecordCollector
-from agents.runtime.concurrent_processor import ConcurrentProcessor, Send
-from agents.runtime.deserializer import Envelope
+from agents.runtime.concurrent_processor import ConcurrentProcessor
 from agents.settings import ProductSettings
 from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
 from schemas.cart import CartView, PriceCart
-from schemas.contract import Refused
+from schemas.contract import Contract
 from topics.catalog import PRODUCT_REQUESTS
 
 
@@ -23,18 +18,11 @@ class Pricing:
     def __init__(self, settings: ProductSettings) -> None:
         self._settings = settings
 
-    async def handle(self, envelope: Envelope, _: ConsumerRecord, send: Send) -> None:
-        """Send the priced cart, or the refusal."""
-        request = envelope.request
+    async def handle(self, request: Contract) -> CartView:
+        """Return the priced cart; raise a Refusal if it has no prices."""
         if not isinstance(request, PriceCart):
             raise TypeError(f"not a request of {PRODUCT_REQUESTS.name}: {request!r}")
-        try:
-            reply: CartView | Refused = await self._client.price(request)
-        except Refusal as refusal:
-            reply = refusal.reply
-        out = RecordCollector(PRODUCT_REQUESTS)
-        out.add(reply, envelope)
-        await send(out)
+        return await self._client.price(request)
 
     @cached_property
     def _client(self) -> ProductClient:

@@ -160,9 +160,8 @@ async def read_changelogs(
     tps = [TopicPartition(topic, p) for topic in stores for p in partitions]
     if not tps:
         return 0
-    consumer = AIOKafkaConsumer(**cluster.client_options(), **CONSUMER_OPTIONS)
-    await consumer.start()
-    try:
+    options = cluster.client_options() | CONSUMER_OPTIONS
+    async with AIOKafkaConsumer(**options) as consumer:
         at = time.time()
         ends = await load_stored(consumer, stores, tps)
         count = 0
@@ -177,24 +176,19 @@ async def read_changelogs(
             offsets = store.offsets[tp.partition]
             offsets.changelog_offset = end
             store.store(tp.partition, (), Progress(offsets.source_offset, end, at))
-        return count
-    finally:
-        await consumer.stop()
+    return count
 
 
 async def changelog_ends(
     topic: str, partitions: Iterable[int], cluster: KafkaSettings
 ) -> dict[int, int]:
     """Return the offsets behind the last records of partitions."""
-    consumer = AIOKafkaConsumer(**cluster.client_options(), **CONSUMER_OPTIONS)
-    await consumer.start()
-    try:
+    options = cluster.client_options() | CONSUMER_OPTIONS
+    async with AIOKafkaConsumer(**options) as consumer:
         tps = [TopicPartition(topic, partition) for partition in partitions]
         consumer.assign(tps)
         ends = await consumer.end_offsets(tps) if tps else {}
-        return {tp.partition: end for tp, end in ends.items()}
-    finally:
-        await consumer.stop()
+    return {tp.partition: end for tp, end in ends.items()}
 
 
 async def load_stored(

@@ -55,6 +55,11 @@ class RecordCollector:
     replies_and_events: list[ProducerRecord] = field(default_factory=list)
     spans: ExitStack = field(default_factory=ExitStack)
 
+    @property
+    def records(self) -> list[ProducerRecord]:
+        """All records, commands first."""
+        return [*self.commands, *self.replies_and_events]
+
     def add(self, message: OutgoingMessage, envelope: Envelope) -> None:
         """Address a message: its type decides its topic; a reply goes to the caller.
 

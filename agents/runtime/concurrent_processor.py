@@ -11,24 +11,26 @@ from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 
+from agents.aggregate import Refusal
 from agents.runtime.collector import Publisher, RecordCollector, Worker
 from agents.runtime.deserializer import Envelope
 from agents.runtime.fail_stop import BackgroundTasks
 from agents.runtime.in_flight import ConsumerRecords, InFlightBatches, PartitionRecords
 from agents.runtime.router import RecordRouter, consumer_span
+from schemas.contract import Contract
 from topics.kafka.headers import LOG_CONTEXT
 from topics.topic import Topic
 
 MAX_CONCURRENCY = 512  # records that are handled at the same time
-Send = Callable[[RecordCollector], Awaitable[None]]
-Handler = Callable[[Envelope, ConsumerRecord, Send], Awaitable[None]]
+Handler = Callable[[Contract], Awaitable[Contract]]
+"""Returns the reply to a request, or raises a Refusal, which is the reply then."""
 
 
 class ConcurrentProcessor:
     """Handles the records of a topic concurrently.
 
     Args:
-        handler: handles one record; returns when all its sends are acknowledged.
+        handler: handles one request.
     """
 
     def __init__(self, worker: Worker, topic: Topic, handler: Handler) -> None:
@@ -82,12 +84,17 @@ class ConcurrentProcessor:
     async def _handle(self, envelope: Envelope, record: ConsumerRecord) -> None:
         with consumer_span(envelope, record) as traced:
             LOG_CONTEXT.set(traced.reply_context.headers)
-            await self._handler(traced, record, self._send)
+            try:
+                reply = await self._handler(traced.request)
+            except Refusal as refusal:
+                reply = refusal.reply
+            out = RecordCollector(self._topic)
+            out.add(reply, traced)
+            await self._send(out)
 
     async def _send(self, out: RecordCollector) -> None:
         self._pause_monitor.check()
-        records = [*out.commands, *out.replies_and_events]
-        if deliveries := await self._publisher.send(records):
+        if deliveries := await self._publisher.send(out.records):
             await asyncio.wait(deliveries)
 
     @cached_property

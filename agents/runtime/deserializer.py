@@ -1,7 +1,7 @@
 """Deserializes records: the request, its cause and its reply context."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -25,7 +25,7 @@ MAX_PARTITION = 2**31 - 1
 _DIGITS = 11
 """One more than the largest partition has, so that a longer number stays invalid."""
 
-IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,128}")
+IDEMPOTENCY_KEY = re.compile(names.KEY_PATTERN)
 MAX_HEADERS = 64 * 2**10
 _TOO_MUCH = f"headers: more than {MAX_HEADERS} bytes"
 MAX_PROPAGATED_BYTES = 4 * 2**10
@@ -141,10 +141,12 @@ def _size(headers: Iterable[tuple[str, bytes]]) -> int:
     return sum([len(name) + len(value or b"") for name, value in headers])
 
 
-def _of_client(record: ConsumerRecord) -> Iterator[tuple[str, bytes]]:
-    """Yield the headers without those that the shop added when it moved the record."""
-    moved = (names.ORIGIN, names.MOVED)
-    return (header for header in record.headers if header[0] not in moved)
+def _of_client(record: ConsumerRecord) -> Sequence[tuple[str, bytes]]:
+    """Return the headers without the two that a repartition has appended, if it has."""
+    headers: Sequence[tuple[str, bytes]] = record.headers
+    if headers[-1] == (names.MOVED, b"1") and _origin(dict(headers[-2:])):
+        return headers[:-2]
+    return headers
 
 
 @lru_cache(maxsize=10_000)

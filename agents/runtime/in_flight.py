@@ -119,23 +119,18 @@ class InFlightBatches:
 
         The number of records is that of `acquire`; it includes those of revoked batches.
         """
-        self._completing.start(self._complete(event, batches, acks, records))
 
-    async def _complete(
-        self,
-        event: Any,
-        batches: ConsumerRecords,
-        acks: Coroutine[Any, Any, None],
-        records: int,
-    ) -> None:
-        try:
-            await acks
-            for batch in batches:
-                batch.acknowledged = True
-        finally:
-            for batch in batches:  # Faust acks when all batches of the poll are done
-                batch.done = True
-            event.ack()  # Faust's own; nothing is committed without `acknowledged`
-            self._polls -= 1
-            self._records -= records
-            self._completed.set()
+        async def complete() -> None:
+            try:
+                await acks
+                for batch in batches:
+                    batch.acknowledged = True
+            finally:
+                for batch in batches:  # Faust acks when all batches of the poll are done
+                    batch.done = True
+                event.ack()  # Faust's own; nothing is committed without `acknowledged`
+                self._polls -= 1
+                self._records -= records
+                self._completed.set()
+
+        self._completing.start(complete())

@@ -7,6 +7,8 @@ or, of a deleted row, the time of the deletion.
 
 from datetime import UTC, datetime, timedelta
 
+from agents.runtime.rows import Row
+
 PARTITION_BYTES = 4
 OFFSET_BYTES = 8
 INDEX, MARKS, ROWS = b"\0", b"\1", b"\2"
@@ -35,6 +37,11 @@ def json_of(stored: bytes) -> bytes | None:
     """Return the JSON of a stored row; None of a mark."""
     value = value_of(stored)
     return None if value[:1] in _NO_JSON else value
+
+
+def row_of(key: bytes, stored: bytes) -> Row:
+    """Return a stored row or mark with its source offset; 0 if nothing is stored."""
+    return Row(key, json_of(stored), int.from_bytes(stored[:OFFSET_BYTES], "big"))
 
 
 def value_of(stored: bytes) -> bytes:

@@ -1,9 +1,14 @@
 """Rows of a partition: as changelog records, as a transaction, and how far they go."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+Index = Callable[[bytes], tuple[bytes, bool] | None]
+"""Returns the index value of a row's JSON, without a slash, and whether the row is in the
+index now. None: it never was. A later version has the same value, so its entry is found;
+else a sweep drops the entry (agents/runtime/sweeper.py)."""
 
 
 class Row(NamedTuple):

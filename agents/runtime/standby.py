@@ -61,14 +61,11 @@ class StandbyReader:
         tps = [TopicPartition(topic, p) for topic in self._stores for p in partitions]
         if not tps:
             return
-        consumer = AIOKafkaConsumer(**self._cluster.client_options(), **CONSUMER_OPTIONS)
-        await consumer.start()
-        try:
+        options = self._cluster.client_options() | CONSUMER_OPTIONS
+        async with AIOKafkaConsumer(**options) as consumer:
             for tp, end in (await load_stored(consumer, self._stores, tps)).items():
                 self.lags[tp] = end - await consumer.position(tp)
                 self._stores[tp.topic].release(tp.partition)
-        finally:
-            await consumer.stop()
 
     async def follow(self, partitions: Collection[int]) -> None:
         """Follow these partitions, and no others."""

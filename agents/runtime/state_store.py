@@ -17,7 +17,7 @@ count. The marks of a day are kept, as long as the changelog keeps its tombstone
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
@@ -26,7 +26,7 @@ import orjson
 
 from agents.runtime import layout
 from agents.runtime.database import FORMAT_KEY, Database
-from agents.runtime.rows import PartitionOffsets, Progress, Row, Write
+from agents.runtime.rows import Index, PartitionOffsets, Progress, Row, Write
 
 MAX_AGE = timedelta(hours=12)
 """Half of the changelog's delete.retention.ms: after that, a deletion may be gone from the
@@ -37,13 +37,6 @@ MARK_RETENTION = 2 * MAX_AGE
 
 FORMAT = 2
 """To be raised with any change of stored keys or values, of an index, or of a retention."""
-
-_INDEX_END = b"\xff"
-
-Index = Callable[[bytes], tuple[bytes, bool] | None]
-"""Returns the index value of a row's JSON, without a slash, and whether the row is in the
-index now. None: it never was. A later version has the same value, so its entry is found;
-else a sweep drops the entry (agents/runtime/sweeper.py)."""
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +58,7 @@ class StateStore:
     """
 
     def __init__(
-        self,
-        path: Path,
-        cluster: str,
-        index: Index = lambda _: None,
-        generation: int = 0,
+        self, path: Path, cluster: str, index: Index = lambda _: None, generation: int = 0
     ) -> None:
         self._path = path
         self.generation = generation
@@ -110,9 +99,13 @@ class StateStore:
 
     def row(self, partition: int, key: bytes) -> Row:
         """Return a stored row with its source offset, or that of its mark; else 0."""
-        stored = self._stored(partition, key)
-        source_offset = int.from_bytes(stored[: layout.OFFSET_BYTES], "big")
-        return Row(key, layout.json_of(stored), source_offset)
+        return layout.row_of(key, self._stored(partition, key))
+
+    def page(self, partition: int, begin: bytes, limit: int) -> list[Row]:
+        """Return stored rows and marks from a key on, so many; b"": the first."""
+        keys = layout.key_range(partition, begin or layout.ROWS, None)
+        found = islice(self.database.scan(*keys), limit)
+        return [layout.row_of(key[layout.PARTITION_BYTES :], row) for key, row in found]
 
     def put(
         self, partition: int, rows: Mapping[bytes, bytes | None], source_offset: int
@@ -205,7 +198,7 @@ class StateStore:
                 return
             offsets.cursor += b"\0"
             yield entry
-        offsets.cursor = _INDEX_END
+        offsets.cursor = b"\xff"  # behind all entries
 
     def is_current(self, partition: int, entry: bytes) -> bool:
         """Return whether an index entry is its stored row's."""

@@ -23,7 +23,8 @@ from agents.runtime.collector import Worker
 from agents.runtime.layout import index_value
 from agents.runtime.metrics import DROPPED
 from agents.runtime.producer import DeliveryFuture
-from agents.runtime.state_store import MARK_RETENTION, Index, StateStore
+from agents.runtime.rows import Index
+from agents.runtime.state_store import MARK_RETENTION, StateStore
 from topics.topic import Topic
 
 SWEEP_SECONDS = 0.25

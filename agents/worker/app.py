@@ -18,10 +18,11 @@ from agents.worker import compat
 from agents.worker.assignor import Assignor
 from agents.worker.settings import WorkerSettings
 from agents.worker.tables import TableManager
-from topics.admin import TopicsError, cluster_id, partition_drift
+from topics.admin import cluster_id, partition_drift
 from topics.kafka.connection import KafkaAuthenticationError
 from topics.kafka.settings import KafkaSettings
-from topics.layout import UnfinishedError, require_finished
+from topics.kafka.topic_admin import TopicsError
+from topics.layout import Layout, UnfinishedError, require_finished
 
 MAX_BATCH_BYTES = 900 * 2**10
 MAX_REQUEST_BYTES = 3 * 2**20
@@ -58,7 +59,7 @@ class App(faust.App):
 
     Attributes:
         pause_monitor: runs from the start, also during a long recovery.
-        generation: how often the topics were repartitioned, once the app has started.
+        layout: of the topics, once the app has started.
         batching_producer: sends the worker's records; a failed send stops the worker.
     """
 
@@ -66,7 +67,7 @@ class App(faust.App):
     pause_monitor: PauseMonitor
     settings: WorkerSettings
     cluster_id: str
-    generation: int = 0
+    layout = Layout()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._revocation_listeners: list[Callable[[], Awaitable[None]]] = []
@@ -75,6 +76,11 @@ class App(faust.App):
             lambda: self.producer._producer, _on_delivery
         )
         super().__init__(*args, **kwargs)
+
+    @property
+    def generation(self) -> int:
+        """How often the topics were repartitioned."""
+        return self.layout.generation
 
     def add_revocation_listener(self, listener: Callable[[], Awaitable[None]]) -> None:
         """Await a listener before partitions are given up."""
@@ -107,7 +113,7 @@ class App(faust.App):
 
     async def on_first_start(self) -> None:
         """Wait for Kafka, instead of restarting until it runs."""
-        self.cluster_id, self.generation = await _wait_for_kafka(self.settings)
+        self.cluster_id, self.layout = await _wait_for_kafka(self.settings)
         await super().on_first_start()
 
     async def on_stop(self) -> None:
@@ -134,8 +140,8 @@ def _on_delivery(delivery: DeliveryFuture) -> None:
         fail_stop("a record was not sent: %r", error)
 
 
-async def _wait_for_kafka(cluster: KafkaSettings) -> tuple[str, int]:
-    """Return the cluster's id and the topics' generation once a broker answers.
+async def _wait_for_kafka(cluster: KafkaSettings) -> tuple[str, Layout]:
+    """Return the cluster's id and the topics' layout once a broker answers.
 
     A wrong number of partitions stops the worker: it would forward records to other owners
     than its fellow workers do. So do a failed authentication, which no retry cures, and a
@@ -154,7 +160,7 @@ async def _wait_for_kafka(cluster: KafkaSettings) -> tuple[str, int]:
         else:
             for line in drift:
                 fail_stop("PARTITIONS is wrong: %s", line)
-            return name, layout.generation
+            return name, layout
         await asyncio.sleep(pause)
         pause = min(2 * pause, _MAX_BACKOFF_SECONDS)
 

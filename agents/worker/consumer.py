@@ -10,6 +10,7 @@ It corrects Faust:
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -155,12 +156,21 @@ class Consumer(DeliveringConsumer):
             if (end := consumer.highwater(tp)) is not None
         }
 
+    def committed_offset(self, tp: TopicPartition) -> int:
+        """Return the committed offset of a partition; 0: none, or not served."""
+        served = self._served.get(tp)
+        return served.committed if served else 0
+
     def committed_at(self, tp: TopicPartition) -> datetime | None:
-        """Return the time of the newest committed record; None: none, or not served."""
+        """Return the time of the newest committed record; None: none, or not served.
+
+        A clock that is ahead, as a client's may be during a repartition, does not count.
+        """
         served = self._served.get(tp)
         if served is None or served.committed_at is None:
             return None
-        return datetime.fromtimestamp(served.committed_at / 1000, UTC)
+        seconds = min(served.committed_at / 1000, time.time())
+        return datetime.fromtimestamp(seconds, UTC)
 
     def oldest(self) -> ConsumerRecords:
         """Return the oldest batch in flight of each partition that has one.

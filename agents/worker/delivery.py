@@ -126,9 +126,12 @@ class DeliveringConsumer(driver.Consumer):
     ) -> None:
         """Deliver records; `served` has the partitions as they were before the fetch."""
         topics: defaultdict[str, list[tuple[TP, list[ConsumerRecord]]]] = defaultdict(list)
+        layout = self.app.layout
         for tp, records in fetched.items():
             start = served[tp].position
             fresh = [record for record in records if record.offset >= start]
+            if layout.ignored:
+                fresh = [record for record in fresh if not layout.ignores(record)]
             topics[tp.topic].append((tp, fresh))
         for topic, partitions in topics.items():
             for chunk in _chunks(partitions):

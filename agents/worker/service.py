@@ -14,7 +14,7 @@ from agents.aggregate import Aggregate, never
 from agents.runtime import metrics
 from agents.runtime.in_flight import log_slow
 from agents.runtime.processor import AggregateAgent, ChangeListener
-from agents.runtime.state_store import Index
+from agents.runtime.rows import Index
 from agents.runtime.sweeper import SWEEP_SECONDS, Clock, Sweeper
 from agents.worker.app import App, create_app
 from agents.worker.delivery import RawRecordsSchema

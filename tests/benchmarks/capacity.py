@@ -2,10 +2,13 @@
 
     make bench | tee bench.log; python -m tests.benchmarks.capacity < bench.log
 
+A story is cheaper the more of them share a batch, so there are two tables: from its cost
+with 64 clients, and from that with one client, whose batches have one record. Many workers
+with little load each pay something in between.
+
 Assumptions, which are not measured: the cost of a story is the same with a core for each
-process (on two cores it falls with the load, as batches grow). A follower's copy costs a
-broker as much as the leader's. No process is busy for more than `UTILISATION` of its time,
-so that the others can take the share of a failed one.
+process. A follower's copy costs a broker as much as the leader's. No process is busy for
+more than `UTILISATION` of its time, so that the others can take the share of a failed one.
 """
 
 import json
@@ -16,7 +19,7 @@ from typing import Any
 
 from tests.benchmarks.customers import Timing
 from tests.benchmarks.meter import Spent
-from tests.benchmarks.results import STORY, Result, cpu_seconds_each
+from tests.benchmarks.results import STORY, STORY_1, Result, cpu_seconds_each
 
 UTILISATION = 0.6
 COPIES = 3
@@ -28,13 +31,13 @@ PER_PARTITION = 100
 KINDS = ("gateway", "checkout", "loms", "notifications")
 
 
-def costs(lines: Iterable[str]) -> dict[str, float]:
+def costs(lines: Iterable[str], what: str) -> dict[str, float]:
     """Return the CPU seconds of a story in each kind of process, from a bench's output."""
     for line in lines:
-        if line.startswith("{") and (report := json.loads(line))["bench"] == STORY:
+        if line.startswith("{") and (report := json.loads(line))["bench"] == what:
             each = cpu_seconds_each([_result(values) for values in report["rounds"]])
             return {name.removesuffix("-1"): cost for name, cost in each.items()}
-    raise ValueError(f"no result of {STORY!r}")
+    raise ValueError(f"no result of {what!r}")
 
 
 def _result(values: dict[str, Any]) -> Result:
@@ -53,12 +56,16 @@ def needed(cost: dict[str, float], rate: int) -> dict[str, int]:
 
 
 def main() -> None:
-    """Read a bench's output and print a table."""
-    cost = costs(sys.stdin)
-    table = {rate: needed(cost, rate) for rate in RATES}
-    print(f"{'stories a second':<18}" + "".join(f"{rate:>10,}" for rate in RATES))
-    for what in table[RATES[0]]:
-        print(f"{what:<18}" + "".join(f"{table[rate][what]:>10,}" for rate in RATES))
+    """Read a bench's output and print a table for each cost."""
+    lines = sys.stdin.readlines()
+    for what in (STORY, STORY_1):
+        cost = costs(lines, what)
+        each = sum(cost[kind] for kind in (*KINDS, "kafka")) * 1000
+        print(f"{what}: {each:.1f} ms of CPU")
+        print(f"{'stories a second':<18}" + "".join(f"{rate:>10,}" for rate in RATES))
+        table = {rate: needed(cost, rate) for rate in RATES}
+        for name in table[RATES[0]]:
+            print(f"{name:<18}" + "".join(f"{table[rate][name]:>10,}" for rate in RATES))
 
 
 if __name__ == "__main__":

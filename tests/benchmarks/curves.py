@@ -11,6 +11,16 @@ PLOTS: dict[str, tuple[str, str, dict[str, str]]] = {
     "load": ("Latency of a full story", "clients", {"p50": "p50, ms", "p99": "p99, ms"}),
     "workers": ("Full stories", "workers", {"per_second": "a second"}),
     "state": ("Recovery", "orders", {"recovery_seconds": "seconds"}),
+    "disk": (
+        "Disk of a shop under load",
+        "s",
+        {
+            "requests": "requests, MB",
+            "changelog": "changelogs, MB",
+            "events": "events, MB",
+            "stores": "stores, MB",
+        },
+    ),
     "year": (
         "A year of carts, stock and notifications",
         "day",

@@ -10,13 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-
 from agents.ops.local.deployment import REPOSITORY
 from agents.ops.local.processes import Process
 from tests.e2e.shop import Shop
 from topics.catalog import TOPICS
+from topics.kafka.topic_admin import TopicAdmin
 from topics.topic import TopicKind
 
 INTERVAL_SECONDS = 10.0
@@ -30,15 +28,15 @@ _BRIEF: dict[TopicKind, dict[str, str]] = {
         **_BRIEF_SEGMENTS,
         # Longer than an audit takes to read a changelog: it would miss rows that are
         # written again, and whose earlier records are compacted, before it reads them.
-        "min.compaction.lag.ms": "60000",
-        "max.compaction.lag.ms": "70000",
+        "min.compaction.lag.ms": "300000",
+        "max.compaction.lag.ms": "310000",
     },
 }
 """Settings with which minutes show what takes days otherwise."""
 
 
 class BriefShop(Shop):
-    """A shop whose broker deletes and compacts within seconds."""
+    """A shop whose broker deletes and compacts within minutes."""
 
     def adapted(self, process: Process) -> Process:
         """Return a process with the changes; the broker has further settings."""
@@ -51,19 +49,13 @@ class BriefShop(Shop):
     async def prepare(self) -> None:
         """Create the topics, with short segments."""
         await super().prepare()
-        resources = [
-            ConfigResource(
-                ConfigResourceType.TOPIC,
-                topic.name,
-                topic.config(self.cluster.request_retention) | _BRIEF[topic.kind],
-            )
+        configs = {
+            topic.name: topic.config(self.cluster.request_retention) | _BRIEF[topic.kind]
             for topic in TOPICS
             if topic.kind in _BRIEF
-        ]
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
-        await admin.start()
-        await admin.alter_configs(resources)
-        await admin.close()
+        }
+        async with TopicAdmin(self.cluster) as admin:
+            await admin.configure(configs)
 
 
 @dataclass

@@ -1,10 +1,13 @@
-"""A shop under a small, steady load: the memory of its processes over time, and its disk.
+"""A shop under a steady load: the memory of its processes over time, and its disk.
 
-    python -m tests.benchmarks.soak [--minutes 10] [--rate 20] [--checkpoint 5] [--brief]
+    python -m tests.benchmarks.soak [--minutes 10] [--rate 20 | --clients 64]
+        [--checkpoint 5] [--brief] [--plots DIR]
 
-Memory that grows by the minute under a constant load is a leak. With `--checkpoint MINUTES`
-the shop is audited that often, from its last checkpoint, and older requests are deleted:
-the disk levels off. `--brief` lets Kafka delete and compact within seconds instead of days.
+Memory that grows by the minute under a constant load is a leak. With `--clients` the load
+is all that the shop carries: each client begins a story when its last one has ended. With
+`--checkpoint MINUTES` the shop is audited that often, from its last checkpoint, and older
+requests are deleted: the disk levels off. `--brief` lets Kafka delete and compact within
+minutes instead of days.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import time
 from itertools import count
 from pathlib import Path
 
+from tests.benchmarks.curves import draw
 from tests.benchmarks.disk import BriefShop, Checkpoints, Disk
 from tests.benchmarks.meter import rss_bytes
 from tests.e2e.clients import HttpClient
@@ -25,6 +29,7 @@ from tests.e2e.steps import receive
 
 MINUTE_SECONDS = 60.0
 STOCK = 2**40
+PLOTTED_POINTS = 40
 _FIRST_USER = 1_000_000_001
 
 
@@ -34,6 +39,7 @@ class Soak:
     Args:
         client: the client of all of them.
         rate: stories begun per second.
+        clients: instead of a rate, how many stories there are at any moment; 0: a rate.
         checkpoints: of the shop, written and used every so many minutes; 0: never.
 
     Attributes:
@@ -41,10 +47,16 @@ class Soak:
     """
 
     def __init__(
-        self, client: HttpClient, rate: float, checkpoints: Checkpoints, every: int
+        self,
+        client: HttpClient,
+        rate: float,
+        clients: int,
+        checkpoints: Checkpoints,
+        every: int,
     ) -> None:
         self._client = client
         self._rate = rate
+        self._clients = clients
         self._checkpoints = checkpoints
         self._every = every
         self._users = count(_FIRST_USER)
@@ -68,12 +80,18 @@ class Soak:
         self.seconds.clear()
         ends = time.monotonic() + MINUTE_SECONDS
         async with asyncio.TaskGroup() as shoppers:
-            while time.monotonic() < ends:
+            for _ in range(self._clients):
+                shoppers.create_task(self._stories(ends))
+            while time.monotonic() < ends and not self._clients:
                 shoppers.create_task(self._story(next(self._users)))
                 await asyncio.sleep(1 / self._rate)
 
     async def _checkpoint(self) -> None:
         print(await self._checkpoints.advance(), flush=True)
+
+    async def _stories(self, ends: float) -> None:
+        while time.monotonic() < ends:
+            await self._story(next(self._users))
 
     async def _story(self, user: int) -> None:
         began = time.monotonic()
@@ -100,14 +118,16 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=int, default=10)
     parser.add_argument("--rate", type=float, default=20.0)
+    parser.add_argument("--clients", type=int, default=0)
     parser.add_argument("--checkpoint", type=int, default=0, metavar="MINUTES")
     parser.add_argument("--brief", action="store_true")
+    parser.add_argument("--plots", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         shop = (BriefShop if args.brief else Shop)(Path(directory) / "shop")
         client = HttpClient(shop.gateways[0])
         checkpoints = Checkpoints(shop, Path(directory) / "checkpoints")
-        soak = Soak(client, args.rate, checkpoints, args.checkpoint)
+        soak = Soak(client, args.rate, args.clients, checkpoints, args.checkpoint)
         try:
             await shop.start()
             disk = Disk(shop)
@@ -116,13 +136,15 @@ async def main() -> None:
             curve.cancel()
             if args.checkpoint:
                 print(await checkpoints.advance())
-                print(*disk.curve, sep="\n")
         finally:
             await client.close()
             await shop.stop()
     grown = {name: memory[-1][name] - memory[0][name] for name in memory[0]}
-    result = {"soak": args.minutes, "rate": args.rate, "grown_mb": grown}
+    load = {"rate": args.rate} if not args.clients else {"clients": args.clients}
+    result = {"soak": args.minutes, **load, "grown_mb": grown}
     print(json.dumps(result | {"disk_mb": disk.curve}))
+    if args.plots is not None:
+        draw("disk", disk.curve[:: max(1, len(disk.curve) // PLOTTED_POINTS)], args.plots)
 
 
 if __name__ == "__main__":

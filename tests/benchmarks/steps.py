@@ -107,7 +107,7 @@ def _append(rows: dict[bytes, bytes], out: RecordCollector) -> None:
     batch = BatchBuilder(900 * 2**10, 0, is_transactional=False)
     for key, value in rows.items():
         batch.append(timestamp=None, key=key, value=value, headers=[("version", b"6")])
-    for produced in (*out.commands, *out.replies_and_events):
+    for produced in out.records:
         batch.append(
             timestamp=None, key=produced.key, value=produced.value, headers=produced.headers
         )

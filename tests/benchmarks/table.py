@@ -14,7 +14,8 @@ from aiokafka.structs import RecordMetadata
 from agents.aggregate import Aggregate, Cause
 from agents.runtime import layout
 from agents.runtime.changelog import ChangelogProducer
-from agents.runtime.state_store import Index, StateStore
+from agents.runtime.rows import Index
+from agents.runtime.state_store import StateStore
 from agents.runtime.sweeper import Sweeper
 from agents.runtime.transaction import PartitionTransaction, fold
 from schemas.contract import Contract

@@ -5,19 +5,25 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiokafka import AIOKafkaProducer
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from agents.ops.audit.snapshots import TableSnapshot, read_changelogs
 from schemas.cart import ListCart
 from schemas.contract import Contract, Item
 from schemas.order import CancelOrder, CreateOrder, PayOrder, order_id
 from schemas.stock import ReceiveStock
+from tests.standins.broker import EmbeddedKafka
+from topics.admin import create
 from topics.catalog import TOPIC_OF
 from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicAdmin
 from topics.topology import CHANGELOGS, GROUPS
 
 SERVICES = ("loms", "checkout")
@@ -107,6 +113,11 @@ class Place:
             )
         return f"{sent.topic}-{sent.partition}@{sent.offset}"
 
+    async def delete_records(self, tp: TopicPartition, before: int) -> None:
+        """Delete the records of a log below an offset."""
+        async with TopicAdmin(self.cluster) as admin:
+            await admin.delete_records({tp: before})
+
     async def done(self) -> None:
         """Wait until the workers have committed all records."""
         topics = [topic for topic, group in GROUPS.items() if group in SERVICES]
@@ -125,6 +136,15 @@ class Place:
             for name in SERVICES:
                 while await reader.has_members(name):  # noqa: ASYNC110 -- Kafka has no event for it
                     await asyncio.sleep(_LOOK_SECONDS)
+
+
+@contextmanager
+def opened(directories: pytest.TempPathFactory) -> Iterator[Place]:
+    """Start a broker with the topics of the shop; its logs may be damaged."""
+    with EmbeddedKafka(directories.mktemp("kafka")) as broker:
+        cluster = KafkaSettings(kafka=broker.bootstrap, partitions=2)
+        asyncio.run(create(cluster))
+        yield Place(cluster, directories.mktemp("state"))
 
 
 def order(number: int) -> int:
@@ -146,6 +166,18 @@ async def a_history(place: Place) -> None:
         (CancelOrder(order_id=order(CANCELLED)), "x"),
     )
     await place.done()
+
+
+@asynccontextmanager
+async def serving(place: Place) -> AsyncIterator[None]:
+    """Run workers, which have to stop well."""
+    workers = place.start()
+    try:
+        yield
+    finally:
+        ends = stop(workers)
+    assert not any(ends)
+    await place.empty()
 
 
 def stop(workers: list[subprocess.Popen]) -> list[int]:

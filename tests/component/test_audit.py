@@ -1,57 +1,37 @@
 """The audit of real workers on a broker of its own: planted differences are found."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from agents.runtime.rows import Row
 from agents.runtime.state_store import StateStore
-from tests.component.audited import PAID, SKU, Place, a_history, order, stop
-from tests.standins.broker import EmbeddedKafka
-from topics.admin import cluster_id, create
+from tests.component.audited import PAID, SKU, Place, a_history, opened, order, serving
+from topics.admin import cluster_id
 from topics.catalog import STOCK_CHANGELOG, STOCK_REQUESTS
-from topics.kafka.settings import KafkaSettings
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A broker whose topics these tests damage."""
-    broker = EmbeddedKafka(tmp_path_factory.mktemp("kafka"))
-    try:
-        broker.start_and_wait()
-        yield broker.bootstrap
-    finally:
-        broker.stop()
+def empty_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with opened(tmp_path_factory) as place:
+        yield place
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def place(
-    broker: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Place]:
+async def place(empty_place: Place) -> Place:
     """Workers that have stopped well, after a history; audited while they ran."""
-    place = Place(
-        KafkaSettings(kafka=broker, partitions=2), tmp_path_factory.mktemp("state")
-    )
-    await create(place.cluster)
-    workers = place.start()
-    try:
-        await a_history(place)
-        code, output, counts = place.audit()
+    async with serving(empty_place):
+        await a_history(empty_place)
+        code, output, counts = empty_place.audit()
         assert code == 0, output
-        assert (
-            counts["questions"] == 1 + 4
-        )  # no ProductService runs here: carts are not queried
+        # no ProductService runs here: carts are not queried
+        assert counts["questions"] == 1 + 4
         assert counts["received"] == 10
         assert (counts["available"], counts["reserved"], counts["written_off"]) == (6, 2, 2)
-    finally:
-        ends = stop(workers)
-    assert not any(ends)
-    await place.empty()
-    yield place
+    return empty_place
 
 
 async def test_a_shop_that_stopped_well_is_clean_and_so_are_its_stores(place: Place):
@@ -123,10 +103,7 @@ async def test_tables_of_a_log_without_its_first_records_are_checked(place: Plac
     """But not for what was received: receipts expire."""
     partition = await place.partition_of(str(SKU).encode())
     tp = TopicPartition(STOCK_REQUESTS.name, partition)
-    admin = AIOKafkaAdminClient(bootstrap_servers=place.cluster.kafka)
-    await admin.start()
-    await admin.delete_records({tp: RecordsToDelete(2)})
-    await admin.close()
+    await place.delete_records(tp, 2)
 
     code, output, counts = place.audit("--no-questions")
 

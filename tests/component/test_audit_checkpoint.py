@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka import TopicPartition
 
 from agents.ops.audit.checkpoint_files import load, save
+from agents.ops.repartition.groups import commit
 from schemas.contract import Item
 from schemas.order import CreateOrder, PayOrder
 from schemas.stock import ReceiveStock
@@ -26,14 +26,12 @@ from tests.component.audited import (
     SKU,
     Place,
     a_history,
+    opened,
     order,
-    stop,
+    serving,
 )
-from tests.standins.broker import EmbeddedKafka
-from topics.admin import create
 from topics.catalog import STOCK_CHANGELOG, STOCK_REQUESTS, TOPICS
 from topics.kafka.reader import OffsetRange, TopicReader
-from topics.kafka.settings import KafkaSettings
 from topics.topic import TopicKind
 
 BALANCES = ("skus", "received", "available", "reserved", "written_off")
@@ -42,28 +40,17 @@ USERS = count(100)
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A broker whose logs these tests cut."""
-    broker = EmbeddedKafka(tmp_path_factory.mktemp("kafka"))
-    try:
-        broker.start_and_wait()
-        yield broker.bootstrap
-    finally:
-        broker.stop()
+def empty_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with opened(tmp_path_factory) as place:
+        yield place
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def place(
-    broker: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Place]:
+async def place(empty_place: Place) -> Place:
     """A shop with a history, whose workers are stopped."""
-    place = Place(
-        KafkaSettings(kafka=broker, partitions=2), tmp_path_factory.mktemp("state")
-    )
-    await create(place.cluster)
-    async with serving(place):
-        await a_history(place)
-    yield place
+    async with serving(empty_place):
+        await a_history(empty_place)
+    return empty_place
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -86,20 +73,8 @@ def only(directory: Path) -> Path:
 
 
 @asynccontextmanager
-async def serving(place: Place) -> AsyncIterator[None]:
-    workers = place.start()
-    try:
-        yield
-    finally:
-        ends = stop(workers)
-    assert not any(ends)
-    await place.empty()
-
-
-@asynccontextmanager
 async def busy(place: Place) -> AsyncIterator[None]:
     """Receive, order and pay without a pause."""
-
     over = asyncio.Event()
 
     async def shop() -> None:
@@ -128,16 +103,6 @@ async def run(place: Place, *options: str) -> subprocess.CompletedProcess[str]:
 async def ranges(place: Place) -> dict[TopicPartition, OffsetRange]:
     async with TopicReader(place.cluster) as reader:
         return await reader.offset_ranges(await reader.partitions(REQUESTS))
-
-
-async def commit(place: Place, group: str, tp: TopicPartition, offset: int) -> None:
-    """Let a group without members commit an offset."""
-    options = {"group_id": group, "enable_auto_commit": False}
-    consumer = AIOKafkaConsumer(bootstrap_servers=place.cluster.kafka, **options)
-    await consumer.start()
-    consumer.assign([tp])
-    await consumer.commit({tp: offset})
-    await consumer.stop()
 
 
 async def test_an_audit_from_the_checkpoint_finds_the_same_balances(
@@ -217,7 +182,7 @@ async def test_no_request_is_deleted_while_a_group_lags(
     """A group of the shop, or any other one."""
     before, offsets = await ranges(place), load(checkpoint).offsets
     tp = next(tp for tp in before if tp.topic == STOCK_REQUESTS.name and offsets[tp])
-    await commit(place, group, tp, offsets[tp] - 1)
+    assert await commit(place.cluster, group, {tp: offsets[tp] - 1})
 
     ran = await run(place, "--forget-before", str(checkpoint), "--yes")
 
@@ -225,7 +190,7 @@ async def test_no_request_is_deleted_while_a_group_lags(
     text = f"group {group} has read {tp.topic}-{tp.partition} only up to {offsets[tp] - 1}"
     assert text in ran.stderr
     assert await ranges(place) == before
-    await commit(place, group, tp, before[tp].end)
+    assert await commit(place.cluster, group, {tp: before[tp].end})
 
 
 async def test_without_a_terminal_no_request_is_deleted(place: Place, checkpoint: Path):
@@ -270,10 +235,7 @@ async def test_a_log_that_begins_behind_the_checkpoint_is_refused(
     """And no checkpoint can be written without an earlier one."""
     left = await ranges(place)
     tp = max(left, key=lambda tp: left[tp].end - left[tp].begin)
-    admin = AIOKafkaAdminClient(bootstrap_servers=place.cluster.kafka)
-    await admin.start()
-    await admin.delete_records({tp: RecordsToDelete(left[tp].begin + 1)})
-    await admin.close()
+    await place.delete_records(tp, left[tp].begin + 1)
 
     from_it = await run(place, "--from", str(checkpoint))
     without = await run(place, "--checkpoint", str(checkpoint.parent))

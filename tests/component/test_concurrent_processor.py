@@ -12,7 +12,7 @@ from agents.runtime.changelog import recover
 from agents.runtime.concurrent_processor import ConcurrentProcessor
 from agents.runtime.in_flight import PartitionRecords
 from agents.runtime.rows import Row
-from schemas.contract import Item
+from schemas.contract import Code, Contract, Item, Refused
 from schemas.order import OrderStatusChanged, Status
 from tests.component.worker_harness import (
     Event,
@@ -26,6 +26,8 @@ from topics.catalog import ORDER_EVENTS
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ITEMS = (Item(sku=1, count=2),)
+REPLY = Refused(code=Code.BAD_REQUEST, text="")
+"""Events have no reply topic, so it goes nowhere."""
 
 
 def changed(order: int, status: Status) -> OrderStatusChanged:
@@ -47,9 +49,10 @@ class _Processing:
         self.agent = ConcurrentProcessor(harness.app, ORDER_EVENTS, self.handle)
         harness.run(self.agent.run(self.stream))
 
-    async def handle(self, envelope, _record, _send) -> None:
-        self.started.append(envelope.request.event_id)
+    async def handle(self, request: OrderStatusChanged) -> Contract:
+        self.started.append(request.event_id)
         await self.release.wait()
+        return REPLY
 
     async def read(self, *events: OrderStatusChanged) -> Event:
         event = batch(*events)
@@ -85,9 +88,10 @@ async def test_each_batch_of_a_poll_is_acknowledged_when_its_own_records_are_han
 ):
     stuck, stream = asyncio.Event(), Stream()
 
-    async def handle(envelope, _record, _send) -> None:
-        if envelope.request.order_id == 1:
+    async def handle(request: OrderStatusChanged) -> Contract:
+        if request.order_id == 1:
             await stuck.wait()
+        return REPLY
 
     harness.run(ConcurrentProcessor(harness.app, ORDER_EVENTS, handle).run(stream))
     event = Event(

@@ -138,7 +138,7 @@ async def test_a_wrong_field_is_named_as_on_the_wire(untouched: Door, path, body
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (gzip.compress(b'{"sku":1}'), "it is compressed (gzip)"),
+        (gzip.compress(b'{"sku":1}', mtime=0), "it is compressed (gzip)"),
         (b'\xef\xbb\xbf{"sku":1}', "it begins with a byte order mark (EF BB BF)"),
         ('{"sku":1}'.encode("utf-16"), "it is UTF-16 or UTF-32; JSON must be UTF-8"),
         ('{"sku":"é"}'.encode("latin-1"), "a character is not UTF-8 at line 1 column 9"),

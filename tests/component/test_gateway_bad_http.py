@@ -100,7 +100,7 @@ async def test_an_unsupported_feature_of_http_is_named(
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "x-gzip", "identity, gzip"])
-@pytest.mark.parametrize("body", [b'{"sku":1}', gzip.compress(b'{"sku":1}')])
+@pytest.mark.parametrize("body", [b'{"sku":1}', gzip.compress(b'{"sku":1}', mtime=0)])
 async def test_an_encoded_body_is_refused(untouched: Door, encoding: str, body: bytes):
     headers = {"Content-Encoding": encoding}
     answer = await untouched.post("/stocks", body, headers)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,7 @@ async def test_a_scheme_has_no_case(untouched_lock: Door, scheme: str):
         ("Bearer тест", BAD_TOKEN),
         (f"Bearer {'x' * 7000}", BAD_TOKEN),
     ],
+    ids=count(),
 )
 async def test_a_request_without_a_valid_token_gets_a_challenge(
     untouched_lock: Door, header: str | None, challenge: str

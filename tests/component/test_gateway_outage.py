@@ -6,8 +6,6 @@ import signal
 from collections.abc import AsyncIterator
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from tests.component.door import PATIENCE_SECONDS, Door, open_door
 from tests.component.gateway_process import running
@@ -16,6 +14,7 @@ from tests.standins.shop import Shop, open_shop
 from topics.admin import create
 from topics.catalog import STOCK_REQUESTS
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicAdmin
 
 STOCKS = {"type": "stocks", "stocks": []}
 
@@ -23,11 +22,9 @@ STOCKS = {"type": "stocks", "stocks": []}
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory) -> AsyncIterator[EmbeddedKafka]:
     """A broker that these tests may kill."""
-    broker = EmbeddedKafka(tmp_path_factory.mktemp("mortal"))
-    broker.start_and_wait()
-    asyncio.run(create(KafkaSettings(kafka=broker.bootstrap, partitions=2)))
-    yield broker
-    broker.stop()
+    with EmbeddedKafka(tmp_path_factory.mktemp("mortal")) as broker:
+        asyncio.run(create(KafkaSettings(kafka=broker.bootstrap, partitions=2)))
+        yield broker
 
 
 async def unavailable(door: Door) -> None:
@@ -131,9 +128,6 @@ async def test_a_record_that_kafka_refuses_does_not_affect_later_ones(
 
 async def limit_records(cluster: KafkaSettings, limit: str) -> None:
     """Set the limit of a record in a topic, in bytes."""
-    admin = AIOKafkaAdminClient(**cluster.client_options())
-    await admin.start()
     wanted = STOCK_REQUESTS.config(cluster.request_retention) | {"max.message.bytes": limit}
-    kind = ConfigResourceType.TOPIC
-    await admin.alter_configs([ConfigResource(kind, STOCK_REQUESTS.name, wanted)])
-    await admin.close()
+    async with TopicAdmin(cluster) as admin:
+        await admin.configure({STOCK_REQUESTS.name: wanted})

@@ -39,12 +39,8 @@ REBALANCES = 8  # a join, a warm-up and a leave of each; no endless series
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[KafkaSettings]:
     """A broker of its own: nobody else is in the group."""
-    broker = EmbeddedKafka(tmp_path / "kafka")
-    try:
-        broker.start_and_wait()
+    with EmbeddedKafka(tmp_path / "kafka") as broker:
         yield KafkaSettings(kafka=broker.bootstrap, partitions=len(BOTH))
-    finally:
-        broker.stop()
 
 
 class Workers(dict[str, Worker]):

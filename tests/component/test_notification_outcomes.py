@@ -11,6 +11,7 @@ from tests.component.notifier import NOON, StartNotifier, event_of, mailed, post
 from tests.component.worker_harness import WorkerHarness, header
 from tests.standins.mail_sink import MailSink
 from tests.standins.webhook_sink import WebhookSink
+from topics.layout import Layout
 
 NEW, PAID = Status.NEW, Status.PAID
 
@@ -38,6 +39,7 @@ async def test_a_dead_letter_is_the_record_byte_for_byte(
     harness: WorkerHarness, start: StartNotifier, hook: WebhookSink
 ):
     hook.answers.append(410)
+    harness.app.layout = Layout(generation=2)
     notifier = await start(webhook_url=hook.url)
     value = b' {"type":"orderStatusChanged", "orderID":1,"user":-7,"status":"new",\n'
     value += b'"items":[{"sku":1,"count":2}],"at":"%s"} ' % NOON.isoformat().encode()
@@ -46,7 +48,8 @@ async def test_a_dead_letter_is_the_record_byte_for_byte(
     [dead] = harness.sent("notifications.dlq")
     assert (dead.key, dead.value) == (b"\xff\x00", value)
     assert dict(dead.headers)["h\u00e9"] == b"\xfe\n"
-    assert header(dead, "dlq.offset") == "0"
+    location = [header(dead, f"dlq.{name}") for name in ("offset", "generation")]
+    assert location == ["0", "2"]
 
 
 async def test_events_larger_than_any_of_loms_are_delivered(

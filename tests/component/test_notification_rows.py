@@ -2,15 +2,41 @@
 
 import asyncio
 
+from faust.types import TP
+
 from agents.notifications.backoff import FAILURE_THRESHOLD
+from agents.notifications.service import NotificationAgent
 from agents.runtime.database import FORMAT_KEY
+from agents.runtime.in_flight import PartitionRecords
+from agents.settings import NotificationSettings
 from schemas.order import Status
 from tests.component.notifier import NEVER, Notifier, StartNotifier, event_of, posted
-from tests.component.worker_harness import WorkerHarness
+from tests.component.worker_harness import Event, Stream, WorkerHarness, record
 from tests.standins.webhook_sink import WebhookSink
-from topics.catalog import SENT_CHANGELOG
+from topics.catalog import DEAD_LETTERS, ORDER_EVENTS, SENT_CHANGELOG
 
 NEW, PAID = Status.NEW, Status.PAID
+EVENTS = TP(ORDER_EVENTS.name, 0)
+NOTIFICATIONS_DLQ = DEAD_LETTERS[ORDER_EVENTS]
+
+
+async def test_rows_are_written_behind_the_dead_letters_of_all_records_before_them(
+    harness: WorkerHarness,
+):
+    """So a repartition may drop an invalid event below the source offset of the rows."""
+    agent = NotificationAgent(harness.service, NotificationSettings())
+    harness.open(agent.sent_log.table)
+    stream = Stream()
+    harness.run(agent.run(stream))
+    bad = record(b"no JSON", topic=ORDER_EVENTS.name, partition=0, offset=0)
+    for each in (bad, record(event_of(2), partition=0, offset=1)):
+        stream.queue.put_nowait(Event([PartitionRecords(EVENTS, [each])]))
+    await harness.arrive(SENT_CHANGELOG.name)
+    assert harness.lying == {NOTIFICATIONS_DLQ.name: 1}
+    assert not harness.sent(SENT_CHANGELOG.name)
+    await harness.all_arrives()
+    assert len(harness.sent(NOTIFICATIONS_DLQ.name)) == 1
+    assert len(harness.sent(SENT_CHANGELOG.name)) == 1
 
 
 async def test_pending_rows_are_delivered_by_the_next_owner(

@@ -27,12 +27,8 @@ WITHIN_SECONDS = 120.0
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[KafkaSettings]:
     """A broker of its own: its changelogs are compared with the workers' rows."""
-    broker = EmbeddedKafka(tmp_path / "kafka")
-    try:
-        broker.start_and_wait()
+    with EmbeddedKafka(tmp_path / "kafka") as broker:
         yield KafkaSettings(kafka=broker.bootstrap, partitions=2)
-    finally:
-        broker.stop()
 
 
 async def receive(cluster: KafkaSettings, skus: range, records: int) -> None:

@@ -2,109 +2,31 @@
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError
-from aiokafka.structs import ConsumerRecord
+from aiokafka.errors import KafkaConnectionError
 
 from agents.runtime import changelog, standby
-from agents.runtime.changelog import PROCESSED_OFFSET_HEADER, read_changelogs
+from agents.runtime.changelog import read_changelogs
 from agents.runtime.rows import Progress, Row
 from agents.runtime.standby import StandbyReader
 from agents.runtime.state_store import StateStore
+from tests.component.changelog_reader import ORDERS, STOCK, Broker, Reader, has, rows
 from tests.e2e.waiting import until
 from topics.kafka.settings import KafkaSettings
 
-ORDERS, STOCK = "orders-changelog", "stock-changelog"
-POLL_SECONDS = 0.005
 HOUR = 3600.0
 SHORT_SECONDS = 0.1
 
 
-class _Broker:
-    """Changelogs, and their readers.
-
-    Attributes:
-        rows: of each partition; its offsets begin at 0.
-        assigned: the partitions of the newest reader.
-        sought: where it began.
-        stalled: whether fetches bring nothing.
-        error: of the next fetch.
-    """
-
-    def __init__(self) -> None:
-        self.rows: defaultdict[TopicPartition, list[Row]] = defaultdict(list)
-        self.assigned: list[TopicPartition] = []
-        self.sought: dict[TopicPartition, int] = {}
-        self.stalled = False
-        self.error: KafkaError | None = None
-
-    def append(self, partition: int, *rows: Row, topic: str = STOCK) -> None:
-        self.rows[TopicPartition(topic, partition)] += rows
-
-
-class _Reader:
-    """A consumer of changelogs."""
-
-    def __init__(self, broker: _Broker) -> None:
-        self._broker = broker
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    def assign(self, tps: Iterable[TopicPartition]) -> None:
-        self._broker.assigned = [*tps]
-        self._broker.sought = {}
-        self._positions: dict[TopicPartition, int] = {}
-
-    async def end_offsets(self, tps: Iterable[TopicPartition]) -> dict:
-        return {tp: len(self._broker.rows[tp]) for tp in tps}
-
-    def seek(self, tp: TopicPartition, offset: int) -> None:
-        self._positions[tp] = self._broker.sought[tp] = offset
-
-    async def position(self, tp: TopicPartition) -> int:
-        return self._positions[tp]
-
-    def highwater(self, tp: TopicPartition) -> int | None:
-        return len(self._broker.rows[tp])
-
-    async def getmany(self, *tps: TopicPartition, **_: object) -> dict:
-        await asyncio.sleep(POLL_SECONDS)
-        if error := self._broker.error:
-            self._broker.error = None
-            raise error
-        for tp in tps or self._positions:
-            if not self._broker.stalled and (found := self._records(tp)):
-                self._positions[tp] = found[-1].offset + 1
-                return {tp: found}
-        return {}
-
-    def _records(self, tp: TopicPartition) -> list[ConsumerRecord]:
-        begin, log = self._positions[tp], self._broker.rows[tp]
-        if begin > len(log):  # out of range, so as auto_offset_reset has it
-            begin = 0
-        return [
-            _record(tp, offset, row) for offset, row in enumerate(log) if offset >= begin
-        ]
-
-
-def _record(tp: TopicPartition, offset: int, row: Row) -> ConsumerRecord:
-    headers = [(PROCESSED_OFFSET_HEADER, b"%d" % row.source_offset)]
-    return ConsumerRecord(*tp, offset, 0, 0, row.key, row.value, None, -1, -1, headers)
-
-
 @pytest.fixture
-def broker(monkeypatch: pytest.MonkeyPatch) -> _Broker:
-    there = _Broker()
+def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
+    there = Broker()
     for module in (changelog, standby):
-        monkeypatch.setattr(module, "AIOKafkaConsumer", lambda **_: _Reader(there))
+        monkeypatch.setattr(module, "AIOKafkaConsumer", lambda **_: Reader(there))
     return there
 
 
@@ -115,7 +37,7 @@ def store(tmp_path: Path) -> StateStore:
 
 @pytest.fixture
 async def reader(
-    broker: _Broker, store: StateStore, deaths: list[str]
+    broker: Broker, store: StateStore, deaths: list[str]
 ) -> AsyncIterator[StandbyReader]:
     there = StandbyReader({STOCK: store}, KafkaSettings(), lambda: None)
     yield there
@@ -123,17 +45,8 @@ async def reader(
     assert not deaths
 
 
-def rows(number: int, begin: int = 0) -> list[Row]:
-    return [Row(b"%d" % n, b"v", n + 1) for n in range(begin, begin + number)]
-
-
-async def has(store: StateStore, partition: int, number: int) -> None:
-    """Wait until a partition has so many rows."""
-    await until(lambda: len([*store.rows(partition)]) == number, f"{number} rows", 5)
-
-
 async def test_partitions_are_followed_and_no_others(
-    broker: _Broker, reader: StandbyReader, store: StateStore
+    broker: Broker, reader: StandbyReader, store: StateStore
 ):
     for partition in (0, 1, 2):
         broker.append(partition, *rows(3))
@@ -146,7 +59,7 @@ async def test_partitions_are_followed_and_no_others(
 
 
 async def test_a_partition_that_is_followed_no_more_is_released(
-    broker: _Broker, reader: StandbyReader, store: StateStore
+    broker: Broker, reader: StandbyReader, store: StateStore
 ):
     await reader.follow({0, 1})
     await until(lambda: broker.assigned, "it follows", 5)
@@ -170,7 +83,7 @@ async def test_a_partition_that_was_promoted_keeps_what_is_not_acknowledged(
 
 
 async def test_nothing_is_read_after_the_stop(
-    broker: _Broker, reader: StandbyReader, store: StateStore
+    broker: Broker, reader: StandbyReader, store: StateStore
 ):
     await reader.follow({0})
     await until(lambda: broker.assigned, "it follows", 5)
@@ -181,7 +94,7 @@ async def test_nothing_is_read_after_the_stop(
 
 
 async def test_a_lag_is_the_sum_over_all_tables(
-    broker: _Broker, store: StateStore, tmp_path: Path
+    broker: Broker, store: StateStore, tmp_path: Path
 ):
     stores = {STOCK: store, ORDERS: StateStore(tmp_path / "orders", "here")}
     reader = StandbyReader(stores, KafkaSettings(), lambda: None)
@@ -197,7 +110,7 @@ async def test_a_lag_is_the_sum_over_all_tables(
 
 
 async def test_lags_of_stored_rows_are_measured_without_following_them(
-    broker: _Broker, reader: StandbyReader, store: StateStore
+    broker: Broker, reader: StandbyReader, store: StateStore
 ):
     store.store(0, rows(1), Progress(1, 1, time.time()))
     store.offsets.clear()
@@ -209,7 +122,7 @@ async def test_lags_of_stored_rows_are_measured_without_following_them(
 
 
 async def test_a_standby_that_is_behind_is_logged(
-    broker: _Broker,
+    broker: Broker,
     reader: StandbyReader,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -226,7 +139,7 @@ async def test_a_standby_that_is_behind_is_logged(
 
 
 async def test_an_interrupted_standby_goes_on(
-    broker: _Broker,
+    broker: Broker,
     reader: StandbyReader,
     store: StateStore,
     monkeypatch: pytest.MonkeyPatch,
@@ -241,7 +154,7 @@ async def test_an_interrupted_standby_goes_on(
 
 
 async def test_rows_of_a_standby_are_young_only_when_it_has_all_of_a_time(
-    broker: _Broker,
+    broker: Broker,
     reader: StandbyReader,
     store: StateStore,
     monkeypatch: pytest.MonkeyPatch,
@@ -267,7 +180,7 @@ async def test_rows_of_a_standby_are_young_only_when_it_has_all_of_a_time(
 
 
 async def test_rows_beyond_the_end_of_a_changelog_are_dropped(
-    broker: _Broker, reader: StandbyReader, store: StateStore
+    broker: Broker, reader: StandbyReader, store: StateStore
 ):
     store.store(0, rows(5), Progress(5, 5, time.time()))
     await reader.follow({0})
@@ -278,7 +191,7 @@ async def test_rows_beyond_the_end_of_a_changelog_are_dropped(
 
 
 async def test_rows_that_are_too_old_are_read_again(
-    broker: _Broker, reader: StandbyReader, store: StateStore
+    broker: Broker, reader: StandbyReader, store: StateStore
 ):
     store.store(0, [Row(b"old", b"1", 9)], Progress(9, 1, time.time() - 24 * HOUR))
     broker.append(0, *rows(3))
@@ -288,7 +201,7 @@ async def test_rows_that_are_too_old_are_read_again(
 
 
 async def test_a_zombies_write_that_a_standby_reads_is_marked(
-    broker: _Broker, reader: StandbyReader, store: StateStore
+    broker: Broker, reader: StandbyReader, store: StateStore
 ):
     broker.append(0, Row(b"a", b"valid", 5), Row(b"a", b"zombie", 3), Row(b"b", b"1", 6))
     await reader.follow({0})
@@ -298,7 +211,7 @@ async def test_a_zombies_write_that_a_standby_reads_is_marked(
 
 
 async def test_a_promoted_standby_reads_only_the_tail(
-    broker: _Broker, reader: StandbyReader, store: StateStore
+    broker: Broker, reader: StandbyReader, store: StateStore
 ):
     broker.append(0, *rows(100))
     await reader.follow({0})
@@ -310,8 +223,8 @@ async def test_a_promoted_standby_reads_only_the_tail(
     assert len([*store.rows(0)]) == 103
 
 
-async def test_progress_is_reported_after_each_poll(broker: _Broker, store: StateStore):
-    lags: list[Any] = []
+async def test_progress_is_reported_after_each_poll(broker: Broker, store: StateStore):
+    lags: list[int | None] = []
     reader = StandbyReader(
         {STOCK: store}, KafkaSettings(), lambda: lags.append(reader.lag(0))
     )
@@ -323,7 +236,7 @@ async def test_progress_is_reported_after_each_poll(broker: _Broker, store: Stat
 
 
 async def test_rows_that_a_changelog_loses_while_it_is_followed_are_dropped(
-    broker: _Broker,
+    broker: Broker,
     reader: StandbyReader,
     store: StateStore,
     caplog: pytest.LogCaptureFixture,

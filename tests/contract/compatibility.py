@@ -34,11 +34,8 @@ Document = Mapping[str, Any]
 
 def now() -> dict[str, Document]:
     """Return all schemas, by the name of their golden file."""
-    rows = {
-        row
-        for aggregate in (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
-        for row in aggregate.rows
-    }
+    aggregates = (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
+    rows = [row for aggregate in aggregates for row in aggregate.rows]
     return {
         **{contract.__name__: schema(contract) for contract in GOLDENS},
         **{f"row-{_name(row)}": schema(row) for row in rows},

@@ -27,6 +27,7 @@ RANGES = {
     "count": (1, 65535),
     "available": (0, 65535),
     "unpaidSeconds": (0, 2**31 - 1),
+    "retentionDays": (2, 36_500),
 }
 GOODS = (1, 2**64 - 1)
 IN_WAREHOUSES = (ReceiveStock, StocksView)

@@ -15,6 +15,7 @@ from tests.e2e.records import CORRELATION_ID, REPLY_TOPIC, Record
 from topics.catalog import TOPICS
 from topics.kafka import compat
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicAdmin
 
 WITHIN_SECONDS = 60.0
 _FETCH_WAIT_MS = 100
@@ -95,14 +96,12 @@ class Kafka:
 
     async def create(self, topic: str, partitions: int = 2, **config: str) -> None:
         """Create a topic, with settings if given (their dots are written as `_`)."""
-        admin = AIOKafkaAdminClient(**self._cluster.client_options())
-        await admin.start()
         copies = self._cluster.kafka_replication
         different = {name.replace("_", "."): value for name, value in config.items()}
         settings = self._cluster.durability | different
         wanted = NewTopic(topic, partitions, copies, topic_configs=settings)
-        await admin.create_topics([wanted])
-        await admin.close()
+        async with TopicAdmin(self._cluster) as admin:
+            await admin.create([wanted])
 
     async def send(self, outgoing: Record) -> RecordMetadata:
         """Send a record; return when the broker has acknowledged it."""

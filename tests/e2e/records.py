@@ -33,7 +33,7 @@ def body_of(record: ConsumerRecord) -> dict[str, Any]:
     """Return the body of a record; empty if it is no JSON object."""
     try:
         value = json.loads(record.value or b"")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -9,11 +9,9 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import aiohttp
 from aiokafka import AIOKafkaProducer, ConsumerRecord
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from pydantic import ValidationError
 
 from agents.ops.local.deployment import REPOSITORY
@@ -32,8 +30,6 @@ from topics.topic import Topic
 from topics.topology import GROUPS
 
 WORKERS = ("checkout-1", "loms-1", "products-1", "notifications-1")
-_RETRY_SECONDS = 0.1
-_PAUSE_SECONDS = 0.005
 TOOL = (sys.executable, "-m", "agents.ops.repartition")
 
 
@@ -68,10 +64,14 @@ class RepartitionedShop(Shop):
         out, _ = await tool.communicate()
         return tool.returncode, out.decode()
 
-    async def audit(self) -> dict[str, Any]:
+    async def kill_workers(self) -> None:
+        """Kill all workers at the same time (kill -9)."""
+        await asyncio.gather(*(self[name].crash(permanently=True) for name in WORKERS))
+
+    async def audit(self, *options: str | Path) -> dict[str, Any]:
         """Audit the shop, which must be clean; return the totals."""
         ran = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "agents.ops.audit"),
+            *(sys.executable, "-m", "agents.ops.audit", *options),
             cwd=REPOSITORY,
             env={**os.environ, "KAFKA": self.kafka, "PARTITIONS": str(self.partitions)},
             stdout=asyncio.subprocess.PIPE,
@@ -210,70 +210,3 @@ def totals(audited: dict[str, Any]) -> Counter:
     """Return the units of all accounts."""
     names = ("received", "available", "reserved", "written_off", "skus")
     return Counter({name: audited[name] for name in names})
-
-
-class Writing:
-    """A client that writes unkeyed receipts all the time, and one that asks a gateway.
-
-    Attributes:
-        acknowledged: units of acknowledged requests.
-        unknown: units of those that may be stored or not.
-        statuses: of the gateway's responses.
-    """
-
-    def __init__(self, shop: RepartitionedShop, http: HttpClient, sku: int) -> None:
-        self.acknowledged = self.unknown = 0
-        self.statuses: set[int] = set()
-        self._shop = shop
-        self._http = http
-        self._sku = sku
-
-    async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(each()) for each in (self._write, self._ask)]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait(self._tasks)
-        for task in self._tasks:
-            if not task.cancelled():
-                task.result()
-
-    async def goes_on(self) -> None:
-        """Wait until further requests are acknowledged."""
-        until_now = self.acknowledged
-        await until(lambda: self.acknowledged > until_now + 5, "further requests")
-
-    async def _write(self) -> None:
-        record = receipt(self._sku, 1)
-        while True:
-            options = self._shop.cluster.client_options()
-            producer = AIOKafkaProducer(**options, acks="all", request_timeout_ms=3000)
-            try:
-                await producer.start()
-                while True:
-                    self.unknown += 1
-                    await producer.send_and_wait(record.topic, record.value)
-                    self.unknown -= 1
-                    self.acknowledged += 1
-                    await asyncio.sleep(_PAUSE_SECONDS)
-            except MessageSizeTooLargeError:
-                self.unknown -= 1
-            except KafkaError:
-                await asyncio.sleep(_RETRY_SECONDS)
-            finally:
-                with suppress(KafkaError):
-                    await producer.stop()
-
-    async def _ask(self) -> None:
-        while True:
-            with suppress(aiohttp.ClientError, TimeoutError):
-                async with (
-                    asyncio.timeout(1),
-                    self._http.session.post(
-                        f"{self._http.url}/stocks", json={"sku": self._sku}
-                    ) as response,
-                ):
-                    self.statuses.add(response.status)
-                    assert response.status != 503 or response.headers["Retry-After"]

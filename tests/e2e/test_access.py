@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 from aiokafka.protocol.fetch import FetchRequest
@@ -28,6 +26,7 @@ from tests.standins.broker import answers
 from topics.admin import create
 from topics.catalog import SHOP_LAYOUT, TOPICS
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicAdmin
 from topics.layout import LAYOUT, Layout
 from topics.topic import TopicKind
 from topics.topology import GATEWAY, OPERATOR, SERVICES, acls
@@ -212,12 +211,8 @@ async def test_each_declared_right_is_used_and_no_other_one_is(
 
 async def _have_settings_changed(guarded: GuardedShop) -> None:
     different = {"retention.ms": "3600001", "segment.bytes": str(2**20)}
-    admin = AIOKafkaAdminClient(**guarded.cluster_of(ADMIN).client_options())
-    await admin.start()
-    await admin.alter_configs(
-        [ConfigResource(ConfigResourceType.TOPIC, t.name, different) for t in TOPICS]
-    )
-    await admin.close()
+    async with TopicAdmin(guarded.cluster_of(ADMIN)) as admin:
+        await admin.configure({topic.name: different for topic in TOPICS})
     changed = await create(guarded.cluster)
     assert changed == [f"{topic.name}: settings changed" for topic in TOPICS]
 

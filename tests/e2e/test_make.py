@@ -22,13 +22,8 @@ from topics.broker.process import is_free
 
 WITHIN_SECONDS = 240.0
 NAMES = {
-    "kafka",
-    "product-service",
-    "products-1",
-    "notifications-1",
-    "loms-1",
-    "checkout-1",
-    "gateway-1",
+    *("kafka", "product-service", "products-1", "notifications-1"),
+    *("loms-1", "checkout-1", "gateway-1"),
 }
 
 

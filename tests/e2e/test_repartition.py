@@ -4,6 +4,7 @@ import os
 import random
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -14,7 +15,6 @@ from tests.e2e.ids import IdFactory
 from tests.e2e.records import Record
 from tests.e2e.repartitioned import (
     RepartitionedShop,
-    Writing,
     by_owner,
     receipt,
     repartition_with_kills,
@@ -23,6 +23,7 @@ from tests.e2e.repartitioned import (
 )
 from tests.e2e.steps import stocks
 from tests.e2e.traffic import OPEN
+from tests.e2e.writing import Writing
 from topics.catalog import CART_REQUESTS, ORDER_EVENTS, ORDER_REQUESTS, STOCK_REQUESTS
 
 pytestmark = pytest.mark.slow
@@ -78,6 +79,39 @@ async def test_a_shop_goes_on_with_more_partitions_and_then_with_fewer(
             await carts_and_orders(shopper, http)
         await _pay_one(shoppers, http)
         await place.audit()
+    await http.close()
+
+
+@pytest.mark.parametrize("is_clean", [True, False], ids=["stopped", "killed"])
+async def test_a_shop_whose_requests_are_deleted_can_be_audited_ever_after(
+    place: RepartitionedShop, ids: IdFactory, tmp_path: Path, is_clean: bool
+):
+    """From a checkpoint of the stopped shop, and from one that was written under load."""
+    http, sku, start = HttpClient(place.gateways[0]), ids.sku(), ("--from", tmp_path)
+    await traffic(place, ids, shoppers=4, steps=6)
+    async with Writing(place, http, sku) as writing:
+        await writing.goes_on()
+        await place.audit("--checkpoint", tmp_path)
+        await writing.goes_on()
+    await place.audit("--forget-before", tmp_path, "--yes")
+    for partitions, stop_first in ((place.partitions + 3, True), (2, False)):
+        async with Writing(place, http, sku) as writing:
+            await writing.goes_on()
+            await (place.stop_workers() if is_clean else place.kill_workers())
+            if stop_first:
+                await place.audit(*start, "--checkpoint", tmp_path)
+            code, output = await place.repartition(str(partitions))
+            await writing.goes_on()
+        assert code == 0, output
+        assert "note: requests were deleted" in output
+        before = await place.audit(*start)
+        await place.start_workers(partitions)
+        await traffic(place, ids, shoppers=4, steps=6)
+        await place.done()
+        await place.audit(*start, "--checkpoint", tmp_path)
+        await place.audit("--forget-before", tmp_path, "--yes")
+        after = await place.audit(*start)
+        assert after["received"] > before["received"] > 0
     await http.close()
 
 

@@ -46,6 +46,7 @@ VALID: dict[str, tuple[dict[str, Any], ...]] = {
         {"type": "cancelOrder", "orderID": 8194},
         {"type": "forgetOrder", "orderID": 4097},
         {"type": "expireOrder", "orderID": 4097, "unpaidSeconds": 600},
+        {"type": "deleteOrder", "orderID": 4097, "retentionDays": 365},
         {"type": "stockReserved", "orderID": 4097, "sku": 1, "reserved": True},
     ),
     "stock.requests": (

@@ -99,7 +99,7 @@ class Worker:
         out = RecordCollector(self._topic)
         for message in messages:
             out.add(message, envelope)
-        for produced in (*out.commands, *out.replies_and_events):
+        for produced in out.records:
             if produced.topic in UNDERSTOOD:
                 UNDERSTOOD[produced.topic].decode(produced.value)
         rows = transaction.encoded_changes().items()

@@ -7,6 +7,8 @@ _REPLAY = "tests/unit/test_audit_replay.py::test_"
 _OUTPUTS = "tests/unit/test_audit_outputs.py::test_"
 _QUERIES = "tests/unit/test_audit_queries.py::test_"
 _CHECKPOINT = "tests/unit/test_audit_checkpoint.py::test_"
+_FILES = "tests/unit/test_checkpoint_files.py::test_"
+_MOVED = "tests/unit/test_audit_moved.py::test_"
 _DELETION = "tests/component/test_audit_checkpoint.py::test_"
 _SNAPSHOTS = "tests/unit/test_audit_snapshots.py::test_"
 
@@ -164,14 +166,14 @@ BUGS = (
         "agents/ops/audit/checkpoint_files.py",
         "if not file.exists() or _digest(file) != digests.get(name):",
         "if not file.exists():",
-        f"{_CHECKPOINT}a_damaged_file_is_refused",
+        f"{_FILES}a_damaged_file_is_refused",
     ),
     Bug(
         "a checkpoint is visible before its files are on the disk",
         "agents/ops/audit/checkpoint_files.py",
         "with TemporaryDirectory(prefix=",
         "path.mkdir()\n    with TemporaryDirectory(prefix=",
-        f"{_CHECKPOINT}an_interrupted_write_leaves_no_checkpoint",
+        f"{_FILES}an_interrupted_write_leaves_no_checkpoint",
     ),
     Bug(
         "an audit begins above the checkpoint",
@@ -186,6 +188,41 @@ BUGS = (
         "if snapshot.store and snapshot.source_offset < self._begin:",
         "if False:",
         f"{_CHECKPOINT}a_store_from_before_a_checkpoint_is_not_compared",
+    ),
+    Bug(
+        "after a repartition an audit begins one record too early",
+        "agents/ops/audit/moved.py",
+        "return [part.end for part in moved.new]",
+        "return [max(0, part.end - 1) for part in moved.new]",
+        f"{_MOVED}a_checkpoint_of_the_stopped_shop_goes_on",
+    ),
+    Bug(
+        "after a repartition an audit begins one record too late",
+        "agents/ops/audit/moved.py",
+        "return [part.begin for part in moved.new]",
+        "return [min(part.begin + 1, part.end) for part in moved.new]",
+        f"{_MOVED}a_checkpoint_whose_older_requests_were_deleted_goes_on",
+    ),
+    Bug(
+        "a repartition loses what was received and sold until then",
+        "agents/ops/audit/moved.py",
+        "turnover[number][sku, warehouse].update(units)",
+        "del number",
+        f"{_MOVED}a_checkpoint_of_the_stopped_shop_goes_on",
+    ),
+    Bug(
+        "rows of a checkpoint do not follow their owners",
+        "agents/ops/audit/moved.py",
+        "rows[partition_of(owner.encode(), len(offsets))][key] = row",
+        "rows[partition_of(key.encode(), len(offsets))][key] = row; del owner",
+        f"{_MOVED}a_checkpoint_of_the_stopped_shop_goes_on",
+    ),
+    Bug(
+        "a checkpoint lies among the moved records",
+        "agents/ops/audit/moved.py",
+        "offsets == [part.begin for part in moved.old]",
+        "offsets",
+        f"{_MOVED}a_checkpoint_of_the_running_shop_is_refused",
     ),
     Bug(
         "a shop with differences gets a checkpoint",

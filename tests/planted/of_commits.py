@@ -7,6 +7,7 @@ _ROWS = "tests/component/test_rows.py::test_"
 _STORES = "tests/unit/test_state_store.py::test_"
 _CHANGELOG = "tests/unit/test_changelog.py::test_"
 _COMMITS = "tests/component/test_commits.py::test_"
+_RELEASES = "tests/component/test_releases.py::test_"
 
 BUGS = (
     Bug(
@@ -19,12 +20,12 @@ BUGS = (
     Bug(
         "a batch counts as acknowledged before what it caused is",
         "agents/runtime/in_flight.py",
-        "            await acks\n"
-        "            for batch in batches:\n"
-        "                batch.acknowledged = True\n",
-        "            for batch in batches:\n"
-        "                batch.acknowledged = True\n"
-        "            await acks\n",
+        "                await acks\n"
+        "                for batch in batches:\n"
+        "                    batch.acknowledged = True\n",
+        "                for batch in batches:\n"
+        "                    batch.acknowledged = True\n"
+        "                await acks\n",
         f"{_BATCHES}a_batch_is_acknowledged_only_when_all_that_it_caused_is",
     ),
     Bug(
@@ -54,14 +55,14 @@ BUGS = (
         "agents/worker/consumer.py",
         "            else:\n                await consumer.seek_to_beginning(tp)\n",
         "",
-        f"{_COMMITS}a_partition_begins_where_it_is_committed_or_at_its_beginning",
+        f"{_RELEASES}a_partition_begins_where_it_is_committed_or_at_its_beginning",
     ),
     Bug(
         "a batch of a revoked partition is committed in the background",
         "agents/worker/consumer.py",
         "self._revoked[tp] = self._served.pop(tp)",
         "self._revoked[tp] = self._served[tp]",
-        f"{_COMMITS}a_batch_of_a_revoked_partition_is_not_committed_in_the_background",
+        f"{_RELEASES}a_batch_of_a_revoked_partition_is_not_committed_in_the_background",
     ),
     Bug(
         "chunks are as large as the fetch",
@@ -165,6 +166,6 @@ BUGS = (
         "        await self.app.topics.maybe_wait_for_subscriptions()\n",
         "        self.app.consumer_generation_id = self._generation\n"
         "        await self.app.topics.maybe_wait_for_subscriptions()\n",
-        f"{_COMMITS}records_that_were_delivered_before_a_rebalance_are_not_skipped",
+        f"{_RELEASES}records_that_were_delivered_before_a_rebalance_are_not_skipped",
     ),
 )

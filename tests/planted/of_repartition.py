@@ -35,9 +35,39 @@ BUGS = (
     Bug(
         "misrouted records count twice, here and in the copy at their owner",
         _PLACEMENT,
-        "if is_processed and not is_owner and context.invalid_reply_topic is None:",
-        "if False:",
+        "return not is_owner",
+        "return False",
         f"{_UNIT}of_processed_records_those_with_a_copy_elsewhere_are_dropped",
+    ),
+    Bug(
+        "the dead letter of an event is missed at its new location",
+        _PLACEMENT,
+        "return self._topic not in DEFAULT_REPLIES",
+        "return False",
+        f"{_UNIT}a_processed_event_that_is_a_dead_letter_is_dropped",
+    ),
+    Bug(
+        "workers process records that are no part of the log",
+        "agents/worker/delivery.py",
+        "if layout.ignored:",
+        "if False:",
+        "tests/component/test_commits.py"
+        "::test_a_record_that_is_no_part_of_the_log_is_not_delivered",
+    ),
+    Bug(
+        "rows of notifications overtake the dead letters of records before them",
+        "agents/notifications/service.py",
+        "                await asyncio.wait(commands)\n",
+        "                pass\n",
+        "tests/component/test_notification_rows.py"
+        "::test_rows_are_written_behind_the_dead_letters_of_all_records_before_them",
+    ),
+    Bug(
+        "any record that looks moved may have large headers",
+        "agents/runtime/deserializer.py",
+        'if headers[-1] == (names.MOVED, b"1") and _origin(dict(headers[-2:])):',
+        "if headers[-1][0] == names.MOVED:",
+        f"{_UNIT}headers_of_a_client_that_look_moved_are_limited_as_others",
     ),
     Bug(
         "requests that wait lie among processed ones",
@@ -47,6 +77,20 @@ BUGS = (
         "        first[tp] = OffsetRange(begin, end)\n"
         "        second[tp] = OffsetRange(end, end)\n",
         f"{_UNIT}the_three_parts_of_a_log_follow_each_other",
+    ),
+    Bug(
+        "records that wait pass for processed ones in the layout",
+        _LOGS,
+        "planned.processed = [done[0][tp] for tp in sorted(ranges)]",
+        "planned.processed = [ranges[tp] for tp in sorted(ranges)]",
+        _INTERRUPTED,
+    ),
+    Bug(
+        "the plan outlives a large layout",
+        "agents/ops/repartition/plan.py",
+        '{"max_batch_size": _BATCH_BYTES}',
+        "{}",
+        f"{_COMPONENT}a_large_layout_replaces_its_plan",
     ),
     Bug(
         "partitions are read one after the other",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
@@ -87,6 +87,17 @@ class EmbeddedKafka:
                 lines = self.log.read_text(errors="replace").strip().splitlines()
                 raise CannotRunError(f"the broker {failure}: {' / '.join(lines[-3:])}")
             await asyncio.sleep(_PROBE_SECONDS)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start_and_wait()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def start_and_wait(self) -> None:
         """Start the broker and wait, without a running event loop."""

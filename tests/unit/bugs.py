@@ -1,27 +1,22 @@
 """Bugs to plant into the rules, one at a time."""
 
-from collections.abc import Callable
-from types import ModuleType
-from typing import NamedTuple
-
 from agents import aggregate
 from agents.checkout import cart
 from agents.loms import order, stock
 
-from . import test_cart, test_order, test_retention, test_stock, test_world_days
+from . import (
+    test_cart,
+    test_order,
+    test_order_deletion,
+    test_retention,
+    test_stock,
+    test_world_days,
+    test_world_retention,
+)
+from .bug import Bug
 
 _DAYS = test_world_days.test_every_law_holds_while_rows_expire
-
-
-class Bug(NamedTuple):
-    """What a rule would do and how it comes to; a World catches it unless a spec does."""
-
-    name: str
-    module: ModuleType
-    right: str
-    wrong: str
-    spec: Callable[..., None] | None = None
-
+_MONTHS = test_world_retention.test_every_law_holds_while_orders_are_deleted
 
 BUGS = (
     Bug(
@@ -30,12 +25,7 @@ BUGS = (
         "lines=lines, processed=processed)\n        case CheckedOut",
         "lines=lines)\n        case CheckedOut",
     ),
-    Bug(
-        "a cart drops its refusals",
-        cart,
-        "if cause.origin in cart.refused:",
-        "if False:",
-    ),
+    Bug("a cart drops its refusals", cart, "if cause.origin in cart.refused:", "if False:"),
     Bug(
         "a cart takes no notice of another request under the same key",
         cart,
@@ -119,10 +109,9 @@ BUGS = (
     Bug(
         "the caller of an order that is cancelled meanwhile receives nothing",
         order,
-        "                yield _placement_reply(order, cause)\n        case PayOrder",
-        "                if order.status is not Status.CANCELLED:\n"
-        "                    yield _placement_reply(order, cause)\n"
-        "        case PayOrder",
+        "        yield _placement_reply(order, cause)\n\n\ndef _conflict",
+        "        if order.status is not Status.CANCELLED:\n"
+        "            yield _placement_reply(order, cause)\n\n\ndef _conflict",
     ),
     Bug(
         "an order that is cancelled while it is new keeps what is reserved later",
@@ -136,6 +125,48 @@ BUGS = (
         "if change.status in statuses and change.origin == cause.origin:",
         "if change.status in statuses:",
         test_order.test_a_retry_of_a_new_order_reserves_again_and_sends_no_event_again,
+    ),
+    Bug(
+        "an order is deleted too early",
+        order,
+        "at - self.history[-1].at >= timedelta(days=days)",
+        "True",
+        _MONTHS,
+    ),
+    Bug(
+        "an open order is deleted",
+        order,
+        "self.status not in OPEN and self.last_answer is not None",
+        "self.last_answer is not None",
+        _MONTHS,
+    ),
+    Bug(
+        "an order is deleted while stock has still to answer",
+        order,
+        "self.status not in OPEN and self.last_answer is not None",
+        "self.status not in OPEN",
+        test_order_deletion.test_an_order_that_waits_for_an_answer_of_stock_is_kept,
+    ),
+    Bug(
+        "the days until a deletion run from the first status",
+        order,
+        "at - self.history[-1].at >= timedelta(days=days)",
+        "at - self.history[0].at >= timedelta(days=days)",
+        test_order_deletion.test_the_days_run_from_the_last_status,
+    ),
+    Bug(
+        "an order is deleted by the clock of the worker",
+        order,
+        "order.is_deletable(cause.timestamp, days)",
+        "order.is_deletable(datetime.now().astimezone(), days)",
+        test_order_deletion.test_the_days_run_from_the_last_status,
+    ),
+    Bug(
+        "a late answer to a deleted order is refused",
+        order,
+        "    if isinstance(request, _Internal):",
+        "    if order and isinstance(request, _Internal):",
+        test_order_deletion.test_a_late_message_of_the_shop_changes_nothing_and_reaches_no_client,
     ),
     Bug(
         "goods are sold twice",

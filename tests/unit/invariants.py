@@ -89,7 +89,7 @@ def events_have_each_life_in_order(ledger: Ledger) -> None:
 def every_attempt_has_one_answer(ledger: Ledger) -> None:
     """Answers are equal; a repeated refusal may be `unavailable`."""
     for origin, attempt in ledger.world.attempts.items():
-        answers = ledger.world.replies[origin]
+        answers = ledger.answers[origin]
         assert answers
         if isinstance(attempt.request, PayOrder):
             answers = _after_refusals(answers)

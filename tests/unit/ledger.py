@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from agents.aggregate import Cause
@@ -15,8 +16,9 @@ from agents.loms.stock import (
     StockLevel,
     StockState,
 )
-from schemas.cart import OrderSettled
-from schemas.contract import Contract, Refused
+from schemas.cart import OrderSettled, Purchase
+from schemas.contract import Code, Contract, Refused
+from schemas.order import CreateOrder, order_id, purchase_id
 from topics.catalog import CART_REQUESTS, ORDER_REQUESTS, STOCK_REQUESTS
 
 from .partition import Partition, Rows, Turn
@@ -55,6 +57,9 @@ class Ledger:
         everything: these rows and those that have expired.
         entries: of orders, by sku and order; those that have expired, too.
         reserved: how many times each was reserved.
+        orders: all of them; of a deleted one the last state.
+        deleted: when a record deleted an order.
+        answers: of each attempt.
         returns: what the end of a purchase put back, by user and purchase.
         changes: what any other request did to a cart's lines, by user and request id.
     """
@@ -66,11 +71,12 @@ class Ledger:
         self.changes: defaultdict[tuple[int, str], list[Change]] = defaultdict(list)
         self.entries: dict[tuple[int, int], Reservation] = {}
         self.reserved: Counter[tuple[int, int]] = Counter()
+        self.deleted: dict[int, datetime] = {}
         self.live: dict[str, Rows] = {}
         self.everything: dict[str, Rows] = {}
         self.replayed: dict[str, Rows] = {}
+        self.answers: dict[str, list[Contract]] = {}
         self._read_rows()
-        self._read_answers()
         for partition in world.all():
             rows = Rows()
             replay = Partition(partition.aggregate, partition.name, partition.log)
@@ -80,6 +86,7 @@ class Ledger:
             newest = max((record.at for record in partition.log), default=world.now)
             self.live[partition.name] = partition.unexpired(partition.rows, newest)
             self.replayed[partition.name] = partition.unexpired(rows, newest)
+        self._read_answers()
 
     def done(self, kind: type[Contract]) -> list[tuple[Wish, Contract]]:
         """The wishes that came true, with their answers."""
@@ -108,11 +115,30 @@ class Ledger:
         for origin, attempt in self.world.attempts.items():
             cause = Cause(self.world.now, origin, attempt.key)
             wish = Wish(attempt.request, cause.request_id)
-            self.wishes[wish].append(self.world.replies[origin])
+            answers = self._before_deletion(wish, self.world.replies[origin])
+            self.wishes[wish].append(answers)
+            self.answers[origin] = answers
+
+    def _before_deletion(self, wish: Wish, answers: list[Contract]) -> list[Contract]:
+        """Leave out later answers to a record that changed nothing: the order is gone."""
+        match wish.request:
+            case CreateOrder(user=user):
+                number = order_id(user, wish.request_id)
+            case Purchase(user=user):
+                number = order_id(user, purchase_id(wish.request_id))
+            case request:
+                number = getattr(request, "order_id", None)
+        codes = [answer.code if isinstance(answer, Refused) else None for answer in answers]
+        if number not in self.deleted or Code.UNKNOWN_ORDER not in codes:
+            return answers
+        return answers[: codes.index(Code.UNKNOWN_ORDER)] or answers
 
     def _note(self, turn: Turn) -> None:
         if isinstance(turn.after, StockState) and turn.after is not turn.before:
             self._note_entry(turn.request, turn.after.entry)
+        if isinstance(turn.before, Order) and turn.after is None:
+            self.orders[turn.before.order_id] = turn.before
+            self.deleted[turn.before.order_id] = turn.cause.timestamp
         if not isinstance(turn.after, Cart):
             return
         before = turn.before.lines if turn.before else {}

@@ -1,4 +1,4 @@
-"""A World's logs as Kafka has them: each partition is the only one of its topic."""
+"""A World's logs as Kafka has them; a partition may be the only one of its topic."""
 
 from collections.abc import Iterator
 
@@ -13,18 +13,20 @@ from .partition import Partition, Record
 from .world import World
 
 
-def record(partition: Partition, offset: int, sent: Record) -> ConsumerRecord:
+def record(
+    partition: Partition, offset: int, sent: Record, number: int = 0
+) -> ConsumerRecord:
     """Return a record as a consumer fetches it; its origin is the World's."""
     topic = partition.aggregate.requests
     headers = [(names.ORIGIN, (sent.origin or f"{partition.name}-{offset}").encode())]
-    if sent.origin is None:
+    if sent.origin is None or sent.is_moved:
         headers.append((names.MOVED, b"1"))
     if sent.key is not None:
         headers.append((names.IDEMPOTENCY_KEY, sent.key.encode()))
     headers += [(name, value.encode()) for name, value in sent.headers.items()]
     return ConsumerRecord(
         topic=topic.name,
-        partition=0,
+        partition=number,
         offset=offset,
         timestamp=round(sent.at.timestamp() * 1000),
         timestamp_type=1,
@@ -37,9 +39,13 @@ def record(partition: Partition, offset: int, sent: Record) -> ConsumerRecord:
     )
 
 
-def log(partition: Partition) -> list[ConsumerRecord]:
-    """Return all records of a partition."""
-    return [record(partition, offset, sent) for offset, sent in enumerate(partition.log)]
+def log(partition: Partition, number: int = 0, begin: int = 0) -> list[ConsumerRecord]:
+    """Return the records of a partition, from an offset on."""
+    return [
+        record(partition, offset, sent, number)
+        for offset, sent in enumerate(partition.log)
+        if offset >= begin
+    ]
 
 
 def replay(partition: Partition) -> PartitionReplay:
@@ -53,12 +59,12 @@ def replayed_records(world: World) -> Iterator[ReplayedRecord]:
         yield from map(replay(partition).take, log(partition))
 
 
-def snapshot_of(partition: Partition) -> TableSnapshot:
+def snapshot_of(partition: Partition, number: int = 0) -> TableSnapshot:
     """Return the rows of a partition, as its changelog has them."""
-    found = TableSnapshot(partition.aggregate.changelog, 0, partition.version)
-    for number, (key, value) in enumerate(partition.rows.items()):
+    found = TableSnapshot(partition.aggregate.changelog, number, partition.version)
+    for offset, (key, value) in enumerate(partition.rows.items()):
         row = Row(key.encode(), value, partition.version)
-        found.rows[row.key], found.offsets[row.key] = row, number
+        found.rows[row.key], found.offsets[row.key] = row, offset
     return found
 
 

@@ -16,13 +16,18 @@ PURGE_MARGIN = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Record:
-    """A message in a log, with the conversation in its headers."""
+    """A message in a log, with the conversation in its headers.
+
+    Attributes:
+        is_moved: a repartition has written its origin.
+    """
 
     value: bytes
     origin: str | None = None
     key: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     at: datetime = NOON
+    is_moved: bool = False
 
 
 class Turn(NamedTuple):
@@ -46,6 +51,8 @@ class Partition:
             left them; a crash may take any number of the newest, but not the first.
         position: of the next record.
         committed: where it goes on after a crash.
+        kept: rows of which all records are committed.
+        begin: records below are deleted.
     """
 
     aggregate: Aggregate[Any, Any, Any]
@@ -54,6 +61,8 @@ class Partition:
     writes: list[tuple[Rows, int]] = field(default_factory=lambda: [({}, 0)])
     position: int = 0
     committed: int = 0
+    kept: Rows = field(default_factory=dict)
+    begin: int = 0
 
     @property
     def rows(self) -> Rows:
@@ -102,6 +111,8 @@ class Partition:
     def commit(self) -> None:
         del self.writes[:-1]
         self.committed = self.position
+        if self.version <= self.committed:  # else rows include records that come again
+            self.kept = self.rows
 
     def fold(self, start: int, end: int, rows: Rows) -> Iterator[Turn]:
         """Let records take their turns on top of rows, which change."""
@@ -118,7 +129,7 @@ class Partition:
         record = self.log[offset]
         request = self.aggregate.requests.decode(record.value)
         origin = record.origin or f"{self.name}-{offset}"
-        is_first = record.origin is None
+        is_first = record.origin is None or record.is_moved
         cause = Cause(record.at, origin, record.key, record.headers, is_first)
         names = self.aggregate.identify(request, cause)
         before = self._decode(names, rows, record.at)

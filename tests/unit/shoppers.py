@@ -18,6 +18,13 @@ WAREHOUSES = (10, 7, -1)
 UNPAID_SECONDS = 600
 A_DAY, A_MONTH = timedelta(hours=22), timedelta(days=29)
 NOBODYS_ORDER = 5
+RETENTION_DAYS = 20
+_UNTIL_DELETION = timedelta(days=RETENTION_DAYS)
+_REMEMBERED = {
+    ReceiveStock: A_DAY,
+    CreateOrder: _UNTIL_DELETION,
+    Purchase: _UNTIL_DELETION,
+}
 
 
 class Shoppers:
@@ -67,9 +74,9 @@ class Shoppers:
             self._ask(self._something())
 
     def _counts(self, attempt: Attempt) -> bool:
-        """Return whether its key is still remembered: that of a receipt for a day."""
+        """Return whether its key is still remembered, by the kind of the request."""
         age = self._world.now - self._world.asked_at[attempt.key]
-        return age < (A_DAY if isinstance(attempt.request, ReceiveStock) else A_MONTH)
+        return age < _REMEMBERED.get(type(attempt.request), A_MONTH)
 
     def _ask(self, request: Contract) -> None:
         self._keys += 1

@@ -174,6 +174,26 @@ def test_units_of_a_missing_order_are_named(day):
     assert any(f"sold for order {order.order_id}" in text for text in day.wrong)
 
 
+def test_the_order_of_an_older_sale_may_be_deleted(day):
+    key, _, _, _ = day.reservation(ReservationStatus.SOLD)
+    number = key.partition("/")[2]
+    del day.orders[number]
+
+    def wrong(now):
+        return [w for w in inconsistencies(*day.tables[:3], now) if f"order {number}" in w]
+
+    sold = [row.at for row_key, row in day.stock.items() if row_key.endswith(f"/{number}")]
+    assert wrong(min(sold) + MAX_RESERVE_AGE)
+    assert not wrong(max(sold) + RETENTION)
+
+
+def test_the_order_of_a_held_reservation_is_never_deleted(day):
+    key, _, _, _ = day.reservation(ReservationStatus.RESERVED)
+    del day.orders[key.partition("/")[2]]
+
+    assert list(inconsistencies(*day.tables[:3], NOON + 999 * RETENTION))
+
+
 def test_a_purchase_that_will_never_end_is_named(day):
     user, cart = next(iter(day.carts.items()))
     day.carts[user] = replace(cart, checkouts={"key:never": {1: 1}})
@@ -196,6 +216,24 @@ def test_a_reservation_may_be_deleted_a_day_after_its_order_is_over(day):
     assert wrong(over_at + RETENTION - timedelta(seconds=1))
     assert not wrong(over_at + RETENTION)
     assert list(violations(day.balances)) == []  # what it wrote off was counted
+
+
+def test_a_refusal_may_be_deleted_a_day_later_though_its_order_failed_in_between(day):
+    """The answer to another line came late."""
+    order = day.an_order(Status.FAILED)
+    number, new = str(order.order_id), order.history[0]
+    refused = [key for sku in order.lines if (key := f"{sku}/{number}") in day.stock]
+    for key in refused:
+        del day.stock[key]
+    failed = replace(order.history[-1], at=new.at + timedelta(hours=2))
+    day.orders[number] = replace(order, history=(new, failed))
+    text = f"order {number} is failed"
+
+    def wrong(now):
+        return [w for w in inconsistencies(*day.tables[:3], now) if text in w]
+
+    assert wrong(new.at + RETENTION - timedelta(seconds=1))
+    assert not wrong(new.at + RETENTION)
 
 
 def test_a_late_commands_entry_is_not_the_orders(day):

@@ -10,11 +10,19 @@ from agents.ops.audit.audit import replays_of
 from agents.ops.audit.outputs import OutputCheck
 from agents.ops.audit.snapshots import TableSnapshot
 from agents.runtime.rows import Row
+from schemas.cart import DeleteFromCart, ListCart, StockChecked
 from schemas.contract import Item
 from schemas.order import OrderStatusChanged, Status
 from schemas.stock import ListStocks, ReceiveStock
 from tests.component.worker_harness import record
-from topics.catalog import ORDER_EVENTS, SENT_CHANGELOG, STOCK_CHANGELOG, STOCK_REQUESTS
+from topics.catalog import (
+    CART_REQUESTS,
+    CARTS_CHANGELOG,
+    ORDER_EVENTS,
+    SENT_CHANGELOG,
+    STOCK_CHANGELOG,
+    STOCK_REQUESTS,
+)
 from topics.kafka.reader import OffsetRange
 from topics.topology import GROUPS
 
@@ -23,7 +31,9 @@ EVENT = OrderStatusChanged(
     order_id=1, user=7, status=Status.NEW, items=(Item(sku=1, count=2),), at=NOON
 )
 PUT_IN = ReceiveStock(sku=1, warehouse_id=1, count=5)
-EVENTS, STOCK = (TopicPartition(t.name, 0) for t in (ORDER_EVENTS, STOCK_REQUESTS))
+EVENTS, STOCK, CART = (
+    TopicPartition(t.name, 0) for t in (ORDER_EVENTS, STOCK_REQUESTS, CART_REQUESTS)
+)
 
 
 def ranges(ends, begins=()):
@@ -119,6 +129,29 @@ def test_an_entry_may_be_deleted_once_a_record_is_younger(later, missing):
     replay.take(record(PUT_IN, partition=0))
     query = record(ListStocks(sku=1), offset=1, partition=0)
     replay.take(dataclasses.replace(query, timestamp=query.timestamp + _ms(later)))
+
+    assert bool(replay.differences()) == missing
+
+
+@pytest.mark.parametrize(("days", "missing"), [(29, True), (31, False)])
+def test_a_cart_may_be_deleted_although_an_older_row_was_the_last_to_change(days, missing):
+    """Kafka has dropped the deletion, too: the snapshot's offset lies before the end."""
+    kept, emptied = (StockChecked(user=u, sku=1, count=1, available=9) for u in (2, 1))
+    log = [
+        record(request, offset=offset, partition=0)
+        for offset, request in enumerate(
+            (emptied, kept, DeleteFromCart(user=1, sku=1, count=1), ListCart(user=3))
+        )
+    ]
+    late = log[-1].timestamp + _ms(timedelta(days=days))
+    log[-1] = dataclasses.replace(log[-1], timestamp=late)
+    before, replay = (replays({CART: 4})[CART] for _ in range(2))
+    for each in log[:2]:
+        before.take(each)
+    row = Row(b"2", before.json("2").encode(), 2)
+    replay.compare(TableSnapshot(CARTS_CHANGELOG, 0, 2, {row.key: row}))
+    for each in log:
+        replay.take(each)
 
     assert bool(replay.differences()) == missing
 

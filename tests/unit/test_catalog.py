@@ -13,6 +13,7 @@ from schemas.contract import SHARDS, Done, Item, Refused
 from schemas.order import (
     CancelOrder,
     CreateOrder,
+    DeleteOrder,
     ExpireOrder,
     ListOrder,
     OrderStatusChanged,
@@ -104,6 +105,7 @@ def test_every_aggregate_reads_the_topic_of_its_messages():
         (PayOrder(order_id=2**53 - 1), b"4095"),
         (PayOrder(order_id=-1), b"4095"),
         (ExpireOrder(order_id=SHARDS, unpaid_seconds=1), b"0"),
+        (DeleteOrder(order_id=-1, retention_days=2), b"4095"),
         (ListStocks(sku=2**32 - 1), b"4294967295"),
         (Release(sku=7, order_id=4097), b"7"),
         (PriceCart(user=9007199254740993, items=(ITEM,)), b"9007199254740993"),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Self
 
 import pytest
 from aiokafka import TopicPartition
@@ -30,9 +31,10 @@ class _Consumer:
         ]
         self.sought: list[int] = []
 
-    async def start(self) -> None: ...
+    async def __aenter__(self) -> Self:
+        return self
 
-    async def stop(self) -> None: ...
+    async def __aexit__(self, *_: object) -> None: ...
 
     def assign(self, _: object) -> None: ...
 

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from agents.settings import NotificationSettings, ProductSettings
+from agents.settings import LomsSettings, NotificationSettings, ProductSettings
 from gateway.settings import Settings
 from topics.kafka.settings import KafkaSettings
 
 COMPOSE = (Path(__file__).parents[2] / "docker-compose.yml").read_text()
 OTEL = ("EXPORTER_OTLP_ENDPOINT", "EXPORTER_OTLP_HEADERS", "TRACES_SAMPLER")
+READ = (KafkaSettings, LomsSettings, NotificationSettings, ProductSettings, Settings)
 FIELDS = {
     name.upper()
-    for settings in (KafkaSettings, NotificationSettings, ProductSettings, Settings)
+    for settings in READ
     for name in settings.model_fields
     if name != "gateway_index"  # each gateway has its own
 }

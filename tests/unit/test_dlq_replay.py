@@ -1,22 +1,30 @@
 """A replay is the same request as the original, however often it is sent."""
 
 import json
+from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import pytest
 from aiokafka.structs import ConsumerRecord
 
-from agents.ops.dlq_replay import WITHOUT_REPLY, original_record, parse_request
+from agents.ops.dlq_replay import (
+    WITHOUT_REPLY,
+    DeadLetterReplay,
+    original_record,
+    parse_request,
+)
 from agents.ops.requests import refusal
 from agents.runtime.collector import MAX_DEAD_LETTER
 from agents.runtime.deserializer import Envelope, deserialize, parse_reply_context
 from gateway.routes import ROUTES
 from schemas.cart import PriceCart, Purchase
-from schemas.contract import Code, Refused
-from schemas.order import CreateOrder, ExpireOrder
+from schemas.contract import Code, Item, Refused
+from schemas.order import CreateOrder, ExpireOrder, OrderStatusChanged, Status
 from schemas.stock import ReceiveStock, Release
 from tests.unit.dead_letters import dead_letter, fetched, record
 from topics.catalog import CART_REQUESTS, DEAD_LETTERS, ORDER_EVENTS, STOCK_REQUESTS
 from topics.cli import CommandError
+from topics.topic import EVENT_RETENTION
 
 RECEIVE = ReceiveStock(sku=1, warehouse_id=1, count=5).to_json()
 KEY = ("idempotency-key", b"k-1")
@@ -93,6 +101,17 @@ def test_a_replay_has_no_reply_headers_of_the_original():
 def test_a_truncated_dead_letter_is_not_replayed():
     with pytest.raises(CommandError, match=r"is truncated; stock\.requests-1-42"):
         original_record(dead(value=b"x" * (MAX_DEAD_LETTER + 1)))
+
+
+async def test_an_event_that_is_too_old_to_be_notified_is_not_replayed():
+    """Notifications would commit it, and not send it."""
+    at = datetime.now(UTC) - EVENT_RETENTION - timedelta(minutes=1)
+    items = (Item(sku=1, count=1),)
+    event = OrderStatusChanged(order_id=1, user=1, status=Status.NEW, items=items, at=at)
+    letter = dead_letter(event.to_json(), b"1", (), ORDER_EVENTS)
+    replay = DeadLetterReplay(Mock(), Mock(), timedelta(seconds=1))
+    with pytest.raises(CommandError, match="1:new is older than 30 days"):
+        await replay.send(letter)
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_a_second_expiration_changes_and_sends_nothing():
     ).then_nothing().sending_nothing()
 
 
-@pytest.mark.parametrize("request_", [PAY, CANCEL, EXPIRE])
+@pytest.mark.parametrize("request_", [PAY, CANCEL])
 def test_an_order_that_was_never_created_can_not_end(request_):
     given(ORDER_AGGREGATE).when(request_, at=TOO_LATE).then_refused(Code.UNKNOWN_ORDER)
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 import pytest
 from aiokafka import TopicPartition
@@ -18,10 +19,12 @@ from agents.runtime.deserializer import (
     parse_reply_context,
 )
 from agents.runtime.rows import Row
-from schemas.contract import Contract
+from schemas.contract import Contract, Item
+from schemas.order import OrderStatusChanged, Status
 from schemas.stock import ListStocks, ReceiveStock
 from topics.catalog import (
     CARTS_CHANGELOG,
+    ORDER_EVENTS,
     ORDERS_CHANGELOG,
     SENT_CHANGELOG,
     STOCK_CHANGELOG,
@@ -91,6 +94,26 @@ def test_a_processed_record_without_a_copy_elsewhere_is_kept():
     assert placed(stray, processed=True).partition == partition_of(b"7", NEW)
 
 
+def test_a_processed_event_that_is_a_dead_letter_is_dropped():
+    """It has an invalid reply topic, and an event has no reply."""
+    event = OrderStatusChanged(
+        order_id=1,
+        user=1,
+        status=Status.NEW,
+        items=(Item(sku=1, count=1),),
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    headers = [("kafka_replyTopic", b"cart.requests")]
+    place = RequestPlacement(ORDER_EVENTS, 1, NEW, 0)
+    for record_headers, processed, is_kept in (
+        (headers, True, False),
+        (headers, False, True),
+        ([], True, True),
+    ):
+        of = record(event.to_json(), 0, key=b"1", headers=record_headers)
+        assert (place(of, processed) is not None) == is_kept
+
+
 def test_an_invalid_record_without_a_key_and_a_dead_letter_go_by_their_partition():
     assert placed(record(b"no JSON", 4, key=None), processed=False).partition == 4 % NEW
     assert place_by_key(record(b"", 2, key=None), 2).partition == 0
@@ -111,6 +134,21 @@ def test_a_record_stays_valid_when_its_origin_makes_its_headers_too_large():
     assert parse_reply_context(full).error is None
     assert parse_reply_context(moved).error is None
     assert parse_reply_context(record(b"", headers=[padding, ("a", b"")])).error
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("moved", b"1" * (MAX_HEADERS + 1))],
+        [("moved", b"1")] * MAX_HEADERS,
+        [("origin", b"a-1-1"), ("moved", b"1" * (MAX_HEADERS + 1))],
+        [("origin", b"1" * (MAX_HEADERS + 1)), ("moved", b"1")],
+    ],
+    ids=["large", "many", "behind an origin", "large origin"],
+)
+def test_headers_of_a_client_that_look_moved_are_limited_as_others(headers: list):
+    """A forwarded record has them, and could be larger than its topic allows."""
+    assert parse_reply_context(record(REQUEST.to_json(), headers=headers)).error
 
 
 def test_each_generation_gives_a_location_another_identity():

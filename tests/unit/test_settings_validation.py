@@ -17,6 +17,7 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_valid_settings_pass(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PAYMENT_TIMEOUT_SECONDS", "20")
+    monkeypatch.setenv("ORDER_RETENTION_DAYS", "365")
     monkeypatch.setenv("SMTP_URL", "smtp://h:25")
     monkeypatch.setenv("GATEWAYS", "2")
     validate_settings()
@@ -26,6 +27,7 @@ def test_valid_settings_pass(monkeypatch: pytest.MonkeyPatch):
     ("name", "value", "why"),
     [
         ("PAYMENT_TIMEOUT_SECONDS", "-1", "greater than or equal to 0"),
+        ("ORDER_RETENTION_DAYS", "1", "greater than or equal to 2"),
         ("SESSION_TIMEOUT_SECONDS", "x", "valid number"),
         ("WEBHOOK_URL", "x", "must be http or https"),
         ("SMTP_URL", "nonsense", "must be smtp or smtps"),

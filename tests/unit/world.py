@@ -31,8 +31,8 @@ from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from schemas.cart import OrderSettled
 from schemas.contract import Contract
-from schemas.order import OrderStatusChanged
-from topics.catalog import TOPIC_OF
+from schemas.order import DeleteOrder, OrderStatusChanged
+from topics.catalog import ORDER_REQUESTS, TOPIC_OF
 
 from .given import NOON
 from .partition import Partition, Record, Turn
@@ -115,6 +115,31 @@ class World:
         """Send a request without a caller, as a timer does."""
         self._append(self._home(request), Record(request.to_json()))
 
+    def delete_orders(self, days: int) -> None:
+        """Have orders of any age decide on their deletion, as the timer does old ones.
+
+        All records that changed one are committed; others about it may come again.
+        """
+        for partition in self.partitions[ORDER_REQUESTS]:
+            for name, row in partition.rows.items():
+                if partition.kept.get(name) == row:
+                    self.remind(DeleteOrder(order_id=int(name), retention_days=days))
+
+    def halt_orders(self, days: timedelta) -> None:
+        """Kill the workers of orders in the middle of their runs, and let days pass."""
+        orders = self.partitions[ORDER_REQUESTS]
+        for partition in orders:
+            self._serve(partition, killed=True)
+        others = [partition for partition in self.all() if partition not in orders]
+        while busy := [p for p in others if p.position < len(p.log)] or self._late:
+            if busy is self._late:
+                self._append(*self._late.pop())
+            else:
+                self._serve(self.random.choice(busy))
+        for partition in others:
+            partition.commit()
+        self.now += days
+
     def settle(self) -> None:
         """Deliver until all is quiet."""
         for _ in range(MOST_STEPS):
@@ -138,7 +163,7 @@ class World:
     def all(self) -> list[Partition]:
         return [partition for topic in self.partitions.values() for partition in topic]
 
-    def _serve(self, partition: Partition) -> None:
+    def _serve(self, partition: Partition, *, killed: bool = False) -> None:
         if self._skew and self.random.random() < 0.5:
             partition.purge()
         end = min(partition.position + self.random.randint(1, 4), len(partition.log))
@@ -146,7 +171,7 @@ class World:
         turns = list(partition.fold(partition.position, end, rows))
         commands, rest = self._outgoing(turns)
         outgoing = [*commands, *rest]
-        crashes = self._crashes > 0 and self.random.random() < 0.15
+        crashes = killed or (self._crashes > 0 and self.random.random() < 0.15)
         sent = self.random.randint(0, len(outgoing)) if crashes else len(outgoing)
         for cause, message in outgoing[:sent]:
             self._send(message, cause)

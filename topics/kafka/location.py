@@ -43,7 +43,7 @@ def identity(location: RecordLocation | ConsumerRecord, generation: int) -> str:
     return f"{topic}-{location.partition}-{location.offset}"
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=10_000)
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the partition of a key, as Java's and aiokafka's clients choose it.
 

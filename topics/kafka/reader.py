@@ -134,9 +134,16 @@ class TopicReader:
             offsets |= await _retry(partial(self._committed, group, _tps(of_group)))
         return offsets
 
-    async def groups(self) -> set[str]:
-        """Return the names of all consumer groups of the cluster."""
-        return {name for name, *_ in await _retry(self._admin.list_consumer_groups)}
+    async def committed_by_others(
+        self, own: set[str], topics: Iterable[Topic]
+    ) -> dict[str, dict[TopicPartition, int]]:
+        """Return the offsets that all other groups have committed, by group."""
+        groups = {name for name, *_ in await _retry(self._admin.list_consumer_groups)}
+        tps = _tps(await self.partitions(topics))
+        return {
+            group: await _retry(partial(self._committed, group, tps))
+            for group in sorted(groups - own)
+        }
 
     async def has_members(self, group: str) -> bool:
         """Return whether a group has members."""

@@ -23,6 +23,7 @@ from agents.ops.audit.audit import Options, audit_shop
 from agents.ops.audit.checkpoint import Checkpoint
 from agents.ops.audit.checkpoint_files import load, newest, save
 from agents.ops.audit.deletion import delete_before
+from agents.ops.audit.moved import continued
 from agents.ops.audit.queries import QueryOptions
 from agents.ops.audit.states import print_states
 from topics import cli
@@ -74,7 +75,9 @@ def audit(
     if forget and not given["yes"]:
         cli.require_terminal()
     source = given["start"] or forget
-    start = load(newest(source)) if source else Checkpoint()
+    start = Checkpoint()
+    if source:
+        start = cli.answer(target, partial(continued, load(newest(source))))
     if at:
         cli.read(target, partial(print_states, at, key, start.tables))
         return cli.OK

@@ -10,10 +10,11 @@
 
 import gzip
 import hashlib
+import json
 import os
 from base64 import b64decode, b64encode
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -157,12 +158,14 @@ def _encoded_turnover(checkpoint: Checkpoint) -> Iterator[bytes]:
     for (topic, number), state in checkpoint.tables.items():
         for (sku, warehouse), units in state.turnover.items():
             place = {"topic": topic, "partition": number, "sku": sku}
-            yield orjson.dumps({**place, "warehouse": warehouse, "units": units})
+            # Sums may exceed 64 bits, which orjson refuses.
+            line = {**place, "warehouse": warehouse, "units": units}
+            yield json.dumps(line).encode()
 
 
 def _turnover(path: Path) -> defaultdict[TopicPartition, Balances]:
     found: defaultdict[TopicPartition, Balances] = defaultdict(lambda: defaultdict(Counter))
-    for line in _lines(path / _TURNOVER):
+    for line in _lines(path / _TURNOVER, json.loads):
         tp = TopicPartition(line["topic"], line["partition"])
         found[tp][line["sku"], line["warehouse"]].update(line["units"])
     return found
@@ -199,9 +202,11 @@ def _write_lines(path: Path, lines: Iterable[bytes]) -> None:
         file.writelines(line + b"\n" for line in lines)
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(
+    path: Path, loads: Callable[[bytes], dict[str, Any]] = orjson.loads
+) -> Iterator[dict[str, Any]]:
     with gzip.open(path, "rb") as file:
-        yield from map(orjson.loads, file)
+        yield from map(loads, file)
 
 
 def _rows_file(tp: TopicPartition) -> str:

@@ -8,15 +8,17 @@ from collections import Counter
 from functools import partial
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from agents.ops.audit.checkpoint import REQUESTS, Checkpoint
 from topics import cli
 from topics.cli import CommandError
 from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicAdmin
 from topics.target import Target
 from topics.topology import GROUPS
+
+_REQUESTS = [topic for topic in GROUPS if topic.name in REQUESTS]
 
 
 def delete_before(target: Target, checkpoint: Checkpoint, *, yes: bool) -> list[str]:
@@ -41,7 +43,7 @@ async def _deletable(checkpoint: Checkpoint, reader: TopicReader) -> dict[str, i
     """
     if lagging := await _lagging(checkpoint, reader):
         raise CommandError(*lagging, "nothing was deleted")
-    requests = await reader.partitions(topic for topic in GROUPS if topic.name in REQUESTS)
+    requests = await reader.partitions(_REQUESTS)
     counts = Counter[str]()
     for tp, (begin, _) in (await reader.offset_ranges(requests)).items():
         counts[tp.topic] += max(0, checkpoint.offsets[tp] - begin)
@@ -56,13 +58,13 @@ async def _lagging(checkpoint: Checkpoint, reader: TopicReader) -> list[str]:
     for tp, offset in checkpoint.offsets.items():
         if tp.topic in owners and committed.get(tp, 0) < offset:
             found.append((owners[tp.topic], tp, committed.get(tp, 0)))
-    for group in await reader.groups() - {*GROUPS.values()}:
-        others = await reader.committed(dict.fromkeys(GROUPS, group))
-        found += [
-            (group, tp, offset)
-            for tp, offset in others.items()
-            if tp.topic in REQUESTS and offset < checkpoint.offsets[tp]
-        ]
+    others = await reader.committed_by_others({*GROUPS.values()}, _REQUESTS)
+    found += [
+        (group, tp, offset)
+        for group, offsets in others.items()
+        for tp, offset in offsets.items()
+        if offset < checkpoint.offsets[tp]
+    ]
     return [
         f"group {group} has read {tp.topic}-{tp.partition} only up to {offset}, and the"
         f" checkpoint is at {checkpoint.offsets[tp]}"
@@ -74,15 +76,6 @@ async def _delete(
     checkpoint: Checkpoint, cluster: KafkaSettings
 ) -> dict[TopicPartition, int]:
     """Delete all requests below a checkpoint; return the first offset of each log."""
-    offsets = {
-        tp: RecordsToDelete(offset)
-        for tp, offset in checkpoint.offsets.items()
-        if tp.topic in REQUESTS
-    }
-    admin = AIOKafkaAdminClient(**cluster.client_options())
-    try:
-        await admin.start()
-        begins: dict[TopicPartition, int] = await admin.delete_records(offsets)
-        return begins
-    finally:
-        await admin.close()
+    before = {tp: end for tp, end in checkpoint.offsets.items() if tp.topic in REQUESTS}
+    async with TopicAdmin(cluster) as admin:
+        return await admin.delete_records(before)

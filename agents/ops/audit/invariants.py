@@ -143,7 +143,7 @@ def inconsistencies(
     for key, row in stock.items():
         sku, _, number = key.partition("/")
         if isinstance(row, Reservation) and int(number) not in unsettled:
-            yield from _reservation_violations(row, sku, orders.get(number), number)
+            yield from _reservation_violations(row, sku, orders.get(number), number, now)
     for user, cart in carts.items():
         if int(user) not in users:
             yield from _stuck_purchases(int(user), cart.checkouts, orders)
@@ -175,15 +175,24 @@ def _has_expired(order: Order, row: Reservation | None, now: datetime) -> bool:
         return False
     over_since = order.history[-1].at
     if row is None:
-        return now - over_since >= RETENTION
+        was_reserved = any(s.status is Status.AWAITING_PAYMENT for s in order.history)
+        # A line is refused, or released, while the answers to others are awaited.
+        closed_since = over_since if was_reserved else order.history[0].at
+        return now - closed_since >= RETENTION
     return row.at - over_since > MAX_RESERVE_AGE
 
 
 def _reservation_violations(
-    reservation: Reservation, sku: str, order: Order | None, number: str
+    reservation: Reservation, sku: str, order: Order | None, number: str, now: datetime
 ) -> Iterator[str]:
-    """Yield the reserved or sold units that their order does not contain."""
+    """Yield the reserved or sold units that their order does not contain.
+
+    The order of an older sale may be deleted.
+    """
     if reservation.status in _WITHOUT_STOCK:
+        return
+    is_sold = reservation.status is ReservationStatus.SOLD
+    if order is None and is_sold and now - reservation.at > MAX_RESERVE_AGE:
         return
     if order is None or int(sku) not in order.lines:
         text = f"sku {sku} is {reservation.status} for order {number}"

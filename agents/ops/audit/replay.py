@@ -126,13 +126,13 @@ class PartitionReplay:
         out = RecordCollector(self._topic)
         envelope = self._router.route(record, out)
         if envelope is None or self._aggregate is None:
-            return ReplayedRecord(record, envelope, records_sent=_sent(out))
+            return ReplayedRecord(record, envelope, records_sent=out.records)
         keys, before, after, messages = fold(self._aggregate, self, envelope)
         for message in messages:
             out.add(message, envelope)
         if changed := after is not before:
             add_turnover(self.turnover, envelope.request, before, after)
-        return ReplayedRecord(record, envelope, keys, after, changed, messages, _sent(out))
+        return ReplayedRecord(record, envelope, keys, after, changed, messages, out.records)
 
     def state(self, keys: tuple[str, ...], at: datetime) -> Any:  # noqa: ANN401 -- any
         """Return the state under these keys, without rows that have expired at a time."""
@@ -163,16 +163,19 @@ class PartitionReplay:
         """Return all differences, once the log is replayed.
 
         A row may be missing because the log deletes it later, or because it has expired
-        by the time of a later record. Kafka also drops the deletion, a day after
-        compaction. Then no record of the changelog shows that its end lies beyond the
-        deletion.
+        by the time of a later record: as it was, or as a later record left it. Kafka also
+        drops the deletion, a day after compaction. Then no record of the changelog shows
+        that its end lies beyond the deletion.
         """
         self._reach(sys.maxsize)
         return [
             text
             for name, found, expires, text in self._differences
-            if found != NO_ROW or (name in self.rows and not self._is_over(expires))
+            if found != NO_ROW or not (self._is_over(expires) or self._is_gone(name))
         ]
+
+    def _is_gone(self, name: str) -> bool:
+        return name not in self.rows or self._is_over(self._expiry(self.rows[name]))
 
     def _reach(self, offset: int) -> None:
         """Compare and capture what lies at or below the offset of the next record."""
@@ -227,7 +230,3 @@ class PartitionReplay:
         name = as_text(key)
         expires = self._expiry(self.rows.get(name))
         self._differences.append((name, found, expires, text))
-
-
-def _sent(out: RecordCollector) -> list[ProducerRecord]:
-    return [*out.commands, *out.replies_and_events]

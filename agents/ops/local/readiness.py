@@ -24,12 +24,13 @@ from schemas.cart import ListCart
 from schemas.contract import Code
 from schemas.order import ListOrder
 from schemas.stock import ListStocks, ReceiveStock
-from topics.admin import TopicsError, cluster_id
+from topics.admin import cluster_id
 from topics.cli import CommandError
 from topics.kafka.headers import IDEMPOTENCY_KEY
 from topics.kafka.location import partition_of
 from topics.kafka.request_reply import RequestReplyClient
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicsError
 
 READY_SECONDS = 240.0
 _CALL_SECONDS = 5.0

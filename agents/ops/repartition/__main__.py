@@ -20,8 +20,12 @@ import click
 from agents.ops.repartition.logs import Advance
 from agents.ops.repartition.repartition import Repartition
 from topics import cli
+from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.layout import layout_of
 from topics.target import Target
+from topics.topic import TopicKind
+from topics.topology import GROUPS
 
 
 @contextmanager
@@ -29,6 +33,20 @@ def _progress(step: str, records: int) -> Iterator[Advance]:
     """Show a bar at a terminal; elsewhere a line."""
     with click.progressbar(length=records, label=step, file=sys.stderr) as bar:
         yield bar.update
+
+
+async def notes(reader: TopicReader) -> list[str]:
+    """Return what an operator should know before a new repartition."""
+    topics = [topic for topic in GROUPS if topic.kind is TopicKind.REQUESTS]
+    if (await layout_of(reader)).plan is not None:
+        return []
+    ranges = await reader.offset_ranges(await reader.partitions(topics))
+    if not any(part.begin for part in ranges.values()):
+        return []
+    text = "note: requests were deleted. Later audits go on from the checkpoint of the last"
+    return [
+        f"{text} --forget-before, or from one that is written now, with all workers stopped"
+    ]
 
 
 @click.command(help=cli.paragraphs(__doc__), context_settings=cli.HELP)
@@ -46,8 +64,10 @@ def repartition(target: Target, *, partitions: int | None, abort: bool, yes: boo
     cluster = target.cluster
     if not yes:
         cli.require_terminal()
-        if not cli.confirm(f"{what} at {cluster.kafka}?"):
-            raise cli.CommandError("nothing was done")
+    if partitions:
+        cli.echo_error(*cli.read(target, notes))
+    if not (yes or cli.confirm(f"{what} at {cluster.kafka}?")):
+        raise cli.CommandError("nothing was done")
 
     async def work(cluster: KafkaSettings) -> list[str]:
         async with Repartition(cluster, _progress) as work:

@@ -39,22 +39,18 @@ async def merge(
     ends = {tp: part.end for tp, part in ranges.items() if part.begin < part.end}
     if not ends:
         return
-    consumer = AIOKafkaConsumer(
+    async with AIOKafkaConsumer(
         **cluster.client_options(),
         enable_auto_commit=False,
         auto_offset_reset="none",
         max_partition_fetch_bytes=_FETCH_BYTES,
         fetch_max_wait_ms=_POLL_MS,
-    )
-    await consumer.start()
-    try:
+    ) as consumer:
         consumer.assign([*ends])
         for tp in ends:
             consumer.seek(tp, ranges[tp].begin)
         async for record in Merge(consumer, ends).records():
             yield record
-    finally:
-        await consumer.stop()
 
 
 class Merge:

@@ -30,12 +30,17 @@ _POLL_SECONDS = 0.1
 Offsets = Mapping[TopicPartition, int]
 
 
+def by_partition(topic: str, offsets: list[int]) -> dict[TopicPartition, int]:
+    """Return the offsets of all partitions of a topic as a mapping."""
+    return {TopicPartition(topic, number): each for number, each in enumerate(offsets)}
+
+
 def offsets_of_shop(plan: Plan) -> dict[str, dict[TopicPartition, int]]:
     """Return the offsets that the groups of the shop have to commit."""
     found: dict[str, dict[TopicPartition, int]] = {}
     for topic, group in GROUPS.items():
         found.setdefault(group, {}).update(
-            _tps(topic.name, plan.topics[topic.name].committed)
+            by_partition(topic.name, plan.topics[topic.name].committed)
         )
     return found
 
@@ -45,7 +50,7 @@ def offsets_of_others(plan: Plan) -> dict[str, dict[TopicPartition, int]]:
     found: dict[str, dict[TopicPartition, int]] = {}
     for name, topic in plan.topics.items():
         for group, offsets in topic.positions.items():
-            found.setdefault(group, {}).update(_tps(name, offsets))
+            found.setdefault(group, {}).update(by_partition(name, offsets))
     return found
 
 
@@ -70,14 +75,11 @@ async def exclusive(cluster: KafkaSettings) -> AsyncIterator[None]:
         all_partitions = (await reader.partitions([GATEWAY_REPLIES]))[GATEWAY_REPLIES]
         while await reader.has_members(_TOOL):
             await _wait(deadline)
-        await consumer.start()
-        try:
+        async with consumer:
             while len(consumer.assignment()) < all_partitions:
                 await _wait(deadline)
             consumer.pause(*consumer.assignment())
             yield
-        finally:
-            await consumer.stop()
 
 
 async def _wait(deadline: float) -> None:
@@ -88,19 +90,13 @@ async def _wait(deadline: float) -> None:
 
 async def commit(cluster: KafkaSettings, group: str, offsets: Offsets) -> bool:
     """Commit offsets for a group; return whether it had no members, which is required."""
-    consumer = AIOKafkaConsumer(
-        **cluster.client_options(), group_id=group, enable_auto_commit=False
-    )
-    await consumer.start()
-    try:
+    options, committed = cluster.client_options(), OffsetAndMetadata
+    async with AIOKafkaConsumer(
+        **options, group_id=group, enable_auto_commit=False
+    ) as consumer:
         consumer.assign([*offsets])
-        await consumer.commit({tp: OffsetAndMetadata(n, "") for tp, n in offsets.items()})
-    except _HAS_MEMBERS:
-        return False
-    finally:
-        await consumer.stop()
+        try:
+            await consumer.commit({tp: committed(n, "") for tp, n in offsets.items()})
+        except _HAS_MEMBERS:
+            return False
     return True
-
-
-def _tps(name: str, offsets: list[int]) -> dict[TopicPartition, int]:
-    return {TopicPartition(name, number): each for number, each in enumerate(offsets)}

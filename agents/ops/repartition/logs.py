@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
 
-from agents.ops.repartition.cluster import TopicAdmin
 from agents.ops.repartition.copying import MAX_RECORD_BYTES, RecordWriter, merge
 from agents.ops.repartition.placement import Place, RequestPlacement, place_by_key
 from agents.ops.repartition.plan import Plan, Step, TopicPlan
 from agents.runtime.producer import Headers
 from topics.kafka.reader import OffsetRange, OffsetRanges, TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicAdmin
 from topics.layout import Layout
 from topics.topic import Topic, TopicKind
 
@@ -64,7 +64,7 @@ async def create_staging(admin: TopicAdmin, plan: Plan, topic: Topic) -> Topic:
     planned, staging = plan.topics[topic.name], staging_of(topic)
     await admin.delete(staging.name)
     config = copying(planned.config)
-    await admin.create(staging.name, plan.partitions, planned.replication, config)
+    await admin.create_and_wait(staging.name, plan.partitions, planned.replication, config)
     return staging
 
 
@@ -130,6 +130,7 @@ class LogStaging:
                 for _ in range(fillers):
                     await writer.add(number, None, None, 0, FILLER)
             *done, rest = parts(ranges, *progress)
+            planned.processed = [done[0][tp] for tp in sorted(ranges)]
             for part, is_processed in (*((each, True) for each in done), (rest, False)):
                 async for record in merge(self.cluster, part):
                     advance(1)

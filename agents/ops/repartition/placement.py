@@ -8,10 +8,12 @@ from aiokafka.structs import ConsumerRecord
 from agents.runtime.deserializer import (
     ORIGIN,
     InvalidRecord,
+    ReplyContext,
     deserialize,
     parse_reply_context,
 )
 from agents.runtime.producer import Headers
+from topics.catalog import DEFAULT_REPLIES
 from topics.kafka import headers as names
 from topics.kafka.location import identity, partition_of
 from topics.topic import Topic
@@ -62,11 +64,17 @@ class RequestPlacement:
             partition = _by_key(record, self._new)
         else:
             is_owner = partition_of(envelope.key, self._old) == record.partition
-            # One with an invalid reply topic was refused where it was found.
-            if is_processed and not is_owner and context.invalid_reply_topic is None:
+            if is_processed and self._has_copy(context, is_owner=is_owner):
                 return None
             partition = partition_of(envelope.key, self._new)
         return Placement(partition, self._with_origin(record))
+
+    def _has_copy(self, context: ReplyContext, *, is_owner: bool) -> bool:
+        """Return whether a processed record was forwarded, or is a dead letter."""
+        if context.invalid_reply_topic is None:
+            return not is_owner
+        # A request was refused where it was found; an event has no reply.
+        return self._topic not in DEFAULT_REPLIES
 
     def _with_origin(self, record: ConsumerRecord) -> Headers:
         headers = [*record.headers]

@@ -10,8 +10,9 @@ from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from topics.catalog import SHOP_LAYOUT
+from topics.kafka.reader import OffsetRange
 from topics.kafka.settings import KafkaSettings
-from topics.layout import LAYOUT, PLAN, Layout
+from topics.layout import LAYOUT, PLAN, Layout, MovedLog
 
 Ranges = list[tuple[int, int]]
 
@@ -48,7 +49,10 @@ class TopicPlan:
             partition.
         ends: the offsets of old partitions up to which records are staged.
         counts: the records that are staged, by new partition, as below.
-        fillers: the first of them are to be deleted: an old partition lacks its first ones.
+        processed: the ranges of the records that the shop's group has processed, in the old
+            partitions of a log.
+        fillers: the first of the staged records are to be deleted: an old partition lacks
+            its first ones.
         committed: the offset that the shop's group has to commit.
         included: the offset up to which the rows of the table include the records.
         positions: the offsets that the other groups have to commit, by group.
@@ -62,6 +66,7 @@ class TopicPlan:
     step: Step = Step.PLANNED
     ends: list[int] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
+    processed: Ranges = field(default_factory=list)
     fillers: list[int] = field(default_factory=list)
     committed: list[int] = field(default_factory=list)
     included: list[int] = field(default_factory=list)
@@ -85,16 +90,29 @@ class Plan:
     topics: dict[str, TopicPlan]
     is_swapping: bool = False
 
-    @property
-    def layout(self) -> Layout:
-        """The layout that is in force when the plan is carried out."""
+    def layout_after(self, layout: Layout) -> Layout:
+        """Return the layout that is in force when the plan is carried out.
+
+        Args:
+            layout: in force until then.
+        """
         ignored: Mapping[str, Mapping[int, Ranges]] = {
             name: topic.ignored for name, topic in self.topics.items() if topic.ignored
         }
-        return Layout(self.generation, ignored)
+        moved = {
+            name: MovedLog(
+                [OffsetRange(*part) for part in topic.processed],
+                [*map(OffsetRange, topic.fillers, topic.committed)],
+            )
+            for name, topic in self.topics.items()
+            if topic.processed
+        }
+        of_all = {**layout.moved, layout.generation: moved}
+        return Layout(self.generation, ignored, of_all)
 
 
 _PLAN = TypeAdapter(Plan)
+_BATCH_BYTES = 2**20
 
 
 def parse(plan: bytes) -> Plan:
@@ -106,7 +124,9 @@ class PlanStore:
     """Stores the plan, and at last the layout, in the topic `shop.layout`."""
 
     def __init__(self, cluster: KafkaSettings) -> None:
-        self._producer = AIOKafkaProducer(**cluster.client_options(), acks="all")
+        # A batch takes a large first record, but no other behind it.
+        options = cluster.client_options() | {"max_batch_size": _BATCH_BYTES}
+        self._producer = AIOKafkaProducer(**options, acks="all")
 
     async def __aenter__(self) -> Self:
         await self._producer.start()

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 from typing import Self
 
 from agents.ops.repartition import groups
-from agents.ops.repartition.cluster import ExistingTopic, TopicAdmin
 from agents.ops.repartition.logs import LogStaging, staging_of
 from agents.ops.repartition.plan import Plan, PlanStore, TopicPlan, parse
 from agents.ops.repartition.stage import COPIED, Progress, Stage
@@ -15,6 +14,7 @@ from topics.catalog import SHOP_LAYOUT, TOPICS
 from topics.cli import CommandError
 from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicAdmin
 from topics.layout import layout_of
 from topics.topic import FOREVER
 from topics.topology import CHANGELOGS, GROUPS, LOGS
@@ -77,7 +77,7 @@ class Repartition:
             with self._progress(f"{topic.name}: replaced", records) as advance:
                 await swap.replace(topic, advance)
         left_out = await self._commit(plan)
-        await self._store.finish(plan.layout)
+        await self._store.finish(plan.layout_after(self._layout))
         return [
             f"the topics have {partitions} partitions: set PARTITIONS={partitions}",
             *(
@@ -110,11 +110,10 @@ class Repartition:
     async def _plan(self, partitions: int) -> Plan | None:
         """Return the unfinished plan, or a new one; None: nothing is to be done."""
         if self._layout.plan is None:
-            existing = await self._existing(partitions)
-            if existing is None:
+            if await self._has(partitions):
                 return None
             await self._require_no_members()
-            plan = await self._new_plan(partitions, existing)
+            plan = await self._new_plan(partitions)
             await self._store.save(plan)
         else:
             plan = parse(self._layout.plan)
@@ -127,16 +126,14 @@ class Repartition:
         await self._require_no_members()
         return plan
 
-    async def _existing(self, partitions: int) -> dict[str, ExistingTopic] | None:
-        existing = await self._admin.existing(topic.name for topic in MOVED)
-        if missing := ", ".join(t.name for t in MOVED if t.name not in existing):
+    async def _has(self, partitions: int) -> bool:
+        existing = await self._admin.partitions()
+        if missing := ", ".join(t.name for t in MOVED if not existing.get(t.name)):
             raise CommandError(f"there are no topics {missing}, or no right to see them")
-        counts = {topic.partitions for topic in existing.values()}
-        if counts == {partitions}:
-            return None
+        counts = {existing[topic.name] for topic in MOVED}
         if len(counts) > 1:
             raise CommandError(f"the topics have different partitions: {sorted(counts)}")
-        return existing
+        return counts == {partitions}
 
     async def _require_no_members(self) -> None:
         """Wait a while: a stopped worker is a member until its session ends."""
@@ -148,17 +145,21 @@ class Repartition:
                     raise CommandError(f"stop the workers first, of: {groups_with_members}")
                 await asyncio.sleep(_POLL_SECONDS)
 
-    async def _new_plan(self, partitions: int, existing: dict[str, ExistingTopic]) -> Plan:
+    async def _new_plan(self, partitions: int) -> Plan:
+        existing = await self._admin.existing(topic.name for topic in MOVED)
         replication = max(topic.replication for topic in existing.values())
         config = SHOP_LAYOUT.config(FOREVER)
-        await self._admin.create(SHOP_LAYOUT.name, 1, replication, config)
-        logs = {topic.name for topic in LOGS}
-        offsets = await self._admin.other_groups({*_OWN_GROUPS}, logs)
-        topics = {
-            name: TopicPlan(*described, groups=offsets.get(name, {}))
-            for name, described in existing.items()
+        await self._admin.create_and_wait(SHOP_LAYOUT.name, 1, replication, config)
+        plans = {
+            name: TopicPlan(found.partitions, found.replication, found.own_config)
+            for name, found in existing.items()
         }
-        return Plan(partitions, self._layout.generation + 1, topics)
+        async with TopicReader(self._cluster) as reader:
+            others = await reader.committed_by_others({*_OWN_GROUPS}, LOGS)
+        for group, offsets in others.items():
+            for tp, offset in offsets.items():
+                plans[tp.topic].groups.setdefault(group, {})[tp.partition] = offset
+        return Plan(partitions, self._layout.generation + 1, plans)
 
     async def _commit(self, plan: Plan) -> list[str]:
         """Commit the offsets of all groups; return the other groups that have members.

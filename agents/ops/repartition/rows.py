@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from agents.notifications.pending import pending_key
-from agents.ops.repartition.cluster import TopicAdmin
 from agents.ops.repartition.copying import RecordWriter
 from agents.ops.repartition.logs import Advance, EventLocations, create_staging
 from agents.ops.repartition.plan import Plan, Step
@@ -22,6 +21,7 @@ from topics.catalog import SENT_CHANGELOG
 from topics.cli import CommandError
 from topics.kafka.location import partition_of
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicAdmin
 from topics.topic import Topic
 from topics.topology import CHANGELOGS
 

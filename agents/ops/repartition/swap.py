@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 from aiokafka.structs import ConsumerRecord
 
-from agents.ops.repartition.cluster import TopicAdmin
+from agents.ops.repartition import groups
 from agents.ops.repartition.filling import Filling, HeadersOf
 from agents.ops.repartition.logs import Advance, LogStaging, copying, staging_of
 from agents.ops.repartition.placement import PROBE
@@ -22,6 +22,7 @@ from agents.runtime.changelog import offset_headers
 from agents.runtime.producer import Headers
 from topics.cli import CommandError
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicAdmin
 from topics.topic import Topic, TopicKind
 
 _FREEZE_SECONDS = 60.0
@@ -61,8 +62,9 @@ class Swap:
             planned.step = Step.FILLED
             await self.store.save(self.plan)
         if planned.step is Step.FILLED:
-            await self.admin.delete_records(topic.name, planned.fillers)
-            await self.admin.configure(topic.name, planned.config)
+            fillers = groups.by_partition(topic.name, planned.fillers)
+            await self.admin.delete_records({tp: n for tp, n in fillers.items() if n})
+            await self.admin.configure({topic.name: planned.config})
             await self.admin.delete(staging_of(topic).name)
             await self._done(planned)
 
@@ -75,7 +77,8 @@ class Swap:
             await self._done(planned)
 
     async def _delete_old(self, topic: Topic, planned: TopicPlan) -> None:
-        if await self.admin.partitions(topic.name) == planned.partitions:
+        # A broker that has just started may not see a topic that is there.
+        if (await self.admin.partitions()).get(topic.name) in (None, planned.partitions):
             await self.admin.delete(topic.name)
         planned.step = Step.DELETED
         await self.store.save(self.plan)
@@ -89,13 +92,13 @@ class Swap:
         it with other partitions, and have records in it that must not be deleted.
         """
         name, new = topic.name, self.plan.partitions
-        found = await self.admin.partitions(name)
+        found = (await self.admin.partitions()).get(name, 0)
         if found not in (0, new):
             raise CommandError(
                 f"{name}: a client created it again, with {found} partitions: stop the"
                 " clients, save its records, delete it, and go on"
             )
-        await self.admin.create(name, new, planned.replication, config)
+        await self.admin.create_and_wait(name, new, planned.replication, config)
 
     async def _done(self, planned: TopicPlan) -> None:
         planned.step = Step.DONE
@@ -108,7 +111,7 @@ class Swap:
         if foreign := await filling.run(advance):
             # The broker's clock stamps the copies, as it stamps any request.
             stamped = {n: v for n, v in planned.config.items() if n == _TIME}
-            await self.admin.configure(topic.name, copying(planned.config) | stamped)
+            await self.admin.configure({topic.name: copying(planned.config) | stamped})
             await filling.append(foreign)
 
     def _headers_of(self, topic: Topic) -> HeadersOf:
@@ -128,7 +131,7 @@ class Swap:
 
         A probe that a leader still accepts is dropped with the copy of the topic.
         """
-        await self.admin.configure(topic.name, planned.config | _NO_RECORDS)
+        await self.admin.configure({topic.name: planned.config | _NO_RECORDS})
         deadline = time.monotonic() + _FREEZE_SECONDS
         left: Iterable[int] = range(planned.partitions)
         async with AIOKafkaProducer(**self.cluster.client_options(), acks="all") as probes:
