@@ -1,6 +1,8 @@
 """A worker of one table, in a group that gives it plans."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -164,3 +166,18 @@ class Worker:
 
     async def _recovered(self, partitions: set[int]) -> None:
         self.calls.append(("recovered", {*partitions}))
+
+
+@asynccontextmanager
+async def opened(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, deaths: list[str]
+) -> AsyncIterator[Worker]:
+    """Run a worker that must not die."""
+    there = Worker(directory, monkeypatch)
+    await there.tasks.open()
+    yield there
+    assert not deaths
+    there.read.set()
+    there.consumer.idle.set()
+    there.consumer.may_serve.set()
+    await there.tasks.close()

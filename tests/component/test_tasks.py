@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.component.task_worker import Worker
+from tests.component.task_worker import Worker, opened
 from tests.component.worker_harness import breathe
 from tests.e2e.waiting import until
 
@@ -17,14 +17,8 @@ SHORT_SECONDS = 0.1
 async def worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaths: list[str]
 ) -> AsyncIterator[Worker]:
-    there = Worker(tmp_path, monkeypatch)
-    await there.tasks.open()
-    yield there
-    assert not deaths
-    there.read.set()
-    there.consumer.idle.set()
-    there.consumer.may_serve.set()
-    await there.tasks.close()
+    async with opened(tmp_path, monkeypatch, deaths) as there:
+        yield there
 
 
 @pytest.fixture
