@@ -195,6 +195,7 @@ WORKER = (
             f"{_DRIVER}:Producer._settings_extra": "(self)",
             "aiokafka.consumer:AIOKafkaConsumer._coordinator": "",
             "aiokafka.consumer:AIOKafkaConsumer._fetch_max_wait_ms": "",
+            "aiokafka.consumer:AIOKafkaConsumer._fetcher": "",
             "aiokafka.consumer:AIOKafkaConsumer._partition_assignment_strategy": "",
             "aiokafka.consumer.group_coordinator:GroupCoordinator._push_error_to_user": (
                 "(self, exc)"
