@@ -268,9 +268,6 @@ GATEWAY = (
                 "(self, node_id, request, *, group=<ConnectionGroup.DEFAULT: 0>)"
             ),
             f"{_CLIENT}.set_topics": "(self, topics)",
-            "aiokafka.protocol.fetch:FetchRequest": (
-                "(max_wait_time, min_bytes, max_bytes, isolation_level, topics, rack_id='')"
-            ),
             "aiokafka.protocol.offset:OffsetRequest": (
                 "(replica_id, isolation_level, topics)"
             ),
