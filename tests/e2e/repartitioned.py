@@ -38,9 +38,10 @@ class RepartitionedShop(Shop):
 
     later = ()
 
-    def __init__(self, directory: Path, partitions: int) -> None:
+    def __init__(self, directory: Path, partitions: int, brokers: int = 0) -> None:
         super().__init__(
             directory,
+            brokers,
             partitions=partitions,
             gateways=1,
             loms_workers=1,
