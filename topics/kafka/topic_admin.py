@@ -24,6 +24,9 @@ from topics.kafka.settings import KafkaSettings
 
 _SECONDS = 60.0
 _POLL_SECONDS = 0.05
+_REQUEST_MS = 15_000
+"""How long the admin client waits for a dead controller, before it looks for another."""
+
 _SET_ON_TOPIC = 1  # Kafka's number for a setting whose source is the topic itself
 
 _Described = list[dict[str, Any]]
@@ -66,7 +69,9 @@ class TopicAdmin:
     """
 
     def __init__(self, cluster: KafkaSettings) -> None:
-        self._admin = AIOKafkaAdminClient(**cluster.client_options())
+        self._admin = AIOKafkaAdminClient(
+            **cluster.client_options(), request_timeout_ms=_REQUEST_MS
+        )
 
     async def __aenter__(self) -> Self:
         try:
