@@ -67,7 +67,7 @@ async def reach(cluster: KafkaSettings) -> KafkaSettings:
     """Return the cluster with the addresses of a broker that responds, and of all it names.
 
     aiokafka connects to one address in any order, and waits for one that does not respond.
-    So a dead machine must not be among them; with the others, work goes on when one crashes.
+    So a dead machine must not be among them; with the others work goes on if one crashes.
 
     Raises:
         NotRespondingError: no broker can be reached.
