@@ -63,6 +63,16 @@ AIOKAFKA = (
         {_ASSIGNMENT: "(*args, **kwargs)", f"{_ASSIGNMENT}.partitions": "(self)"},
     ),
     InnerNames(
+        "topics/kafka/topic_admin.py",
+        "the admin client asks any broker for metadata, not a certain one",
+        {
+            **_METADATA,
+            "aiokafka.admin.client:AIOKafkaAdminClient._send_request": (
+                "(self, request, node_id=None)"
+            ),
+        },
+    ),
+    InnerNames(
         "topics/kafka/liveness.py",
         "a request that any broker answers, over a separate connection",
         _METADATA,
