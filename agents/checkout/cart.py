@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated, TypeVar
 
+from pydantic import TypeAdapter
+
 from agents.aggregate import Cause, Refusal, WithHeaders, renamed
 from schemas.cart import (
     AddToCart,
@@ -39,6 +41,8 @@ MAX_CHECKOUTS = 16
 
 RETENTION = timedelta(days=30)
 """Of an empty cart since its last change."""
+
+_ITEMS = TypeAdapter(tuple[Item, ...])
 
 T = TypeVar("T")
 Lines = Mapping[int, int]
@@ -317,4 +321,5 @@ def _purchase_reply(settled: OrderSettled) -> Contract:
 
 
 def _items(lines: Lines) -> tuple[Item, ...]:
-    return tuple(Item(sku=sku, count=count) for sku, count in sorted(lines.items()))
+    # Validated as a whole: that takes a third of the time of an `Item(…)` for each line.
+    return _ITEMS.validate_python([{"sku": s, "count": n} for s, n in sorted(lines.items())])
