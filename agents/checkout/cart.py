@@ -322,4 +322,6 @@ def _purchase_reply(settled: OrderSettled) -> Contract:
 
 def _items(lines: Lines) -> tuple[Item, ...]:
     # Validated as a whole: that takes a third of the time of an `Item(…)` for each line.
-    return _ITEMS.validate_python([{"sku": s, "count": n} for s, n in sorted(lines.items())])
+    return _ITEMS.validate_python(
+        [{"sku": s, "count": n} for s, n in sorted(lines.items())]
+    )
