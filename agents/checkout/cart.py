@@ -295,10 +295,10 @@ def _newest(entries: dict[str, T], most: int) -> dict[str, T]:
 def _reply(cart: Cart, request: CartRequest, cause: Cause) -> Contract:
     processed = cart.processed.get(cause.request_id)
     match request:
-        case ListCart(user=user) if cart.lines:
-            return PriceCart(user=user, items=items_of(cart.lines))
-        case ListCart():
-            return CartView(items=(), total_price=0)
+        case ListCart(user=user):
+            items = items_of(cart.lines)
+            priced = PriceCart(user=user, items=items) if items else None
+            return priced or CartView(items=(), total_price=0)
         case AddToCart(user=user, sku=sku, count=count) if processed is None:
             return CheckStock(sku=sku, user=user, count=count)
         case EraseCart():
