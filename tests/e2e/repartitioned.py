@@ -153,7 +153,7 @@ async def repartition_with_kills(
     kills = 0
     while True:
         tool = await start_tool(shop, str(partitions))
-        watched = asyncio.create_task(plan_changes(shop, chance.randint(1, 9)))
+        watched = asyncio.create_task(_plan_changes(shop, chance.randint(1, 9)))
         ended = asyncio.create_task(tool.communicate())
         await asyncio.wait({watched, ended}, return_when=asyncio.FIRST_COMPLETED)
         if chance.random() < kafka_crashes and not ended.done():
@@ -168,7 +168,7 @@ async def repartition_with_kills(
         kills += 1
 
 
-async def plan_changes(shop: Shop, number: int) -> None:
+async def _plan_changes(shop: Shop, number: int) -> None:
     """Return when the plan of a repartition has changed so often."""
     seen = None
     while number:
