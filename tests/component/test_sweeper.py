@@ -139,7 +139,9 @@ async def test_a_deletion_does_not_pass_for_rows_in_front_of_it(
     await harness.arrive(LOG)
     assert {each.key for each in harness.logs[LOG][-1]} == ALL - KEPT
     stock.store.load(P)
-    assert stock.store.offsets[P].source_offset == 3  # the fourth and fifth records come again
+    assert (
+        stock.store.offsets[P].source_offset == 3
+    )  # the fourth and fifth records come again
     assert keys(stock) == KEPT
 
 
