@@ -51,7 +51,9 @@ class ProductSettings(BaseSettings):
         product_budget_seconds: limit of a whole cart, with retries and waiting; well
             below the gateway's `REPLY_TIMEOUT_SECONDS`.
         product_attempts: limit of the calls for one sku.
-        product_parallelism: limit of the calls in flight.
+        product_parallelism: limit of the calls in flight; most servers take 100 on one
+            connection. Carts whose calls are sent together are replied to together, so
+            that all that follows has larger batches.
         product_rate_limit: calls a second, 0 without a limit; unset, the stand-in has no
             limit and any other service has that of the public one.
         product_burst: concurrent calls under a rate limit.
@@ -64,7 +66,7 @@ class ProductSettings(BaseSettings):
     product_deadline_seconds: Annotated[float, Field(gt=0)] = 1.0
     product_budget_seconds: Annotated[float, Field(gt=0)] = 5.0
     product_attempts: Annotated[int, Field(ge=1)] = 5
-    product_parallelism: Annotated[int, Field(ge=1)] = 32
+    product_parallelism: Annotated[int, Field(ge=1)] = 100
     product_rate_limit: Annotated[float, Field(ge=0)] | None = None
     product_burst: Annotated[int, Field(ge=1)] = 5
 

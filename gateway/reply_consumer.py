@@ -13,12 +13,12 @@ from typing import Any
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError, for_code
-from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
 from topics.catalog import GATEWAY_REPLIES, GATEWAY_REPLY_PARTITIONS
+from topics.kafka import wire
 from topics.kafka.connection import find_auth_error
 from topics.kafka.headers import CORRELATION_ID
 from topics.telemetry import tracing
@@ -113,12 +113,12 @@ class ReplyConsumer:
         return int(await self._send(client, request))
 
     async def _fetch(self, client: AIOKafkaClient, offset: int) -> bytes:
-        request = FetchRequest(
-            FETCH_MAX_WAIT // timedelta(milliseconds=1),
-            1,
-            FETCH_BYTES,
-            _READ_UNCOMMITTED,
-            [(TOPIC, [(self.partition, offset, FETCH_BYTES)])],
+        wait_ms = FETCH_MAX_WAIT // timedelta(milliseconds=1)
+        request = wire.FetchRequest(
+            (wait_ms, 1, FETCH_BYTES, _READ_UNCOMMITTED),
+            wire.NO_SESSION,
+            {TOPIC: [(self.partition, offset, FETCH_BYTES)]},
+            {},
         )
         return bytes(await self._send(client, request))
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import blake2b
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -137,6 +137,10 @@ class DeleteOrder(OrderMessage, extra="ignore"):
 
 class StockReserved(OrderMessage, extra="ignore"):
     """Stock's answer to a reserve: the whole line, or nothing."""
+
+    # An order counts it once, however late it is repeated. So the row of its reservation
+    # need not wait for it.
+    deferred: ClassVar[bool] = True
 
     type: Literal["stockReserved"] = "stockReserved"
     sku: Sku

@@ -28,7 +28,7 @@ from schemas.cart import (
     Purchase,
     StockChecked,
 )
-from schemas.contract import DONE, MAX_COUNT, MAX_LINES, Code, Contract, Item, Refused
+from schemas.contract import DONE, MAX_COUNT, MAX_LINES, Code, Contract, Refused, items_of
 from schemas.order import CreateOrder, OrderPlaced, Status, order_id, purchase_id
 from schemas.stock import CheckStock
 from topics.kafka.headers import PURCHASE
@@ -173,7 +173,7 @@ def follow_up(
     elif refusal := cart.refused.get(cause.origin):
         yield refusal
     elif lines := cart.checkouts.get(cause.request_id):
-        order = CreateOrder(user=request.user, items=_items(lines))
+        order = CreateOrder(user=request.user, items=items_of(lines))
         yield WithHeaders(order, {PURCHASE: cause.request_id})
     else:
         yield _reply(cart, request, cause)
@@ -296,7 +296,8 @@ def _reply(cart: Cart, request: CartRequest, cause: Cause) -> Contract:
     processed = cart.processed.get(cause.request_id)
     match request:
         case ListCart(user=user):
-            priced = PriceCart(user=user, items=_items(cart.lines)) if cart.lines else None
+            items = items_of(cart.lines)
+            priced = PriceCart(user=user, items=items) if items else None
             return priced or CartView(items=(), total_price=0)
         case AddToCart(user=user, sku=sku, count=count) if processed is None:
             return CheckStock(sku=sku, user=user, count=count)
@@ -314,7 +315,3 @@ def _purchase_reply(settled: OrderSettled) -> Contract:
     if settled.order_id is None:
         return Refused(code=Code.UNAVAILABLE, text="the order was refused; send it again")
     return OrderPlaced(order_id=settled.order_id)
-
-
-def _items(lines: Lines) -> tuple[Item, ...]:
-    return tuple(Item(sku=sku, count=count) for sku, count in sorted(lines.items()))

@@ -43,6 +43,10 @@ from topics.telemetry import tracing
 PURGE_SECONDS = 3600.0
 """Longer than a worker can be paused; changelogs are compacted after the same time."""
 
+FETCH_INTERVAL = 0.1
+"""No client waits for a notification, and one batch of many events costs a fraction of many
+batches of one."""
+
 _RECORD_BYTES = 50  # overhead of a row in the changelog
 
 
@@ -198,7 +202,7 @@ def build(settings: WorkerSettings) -> Service:
     Raises:
         ValidationError: a notification setting is invalid.
     """
-    service = Service("notifications", settings)
+    service = Service("notifications", settings, FETCH_INTERVAL)
     agent = NotificationAgent(service, NotificationSettings())
     service.add_agent(ORDER_EVENTS, agent.run)
     service.add_timer(PURGE_SECONDS, agent.purge)

@@ -130,10 +130,11 @@ class ProductClient:
             Refusal: UNKNOWN_PRODUCT, PRODUCT_SERVICE, TOTAL_TOO_LARGE.
         """
         skus, budget = pricing.skus(request), self._settings.product_budget_seconds
-        calls = self._calls.new_calls(skus)
-        if self._bucket and self._bucket.seconds_for(calls) > budget:
-            text = f"has a rate limit too low for {len(skus)} products within {budget:g} s"
-            raise _refusal(text)
+        if self._bucket:
+            calls = self._calls.new_calls(skus)
+            if self._bucket.seconds_for(calls) > budget:
+                text = f"has a rate limit too low for {len(skus)} products in {budget:g} s"
+                raise _refusal(text)
         try:
             async with asyncio.timeout(budget):
                 products = await self._calls.products(skus)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from agents.aggregate import Refusal
-from schemas.cart import CartView, PriceCart, PricedItem
+from schemas.cart import CartView, PriceCart
 from schemas.contract import MAX_PRICE, Code
 
 # A reply must fit into one Kafka record of 1 MiB, however long the names are.
@@ -30,15 +30,17 @@ def price_cart(request: PriceCart, products: Mapping[int, Product]) -> CartView:
     Raises:
         Refusal: TOTAL_TOO_LARGE; PRODUCT_SERVICE if the names exceed a record.
     """
-    items = tuple(
-        PricedItem(sku=item.sku, count=item.count, **products[item.sku]._asdict())
-        for item in sorted(request.items, key=lambda item: item.sku)
-    )
-    total = sum(item.price * item.count for item in items)
+    items, total, characters = [], 0, 0
+    for sku, count in sorted([(item.sku, item.count) for item in request.items]):
+        name, price = products[sku]
+        items.append({"sku": sku, "count": count, "name": name, "price": price})
+        total += count * price
+        characters += len(name)
     if total > MAX_PRICE:
         raise Refusal(Code.TOTAL_TOO_LARGE, f"the sum {total} is over {MAX_PRICE}")
-    cart = CartView(items=items, total_price=total)
-    most = sum(_MAX_ITEM_BYTES + _MAX_CHARACTER_BYTES * len(i.name) for i in items)
+    # Validated as a whole: that takes half the time of an object for each line.
+    cart = CartView.model_validate({"items": items, "total_price": total})
+    most = _MAX_ITEM_BYTES * len(items) + _MAX_CHARACTER_BYTES * characters
     if most > _MAX_VIEW_BYTES and len(cart.to_json()) > _MAX_VIEW_BYTES:
         text = "the names of ProductService are too long for a reply"
         raise Refusal(Code.PRODUCT_SERVICE, text)

@@ -23,6 +23,10 @@ FORMAT_KEY = b"\xff\xff\xff\xffformat"
 """Behind all other keys."""
 
 _MEMTABLE_BYTES = 4 << 20  # up to two are in memory; RocksDB's default is 64 MiB
+_LOG_BYTES = 1 << 20
+_LOGS = 2
+"""RocksDB's own logs, one for each start too: by default they grow for ever."""
+
 _BLOOM_BITS = 10  # of a row: of absent rows, 1 in 100 costs a read
 
 log = logging.getLogger(__name__)
@@ -146,6 +150,8 @@ def _options() -> Options:
     options = Options(raw_mode=True)
     options.create_if_missing(True)
     options.set_write_buffer_size(_MEMTABLE_BYTES)
+    options.set_max_log_file_size(_LOG_BYTES)
+    options.set_keep_log_file_num(_LOGS)
     table = BlockBasedOptions()
     table.set_bloom_filter(_BLOOM_BITS, block_based=False)
     options.set_block_based_table_factory(table)

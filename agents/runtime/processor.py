@@ -44,7 +44,7 @@ class AggregateAgent:
         self._worker = worker
         self._publisher = Publisher(worker)
         self.batches = InFlightBatches()
-        self._deferred: asyncio.Task[Deliveries] | None = None
+        self._sent: asyncio.Future[None] | None = None
         self._traced = tracing.is_on()
 
     @property
@@ -72,11 +72,14 @@ class AggregateAgent:
             write for batch in fetched for write in self._process_partition(batch, out)
         ]
         self._pause_monitor.check()
-        commands = await self._publisher.send(out.commands)
-        self._deferred = asyncio.create_task(
-            self._send_deferred(out, writes, commands, self._deferred)
-        )
-        acks = _await_acks(commands, self._deferred, out)
+        deliveries = await self._publisher.send(out.commands)
+        previous = self._sent
+        if not deliveries and (previous is None or previous.done()):
+            deliveries = await self._send_deferred(out, writes)
+            acks = _await_acks(out, deliveries)
+        else:
+            self._sent = asyncio.get_running_loop().create_future()
+            acks = self._follow(out, writes, deliveries, previous, self._sent)
         self.batches.complete(event, fetched, acks, records)
 
     def _process_partition(
@@ -135,22 +138,29 @@ class AggregateAgent:
             self._on_change(transaction.changes())
         return [write]
 
-    async def _send_deferred(
+    async def _follow(
         self,
         out: RecordCollector,
         writes: list[Write],
         commands: Deliveries,
-        previous: asyncio.Task[Deliveries] | None,
-    ) -> Deliveries:
+        previous: asyncio.Future[None] | None,
+        sent: asyncio.Future[None],
+    ) -> None:
+        """Send what follows the commands of this batch, behind that of the previous one."""
+        if commands:
+            await asyncio.wait(commands)
+        if previous is not None and not previous.done():
+            await asyncio.wait([previous])
+        deliveries = await self._send_deferred(out, writes)
+        sent.set_result(None)
+        await _await_acks(out, deliveries)
+
+    async def _send_deferred(self, out: RecordCollector, writes: list[Write]) -> Deliveries:
         """Write rows, send replies and events, behind all commands up to here.
 
         Rows too: a row in the changelog implies that its commands are acknowledged. So a
         redelivered record needs no command.
         """
-        if commands:
-            await asyncio.wait(commands)
-        if previous is not None and not previous.done():
-            await previous
         written: Deliveries = {self._changelog.produce(write) for write in writes}
         return written | await self._publisher.send(out.replies_and_events)
 
@@ -164,10 +174,8 @@ class AggregateAgent:
         return ChangelogProducer(self._producer, self._aggregate.changelog, self.store)
 
 
-async def _await_acks(
-    commands: Deliveries, deferred: asyncio.Task[Deliveries], out: RecordCollector
-) -> None:
-    """Wait until all that a poll caused is acknowledged."""
+async def _await_acks(out: RecordCollector, deliveries: Deliveries) -> None:
+    """Wait until the last records that a poll caused are acknowledged."""
     with out.spans:
-        if deliveries := commands | await deferred:
+        if deliveries:
             await asyncio.wait(deliveries)

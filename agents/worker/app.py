@@ -60,6 +60,7 @@ class App(faust.App):
     Attributes:
         pause_monitor: runs from the start, also during a long recovery.
         layout: of the topics, once the app has started.
+        fetch_interval: least seconds between two fetches; more make larger batches.
         batching_producer: sends the worker's records; a failed send stops the worker.
     """
 
@@ -68,6 +69,7 @@ class App(faust.App):
     settings: WorkerSettings
     cluster_id: str
     layout = Layout()
+    fetch_interval = 0.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._revocation_listeners: list[Callable[[], Awaitable[None]]] = []

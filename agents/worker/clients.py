@@ -32,12 +32,13 @@ class EventLoopConsumerThread(driver.AIOKafkaConsumerThread):
         self._thread_running = None
 
     async def on_start(self) -> None:
-        """Start the consumer; stop the worker if the group refuses it.
+        """Start the consumer at the app's pace; stop the worker if the group refuses it.
 
         aiokafka raises such an error in the next fetch. Before there are partitions there
         is none, and the worker would wait for ever.
         """
         await super().on_start()
+        self._consumer._fetcher.interval = self.app.fetch_interval
         self._consumer._coordinator._push_error_to_user = _fail_stop_on
 
     async def stop(self) -> None:

@@ -116,7 +116,12 @@ class SessionFetcher(fetcher.Fetcher):
 
     It also yields to the event loop before each fetch. aiokafka fetches at once: building
     a fetch would delay the replies to the present records.
+
+    Attributes:
+        interval: least seconds between two fetches from a broker.
     """
+
+    interval = 0.0
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self._sessions: defaultdict[int, FetchSession] = defaultdict(FetchSession)
@@ -169,7 +174,7 @@ class SessionFetcher(fetcher.Fetcher):
         try:
             for _ in range(YIELDS):
                 await asyncio.sleep(0)
-            seconds = SECONDS_BY_PARTITION * len(request.positions)
+            seconds = max(self.interval, SECONDS_BY_PARTITION * len(request.positions))
             if (left := self._fetched_at[node] + seconds - monotonic()) > 0:
                 await asyncio.sleep(left)
         except asyncio.CancelledError:

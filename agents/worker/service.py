@@ -34,13 +34,19 @@ GC_THRESHOLD = 20_000
 class Service:
     """A service under construction; its name is that of its consumer group.
 
+    Args:
+        fetch_interval: least seconds between two fetches, for work that can wait.
+
     Attributes:
         sweepers: of the tables, by name.
     """
 
-    def __init__(self, name: str, settings: WorkerSettings) -> None:
+    def __init__(
+        self, name: str, settings: WorkerSettings, fetch_interval: float = 0.0
+    ) -> None:
         self.settings = settings
         self.app: App = create_app(name, settings)
+        self.app.fetch_interval = fetch_interval
         self.sweepers: dict[str, Sweeper] = {}
         # Also while a rebalance waits for a batch: no add_timer.
         self.app.timer(SLOW_CHECK_SECONDS, name="slow-batches")(self._log_slow_batches)

@@ -18,9 +18,11 @@ from tests.benchmarks.http import Client, connected
 from tests.benchmarks.load import REPLIES, Command
 from tests.benchmarks.measurements import Measurements, Pids, start
 from tests.benchmarks.preloaded import Replies
+from tests.benchmarks.product_service import build, write_products
 from tests.benchmarks.requester import Requester, open_requester
 from tests.e2e.shop import Shop
 from topics.admin import create
+from topics.broker.java import CannotRunError
 from topics.catalog import STOCK_CHANGELOG, STOCK_REQUESTS
 from topics.topic import Topic, TopicKind
 
@@ -48,16 +50,27 @@ STORIES: dict[str, tuple[stories.Story, int]] = {
 
 
 class DefaultShop(Shop):
-    """A shop with the processes and settings that `make run-all` starts."""
+    """A shop with the processes and settings that `make run-all` starts.
+
+    Args:
+        directory: of all its files.
+        product_service: the program from `product_service.build`; None: the stand-in.
+    """
 
     later = ()
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, product_service: str | None) -> None:
+        self._product_service = product_service
         super().__init__(directory, gateways=1, loms_workers=1, session_timeout_seconds="")
 
     def adapted(self, process: Process) -> Process:
-        """Return the process as it is."""
-        return process
+        """Return the process as it is, unless it is ProductService in another language."""
+        if process.name != "product-service" or self._product_service is None:
+            return process
+        products = self.local.directory / "products.json"
+        write_products(products)
+        port = str(self.local.product_port)
+        return Process(process.name, (self._product_service, port, str(products)))
 
 
 class Bench:
@@ -181,13 +194,22 @@ async def until_answered(port: int) -> None:
         client.close()
 
 
+def _product_service() -> str | None:
+    try:
+        return build()
+    except CannotRunError as reason:
+        print(f"bench: {reason}: listCart is measured with the stand-in, which slows it")
+        return None
+
+
 @asynccontextmanager
 async def opened(
     directory: Path, seconds: float, records: int
 ) -> AsyncIterator[tuple[Bench, Measurements]]:
     """A shop with stock, and the measurements on its broker."""
     async with AsyncExitStack() as stack:
-        shop = await stack.enter_async_context(DefaultShop(directory).opened())
+        shop = DefaultShop(directory, _product_service())
+        await stack.enter_async_context(shop.opened())
         ours = [
             Topic(name, TopicKind.REPLIES, "Of a benchmark.")
             for name in (echo.REQUESTS, REPLIES)

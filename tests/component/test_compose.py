@@ -69,13 +69,15 @@ def test_counts_and_ports_stay_until_they_are_given(
     assert saved.directory == shop.directory
 
 
-def test_a_failed_first_start_leaves_nothing(
+def test_a_failed_first_start_shows_why_and_leaves_nothing(
     log: Path, shop: Deployment, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("FAILURE", "1")
     with pytest.raises(CommandError):
         compose.up(shop)
-    assert "down --remove-orphans" in log.read_text()
+    commands = log.read_text()
+    assert "logs --no-log-prefix --tail 3 topics" in commands
+    assert "down --remove-orphans" in commands
 
 
 def test_down_keeps_the_volumes_and_clean_does_not(log: Path, shop: Deployment):

@@ -7,20 +7,31 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
+from agents.ops.repartition.plan import Plan, Step, TopicPlan
+from agents.ops.repartition.swap import Swap
 from tests.component.tools import run
 from tests.e2e.nodes import Node, broker, nodes
 from tests.standins.broker import answers, free_port
 from topics.admin import create
+from topics.catalog import STOCK_REQUESTS
+from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicAdmin
 
 STARTS_SECONDS = 240.0
 FAILS_OVER_SECONDS = 60.0
 DEAD = "cart.dlq"
+TOO_SOON_SECONDS = 3.0
 LONG_SESSION = "--set=broker.session.timeout.ms=30000"
 """The time for which a frozen broker stays the leader of its partitions."""
 
@@ -123,3 +134,43 @@ async def test_a_silent_broker_is_named_and_after_its_failover_the_tool_works(
                     await asyncio.sleep(0.2)
         ended = await run(cluster, "dlq", "list", DEAD)
         assert ended == (0, b"", "")
+
+
+class StopError(Exception):
+    """The topic is frozen; what follows is not wanted."""
+
+
+async def test_a_frozen_topic_has_the_records_that_a_replica_lacked(
+    brokers: Brokers, monkeypatch: pytest.MonkeyPatch
+):
+    """Until that replica has them they can't be read, but clients may get their answer."""
+    topic = replace(STOCK_REQUESTS, name="lagging.requests")
+    async with TopicAdmin(cluster_of(brokers)) as admin:
+        await admin.create_and_wait(topic.name, 1, 3, {})
+    leader = await leader_of(cluster_of(brokers), topic.name)
+    lagging = leader % 3 + 1
+    [address] = [node.address for node in brokers if node.number == leader]
+    cluster = KafkaSettings(kafka=address)
+    monkeypatch.setattr(AIOKafkaClient, "get_random_node", lambda _: leader)
+    ends: list[int] = []
+
+    async def catch_up(*_: object) -> None:
+        async with TopicReader(cluster) as reader:
+            [part] = (await reader.offset_ranges({topic: 1})).values()
+        ends.append(part.end)
+        raise StopError
+
+    planned = TopicPlan(1, 3, {}, step=Step.STAGED)
+    staging: Any = SimpleNamespace(catch_up=catch_up)
+    async with (
+        TopicAdmin(cluster) as admin,
+        AIOKafkaProducer(**cluster.client_options(), acks=1) as producer,
+    ):
+        swap: Any = Swap(cluster, admin, staging, Plan(2, 1, {topic.name: planned}), None)
+        with frozen(brokers, lagging):
+            await producer.send_and_wait(topic.name, b"late")
+            replacing = asyncio.create_task(swap.replace(topic, lambda _: None))
+            await asyncio.wait({replacing}, timeout=TOO_SOON_SECONDS)
+        with pytest.raises(StopError):
+            await replacing
+    assert ends == [2]  # the request, and the last record

@@ -92,6 +92,25 @@ async def test_names_in_any_alphabet_are_returned_unchanged(gateway: Door, shop:
     assert (await call).json["items"] == [line]
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b'{"type":"cart","items":[],"totalPrice":18}',
+        b'{"type": "cart", "items": [], "totalPrice": 18}',
+        b'{"type":"cart" ,"items":[],"totalPrice":18}',
+        b'{"totalPrice":18,"type":"cart","items":[]}',
+        b'\n{"type":"cart","items":[],"totalPrice":18}\n',
+    ],
+)
+async def test_a_reply_loses_only_its_type_however_it_is_written(
+    gateway: Door, shop: Shop, reply: bytes
+):
+    call = gateway.begin("/listCart", {"user": 1})
+    await shop.reply(await shop.request(), reply)
+    answer = await call
+    assert (answer.status, answer.json) == (200, {"items": [], "totalPrice": 18})
+
+
 async def test_a_request_names_the_topic_and_partition_of_its_reply(
     open_gateway, shop: Shop
 ):

@@ -194,13 +194,29 @@ async def test_calls_above_the_limit_are_refused_at_once(open_gateway, shop: Sho
 
 
 @pytest.mark.parametrize(
-    "reply", [b"", b"nonsense", b'{"type":"order"}', b'{"type":"orderPlaced","orderID":1}']
+    "reply",
+    [
+        b"",
+        b"nonsense",
+        b'{"type":"done",',
+        b'{"type":"order"}',
+        b'{"type":"orderPlaced","orderID":1}',
+    ],
 )
 async def test_an_invalid_reply_is_an_internal_error(
     gateway: Door, shop: Shop, reply: bytes
 ):
     call = gateway.begin("/orderPayed", {"orderID": 1})
     await shop.reply(await shop.request(), reply)
+    answer = await call
+    assert (answer.status, answer.code) == (500, "internal")
+
+
+async def test_an_invalid_line_of_a_cart_is_an_internal_error(gateway: Door, shop: Shop):
+    call = gateway.begin("/listCart", {"user": 1})
+    await shop.reply(
+        await shop.request(), b'{"type":"cart","items":[{"sku":1}],"totalPrice":0}'
+    )
     answer = await call
     assert (answer.status, answer.code) == (500, "internal")
 

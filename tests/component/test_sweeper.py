@@ -10,7 +10,7 @@ from agents.runtime.changelog import recover
 from agents.runtime.metrics import DROPPED
 from agents.runtime.rows import Row
 from agents.runtime.sweeper import MARGIN, Sweeper
-from schemas.stock import ListStocks, ReceiveStock, Release, Reserve
+from schemas.stock import CheckStock, ListStocks, ReceiveStock, Release, Reserve
 from tests.component.notifier import NEVER, NOON, StartNotifier, event_of
 from tests.component.worker_harness import (
     TIME_MS,
@@ -132,12 +132,16 @@ async def test_a_deletion_does_not_pass_for_rows_in_front_of_it(
     harness: WorkerHarness, stock: Serving
 ):
     """Those of a batch whose commands are not acknowledged yet: a crash loses them."""
-    await stock.read(Reserve(sku=1, order_id=9, count=1))
+    await stock.read(
+        CheckStock(sku=1, user=7, count=1), Reserve(sku=1, order_id=9, count=1)
+    )
     sweep(harness, EXPIRY + MARGIN)
     await harness.arrive(LOG)
     assert {each.key for each in harness.logs[LOG][-1]} == ALL - KEPT
     stock.store.load(P)
-    assert stock.store.offsets[P].source_offset == 3  # the fourth record comes again
+    assert (
+        stock.store.offsets[P].source_offset == 3
+    )  # the fourth and fifth records come again
     assert keys(stock) == KEPT
 
 

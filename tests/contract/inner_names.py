@@ -63,6 +63,16 @@ AIOKAFKA = (
         {_ASSIGNMENT: "(*args, **kwargs)", f"{_ASSIGNMENT}.partitions": "(self)"},
     ),
     InnerNames(
+        "topics/kafka/topic_admin.py",
+        "the admin client asks any broker for metadata, not a certain one",
+        {
+            **_METADATA,
+            "aiokafka.admin.client:AIOKafkaAdminClient._send_request": (
+                "(self, request, node_id=None)"
+            ),
+        },
+    ),
+    InnerNames(
         "topics/kafka/liveness.py",
         "a request that any broker answers, over a separate connection",
         _METADATA,
@@ -195,6 +205,7 @@ WORKER = (
             f"{_DRIVER}:Producer._settings_extra": "(self)",
             "aiokafka.consumer:AIOKafkaConsumer._coordinator": "",
             "aiokafka.consumer:AIOKafkaConsumer._fetch_max_wait_ms": "",
+            "aiokafka.consumer:AIOKafkaConsumer._fetcher": "",
             "aiokafka.consumer:AIOKafkaConsumer._partition_assignment_strategy": "",
             "aiokafka.consumer.group_coordinator:GroupCoordinator._push_error_to_user": (
                 "(self, exc)"
@@ -267,9 +278,6 @@ GATEWAY = (
                 "(self, node_id, request, *, group=<ConnectionGroup.DEFAULT: 0>)"
             ),
             f"{_CLIENT}.set_topics": "(self, topics)",
-            "aiokafka.protocol.fetch:FetchRequest": (
-                "(max_wait_time, min_bytes, max_bytes, isolation_level, topics, rack_id='')"
-            ),
             "aiokafka.protocol.offset:OffsetRequest": (
                 "(replica_id, isolation_level, topics)"
             ),

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from pydantic import ValidationError
 
 from agents.ops.local.deployment import REPOSITORY
+from agents.ops.repartition.plan import parse
 from tests.e2e.clients import HttpClient
 from tests.e2e.ids import IdFactory
 from tests.e2e.records import Record
@@ -22,9 +23,11 @@ from tests.e2e.shop import Shop
 from tests.e2e.traffic import Shopper, ShopperPool, stocked
 from tests.e2e.waiting import until
 from topics.admin import TopicsError
+from topics.catalog import TOPICS
 from topics.kafka.location import partition_of
 from topics.kafka.reader import TopicReader
 from topics.kafka.settings import KafkaSettings
+from topics.kafka.topic_admin import TopicAdmin
 from topics.layout import read_layout
 from topics.topic import Topic
 from topics.topology import GROUPS
@@ -38,9 +41,10 @@ class RepartitionedShop(Shop):
 
     later = ()
 
-    def __init__(self, directory: Path, partitions: int) -> None:
+    def __init__(self, directory: Path, partitions: int, brokers: int = 0) -> None:
         super().__init__(
             directory,
+            brokers,
             partitions=partitions,
             gateways=1,
             loms_workers=1,
@@ -104,6 +108,19 @@ class RepartitionedShop(Shop):
 
         await until(are_done, "all requests are processed")
 
+    async def topics_are_replaced(self) -> bool:
+        """Return whether an unfinished repartition replaces topics already."""
+        plan = (await read_layout(self.cluster)).plan
+        return plan is not None and parse(plan).is_swapping
+
+    async def settings(self) -> dict[str, tuple[int, dict[str, str]]]:
+        """Return the copies and the own settings of each topic."""
+        async with TopicAdmin(self.cluster) as admin:
+            existing = await admin.existing(topic.name for topic in TOPICS)
+        return {
+            name: (each.replication, each.own_config) for name, each in existing.items()
+        }
+
     async def records(self, topic: Topic) -> list[ConsumerRecord]:
         """Return all records of a topic, by partition and offset."""
         async with TopicReader(self.cluster) as reader:
@@ -140,7 +157,7 @@ async def repartition_with_kills(
         ended = asyncio.create_task(tool.communicate())
         await asyncio.wait({watched, ended}, return_when=asyncio.FIRST_COMPLETED)
         if chance.random() < kafka_crashes and not ended.done():
-            await shop["kafka"].crash()
+            await chance.choice(shop.brokers).crash()
             await shop.broker_answers()
         if not ended.done():
             tool.kill()

@@ -18,11 +18,13 @@ from tests.e2e.repartitioned import (
     by_owner,
     receipt,
     repartition_with_kills,
+    start_tool,
     totals,
     traffic,
 )
 from tests.e2e.steps import stocks
 from tests.e2e.traffic import OPEN
+from tests.e2e.waiting import until
 from tests.e2e.writing import Writing
 from topics.catalog import CART_REQUESTS, ORDER_EVENTS, ORDER_REQUESTS, STOCK_REQUESTS
 
@@ -119,6 +121,34 @@ async def _pay_one(shoppers, http: HttpClient) -> None:
     shopper = next(s for s in shoppers if any(o[0] == OPEN for o in s.orders.values()))
     shopper.clients = [http]
     await shopper._pay()  # noqa: SLF001
+
+
+async def test_it_goes_on_without_one_of_three_brokers(tmp_path: Path, ids: IdFactory):
+    """It is killed (kill -9) when topics are replaced, and comes back at the end."""
+    async with RepartitionedShop(tmp_path, 1, brokers=3).opened() as shop:
+        http, sku = HttpClient(shop.gateways[0]), ids.sku()
+        shoppers = await traffic(shop, ids, shoppers=4, steps=6)
+        before, settings = totals(await shop.audit()), await shop.settings()
+        await shop.stop_workers()
+        async with Writing(shop, http, sku) as writing:
+            await writing.goes_on()
+            tool = await start_tool(shop, "3")
+            await until(shop.topics_are_replaced, "topics are replaced")
+            await shop["kafka-1"].crash(permanently=True)
+            out, _ = await tool.communicate()
+            assert tool.returncode == 0, out.decode()
+            shop["kafka-1"].start()
+            await writing.goes_on()
+        assert await shop.settings() == settings
+        assert {copies for copies, _ in settings.values()} == {3}
+        await shop.start_workers(3)
+        await shop.done()
+        received = totals(await shop.audit())["received"] - before["received"]
+        assert (await stocks(http, sku))[1] == received
+        assert 0 <= received - writing.acknowledged <= writing.unknown
+        for shopper in shoppers:
+            await carts_and_orders(shopper, http)
+        await http.close()
 
 
 @pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="minutes: LONG_TESTS=1")

@@ -149,4 +149,20 @@ BUGS = (
         "int(offset)",
         f"{_UNIT}rows_of_an_earlier_generation_are_a_zombies_and_of_a_later_one_an_error",
     ),
+    Bug(
+        "acknowledged requests are lost that a replica did not have yet",
+        _SWAP,
+        "            await _accepting(probes, topic, partitions, LAST)\n",
+        "",
+        "tests/component/test_frozen_one_of_three.py"
+        "::test_a_frozen_topic_has_the_records_that_a_replica_lacked",
+    ),
+    Bug(
+        "a topic is deleted for one broker, and still there for another",
+        "topics/kafka/topic_admin.py",
+        "while not all(map(are_so",
+        "while not any(map(are_so",
+        "tests/unit/test_topic_admin.py"
+        "::test_a_deleted_topic_is_gone_when_no_broker_sees_it_any_more",
+    ),
 )

@@ -181,6 +181,14 @@ async def test_fetches_of_many_partitions_are_further_apart(answers, fetching):
     assert loop.time() - began > partitions * SECONDS_BY_PARTITION / 2
 
 
+async def test_fetches_of_work_that_can_wait_are_further_apart(answers, fetching):
+    loop, fetching.interval = asyncio.get_running_loop(), 0.1
+    await start(fetching)
+    began = loop.time()
+    await start(fetching)
+    assert loop.time() - began > fetching.interval / 2
+
+
 async def test_an_idle_fetch_lasts_longer_each_time_until_there_are_records(
     answers, fetching
 ):

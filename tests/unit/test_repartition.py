@@ -10,7 +10,7 @@ from aiokafka.structs import ConsumerRecord
 
 from agents.ops.repartition.copying import Merge
 from agents.ops.repartition.logs import parts
-from agents.ops.repartition.placement import PROBE, RequestPlacement, place_by_key
+from agents.ops.repartition.placement import LAST, PROBE, RequestPlacement, place_by_key
 from agents.runtime.changelog import decode_row, offset_headers
 from agents.runtime.deserializer import (
     MAX_HEADERS,
@@ -123,6 +123,8 @@ def test_an_invalid_record_without_a_key_and_a_dead_letter_go_by_their_partition
 
 def test_probes_are_dropped_and_nothing_that_a_client_sends_is_one():
     assert placed(record(None, headers=PROBE), processed=False) is None
+    assert placed(record(None, key=None, headers=LAST), processed=False) is None
+    assert placed(record(None, headers=LAST), processed=False)
     assert placed(record(REQUEST.to_json(), headers=PROBE), processed=False)
 
 

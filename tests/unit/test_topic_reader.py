@@ -9,7 +9,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError as NotThereError
 from aiokafka.structs import OffsetAndMetadata
 
 from topics.catalog import CART_REQUESTS
-from topics.kafka import reader
+from topics.kafka import reader, retry
 from topics.kafka.reader import TopicReader, read_to
 from topics.kafka.settings import KafkaSettings
 
@@ -47,7 +47,7 @@ class Admin:
 @pytest.fixture
 async def reader_of(monkeypatch):
     """Make a reader of a cluster with these results."""
-    monkeypatch.setattr(reader, "_RETRY_SECONDS", 0)
+    monkeypatch.setattr(retry, "_PAUSE_SECONDS", 0)
     one = TopicReader(KafkaSettings())
 
     def with_results(*results):

@@ -34,7 +34,7 @@ class NotRespondingError(Exception):
 async def run_supervised(
     cluster: KafkaSettings, work: Callable[[KafkaSettings], Coroutine[Any, Any, T]]
 ) -> T:
-    """Run work while all brokers respond, with one of them as the cluster's only address.
+    """Run work while all brokers respond, with the addresses of those that live.
 
     Raises:
         NotRespondingError: no broker can be reached, or one is silent for ten seconds.
@@ -43,7 +43,7 @@ async def run_supervised(
     reached = await reach(cluster)
     task = asyncio.create_task(work(reached))
     heartbeats: _Heartbeats = {}
-    _start(heartbeats, [reached.kafka], reached.client_options())
+    _start(heartbeats, reached.kafka.split(","), reached.client_options())
     try:
         while not task.done():
             if silent := [a for a, heartbeat in heartbeats.items() if heartbeat.done()]:
@@ -64,9 +64,10 @@ async def run_supervised(
 
 
 async def reach(cluster: KafkaSettings) -> KafkaSettings:
-    """Return the cluster with a broker that responds as its only address.
+    """Return the cluster with the addresses of a broker that responds, and of all it names.
 
     aiokafka connects to one address in any order, and waits for one that does not respond.
+    So a dead machine must not be among them; with the others work goes on if one crashes.
 
     Raises:
         NotRespondingError: no broker can be reached.
@@ -76,9 +77,10 @@ async def reach(cluster: KafkaSettings) -> KafkaSettings:
     probes = [asyncio.create_task(_probe(address, options)) for address in addresses]
     try:
         for probe in asyncio.as_completed(probes):
-            address, error = await probe
-            if error is None:
-                return cluster.model_copy(update={"kafka": address})
+            address, found = await probe
+            if not isinstance(found, Exception):
+                alive = ",".join(dict.fromkeys([address, *found]))
+                return cluster.model_copy(update={"kafka": alive})
     finally:
         for task in probes:
             task.cancel()
@@ -92,14 +94,15 @@ async def reach(cluster: KafkaSettings) -> KafkaSettings:
     raise NotRespondingError(f"Kafka at {cluster.kafka}: {str(error) or repr(error)}")
 
 
-async def _probe(address: str, options: dict[str, Any]) -> tuple[str, Exception | None]:
-    """Return an address, and the error if its broker can't be reached."""
+async def _probe(
+    address: str, options: dict[str, Any]
+) -> tuple[str, list[str] | Exception]:
+    """Return an address, and what its broker names, or the error if it can't be reached."""
     try:
         async with aclosing(_metadata(address, options)) as responses:
-            await anext(responses)
+            return address, await anext(responses)
     except _FAILURES as error:
         return address, error
-    return address, None
 
 
 def _start(

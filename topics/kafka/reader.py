@@ -5,18 +5,19 @@ import heapq
 import re
 import time
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
 from operator import attrgetter
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
-from aiokafka.errors import GroupLoadInProgressError, KafkaError, for_code
+from aiokafka.errors import GroupLoadInProgressError, for_code
 from aiokafka.structs import ConsumerRecord
 
 from topics.kafka.location import partition_of
+from topics.kafka.retry import retry
 from topics.kafka.settings import KafkaSettings
 from topics.topic import Topic
 
@@ -24,14 +25,10 @@ _MAX_POLL_RECORDS = 2000
 _POLL_MS = 200
 _FETCH_BYTES = 4 * 2**20
 _STALL_SECONDS = 60.0
-_COORDINATOR_SECONDS = 60.0
-_RETRY_SECONDS = 0.2
 _SUFFIX = re.compile(r"-[0-9A-Za-z_-]{22}$|-[0-9a-f-]{36}$")
 """What a broker appends to a member's name."""
 
 _AGE = attrgetter("timestamp", "topic", "partition", "offset")
-
-T = TypeVar("T")
 
 
 class ReadError(Exception):
@@ -109,7 +106,7 @@ class TopicReader:
 
     async def names(self) -> list[str]:
         """Return the names of all topics except Kafka's own."""
-        names = await self._admin.list_topics()
+        names = await retry(self._admin.list_topics)
         return sorted(name for name in names if not name.startswith("__"))
 
     async def partitions(self, topics: Iterable[Topic]) -> dict[Topic, int]:
@@ -119,7 +116,7 @@ class TopicReader:
             ReadError: a topic is missing.
         """
         wanted = {topic.name: topic for topic in topics}
-        described = await self._admin.describe_topics([*wanted])
+        described = await retry(partial(self._admin.describe_topics, [*wanted]))
         counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
         if missing := ", ".join(name for name in wanted if not counts.get(name)):
             raise ReadError(f"there are no topics {missing}, or no right to see them")
@@ -131,28 +128,28 @@ class TopicReader:
         partitions = await self.partitions(groups)
         for group in set(groups.values()):
             of_group = {t: count for t, count in partitions.items() if groups[t] == group}
-            offsets |= await _retry(partial(self._committed, group, _tps(of_group)))
+            offsets |= await retry(partial(self._committed, group, _tps(of_group)))
         return offsets
 
     async def committed_by_others(
         self, own: set[str], topics: Iterable[Topic]
     ) -> dict[str, dict[TopicPartition, int]]:
         """Return the offsets that all other groups have committed, by group."""
-        groups = {name for name, *_ in await _retry(self._admin.list_consumer_groups)}
+        groups = {name for name, *_ in await retry(self._admin.list_consumer_groups)}
         tps = _tps(await self.partitions(topics))
         return {
-            group: await _retry(partial(self._committed, group, tps))
+            group: await retry(partial(self._committed, group, tps))
             for group in sorted(groups - own)
         }
 
     async def has_members(self, group: str) -> bool:
         """Return whether a group has members."""
-        state, _ = await _retry(partial(self._describe, group))
+        state, _ = await retry(partial(self._describe, group))
         return state not in ("Empty", "Dead")
 
     async def owners(self, group: str) -> tuple[str, dict[TopicPartition, str]]:
         """Return a group's state, and the member that owns each partition: name@host."""
-        state, members = await _retry(partial(self._describe, group))
+        state, members = await retry(partial(self._describe, group))
         owners = {
             tp: f"{_SUFFIX.sub('', name)}@{host.removeprefix('/')}"
             for name, _, host, _, assigned in members
@@ -218,18 +215,6 @@ class TopicReader:
         if error:
             raise for_code(error)(group)
         return str(state), members
-
-
-async def _retry(request: Callable[[], Awaitable[T]]) -> T:
-    """Retry while a group's coordinator is absent, or is still loading its groups."""
-    deadline = time.monotonic() + _COORDINATOR_SECONDS
-    while True:
-        try:
-            return await request()
-        except KafkaError as error:
-            if not error.retriable or time.monotonic() > deadline:
-                raise
-        await asyncio.sleep(_RETRY_SECONDS)
 
 
 def _tps(partitions: Mapping[Topic, int]) -> list[TopicPartition]:

@@ -22,6 +22,8 @@ _ABORTED = Struct(">qq")
 _PRODUCE = Struct(">hhi")
 _PRODUCED = Struct(">ihqqqi")
 
+NO_SESSION = 0, -1
+
 Topics = list[tuple[str, list[tuple[Any, ...]]]]
 
 
@@ -73,10 +75,10 @@ class Message:
 
 
 class FetchRequest(Message):
-    """A fetch within a session, or one without a session if its id and epoch are 0.
+    """A fetch within a session (KIP-227), or without one.
 
     Args:
-        session: its id, and its epoch.
+        session: its id and its epoch, 0 and 0 of a new one; or `NO_SESSION`.
         topics: the partitions to fetch by topic: number, offset, most bytes.
         removed: the partitions that leave the session.
     """

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import replace
 
 from agents.ops.local.deployment import (
@@ -127,7 +128,13 @@ def _bring_up(shop: Deployment, given: dict[str, str], *options: str) -> None:
     scales = (f"checkout={shop.checkout_workers}", f"loms={shop.loms_workers}")
     options += tuple(word for scale in scales for word in ("--scale", scale))
     echo("  images and containers:")
-    _compose(shop, given, "up", "-d", "--wait", "--remove-orphans", *options)
+    try:
+        _compose(shop, given, "up", "-d", "--wait", "--remove-orphans", *options)
+    except CommandError:
+        # Compose does not show why this container refused the start.
+        with suppress(CommandError):
+            _compose(shop, given, "logs", "--no-log-prefix", "--tail", "3", "topics")
+        raise
     with step("until the owner of each partition answers"):
         urls = (f"{shop.gateway_scheme}://{name}:8080" for name in _gateways(shop))
         _compose(shop, given, *_READINESS, "--marks", "/var/lib/shop", *urls)

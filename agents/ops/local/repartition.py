@@ -62,7 +62,9 @@ def repartition(shop: Deployment) -> None:
 def kafka_alone(shop: Deployment) -> Iterator[None]:
     """Start Kafka of a stopped shop, and stop it at the end."""
     if not (shop.directory / "kafka" / "formatted").exists():
-        raise cli.CommandError(f"there is no shop in {shop.directory}: make run-all")
+        raise cli.CommandError(
+            f"there is no shop in {shop.directory}, or it was in containers: make run-all"
+        )
     supervisor = Supervisor(shop.directory)
     with locked(shop.directory):
         try:

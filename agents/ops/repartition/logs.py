@@ -56,7 +56,12 @@ def copying(config: Mapping[str, str]) -> dict[str, str]:
     Args:
         config: the settings that it has otherwise.
     """
-    return _COPYING | {name: config[name] for name in _KEPT if name in config}
+    return _COPYING | kept(config)
+
+
+def kept(config: Mapping[str, str]) -> dict[str, str]:
+    """Return those settings of a topic that its copies need, too."""
+    return {name: config[name] for name in _KEPT if name in config}
 
 
 async def create_staging(admin: TopicAdmin, plan: Plan, topic: Topic) -> Topic:

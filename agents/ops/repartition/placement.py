@@ -21,6 +21,9 @@ from topics.topic import Topic
 PROBE = (("repartition", b"probe"),)
 """The headers of empty records that prove that a frozen topic takes no more records."""
 
+LAST: Headers = []
+"""Those of the records behind all others, which have neither a key nor a value."""
+
 Place = Callable[[ConsumerRecord, bool], "Placement | None"]
 """Returns the placement of a record; it also gets whether the shop has processed it."""
 
@@ -98,5 +101,7 @@ def _by_key(record: ConsumerRecord, partitions: int) -> int:
 
 
 def is_probe(record: ConsumerRecord) -> bool:
-    """Return whether a record is a probe: no request is empty."""
-    return record.value is None and tuple(record.headers) == PROBE
+    """Return whether a record is a probe, or a last one: no request is empty."""
+    headers = tuple(record.headers)
+    is_last = record.key is None and not headers
+    return record.value is None and (is_last or headers == PROBE)

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Self
 
 from agents.ops.repartition import groups
-from agents.ops.repartition.logs import LogStaging, staging_of
+from agents.ops.repartition.logs import LogStaging, kept, staging_of
 from agents.ops.repartition.plan import Plan, PlanStore, TopicPlan, parse
 from agents.ops.repartition.stage import COPIED, Progress, Stage
 from agents.ops.repartition.swap import Swap
@@ -148,7 +148,8 @@ class Repartition:
     async def _new_plan(self, partitions: int) -> Plan:
         existing = await self._admin.existing(topic.name for topic in MOVED)
         replication = max(topic.replication for topic in existing.values())
-        config = SHOP_LAYOUT.config(FOREVER)
+        # As durable as the topics: a lost plan would leave them half replaced.
+        config = SHOP_LAYOUT.config(FOREVER) | kept(existing[MOVED[0].name].own_config)
         await self._admin.create_and_wait(SHOP_LAYOUT.name, 1, replication, config)
         plans = {
             name: TopicPlan(found.partitions, found.replication, found.own_config)

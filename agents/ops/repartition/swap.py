@@ -16,7 +16,7 @@ from aiokafka.structs import ConsumerRecord
 from agents.ops.repartition import groups
 from agents.ops.repartition.filling import Filling, HeadersOf
 from agents.ops.repartition.logs import Advance, LogStaging, copying, staging_of
-from agents.ops.repartition.placement import PROBE
+from agents.ops.repartition.placement import LAST, PROBE
 from agents.ops.repartition.plan import Plan, PlanStore, Step, TopicPlan
 from agents.runtime.changelog import offset_headers
 from agents.runtime.producer import Headers
@@ -27,7 +27,9 @@ from topics.topic import Topic, TopicKind
 
 _FREEZE_SECONDS = 60.0
 _POLL_SECONDS = 0.05
-_NO_RECORDS = {"max.message.bytes": "0"}
+_NO_RECORDS = {"max.message.bytes": "68"}
+"""The size of a batch with one record without key, value and headers."""
+
 _TIME = "message.timestamp.type"
 
 
@@ -127,28 +129,36 @@ class Swap:
         return of_row
 
     async def _freeze(self, topic: Topic, planned: TopicPlan) -> None:
-        """Make a topic refuse all writes; return when the leaders do.
+        """Make a topic refuse all writes; return when it has all acknowledged records.
 
-        A probe that a leader still accepts is dropped with the copy of the topic.
+        A probe that a leader still accepts is dropped with the copy of the topic. A leader
+        that refuses it may have records that no replica has fetched yet. They can't be
+        read, but clients may have them acknowledged later. The last record, the only one
+        that is small enough, is acknowledged behind them.
         """
         await self.admin.configure({topic.name: planned.config | _NO_RECORDS})
         deadline = time.monotonic() + _FREEZE_SECONDS
-        left: Iterable[int] = range(planned.partitions)
+        partitions = range(planned.partitions)
+        left: Iterable[int] = partitions
         async with AIOKafkaProducer(**self.cluster.client_options(), acks="all") as probes:
-            while left := await _accepting(probes, topic, left):
+            while left := await _accepting(probes, topic, left, PROBE):
                 if time.monotonic() > deadline:
                     raise CommandError(f"{topic.name}: partitions {left} accept writes")
                 await asyncio.sleep(_POLL_SECONDS)
+            await _accepting(probes, topic, partitions, LAST)
 
 
 async def _accepting(
-    producer: AIOKafkaProducer, topic: Topic, numbers: Iterable[int]
+    producer: AIOKafkaProducer,
+    topic: Topic,
+    numbers: Iterable[int],
+    headers: Iterable[tuple[str, bytes]],
 ) -> list[int]:
-    """Return the partitions whose leaders accept a probe."""
+    """Return the partitions that accept an empty record; then it is acknowledged."""
     deliveries = {}
     for number in numbers:
         batch = producer.create_batch()
-        batch.append(key=None, value=None, timestamp=None, headers=[*PROBE])
+        batch.append(key=None, value=None, timestamp=None, headers=[*headers])
         batch.close()
         deliveries[number] = await producer.send_batch(batch, topic.name, partition=number)
     accepting = []
