@@ -20,7 +20,7 @@ from topics.kafka.topic_admin import (
 )
 from topics.topic import Topic, TopicKind
 
-_LEADERS_SECONDS = 30.0
+_LEADERS_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 
 # The partition of their records, or rows, selects the worker that owns them.

@@ -4,13 +4,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import NodeNotReadyError, RequestTimedOutError
+from aiokafka.admin import NewTopic
+from aiokafka.errors import (
+    InvalidReplicationFactorError,
+    NodeNotReadyError,
+    RequestTimedOutError,
+)
 from aiokafka.errors import TopicAuthorizationFailedError as ForbiddenError
 
 from topics.kafka import retry, topic_admin
 from topics.kafka.settings import KafkaSettings
 from topics.kafka.topic_admin import TopicAdmin, TopicsError
 
+FENCED = "All brokers are currently fenced."
 NAME, OLD, NEW = "stock.requests", 3, 5
 LATE, TIMES = 2, 3
 """The broker that sees each change some requests later than the others."""
@@ -46,7 +52,7 @@ class Brokers:
         return SimpleNamespace(topic_error_codes=[(NAME, self._changed_to(0))])
 
     async def create_topics(self, _topics: object) -> Any:
-        return SimpleNamespace(topic_errors=[(NAME, self._changed_to(NEW), None)])
+        return SimpleNamespace(topic_errors=[(NAME, self._changed_to(NEW), FENCED)])
 
     async def close(self) -> None:
         """Close nothing."""
@@ -99,6 +105,12 @@ async def test_a_change_is_requested_again_if_a_broker_is_down(
     brokers = cluster(admin, OLD, failure)
     await admin.delete(NAME)
     assert brokers.partitions == 0
+
+
+async def test_a_creation_is_requested_again_while_brokers_are_fenced(admin: TopicAdmin):
+    brokers = cluster(admin, 0, InvalidReplicationFactorError.errno)
+    await admin.create([NewTopic(NAME, NEW, 1)])
+    assert brokers.partitions == NEW
 
 
 async def test_a_forbidden_change_is_not_requested_again(admin: TopicAdmin):

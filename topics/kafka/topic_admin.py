@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
     KafkaError,
+    NotEnoughReplicasError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
     for_code,
@@ -28,6 +29,9 @@ _REQUEST_MS = 15_000
 """How long the admin client waits for a dead controller, before it looks for another."""
 
 _SET_ON_TOPIC = 1  # Kafka's number for a setting whose source is the topic itself
+
+_FENCED = "fenced"
+"""In the reason of a refused creation: brokers are starting, or too busy for heartbeats."""
 
 _Described = list[dict[str, Any]]
 
@@ -220,5 +224,7 @@ def _require_success(name: str, code: int, text: str | None) -> None:
     error = for_code(code)
     if code and error.retriable:
         raise error(text or name)
+    if code and _FENCED in (text or ""):
+        raise NotEnoughReplicasError(f"{name}: {text}")
     if code:
         raise TopicsError(f"{name}: {text or error.__name__}")
