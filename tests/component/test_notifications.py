@@ -17,6 +17,7 @@ from tests.component.notifier import (
     posted,
     smtp,
 )
+from tests.e2e.waiting import until
 from tests.standins.mail_sink import MailSink
 from tests.standins.webhook_sink import WebhookSink
 from tests.unit.test_backoff import NoJitter
@@ -118,9 +119,13 @@ async def test_a_transport_that_is_down_is_seen_in_metrics_until_it_is_up(
     assert pending.get() == 3
     assert age.get() == pytest.approx(time.time() - NOON.timestamp(), abs=5)
     hook.broken = 0
-    await notifier.until(lambda: not notifier.pending)
-    await notifier.agent.measure()
-    assert (pending.get(), age.get()) == (0, 0)
+
+    async def is_counted() -> bool:  # which comes after the rows are gone
+        await notifier.agent.measure()
+        return (pending.get(), age.get()) == (0, 0)
+
+    await until(is_counted, "no pending row in the metrics")
+    assert not notifier.pending
     assert metrics.UP.labels("webhook")._value.get() == 1  # noqa: SLF001
 
 
