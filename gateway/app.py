@@ -26,6 +26,7 @@ from gateway.tokens import authorize
 from schemas.contract import Code, Contract, Refused
 from topics.catalog import Reply
 from topics.telemetry import tracing
+from topics.topic import wire_type
 
 JSON = "application/json"
 
@@ -44,8 +45,7 @@ OK, UNEXPECTED = "ok", "internal"
 
 _CALLS = {route.path: route for route in ROUTES}
 _BEGINNINGS = {
-    route.reply: b'{"type":"%b",' % route.reply.model_fields["type"].default.encode()
-    for route in ROUTES
+    route.reply: b'{"type":"%b",' % wire_type(route.reply).encode() for route in ROUTES
 }
 """How `to_json` begins the replies that have more fields than their type."""
 

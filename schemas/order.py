@@ -18,6 +18,7 @@ from schemas.contract import (
     Sku,
     UserId,
     UserMessage,
+    items_of,
     shard,
 )
 
@@ -63,7 +64,7 @@ def merge_lines(items: tuple[Item, ...]) -> tuple[Item, ...]:
         counts[item.sku] = counts.get(item.sku, 0) + item.count
         if counts[item.sku] > MAX_COUNT:
             raise ValueError(f"the lines of sku {item.sku} add up to over {MAX_COUNT}")
-    return tuple(Item(sku=sku, count=count) for sku, count in sorted(counts.items()))
+    return items_of(counts)
 
 
 Items = Annotated[

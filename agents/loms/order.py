@@ -20,7 +20,7 @@ from typing import Annotated
 
 from agents.aggregate import Cause, Refusal, renamed
 from schemas.cart import OrderSettled
-from schemas.contract import DONE, Code, Contract, Item, Refused, shard
+from schemas.contract import DONE, Code, Contract, Refused, items_of, shard
 from schemas.order import (
     AnonymizeOrder,
     CancelOrder,
@@ -206,7 +206,9 @@ def follow_up(
     order = require_order(order, request)
     match request:
         case ListOrder():
-            yield OrderView(status=order.status, user=order.user, items=_items(order))
+            yield OrderView(
+                status=order.status, user=order.user, items=items_of(order.lines)
+            )
         case CreateOrder():
             yield from _after_create(order, request, cause)
         case StockReserved():
@@ -350,7 +352,7 @@ def _after(order: Order, cause: Cause, *statuses: Status) -> Iterator[Contract]:
                 order_id=order.order_id,
                 user=order.user,
                 status=change.status,
-                items=_items(order),
+                items=items_of(order.lines),
                 at=change.at,
             )
 
@@ -384,10 +386,6 @@ def _placement_reply(order: Order, cause: Cause) -> Contract:
     if PURCHASE in cause.headers and not order.anonymized:
         return _to_cart(order.user, cause, order)
     return OrderPlaced(order_id=order.order_id)
-
-
-def _items(order: Order) -> tuple[Item, ...]:
-    return tuple(Item(sku=sku, count=count) for sku, count in order.lines.items())
 
 
 def _to_cart(user: int, cause: Cause, order: Order | None) -> OrderSettled:

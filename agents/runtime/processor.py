@@ -72,14 +72,14 @@ class AggregateAgent:
             write for batch in fetched for write in self._process_partition(batch, out)
         ]
         self._pause_monitor.check()
-        deliveries = await self._publisher.send(out.commands)
-        previous = self._sent
-        if not deliveries and (previous is None or previous.done()):
-            deliveries = await self._send_deferred(out, writes)
-            acks = _await_acks(out, deliveries)
-        else:
+        before = await self._publisher.send(out.commands)
+        if self._sent is not None and not self._sent.done():
+            before.add(self._sent)
+        if before:
             self._sent = asyncio.get_running_loop().create_future()
-            acks = self._follow(out, writes, deliveries, previous, self._sent)
+            acks = self._follow(out, writes, before, self._sent)
+        else:
+            acks = _await_acks(out, await self._send_deferred(out, writes))
         self.batches.complete(event, fetched, acks, records)
 
     def _process_partition(
@@ -142,15 +142,11 @@ class AggregateAgent:
         self,
         out: RecordCollector,
         writes: list[Write],
-        commands: Deliveries,
-        previous: asyncio.Future[None] | None,
+        before: Deliveries,
         sent: asyncio.Future[None],
     ) -> None:
         """Send what follows the commands of this batch, behind that of the previous one."""
-        if commands:
-            await asyncio.wait(commands)
-        if previous is not None and not previous.done():
-            await asyncio.wait([previous])
+        await asyncio.wait(before)
         deliveries = await self._send_deferred(out, writes)
         sent.set_result(None)
         await _await_acks(out, deliveries)

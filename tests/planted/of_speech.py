@@ -41,14 +41,14 @@ BUGS = (
     Bug(
         "replies are sent before the commands are acknowledged",
         "agents/runtime/processor.py",
-        "        if commands:\n            await asyncio.wait(commands)\n",
+        "        await asyncio.wait(before)\n",
         "",
         f"{_BATCHES}no_reply_or_row_is_sent_before_its_commands_are_acknowledged",
     ),
     Bug(
         "replies overtake the commands of the batch before",
         "agents/runtime/processor.py",
-        "if previous is not None and not previous.done():",
+        "if self._sent is not None and not self._sent.done():",
         "if False:",
         f"{_BATCHES}replies_do_not_overtake_the_commands_of_the_batch_before",
     ),
