@@ -41,7 +41,9 @@ async def _work(
     ids: IdFactory,
     products: Products,
 ) -> None:
-    """Cause all events that metrics count."""
+    """Cause all events that metrics count, once all processes export them."""
+    for name, url in running.metrics.items():
+        await until(lambda url=url: _answers(url), f"{name} exports metrics")
     client = gateways[0]
     user, (sku, _) = ids.user(), ids.product()
     await receive(client, sku, 5)
@@ -61,6 +63,14 @@ async def _text(url: str) -> str:
         assert answer.status == 200
         assert answer.content_type == "text/plain"
         return await answer.text()
+
+
+async def _answers(url: str) -> bool:
+    """Return whether the process serves already: a shop is ready without notifications."""
+    try:
+        return bool(await _text(url))
+    except aiohttp.ClientConnectionError:
+        return False
 
 
 async def _comes(
