@@ -1,6 +1,6 @@
 """Contracts of stock: requests and replies about one sku, over all warehouses."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -60,6 +60,11 @@ class Release(SkuMessage, extra="ignore"):
 
 class Sell(SkuMessage, extra="ignore"):
     """Write off the units of a paid order."""
+
+    # A reservation is sold once, however late this is repeated, and a client's next query
+    # is the same before and after: reserved units can't be bought either. So neither the
+    # order's row nor the reply waits for it.
+    deferred: ClassVar[bool] = True
 
     type: Literal["sell"] = "sell"
     order_id: OrderId = Field(alias="orderID")

@@ -29,7 +29,6 @@ from typing import Any
 from agents.aggregate import Cause, OutgoingMessage, WithHeaders
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
-from schemas.cart import OrderSettled
 from schemas.contract import Contract
 from schemas.order import DeleteOrder, OrderStatusChanged
 from topics.catalog import ORDER_REQUESTS, TOPIC_OF
@@ -198,11 +197,10 @@ class World:
         return commands, [m for m in messages if not self._goes_first(m[1])]
 
     def _goes_first(self, message: OutgoingMessage) -> bool:
-        return self._is_command(message) and not isinstance(message, OrderSettled)
+        return self._is_command(message) and not _request(message).deferred
 
     def _is_command(self, message: OutgoingMessage) -> bool:
-        request = message.message if isinstance(message, WithHeaders) else message
-        return TOPIC_OF.get(type(request)) in self.partitions
+        return TOPIC_OF.get(type(_request(message))) in self.partitions
 
     def _send(self, message: OutgoingMessage, cause: Cause) -> None:
         headers = cause.headers
@@ -235,3 +233,7 @@ class World:
     def _home(self, request: Contract) -> Partition:
         topic = TOPIC_OF[type(request)]
         return self.partitions[topic][int(topic.key_of(request)) % PARTITIONS]
+
+
+def _request(message: OutgoingMessage) -> Contract:
+    return message.message if isinstance(message, WithHeaders) else message
