@@ -4,10 +4,11 @@ The state is one row of a table, or a NamedTuple of several rows that are writte
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, reduce
-from typing import Any, Generic, TypeVar
+from types import MappingProxyType
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import AliasChoices, Field, TypeAdapter
 from pydantic.fields import FieldInfo
@@ -20,8 +21,7 @@ R = TypeVar("R", bound=Contract)
 E = TypeVar("E")
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """The only clock and the only source of ids for the rules; stable on redelivery.
 
     Attributes:
@@ -37,7 +37,7 @@ class Cause:
     timestamp: datetime
     origin: str
     idempotency_key: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     is_first: bool = True
 
     @property

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
@@ -31,6 +31,8 @@ _TOO_MUCH = f"headers: more than {MAX_HEADERS} bytes"
 MAX_PROPAGATED_BYTES = 4 * 2**10
 """Limit of propagated headers: each line of an order repeats them."""
 
+_TRACE = frozenset(names.TRACE)
+
 MAX_VALUE = 256 * 2**10
 """Far above any valid request; a smaller value can be forwarded and echoed whole."""
 
@@ -43,8 +45,7 @@ class InvalidRecord(Exception):  # noqa: N818 -- a classification
     """A record that breaks its contract; it becomes a dead letter with this reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyContext:
+class ReplyContext(NamedTuple):
     """The caller and the destination of the reply; propagated from request to request.
 
     Attributes:
@@ -80,8 +81,7 @@ class ReplyContext:
         return [(names.CORRELATION_ID, self.correlation_id), *self.trace]
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A request with its cause, its reply context and its key."""
 
     request: Contract
@@ -119,13 +119,12 @@ def parse_reply_context(record: ConsumerRecord) -> ReplyContext:
         return ReplyContext(error=_TOO_MUCH)
     topic, valid = _reply_topic((headers.get(names.REPLY_TOPIC) or b"")[: MAX_TOPIC + 1])
     partition, error = _partition(headers.get(names.REPLY_PARTITION))
-    if _size(record.headers) > MAX_HEADERS and _size(_of_client(record)) > MAX_HEADERS:
+    if _size(record.headers) > MAX_HEADERS < _size(_of_client(record)):
         error = _TOO_MUCH
     elif id_size > MAX_PROPAGATED_BYTES:
         error = f"{names.CORRELATION_ID}: more than {MAX_PROPAGATED_BYTES} bytes"
-    trace = tuple([(name, headers[name]) for name in names.TRACE if headers.get(name)])
-    if sum([len(value) for _, value in trace]) > MAX_PROPAGATED_BYTES - id_size:
-        trace = ()  # a trace fails no request
+    is_traced = not _TRACE.isdisjoint(headers)
+    trace = _trace(headers, MAX_PROPAGATED_BYTES - id_size) if is_traced else ()
     return ReplyContext(
         correlation_id=correlation_id,
         reply_topic=topic if valid else None,
@@ -138,7 +137,10 @@ def parse_reply_context(record: ConsumerRecord) -> ReplyContext:
 
 
 def _size(headers: Iterable[tuple[str, bytes]]) -> int:
-    return sum([len(name) + len(value or b"") for name, value in headers])
+    size = 0
+    for name, value in headers:  # a comprehension costs a call
+        size += len(name) + len(value or b"")
+    return size
 
 
 def _of_client(record: ConsumerRecord) -> Sequence[tuple[str, bytes]]:
@@ -147,6 +149,12 @@ def _of_client(record: ConsumerRecord) -> Sequence[tuple[str, bytes]]:
     if headers[-1] == (names.MOVED, b"1") and _origin(dict(headers[-2:])):
         return headers[:-2]
     return headers
+
+
+def _trace(headers: dict[str, bytes], most: int) -> tuple[tuple[str, bytes], ...]:
+    """Return the headers of the trace; none if they are too large: it fails no request."""
+    trace = tuple((name, headers[name]) for name in names.TRACE if headers.get(name))
+    return trace if sum(len(value) for _, value in trace) <= most else ()
 
 
 @lru_cache(maxsize=10_000)

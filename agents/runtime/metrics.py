@@ -6,6 +6,7 @@ Counters are incremented once for each batch, since a call for each record costs
 import logging
 import socket
 from collections.abc import Mapping
+from functools import cache
 from http.server import ThreadingHTTPServer
 from threading import Thread
 
@@ -69,6 +70,18 @@ _partitions: set[TopicPartition] = set()
 _followed: set[TopicPartition] = set()
 
 log = logging.getLogger(__name__)
+
+
+@cache
+def _of_topic(topic: str) -> tuple[Counter, Histogram]:
+    return RECORDS.labels(topic), BATCH.labels(topic)
+
+
+def count_poll(topic: str, records: int) -> None:
+    """Count the records of one poll of a topic."""
+    all_records, batch = _of_topic(topic)
+    all_records.inc(records)
+    batch.observe(records)
 
 
 def update_gauges(

@@ -12,6 +12,7 @@ from agents.runtime.changelog import ChangelogProducer
 from agents.runtime.collector import Deliveries, Publisher, RecordCollector, Worker
 from agents.runtime.fail_stop import fail_stop
 from agents.runtime.in_flight import InFlightBatches, PartitionRecords, unrevoked
+from agents.runtime.producer import settled
 from agents.runtime.router import RecordRouter, consumer_span
 from agents.runtime.rows import Write
 from agents.runtime.state_store import StateStore
@@ -146,7 +147,7 @@ class AggregateAgent:
         sent: asyncio.Future[None],
     ) -> None:
         """Send what follows the commands of this batch, behind that of the previous one."""
-        await asyncio.wait(before)
+        await settled(before)
         deliveries = await self._send_deferred(out, writes)
         sent.set_result(None)
         await _await_acks(out, deliveries)
@@ -173,5 +174,4 @@ class AggregateAgent:
 async def _await_acks(out: RecordCollector, deliveries: Deliveries) -> None:
     """Wait until the last records that a poll caused are acknowledged."""
     with out.spans:
-        if deliveries:
-            await asyncio.wait(deliveries)
+        await settled(deliveries)

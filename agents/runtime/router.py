@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from aiokafka.structs import ConsumerRecord
 
@@ -91,4 +90,5 @@ def consumer_span(envelope: Envelope, record: ConsumerRecord) -> Iterator[Envelo
     }
     name = f"process {record.topic}"
     with tracing.span(name, "CONSUMER", reply_context.trace, attributes) as trace:
-        yield replace(envelope, reply_context=replace(reply_context, trace=tuple(trace)))
+        traced = reply_context._replace(trace=tuple(trace))
+        yield envelope._replace(reply_context=traced)

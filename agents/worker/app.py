@@ -117,6 +117,7 @@ class App(faust.App):
         """Wait for Kafka, instead of restarting until it runs."""
         self.cluster_id, self.layout = await _wait_for_kafka(self.settings)
         await super().on_first_start()
+        self.sensors.remove(self.monitor)  # unused, and it costs as much as an event
 
     async def on_stop(self) -> None:
         """Hand over to other workers; stop when all work in flight is acknowledged."""

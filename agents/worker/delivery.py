@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import faust
+from aiokafka.errors import ConsumerStoppedError
 from aiokafka.structs import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -21,6 +22,7 @@ from mode.utils.futures import notify
 from agents.runtime import metrics
 from agents.runtime.in_flight import ConsumerRecords, PartitionRecords
 from agents.worker.clients import EventLoopConsumerThread
+from agents.worker.fetcher import SessionFetcher
 
 POLL_SECONDS = 0.1
 MAX_CHUNK_BYTES = 32 * 2**10
@@ -33,7 +35,7 @@ class RawRecordsSchema(faust.Schema):
         """Return the decoder of a topic's messages."""
 
         async def decode(message: Any, *, propagate: bool = False) -> Any:  # noqa: ARG001
-            return app.create_event(None, message.value, (), message)
+            return faust.Event(app, None, message.value, (), message)
 
         return decode
 
@@ -113,11 +115,18 @@ class DeliveringConsumer(driver.Consumer):
             return
         served = dict(self._served)
         if active := served.keys() - self._buffered_partitions:
-            fetched = await self._getmany(active_partitions=active, timeout=POLL_SECONDS)
-            await self._deliver(served, fetched)
+            await self._deliver(served, await self._poll(active))
             await asyncio.sleep(0)
         else:
             await self.sleep(0.05)
+
+    async def _poll(self, active: set[TP]) -> Mapping[TP, list[ConsumerRecord]]:
+        """Return fetched records; Faust's way to them has five layers."""
+        consumer = self._thread._ensure_consumer()
+        fetcher: SessionFetcher = consumer._fetcher
+        if consumer._closed or fetcher._closed:
+            raise ConsumerStoppedError
+        return await fetcher.poll(active, POLL_SECONDS, consumer._max_poll_records)
 
     async def _deliver(
         self,
@@ -138,9 +147,7 @@ class DeliveringConsumer(driver.Consumer):
                 batches = [b for b in chunk if self._served.get(b.tp) is served[b.tp]]
                 if not batches:
                     continue
-                count = sum(len(batch.records) for batch in batches)
-                metrics.RECORDS.labels(topic).inc(count)
-                metrics.BATCH.labels(topic).observe(count)
+                metrics.count_poll(topic, sum([len(batch.records) for batch in batches]))
                 for batch in batches:
                     served[batch.tp].batches.append(batch)
                     served[batch.tp].position = batch.end

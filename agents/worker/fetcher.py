@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any
 
 from aiokafka.consumer import fetcher
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from topics.kafka import wire
 
@@ -144,18 +144,20 @@ class SessionFetcher(fetcher.Fetcher):
         fetchable: defaultdict[int, Positions] = defaultdict(dict)
         resets: defaultdict[int, list[TopicPartition]] = defaultdict(list)
         resumed, is_leaderless = [], False
-        for tp in assignment.tps:
-            leader, state = leader_of(tp), assignment.state_value(tp)
-            if tp in self._records or leader in self._in_flight:
+        for tp, state in assignment._tp_state.items():  # its properties cost a call each
+            if tp in self._records:
+                continue
+            leader, position = leader_of(tp), state._position
+            if leader in self._in_flight:
                 continue
             if leader is None or leader < 0:
                 is_leaderless = True
-            elif not state.has_valid_position:
+            elif position is None:
                 resets[leader].append(tp)
-            elif state.paused:
+            elif state._paused:
                 resumed.append(state.resume_fut)
             else:
-                fetchable[leader][tp] = state.position
+                fetchable[leader][tp] = position
         limits = (
             self._wait_ms,
             self._fetch_min_bytes,
@@ -169,6 +171,19 @@ class SessionFetcher(fetcher.Fetcher):
             if node not in backoffs and node not in resets
         ]
         return requests, resets, timeout, is_leaderless, resumed
+
+    async def poll(
+        self, partitions: set[TopicPartition], seconds: float, most: int
+    ) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """Return fetched records of partitions, so many; wait for some, but not longer."""
+        fetched: dict[TopicPartition, list[ConsumerRecord]]
+        if not (fetched := await self.fetched_records(partitions, 0, most)):
+            waiter = self._create_fetch_waiter()
+            timer = self._loop.call_later(seconds, self._notify, waiter)
+            await waiter
+            timer.cancel()
+            fetched = await self.fetched_records(partitions, 0, most)
+        return fetched
 
     async def _proc_fetch_request(self, assignment: Any, node: int, request: Any) -> bool:
         try:

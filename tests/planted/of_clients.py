@@ -33,7 +33,7 @@ BUGS = (
     Bug(
         "a response is read with its length short by the aborted transactions",
         "topics/kafka/wire.py",
-        "                    at += _ABORTED.size\n",
+        "                    at = end\n",
         "",
         f"{_WIRE}a_fetched_response_is_what_aiokafka_would_read",
     ),

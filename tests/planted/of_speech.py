@@ -41,7 +41,7 @@ BUGS = (
     Bug(
         "replies are sent before the commands are acknowledged",
         "agents/runtime/processor.py",
-        "        await asyncio.wait(before)\n",
+        "        await settled(before)\n",
         "",
         f"{_BATCHES}no_reply_or_row_is_sent_before_its_commands_are_acknowledged",
     ),

@@ -5,9 +5,10 @@ worker, which rotate all history away within hours. An outage has a line at its 
 minute, and one at its end. `topics.telemetry.logging` suppresses the clients' lines.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from ssl import SSLCertVerificationError
@@ -21,6 +22,8 @@ from aiokafka.errors import (
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
+
+from topics.kafka.frames import SIZE, FrameProtocol
 
 _EVERY_SECONDS = 60.0
 
@@ -128,9 +131,6 @@ OUTAGES = Outages()
 class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is untyped
     """A connection that works with uvloop and TLS, and reports outages of its broker."""
 
-    _open = False
-    """Whether the broker has accepted the connection; before, it may still refuse it."""
-
     @cached_property
     def address(self) -> str:
         """The broker's host:port."""
@@ -143,34 +143,48 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
         except (OSError, KafkaError) as error:
             OUTAGES.failed(self.address, error)
             raise
-        self._open = True
+        # aiokafka's streams have read all so far: each request was answered.
+        self._read_task.cancel()
+        self._writer.transport.set_protocol(FrameProtocol(self, self._protocol))
         OUTAGES.answered(self.address)
         return streams
 
-    def send(self, *request: Any, **options: Any) -> Any:  # noqa: ANN401
-        """Send a request; raise the error that aiokafka expects if the connection closed.
+    def send(self, request: Any, expect_response: bool = True) -> Any:  # noqa: ANN401
+        """Send a request; return the future of its response, or of its timeout.
 
-        The client may not have noticed the close. asyncio's transport then drops written
-        bytes; uvloop's raises a RuntimeError. That error silently ends aiokafka's metadata
-        task, so that a wait for a partition's new leader never ends.
+        aiokafka's method returns a coroutine with two contexts, for each request.
+
+        Raises:
+            KafkaConnectionError: the connection is closed. The client may not have noticed:
+                uvloop's transport raises a RuntimeError. That would silently end
+                aiokafka's metadata task, and a wait for a new leader would never end.
         """
+        if not expect_response or self._writer is None:
+            return super().send(request, expect_response)
+        message = request.prepare(self._versions)
+        number = self._next_correlation_id()
+        header = message.build_request_header(number, self._client_id)
+        data = header.encode() + message.encode()
         try:
-            return self._report_timeout(super().send(*request, **options))
-        except RuntimeError as error:
+            self._writer.write(SIZE.pack(len(data)) + data)
+        except (OSError, RuntimeError) as error:
             self.close(reason=conn.CloseReason.CONNECTION_BROKEN)
             raise KafkaConnectionError(f"{self!r}: {error}") from error
+        response = self._loop.create_future()
+        timer = self._loop.call_later(self._request_timeout, self._time_out, response)
+        response.add_done_callback(lambda _: timer.cancel())
+        self._requests.append((number, message, response))
+        return response
 
-    async def _report_timeout(self, response: Awaitable[Any]) -> Any:  # noqa: ANN401
-        try:
-            return await response
-        except TimeoutError:
+    def _time_out(self, response: asyncio.Future[Any]) -> None:
+        if not response.done():
             OUTAGES.failed(self.address, f"no answer within {self._request_timeout:g} s")
-            raise
+            response.set_exception(TimeoutError())
 
-    def _handle_frame(self, frame: bytes) -> None:
-        super()._handle_frame(frame)
-        if self._open:
-            OUTAGES.answered(self.address)
+    def receive(self, frame: bytes) -> None:
+        """Handle a response of the broker, once it has accepted the connection."""
+        self._handle_frame(frame)
+        OUTAGES.answered(self.address)
 
     def close(self, reason: Any = None, exc: Any = None) -> Any:  # noqa: ANN401
         """Close the connection and abort its socket.

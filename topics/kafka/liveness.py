@@ -5,7 +5,7 @@ brokers respond. aiokafka's own limits are 40 s for each attempt, without the br
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import aclosing, closing
 from typing import Any, TypeVar
 
@@ -136,7 +136,7 @@ async def _metadata(address: str, options: dict[str, Any]) -> AsyncGenerator[lis
             await asyncio.sleep(_INTERVAL_SECONDS)
 
 
-async def _within_limit(request: Coroutine[Any, Any, T]) -> T:
+async def _within_limit(request: Awaitable[T]) -> T:
     """Return the response to a request.
 
     It counts the limit in parts. A process that was stopped, or that computed for long, has
@@ -145,7 +145,7 @@ async def _within_limit(request: Coroutine[Any, Any, T]) -> T:
     Raises:
         TimeoutError: there is no response within the limit.
     """
-    task = asyncio.create_task(request)
+    task = asyncio.ensure_future(request)
     try:
         for _ in range(_PARTS):
             await asyncio.wait({task}, timeout=LIMIT_SECONDS / _PARTS)

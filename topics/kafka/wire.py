@@ -5,6 +5,7 @@ costs more than the records. The formats are Kafka's Fetch v11 and Produce v8.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from io import BytesIO
 from struct import Struct
 from typing import Any, ClassVar, NamedTuple, Self
@@ -15,7 +16,7 @@ _INT16, _INT32, _INT64 = Struct(">h"), Struct(">i"), Struct(">q")
 _HEADER = Struct(">hhi")
 _FETCH = Struct(">iiiibii")
 _FETCH_PARTITION = Struct(">iiqqi")
-_FETCH_RESPONSE = Struct(">ihi")
+_FETCH_RESPONSE = Struct(">ihii")
 _FETCHED = Struct(">ihqqqi")
 _FETCHED_RECORDS = Struct(">ii")
 _ABORTED = Struct(">qq")
@@ -121,23 +122,23 @@ class FetchRequest(Message):
     def decode(response: BytesIO) -> "FetchResponse":
         """Read the response."""
         data = response.read()
-        _, error, session = _FETCH_RESPONSE.unpack_from(data)
+        _, error, session, count = _FETCH_RESPONSE.unpack_from(data)
         topics: Topics = []
-        count, at = _count(data, _FETCH_RESPONSE.size)
+        at = _FETCH_RESPONSE.size
         for _ in range(count):
-            topic, at = _read_text(data, at)
+            topic, number, at = _read_topic(data, at)
             partitions: list[tuple[Any, ...]] = []
-            number, at = _count(data, at)
             for _ in range(number):
                 *fields, transactions = _FETCHED.unpack_from(data, at)
                 at += _FETCHED.size
                 aborted = []
-                for _ in range(max(transactions, 0)):
-                    aborted.append(_ABORTED.unpack_from(data, at))
-                    at += _ABORTED.size
+                if transactions > 0:
+                    end = at + transactions * _ABORTED.size
+                    aborted = [*_ABORTED.iter_unpack(data[at:end])]
+                    at = end
                 replica, size = _FETCHED_RECORDS.unpack_from(data, at)
                 at += _FETCHED_RECORDS.size
-                end = at + max(size, 0)
+                end = at + size if size > 0 else at
                 partitions.append((*fields, aborted, replica, data[at:end]))
                 at = end
             topics.append((topic, partitions))
@@ -193,11 +194,10 @@ class ProduceRequest(Message):
         """Read the response."""
         data = response.read()
         topics: Topics = []
-        count, at = _count(data, 0)
+        [count], at = _INT32.unpack_from(data), _INT32.size
         for _ in range(count):
-            topic, at = _read_text(data, at)
+            topic, number, at = _read_topic(data, at)
             partitions: list[tuple[Any, ...]] = []
-            number, at = _count(data, at)
             for _ in range(number):
                 *fields, errors = _PRODUCED.unpack_from(data, at)
                 at += _PRODUCED.size
@@ -220,6 +220,7 @@ class ProduceResponse(NamedTuple):
         return ProduceRequest.API_VERSION
 
 
+@lru_cache(maxsize=1000)
 def _text(value: str) -> bytes:
     encoded = value.encode()
     return _INT16.pack(len(encoded)) + encoded
@@ -229,11 +230,12 @@ def _read_text(data: bytes, at: int) -> tuple[str, int]:
     """Return a text, empty for a null, and the position behind it."""
     [size] = _INT16.unpack_from(data, at)
     begin = at + _INT16.size
-    end = begin + max(size, 0)
+    end = begin + size if size > 0 else begin
     return data[begin:end].decode(), end
 
 
-def _count(data: bytes, at: int) -> tuple[int, int]:
-    """Return the length of an array, and the position behind it."""
-    [count] = _INT32.unpack_from(data, at)
-    return max(count, 0), at + _INT32.size
+def _read_topic(data: bytes, at: int) -> tuple[str, int, int]:
+    """Return a topic, its number of partitions, and the position behind these."""
+    topic, at = _read_text(data, at)
+    [number] = _INT32.unpack_from(data, at)
+    return topic, number, at + _INT32.size
