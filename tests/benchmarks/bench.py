@@ -37,6 +37,7 @@ _PRELOADED: dict[str, tuple[Command, str | None]] = {
     results.STOCKS: (commands.stocks, None),
 }
 STORIES: dict[str, tuple[stories.Story, int]] = {
+    results.HTTP_STOCKS_1: (stories.stocks, 1),
     results.HTTP_STOCKS: (stories.stocks, CLIENTS),
     results.LIST_CART: (stories.list_cart, CLIENTS),
     results.STORY_1: (stories.full_story, 1),
@@ -136,6 +137,9 @@ class Bench:
 
     async def over_http(self) -> None:
         """Measure the calls of HTTP clients."""
+        await self._measurements.first_calls(
+            results.HTTP_STOCKS_IDLE, stories.stocks, self._port, self._pids
+        )
         for what, (story, clients) in STORIES.items():
             await self._measurements.calls(what, story, self._port, clients, self._pids)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from time import perf_counter
 
 WARM_UP_SECONDS = 1.0
@@ -56,6 +57,23 @@ async def measure(
             began = done
 
     await asyncio.gather(*map(work, customers))
+    return _timing(took, seconds)
+
+
+async def measure_idle(
+    customer: Customer, numbers: Iterator[int], times: int, idle_seconds: float
+) -> Timing:
+    """Perform an action so many times, each after so long without any."""
+    took: list[float] = []
+    for number in islice(numbers, times):
+        await asyncio.sleep(idle_seconds)
+        began = perf_counter()
+        await customer(number)
+        took.append(perf_counter() - began)
+    return _timing(took, sum(took) + times * idle_seconds)
+
+
+def _timing(took: list[float], seconds: float) -> Timing:
     took.sort()
     middle, last = took[len(took) // 2], took[len(took) * 99 // 100]
     return Timing(len(took) / seconds, middle * 1000, last * 1000)

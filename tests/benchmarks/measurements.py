@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from tests.benchmarks import stories
-from tests.benchmarks.customers import Customer, Timing, measure
+from tests.benchmarks.customers import Customer, Timing, measure, measure_idle
 from tests.benchmarks.helpers import logged
 from tests.benchmarks.http import connected
 from tests.benchmarks.load import Command, preload
@@ -15,6 +15,9 @@ from tests.benchmarks.preloaded import Replies, rates
 from tests.benchmarks.results import LOAD, Result, Results
 from tests.e2e.processes import Unit
 from topics.kafka.settings import KafkaSettings
+
+IDLE_CALLS = 11
+IDLE_SECONDS = 2.0
 
 Pids = Mapping[str, int]
 
@@ -85,6 +88,17 @@ class Measurements:
         meter = self._meter(pids)
         timing = await measure(customers, self._numbers, self._seconds, meter.start)
         self.results.add(what, Result(timing, self._seconds, meter.read()))
+
+    async def first_calls(
+        self, what: str, story: stories.Story, port: int, pids: Pids
+    ) -> None:
+        """Measure the calls of one client, each to an idle shop."""
+        async with connected([port]) as [client]:
+            meter = self._meter(pids)
+            customer = partial(story, client)
+            timing = await measure_idle(customer, self._numbers, IDLE_CALLS, IDLE_SECONDS)
+        seconds = IDLE_CALLS / timing.per_second
+        self.results.add(what, Result(timing, seconds, meter.read()))
 
     async def warm_up(
         self, story: stories.Story, port: int, clients: int, seconds: float
