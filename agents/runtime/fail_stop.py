@@ -1,6 +1,7 @@
 """Fail-stop: a worker in doubt ends at once, and the next one recovers."""
 
 import asyncio
+import faulthandler
 import logging
 import os
 import sys
@@ -11,6 +12,10 @@ from typing import Any, NoReturn
 
 EXIT_CODE = 70
 CHECK_INTERVAL = timedelta(seconds=0.1)
+
+BLOCKED = timedelta(seconds=30)
+"""A member whose event loop is blocked for so long ends, with the stacks of its threads in
+the log: it would neither work nor end on SIGTERM."""
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +78,12 @@ class PauseMonitor:
     async def run(self) -> None:
         """Check for ever."""
         self._last = time.monotonic()
-        while True:
-            self.check()
-            self._last = time.monotonic()
-            await asyncio.sleep(CHECK_INTERVAL.total_seconds())
+        try:
+            while True:
+                self.check()
+                self._last = time.monotonic()
+                if self._armed:
+                    faulthandler.dump_traceback_later(BLOCKED.total_seconds(), exit=True)
+                await asyncio.sleep(CHECK_INTERVAL.total_seconds())
+        finally:
+            faulthandler.cancel_dump_traceback_later()
