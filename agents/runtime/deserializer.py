@@ -123,8 +123,11 @@ def parse_reply_context(record: ConsumerRecord) -> ReplyContext:
         error = _TOO_MUCH
     elif id_size > MAX_PROPAGATED_BYTES:
         error = f"{names.CORRELATION_ID}: more than {MAX_PROPAGATED_BYTES} bytes"
-    is_traced = not _TRACE.isdisjoint(headers)
-    trace = _trace(headers, MAX_PROPAGATED_BYTES - id_size) if is_traced else ()
+    trace: tuple[tuple[str, bytes], ...] = ()
+    if not _TRACE.isdisjoint(headers):
+        trace = tuple((name, headers[name]) for name in names.TRACE if headers.get(name))
+        if sum(len(value) for _, value in trace) > MAX_PROPAGATED_BYTES - id_size:
+            trace = ()  # a trace fails no request
     return ReplyContext(
         correlation_id=correlation_id,
         reply_topic=topic if valid else None,
@@ -137,10 +140,7 @@ def parse_reply_context(record: ConsumerRecord) -> ReplyContext:
 
 
 def _size(headers: Iterable[tuple[str, bytes]]) -> int:
-    size = 0
-    for name, value in headers:  # a comprehension costs a call
-        size += len(name) + len(value or b"")
-    return size
+    return sum([len(name) + len(value or b"") for name, value in headers])
 
 
 def _of_client(record: ConsumerRecord) -> Sequence[tuple[str, bytes]]:
@@ -149,12 +149,6 @@ def _of_client(record: ConsumerRecord) -> Sequence[tuple[str, bytes]]:
     if headers[-1] == (names.MOVED, b"1") and _origin(dict(headers[-2:])):
         return headers[:-2]
     return headers
-
-
-def _trace(headers: dict[str, bytes], most: int) -> tuple[tuple[str, bytes], ...]:
-    """Return the headers of the trace; none if they are too large: it fails no request."""
-    trace = tuple((name, headers[name]) for name in names.TRACE if headers.get(name))
-    return trace if sum(len(value) for _, value in trace) <= most else ()
 
 
 @lru_cache(maxsize=10_000)

@@ -36,7 +36,7 @@ class FrameProtocol(asyncio.Protocol):
         self._received += data
         try:
             self._pass_on()
-        except Exception as error:
+        except Exception as error:  # whatever it is, what follows can't be read either
             log.exception("event=response-unreadable")
             self._close(error)
 
