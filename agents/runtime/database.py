@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rocksdict import (
     BlockBasedOptions,
+    Cache,
     Options,
     Rdict,
     ReadOptions,
@@ -23,6 +24,9 @@ FORMAT_KEY = b"\xff\xff\xff\xffformat"
 """Behind all other keys."""
 
 _MEMTABLE_BYTES = 4 << 20  # up to two are in memory; RocksDB's default is 64 MiB
+_CACHE_BYTES = 8 << 20
+"""Of blocks of files, which the system caches too; RocksDB's default is 32 MiB."""
+
 _LOG_BYTES = 1 << 20
 _LOGS = 2
 """RocksDB's own logs, one for each start too: by default they grow for ever."""
@@ -154,5 +158,6 @@ def _options() -> Options:
     options.set_keep_log_file_num(_LOGS)
     table = BlockBasedOptions()
     table.set_bloom_filter(_BLOOM_BITS, block_based=False)
+    table.set_block_cache(Cache(_CACHE_BYTES))
     options.set_block_based_table_factory(table)
     return options
