@@ -10,9 +10,7 @@ from functools import cached_property, reduce
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from pydantic import AliasChoices, Field, TypeAdapter
-from pydantic.fields import FieldInfo
-
+from agents.row_serde import RowSerde
 from schemas.contract import Code, Contract, Refused
 from topics.topic import Topic
 
@@ -71,12 +69,6 @@ class WithHeaders:
 OutgoingMessage = Contract | WithHeaders
 
 
-def renamed(name: str, old: str) -> FieldInfo:
-    """Return the field of a row that older releases stored under another name."""
-    info: FieldInfo = Field(validation_alias=AliasChoices(name, old))
-    return info
-
-
 def never(_: object) -> None:
     """Return None: a row that does not expire."""
 
@@ -112,9 +104,9 @@ class Aggregate(Generic[S, R, E]):
     index: Callable[[bytes], tuple[bytes, bool] | None] = lambda _: None
 
     @cached_property
-    def adapters(self) -> tuple[TypeAdapter[Any], ...]:
-        """The JSON codec of each of a state's rows."""
-        return tuple(TypeAdapter(row) for row in self.rows)
+    def serdes(self) -> tuple[RowSerde, ...]:
+        """The serde of each of a state's rows."""
+        return tuple(map(RowSerde, self.rows))
 
     def unexpired(self, row: Any, at: datetime) -> Any:  # noqa: ANN401 -- one of `rows`
         """Return a row; None if there is none, or if it has expired at a time."""

@@ -11,11 +11,14 @@ stays in the state until its order settles, so a redelivered purchase sends it a
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Annotated, TypeVar
+from typing import ClassVar, TypeVar
 
-from agents.aggregate import Cause, Refusal, WithHeaders, renamed
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from agents.aggregate import Cause, Refusal, WithHeaders
+from agents.row_serde import TableRow
 from schemas.cart import (
     AddToCart,
     CartRequest,
@@ -44,31 +47,29 @@ T = TypeVar("T")
 Lines = Mapping[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Cart:
+class Cart(TableRow, frozen=True):
     """State of a cart.
 
     Attributes:
         lines: units by sku.
         processed: fingerprints of processed requests by request id, newest last; at
-            most 256. Rows of older releases name it `done`.
+            most 256.
         refused: refusals by origin, newest last; at most 32. A redelivered attempt is
             refused again in the same words; another one is decided afresh.
         checkouts: lines of the purchases in flight, by request id.
         changed_at: when the row changed last; None in rows of older releases.
     """
 
+    old_names: ClassVar[Mapping[str, str]] = {"done": "processed"}
+
     lines: Lines = field(default_factory=dict)
-    processed: Annotated[Mapping[str, str], renamed("processed", "done")] = field(
-        default_factory=dict
-    )
+    processed: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, Refused] = field(default_factory=dict)
     checkouts: Mapping[str, Lines] = field(default_factory=dict)
     changed_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LineSet:
+class LineSet(Struct, frozen=True):
     """A line has a new total; zero removes the line."""
 
     sku: int
@@ -78,16 +79,14 @@ class LineSet:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedOut:
+class CheckedOut(Struct, frozen=True):
     """All lines left the cart for an order."""
 
     request_id: str
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class CheckoutEnded:
+class CheckoutEnded(Struct, frozen=True):
     """The order settled: `restored` lines return; of a `refused` one nothing remains."""
 
     request_id: str
@@ -96,8 +95,7 @@ class CheckoutEnded:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
+class Declined(Struct, frozen=True):
     """An attempt was refused."""
 
     origin: str
@@ -105,8 +103,7 @@ class Declined:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class CartErased:
+class CartErased(Struct, frozen=True):
     """The cart and its history are gone."""
 
 

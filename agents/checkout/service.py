@@ -2,6 +2,7 @@
 
 from agents.aggregate import Aggregate
 from agents.checkout import cart
+from agents.row_serde import RowSerde
 from agents.runtime.sweeper import expiry_index
 from agents.worker.service import Service
 from agents.worker.settings import WorkerSettings
@@ -17,7 +18,7 @@ CART_AGGREGATE: Aggregate[cart.Cart | None, CartRequest, cart.CartEvent] = Aggre
     evolve=cart.evolve,
     follow_up=cart.follow_up,
     expires=cart.expires,
-    index=expiry_index(cart.Cart, cart.expires, b'"lines":{}', b'"checkouts":{}'),
+    index=expiry_index(RowSerde(cart.Cart), cart.expires, b'"lines":{}', b'"checkouts":{}'),
 )
 
 

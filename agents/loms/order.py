@@ -14,11 +14,14 @@ an order. Only the record that caused a status sends what follows from that stat
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import ClassVar
 
-from agents.aggregate import Cause, Refusal, renamed
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from agents.aggregate import Cause, Refusal
+from agents.row_serde import TableRow
 from schemas.cart import OrderSettled
 from schemas.contract import DONE, Code, Contract, Refused, items_of, shard
 from schemas.order import (
@@ -50,18 +53,18 @@ _Internal = StockReserved | ExpireOrder | DeleteOrder
 stock would reach the client of the createOrder."""
 
 
-@dataclass(frozen=True, slots=True)
-class StatusChange:
+class StatusChange(TableRow, frozen=True):
     """A status of the order: since when, and by which attempt."""
+
+    old_names: ClassVar[Mapping[str, str]] = {"by": "origin"}
 
     status: Status
     at: datetime
-    origin: Annotated[str, renamed("origin", "by")]
+    origin: str
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """State of an order. Aliases are the names in rows of older releases.
+class Order(TableRow, frozen=True):
+    """State of an order.
 
     Attributes:
         user: the buyer; of an anonymized order the shard, which the id reveals anyway.
@@ -74,16 +77,20 @@ class Order:
         processed: processed requests by request id (of requests with a key).
     """
 
+    old_names: ClassVar[Mapping[str, str]] = {
+        "steps": "history",
+        "closed_by": "last_answer",
+        "done": "processed",
+    }
+
     order_id: int
     user: int
     request_id: str
     lines: Mapping[int, int]
-    history: Annotated[tuple[StatusChange, ...], renamed("history", "steps")]
+    history: tuple[StatusChange, ...]
     answers: Mapping[int, bool] = field(default_factory=dict)
-    last_answer: Annotated[int | None, renamed("last_answer", "closed_by")] = None
-    processed: Annotated[Mapping[str, str], renamed("processed", "done")] = field(
-        default_factory=dict
-    )
+    last_answer: int | None = None
+    processed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def anonymized(self) -> bool:
@@ -105,15 +112,13 @@ class Order:
         return self.is_over and at - self.history[-1].at >= timedelta(days=days)
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(Struct, frozen=True):
     """An order began; nothing is reserved yet."""
 
     order: Order
 
 
-@dataclass(frozen=True, slots=True)
-class LineAnswered:
+class LineAnswered(Struct, frozen=True):
     """Stock answered for one line."""
 
     sku: int
@@ -121,21 +126,18 @@ class LineAnswered:
     last: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StatusChanged:
+class StatusChanged(Struct, frozen=True):
     """The order took a status; `processed` records the request, if it had a key."""
 
     change: StatusChange
     processed: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Anonymized:
+class Anonymized(Struct, frozen=True):
     """The buyer is erased; the lines stay for the books."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted:
+class Deleted(Struct, frozen=True):
     """The order ends its life, and with it the memory of its idempotency keys."""
 
 

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from pydantic import TypeAdapter
+from msgspec import DecodeError
 
 from agents.loms.order import Order
+from agents.row_serde import RowSerde
 from agents.runtime.rows import Row
 from agents.runtime.state_store import StateStore
 from schemas.order import DeleteOrder
@@ -27,7 +28,7 @@ MAX_ROWS = 250
 """Of one step: more would take too much of a worker's time, by reads and by deletions."""
 
 _AT = b'"at":"'
-_VALIDATOR = TypeAdapter(Order).validator
+_SERDE = RowSerde(Order)
 
 
 @dataclass
@@ -85,7 +86,7 @@ class OrderRetention:
             last = datetime.fromisoformat(row[begin : row.index(b'"', begin)].decode())
             if now - last < timedelta(days=self.days):
                 return False
-            order: Order = _VALIDATOR.validate_json(row)
-        except ValueError:  # invalid: the next record of this order stops the worker
+            order: Order = _SERDE.deserialize(row)
+        except (ValueError, DecodeError):  # the next record of this order stops the worker
             return False
         return order.is_deletable(now, self.days)

@@ -12,6 +12,7 @@ from agents.loms import order, stock
 from agents.loms.order import Order
 from agents.loms.payment_deadlines import PaymentDeadlines, payment_index
 from agents.loms.retention import OrderRetention
+from agents.row_serde import RowSerde
 from agents.runtime.collector import Publisher
 from agents.runtime.metrics import DROPPED
 from agents.runtime.producer import ProducerRecord
@@ -62,7 +63,9 @@ STOCK_AGGREGATE: Aggregate[stock.StockState, StockRequest, stock.StockMoved] = A
     follow_up=stock.follow_up,
     state=stock.StockState,
     expires=stock.expires,
-    index=expiry_index(stock.Reservation | stock.Receipt, stock.expires, b'"at":"'),
+    index=expiry_index(
+        RowSerde(stock.Reservation | stock.Receipt), stock.expires, b'"at":"'
+    ),
 )
 
 

@@ -12,12 +12,15 @@ refused, since the order may have had an entry.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, NamedTuple
+from typing import ClassVar, NamedTuple
 
-from agents.aggregate import Cause, Refusal, renamed
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from agents.aggregate import Cause, Refusal
+from agents.row_serde import TableRow
 from schemas.cart import StockChecked
 from schemas.contract import DONE, MAX_COUNT, MAX_STOCK, Code, Contract, Refused
 from schemas.order import StockReserved
@@ -50,8 +53,7 @@ for the difference of two brokers' clocks: so an entry that has expired is not m
 Allocation = Mapping[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class StockLevel:
+class StockLevel(TableRow, frozen=True):
     """Units of a sku by warehouse; an empty warehouse has no entry."""
 
     available: Allocation = field(default_factory=dict)
@@ -67,20 +69,17 @@ class ReservationStatus(StrEnum):
     SOLD = "sold"
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """An order's entry: its status since `at`, and its units by warehouse.
+class Reservation(TableRow, frozen=True):
+    """An order's entry: its status since `at`, and its units by warehouse."""
 
-    Aliases are the names in rows of older releases.
-    """
+    old_names: ClassVar[Mapping[str, str]] = {"fate": "status", "parcels": "allocation"}
 
-    status: Annotated[ReservationStatus, renamed("status", "fate")]
-    allocation: Annotated[Allocation, renamed("allocation", "parcels")]
+    status: ReservationStatus
+    allocation: Allocation
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(TableRow, frozen=True):
     """Fingerprint of a receiveStock that was processed.
 
     Rows of older releases do not have `is_forwarded`.
@@ -98,8 +97,7 @@ class StockState(NamedTuple):
     entry: Reservation | Receipt | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StockMoved:
+class StockMoved(Struct, frozen=True):
     """Units moved on the stock level, and an entry was written with them."""
 
     available: Allocation

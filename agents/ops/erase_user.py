@@ -20,12 +20,14 @@ from functools import partial
 from time import monotonic
 
 import click
-from pydantic import TypeAdapter, ValidationError
+from msgspec import DecodeError
+from pydantic import TypeAdapter
 
 from agents.loms.order import OPEN, Order
 from agents.loms.stock import RETENTION
 from agents.ops import requests
 from agents.ops.requests import RefusedReply, RequestOptions, newest_rows
+from agents.row_serde import RowSerde
 from agents.runtime.sweeper import MARGIN
 from schemas.cart import EraseCart
 from schemas.contract import SHARDS, Code, Contract, UserId
@@ -49,7 +51,7 @@ from topics.topic import EVENT_RETENTION, Topic, TopicKind
 DELETION_DELAY = timedelta(minutes=10)
 """A broker checks every five minutes, and deletes files a minute later."""
 
-_USER, _ORDER = TypeAdapter[int](UserId), TypeAdapter(Order)
+_USER, _ORDERS = TypeAdapter[int](UserId), RowSerde(Order)
 _LOGS = {
     TopicKind.REQUESTS: "requests",
     TopicKind.EVENTS: "events of orders",
@@ -103,11 +105,12 @@ async def _user_data(user: int, reader: TopicReader) -> tuple[bool, list[Order]]
 
 def _order(key: bytes, row: bytes) -> Order:
     try:
-        return _ORDER.validate_json(row)
-    except ValidationError:
+        order: Order = _ORDERS.deserialize(row)
+    except DecodeError:
         name = key.decode(errors="backslashreplace")
         text = f"{ORDERS_CHANGELOG.name}: the row {name} is invalid"
         raise cli.CommandError(text) from None
+    return order
 
 
 def _count(orders: Collection[object]) -> str:

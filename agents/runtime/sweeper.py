@@ -16,8 +16,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from msgspec import DecodeError
 
+from agents.row_serde import RowSerde
 from agents.runtime.changelog import ChangelogProducer
 from agents.runtime.collector import Worker
 from agents.runtime.layout import index_value
@@ -39,25 +40,24 @@ Clock = Callable[[int], datetime | None]
 
 
 def expiry_index(
-    rows: Any,
+    serde: RowSerde,
     expires: Callable[[Any], datetime | None],
     *parts: bytes,
 ) -> Index:
     """Return an index of rows by the time when they expire.
 
     Args:
-        rows: the class, or union of classes, of the rows that expire.
+        serde: of the rows that expire.
         expires: returns when a row expires; None: never.
         parts: all of them are in the JSON of a row that expires; others are not parsed.
     """
-    validator = TypeAdapter(rows).validator
 
     def index(row: bytes) -> tuple[bytes, bool] | None:
         if not all(part in row for part in parts):
             return None
         try:
-            end = expires(validator.validate_json(row))
-        except ValidationError:  # the next record of this row stops the worker
+            end = expires(serde.deserialize(row))
+        except DecodeError:  # the next record of this row stops the worker
             return None
         return None if end is None else (index_value(end), True)
 

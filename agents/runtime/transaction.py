@@ -1,11 +1,10 @@
 """The rows that a run of records changes: each read once and written once."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from functools import cache
-from typing import Any, Protocol, get_type_hints
+from typing import Any, Protocol
 
 import orjson
-from pydantic import AliasChoices, ValidationError
 
 from agents.aggregate import Aggregate, OutgoingMessage
 from agents.runtime.deserializer import Envelope
@@ -30,7 +29,7 @@ class PartitionTransaction:
         self._stored: dict[str, Any] = {}
         self._rows: dict[str, Any] = {}
         self._changes: dict[str, int] = {}
-        self._unknown: dict[str, dict[str, Any]] = {}
+        self._unknown: dict[str, Mapping[str, Any]] = {}
         self._bytes = 0
 
     def state(self, keys: tuple[str, ...], at: datetime) -> Any:
@@ -82,14 +81,8 @@ class PartitionTransaction:
 
     def _read(self, key: str, index: int, stored: bytes) -> Any:
         """Read a row; fields of a newer release are kept as they are."""
-        validator = self._aggregate.adapters[index].validator
-        try:
-            return validator.validate_json(stored, extra="forbid")
-        except ValidationError:
-            row = validator.validate_json(stored)
-        known = _names(row.__class__)
-        unknown = {n: v for n, v in orjson.loads(stored).items() if n not in known}
-        if unknown:  # else they are in a part of the row, and lost
+        row, unknown = self._aggregate.serdes[index].deserialize_all(stored)
+        if unknown:
             self._unknown[key] = unknown
         return row
 
@@ -97,7 +90,7 @@ class PartitionTransaction:
         row = self._rows[key]
         if row is None:
             return None
-        value = self._aggregate.adapters[index].serializer.to_json(row)
+        value = self._aggregate.serdes[index].serialize(row)
         unknown = self._unknown.get(key)
         # Both are objects, and a row always has a field.
         return value if unknown is None else value[:-1] + b"," + orjson.dumps(unknown)[1:]
@@ -128,16 +121,3 @@ def fold(
     if after is not before:
         rows.put(keys, after)
     return keys, before, after, messages
-
-
-@cache
-def _names(row: Any) -> frozenset[str]:
-    """Return the names of a row's fields, those of older releases included."""
-    hints = get_type_hints(row, include_extras=True)
-    aliases = (
-        map(str, field.validation_alias.choices)
-        for hint in hints.values()
-        for field in getattr(hint, "__metadata__", ())
-        if isinstance(field.validation_alias, AliasChoices)
-    )
-    return frozenset(hints).union(*aliases)

@@ -134,4 +134,4 @@ async def test_recovered_orders_that_await_payment_are_expired(tmp_path, deaths:
 def _order(order: int, status: Status) -> dict[bytes, bytes]:
     history = (StatusChange(Status.NEW, NOON, "a"), StatusChange(status, NOON, "b"))
     row = Order(order, 7, "key", {1: 2}, history, {1: True}, 1)
-    return {str(order).encode(): ORDER_AGGREGATE.adapters[0].dump_json(row)}
+    return {str(order).encode(): ORDER_AGGREGATE.serdes[0].serialize(row)}

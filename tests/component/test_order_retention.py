@@ -40,7 +40,7 @@ async def test_an_old_order_whose_records_are_committed_is_sent_a_delete_order(
     harness = WorkerHarness(loms.service)
     store = harness.open(loms._orders._table)  # noqa: SLF001
     rows = [
-        Row(b"%d" % order.order_id, ORDER_AGGREGATE.adapters[0].dump_json(order), OFFSET)
+        Row(b"%d" % order.order_id, ORDER_AGGREGATE.serdes[0].serialize(order), OFFSET)
         for order in (paid(1, OLD), paid(2, OLD + timedelta(hours=1)))
     ]
     recover(store, P, rows, len(rows))

@@ -116,7 +116,7 @@ async def test_rows_too_many_for_one_record_batch_are_written_in_several(
     lines = dict.fromkeys(range(1_000_000_000, 1_000_000_000 + MAX_LINES), MAX_COUNT)
     history = (StatusChange(Status.NEW, NOON, "me"),)
     large = {
-        str(one).encode(): ORDER_AGGREGATE.adapters[0].dump_json(
+        str(one).encode(): ORDER_AGGREGATE.serdes[0].serialize(
             Order(one, 7, "key", lines, history)
         )
         for one in made
@@ -178,13 +178,13 @@ async def test_a_row_with_a_newer_field_in_one_of_its_parts_is_read(
 ):
     one = order_id(7, "key:a")
     order = Order(one, 7, "key:a", {1: 2}, (StatusChange(Status.NEW, NOON, "me"),))
-    row = ORDER_AGGREGATE.adapters[0].dump_json(order)
+    row = ORDER_AGGREGATE.serdes[0].serialize(order)
     newer = row.replace(b'"by":"me"', b'"by":"me","why":"newer"')
     orders.store.put(record(CREATE).partition, {str(one).encode(): newer}, 0)
     await orders.read(StockReserved(order_id=one, sku=1, reserved=True))
     await harness.all_arrives()
     [written] = harness.sent(ROWS)
-    read = ORDER_AGGREGATE.adapters[0].validate_json(written.value)
+    read = ORDER_AGGREGATE.serdes[0].deserialize(written.value)
     assert read.status is Status.AWAITING_PAYMENT
 
 

@@ -11,10 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
 from pydantic import TypeAdapter
 
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
+from agents.row_serde import TableRow
 from schemas.contract import SHARDS
 from schemas.order import order_id
 from tests.contract.goldens import GOLDENS
@@ -35,10 +37,10 @@ Document = Mapping[str, Any]
 def now() -> dict[str, Document]:
     """Return all schemas, by the name of their golden file."""
     aggregates = (CART_AGGREGATE, ORDER_AGGREGATE, STOCK_AGGREGATE)
-    rows = [row for aggregate in aggregates for row in aggregate.rows]
+    rows = [row for a in aggregates for rows in a.rows for row in get_args(rows) or (rows,)]
     return {
         **{contract.__name__: schema(contract) for contract in GOLDENS},
-        **{f"row-{_name(row)}": schema(row) for row in rows},
+        **{f"row-{row.__name__}": _row_schema(row) for row in rows},
         "topics": {topic.name: _topic(topic) for topic in TOPICS},
         "places": _places(),
     }
@@ -48,6 +50,11 @@ def schema(contract: Any) -> Document:
     """Return a contract's JSON schema, with what it refers to in its place."""
     schema = TypeAdapter(contract).json_schema()
     return _resolved(schema, schema.get("$defs", {}))
+
+
+def _row_schema(row: type[TableRow]) -> Document:
+    document = msgspec.json.schema(row, schema_hook=schema)
+    return _resolved(document, document["$defs"])
 
 
 def golden(name: str) -> Document | None:
@@ -127,10 +134,6 @@ def _resolved(schema: Any, definitions: Document) -> Any:
         case list():
             return [_resolved(each, definitions) for each in schema]
     return schema
-
-
-def _name(row: Any) -> str:
-    return "-".join(one.__name__ for one in get_args(row) or (row,))
 
 
 def _topic(topic: Topic) -> Document:

@@ -5,10 +5,12 @@ time of one. Rows go through JSON before each step, as they do in production.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
+
+from msgspec.structs import replace
 
 from agents.aggregate import Aggregate, Cause, OutgoingMessage, Refusal
 from schemas.contract import Code, Contract, Refused
@@ -123,10 +125,10 @@ def rows_of(aggregate: Aggregate[Any, Any, Any], state: Any) -> tuple[Any, ...]:
 
 def through_json(aggregate: Aggregate[Any, Any, Any], state: Any) -> Any:
     """Write a state's rows, and read them."""
-    pairs = zip(aggregate.adapters, rows_of(aggregate, state), strict=True)
+    pairs = zip(aggregate.serdes, rows_of(aggregate, state), strict=True)
     read = [
-        None if row is None else adapter.validate_json(adapter.dump_json(row))
-        for adapter, row in pairs
+        None if row is None else serde.deserialize(serde.serialize(row))
+        for serde, row in pairs
     ]
     return aggregate.state(*read)
 

@@ -106,7 +106,7 @@ class Partition:
         }
 
     def decode(self, name: str, row: bytes) -> Any:
-        return self.aggregate.adapters[1 if "/" in name else 0].validate_json(row)
+        return self.aggregate.serdes[1 if "/" in name else 0].deserialize(row)
 
     def commit(self) -> None:
         del self.writes[:-1]
@@ -138,15 +138,17 @@ class Partition:
         return Turn(request, cause, names, before, after, messages, seen)
 
     def _decode(self, names: Sequence[str], rows: Rows, at: datetime) -> Any:
-        parts = zip(names, self.aggregate.adapters, strict=False)
-        found = (a.validate_json(rows[name]) if name in rows else None for name, a in parts)
+        parts = zip(names, self.aggregate.serdes, strict=False)
+        found = (
+            serde.deserialize(rows[name]) if name in rows else None for name, serde in parts
+        )
         return self.aggregate.state(*(self.aggregate.unexpired(row, at) for row in found))
 
     def _encode(
         self, names: Sequence[str], state: Any
     ) -> Iterator[tuple[str, bytes | None]]:
         parts = zip(
-            names, self.aggregate.adapters, rows_of(self.aggregate, state), strict=False
+            names, self.aggregate.serdes, rows_of(self.aggregate, state), strict=False
         )
-        for name, adapter, row in parts:
-            yield name, None if row is None else adapter.dump_json(row)
+        for name, serde, row in parts:
+            yield name, None if row is None else serde.serialize(row)

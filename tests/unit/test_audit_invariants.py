@@ -1,11 +1,11 @@
 """The invariants hold after a day; each violation is named."""
 
 from collections import Counter
-from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
 import pytest
+from msgspec.structs import replace
 
 from agents.loms.stock import (
     MAX_RESERVE_AGE,

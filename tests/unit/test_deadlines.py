@@ -42,7 +42,7 @@ class Shop:
         """Store an order, as the changelog acknowledges it."""
         key, row = (
             str(order.order_id).encode(),
-            ORDER_AGGREGATE.adapters[0].dump_json(order),
+            ORDER_AGGREGATE.serdes[0].serialize(order),
         )
         write = self.store.put(0, {key: row}, offset)
         end = self.store.offsets[0].stored.changelog_offset + 1
@@ -108,7 +108,7 @@ def test_recovered_orders_are_expired(shop: Shop):
     shop.store.active.add(0)
     assert shop.overdue(DUE + A_BIT) == []  # within a second of the first one
     assert shop.overdue(DUE + timedelta(seconds=1)) == [EXPIRATION]
-    row = ORDER_AGGREGATE.adapters[0].dump_json(order(Status.AWAITING_PAYMENT, number=3))
+    row = ORDER_AGGREGATE.serdes[0].serialize(order(Status.AWAITING_PAYMENT, number=3))
     recover(shop.store, 0, [Row(b"3", row, 2)], 2)
     assert [sent.order_id for sent in shop.overdue(DUE + timedelta(seconds=1.5))] == [3]
 
@@ -122,7 +122,7 @@ def test_an_order_that_begins_to_wait_behind_others_has_its_deadline(shop: Shop)
 
 
 def test_an_order_is_not_due_before_the_changelog_has_it(empty: Shop):
-    row = ORDER_AGGREGATE.adapters[0].dump_json(order(Status.AWAITING_PAYMENT))
+    row = ORDER_AGGREGATE.serdes[0].serialize(order(Status.AWAITING_PAYMENT))
     write = empty.store.put(0, {b"1": row}, 1)
     assert empty.overdue(DUE) == []
     empty.store.commit(write, 1, time.time())
@@ -146,7 +146,7 @@ def test_a_row_has_since_when_its_order_awaits_or_awaited_payment(status: Status
     history = (new, awaited, StatusChange(status, NOON, "me"))
     if status is Status.AWAITING_PAYMENT:
         history = history[:2]
-    row = ORDER_AGGREGATE.adapters[0].dump_json(Order(1, 7, "key", {1: 2}, history))
+    row = ORDER_AGGREGATE.serdes[0].serialize(Order(1, 7, "key", {1: 2}, history))
     value = payment_index(row)
     at = (NOON - A_BIT).timestamp()
     assert value == (b"%016d" % round(at * 1e6), status is Status.AWAITING_PAYMENT)

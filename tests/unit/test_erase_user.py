@@ -105,7 +105,7 @@ def test_an_anonymized_order_has_its_lines_but_no_user(past):
     assert (after.lines, after.answers) == (before.state.lines, before.state.answers)
     times = [(step.status, step.at) for step in before.state.history]
     assert [(step.status, step.at) for step in after.history] == times
-    row = ORDER_AGGREGATE.adapters[0].dump_json(after)
+    row = ORDER_AGGREGATE.serdes[0].serialize(after)
     assert not any(name in row for name in (b"key:", b'"it"', b"payer", b"canceller"))
 
 

@@ -15,11 +15,12 @@ MAY_IMPORT = {
     "gateway": {"schemas", "topics", "gateway"},
 }
 RULES = {
-    *("schemas", "agents.aggregate"),
+    *("schemas", "agents.aggregate", "agents.row_serde", "msgspec"),
     "topics.kafka.headers",  # names
 }
 PURE = {
-    "agents/aggregate.py": {"schemas", "pydantic", "topics.topic"},
+    "agents/aggregate.py": {"schemas", "agents.row_serde", "topics.topic"},
+    "agents/row_serde.py": {"msgspec", "orjson", "pydantic"},
     "agents/checkout/cart.py": RULES,
     "agents/loms/order.py": RULES,
     "agents/loms/stock.py": RULES,
@@ -38,17 +39,19 @@ BELOW = {
         "schemas",
         "topics",
         "agents.aggregate",
+        "agents.row_serde",
         "agents.runtime",
     },
     "agents/worker": {
         "schemas",
         "topics",
         "agents.aggregate",
+        "agents.row_serde",
         "agents.runtime",
         "agents.worker",
     },
     "agents/ops/audit": {
-        *("schemas", "topics", "agents.aggregate", "agents.checkout"),
+        *("schemas", "topics", "agents.aggregate", "agents.row_serde", "agents.checkout"),
         *("agents.loms", "agents.runtime", "agents.ops.audit"),
     },
 }

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from agents.loms import retention
 from agents.loms.order import Order, StatusChange
@@ -32,7 +33,7 @@ def order(
 
 
 def row_of(order: Order) -> bytes:
-    return ORDER_AGGREGATE.adapters[0].dump_json(order)
+    return ORDER_AGGREGATE.serdes[0].serialize(order)
 
 
 @dataclass
@@ -86,7 +87,7 @@ def test_an_order_is_found_when_its_last_status_is_old_enough(shop: Shop, status
 
 
 def test_a_young_order_is_not_parsed(shop: Shop, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(retention, "_VALIDATOR", None)
+    monkeypatch.setattr(retention, "_SERDE", None)
     shop.put(1, row_of(order(1, at=NOON - timedelta(days=1))))
     assert shop.whole_pass() == []
 

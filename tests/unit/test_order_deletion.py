@@ -3,6 +3,7 @@
 from datetime import timedelta
 from itertools import product
 
+import orjson
 import pytest
 
 from agents.loms.order import Deleted
@@ -93,9 +94,10 @@ def test_an_anonymized_order_is_deleted_too():
 
 
 def test_a_row_of_an_older_release_without_the_last_answer_is_kept():
-    row = ORDER_AGGREGATE.adapters[0].dump_python(given(ORDER_AGGREGATE, *PAID).state)
+    (serde,) = ORDER_AGGREGATE.serdes
+    row = orjson.loads(serde.serialize(given(ORDER_AGGREGATE, *PAID).state))
     del row["last_answer"]
-    old = ORDER_AGGREGATE.adapters[0].validate_python(row)
+    old = serde.deserialize(orjson.dumps(row))
 
     given(ORDER_AGGREGATE, state=old).when(DELETE, at=LATER).then_nothing()
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import orjson
 from aiokafka import TopicPartition
-from pydantic import ValidationError
+from msgspec import DecodeError
 
 from agents.ops.audit.checkpoint import Checkpoint
 from agents.ops.audit.invariants import Balances
@@ -31,7 +31,7 @@ from agents.ops.audit.snapshots import (
     AGGREGATES,
     AnyAggregate,
     TableState,
-    adapter_of,
+    serde_of,
 )
 from agents.runtime.producer import ProducerRecord
 from topics.cli import CommandError
@@ -134,7 +134,7 @@ def _manifest(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _encoded_rows(aggregate: AnyAggregate, state: TableState) -> Iterator[bytes]:
     for key, row in state.rows.items():
-        value = orjson.Fragment(adapter_of(aggregate, key).dump_json(row))
+        value = orjson.Fragment(serde_of(aggregate, key).serialize(row))
         yield orjson.dumps({"key": key, "changed_at": state.changed_at[key], "row": value})
 
 
@@ -145,8 +145,8 @@ def _table(path: Path, tp: TopicPartition, log: dict[str, int]) -> TableState:
         for line in _lines(file):
             key = line["key"]
             try:
-                row = adapter_of(aggregate, key).validate_json(orjson.dumps(line["row"]))
-            except ValidationError as error:
+                row = serde_of(aggregate, key).deserialize(orjson.dumps(line["row"]))
+            except DecodeError as error:
                 text = f"{file}: this release can't read row {key!r}"
                 raise CommandError(text) from error
             rows[key], changed_at[key] = row, line["changed_at"]

@@ -22,8 +22,8 @@ from agents.ops.audit.snapshots import (
     NO_ROW,
     TableSnapshot,
     TableState,
-    adapter_of,
     as_text,
+    serde_of,
     short,
 )
 from agents.runtime.collector import RecordCollector
@@ -157,7 +157,7 @@ class PartitionReplay:
         row = self.rows.get(key)
         if row is None or self._aggregate is None:
             return NO_ROW
-        return adapter_of(self._aggregate, key).dump_json(row).decode()
+        return serde_of(self._aggregate, key).serialize(row).decode()
 
     def differences(self) -> list[str]:
         """Return all differences, once the log is replayed.

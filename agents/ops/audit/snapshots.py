@@ -5,7 +5,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,12 +13,13 @@ from typing import Any
 import orjson
 from aiokafka import TopicPartition
 from aiokafka.structs import ConsumerRecord
-from pydantic import TypeAdapter, ValidationError
+from msgspec import NODEFAULT, DecodeError, structs
 
 from agents.aggregate import Aggregate
 from agents.checkout.service import CART_AGGREGATE
 from agents.loms.service import ORDER_AGGREGATE, STOCK_AGGREGATE
 from agents.ops.audit.invariants import Account, StockLocation
+from agents.row_serde import RowSerde
 from agents.runtime.changelog import decode_row, supersedes
 from agents.runtime.rows import Row
 from agents.runtime.state_store import StateStore
@@ -104,9 +105,9 @@ class TableSnapshot:
             return None, NO_ROW
         text = short(as_text(row.value))
         try:
-            adapter = adapter_of(SOURCES[self.changelog], as_text(key))
-            return adapter.validate_json(row.value), text
-        except ValidationError:
+            serde = serde_of(SOURCES[self.changelog], as_text(key))
+            return serde.deserialize(row.value), text
+        except DecodeError:
             return _INVALID, f"{text}, which is invalid"
 
     def as_stored(self, key: bytes, value: Any, expected: Any) -> Any:  # noqa: ANN401 -- rows
@@ -120,12 +121,12 @@ class TableSnapshot:
         stored = orjson.loads(row.value)
         newer = {
             field.name: field.default
-            for field in fields(expected)
-            if field.default is not MISSING
+            for field in structs.fields(expected)
+            if field.default is not NODEFAULT
             and field.name not in stored
             and getattr(value, field.name) == field.default
         }
-        return replace(expected, **newer)
+        return structs.replace(expected, **newer)
 
     def stored_keys(self) -> set[bytes]:
         """Return the keys of the rows, without those of deleted ones."""
@@ -212,9 +213,9 @@ def _read_store(
         store.close()
 
 
-def adapter_of(aggregate: AnyAggregate, key: str) -> TypeAdapter[Any]:
-    """Return the adapter of a row's JSON; a key with a slash has the second one."""
-    return aggregate.adapters[-1 if "/" in key else 0]
+def serde_of(aggregate: AnyAggregate, key: str) -> RowSerde:
+    """Return the serde of a row; a key with a slash has the second one."""
+    return aggregate.serdes[-1 if "/" in key else 0]
 
 
 def as_text(raw: bytes) -> str:

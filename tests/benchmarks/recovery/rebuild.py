@@ -86,7 +86,7 @@ def _row(count: int) -> bytes:
         history=tuple(steps),
         answers={1076963: True, 1148162: True},
     )
-    return ORDER_AGGREGATE.adapters[0].dump_json(order)
+    return ORDER_AGGREGATE.serdes[0].serialize(order)
 
 
 async def _read(cluster: KafkaSettings) -> float:
