@@ -137,9 +137,18 @@ class Connection(conn.AIOKafkaConnection):  # type: ignore[misc] # aiokafka is u
         return format_address(self.host, self.port)
 
     async def connect(self) -> Any:  # noqa: ANN401
-        """Connect; report success or failure."""
+        """Connect; report success or failure.
+
+        Raises:
+            KafkaConnectionError: the broker has closed the connection right after it was
+                accepted, as one that is killed does. Nothing would notice it any more, and
+                the first request would wait for its timeout.
+        """
         try:
             streams = await super().connect()
+            if not self.connected() or self._writer.is_closing():
+                self.close(reason=conn.CloseReason.CONNECTION_BROKEN)
+                raise KafkaConnectionError(f"{self!r}: the broker closed the connection")
         except (OSError, KafkaError) as error:
             OUTAGES.failed(self.address, error)
             raise
