@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from functools import cache, partial
 
 from aiohttp import web
 from prometheus_client import (
@@ -83,8 +83,9 @@ class Gateway:
             known = path in _CALLS or path in self._pages
             # Unknown paths share a label, so that labels are bounded.
             labels = path[1:] or "start page" if known else "unknown", outcome
-            REQUESTS.labels(*labels).inc()
-            SECONDS.labels(*labels).observe(time.perf_counter() - began)
+            requests, seconds = _metrics_of(*labels)
+            requests.inc()
+            seconds.observe(time.perf_counter() - began)
         return response
 
     async def _dispatch(self, request: web.BaseRequest, path: str) -> web.Response:
@@ -122,6 +123,11 @@ class Gateway:
         if not self._client.ready:
             raise Problem(Code.UNAVAILABLE, "Kafka can't be reached")
         return web.Response(body=b'{"status":"ready"}', content_type=JSON)
+
+
+@cache
+def _metrics_of(path: str, outcome: str) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(path, outcome), SECONDS.labels(path, outcome)
 
 
 async def _metrics(request: web.BaseRequest) -> web.Response:

@@ -44,6 +44,7 @@ class PartitionOffsets:
         superseded: rows whose newest changelog record is a zombie's write. They are
             written again.
         unacknowledged: writes that the changelog has not acknowledged yet, by row.
+        recent: the JSON of rows that were stored lately: most reads are of these.
         cursor: `due` has yielded the index entries below it; empty: none.
     """
 
@@ -52,6 +53,7 @@ class PartitionOffsets:
     stored: Progress = field(default_factory=lambda: Progress(0, 0, time.time()))
     superseded: dict[bytes, Row] = field(default_factory=dict)
     unacknowledged: dict[bytes, "Write"] = field(default_factory=dict)
+    recent: dict[bytes, bytes | None] = field(default_factory=dict)
     cursor: bytes = b""
 
 

@@ -35,6 +35,9 @@ changelog, and older rows would stay for ever."""
 MARK_RETENTION = 2 * MAX_AGE
 """Of the marks of deleted rows: a zombie writes soon, and stored rows are younger."""
 
+MAX_RECENT = 256
+"""Rows of a partition that are kept in memory once they are stored."""
+
 FORMAT = 2
 """To be raised with any change of stored keys or values, of an index, or of a retention."""
 
@@ -93,8 +96,11 @@ class StateStore:
     def get(self, partition: int, key: bytes) -> bytes | None:
         """Return a row's JSON; None if the row is absent or deleted."""
         offsets = self.offsets.get(partition)
-        if offsets is not None and (write := offsets.unacknowledged.get(key)):
-            return write.rows[key]
+        if offsets is not None:
+            if write := offsets.unacknowledged.get(key):
+                return write.rows[key]
+            if key in offsets.recent:
+                return offsets.recent[key]
         return layout.json_of(self._stored(partition, key))
 
     def row(self, partition: int, key: bytes) -> Row:
@@ -150,6 +156,7 @@ class StateStore:
         now = layout.encode_time(time.time())
         pairs: list[tuple[bytes, bytes | None]] = []
         for key, value, source_offset in rows:
+            offsets.recent[key] = value or None
             stamp = source_offset.to_bytes(layout.OFFSET_BYTES, "big")
             pairs.append((prefix + key, stamp + (value or now)))
             if not value:
@@ -163,6 +170,8 @@ class StateStore:
         pairs.append((prefix, orjson.dumps([*progress, superseded])))
         self.database.write(pairs)
         offsets.stored = progress
+        for _ in range(len(offsets.recent) - MAX_RECENT):
+            del offsets.recent[next(iter(offsets.recent))]
 
     def confirm(self, partition: int, end: int, at: float) -> bool:
         """Keep a partition's rows young; return whether they are.
@@ -225,6 +234,8 @@ class StateStore:
 
     def purge(self, partition: int, begin: bytes, end: bytes | None) -> None:
         """Remove a range of keys, with the source offsets of deleted rows."""
+        if offsets := self.offsets.get(partition):
+            offsets.recent.clear()
         self.database.delete_range(*layout.key_range(partition, begin, end))
 
     def partitions(self) -> Iterator[int]:

@@ -38,6 +38,14 @@ BUGS = (
         f"{_WIRE}a_fetched_response_is_what_aiokafka_would_read",
     ),
     Bug(
+        "a connection that its broker has closed already counts as open",
+        "topics/kafka/connection.py",
+        "            if not self.connected() or self._writer.is_closing():\n",
+        "            if False:\n",
+        "tests/component/test_connection.py::test_"
+        "a_connection_that_is_closed_at_once_fails_without_waiting_for_a_timeout",
+    ),
+    Bug(
         "a topic that the producer knows already is not added to those it refreshes",
         "agents/runtime/producer.py",
         "            producer.client.add_topic(topic)\n",

@@ -99,6 +99,9 @@ def configure_tool() -> None:
 
 
 def _configure(level: int, formatter: logging.Formatter) -> None:
+    # No format has them; they are a third of a line's cost (Python's logging HOWTO).
+    logging._srcfile = None  # noqa: SLF001
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     handler.addFilter(lambda record: not (repeats_outage(record) and OUTAGES.suppress()))
