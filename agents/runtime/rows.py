@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+MAX_RECENT = 256
+"""Stored rows of a partition that are in memory."""
+
 Index = Callable[[bytes], tuple[bytes, bool] | None]
 """Returns the index value of a row's JSON, without a slash, and whether the row is in the
 index now. None: it never was. A later version has the same value, so its entry is found;
@@ -55,6 +58,12 @@ class PartitionOffsets:
     unacknowledged: dict[bytes, "Write"] = field(default_factory=dict)
     recent: dict[bytes, bytes | None] = field(default_factory=dict)
     cursor: bytes = b""
+
+    def keep(self, key: bytes, value: bytes | None) -> None:
+        """Keep a stored row's JSON in memory, instead of the one that was kept first."""
+        self.recent[key] = value
+        if len(self.recent) > MAX_RECENT:
+            del self.recent[next(iter(self.recent))]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -35,9 +35,6 @@ changelog, and older rows would stay for ever."""
 MARK_RETENTION = 2 * MAX_AGE
 """Of the marks of deleted rows: a zombie writes soon, and stored rows are younger."""
 
-MAX_RECENT = 256
-"""Rows of a partition that are kept in memory once they are stored."""
-
 FORMAT = 2
 """To be raised with any change of stored keys or values, of an index, or of a retention."""
 
@@ -156,7 +153,7 @@ class StateStore:
         now = layout.encode_time(time.time())
         pairs: list[tuple[bytes, bytes | None]] = []
         for key, value, source_offset in rows:
-            offsets.recent[key] = value or None
+            offsets.keep(key, value or None)
             stamp = source_offset.to_bytes(layout.OFFSET_BYTES, "big")
             pairs.append((prefix + key, stamp + (value or now)))
             if not value:
@@ -170,8 +167,6 @@ class StateStore:
         pairs.append((prefix, orjson.dumps([*progress, superseded])))
         self.database.write(pairs)
         offsets.stored = progress
-        for _ in range(len(offsets.recent) - MAX_RECENT):
-            del offsets.recent[next(iter(offsets.recent))]
 
     def confirm(self, partition: int, end: int, at: float) -> bool:
         """Keep a partition's rows young; return whether they are.

@@ -8,7 +8,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from agents.runtime.changelog import ChangelogProducer, recover
-from agents.runtime.rows import Row
+from agents.runtime.rows import MAX_RECENT, Row
 from agents.runtime.state_store import StateStore
 from tests.component.worker_harness import DiedError, WorkerHarness, breathe, header
 from topics.catalog import STOCK_CHANGELOG
@@ -74,6 +74,25 @@ def test_a_deleted_row_may_be_written_again(store: StateStore):
     assert dict(store.rows(0)) == {b"b": OLD}
     recovered(store, Row(b"a", NEW, 7))
     assert store.get(0, b"a") == NEW
+
+
+def test_a_row_is_read_as_it_is_stored_however_many_came_later(store: StateStore):
+    keys = [b"%d" % number for number in range(2 * MAX_RECENT)]
+    for key in keys:
+        recovered(store, Row(key, OLD, 5))
+    recovered(store, Row(keys[0], NEW, 6), Row(keys[-1], NEW, 6), Row(keys[-2], None, 6))
+
+    stored = dict(store.rows(0))
+    assert {key: store.get(0, key) for key in keys} == {
+        key: stored.get(key) for key in keys
+    }
+    assert len(store.offsets[0].recent) == MAX_RECENT
+
+
+def test_a_row_that_was_purged_is_gone(store: StateStore):
+    recovered(store, Row(b"a", OLD, 5))
+    store.purge(0, b"a", b"b")
+    assert store.get(0, b"a") is None
 
 
 def test_a_partition_that_the_changelog_has_lost_loses_its_rows_and_no_others(

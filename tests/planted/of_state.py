@@ -11,6 +11,27 @@ _STORE = "agents/runtime/state_store.py"
 
 BUGS = (
     Bug(
+        "rows that were purged are still read from memory",
+        _STORE,
+        "            offsets.recent.clear()\n",
+        "            pass\n",
+        f"{_ROWS}a_row_that_was_purged_is_gone",
+    ),
+    Bug(
+        "a row that is written again is read as it was",
+        "agents/runtime/rows.py",
+        "        self.recent[key] = value\n",
+        "        self.recent.setdefault(key, value)\n",
+        f"{_ROWS}a_row_is_read_as_it_is_stored_however_many_came_later",
+    ),
+    Bug(
+        "a field of a newer release is lost",
+        "agents/row_serde.py",
+        "return translated, {n: v for n, v in fields.items() if n not in known}",
+        "return translated, {}",
+        "tests/unit/test_row_serde.py::test_fields_of_a_newer_release_are_returned",
+    ),
+    Bug(
         "rows are on disk before the changelog has them",
         _STORE,
         "        offsets.source_offset = max(offsets.source_offset, source_offset)\n",
@@ -70,8 +91,8 @@ BUGS = (
     Bug(
         "unacknowledged rows are not read",
         _STORE,
-        "if offsets is not None and (write := offsets.unacknowledged.get(key)):",
-        "if offsets is None and (write := self.offsets[partition].unacknowledged[key]):",
+        "            if write := offsets.unacknowledged.get(key):",
+        "            if write := None:",
         f"{_STORES}a_row_is_read_before_it_is_acknowledged_and_not_stored",
     ),
     Bug(
