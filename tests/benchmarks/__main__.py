@@ -1,6 +1,7 @@
 """`make bench`: measures the shop and its floors in turn, on a separate broker.
 
     python -m tests.benchmarks [--rounds 3] [--seconds 4] [--records 300000] [--peer NAME]
+        [--audit]
 
 The broker and the shop run as `make run-all` starts them. Every round measures each floor
 and each call of the shop once, and a peer in between. So every figure is also a ratio of
@@ -37,6 +38,8 @@ async def run(args: argparse.Namespace) -> list[str]:
                     async with bench.stopped():
                         await peer.measure()
             await bench.contended()
+            if args.audit:
+                await bench.audit()
             return [*measure.results.lines()]
 
 
@@ -46,6 +49,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument("--records", type=int, default=300_000, help="of a preloaded run")
+    parser.add_argument("--audit", action="store_true", help="the shop at the end")
     parser.add_argument("--peer", choices=["streams"], help="measure it in between (Maven)")
     try:
         lines = uvloop.run(run(parser.parse_args()))

@@ -20,6 +20,7 @@ from tests.benchmarks.measurements import Measurements, Pids, start
 from tests.benchmarks.preloaded import Replies
 from tests.benchmarks.product_service import build, write_products
 from tests.benchmarks.requester import Requester, open_requester
+from tests.e2e.audit import audit_logs
 from tests.e2e.shop import Shop
 from topics.admin import create
 from topics.broker.java import CannotRunError
@@ -149,6 +150,10 @@ class Bench:
             counts = await stories.contend(contenders, 3_900_000_001, STOCK)
         print(f"{CONTENDERS} createOrders at once for {STOCK}: {counts}", flush=True)
         assert counts == {"awaiting payment": STOCK, "failed": CONTENDERS - STOCK}
+
+    async def audit(self) -> None:
+        """Audit the shop, which must be clean."""
+        print(f"audit: {await audit_logs(self._shop)}", flush=True)
 
     @asynccontextmanager
     async def stopped(self) -> AsyncIterator[None]:

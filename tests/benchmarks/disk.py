@@ -1,17 +1,14 @@
 """The disk of a shop under load, with checkpoints and the deletion of older requests."""
 
 import asyncio
-import json
-import os
-import sys
 import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from agents.ops.local.deployment import REPOSITORY
 from agents.ops.local.processes import Process
+from tests.e2e.audit import audit_logs
 from tests.e2e.shop import Shop
 from topics.catalog import TOPICS
 from topics.kafka.topic_admin import TopicAdmin
@@ -103,26 +100,10 @@ class Checkpoints:
         """Write the next checkpoint, and delete the requests before it; return a line."""
         directory = str(self.directory)
         start = ("--from", directory) if self.written else ()
-        audited = await self.audit(*start, "--checkpoint", directory)
-        deleted = await self.audit("--forget-before", directory, "--yes")
+        audited = await audit_logs(self.shop, *start, "--checkpoint", directory)
+        deleted = await audit_logs(self.shop, "--forget-before", directory, "--yes")
         self.written += 1
         return (
             f"checkpoint {self.written}: {audited['records']} records in"
             f" {audited['seconds']} s, {deleted['records']} since in {deleted['seconds']} s"
         )
-
-    async def audit(self, *options: str) -> dict[str, float]:
-        """Run the audit; return its totals, or fail."""
-        own = {"KAFKA": self.shop.kafka, "PARTITIONS": str(self.shop.partitions)}
-        command = (sys.executable, "-m", "agents.ops.audit", "--quiet", *options)
-        running = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=REPOSITORY,
-            env={**os.environ, **own, "RUN_DIR": str(self.shop.local.directory)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await running.communicate()
-        assert running.returncode == 0, output.decode()
-        totals: dict[str, float] = json.loads(output.splitlines()[-1])
-        return totals

@@ -1,13 +1,21 @@
 """Checks after a load: every acknowledged call had exactly one effect, and nothing more."""
 
+import asyncio
+import json
+import os
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+from agents.ops.local.deployment import REPOSITORY
 from tests.e2e.clients import Answer, ShopClient
 from tests.e2e.kafka import Kafka
 from tests.e2e.ledger import ledger
 from tests.e2e.mailbox import Mailbox
 from tests.e2e.records import body_of
+from tests.e2e.shop import Shop
 from tests.e2e.traffic import CANCELLED, FAILED, OPEN, PAID, Shopper
 from tests.e2e.waiting import until
 
@@ -115,3 +123,23 @@ async def audit_notices(shoppers: Sequence[Shopper], mails: Mailbox, *, once: bo
             wanted = [step.replace(" ", "-") for step in _PATHS[status]]
             got = [mail.status for mail in await mails.about(order, len(wanted))]
             assert (got if once else list(dict.fromkeys(got))) == wanted, order
+
+
+async def audit_logs(shop: Shop, *options: str | Path) -> dict[str, Any]:
+    """Audit a shop by its logs, without differences; return the totals."""
+    own = {
+        "KAFKA": shop.kafka,
+        "PARTITIONS": str(shop.partitions),
+        "RUN_DIR": str(shop.local.directory),
+    }
+    ran = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agents.ops.audit", "--quiet", *options),
+        cwd=REPOSITORY,
+        env={**os.environ, **own},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await ran.communicate()
+    assert ran.returncode == 0, output.decode()
+    totals: dict[str, Any] = json.loads(output.decode().splitlines()[-1])
+    return totals

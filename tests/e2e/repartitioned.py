@@ -72,19 +72,6 @@ class RepartitionedShop(Shop):
         """Kill all workers at the same time (kill -9)."""
         await asyncio.gather(*(self[name].crash(permanently=True) for name in WORKERS))
 
-    async def audit(self, *options: str | Path) -> dict[str, Any]:
-        """Audit the shop, which must be clean; return the totals."""
-        ran = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "agents.ops.audit", *options),
-            cwd=REPOSITORY,
-            env={**os.environ, "KAFKA": self.kafka, "PARTITIONS": str(self.partitions)},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        out, _ = await ran.communicate()
-        assert ran.returncode == 0, out.decode()
-        return json.loads(out.decode().splitlines()[-1])
-
     async def send(self, *records: Record) -> None:
         """Send records in order."""
         async with AIOKafkaProducer(**self.cluster.client_options()) as producer:

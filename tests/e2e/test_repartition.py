@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.e2e.audit import carts_and_orders
+from tests.e2e.audit import audit_logs, carts_and_orders
 from tests.e2e.clients import HttpClient
 from tests.e2e.ids import IdFactory
 from tests.e2e.records import Record
@@ -55,7 +55,7 @@ async def test_a_shop_goes_on_with_more_partitions_and_then_with_fewer(
     expected = 5 + 1 + 30
     assert (await stocks(http, sku))[1] == expected
     for partitions in (4, 2):
-        before = await place.audit()
+        before = await audit_logs(place)
         await place.stop_workers()
         late = time.time_ns() // 10**6
         await place.send(*(receipt(sku, 100, key=b"%d" % n) for n in range(3)))
@@ -64,7 +64,7 @@ async def test_a_shop_goes_on_with_more_partitions_and_then_with_fewer(
         code, output = await place.repartition(str(partitions))
 
         assert code == 0, output
-        after = totals(await place.audit())
+        after = totals(await audit_logs(place))
         # It counts requests that wait, too.
         assert after - totals(before) == {"received": 300, "available": 300}
         for topic, records in logs.items():
@@ -80,7 +80,7 @@ async def test_a_shop_goes_on_with_more_partitions_and_then_with_fewer(
         for shopper in shoppers:
             await carts_and_orders(shopper, http)
         await _pay_one(shoppers, http)
-        await place.audit()
+        await audit_logs(place)
     await http.close()
 
 
@@ -93,26 +93,26 @@ async def test_a_shop_whose_requests_are_deleted_can_be_audited_ever_after(
     await traffic(place, ids, shoppers=4, steps=6)
     async with Writing(place, http, sku) as writing:
         await writing.goes_on()
-        await place.audit("--checkpoint", tmp_path)
+        await audit_logs(place, "--checkpoint", tmp_path)
         await writing.goes_on()
-    await place.audit("--forget-before", tmp_path, "--yes")
+    await audit_logs(place, "--forget-before", tmp_path, "--yes")
     for partitions, stop_first in ((place.partitions + 3, True), (2, False)):
         async with Writing(place, http, sku) as writing:
             await writing.goes_on()
             await (place.stop_workers() if is_clean else place.kill_workers())
             if stop_first:
-                await place.audit(*start, "--checkpoint", tmp_path)
+                await audit_logs(place, *start, "--checkpoint", tmp_path)
             code, output = await place.repartition(str(partitions))
             await writing.goes_on()
         assert code == 0, output
         assert "note: requests were deleted" in output
-        before = await place.audit(*start)
+        before = await audit_logs(place, *start)
         await place.start_workers(partitions)
         await traffic(place, ids, shoppers=4, steps=6)
         await place.done()
-        await place.audit(*start, "--checkpoint", tmp_path)
-        await place.audit("--forget-before", tmp_path, "--yes")
-        after = await place.audit(*start)
+        await audit_logs(place, *start, "--checkpoint", tmp_path)
+        await audit_logs(place, "--forget-before", tmp_path, "--yes")
+        after = await audit_logs(place, *start)
         assert after["received"] > before["received"] > 0
     await http.close()
 
@@ -128,7 +128,7 @@ async def test_it_goes_on_without_one_of_three_brokers(tmp_path: Path, ids: IdFa
     async with RepartitionedShop(tmp_path, 1, brokers=3).opened() as shop:
         http, sku = HttpClient(shop.gateways[0]), ids.sku()
         shoppers = await traffic(shop, ids, shoppers=4, steps=6)
-        before, settings = totals(await shop.audit()), await shop.settings()
+        before, settings = totals(await audit_logs(shop)), await shop.settings()
         await shop.stop_workers()
         async with Writing(shop, http, sku) as writing:
             await writing.goes_on()
@@ -143,7 +143,7 @@ async def test_it_goes_on_without_one_of_three_brokers(tmp_path: Path, ids: IdFa
         assert {copies for copies, _ in settings.values()} == {3}
         await shop.start_workers(3)
         await shop.done()
-        received = totals(await shop.audit())["received"] - before["received"]
+        received = totals(await audit_logs(shop))["received"] - before["received"]
         assert (await stocks(http, sku))[1] == received
         assert 0 <= received - writing.acknowledged <= writing.unknown
         for shopper in shoppers:
@@ -158,20 +158,20 @@ async def test_killed_at_any_instant_it_goes_on_and_no_acknowledged_request_is_l
     """Clients write all the time; the tool and the broker are killed (kill -9)."""
     http = HttpClient(place.gateways[0])
     shoppers = await traffic(place, ids, shoppers=4, steps=6)
-    before, chance = totals(await place.audit()), random.Random(1)
+    before, chance = totals(await audit_logs(place)), random.Random(1)
     await place.stop_workers()
     sku = ids.sku()
     async with Writing(place, http, sku) as writing:
         kills = await repartition_with_kills(place, 3, chance, kafka_crashes=0.25)
         await writing.goes_on()
     assert kills > 3
-    assert totals(await place.audit())["written_off"] == before["written_off"]
+    assert totals(await audit_logs(place))["written_off"] == before["written_off"]
     await place.start_workers(3)
     await place.done()
     received = (await stocks(http, sku))[1]
     assert writing.acknowledged <= received <= writing.acknowledged + writing.unknown
     for shopper in shoppers:
         await carts_and_orders(shopper, http)
-    await place.audit()
+    await audit_logs(place)
     assert writing.statuses <= {200, 503, 504}
     await http.close()
