@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, get_args
 
 import msgspec
-import orjson
 from pydantic import BaseModel
 
 
@@ -59,7 +58,7 @@ class RowSerde:
                 return decoder.decode(value), {}
             except msgspec.ValidationError:
                 continue
-        return self._translate(orjson.loads(value))
+        return self._translate(msgspec.json.decode(value))
 
     def _translate(self, fields: dict[str, Any]) -> tuple[TableRow, Mapping[str, Any]]:
         """Return the row of another release, and its unknown fields."""

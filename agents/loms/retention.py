@@ -13,8 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from msgspec import DecodeError
-
 from agents.loms.order import Order
 from agents.row_serde import RowSerde
 from agents.runtime.rows import Row
@@ -87,6 +85,6 @@ class OrderRetention:
             if now - last < timedelta(days=self.days):
                 return False
             order: Order = _SERDE.deserialize(row)
-        except (ValueError, DecodeError):  # the next record of this order stops the worker
+        except ValueError:  # invalid: the next record of this order stops the worker
             return False
         return order.is_deletable(now, self.days)

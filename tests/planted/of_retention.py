@@ -171,8 +171,8 @@ BUGS = (
     Bug(
         "an invalid row of an order stops the worker",
         _OLD_ORDERS,
-        "except (ValueError, DecodeError):  # the next",
-        "except KeyError:  # the next",
+        "except ValueError:  # invalid",
+        "except KeyError:  # invalid",
         f"{_ORDERS}an_invalid_row_is_left_alone",
     ),
     Bug(

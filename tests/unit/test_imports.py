@@ -20,7 +20,7 @@ RULES = {
 }
 PURE = {
     "agents/aggregate.py": {"schemas", "agents.row_serde", "topics.topic"},
-    "agents/row_serde.py": {"msgspec", "orjson", "pydantic"},
+    "agents/row_serde.py": {"msgspec", "pydantic"},
     "agents/checkout/cart.py": RULES,
     "agents/loms/order.py": RULES,
     "agents/loms/stock.py": RULES,

@@ -80,7 +80,7 @@ def test_unknown_fields_of_a_part_of_a_row_are_lost():
 
 
 @pytest.mark.parametrize(
-    "value", [b"", b"{", b"null", b"[]", b"{}", b'{"at":"x"}', b"\xff"]
+    "value", [b"", b"{", b"null", b"[]", b"{}", b'{"at":"x"}', b"\xff", b'{"x":"\xff"}']
 )
 def test_a_value_that_is_no_row_is_an_error(value):
     for serde in (ORDERS, ENTRIES):
