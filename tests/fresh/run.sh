@@ -102,7 +102,9 @@ cp -a --reflink=auto "$BASE/." "$WORK"
 configure "$WORK"
 git clone -q --no-hardlinks . "$WORK/root/shop"
 say "$DEBIAN with $(chroot "$WORK" python3 --version) is ready"
-unshare --mount --pid --fork --kill-child "$PWD/tests/fresh/run.sh" inside "$WORK" &
+# In the background of a script SIGINT is ignored, and tests send it.
+env --default-signal=INT unshare --mount --pid --fork --kill-child \
+  "$PWD/tests/fresh/run.sh" inside "$WORK" &
 CHILD=$!
 wait "$CHILD"
 CHILD=
