@@ -1,13 +1,10 @@
 """The invariants that must hold after a round."""
 
 import asyncio
-import os
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.ops.local.deployment import REPOSITORY
 from tests.chaos.environment import Environment
 from tests.chaos.history import History
 from tests.chaos.records import MARK
@@ -17,6 +14,7 @@ from tests.e2e.audit import (
     carts_and_orders,
     nothing_is_left_undone,
     order_events,
+    run_audit,
     stock,
 )
 
@@ -114,16 +112,5 @@ async def audit(environment: Environment, *options: str) -> tuple[int, str]:
     found = checkpoints(environment)
     if found.is_dir() and any(found.iterdir()) and "--forget-before" not in options:
         options = ("--from", str(found), *options)
-    own = {"KAFKA": environment.shop.kafka, "PARTITIONS": str(environment.shop.partitions)}
-    own |= {
-        "RUN_DIR": str(environment.shop.local.directory)
-    }  # not the shop of this repository
-    running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "agents.ops.audit", "--quiet", *options),
-        cwd=REPOSITORY,
-        env={**os.environ, **own},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await running.communicate()
-    return running.returncode or 0, output.decode()[-MAX_SHOWN:]
+    code, output = await run_audit(environment.shop, *options)
+    return code, output[-MAX_SHOWN:]

@@ -127,10 +127,18 @@ async def audit_notices(shoppers: Sequence[Shopper], mails: Mailbox, *, once: bo
 
 async def audit_logs(shop: Shop, *options: str | Path) -> dict[str, Any]:
     """Audit a shop by its logs, without differences; return the totals."""
+    code, output = await run_audit(shop, *options)
+    assert code == 0, output
+    totals: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return totals
+
+
+async def run_audit(shop: Shop, *options: str | Path) -> tuple[int, str]:
+    """Run the program of `make audit` on a shop; return its exit code and its output."""
     own = {
         "KAFKA": shop.kafka,
         "PARTITIONS": str(shop.partitions),
-        "RUN_DIR": str(shop.local.directory),
+        "RUN_DIR": str(shop.local.directory),  # not that of this repository
     }
     ran = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "agents.ops.audit", "--quiet", *options),
@@ -140,6 +148,4 @@ async def audit_logs(shop: Shop, *options: str | Path) -> dict[str, Any]:
         stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await ran.communicate()
-    assert ran.returncode == 0, output.decode()
-    totals: dict[str, Any] = json.loads(output.decode().splitlines()[-1])
-    return totals
+    return ran.returncode or 0, output.decode()
